@@ -1,0 +1,24 @@
+package layerfmt
+
+import "strings"
+
+// The marks of deletion. All forms are read; a writer makes a character device 0:0 where mknod(2) allows it (it does
+// for an unprivileged user since Linux 5.8) and a file named WhiteoutPrefix+NAME elsewhere.
+const (
+	// WhiteoutPrefix starts the name of an empty file that hides NAME of the layers below, as in image tars.
+	WhiteoutPrefix = ".wh."
+	// OpaqueMarker is the name of an empty file that makes its directory hide everything of the layers below.
+	OpaqueMarker = ".wh..wh..opq"
+	// WhiteoutXattr marks an empty regular file as a whiteout; the kernel looks at it only in directories that
+	// carry an OpaqueXattr of value "x".
+	WhiteoutXattr = "user.overlay.whiteout"
+	// OpaqueXattr is the opaque mark that is written (value "y"), the one rootless kernel overlay uses.
+	OpaqueXattr = "user.overlay.opaque"
+)
+
+// OpaqueXattrs are all the xattrs whose value "y" makes a directory opaque.
+var OpaqueXattrs = []string{OpaqueXattr, "user.fuseoverlayfs.opaque", "trusted.overlay.opaque"}
+
+// ReservedName tells whether a name is one of layer trees' own and can thus not be given to a file where
+// whiteouts are files.
+func ReservedName(name string) bool { return strings.HasPrefix(name, WhiteoutPrefix) }

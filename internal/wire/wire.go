@@ -1,0 +1,229 @@
+// Package wire is how the processes of a container speak to each other: typed, length-prefixed JSON messages over a
+// Unix stream socket, each with the file descriptors it names. Both sides know the order of the messages; one of
+// another kind than expected is an error, and an error of any stage travels as a message of its own kind, so that
+// it reaches the user as stage, operation, path and errno.
+//
+// A stream socket rather than a packet one: an OCI spec with its seccomp profile may be larger than a socket buffer.
+package wire
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	headerSize = 5 // length of the JSON in 4 bytes, big endian, then the number of file descriptors in one
+	maxMessage = 16 << 20
+	maxFiles   = 16
+	kindError  = "error"
+)
+
+// Conn is one end of a conversation. Send and Recv may be called from different goroutines; each of them by any
+// number, one message at a time.
+type Conn struct {
+	sock *net.UnixConn
+	send sync.Mutex
+	recv sync.Mutex
+}
+
+// Message is what Recv returns. Its receiver owns Files and closes them.
+type Message struct {
+	Kind  string          `json:"kind"`
+	Body  json.RawMessage `json:"body,omitempty"`
+	Files []*os.File      `json:"-"`
+}
+
+// Pair returns a connected pair: one end to speak through and the other as a file to be inherited by a child. The
+// caller closes the file once the child has it.
+func Pair() (*Conn, *os.File, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socketpair", err)
+	}
+	theirs := os.NewFile(uintptr(fds[1]), "wire")
+	ours, err := FromFile(os.NewFile(uintptr(fds[0]), "wire"))
+	if err != nil {
+		theirs.Close()
+		return nil, nil, err
+	}
+	return ours, theirs, nil
+}
+
+// FromFile speaks over a connected Unix stream socket. It takes the file over, also when it fails.
+func FromFile(f *os.File) (*Conn, error) {
+	defer f.Close()
+	c, err := net.FileConn(f)
+	if err != nil {
+		return nil, fmt.Errorf("open inherited socket: %w", err)
+	}
+	sock, ok := c.(*net.UnixConn)
+	if !ok {
+		c.Close()
+		return nil, errors.New("open inherited socket: not a Unix socket")
+	}
+	return New(sock), nil
+}
+
+// New speaks over sock and takes it over.
+func New(sock *net.UnixConn) *Conn { return &Conn{sock: sock} }
+
+// Close ends the conversation; the other side's Recv returns io.EOF.
+func (c *Conn) Close() error { return c.sock.Close() }
+
+// Send sends one message with the files it names. The files stay the caller's.
+func (c *Conn) Send(kind string, body any, files ...*os.File) error {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return fmt.Errorf("encode %s message: %w", kind, err)
+	}
+	text, err := json.Marshal(Message{Kind: kind, Body: raw})
+	if err != nil {
+		return fmt.Errorf("encode %s message: %w", kind, err)
+	}
+	if len(text) > maxMessage || len(files) > maxFiles {
+		return fmt.Errorf("send %s message: %d bytes with %d files is too much", kind, len(text), len(files))
+	}
+	packet := make([]byte, headerSize, headerSize+len(text))
+	binary.BigEndian.PutUint32(packet, uint32(len(text)))
+	packet[4] = byte(len(files))
+	packet = append(packet, text...)
+
+	fds, err := descriptors(files)
+	if err != nil {
+		return fmt.Errorf("send %s message: %w", kind, err)
+	}
+	var rights []byte
+	if len(fds) > 0 {
+		rights = unix.UnixRights(fds...)
+	}
+	c.send.Lock()
+	defer c.send.Unlock()
+	// The descriptors ride on the first bytes; the rest may take several writes.
+	n, _, err := c.sock.WriteMsgUnix(packet, rights, nil)
+	if err == nil && n < len(packet) {
+		_, err = c.sock.Write(packet[n:])
+	}
+	if err != nil {
+		return fmt.Errorf("send %s message: %w", kind, err)
+	}
+	return nil
+}
+
+// Recv returns the next message, or io.EOF when the other side has closed between two messages.
+func (c *Conn) Recv() (_ Message, err error) {
+	c.recv.Lock()
+	defer c.recv.Unlock()
+	header := make([]byte, headerSize)
+	rights := make([]byte, unix.CmsgSpace(4*maxFiles))
+	n, rightsLen, flags, _, err := c.sock.ReadMsgUnix(header, rights)
+	if errors.Is(err, io.EOF) || err == nil && n == 0 {
+		return Message{}, io.EOF
+	}
+	if err != nil {
+		return Message{}, fmt.Errorf("receive message: %w", err)
+	}
+	files, err := parseRights(rights[:rightsLen])
+	defer func() {
+		if err != nil {
+			closeAll(files)
+		}
+	}()
+	if err != nil {
+		return Message{}, err
+	}
+	if _, err := io.ReadFull(c.sock, header[n:]); err != nil {
+		return Message{}, fmt.Errorf("receive message: %w", err)
+	}
+	size := binary.BigEndian.Uint32(header)
+	if size > maxMessage || flags&unix.MSG_CTRUNC != 0 || int(header[4]) != len(files) {
+		return Message{}, fmt.Errorf("receive message: malformed (%d bytes, %d of %d files)", size, len(files), header[4])
+	}
+	text := make([]byte, size)
+	if _, err := io.ReadFull(c.sock, text); err != nil {
+		return Message{}, fmt.Errorf("receive message: %w", err)
+	}
+	m := Message{}
+	if err := json.Unmarshal(text, &m); err != nil {
+		return Message{}, fmt.Errorf("receive message: %w", err)
+	}
+	m.Files = files
+	return m, nil
+}
+
+// Expect receives a message of the given kind, decodes its body into body (unless nil) and returns its files, of
+// which there must be exactly want. A message of kind error is returned as the *Error it carries.
+func (c *Conn) Expect(kind string, body any, want int) ([]*os.File, error) {
+	m, err := c.Recv()
+	if err != nil {
+		return nil, fmt.Errorf("wait for %s: %w", kind, err)
+	}
+	switch {
+	case m.Kind == kindError:
+		closeAll(m.Files)
+		return nil, decodeError(m.Body)
+	case m.Kind != kind:
+		closeAll(m.Files)
+		return nil, fmt.Errorf("wait for %s: got %s", kind, m.Kind)
+	case len(m.Files) != want:
+		closeAll(m.Files)
+		return nil, fmt.Errorf("wait for %s: got %d files, want %d", kind, len(m.Files), want)
+	}
+	if body != nil {
+		if err := json.Unmarshal(m.Body, body); err != nil {
+			closeAll(m.Files)
+			return nil, fmt.Errorf("decode %s message: %w", kind, err)
+		}
+	}
+	return m.Files, nil
+}
+
+// descriptors returns the files' descriptors, as File.Fd would but for not making them blocking.
+func descriptors(files []*os.File) ([]int, error) {
+	var fds []int
+	for _, f := range files {
+		raw, err := f.SyscallConn()
+		if err != nil {
+			return nil, err
+		}
+		if err := raw.Control(func(fd uintptr) { fds = append(fds, int(fd)) }); err != nil {
+			return nil, err
+		}
+	}
+	return fds, nil
+}
+
+func parseRights(rights []byte) ([]*os.File, error) {
+	if len(rights) == 0 {
+		return nil, nil
+	}
+	controls, err := unix.ParseSocketControlMessage(rights)
+	if err != nil {
+		return nil, fmt.Errorf("receive file descriptors: %w", err)
+	}
+	var files []*os.File
+	for i := range controls {
+		fds, err := unix.ParseUnixRights(&controls[i])
+		if err != nil {
+			continue // another kind of control message; nothing was received with it
+		}
+		for _, fd := range fds {
+			unix.CloseOnExec(fd)
+			files = append(files, os.NewFile(uintptr(fd), "received"))
+		}
+	}
+	return files, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}
