@@ -1,0 +1,196 @@
+package rootless
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"strconv"
+	"strings"
+
+	"github.com/rootless-containers/rootlesskit/v3/pkg/parent/idtools"
+	"golang.org/x/sys/unix"
+)
+
+// Range is Size consecutive ids of the host.
+type Range struct {
+	Start, Size uint32
+}
+
+func (r Range) end() uint64 { return uint64(r.Start) + uint64(r.Size) }
+
+// Caller is what decides which ids a user may map.
+type Caller struct {
+	UID, GID         uint32
+	SubUIDs, SubGIDs []Range
+
+	// Absolute paths of the programs that map subordinate ids; empty for a caller that may write any map itself.
+	NewUIDMap, NewGIDMap string
+
+	// Problem is why there are no subordinate ids, as the end of a sentence with the command that mends it; empty
+	// when there are.
+	Problem string
+}
+
+// CurrentCaller returns the Caller that the calling process runs as.
+func CurrentCaller() Caller {
+	c := Caller{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
+	name := userName(c.UID)
+	uids, gids, err := idtools.GetSubIDRanges(int(c.UID), name)
+	c.SubUIDs, c.SubGIDs = ranges(uids), ranges(gids)
+	if mayWriteMaps() {
+		if err != nil {
+			c.SubUIDs, c.SubGIDs = ownIDs("/proc/self/uid_map"), ownIDs("/proc/self/gid_map")
+		}
+		return c
+	}
+	if c.NewUIDMap, c.Problem = findHelper("newuidmap", unix.CAP_SETUID); c.Problem != "" {
+		return c
+	}
+	if c.NewGIDMap, c.Problem = findHelper("newgidmap", unix.CAP_SETGID); c.Problem != "" {
+		return c
+	}
+	if err != nil || len(c.SubUIDs) == 0 || len(c.SubGIDs) == 0 {
+		if name == "" {
+			name = strconv.Itoa(int(c.UID))
+		}
+		c.Problem = fmt.Sprintf("/etc/subuid and /etc/subgid have no range for %s: add one with %q", name, addRangeCommand(name))
+	}
+	return c
+}
+
+// userName returns the name of a user, or "" for one that the machine has no name for: ranges may be listed by number.
+func userName(uid uint32) string {
+	u, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))
+	if err != nil {
+		return ""
+	}
+	return u.Username
+}
+
+// ranges converts and drops what is empty or beyond 32 bits.
+func ranges(subs []idtools.SubIDRange) []Range {
+	var out []Range
+	for _, s := range subs {
+		if s.Start < 0 || s.Length <= 0 || int64(s.Start)+int64(s.Length) > 1<<32-1 {
+			continue
+		}
+		out = append(out, Range{Start: uint32(s.Start), Size: uint32(s.Length)})
+	}
+	return out
+}
+
+// mayWriteMaps tells whether the process is root with the capabilities to write any id map itself.
+func mayWriteMaps() bool {
+	if os.Geteuid() != 0 {
+		return false
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return false
+	}
+	const both = 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID
+	return data[0].Effective&both == both
+}
+
+// ownIDs returns the ids that exist in the caller's own user namespace, read from its map. Root without a range of
+// its own uses them, and so shares its ids with the host, as engines that run as root do.
+func ownIDs(path string) []Range {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil // no id but the caller's own: a weaker map
+	}
+	var out []Range
+	scanner := bufio.NewScanner(bytes.NewReader(text))
+	for scanner.Scan() {
+		var start, parent, size uint32
+		if n, _ := fmt.Sscan(scanner.Text(), &start, &parent, &size); n == 3 {
+			out = append(out, Range{Start: start, Size: size})
+		}
+	}
+	return out
+}
+
+// findHelper returns the absolute path of a program that maps ids, or why it is of no use.
+func findHelper(name string, capability uint) (path, problem string) {
+	path, err := lookPath(name)
+	if err != nil {
+		return "", fmt.Sprintf("%s is not installed: install it with %q", name, "sudo apt-get install uidmap")
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return "", fmt.Sprintf("%s cannot be examined: %v", path, err)
+	}
+	caps := make([]byte, 64)
+	n, err := unix.Getxattr(path, "security.capability", caps)
+	if err != nil {
+		n = 0 // no capability, or a filesystem without: then only suid counts
+	}
+	if !privileged(st.Uid, st.Mode, caps[:n], capability) {
+		return "", fmt.Sprintf("%s is neither suid root nor has a file capability: repair it with %q", path, "sudo chmod u+s "+path)
+	}
+	return path, ""
+}
+
+// lookPath is exec.LookPath with the directories of administration programs added, which users often lack.
+func lookPath(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	if err == nil && strings.HasPrefix(path, "/") {
+		return path, nil
+	}
+	for _, dir := range []string{"/usr/bin/", "/usr/sbin/", "/usr/local/bin/", "/sbin/"} {
+		if path, err := exec.LookPath(dir + name); err == nil {
+			return path, nil
+		}
+	}
+	return "", err
+}
+
+// privileged tells whether a program of the given owner, mode and security.capability xattr gains capability when
+// an ordinary user runs it.
+func privileged(owner, mode uint32, caps []byte, capability uint) bool {
+	if owner == 0 && mode&unix.S_ISUID != 0 {
+		return true
+	}
+	// The xattr is a little-endian magic word followed by pairs (permitted, inheritable) of capability bits.
+	const permitted = 4
+	if len(caps) < permitted+4 {
+		return false
+	}
+	return binary.LittleEndian.Uint32(caps[permitted:])&(1<<capability) != 0
+}
+
+// addRangeCommand is how root gives a user subordinate ids that no other user has.
+func addRangeCommand(name string) string {
+	const size = 65536
+	start := uint64(100000)
+	for _, path := range []string{"/etc/subuid", "/etc/subgid"} {
+		text, err := os.ReadFile(path)
+		if err == nil { // a missing file has no ranges to avoid
+			start = max(start, endOfRanges(text))
+		}
+	}
+	span := fmt.Sprintf("%d-%d", start, start+size-1)
+	return fmt.Sprintf("sudo usermod --add-subuids %s --add-subgids %s %s", span, span, name)
+}
+
+// endOfRanges returns the first id after all ranges of a subuid file, whoever they belong to.
+func endOfRanges(text []byte) uint64 {
+	end := uint64(0)
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Split(strings.TrimSpace(line), ":")
+		if len(fields) != 3 {
+			continue
+		}
+		start, err1 := strconv.ParseUint(fields[1], 10, 32)
+		size, err2 := strconv.ParseUint(fields[2], 10, 32)
+		if err1 == nil && err2 == nil {
+			end = max(end, start+size)
+		}
+	}
+	return end
+}

@@ -1,0 +1,232 @@
+package rootless
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The network that slirp4netns makes: the container's interface and address, the host as gateway, and its DNS server.
+const (
+	SlirpInterface = "eth0"
+	SlirpAddress   = "10.0.2.100"
+	SlirpGateway   = "10.0.2.2"
+	SlirpDNS       = "10.0.2.3"
+
+	slirpMTU = 65520 // the largest it takes; fewer packets is what makes it fast
+)
+
+// ErrNoSlirp is returned where slirp4netns is not installed.
+var ErrNoSlirp = errors.New(`slirp4netns is not installed: install it with "sudo apt-get install slirp4netns"`)
+
+// SlirpConfig says what network to give to whom.
+type SlirpConfig struct {
+	PID    int           // a process in the container's user and network namespaces
+	RunDir string        // an existing directory of the caller's for the control socket
+	Ports  []PortMapping // what to publish on the host
+	MTU    int           // of the interface, in bytes; 0 for the largest
+	Log    io.Writer     // what slirp4netns says; may be nil
+}
+
+// Slirp is a running slirp4netns. It ends with its starter.
+type Slirp struct {
+	ports  []PortMapping
+	cmd    *exec.Cmd
+	exit   *os.File // slirp4netns ends when this is closed
+	socket string
+	said   *tail
+	ended  chan struct{} // closed when the process is reaped
+	once   sync.Once
+}
+
+// slirpHardening are sets of options in the order in which they are tried: each needs less of the version and of
+// the host than the one before.
+var slirpHardening = [][]string{{"--enable-sandbox", "--enable-seccomp"}, {"--enable-seccomp"}, {}}
+
+// StartSlirp gives the network namespace of process cfg.PID an interface and the published ports. It returns when
+// the network works. The error is ErrNoSlirp when the program is missing.
+func StartSlirp(ctx context.Context, cfg SlirpConfig) (*Slirp, error) {
+	program, err := lookPath("slirp4netns")
+	if err != nil {
+		return nil, ErrNoSlirp
+	}
+	ports, err := probeAll(cfg.Ports)
+	if err != nil {
+		return nil, err
+	}
+	var s *Slirp
+	for _, options := range slirpHardening {
+		s, err = launchSlirp(ctx, program, options, cfg)
+		if err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.ports = ports
+	if err := s.publish(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Ports returns what is published, with the ports that were chosen where any free one would do.
+func (s *Slirp) Ports() []PortMapping { return s.ports }
+
+// PID returns the process id of slirp4netns.
+func (s *Slirp) PID() int { return s.cmd.Process.Pid }
+
+// Done returns a channel that is closed when slirp4netns has ended, be it by Close or by itself.
+func (s *Slirp) Done() <-chan struct{} { return s.ended }
+
+// Close ends slirp4netns, waits until it is gone and removes its socket.
+func (s *Slirp) Close() error {
+	s.once.Do(func() { s.exit.Close() })
+	select {
+	case <-s.ended:
+	case <-time.After(2 * time.Second):
+		// It is stuck. Killing can fail only because it has ended after all.
+		s.cmd.Process.Kill()
+		<-s.ended
+	}
+	if err := os.Remove(s.socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("end slirp4netns: %w", err)
+	}
+	return nil
+}
+
+// probeAll tries every port, so that none is published when one cannot be.
+func probeAll(ports []PortMapping) ([]PortMapping, error) {
+	var out []PortMapping
+	for _, p := range ports {
+		probed, err := p.probe()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, probed)
+	}
+	return out, nil
+}
+
+// launchSlirp starts the program and waits until it says that the network is ready.
+func launchSlirp(ctx context.Context, program string, options []string, cfg SlirpConfig) (*Slirp, error) {
+	s := &Slirp{socket: filepath.Join(cfg.RunDir, "slirp.sock"), said: &tail{}, ended: make(chan struct{})}
+	// A socket that a killed predecessor left would make the bind fail.
+	if err := os.Remove(s.socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("start slirp4netns: %w", err)
+	}
+	ready, readyWriter, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("start slirp4netns: %w", err)
+	}
+	defer ready.Close()
+	exitReader, exit, err := os.Pipe()
+	if err != nil {
+		readyWriter.Close()
+		return nil, fmt.Errorf("start slirp4netns: %w", err)
+	}
+	s.exit = exit
+	s.cmd = exec.Command(program, slirpArgs(options, cfg)...)
+	s.cmd.Dir = cfg.RunDir // so that the socket's name fits into an address however long the directory's is
+	s.cmd.ExtraFiles = []*os.File{readyWriter, exitReader}
+	s.cmd.Stdout, s.cmd.Stderr = s.said, s.said
+	if cfg.Log != nil {
+		log := io.MultiWriter(s.said, cfg.Log)
+		s.cmd.Stdout, s.cmd.Stderr = log, log
+	}
+	err = s.cmd.Start()
+	readyWriter.Close()
+	exitReader.Close()
+	if err != nil {
+		exit.Close()
+		return nil, fmt.Errorf("start slirp4netns: %w", err)
+	}
+	go func() {
+		s.cmd.Wait() // how it ended is in what it said
+		close(s.ended)
+	}()
+	if err := s.awaitReady(ctx, ready); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("start slirp4netns: %w", s.said.explain(err))
+	}
+	return s, nil
+}
+
+func slirpArgs(options []string, cfg SlirpConfig) []string {
+	mtu := cfg.MTU
+	if mtu == 0 {
+		mtu = slirpMTU
+	}
+	args := []string{"--configure", "--disable-host-loopback", "--mtu=" + strconv.Itoa(mtu),
+		"--ready-fd=3", "--exit-fd=4", "--api-socket=slirp.sock"}
+	args = append(args, options...)
+	return append(args, strconv.Itoa(cfg.PID), SlirpInterface)
+}
+
+// awaitReady returns when slirp4netns writes to the pipe, and an error when it ends before.
+func (s *Slirp) awaitReady(ctx context.Context, ready *os.File) error {
+	stop := context.AfterFunc(ctx, func() { ready.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	_, err := ready.Read(make([]byte, 1))
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if errors.Is(err, io.EOF) {
+		<-s.ended // so that everything it said is there
+		return errors.New("it ended at once")
+	}
+	return err
+}
+
+// tail keeps the last of what a program wrote, which says why it failed.
+type tail struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	const limit = 4096
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, p...)
+	if over := len(t.text) - limit; over > 0 {
+		t.text = t.text[over:]
+	}
+	return len(p), nil
+}
+
+// explain adds to err the last line that says something: "child failed(1)" follows what made it fail.
+func (t *tail) explain(err error) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	lines := strings.Split(strings.TrimSpace(string(t.text)), "\n")
+	for _, line := range slices.Backward(lines) {
+		if line != "" && !strings.HasPrefix(line, "child failed") {
+			return fmt.Errorf("%w: %s", err, line)
+		}
+	}
+	return err
+}
+
+// socketAddress returns an address of at most 108 bytes for the control socket, through the directory's descriptor.
+func socketAddress(path string) (address string, release func(), err error) {
+	dir, err := os.OpenFile(filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return "", nil, err
+	}
+	address = fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path))
+	return address, func() { dir.Close() }, nil
+}

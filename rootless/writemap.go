@@ -1,0 +1,60 @@
+package rootless
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+)
+
+// Write gives the user namespace of process pid, a child that has no map yet, the map m.
+func (m Map) Write(pid int) error {
+	// The kernel takes the map of groups from a caller without privilege only after setgroups(2) is forbidden, so
+	// that no one leaves a group that denies access.
+	if m.SingleID {
+		if err := writeProc(pid, "setgroups", "deny"); err != nil {
+			return err
+		}
+	}
+	if err := writeMap(pid, "uid_map", m.UIDs, m.newUIDMap); err != nil {
+		return err
+	}
+	return writeMap(pid, "gid_map", m.GIDs, m.newGIDMap)
+}
+
+func writeMap(pid int, file string, maps []Mapping, helper string) error {
+	if helper == "" {
+		return writeProc(pid, file, format(maps))
+	}
+	args := []string{strconv.Itoa(pid)}
+	args = append(args, strings.Fields(format(maps))...)
+	cmd := exec.Command(helper, args...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Run(); err != nil {
+		if text := strings.TrimSpace(stderr.String()); text != "" {
+			return fmt.Errorf("write %s of process %d: %s: %w", file, pid, text, err)
+		}
+		return fmt.Errorf("write %s of process %d: %s: %w", file, pid, helper, err)
+	}
+	return nil
+}
+
+// writeProc writes a file of process pid in one write(2), as the map files need it.
+func writeProc(pid int, file, text string) error {
+	path := fmt.Sprintf("/proc/%d/%s", pid, file)
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("write id map: %w", err)
+	}
+	_, err = f.WriteString(text)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return fmt.Errorf("write id map %q: %w", strings.TrimSpace(text), err)
+	}
+	return nil
+}
