@@ -30,10 +30,17 @@ type Caller struct {
 	// Absolute paths of the programs that map subordinate ids; empty for a caller that may write any map itself.
 	NewUIDMap, NewGIDMap string
 
-	// Problem is why there are no subordinate ids, as the end of a sentence with the command that mends it; empty
-	// when there are.
-	Problem string
+	// Problem is why there are no subordinate ids; zero when there are.
+	Problem Problem
 }
+
+// Problem is something that the host lacks.
+type Problem struct {
+	What string // a clause
+	Fix  string // the command that mends it
+}
+
+func (p Problem) String() string { return fmt.Sprintf("%s: mend it with %q", p.What, p.Fix) }
 
 // CurrentCaller returns the Caller that the calling process runs as.
 func CurrentCaller() Caller {
@@ -47,17 +54,17 @@ func CurrentCaller() Caller {
 		}
 		return c
 	}
-	if c.NewUIDMap, c.Problem = findHelper("newuidmap", unix.CAP_SETUID); c.Problem != "" {
+	if c.NewUIDMap, c.Problem = findHelper("newuidmap", unix.CAP_SETUID); c.Problem != (Problem{}) {
 		return c
 	}
-	if c.NewGIDMap, c.Problem = findHelper("newgidmap", unix.CAP_SETGID); c.Problem != "" {
+	if c.NewGIDMap, c.Problem = findHelper("newgidmap", unix.CAP_SETGID); c.Problem != (Problem{}) {
 		return c
 	}
 	if err != nil || len(c.SubUIDs) == 0 || len(c.SubGIDs) == 0 {
 		if name == "" {
 			name = strconv.Itoa(int(c.UID))
 		}
-		c.Problem = fmt.Sprintf("/etc/subuid and /etc/subgid have no range for %s: add one with %q", name, addRangeCommand(name))
+		c.Problem = Problem{What: "/etc/subuid and /etc/subgid have no range for " + name, Fix: addRangeCommand(name)}
 	}
 	return c
 }
@@ -116,14 +123,14 @@ func ownIDs(path string) []Range {
 }
 
 // findHelper returns the absolute path of a program that maps ids, or why it is of no use.
-func findHelper(name string, capability uint) (path, problem string) {
+func findHelper(name string, capability uint) (path string, problem Problem) {
 	path, err := lookPath(name)
 	if err != nil {
-		return "", fmt.Sprintf("%s is not installed: install it with %q", name, "sudo apt-get install uidmap")
+		return "", Problem{What: name + " is not installed", Fix: "sudo apt-get install uidmap"}
 	}
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {
-		return "", fmt.Sprintf("%s cannot be examined: %v", path, err)
+		return "", Problem{What: fmt.Sprintf("%s cannot be examined (%v)", path, err), Fix: "ls -l " + path}
 	}
 	caps := make([]byte, 64)
 	n, err := unix.Getxattr(path, "security.capability", caps)
@@ -131,9 +138,9 @@ func findHelper(name string, capability uint) (path, problem string) {
 		n = 0 // no capability, or a filesystem without: then only suid counts
 	}
 	if !privileged(st.Uid, st.Mode, caps[:n], capability) {
-		return "", fmt.Sprintf("%s is neither suid root nor has a file capability: repair it with %q", path, "sudo chmod u+s "+path)
+		return "", Problem{What: path + " is neither suid root nor has a file capability", Fix: "sudo chmod u+s " + path}
 	}
-	return path, ""
+	return path, Problem{}
 }
 
 // lookPath is exec.LookPath with the directories of administration programs added, which users often lack.

@@ -41,11 +41,11 @@ func PlanMap(mode string, caller Caller) (Map, []string, error) {
 	default:
 		return Map{}, nil, fmt.Errorf("invalid user namespace mode %q: use host, keep-id or nomap", mode)
 	}
-	if caller.Problem != "" {
+	if caller.Problem != (Problem{}) {
 		if mode == ModeNoMap {
 			return Map{}, nil, fmt.Errorf("user namespace mode nomap needs subordinate ids: %s", caller.Problem)
 		}
-		warning := "only one user id is available in the container, because " + caller.Problem
+		warning := "only one user id is available in the container, because " + caller.Problem.String()
 		return singleMap(mode, caller), []string{warning}, nil
 	}
 	m := Map{

@@ -69,10 +69,10 @@ func TestPlanMapCaller(t *testing.T) {
 }
 
 func TestPlanMapWithoutSubordinateIDs(t *testing.T) {
-	caller := Caller{UID: 1000, GID: 100, Problem: `newuidmap is not installed: install it with "x"`}
+	caller := Caller{UID: 1000, GID: 100, Problem: Problem{What: "newuidmap is not installed", Fix: "install it"}}
 	for mode, inside := range map[string][2]uint32{"": {0, 0}, "keep-id": {1000, 100}} {
 		m, warnings, err := PlanMap(mode, caller)
-		if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], caller.Problem) {
+		if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], caller.Problem.String()) {
 			t.Errorf("mode %q: warnings %q, %v", mode, warnings, err)
 		}
 		wantUID, wantGID := []Mapping{{inside[0], 1000, 1}}, []Mapping{{inside[1], 100, 1}}
@@ -80,7 +80,7 @@ func TestPlanMapWithoutSubordinateIDs(t *testing.T) {
 			t.Errorf("mode %q: got %+v", mode, m)
 		}
 	}
-	if _, _, err := PlanMap("nomap", caller); err == nil || !strings.Contains(err.Error(), caller.Problem) {
+	if _, _, err := PlanMap("nomap", caller); err == nil || !strings.Contains(err.Error(), caller.Problem.String()) {
 		t.Errorf("nomap: %v", err)
 	}
 	if _, _, err := PlanMap("auto-ish", caller); err == nil || !strings.Contains(err.Error(), "auto-ish") {
@@ -156,15 +156,15 @@ func TestEndOfRanges(t *testing.T) {
 
 func TestFindHelperMissing(t *testing.T) {
 	_, problem := findHelper("newuidmap-of-no-system", unix.CAP_SETUID)
-	if !strings.Contains(problem, "newuidmap-of-no-system is not installed") || !strings.Contains(problem, "apt-get install") {
-		t.Errorf("got %q", problem)
+	if problem.What != "newuidmap-of-no-system is not installed" || !strings.Contains(problem.Fix, "apt-get install") {
+		t.Errorf("got %v", problem)
 	}
 }
 
 // TestWriteMap gives real user namespaces their maps, by the way that is open to whoever runs it.
 func TestWriteMap(t *testing.T) {
 	caller := CurrentCaller()
-	if caller.Problem != "" {
+	if caller.Problem != (Problem{}) {
 		t.Fatalf("this user cannot have a full map: %s", caller.Problem)
 	}
 	for _, mode := range []string{"", "keep-id", "nomap"} {
@@ -174,7 +174,7 @@ func TestWriteMap(t *testing.T) {
 		}
 		checkWrite(t, m)
 	}
-	single, _, err := PlanMap("", Caller{UID: caller.UID, GID: caller.GID, Problem: "that is what is tested"})
+	single, _, err := PlanMap("", Caller{UID: caller.UID, GID: caller.GID, Problem: Problem{What: "that is what is tested"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func checkWrite(t *testing.T, m Map) {
 
 func TestWriteMapSaysWhatIsWrong(t *testing.T) {
 	helper, problem := findHelper("newuidmap", unix.CAP_SETUID)
-	if problem != "" {
+	if problem != (Problem{}) {
 		t.Fatal(problem)
 	}
 	cmd := exec.Command("cat")

@@ -54,6 +54,14 @@ type Slirp struct {
 // the host than the one before.
 var slirpHardening = [][]string{{"--enable-sandbox", "--enable-seccomp"}, {"--enable-seccomp"}, {}}
 
+// FindSlirp returns nil where slirp4netns is installed, and otherwise ErrNoSlirp.
+func FindSlirp() error {
+	if _, err := lookPath("slirp4netns"); err != nil {
+		return ErrNoSlirp
+	}
+	return nil
+}
+
 // StartSlirp gives the network namespace of process cfg.PID an interface and the published ports. It returns when
 // the network works. The error is ErrNoSlirp when the program is missing.
 func StartSlirp(ctx context.Context, cfg SlirpConfig) (*Slirp, error) {
