@@ -1,0 +1,48 @@
+# make demo and make test do all set-up themselves; everything else assumes it is done (scripts/setup).
+
+GO      ?= go
+TAGS    := containers_image_openpgp,exclude_graphdriver_btrfs
+VERSION := $(shell git -c safe.directory='*' describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME    ?= 30s
+BENCHFLAGS  ?=
+TESTFLAGS   ?=
+
+# Pure Go makes the binary static. Version control is asked above and not by go, which refuses in a checkout that
+# belongs to another user.
+export CGO_ENABLED := 0
+export GOFLAGS     := -tags=$(TAGS) -trimpath -buildvcs=false
+export PATH        := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
+
+.PHONY: build test demo lint fuzz bench clean
+
+build:
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/rcrun ./cmd/rcrun
+
+demo:
+	scripts/setup build
+	$(MAKE) --no-print-directory build
+	scripts/demo
+
+test:
+	scripts/setup test
+	$(MAKE) --no-print-directory build
+	scripts/test $(TESTFLAGS)
+
+lint:
+	@unformatted=$$(gofmt -l $$(git -c safe.directory='*' ls-files '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) -tags '$(TAGS)' ./...
+	$(GO) test -count=1 -run TestImportGraph ./tests
+
+fuzz:
+	scripts/fuzz $(FUZZTIME)
+
+bench: build
+	scripts/bench $(BENCHFLAGS)
+
+clean:
+	rm -rf bin .cache
