@@ -52,6 +52,9 @@ func CurrentCaller() Caller {
 		if err != nil {
 			c.SubUIDs, c.SubGIDs = ownIDs("/proc/self/uid_map"), ownIDs("/proc/self/gid_map")
 		}
+		if total(c.SubUIDs) <= 1 || total(c.SubGIDs) <= 1 {
+			c.Problem = Problem{What: "the user namespace around it has no other", Fix: "podman unshare, or another program that maps subordinate ids"}
+		}
 		return c
 	}
 	if c.NewUIDMap, c.Problem = findHelper("newuidmap", unix.CAP_SETUID); c.Problem != (Problem{}) {
