@@ -53,7 +53,7 @@ func CurrentCaller() Caller {
 			c.SubUIDs, c.SubGIDs = ownIDs("/proc/self/uid_map"), ownIDs("/proc/self/gid_map")
 		}
 		if total(c.SubUIDs) <= 1 || total(c.SubGIDs) <= 1 {
-			c.Problem = Problem{What: "the user namespace around it has no other", Fix: "podman unshare, or another program that maps subordinate ids"}
+			c.Problem = Problem{What: "the user namespace that rcrun runs in has no other", Fix: "unshare --map-root-user --map-auto"}
 		}
 		return c
 	}

@@ -30,14 +30,6 @@ const (
 // ErrNoSlirp is returned where slirp4netns is not installed.
 var ErrNoSlirp = errors.New(`slirp4netns is not installed: install it with "sudo apt-get install slirp4netns"`)
 
-// FindSlirp returns ErrNoSlirp where StartSlirp would.
-func FindSlirp() error {
-	if _, err := lookPath("slirp4netns"); err != nil {
-		return ErrNoSlirp
-	}
-	return nil
-}
-
 // SlirpConfig says what network to give to whom.
 type SlirpConfig struct {
 	PID    int           // a process in the container's user and network namespaces
