@@ -1,0 +1,87 @@
+package layers
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"go.podman.io/storage"
+
+	"github.com/rcrun/rcrun/layers/tree"
+)
+
+// Stack is what to mount for a container: directories in the encoding of package layerfmt.
+type Stack struct {
+	Upper  string   // takes the changes
+	Work   string   // empty, on the filesystem of Upper
+	Lowers []string // read-only, the nearest first
+}
+
+// CreateContainer makes the read-write layer of a container. id is the container's full id; name is a further name for
+// it that the store keeps unique, "" for none. A container without an image has no lower layers. The error is
+// ErrConflict when the id or the name is taken.
+func (s *Store) CreateContainer(id, name string, image *Image) error {
+	var names []string
+	if name != "" {
+		names = []string{name}
+	}
+	imageID := ""
+	if image != nil {
+		imageID = image.ID
+	}
+	_, err := s.lib.CreateContainer(id, names, imageID, id, "", &storage.ContainerOptions{LabelOpts: []string{"disable"}})
+	switch {
+	case errors.Is(err, storage.ErrDuplicateName):
+		return &storeError{ErrConflict, fmt.Sprintf("create container: the name %q is taken by another container", name)}
+	case errors.Is(err, storage.ErrDuplicateID):
+		return &storeError{ErrConflict, fmt.Sprintf("create container: the id %s is taken", id)}
+	case errors.Is(err, storage.ErrImageUnknown):
+		return &storeError{ErrNotFound, fmt.Sprintf("create container: image %s has been removed", imageID)}
+	case err != nil:
+		return fmt.Errorf("create container %s: %w", id, err)
+	}
+	return nil
+}
+
+// RemoveContainer removes the read-write layer of a container. A container that is gone, or that a killed process has
+// made or removed in part, is no error.
+func (s *Store) RemoveContainer(id string) error {
+	err := s.lib.DeleteContainer(id)
+	if err == nil || !isMissing(err) && !errors.Is(err, storage.ErrNotAContainer) {
+		return wrapRemove(id, err)
+	}
+	if err = s.lib.DeleteLayer(id); isMissing(err) || errors.Is(err, storage.ErrNotALayer) {
+		return nil
+	}
+	return wrapRemove(id, err)
+}
+
+func wrapRemove(id string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("remove container %s: %w", id, err)
+}
+
+// ContainerStack returns the directories of a container. It reads one small file per layer and takes no lock. The
+// error is ErrNotFound when there is no such container.
+func (s *Store) ContainerStack(id string) (Stack, error) {
+	work := s.layout.work(id)
+	if _, err := os.Stat(work); errors.Is(err, os.ErrNotExist) {
+		return Stack{}, &storeError{ErrNotFound, fmt.Sprintf("no layer for container %s in the store", id)}
+	}
+	chain, err := s.layout.chain(id)
+	if err != nil {
+		return Stack{}, fmt.Errorf("find the layers of container %s: %w", id, err)
+	}
+	return Stack{Upper: chain[0], Work: work, Lowers: chain[1:]}, nil
+}
+
+// ContainerSize returns how much a container has added to its image, in bytes.
+func (s *Store) ContainerSize(id string) (int64, error) {
+	size, err := tree.Size(s.layout.diff(id))
+	if err != nil {
+		return 0, fmt.Errorf("measure container %s: %w", id, err)
+	}
+	return size, nil
+}

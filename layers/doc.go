@@ -1,0 +1,20 @@
+// Package layers keeps images and the layers of containers, in a store that belongs wholly to the caller.
+//
+// Decisions, and their because:
+//
+//   - go.podman.io/storage keeps the records of images, layers and containers, their names and locks, and what is
+//     needed to write an image layer out again byte for byte; go.podman.io/image brings images in. Both are what
+//     podman runs on, so their files, configuration and error cases are known to users.
+//   - The layers themselves are written by a graph driver of our own, "fuse": trees in the encoding of package
+//     layerfmt, all files the caller's. So nothing here needs a user namespace, newuidmap or any other program, and
+//     rm -rf removes a store.
+//   - On disk a layer is ROOT/fuse/dir/ID with diff (the tree), parent (the id of the layer below, as text; absent
+//     when there is none) and for containers work (an empty directory for whoever mounts). A layer holds only what it
+//     adds: there is nothing to copy when a container is made, and [Store.ContainerStack] follows the parents without
+//     opening the store's records.
+//   - A container's layer has the id of the container. That is what makes the previous point possible.
+//   - Layers are unpacked without a lock on the store, into a directory of their own, and moved into place under the
+//     lock: pulls do not hold up anything else. Before that their files are flushed to disk, so that a layer on record
+//     is whole after a power failure.
+//   - Names of images are normalised as docker does it: "x" is docker.io/library/x:latest.
+package layers

@@ -1,0 +1,174 @@
+package layers
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sort"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+	"go.podman.io/image/v5/docker/reference"
+	"go.podman.io/storage"
+)
+
+// Image is what the store knows of an image.
+type Image struct {
+	ID          string   // hex digest of the configuration
+	Names       []string // in full: docker.io/library/debian:12
+	RepoTags    []string // as people write them: debian:12
+	RepoDigests []string // debian@sha256:..., the digest of the manifest
+	Digest      digest.Digest
+	Created     time.Time
+	Size        int64        // of the layers' tars together, in bytes
+	Config      v1.Image     // platform, what to run and how, history
+	Docker      DockerConfig // what docker adds to that
+	TopLayer    string       // id of the uppermost layer; "" for an image without any
+	Layers      []Layer      // the undermost first
+}
+
+// Layer is one layer of an image.
+type Layer struct {
+	ID     string
+	DiffID digest.Digest // of its tar
+	Size   int64         // of its tar, in bytes
+}
+
+// DockerConfig is what docker keeps in an image's configuration and the image specification does not know.
+type DockerConfig struct {
+	Healthcheck *Healthcheck `json:",omitempty"`
+	OnBuild     []string     `json:",omitempty"`
+	Shell       []string     `json:",omitempty"`
+	StopTimeout *int         `json:",omitempty"` // seconds
+}
+
+// Healthcheck is how to find out whether a container is healthy. Zero values mean the defaults.
+type Healthcheck struct {
+	Test          []string      `json:",omitempty"` // "NONE"; "CMD", args...; "CMD-SHELL", command
+	Interval      time.Duration `json:",omitempty"`
+	Timeout       time.Duration `json:",omitempty"`
+	StartPeriod   time.Duration `json:",omitempty"`
+	StartInterval time.Duration `json:",omitempty"`
+	Retries       int           `json:",omitempty"`
+}
+
+// Images lists all images, the newest first. An image whose records are damaged does not hide the others: it comes
+// without its configuration, and the error says which it was.
+func (s *Store) Images() ([]Image, error) {
+	records, err := s.lib.Images()
+	if err != nil {
+		return nil, fmt.Errorf("list images: %w", err)
+	}
+	known, err := s.layersByID()
+	if err != nil {
+		return nil, err
+	}
+	images := make([]Image, len(records))
+	var broken []error
+	for i, record := range records {
+		img, err := s.describe(record, known)
+		images[i] = img
+		broken = append(broken, err)
+	}
+	sort.SliceStable(images, func(i, j int) bool { return images[i].Created.After(images[j].Created) })
+	return images, errors.Join(broken...)
+}
+
+// Image returns the image that ref names: name[:tag], name@digest, or an id, which may be abbreviated and may begin
+// with "sha256:". The error is ErrNotFound or ErrAmbiguous where it is about ref.
+func (s *Store) Image(ref string) (*Image, error) {
+	record, err := s.find(ref)
+	if err != nil {
+		return nil, err
+	}
+	known, err := s.layersByID()
+	if err != nil {
+		return nil, err
+	}
+	img, err := s.describe(record, known)
+	if err != nil {
+		return nil, err
+	}
+	return &img, nil
+}
+
+func (s *Store) layersByID() (map[string]storage.Layer, error) {
+	all, err := s.lib.Layers()
+	if err != nil {
+		return nil, fmt.Errorf("list layers: %w", err)
+	}
+	known := make(map[string]storage.Layer, len(all))
+	for _, layer := range all {
+		known[layer.ID] = layer
+	}
+	return known, nil
+}
+
+// describe fills in an Image. With an error, the rest of it is good nevertheless.
+func (s *Store) describe(record storage.Image, known map[string]storage.Layer) (Image, error) {
+	img := Image{
+		ID: record.ID, Names: record.Names, Digest: record.Digest, Created: record.Created, TopLayer: record.TopLayer,
+	}
+	img.RepoTags, img.RepoDigests = familiarNames(record)
+	for id := record.TopLayer; id != ""; {
+		layer, ok := known[id]
+		if !ok {
+			return img, fmt.Errorf("image %s: layer %s is missing", record.ID, id)
+		}
+		img.Layers = append(img.Layers, Layer{ID: id, DiffID: layer.UncompressedDigest, Size: layer.UncompressedSize})
+		img.Size += layer.UncompressedSize
+		id = layer.Parent
+	}
+	slices.Reverse(img.Layers)
+	data, err := s.lib.ImageBigData(record.ID, configKey(record.ID))
+	if err == nil {
+		err = img.setConfig(data)
+	}
+	if err != nil {
+		return img, fmt.Errorf("read the configuration of image %s: %w", record.ID, err)
+	}
+	return img, nil
+}
+
+// configKey is the name under which the library keeps an image's configuration: its digest.
+func configKey(id string) string { return digest.NewDigestFromEncoded(digest.SHA256, id).String() }
+
+func (img *Image) setConfig(data []byte) error {
+	var docker struct {
+		Config *DockerConfig `json:"config"`
+	}
+	docker.Config = &img.Docker
+	return errors.Join(json.Unmarshal(data, &img.Config), json.Unmarshal(data, &docker))
+}
+
+// familiarNames returns the tags and digests of an image as people write them. An image that was pulled by tag has the
+// digest of its manifest in that repository, too.
+func familiarNames(record storage.Image) (tags, digests []string) {
+	for _, name := range record.Names {
+		ref, err := reference.ParseNormalizedNamed(name)
+		if err != nil {
+			continue // not a name that we would have given
+		}
+		if _, ok := ref.(reference.Digested); ok {
+			digests = append(digests, reference.FamiliarString(ref))
+			continue
+		}
+		tags = append(tags, reference.FamiliarString(ref))
+		for _, d := range record.Digests {
+			if withDigest, err := reference.WithDigest(reference.TrimNamed(ref), d); err == nil {
+				digests = append(digests, reference.FamiliarString(withDigest))
+			}
+		}
+	}
+	slices.Sort(digests)
+	return tags, slices.Compact(digests)
+}
+
+// isMissing tells whether an error of the library says that there is no such record.
+func isMissing(err error) bool {
+	return errors.Is(err, storage.ErrImageUnknown) || errors.Is(err, storage.ErrContainerUnknown) ||
+		errors.Is(err, storage.ErrLayerUnknown) || errors.Is(err, os.ErrNotExist)
+}

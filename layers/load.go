@@ -1,0 +1,273 @@
+package layers
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+	dockerarchive "go.podman.io/image/v5/docker/archive"
+	"go.podman.io/image/v5/docker/reference"
+	ocilayout "go.podman.io/image/v5/oci/layout"
+	"go.podman.io/image/v5/types"
+	"go.podman.io/storage/pkg/archive"
+)
+
+// LoadOptions is how to load an archive of images.
+type LoadOptions struct {
+	// Progress takes messages for people, as PullOptions.Progress. nil is quiet.
+	Progress io.Writer
+}
+
+// containerdName is the annotation that holds the whole name of an image in the archives of docker and containerd.
+const containerdName = "io.containerd.image.name"
+
+// Load brings in the images of a docker-archive or oci-archive, told apart by what is in it, compressed or not. path
+// "-" reads r. It returns the names of the images, or "sha256:ID" of those without.
+func (s *Store) Load(ctx context.Context, path string, r io.Reader, opts LoadOptions) (loaded []string, err error) {
+	t, err := s.newTransfer(opts.Progress, "")
+	if err != nil {
+		return nil, fmt.Errorf("load %s: %w", path, err)
+	}
+	defer func() {
+		if err = errors.Join(err, t.close()); err != nil {
+			err = fmt.Errorf("load %s: %w", path, err)
+		}
+	}()
+	file, err := t.plainArchive(ctx, path, r)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	kind, err := archiveKind(file)
+	if err != nil {
+		return nil, err
+	}
+	if kind == dockerArchive {
+		return t.loadDocker(ctx, file.Name())
+	}
+	return t.loadOCI(ctx, file)
+}
+
+// plainArchive returns the archive as an uncompressed file: itself if it is one, else a copy.
+func (t *transfer) plainArchive(ctx context.Context, path string, r io.Reader) (*os.File, error) {
+	if path != "-" {
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		if isPlainFile(file) {
+			return file, nil
+		}
+		defer file.Close()
+		r = file
+	}
+	plain, err := archive.DecompressStream(contextReader{ctx, r})
+	if err != nil {
+		return nil, fmt.Errorf("decompress: %w", err)
+	}
+	defer plain.Close()
+	file, err := os.Create(filepath.Join(t.scratch.Path, "archive.tar"))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.Copy(file, plain); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("decompress: %w", err)
+	}
+	return file, nil
+}
+
+// isPlainFile tells whether a file can be read at any place and is not compressed.
+func isPlainFile(file *os.File) bool {
+	st, err := file.Stat()
+	if err != nil || !st.Mode().IsRegular() {
+		return false
+	}
+	head := make([]byte, 16)
+	n, err := file.ReadAt(head, 0)
+	return (err == nil || err == io.EOF) && archive.DetectCompression(head[:n]) == archive.Uncompressed
+}
+
+type archiveFormat int
+
+const (
+	dockerArchive archiveFormat = iota
+	ociArchive
+)
+
+// archiveKind looks at the names in an archive. One that is both, as newer versions of docker write it, is taken for a
+// docker-archive, which has all names of the images.
+func archiveKind(file *os.File) (archiveFormat, error) {
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return 0, err
+	}
+	oci := false
+	for tr := tar.NewReader(file); ; {
+		hdr, err := tr.Next()
+		switch {
+		case err == io.EOF && oci:
+			return ociArchive, nil
+		case err == io.EOF:
+			return 0, errors.New("not an archive of images: it has neither a manifest.json nor an oci-layout " +
+				"(a plain root filesystem is imported, not loaded)")
+		case err != nil:
+			return 0, fmt.Errorf("not an archive of images: %w", err)
+		}
+		switch path.Clean(hdr.Name) {
+		case "manifest.json":
+			return dockerArchive, nil
+		case v1.ImageLayoutFile:
+			oci = true
+		}
+	}
+}
+
+func (t *transfer) loadDocker(ctx context.Context, file string) (loaded []string, err error) {
+	r, err := dockerarchive.NewReader(t.sys, file)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	images, err := r.List()
+	if err != nil {
+		return nil, err
+	}
+	for _, refs := range images {
+		var names []reference.Named
+		for _, ref := range refs {
+			if name := ref.DockerReference(); name != nil {
+				names = append(names, name)
+			}
+		}
+		if loaded, err = t.loadOne(ctx, refs[0], names, loaded); err != nil {
+			return loaded, err
+		}
+	}
+	return loaded, nil
+}
+
+// loadOne copies an image and gives it its names.
+func (t *transfer) loadOne(ctx context.Context, src types.ImageReference, names []reference.Named, loaded []string) ([]string, error) {
+	if len(names) == 0 {
+		id, err := t.copy(ctx, src, nil)
+		if err != nil {
+			return loaded, err
+		}
+		return append(loaded, "sha256:"+id), nil
+	}
+	id, err := t.copy(ctx, src, names[0])
+	if err != nil {
+		return loaded, err
+	}
+	var full []string
+	for _, name := range names {
+		full = append(full, name.String())
+		loaded = append(loaded, reference.FamiliarString(name))
+	}
+	return loaded, t.store.lib.AddNames(id, full)
+}
+
+func (t *transfer) loadOCI(ctx context.Context, file *os.File) (loaded []string, err error) {
+	dir := filepath.Join(t.scratch.Path, "layout")
+	if err := extractLayout(ctx, file, dir); err != nil {
+		return nil, err
+	}
+	images, err := ocilayout.List(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, img := range images {
+		var names []reference.Named
+		if name := annotatedName(img.ManifestDescriptor.Annotations); name != nil {
+			names = append(names, name)
+		}
+		if loaded, err = t.loadOne(ctx, img.Reference, names, loaded); err != nil {
+			return loaded, err
+		}
+	}
+	return loaded, nil
+}
+
+// annotatedName returns the name of an image in an index, nil if it has none. The standard annotation often holds the
+// tag alone, which is no name.
+func annotatedName(annotations map[string]string) reference.Named {
+	text := annotations[containerdName]
+	if text == "" {
+		text = annotations[v1.AnnotationRefName]
+		if !strings.ContainsAny(text, "/:") {
+			return nil
+		}
+	}
+	name, err := normalize(text)
+	if err != nil {
+		return nil
+	}
+	return name
+}
+
+// extractLayout writes out the files of an image layout, and nothing else that the archive may hold.
+func extractLayout(ctx context.Context, file *os.File, dir string) (err error) {
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for tr := tar.NewReader(contextReader{ctx, file}); ; {
+		hdr, err := tr.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read archive: %w", err)
+		}
+		name := path.Clean(hdr.Name)
+		if hdr.Typeflag != tar.TypeReg || !isLayoutFile(name) {
+			continue
+		}
+		if err := extractFile(root, name, tr); err != nil {
+			return fmt.Errorf("extract %q: %w", hdr.Name, err)
+		}
+	}
+}
+
+func isLayoutFile(name string) bool {
+	return name == v1.ImageLayoutFile || name == v1.ImageIndexFile || strings.HasPrefix(name, v1.ImageBlobsDir+"/")
+}
+
+func extractFile(root *os.Root, name string, content io.Reader) error {
+	if err := root.MkdirAll(path.Dir(name), 0o700); err != nil {
+		return err
+	}
+	file, err := root.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(file, content)
+	return errors.Join(err, file.Close())
+}
+
+// contextReader ends reading when the context does.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}

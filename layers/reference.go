@@ -1,0 +1,80 @@
+package layers
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"go.podman.io/image/v5/docker/reference"
+	"go.podman.io/storage"
+)
+
+var hexPrefix = regexp.MustCompile(`^[0-9a-f]{1,64}$`)
+
+// normalize returns the full form of an image name: with registry, and with the tag "latest" where there is neither a
+// tag nor a digest.
+func normalize(name string) (reference.Named, error) {
+	ref, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return nil, fmt.Errorf("image name %q: %w", name, err)
+	}
+	return reference.TagNameOnly(ref), nil
+}
+
+// find returns the record that ref names. A name goes before an id that begins the same, a full id before a name.
+func (s *Store) find(ref string) (storage.Image, error) {
+	records, err := s.lib.Images()
+	if err != nil {
+		return storage.Image{}, fmt.Errorf("look up image %q: %w", ref, err)
+	}
+	id := strings.TrimPrefix(ref, "sha256:")
+	if len(id) == digest.SHA256.Size()*2 {
+		if i := slices.IndexFunc(records, func(r storage.Image) bool { return r.ID == id }); i >= 0 {
+			return records[i], nil
+		}
+	}
+	if i := slices.IndexFunc(records, named(ref)); i >= 0 {
+		return records[i], nil
+	}
+	return findPrefix(ref, id, records)
+}
+
+// named returns a test for images that have ref for a name.
+func named(ref string) func(storage.Image) bool {
+	name, err := normalize(ref)
+	if err != nil {
+		return func(storage.Image) bool { return false }
+	}
+	digested, ok := name.(reference.Digested)
+	if !ok {
+		return func(r storage.Image) bool { return slices.Contains(r.Names, name.String()) }
+	}
+	return func(r storage.Image) bool {
+		return slices.Contains(r.Digests, digested.Digest()) && slices.ContainsFunc(r.Names, func(n string) bool {
+			have, err := reference.ParseNormalizedNamed(n)
+			return err == nil && have.Name() == name.Name()
+		})
+	}
+}
+
+func findPrefix(ref, id string, records []storage.Image) (storage.Image, error) {
+	if !hexPrefix.MatchString(id) {
+		return storage.Image{}, notFound(ref)
+	}
+	var matches []storage.Image
+	var ids []string
+	for _, r := range records {
+		if strings.HasPrefix(r.ID, id) {
+			matches, ids = append(matches, r), append(ids, r.ID)
+		}
+	}
+	switch len(matches) {
+	case 0:
+		return storage.Image{}, notFound(ref)
+	case 1:
+		return matches[0], nil
+	}
+	return storage.Image{}, ambiguous(ref, ids)
+}

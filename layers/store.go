@@ -1,0 +1,130 @@
+package layers
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"go.podman.io/storage"
+	"go.podman.io/storage/types"
+)
+
+// Options says where a store is.
+type Options struct {
+	// Root is the directory that keeps everything, made if missing.
+	Root string
+	// RunRoot is a directory for what may be lost at the next boot, made if missing.
+	RunRoot string
+}
+
+// Store is an open store. Its methods may be called from several goroutines, and several processes may use the same
+// store at once.
+type Store struct {
+	root   string
+	lib    storage.Store
+	layout layout
+}
+
+// Open opens the store, making it if it is not there.
+func Open(opts Options) (*Store, error) {
+	s, err := open(opts)
+	if err != nil {
+		return nil, fmt.Errorf("open image store %s: %w", opts.Root, err)
+	}
+	return s, nil
+}
+
+func open(opts Options) (*Store, error) {
+	if opts.Root == "" || opts.RunRoot == "" {
+		return nil, errors.New("no directory given")
+	}
+	root, err := filepath.Abs(opts.Root)
+	if err != nil {
+		return nil, err
+	}
+	if err := makeOwnDirs(root, opts.RunRoot); err != nil {
+		return nil, err
+	}
+	s := &Store{root: root, layout: layout{home: filepath.Join(root, driverName)}}
+	if err := sweepScratch(s.tempRoot()); err != nil {
+		return nil, err
+	}
+	ignoreHostConfig(opts.RunRoot)
+	s.lib, err = storage.GetStore(types.StoreOptions{
+		GraphRoot:       root,
+		RunRoot:         opts.RunRoot,
+		GraphDriverName: driverName,
+	})
+	return s, err
+}
+
+// makeOwnDirs makes the directories and sees to it that they can be written to, since the library's errors about that
+// name a lock file that nobody has heard of.
+func makeOwnDirs(dirs ...string) error {
+	for _, dir := range dirs {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		probe, err := os.MkdirTemp(dir, ".writable-")
+		if errors.Is(err, fs.ErrPermission) {
+			return fmt.Errorf("directory %s is not writable: %w", dir, err)
+		}
+		if err != nil {
+			return err
+		}
+		if err := os.Remove(probe); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tempRoot is where unfinished work is kept: downloads, and archives that have to be unpacked to be read.
+func (s *Store) tempRoot() string { return filepath.Join(s.root, "tmp") }
+
+// Close releases the store.
+func (s *Store) Close() error {
+	s.lib.Free()
+	return nil
+}
+
+// hostConfig is whether the library has been kept from the host's configuration: it reads that once per process.
+var hostConfig sync.Once
+
+// ignoreHostConfig lets the library find no configuration. storage.GetStore reads storage.conf even when all options
+// are given, so a file meant for podman, or one with an error, would decide about our store; and to fill in defaults
+// that nobody asks for, it makes a directory below /tmp that any other user may have made before, which is then an
+// error. The environment is put back before this returns.
+func ignoreHostConfig(runRoot string) {
+	hostConfig.Do(func() {
+		overrides := map[string]string{
+			"CONTAINERS_STORAGE_CONF":          os.DevNull,
+			"CONTAINERS_STORAGE_CONF_OVERRIDE": "",
+			"STORAGE_DRIVER":                   "",
+			"STORAGE_OPTS":                     "",
+			"XDG_RUNTIME_DIR":                  runRoot,
+			"HOME":                             runRoot,
+		}
+		for name, value := range overrides {
+			defer restoreEnv(name)()
+			os.Setenv(name, value)
+		}
+		// The result is of no interest: it is read to be remembered by the library as the defaults.
+		_, _ = types.DefaultStoreOptions()
+	})
+}
+
+// restoreEnv returns a function that gives a variable the value that it has now.
+func restoreEnv(name string) func() {
+	value, ok := os.LookupEnv(name)
+	return func() {
+		if ok {
+			os.Setenv(name, value)
+		} else {
+			os.Unsetenv(name)
+		}
+	}
+}

@@ -1,0 +1,95 @@
+package tree
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// ChangeKind says what a layer does to a name.
+type ChangeKind int
+
+// The kinds of changes.
+const (
+	Added ChangeKind = iota
+	Modified
+	Deleted
+)
+
+// Change is one name that a layer changes, as an absolute path in the container.
+type Change struct {
+	Path string
+	Kind ChangeKind
+}
+
+// Changes lists what the tree at dir changes in the layers below it, in lexical order of the directories' contents.
+// Its cost depends on the tree only, not on the layers below. A directory that is there because of what it contains
+// is listed as modified.
+func Changes(dir string, lowers Lowers) ([]Change, error) {
+	var changes []Change
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || path == dir {
+			return err
+		}
+		name := strings.TrimPrefix(path, dir+"/")
+		if change, ok := changeOf(path, name, entry, lowers); ok {
+			changes = append(changes, change)
+		}
+		return nil
+	})
+	return changes, err
+}
+
+func changeOf(path, name string, entry fs.DirEntry, lowers Lowers) (Change, bool) {
+	if isMark(path) {
+		return Change{"/" + name, Deleted}, true
+	}
+	if !entry.IsDir() {
+		switch kind, hidden := parseDeletion(entry.Name()); kind {
+		case noDeletion:
+		case whiteout:
+			return Change{"/" + filepath.Join(filepath.Dir(name), hidden), Deleted}, true
+		default:
+			return Change{}, false
+		}
+	}
+	kind := Added
+	if _, ok := lowers.Lookup(strings.Split(name, "/")); ok {
+		kind = Modified
+	}
+	return Change{"/" + name, kind}, true
+}
+
+// Size returns the sum of the sizes in bytes of the regular files of a tree, each inode once.
+func Size(dir string) (int64, error) {
+	var size int64
+	seen := map[inode]bool{}
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return ignoreGone(err)
+		}
+		var st unix.Stat_t
+		if err := unix.Lstat(path, &st); err != nil {
+			return ignoreGone(&os.PathError{Op: "stat", Path: path, Err: err})
+		}
+		if id := (inode{st.Dev, st.Ino}); st.Nlink > 1 && !seen[id] {
+			seen[id] = true
+		} else if st.Nlink > 1 {
+			return nil
+		}
+		size += st.Size
+		return nil
+	})
+	return size, err
+}
+
+// ignoreGone passes over files that a running container removes while its layer is measured.
+func ignoreGone(err error) error {
+	if os.IsNotExist(err) {
+		return nil
+	}
+	return err
+}

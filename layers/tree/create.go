@@ -1,0 +1,238 @@
+package tree
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
+)
+
+const createFlags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
+
+// create makes the inode, or the further name, that an entry describes.
+func (u *unpacker) create(hdr *tar.Header, t target, content io.Reader) error {
+	if hdr.Typeflag == tar.TypeLink {
+		return u.makeHardLink(t, hdr.Linkname)
+	}
+	m, err := headerMeta(hdr)
+	if err != nil {
+		return err
+	}
+	switch m.stat.Mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		u.dirTimes[strings.Join(t.parts, "/")] = hdr.ModTime
+		return u.makeDir(t, m)
+	case unix.S_IFLNK:
+		return u.makeSymlink(t, m, hdr.Linkname, hdr.ModTime)
+	case unix.S_IFREG:
+		n, err := u.makeFile(t, m, content, hdr.ModTime)
+		u.size += n
+		if err == nil && n != hdr.Size {
+			err = io.ErrUnexpectedEOF
+		}
+		return err
+	}
+	_, err = u.makeFile(t, m, strings.NewReader(""), hdr.ModTime)
+	return err
+}
+
+// place runs make, which fails with EEXIST where the name is taken, and if so runs it again with the name cleared.
+// deleted tells whether what was there is the mark of a deletion.
+func (u *unpacker) place(t target, make func() error) (deleted bool, err error) {
+	if deleted, err = u.dropWhiteoutFile(t); err != nil {
+		return false, err
+	}
+	if err = make(); !errors.Is(err, unix.EEXIST) {
+		return deleted, err
+	}
+	deleted = deleted || isWhiteout(t.dirfd, t.base)
+	if err := removeAll(t.dirfd, t.base); err != nil {
+		return deleted, fmt.Errorf("replace earlier entry: %w", err)
+	}
+	return deleted, make()
+}
+
+// makeDir makes a directory or takes over the one that is there.
+func (u *unpacker) makeDir(t target, m meta) error {
+	fd, err := openDir(t.dirfd, t.base)
+	if err != nil {
+		deleted, err := u.place(t, func() error { return unix.Mkdirat(t.dirfd, t.base, 0o700) })
+		if err != nil {
+			return fmt.Errorf("make directory: %w", err)
+		}
+		if fd, err = openDir(t.dirfd, t.base); err != nil {
+			return fmt.Errorf("open directory: %w", err)
+		}
+		if deleted {
+			err = markOpaque(fd)
+		}
+		if err != nil {
+			unix.Close(fd)
+			return err
+		}
+	}
+	defer unix.Close(fd)
+	return m.apply(fd)
+}
+
+// makeFile makes a regular file on disk, which stands for a file of whatever type m says.
+func (u *unpacker) makeFile(t target, m meta, content io.Reader, mtime time.Time) (size int64, err error) {
+	fd := -1
+	_, err = u.place(t, func() error {
+		var err error
+		fd, err = retry(func() (int, error) { return unix.Openat(t.dirfd, t.base, createFlags, 0o600) })
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("make file: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), t.base)
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if size, err = io.Copy(f, content); err != nil {
+		return size, fmt.Errorf("write content: %w", err)
+	}
+	if err := m.apply(fd); err != nil {
+		return size, err
+	}
+	return size, setTimes(t.dirfd, t.base, mtime)
+}
+
+// makeSymlink makes a symbolic link, or the file that stands for one that plain links cannot show.
+func (u *unpacker) makeSymlink(t target, m meta, link string, mtime time.Time) error {
+	if link == "" || len(link) > maxLinkBytes || strings.ContainsRune(link, 0) {
+		return fmt.Errorf("symbolic link with a target of %d bytes", len(link))
+	}
+	if m.backingType() == unix.S_IFREG {
+		_, err := u.makeFile(t, m, strings.NewReader(link), mtime)
+		return err
+	}
+	_, err := u.place(t, func() error { return unix.Symlinkat(link, t.dirfd, t.base) })
+	if err != nil {
+		return fmt.Errorf("make symbolic link: %w", err)
+	}
+	return setTimes(t.dirfd, t.base, mtime)
+}
+
+// makeHardLink gives a file made by an earlier entry a further name.
+func (u *unpacker) makeHardLink(t target, link string) error {
+	from, err := splitName(link)
+	if err != nil {
+		return fmt.Errorf("hard link to %q: %w", link, err)
+	}
+	if len(from) == 0 {
+		return fmt.Errorf("hard link to %q: is a directory", link)
+	}
+	if slices.Equal(from, t.parts) {
+		return fmt.Errorf("hard link to %q: links to itself", link)
+	}
+	base := from[len(from)-1]
+	if isDeleted(base) {
+		return fmt.Errorf("hard link to %q: %w", link, errReserved)
+	}
+	// A walker of its own: the kept directory of the other is that of the new name.
+	w := &walker{root: u.walker.root, fd: -1}
+	defer w.forget()
+	fromfd, err := w.open(from[:len(from)-1], nil)
+	if err == nil && isWhiteout(fromfd, base) {
+		err = unix.ENOENT
+	}
+	if err == nil {
+		_, err = u.place(t, func() error { return unix.Linkat(fromfd, base, t.dirfd, t.base, 0) })
+	}
+	if errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("hard link to %q: no earlier entry of the layer has that name", link)
+	}
+	if err != nil {
+		return fmt.Errorf("hard link to %q: %w", link, err)
+	}
+	return nil
+}
+
+func isDeleted(base string) bool {
+	kind, _ := parseDeletion(base)
+	return kind != noDeletion
+}
+
+// writeWhiteout hides name of the layers below. What this layer itself has of that name stays, as the image
+// specification wants it; a directory then hides what the layers below have in it.
+func (u *unpacker) writeWhiteout(dirfd int, name string, mtime time.Time) error {
+	var st unix.Stat_t
+	err := unix.Fstatat(dirfd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	switch {
+	case err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR:
+		fd, err := openDir(dirfd, name)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		return markOpaque(fd)
+	case err == nil:
+		return nil
+	case !errors.Is(err, unix.ENOENT):
+		return err
+	}
+	return u.makeWhiteout(dirfd, name, mtime)
+}
+
+func (u *unpacker) makeWhiteout(dirfd int, name string, mtime time.Time) error {
+	if !u.whiteoutFiles {
+		err := unix.Mknodat(dirfd, name, unix.S_IFCHR, 0)
+		if err == nil {
+			return setTimes(dirfd, name, mtime)
+		}
+		if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EOPNOTSUPP) {
+			return fmt.Errorf("make whiteout: %w", err)
+		}
+		u.whiteoutFiles = true
+	}
+	name = layerfmt.WhiteoutPrefix + name
+	fd, err := retry(func() (int, error) {
+		return unix.Openat(dirfd, name, unix.O_WRONLY|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	})
+	if err != nil {
+		return fmt.Errorf("make whiteout: %w", err)
+	}
+	unix.Close(fd)
+	return setTimes(dirfd, name, mtime)
+}
+
+// dropWhiteoutFile removes the whiteout of a name that is about to exist, where whiteouts are files.
+func (u *unpacker) dropWhiteoutFile(t target) (dropped bool, err error) {
+	if !u.whiteoutFiles {
+		return false, nil
+	}
+	err = unix.Unlinkat(t.dirfd, layerfmt.WhiteoutPrefix+t.base, 0)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENAMETOOLONG) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// applyDirTimes sets the times of all directories. One that a later entry has replaced is passed over.
+func (u *unpacker) applyDirTimes() error {
+	for path, mtime := range u.dirTimes {
+		var parts []string
+		if path != "" {
+			parts = strings.Split(path, "/")
+		}
+		fd, err := u.walker.open(parts, nil)
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+			continue
+		}
+		if err == nil {
+			err = setTimes(fd, "", mtime)
+		}
+		if err != nil {
+			return &EntryError{Name: path + "/", Err: err}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,130 @@
+package tree
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
+)
+
+const openDirFlags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+
+// openDir opens the directory name in dirfd. A symbolic link is not a directory here.
+func openDir(dirfd int, name string) (int, error) {
+	fd, err := retry(func() (int, error) { return unix.Openat(dirfd, name, openDirFlags, 0) })
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) {
+		return -1, fmt.Errorf("%q is not a directory: %w", name, unix.ENOTDIR)
+	}
+	return fd, err
+}
+
+// retry runs a system call again while signals interrupt it.
+func retry(call func() (int, error)) (int, error) {
+	for {
+		n, err := call()
+		if err != unix.EINTR {
+			return n, err
+		}
+	}
+}
+
+// walker opens directories of one tree by their components, keeping the last one open: the entries of a tar come
+// directory by directory.
+type walker struct {
+	root int // descriptor, the caller's
+	path string
+	fd   int // of path; -1 when none is kept
+}
+
+func newWalker(root *os.File) *walker { return &walker{root: int(root.Fd()), fd: -1} }
+
+// forget closes the kept directory. It must be called when a directory may have been removed.
+func (w *walker) forget() {
+	if w.fd >= 0 {
+		unix.Close(w.fd)
+	}
+	w.fd, w.path = -1, ""
+}
+
+// open returns a descriptor of the directory, valid until the next call of a method. make is called for a component
+// that is missing, with its parent and its index; nil makes that an error.
+func (w *walker) open(parts []string, make func(dirfd, index int) error) (int, error) {
+	if len(parts) == 0 {
+		return w.root, nil
+	}
+	path := strings.Join(parts, "/")
+	if w.fd >= 0 && w.path == path {
+		return w.fd, nil
+	}
+	w.forget()
+	dirfd := w.root
+	for i, part := range parts {
+		fd, err := openDir(dirfd, part)
+		if err != nil && make != nil && isMissing(dirfd, part, err) {
+			if err = make(dirfd, i); err == nil {
+				fd, err = openDir(dirfd, part)
+			}
+		}
+		if dirfd != w.root {
+			unix.Close(dirfd)
+		}
+		if err != nil {
+			return -1, err
+		}
+		dirfd = fd
+	}
+	w.fd, w.path = dirfd, path
+	return dirfd, nil
+}
+
+// isMissing tells from the error of openDir whether there is nothing of that name, or only the mark of its deletion.
+func isMissing(dirfd int, name string, err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) && isWhiteout(dirfd, name)
+}
+
+// isWhiteout tells whether name is a whiteout in the form of a character device 0:0.
+func isWhiteout(dirfd int, name string) bool {
+	var st unix.Stat_t
+	err := unix.Fstatat(dirfd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	return err == nil && isWhiteoutStat(&st)
+}
+
+func isWhiteoutStat(st *unix.Stat_t) bool {
+	return st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == 0
+}
+
+// removeAll removes name and, if it is a directory, what it contains. It follows no link.
+func removeAll(dirfd int, name string) error {
+	err := unix.Unlinkat(dirfd, name, 0)
+	if err == nil || !errors.Is(err, unix.EISDIR) {
+		return err
+	}
+	fd, err := openDir(dirfd, name)
+	if err != nil {
+		return err
+	}
+	dir := os.NewFile(uintptr(fd), name)
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return err
+	}
+	for _, child := range names {
+		if err := removeAll(fd, child); err != nil {
+			return err
+		}
+	}
+	return unix.Unlinkat(dirfd, name, unix.AT_REMOVEDIR)
+}
+
+// markOpaque makes the directory hide what the layers below have in it.
+func markOpaque(dirfd int) error {
+	if err := unix.Fsetxattr(dirfd, layerfmt.OpaqueXattr, []byte("y"), 0); err != nil {
+		return fmt.Errorf("mark directory as opaque: %w", err)
+	}
+	return nil
+}

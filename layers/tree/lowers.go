@@ -1,0 +1,85 @@
+package tree
+
+import (
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
+)
+
+// Lowers are the trees of a stack of layers, the nearest first. They answer what a union of them shows. The trees
+// are those of image layers, which nobody changes any more.
+type Lowers []string
+
+// Lookup returns the entry at the given components, none being the root. ok is false where the stack has none, or
+// it cannot be read.
+func (l Lowers) Lookup(parts []string) (st layerfmt.Stat, ok bool) {
+	if len(l) == 0 {
+		return layerfmt.Stat{}, false
+	}
+	st, err := ReadStat(l[0])
+	dirs, ok := []string(l), err == nil
+	for _, part := range parts {
+		if st, dirs, ok = lookupStep(dirs, part); !ok {
+			return layerfmt.Stat{}, false
+		}
+	}
+	return st, ok
+}
+
+// lookupStep looks name up in directories that are merged, and returns what is there and, if that is a directory,
+// the directories that are merged into it.
+func lookupStep(dirs []string, name string) (st layerfmt.Stat, merged []string, ok bool) {
+	for _, dir := range dirs {
+		path := filepath.Join(dir, name)
+		here, err := ReadStat(path)
+		isDir := here.Mode&unix.S_IFMT == unix.S_IFDIR
+		switch {
+		case err != nil && !os.IsNotExist(err), err != nil && hiddenByFile(dir, name), err == nil && isMark(path):
+			return st, merged, ok
+		case err != nil:
+		case isDir:
+			merged = append(merged, path)
+			fallthrough
+		default:
+			if !ok {
+				st, ok = here, true
+			}
+			if !isDir {
+				return st, merged, ok
+			}
+		}
+		if isOpaque(dir) || err == nil && isOpaque(path) {
+			return st, merged, ok
+		}
+	}
+	return st, merged, ok
+}
+
+// hiddenByFile tells whether dir has a whiteout of name that is a file beside it.
+func hiddenByFile(dir, name string) bool {
+	_, err := os.Lstat(filepath.Join(dir, layerfmt.WhiteoutPrefix+name))
+	return err == nil
+}
+
+// isMark tells whether the file itself is a whiteout.
+func isMark(path string) bool {
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return false
+	}
+	return isWhiteoutStat(&st) || st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == 0 && hasXattr(path, layerfmt.WhiteoutXattr)
+}
+
+// isOpaque tells whether a directory hides what the layers below have in it.
+func isOpaque(dir string) bool {
+	for _, name := range layerfmt.OpaqueXattrs {
+		if value, err := getXattr(dir, name); err == nil && value == "y" {
+			return true
+		}
+	}
+	_, err := os.Lstat(filepath.Join(dir, layerfmt.OpaqueMarker))
+	return err == nil
+}

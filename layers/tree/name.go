@@ -1,0 +1,84 @@
+package tree
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
+)
+
+// Bounds of a name in a tar. The kernel cannot take longer ones; the depth is bounded besides, because removing a
+// tree holds one descriptor open per level.
+const (
+	maxComponent = 255
+	maxPath      = 4095
+	maxDepth     = 512
+)
+
+var (
+	errDotDot   = errors.New(`name contains ".."`)
+	errReserved = errors.New("name begins with " + layerfmt.WhiteoutPrefix + ", which marks deletions")
+)
+
+// splitName returns the components of the name of an entry, relative to the root of the tree whatever way it is
+// written ("./a", "/a", "a/"). The root itself has none. Components that mark deletions may only come last.
+func splitName(name string) ([]string, error) {
+	if len(name) > maxPath {
+		return nil, fmt.Errorf("name of %d bytes is longer than %d", len(name), maxPath)
+	}
+	var parts []string
+	for part := range strings.SplitSeq(name, "/") {
+		switch {
+		case part == "" || part == ".":
+			continue
+		case part == "..":
+			return nil, errDotDot
+		case len(part) > maxComponent:
+			return nil, fmt.Errorf("component of %d bytes is longer than %d", len(part), maxComponent)
+		case strings.ContainsRune(part, 0):
+			return nil, errors.New("name contains a NUL")
+		}
+		parts = append(parts, part)
+	}
+	if len(parts) > maxDepth {
+		return nil, fmt.Errorf("name is %d levels deep, more than %d", len(parts), maxDepth)
+	}
+	if len(parts) > 1 {
+		for _, dir := range parts[:len(parts)-1] {
+			if layerfmt.ReservedName(dir) {
+				return nil, errReserved
+			}
+		}
+	}
+	return parts, nil
+}
+
+// deletion is what the last component of an entry's name says about the layers below.
+type deletion int
+
+const (
+	noDeletion   deletion = iota
+	opaqueMark            // hide all that the layers below have in this directory
+	whiteout              // hide one name
+	ignoredMark           // bookkeeping of other engines, without a meaning for images
+	badMark               // would hide the directory itself, or nothing
+	metaPrefix   = layerfmt.WhiteoutPrefix + layerfmt.WhiteoutPrefix
+	maxLinkBytes = maxPath
+)
+
+// parseDeletion tells what the last component of a name marks, and for a whiteout the name that it hides.
+func parseDeletion(base string) (kind deletion, hidden string) {
+	rest, ok := strings.CutPrefix(base, layerfmt.WhiteoutPrefix)
+	switch {
+	case !ok:
+		return noDeletion, ""
+	case base == layerfmt.OpaqueMarker:
+		return opaqueMark, ""
+	case strings.HasPrefix(base, metaPrefix):
+		return ignoredMark, ""
+	case rest == "" || rest == "." || rest == "..":
+		return badMark, ""
+	}
+	return whiteout, rest
+}

@@ -1,0 +1,217 @@
+package tree
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
+)
+
+// PackOptions says what Pack leaves out.
+type PackOptions struct {
+	// OmitRoot leaves out the entry of the root directory, which a layer has only if it changes it.
+	OmitRoot bool
+}
+
+// Pack writes the tree at dir as an uncompressed tar in the form of an image layer, names sorted: owners, modes,
+// devices, xattrs and hard links as a container sees them, deletions as entries that begin with ".wh.". Sockets are
+// left out, for which tar has no type. The tree must not change meanwhile.
+func Pack(dir string, w io.Writer, opts PackOptions) error {
+	p := &packer{root: dir, tw: tar.NewWriter(w), first: map[inode]string{}}
+	if err := p.entry("", opts.OmitRoot); err != nil {
+		return err
+	}
+	return p.tw.Close()
+}
+
+type inode struct{ dev, ino uint64 }
+
+type packer struct {
+	root  string
+	tw    *tar.Writer
+	first map[inode]string // the name of the first entry of each inode with several
+}
+
+// entry writes the file name, given relative to the root, and all that is below it.
+func (p *packer) entry(name string, omit bool) error {
+	path := filepath.Join(p.root, name)
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	if isMark(path) {
+		return p.mark(filepath.Join(filepath.Dir(name), layerfmt.WhiteoutPrefix+filepath.Base(name)), &st)
+	}
+	if layerfmt.ReservedName(filepath.Base(name)) && st.Mode&unix.S_IFMT == unix.S_IFREG {
+		return p.mark(name, &st)
+	}
+	if !omit {
+		if err := p.inode(name, path, &st); err != nil {
+			return fmt.Errorf("pack %s: %w", path, err)
+		}
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return p.children(name, path, &st)
+	}
+	return nil
+}
+
+func (p *packer) children(name, path string, st *unix.Stat_t) error {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return err
+	}
+	if isOpaque(path) && !hasMarker(entries) {
+		if err := p.mark(filepath.Join(name, layerfmt.OpaqueMarker), st); err != nil {
+			return err
+		}
+	}
+	for _, e := range entries {
+		if err := p.entry(filepath.Join(name, e.Name()), false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func hasMarker(entries []os.DirEntry) bool {
+	for _, e := range entries {
+		if e.Name() == layerfmt.OpaqueMarker {
+			return true
+		}
+	}
+	return false
+}
+
+// mark writes an entry that deletes something of the layers below.
+func (p *packer) mark(name string, st *unix.Stat_t) error {
+	hdr := &tar.Header{Typeflag: tar.TypeReg, Name: name, ModTime: mtime(st), Format: tar.FormatPAX}
+	if err := p.tw.WriteHeader(hdr); err != nil {
+		return fmt.Errorf("pack %s: %w", name, err)
+	}
+	return nil
+}
+
+// inode writes one entry that makes an inode or links to one.
+func (p *packer) inode(name, path string, st *unix.Stat_t) error {
+	logical, err := logicalStat(path, st)
+	if err != nil {
+		return err
+	}
+	if logical.Mode&unix.S_IFMT == unix.S_IFSOCK {
+		return nil
+	}
+	hdr := header(name, logical, st)
+	if first, linked := p.linkTo(name, st); linked {
+		hdr.Typeflag, hdr.Linkname, hdr.Size = tar.TypeLink, first, 0
+		return p.tw.WriteHeader(hdr)
+	}
+	if err := p.addXattrs(hdr, path); err != nil {
+		return err
+	}
+	if hdr.Typeflag == tar.TypeSymlink {
+		if hdr.Linkname, err = readLink(path, st); err != nil {
+			return err
+		}
+	}
+	if err := p.tw.WriteHeader(hdr); err != nil {
+		return err
+	}
+	if hdr.Typeflag == tar.TypeReg && hdr.Size > 0 {
+		return p.content(path)
+	}
+	return nil
+}
+
+// linkTo returns the name under which the inode has been written before, if it has.
+func (p *packer) linkTo(name string, st *unix.Stat_t) (first string, linked bool) {
+	if st.Nlink < 2 || st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return "", false
+	}
+	id := inode{st.Dev, st.Ino}
+	if first, linked = p.first[id]; !linked {
+		p.first[id] = name
+	}
+	return first, linked
+}
+
+func (p *packer) addXattrs(hdr *tar.Header, path string) error {
+	xattrs, err := containerXattrs(path)
+	if err != nil {
+		return err
+	}
+	for name, value := range xattrs {
+		if hdr.PAXRecords == nil {
+			hdr.PAXRecords = map[string]string{}
+		}
+		hdr.PAXRecords[paxXattr+name] = value
+	}
+	return nil
+}
+
+func (p *packer) content(path string) error {
+	fd, err := retry(func() (int, error) {
+		return unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	})
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), path)
+	defer f.Close()
+	_, err = io.Copy(p.tw, f)
+	return err
+}
+
+// header returns the header of an entry without what has to be read from disk.
+func header(name string, logical layerfmt.Stat, st *unix.Stat_t) *tar.Header {
+	hdr := &tar.Header{
+		Name:    name,
+		Mode:    int64(logical.Mode & 0o7777),
+		Uid:     int(logical.UID),
+		Gid:     int(logical.GID),
+		ModTime: mtime(st),
+		Format:  tar.FormatPAX,
+	}
+	switch logical.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		hdr.Typeflag, hdr.Size = tar.TypeReg, st.Size
+	case unix.S_IFDIR:
+		hdr.Typeflag, hdr.Name = tar.TypeDir, "./"
+		if name != "" {
+			hdr.Name = strings.TrimSuffix(name, "/") + "/"
+		}
+	case unix.S_IFLNK:
+		hdr.Typeflag = tar.TypeSymlink
+	case unix.S_IFIFO:
+		hdr.Typeflag = tar.TypeFifo
+	case unix.S_IFCHR, unix.S_IFBLK:
+		hdr.Typeflag = tar.TypeChar
+		if logical.Mode&unix.S_IFMT == unix.S_IFBLK {
+			hdr.Typeflag = tar.TypeBlock
+		}
+		hdr.Devmajor, hdr.Devminor = int64(unix.Major(logical.Rdev)), int64(unix.Minor(logical.Rdev))
+	}
+	return hdr
+}
+
+func mtime(st *unix.Stat_t) time.Time { return time.Unix(st.Mtim.Unix()) }
+
+// readLink returns the target of a symbolic link, which may be the content of a file.
+func readLink(path string, st *unix.Stat_t) (string, error) {
+	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		return os.Readlink(path)
+	}
+	if st.Size > maxLinkBytes {
+		return "", errors.New("target of symbolic link is too long")
+	}
+	target, err := os.ReadFile(path)
+	return string(target), err
+}

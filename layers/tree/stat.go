@@ -1,0 +1,113 @@
+package tree
+
+import (
+	"errors"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
+)
+
+// ReadStat returns the logical identity of a file of a layer tree.
+func ReadStat(path string) (layerfmt.Stat, error) {
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return layerfmt.Stat{}, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	return logicalStat(path, &st)
+}
+
+// logicalStat returns the logical identity of the file at path, whose identity on disk is st.
+func logicalStat(path string, st *unix.Stat_t) (layerfmt.Stat, error) {
+	plain := layerfmt.Stat{Mode: st.Mode &^ (unix.S_ISUID | unix.S_ISGID | unix.S_ISVTX)}
+	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		plain.Mode = unix.S_IFLNK | 0o777
+		return plain, nil
+	}
+	value, err := getXattr(path, layerfmt.StatXattr)
+	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) {
+		return plain, nil
+	}
+	if err != nil {
+		return layerfmt.Stat{}, &os.PathError{Op: "read owner and mode of", Path: path, Err: err}
+	}
+	logical, err := layerfmt.Decode(value, st.Mode)
+	if err != nil {
+		return layerfmt.Stat{}, &os.PathError{Op: "read owner and mode of", Path: path, Err: err}
+	}
+	return logical, nil
+}
+
+// WriteStat makes the directory at path the given one of a container.
+func WriteStat(path string, st layerfmt.Stat) error {
+	fd, err := openDir(unix.AT_FDCWD, path)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	if err := (meta{stat: st}).apply(fd); err != nil {
+		return &os.PathError{Op: "set owner and mode of", Path: path, Err: err}
+	}
+	return nil
+}
+
+// getXattr returns the value of an xattr of the file itself, whatever its length.
+func getXattr(path, name string) (string, error) {
+	buf := make([]byte, 256)
+	for {
+		n, err := unix.Lgetxattr(path, name, buf)
+		if err == nil {
+			return string(buf[:n]), nil
+		}
+		if !errors.Is(err, unix.ERANGE) {
+			return "", err
+		}
+		if n, err = unix.Lgetxattr(path, name, nil); err != nil {
+			return "", err
+		}
+		buf = make([]byte, n)
+	}
+}
+
+func hasXattr(path, name string) bool {
+	_, err := unix.Lgetxattr(path, name, nil)
+	return err == nil
+}
+
+// containerXattrs returns the xattrs that a container sees, by the names that it sees.
+func containerXattrs(path string) (map[string]string, error) {
+	names, err := listXattrs(path)
+	if err != nil || len(names) == 0 {
+		return nil, err
+	}
+	var m meta
+	for _, disk := range names {
+		name, ok := layerfmt.UnescapeXattr(disk)
+		if !ok {
+			continue
+		}
+		value, err := getXattr(path, disk)
+		if err != nil {
+			return nil, &os.PathError{Op: "read xattr " + disk + " of", Path: path, Err: err}
+		}
+		m.setXattr(name, value)
+	}
+	return m.xattrs, nil
+}
+
+func listXattrs(path string) ([]string, error) {
+	n, err := unix.Llistxattr(path, nil)
+	if errors.Is(err, unix.ENOTSUP) || err == nil && n == 0 {
+		return nil, nil
+	}
+	buf := make([]byte, n)
+	if err == nil {
+		n, err = unix.Llistxattr(path, buf)
+	}
+	if err != nil {
+		return nil, &os.PathError{Op: "list xattrs of", Path: path, Err: err}
+	}
+	return strings.FieldsFunc(string(buf[:n]), func(r rune) bool { return r == 0 }), nil
+}

@@ -1,0 +1,148 @@
+package tree
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
+)
+
+// maxEntries bounds the inodes and the memory that one tar can make a host spend: a well compressed stream holds
+// a thousand times more entries than bytes of it suggest. The largest images in use have about a million.
+const maxEntries = 5_000_000
+
+// EntryError is a failure to unpack one entry of a tar.
+type EntryError struct {
+	Name string // as the tar has it
+	Err  error
+}
+
+func (e *EntryError) Error() string { return fmt.Sprintf("unpack entry %q: %v", e.Name, e.Err) }
+
+// Unwrap returns the cause.
+func (e *EntryError) Unwrap() error { return e.Err }
+
+// Unpack writes the entries of an uncompressed tar into the tree at root, an open directory, and returns the sum of
+// the sizes of its regular files in bytes. lowers are the layers below, from which a directory that the tar leaves out
+// takes its owner and mode. After an error the tree is not usable and the caller removes it.
+func Unpack(root *os.File, r io.Reader, lowers Lowers) (size int64, err error) {
+	u := &unpacker{walker: newWalker(root), lowers: lowers, dirTimes: map[string]time.Time{}}
+	defer u.walker.forget()
+	tr := tar.NewReader(r)
+	for range maxEntries {
+		hdr, err := tr.Next()
+		if err == io.EOF {
+			return u.size, u.applyDirTimes()
+		}
+		if err != nil {
+			return u.size, fmt.Errorf("read tar: %w", err)
+		}
+		if err := u.entry(hdr, tr); err != nil {
+			return u.size, &EntryError{Name: hdr.Name, Err: err}
+		}
+	}
+	return u.size, fmt.Errorf("read tar: more than %d entries", maxEntries)
+}
+
+// unpacker is the state of one Unpack.
+type unpacker struct {
+	walker   *walker
+	lowers   Lowers
+	dirTimes map[string]time.Time // by path from the root
+	size     int64
+
+	// whiteoutFiles says that mknod(2) is refused here, and that whiteouts are thus files.
+	whiteoutFiles bool
+}
+
+// target is where an entry goes.
+type target struct {
+	parts []string // never empty
+	dirfd int      // of the parent; the walker's
+	base  string
+}
+
+func (u *unpacker) entry(hdr *tar.Header, content io.Reader) error {
+	if hdr.Typeflag == tar.TypeXGlobalHeader {
+		return nil // comments of the archiver, such as git's commit id
+	}
+	if isSparse(hdr) {
+		return errors.New("sparse files have no place in image layers; make the tar without --sparse")
+	}
+	parts, err := splitName(hdr.Name)
+	if err != nil {
+		return err
+	}
+	if len(parts) == 0 {
+		return u.rootEntry(hdr)
+	}
+	t, err := u.locate(parts)
+	if err != nil {
+		return err
+	}
+	kind, hidden := parseDeletion(t.base)
+	switch kind {
+	case opaqueMark:
+		return markOpaque(t.dirfd)
+	case whiteout:
+		return u.writeWhiteout(t.dirfd, hidden, hdr.ModTime)
+	case ignoredMark:
+		return nil
+	case badMark:
+		return errReserved
+	}
+	return u.create(hdr, t, content)
+}
+
+// isSparse tells whether the content in the tar is not the content of the file.
+func isSparse(hdr *tar.Header) bool {
+	if hdr.Typeflag == tar.TypeGNUSparse {
+		return true
+	}
+	for key := range hdr.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
+}
+
+func (u *unpacker) rootEntry(hdr *tar.Header) error {
+	if hdr.Typeflag != tar.TypeDir {
+		return errors.New("the root of the layer is not a directory")
+	}
+	m, err := headerMeta(hdr)
+	if err != nil {
+		return err
+	}
+	u.dirTimes[""] = hdr.ModTime
+	return m.apply(u.walker.root)
+}
+
+// locate opens the parent directory, making what is missing of it.
+func (u *unpacker) locate(parts []string) (target, error) {
+	last := len(parts) - 1
+	dirfd, err := u.walker.open(parts[:last], func(dirfd, index int) error {
+		return u.makeParent(dirfd, parts[:index+1])
+	})
+	if err != nil {
+		return target{}, fmt.Errorf("open parent directory: %w", err)
+	}
+	return target{parts: parts, dirfd: dirfd, base: parts[last]}, nil
+}
+
+// makeParent makes a directory that the tar has no entry for (yet): as the layers below have it, else 0:0 0755.
+func (u *unpacker) makeParent(dirfd int, parts []string) error {
+	m := meta{stat: layerfmt.Stat{Mode: unix.S_IFDIR | 0o755}}
+	if st, ok := u.lowers.Lookup(parts); ok && st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		m.stat = st
+	}
+	return u.makeDir(target{parts: parts, dirfd: dirfd, base: parts[len(parts)-1]}, m)
+}
