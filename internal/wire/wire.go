@@ -26,6 +26,17 @@ const (
 	kindError  = "error"
 )
 
+// Decode decodes the body of the message into body, unless that is nil.
+func (m Message) Decode(body any) error {
+	if body == nil {
+		return nil
+	}
+	if err := json.Unmarshal(m.Body, body); err != nil {
+		return fmt.Errorf("decode %s message: %w", m.Kind, err)
+	}
+	return nil
+}
+
 // Conn is one end of a conversation. Send and Recv may be called from different goroutines; each of them by any
 // number, one message at a time.
 type Conn struct {
@@ -176,11 +187,9 @@ func (c *Conn) Expect(kind string, body any, want int) ([]*os.File, error) {
 		closeAll(m.Files)
 		return nil, fmt.Errorf("wait for %s: got %d files, want %d", kind, len(m.Files), want)
 	}
-	if body != nil {
-		if err := json.Unmarshal(m.Body, body); err != nil {
-			closeAll(m.Files)
-			return nil, fmt.Errorf("decode %s message: %w", kind, err)
-		}
+	if err := m.Decode(body); err != nil {
+		closeAll(m.Files)
+		return nil, err
 	}
 	return m.Files, nil
 }

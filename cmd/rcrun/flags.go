@@ -1,0 +1,256 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/docker/go-units"
+	"github.com/rcrun/rcrun/engine"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// override sets dir to the absolute form of a flag's value, if there is one.
+func override(dir *string, flag string) error {
+	if flag == "" {
+		return nil
+	}
+	abs, err := filepath.Abs(flag)
+	if err != nil {
+		return fmt.Errorf("find directory %s: %w", flag, err)
+	}
+	*dir = abs
+	return nil
+}
+
+// containerFlags are the flags of run and create.
+type containerFlags struct {
+	interactive, tty, rm, readOnly, init, privileged, quiet bool
+
+	name, workdir, user, hostname, domainname, entrypoint, network, userns string
+	rootfs, cidfile, stopSignal, shmSize, platform, pull                   string
+
+	env, envFiles, volumes, tmpfs, publish, labels, capAdd, capDrop, securityOpt, dns, addHost []string
+
+	stopTimeout int
+	flags       *pflag.FlagSet
+}
+
+func (f *containerFlags) register(flags *pflag.FlagSet) {
+	f.flags = flags
+	flags.SetInterspersed(false) // what follows the image is the container's
+	flags.BoolVarP(&f.interactive, "interactive", "i", false, "keep standard input open")
+	flags.BoolVarP(&f.tty, "tty", "t", false, "give the container a terminal")
+	flags.BoolVar(&f.rm, "rm", false, "remove the container when it ends")
+	flags.BoolVar(&f.readOnly, "read-only", false, "make the root filesystem read-only")
+	flags.BoolVar(&f.init, "init", false, "run an init as process 1 that forwards signals and reaps processes")
+	flags.BoolVar(&f.privileged, "privileged", false, "give the container all capabilities in its user namespace, and no seccomp filter")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print no progress when the image is pulled")
+	flags.StringVar(&f.name, "name", "", "name of the container")
+	flags.StringVarP(&f.workdir, "workdir", "w", "", "working directory in the container")
+	flags.StringVarP(&f.user, "user", "u", "", "user of the command: name or uid[:group or gid]")
+	flags.StringVarP(&f.hostname, "hostname", "h", "", "host name of the container")
+	flags.StringVar(&f.domainname, "domainname", "", "domain name of the container")
+	flags.StringVar(&f.entrypoint, "entrypoint", "", `replace the image's entrypoint; "" clears it, a JSON array has arguments`)
+	flags.StringVar(&f.network, "network", "default", "network: none, host, slirp4netns or default (slirp4netns where installed)")
+	flags.StringVar(&f.network, "net", "default", "same as --network")
+	flags.Lookup("net").Hidden = true
+	flags.StringVar(&f.userns, "userns", "", "user namespace: host (container root is you), keep-id (you keep your id) or nomap (you are not in it)")
+	flags.StringVar(&f.rootfs, "rootfs", "", "use a directory as root filesystem instead of an image; DIR:O keeps changes apart from it")
+	flags.StringVar(&f.cidfile, "cidfile", "", "write the container's id to a file")
+	flags.StringVar(&f.stopSignal, "stop-signal", "", "signal that stop sends (default SIGTERM)")
+	flags.IntVar(&f.stopTimeout, "stop-timeout", 10, "seconds that stop waits before it kills")
+	flags.StringVar(&f.shmSize, "shm-size", "", "size of /dev/shm (default 64m)")
+	flags.StringVar(&f.platform, "platform", "", "platform of the image to pull: os/arch[/variant]")
+	flags.StringVar(&f.pull, "pull", "missing", "pull the image: missing, always or never")
+	flags.StringArrayVarP(&f.env, "env", "e", nil, "set an environment variable; a name alone takes the value from here")
+	flags.StringArrayVar(&f.envFiles, "env-file", nil, "read environment variables from a file")
+	flags.StringArrayVarP(&f.volumes, "volume", "v", nil, "mount a host path: /host/path:/container/path[:ro]")
+	flags.StringArrayVar(&f.tmpfs, "tmpfs", nil, "mount a tmpfs: /path[:size=16m,mode=1777]")
+	flags.StringArrayVarP(&f.publish, "publish", "p", nil, "publish a port: [ip:][hostPort:]containerPort[/udp]")
+	flags.StringArrayVarP(&f.labels, "label", "l", nil, "label the container: key=value")
+	flags.StringSliceVar(&f.capAdd, "cap-add", nil, "add a capability")
+	flags.StringSliceVar(&f.capDrop, "cap-drop", nil, "drop a capability, or all")
+	flags.StringArrayVar(&f.securityOpt, "security-opt", nil, "no-new-privileges, seccomp=unconfined or seccomp=FILE")
+	flags.StringSliceVar(&f.dns, "dns", nil, "name server of the container")
+	flags.StringArrayVar(&f.addHost, "add-host", nil, "add a line to /etc/hosts: name:ip")
+	flags.Bool("help", false, "show this help") // without its shorthand, which is the host name's
+}
+
+// options translates the flags and arguments into what the engine is asked for.
+func (f *containerFlags) options(args []string) (engine.CreateOptions, error) {
+	o := engine.CreateOptions{Name: f.name}
+	rootfs, isOverlay := strings.CutSuffix(f.rootfs, ":O")
+	if rootfs == "" {
+		if len(args) == 0 {
+			return o, fmt.Errorf("an image is needed: rcrun run IMAGE [COMMAND [ARG...]], or --rootfs DIR[:O]")
+		}
+		o.Config.Image, args = args[0], args[1:]
+	}
+	env, err := f.environment()
+	if err != nil {
+		return o, err
+	}
+	ports, err := engine.ParsePublish(f.publish)
+	if err != nil {
+		return o, err
+	}
+	entrypoint, err := f.parseEntrypoint()
+	if err != nil {
+		return o, err
+	}
+	shm, err := f.parseShmSize()
+	if err != nil {
+		return o, err
+	}
+	c := &o.Config
+	c.Hostname, c.Domainname, c.User, c.WorkingDir, c.StopSignal = f.hostname, f.domainname, f.user, f.workdir, f.stopSignal
+	c.Tty, c.OpenStdin, c.AttachStdin = f.tty, f.interactive, f.interactive
+	c.Env, c.Cmd, c.Entrypoint, c.Labels = env, args, entrypoint, keyValues(f.labels)
+	if f.flags.Changed("stop-timeout") {
+		c.StopTimeout = &f.stopTimeout
+	}
+	if c.StopSignal != "" {
+		if _, err := engine.ParseSignal(c.StopSignal); err != nil {
+			return o, err
+		}
+	}
+	o.HostConfig = engine.HostConfig{
+		Binds: f.volumes, ContainerIDFile: f.cidfile, NetworkMode: f.network, PortBindings: ports, AutoRemove: f.rm,
+		CapAdd: f.capAdd, CapDrop: f.capDrop, DNS: f.dns, ExtraHosts: f.addHost, Privileged: f.privileged, ReadonlyRootfs: f.readOnly,
+		SecurityOpt: f.securityOpt, Tmpfs: tmpfsOptions(f.tmpfs), UsernsMode: f.userns, ShmSize: shm, Init: f.init,
+		Rootfs: rootfs, RootfsOverlay: isOverlay,
+	}
+	return o, nil
+}
+
+// parseEntrypoint returns nil where the flag was not given, and an empty list where it is empty.
+func (f *containerFlags) parseEntrypoint() ([]string, error) {
+	switch {
+	case !f.flags.Changed("entrypoint"):
+		return nil, nil
+	case f.entrypoint == "":
+		return []string{}, nil
+	case strings.HasPrefix(f.entrypoint, "["):
+		var list []string
+		if err := json.Unmarshal([]byte(f.entrypoint), &list); err != nil {
+			return nil, fmt.Errorf("read --entrypoint as a JSON array: %w", err)
+		}
+		return list, nil
+	}
+	return []string{f.entrypoint}, nil
+}
+
+func (f *containerFlags) parseShmSize() (int64, error) {
+	if f.shmSize == "" {
+		return 0, nil
+	}
+	size, err := units.RAMInBytes(f.shmSize)
+	if err != nil || size <= 0 {
+		return 0, fmt.Errorf("invalid --shm-size %q: want a size such as 64m", f.shmSize)
+	}
+	return size, nil
+}
+
+// environment joins the files and the flags, in this order; of a name given twice the last value holds.
+func (f *containerFlags) environment() ([]string, error) {
+	var lines []string
+	for _, path := range f.envFiles {
+		read, err := readEnvFile(path)
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, read...)
+	}
+	return resolveEnv(append(lines, f.env...))
+}
+
+// resolveEnv gives names without a value the value they have here, and drops those that have none.
+func resolveEnv(variables []string) ([]string, error) {
+	var env []string
+	position := map[string]int{}
+	for _, variable := range variables {
+		name, _, hasValue := strings.Cut(variable, "=")
+		if name == "" {
+			return nil, fmt.Errorf("invalid environment variable %q", variable)
+		}
+		if !hasValue {
+			value, known := os.LookupEnv(name)
+			if !known {
+				continue
+			}
+			variable = name + "=" + value
+		}
+		if at, twice := position[name]; twice {
+			env[at] = variable
+			continue
+		}
+		position[name] = len(env)
+		env = append(env, variable)
+	}
+	return env, nil
+}
+
+// readEnvFile reads lines NAME=VALUE or NAME; empty lines and those that start with # are left out.
+func readEnvFile(path string) ([]string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read environment file: %w", err)
+	}
+	defer file.Close()
+	var lines []string
+	scanner := bufio.NewScanner(file)
+	for scanner.Scan() {
+		line := strings.TrimLeft(scanner.Text(), " \t")
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		if name, _, _ := strings.Cut(line, "="); strings.ContainsAny(name, " \t") {
+			return nil, fmt.Errorf("read environment file %s: variable %q contains white space", path, name)
+		}
+		lines = append(lines, line)
+	}
+	if err := scanner.Err(); err != nil {
+		return nil, fmt.Errorf("read environment file %s: %w", path, err)
+	}
+	return lines, nil
+}
+
+func keyValues(flags []string) map[string]string {
+	values := map[string]string{}
+	for _, flag := range flags {
+		key, value, _ := strings.Cut(flag, "=")
+		values[key] = value
+	}
+	return values
+}
+
+// tmpfsOptions splits /path[:options].
+func tmpfsOptions(flags []string) map[string]string {
+	if len(flags) == 0 {
+		return nil
+	}
+	mounts := map[string]string{}
+	for _, flag := range flags {
+		path, options, _ := strings.Cut(flag, ":")
+		mounts[path] = options
+	}
+	return mounts
+}
+
+// completeContainers has the shell complete container names.
+func (a *app) completeContainers(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	var names []string
+	a.with(func(e *engine.Engine) error {
+		list, _, err := e.Containers()
+		for _, c := range list {
+			names = append(names, c.Name)
+		}
+		return err
+	})
+	return names, cobra.ShellCompDirectiveNoFileComp
+}

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/docker/go-units"
+	"github.com/opencontainers/go-digest"
+	"github.com/rcrun/rcrun/layers"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// withStore runs a command's work on the image store.
+func (a *app) withStore(work func(s *layers.Store) error) error {
+	e, err := a.engine()
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	store, err := e.Store()
+	if err != nil {
+		return err
+	}
+	return work(store)
+}
+
+// progressTo returns where progress is shown: a terminal, and nowhere else.
+func progressTo(file *os.File, quiet bool) io.Writer {
+	if quiet || !term.IsTerminal(int(file.Fd())) {
+		return nil
+	}
+	return file
+}
+
+func (a *app) importCommand() *cobra.Command {
+	var options layers.ImportOptions
+	cmd := &cobra.Command{
+		Use:     "import [flags] FILE|- [NAME[:TAG]]",
+		Short:   "Make an image of one layer from a tar of a root filesystem",
+		Example: "  mmdebstrap --variant=minbase bookworm - | rcrun import -c 'CMD [\"bash\"]' - debian:12",
+		Args:    cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 2 {
+				options.Name = args[1]
+			}
+			source, err := openInput(args[0])
+			if err != nil {
+				return err
+			}
+			defer source.Close()
+			return a.withStore(func(s *layers.Store) error {
+				id, err := s.Import(cmd.Context(), source, options)
+				if err != nil {
+					return err
+				}
+				fmt.Println(digest.NewDigestFromEncoded(digest.SHA256, id))
+				return nil
+			})
+		},
+	}
+	cmd.Flags().StringArrayVarP(&options.Changes, "change", "c", nil, "apply a Dockerfile instruction: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME, WORKDIR")
+	cmd.Flags().StringVarP(&options.Message, "message", "m", "", "comment in the image's history")
+	cmd.Flags().StringVar(&options.Platform, "platform", "", "platform of the image: os/arch[/variant] (default this host's)")
+	return cmd
+}
+
+// openInput opens a file, or standard input for "-".
+func openInput(path string) (io.ReadCloser, error) {
+	if path == "-" {
+		if stdinIsTerminal() {
+			return nil, fmt.Errorf("standard input is a terminal: give a file, or pipe one in")
+		}
+		return io.NopCloser(os.Stdin), nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open archive: %w", err)
+	}
+	return file, nil
+}
+
+func (a *app) loadCommand() *cobra.Command {
+	var input string
+	var quiet bool
+	cmd := &cobra.Command{
+		Use:     "load [flags]",
+		Short:   "Load images from an archive made by save: docker-archive or oci-archive",
+		Example: "  rcrun load -i image.tar\n  docker save debian:12 | rcrun load",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			source, err := openInput(input)
+			if err != nil {
+				return err
+			}
+			defer source.Close()
+			return a.withStore(func(s *layers.Store) error {
+				loaded, err := s.Load(cmd.Context(), input, source, layers.LoadOptions{Progress: progressTo(os.Stderr, quiet)})
+				for _, name := range loaded {
+					fmt.Println("Loaded image:", name)
+				}
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&input, "input", "i", "-", "archive to read, - for standard input")
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print no progress")
+	return cmd
+}
+
+func (a *app) pullCommand() *cobra.Command {
+	var options layers.PullOptions
+	var quiet, tlsVerify bool
+	cmd := &cobra.Command{
+		Use:     "pull [flags] NAME[:TAG|@DIGEST]",
+		Short:   "Pull an image from a registry",
+		Example: "  rcrun pull debian:12\n  rcrun pull 127.0.0.1:5000/app   # a registry on loopback may speak plain HTTP",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			options.Progress = progressTo(os.Stderr, quiet)
+			if cmd.Flags().Changed("tls-verify") {
+				options.TLSVerify = &tlsVerify
+			}
+			return a.withStore(func(s *layers.Store) error {
+				image, err := s.Pull(cmd.Context(), args[0], options)
+				if err != nil {
+					return err
+				}
+				fmt.Println(digest.NewDigestFromEncoded(digest.SHA256, image.ID))
+				return nil
+			})
+		},
+	}
+	cmd.Flags().StringVar(&options.Platform, "platform", "", "platform of the image: os/arch[/variant]")
+	cmd.Flags().StringVar(&options.AuthFile, "authfile", "", "file with registry credentials")
+	cmd.Flags().BoolVar(&tlsVerify, "tls-verify", true, "insist on HTTPS with a valid certificate")
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print no progress")
+	return cmd
+}
+
+// imageRow is an image under one of its names, with the names that Docker's templates use.
+type imageRow struct {
+	Repository   string
+	Tag          string
+	ID           string
+	CreatedAt    string
+	CreatedSince string
+	Size         string
+	Digest       string
+}
+
+func (a *app) imagesCommand() *cobra.Command {
+	var quiet, noTrunc bool
+	var format string
+	cmd := &cobra.Command{
+		Use:     "images [flags]",
+		Short:   "List images",
+		Example: "  rcrun images\n  rcrun images --format '{{.Repository}}:{{.Tag}}'",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withStore(func(s *layers.Store) error {
+				images, err := s.Images()
+				if err != nil {
+					return err
+				}
+				return printImages(imageRows(images, noTrunc), quiet, format)
+			})
+		},
+	}
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print ids only")
+	cmd.Flags().BoolVar(&noTrunc, "no-trunc", false, "print ids in full")
+	cmd.Flags().StringVar(&format, "format", "", "json, or a Go template")
+	return cmd
+}
+
+func imageRows(images []layers.Image, noTrunc bool) []imageRow {
+	rows := []imageRow{}
+	for _, image := range images {
+		row := imageRow{Repository: "<none>", Tag: "<none>", ID: shortID(image.ID), CreatedAt: image.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"),
+			CreatedSince: units.HumanDuration(time.Since(image.Created)) + " ago", Size: units.HumanSizeWithPrecision(float64(image.Size), 3), Digest: string(image.Digest)}
+		if noTrunc {
+			row.ID = digest.NewDigestFromEncoded(digest.SHA256, image.ID).String()
+		}
+		if len(image.RepoTags) == 0 {
+			rows = append(rows, row)
+		}
+		for _, name := range image.RepoTags {
+			colon := strings.LastIndex(name, ":")
+			row.Repository, row.Tag = name[:colon], name[colon+1:]
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+func printImages(rows []imageRow, quiet bool, format string) error {
+	if quiet {
+		seen := map[string]bool{}
+		for _, row := range rows {
+			if !seen[row.ID] {
+				fmt.Println(row.ID)
+			}
+			seen[row.ID] = true
+		}
+		return nil
+	}
+	return printRows(rows, format, []column[imageRow]{
+		{"REPOSITORY", func(r imageRow) string { return r.Repository }},
+		{"TAG", func(r imageRow) string { return r.Tag }},
+		{"IMAGE ID", func(r imageRow) string { return r.ID }},
+		{"CREATED", func(r imageRow) string { return r.CreatedSince }},
+		{"SIZE", func(r imageRow) string { return r.Size }},
+	})
+}
+
+func (a *app) rmiCommand() *cobra.Command {
+	var force bool
+	cmd := &cobra.Command{
+		Use:     "rmi [flags] IMAGE...",
+		Short:   "Remove images",
+		Example: "  rcrun rmi debian:12",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withStore(func(s *layers.Store) error {
+				for _, name := range args {
+					removed, err := s.RemoveImage(name, force)
+					for _, r := range removed {
+						if r.Untagged != "" {
+							fmt.Println("Untagged:", r.Untagged)
+						}
+						if r.Deleted != "" {
+							fmt.Println("Deleted:", digest.NewDigestFromEncoded(digest.SHA256, r.Deleted))
+						}
+					}
+					if err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		},
+	}
+	cmd.Flags().BoolVarP(&force, "force", "f", false, "remove an image with several names, or one that a stopped container uses")
+	return cmd
+}

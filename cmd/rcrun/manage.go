@@ -1,0 +1,136 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/rcrun/rcrun/engine"
+	"github.com/spf13/cobra"
+)
+
+// forEach looks the containers up and calls work for each; one that fails does not keep the others from their turn.
+func (a *app) forEach(names []string, work func(e *engine.Engine, c *engine.Container, name string) error) error {
+	return a.with(func(e *engine.Engine) error {
+		var all []error
+		for _, name := range names {
+			c, err := e.Lookup(name)
+			if err == nil {
+				err = work(e, c, name)
+			}
+			if err != nil {
+				all = append(all, err)
+			}
+		}
+		return errors.Join(all...)
+	})
+}
+
+func (a *app) stopCommand() *cobra.Command {
+	var seconds int
+	cmd := &cobra.Command{
+		Use:               "stop [flags] CONTAINER...",
+		Short:             "Ask containers to end, and kill those that do not",
+		Example:           "  rcrun stop -t 2 web",
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeContainers,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var timeout *time.Duration
+			if cmd.Flags().Changed("time") {
+				d := time.Duration(seconds) * time.Second
+				timeout = &d
+			}
+			return a.forEach(args, func(_ *engine.Engine, c *engine.Container, name string) error {
+				if err := c.Stop(timeout); err != nil {
+					return err
+				}
+				fmt.Println(name)
+				return nil
+			})
+		},
+	}
+	cmd.Flags().IntVarP(&seconds, "time", "t", 10, "seconds to wait before killing; -1 waits for ever")
+	return cmd
+}
+
+func (a *app) killCommand() *cobra.Command {
+	var text string
+	cmd := &cobra.Command{
+		Use:               "kill [flags] CONTAINER...",
+		Short:             "Send a signal to containers",
+		Example:           "  rcrun kill -s HUP web",
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeContainers,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			sig, err := engine.ParseSignal(text)
+			if err != nil {
+				return err
+			}
+			return a.forEach(args, func(_ *engine.Engine, c *engine.Container, name string) error {
+				if err := killOne(c, sig); err != nil {
+					return err
+				}
+				fmt.Println(name)
+				return nil
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&text, "signal", "s", "KILL", "signal to send, by name or number")
+	return cmd
+}
+
+// killOne sends the signal. After KILL it waits for the end, so that what follows finds the container stopped.
+func killOne(c *engine.Container, sig syscall.Signal) error {
+	if err := c.Signal(sig); err != nil {
+		return err
+	}
+	if sig != syscall.SIGKILL {
+		return nil
+	}
+	_, err := c.Wait()
+	return err
+}
+
+func (a *app) waitCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:               "wait CONTAINER...",
+		Short:             "Wait until containers have ended, and print their exit codes",
+		Example:           "  rcrun wait job",
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeContainers,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.forEach(args, func(_ *engine.Engine, c *engine.Container, _ string) error {
+				exit, err := c.Wait()
+				if err != nil {
+					return err
+				}
+				fmt.Println(exit.Code)
+				return nil
+			})
+		},
+	}
+}
+
+func (a *app) rmCommand() *cobra.Command {
+	var force, volumes bool
+	cmd := &cobra.Command{
+		Use:               "rm [flags] CONTAINER...",
+		Short:             "Remove containers",
+		Example:           "  rcrun rm -f web",
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeContainers,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.forEach(args, func(e *engine.Engine, c *engine.Container, name string) error {
+				if err := e.Remove(c, force); err != nil {
+					return err
+				}
+				fmt.Println(name)
+				return nil
+			})
+		},
+	}
+	cmd.Flags().BoolVarP(&force, "force", "f", false, "kill a running container")
+	cmd.Flags().BoolVarP(&volumes, "volumes", "v", false, "remove anonymous volumes too (a container's writes are always removed with it)")
+	return cmd
+}

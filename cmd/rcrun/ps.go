@@ -1,0 +1,203 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/docker/go-units"
+	"github.com/rcrun/rcrun/engine"
+	"github.com/spf13/cobra"
+)
+
+// psRow is a container as ps prints it, with the names that Docker's templates use.
+type psRow struct {
+	ID         string
+	Image      string
+	Command    string
+	CreatedAt  string
+	RunningFor string
+	Status     string
+	State      string
+	Ports      string
+	Names      string
+	ExitCode   int
+	Pid        int
+}
+
+func (a *app) psCommand() *cobra.Command {
+	var all, quiet, noTrunc bool
+	var format string
+	cmd := &cobra.Command{
+		Use:     "ps [flags]",
+		Short:   "List containers",
+		Example: "  rcrun ps -a\n  rcrun ps -a --format '{{.Names}} {{.Status}}'",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(func(e *engine.Engine) error {
+				list, broken, err := e.Containers()
+				if err != nil {
+					return err
+				}
+				for _, err := range broken {
+					warn([]string{err.Error()})
+				}
+				if !all {
+					list = slices.DeleteFunc(list, func(c *engine.Container) bool { return c.State.Status != engine.Running })
+				}
+				return printContainers(list, quiet, noTrunc, format)
+			})
+		},
+	}
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "list containers that do not run, too")
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print ids only")
+	cmd.Flags().BoolVar(&noTrunc, "no-trunc", false, "print ids and commands in full")
+	cmd.Flags().StringVar(&format, "format", "", "json, or a Go template")
+	return cmd
+}
+
+func printContainers(list []*engine.Container, quiet, noTrunc bool, format string) error {
+	rows := make([]psRow, len(list))
+	for i, c := range list {
+		rows[i] = newPSRow(c, noTrunc, time.Now())
+	}
+	if quiet {
+		for _, row := range rows {
+			fmt.Println(row.ID)
+		}
+		return nil
+	}
+	return printRows(rows, format, []column[psRow]{
+		{"CONTAINER ID", func(r psRow) string { return r.ID }},
+		{"IMAGE", func(r psRow) string { return r.Image }},
+		{"COMMAND", func(r psRow) string { return r.Command }},
+		{"CREATED", func(r psRow) string { return r.RunningFor }},
+		{"STATUS", func(r psRow) string { return r.Status }},
+		{"PORTS", func(r psRow) string { return r.Ports }},
+		{"NAMES", func(r psRow) string { return r.Names }},
+	})
+}
+
+func newPSRow(c *engine.Container, noTrunc bool, now time.Time) psRow {
+	row := psRow{
+		ID: c.ID, Image: c.ImageName, Command: strconv.Quote(c.CommandLine()), CreatedAt: c.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"),
+		RunningFor: units.HumanDuration(now.Sub(c.Created)) + " ago", Status: c.StatusText(now), State: string(c.State.Status),
+		Ports: portsText(c), Names: c.Name, ExitCode: c.State.ExitCode, Pid: c.State.Pid,
+	}
+	if row.Image == "" {
+		row.Image = c.HostConfig.Rootfs
+	}
+	if !noTrunc {
+		row.ID = shortID(row.ID)
+		row.Command = strconv.Quote(shorten(c.CommandLine(), 20))
+	}
+	return row
+}
+
+// portsText lists what a running container publishes: 0.0.0.0:8080->80/tcp.
+func portsText(c *engine.Container) string {
+	if c.State.Status != engine.Running {
+		return ""
+	}
+	var ports []string
+	for port, bindings := range c.State.Ports {
+		for _, b := range bindings {
+			ip := b.HostIP
+			if ip == "" {
+				ip = "0.0.0.0"
+			}
+			ports = append(ports, fmt.Sprintf("%s:%s->%s", ip, b.HostPort, port))
+		}
+	}
+	slices.Sort(ports)
+	return strings.Join(ports, ", ")
+}
+
+func (a *app) logsCommand() *cobra.Command {
+	var options engine.LogOptions
+	var tail, since string
+	cmd := &cobra.Command{
+		Use:               "logs [flags] CONTAINER",
+		Short:             "Print what a container wrote to its output",
+		Example:           "  rcrun logs -f --tail 10 web",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeContainers,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var err error
+			if options.Tail, err = parseTail(tail); err != nil {
+				return err
+			}
+			if options.Since, err = parseSince(since, time.Now()); err != nil {
+				return err
+			}
+			return a.forEach(args, func(_ *engine.Engine, c *engine.Container, _ string) error {
+				return c.Logs(options, os.Stdout, os.Stderr)
+			})
+		},
+	}
+	cmd.Flags().BoolVarP(&options.Follow, "follow", "f", false, "go on until the container ends")
+	cmd.Flags().BoolVarP(&options.Timestamps, "timestamps", "t", false, "print the time of each line")
+	cmd.Flags().StringVarP(&tail, "tail", "n", "all", "print only the last lines")
+	cmd.Flags().StringVar(&since, "since", "", "print only what is newer: a time (2006-01-02T15:04:05Z) or a duration (10m)")
+	return cmd
+}
+
+func parseTail(text string) (int, error) {
+	if text == "all" {
+		return -1, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("invalid --tail %q: want a number of lines, or all", text)
+	}
+	return n, nil
+}
+
+// parseSince reads a point in time, or a duration before now.
+func parseSince(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if d, err := time.ParseDuration(text); err == nil {
+		return now.Add(-d), nil
+	}
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t, nil
+	}
+	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return time.Unix(seconds, 0), nil
+	}
+	return time.Time{}, fmt.Errorf("invalid --since %q: want a time such as 2006-01-02T15:04:05Z, a duration such as 10m, or Unix seconds", text)
+}
+
+func (a *app) inspectCommand() *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use:               "inspect [flags] CONTAINER|IMAGE...",
+		Short:             "Print all that is known of containers and images",
+		Example:           "  rcrun inspect web\n  rcrun inspect -f '{{.State.Pid}}' web",
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeContainers,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(func(e *engine.Engine) error {
+				objects := []any{}
+				for _, name := range args {
+					object, err := inspectOne(e, name)
+					if err != nil {
+						return err
+					}
+					objects = append(objects, object)
+				}
+				if format != "" && format != "json" {
+					return printTemplate(objects, format)
+				}
+				return printJSON(objects)
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&format, "format", "f", "", "a Go template")
+	return cmd
+}

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/layers"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+func (a *app) runCommand() *cobra.Command {
+	var flags containerFlags
+	var detach, sigProxy bool
+	var detachKeys string
+	cmd := &cobra.Command{
+		Use:   "run [flags] IMAGE [COMMAND [ARG...]]",
+		Short: "Create a container and start it",
+		Example: "  rcrun run --rm -it debian:12 bash\n  rcrun run -d --name web -p 8080:80 nginx\n" +
+			"  rcrun run --rm --rootfs /:O sh -c 'rm -rf /etc; ls /'   # the host's own system, of which nothing is changed",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			options, err := flags.options(args)
+			if err != nil {
+				return err
+			}
+			return a.with(func(e *engine.Engine) error {
+				c, err := createContainer(cmd.Context(), e, options, &flags)
+				if err != nil {
+					return err
+				}
+				if detach {
+					return startDetached(cmd.Context(), c)
+				}
+				return runAttached(cmd.Context(), c, attachOptions{stdin: flags.interactive, output: true, sigProxy: sigProxy, detachKeys: detachKeys})
+			})
+		},
+	}
+	flags.register(cmd.Flags())
+	cmd.Flags().BoolVarP(&detach, "detach", "d", false, "run in the background and print the container's id")
+	cmd.Flags().BoolVar(&sigProxy, "sig-proxy", true, "forward signals to the container's command")
+	cmd.Flags().StringVar(&detachKeys, "detach-keys", defaultDetachKeys, "keys that leave a terminal without ending the container")
+	return cmd
+}
+
+func (a *app) createCommand() *cobra.Command {
+	var flags containerFlags
+	cmd := &cobra.Command{
+		Use:     "create [flags] IMAGE [COMMAND [ARG...]]",
+		Short:   "Create a container without starting it, and print its id",
+		Example: "  rcrun create --name job debian:12 make -C /src",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			options, err := flags.options(args)
+			if err != nil {
+				return err
+			}
+			return a.with(func(e *engine.Engine) error {
+				c, err := createContainer(cmd.Context(), e, options, &flags)
+				if err != nil {
+					return err
+				}
+				fmt.Println(c.ID)
+				return nil
+			})
+		},
+	}
+	flags.register(cmd.Flags())
+	return cmd
+}
+
+// createContainer creates the container, and pulls its image where that is asked for.
+func createContainer(ctx context.Context, e *engine.Engine, options engine.CreateOptions, flags *containerFlags) (*engine.Container, error) {
+	if err := pullForRun(ctx, e, options.Config.Image, flags); err != nil {
+		return nil, err
+	}
+	c, warnings, err := e.Create(ctx, options)
+	warn(warnings)
+	return c, err
+}
+
+func pullForRun(ctx context.Context, e *engine.Engine, image string, flags *containerFlags) error {
+	if image == "" || flags.pull == "never" {
+		return nil
+	}
+	store, err := e.Store()
+	if err != nil {
+		return err
+	}
+	switch flags.pull {
+	case "missing":
+		if _, err := store.Image(image); !errors.Is(err, layers.ErrNotFound) {
+			return err
+		}
+		if !flags.quiet {
+			fmt.Fprintf(os.Stderr, "Unable to find image '%s' locally\n", image)
+		}
+	case "always":
+	default:
+		return fmt.Errorf("invalid --pull %q: want missing, always or never", flags.pull)
+	}
+	_, err = store.Pull(ctx, image, layers.PullOptions{Platform: flags.platform, Progress: progressTo(os.Stderr, flags.quiet)})
+	return err
+}
+
+// startDetached starts the container and leaves it to its monitor.
+func startDetached(ctx context.Context, c *engine.Container) error {
+	session, err := c.Start(ctx, engine.Streams{}, engine.WinSize{})
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	warn(session.Warnings)
+	fmt.Println(c.ID)
+	return nil
+}
+
+func (a *app) startCommand() *cobra.Command {
+	var attach, interactive bool
+	cmd := &cobra.Command{
+		Use:               "start [flags] CONTAINER...",
+		Short:             "Start containers that are not running",
+		Example:           "  rcrun start web\n  rcrun start -ai job",
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeContainers,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			attach = attach || interactive
+			if attach && len(args) > 1 {
+				return errors.New("only one container can be attached to")
+			}
+			return a.forEach(args, func(_ *engine.Engine, c *engine.Container, name string) error {
+				if attach {
+					return runAttached(cmd.Context(), c, attachOptions{stdin: interactive, output: true, sigProxy: true, detachKeys: defaultDetachKeys})
+				}
+				return startOne(cmd.Context(), c, name)
+			})
+		},
+	}
+	cmd.Flags().BoolVarP(&attach, "attach", "a", false, "attach to the output, and end as the container does")
+	cmd.Flags().BoolVarP(&interactive, "interactive", "i", false, "attach standard input as well")
+	return cmd
+}
+
+func startOne(ctx context.Context, c *engine.Container, name string) error {
+	if c.State.Status != engine.Running {
+		session, err := c.Start(ctx, engine.Streams{}, engine.WinSize{})
+		if err != nil {
+			return err
+		}
+		defer session.Close()
+		warn(session.Warnings)
+	}
+	fmt.Println(name)
+	return nil
+}
+
+func (a *app) attachCommand() *cobra.Command {
+	options := attachOptions{output: true}
+	var noStdin bool
+	cmd := &cobra.Command{
+		Use:               "attach [flags] CONTAINER",
+		Short:             "Attach to a running container",
+		Example:           "  rcrun attach web   # leave with Ctrl-P Ctrl-Q",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeContainers,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.forEach(args, func(_ *engine.Engine, c *engine.Container, _ string) error {
+				options.stdin = c.Config.OpenStdin && !noStdin
+				return attachTo(c, options, func(streams engine.Streams, _ engine.WinSize) (*engine.Session, error) { return c.Attach(streams) })
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&noStdin, "no-stdin", false, "do not attach standard input")
+	cmd.Flags().BoolVar(&options.sigProxy, "sig-proxy", true, "forward signals to the container's command")
+	cmd.Flags().StringVar(&options.detachKeys, "detach-keys", defaultDetachKeys, "keys that leave a terminal without ending the container")
+	return cmd
+}
+
+func runAttached(ctx context.Context, c *engine.Container, options attachOptions) error {
+	return attachTo(c, options, func(streams engine.Streams, size engine.WinSize) (*engine.Session, error) {
+		return c.Start(ctx, streams, size)
+	})
+}
+
+func (a *app) execCommand() *cobra.Command {
+	var options engine.ExecOptions
+	var interactive, detach bool
+	var env, envFiles []string
+	cmd := &cobra.Command{
+		Use:               "exec [flags] CONTAINER COMMAND [ARG...]",
+		Short:             "Run a command in a running container",
+		Example:           "  rcrun exec -it web bash\n  rcrun exec -u www-data web id",
+		Args:              cobra.MinimumNArgs(2),
+		ValidArgsFunction: a.completeContainers,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			files := containerFlags{env: env, envFiles: envFiles}
+			var err error
+			if options.Env, err = files.environment(); err != nil {
+				return err
+			}
+			options.Args = args[1:]
+			return a.forEach(args[:1], func(_ *engine.Engine, c *engine.Container, _ string) error {
+				return execAttached(c, options, interactive, detach)
+			})
+		},
+	}
+	cmd.Flags().SetInterspersed(false)
+	cmd.Flags().BoolVarP(&interactive, "interactive", "i", false, "keep standard input open")
+	cmd.Flags().BoolVarP(&options.Tty, "tty", "t", false, "give the command a terminal")
+	cmd.Flags().BoolVarP(&detach, "detach", "d", false, "run in the background")
+	cmd.Flags().BoolVar(&options.Privileged, "privileged", false, "give the command all capabilities in the container's user namespace")
+	cmd.Flags().StringVarP(&options.User, "user", "u", "", "user of the command: name or uid[:group or gid]")
+	cmd.Flags().StringVarP(&options.WorkingDir, "workdir", "w", "", "working directory of the command")
+	cmd.Flags().StringArrayVarP(&env, "env", "e", nil, "set an environment variable")
+	cmd.Flags().StringArrayVar(&envFiles, "env-file", nil, "read environment variables from a file")
+	return cmd
+}
+
+// stdinIsTerminal tells whether somebody types into our standard input.
+func stdinIsTerminal() bool { return term.IsTerminal(int(os.Stdin.Fd())) }

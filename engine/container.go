@@ -1,0 +1,210 @@
+package engine
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/rcrun/rcrun/internal/atomicfile"
+)
+
+// ErrNoContainer is the class of errors about a container that does not exist.
+var ErrNoContainer = errors.New("no such container")
+
+// Container is the record of one container as it is kept on disk: config.json and hostconfig.json never change after
+// its creation, state.json is written by whoever holds the container's lock.
+type Container struct {
+	ID         string     `json:"Id"`
+	Name       string     `json:"Name"`
+	Created    time.Time  `json:"Created"`
+	ImageID    string     `json:"Image"`
+	ImageName  string     `json:"ImageName"`
+	Config     Config     `json:"Config"`
+	HostConfig HostConfig `json:"-"`
+	State      State      `json:"-"`
+
+	dirs Dirs
+}
+
+// Status is what a container is doing, in Docker's words.
+type Status string
+
+// The states a container can be in.
+const (
+	Created Status = "created"
+	Running Status = "running"
+	Exited  Status = "exited"
+)
+
+// State is what last happened to a container.
+type State struct {
+	Status     Status
+	Pid        int // of the payload on the host; 0 unless running
+	MonitorPid int
+	RunDir     string // the run directory that the monitor uses
+	ExitCode   int
+	Error      string // why it could not start or ended by force
+	StartedAt  time.Time
+	Ports      map[string][]PortBinding // what is published on the host while it runs
+	FinishedAt time.Time                // zero where the monitor was killed and nobody saw the end
+}
+
+const (
+	configFile     = "config.json"
+	hostConfigFile = "hostconfig.json"
+	stateFile      = "state.json"
+	lockFile       = "lock"
+	logFile        = "container.log"
+)
+
+// killedExit is the exit code of a container whose monitor was killed: the sandbox then kills the payload.
+const killedExit = 137
+
+func (c *Container) dir() string             { return c.dirs.container(c.ID) }
+func (c *Container) path(name string) string { return filepath.Join(c.dir(), name) }
+func (c *Container) lockPath() string        { return c.path(lockFile) }
+func (c *Container) socketDir() string       { return c.State.RunDir }
+func (c *Container) tryLock() (*lock, error) { return tryLock(c.lockPath()) }
+func (c *Container) writeState() error       { return atomicfile.WriteJSON(c.path(stateFile), c.State) }
+func (c *Container) setRunDir(dirs Dirs)     { c.State.RunDir = dirs.runtimeDir(c.ID) }
+
+// write makes the record complete. The configuration file comes last: without it the container does not exist.
+func (c *Container) write() error {
+	if err := atomicfile.WriteJSON(c.path(hostConfigFile), c.HostConfig); err != nil {
+		return err
+	}
+	if err := c.writeState(); err != nil {
+		return err
+	}
+	return atomicfile.WriteJSON(c.path(configFile), c)
+}
+
+// load reads the record of the container with the full id and finds out whether it runs.
+func (d Dirs) load(id string) (*Container, error) {
+	c := &Container{dirs: d}
+	if err := readJSON(filepath.Join(d.container(id), configFile), c); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%w: %s", ErrNoContainer, id)
+		}
+		return nil, err
+	}
+	if c.ID != id {
+		return nil, fmt.Errorf("read container record %s: it names another id, %q", c.path(configFile), c.ID)
+	}
+	if err := readJSON(c.path(hostConfigFile), &c.HostConfig); err != nil {
+		return nil, err
+	}
+	return c, c.refresh()
+}
+
+// refresh reads the state again. What it says of a running container holds only if a monitor has the lock.
+func (c *Container) refresh() error {
+	// The lock is looked at first: a monitor that ends in between has written the final state by then.
+	alive := locked(c.lockPath())
+	if err := readJSON(c.path(stateFile), &c.State); err != nil {
+		return err
+	}
+	if c.State.Status == Running && !alive {
+		c.State.monitorKilled()
+	}
+	return nil
+}
+
+// settle is refresh for the holder of the lock: a state that says running is a killed monitor's, and is put right on
+// disk, so that its process ids are never taken for those of the next one.
+func (c *Container) settle() error {
+	if err := readJSON(c.path(stateFile), &c.State); err != nil {
+		return err
+	}
+	if c.State.Status != Running {
+		return nil
+	}
+	c.State.monitorKilled()
+	return c.writeState()
+}
+
+func (s *State) monitorKilled() {
+	s.Status, s.Pid, s.MonitorPid, s.ExitCode, s.Error = Exited, 0, 0, killedExit, "the monitor was killed"
+}
+
+func readJSON(path string, into any) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read container record: %w", err)
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("read container record %s: %w", path, err)
+	}
+	return nil
+}
+
+// ids lists the ids of all containers, complete or not.
+func (d Dirs) ids() ([]string, error) {
+	entries, err := os.ReadDir(d.containers())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list containers: %w", err)
+	}
+	var ids []string
+	for _, entry := range entries {
+		if entry.IsDir() {
+			ids = append(ids, entry.Name())
+		}
+	}
+	return ids, nil
+}
+
+// Lookup finds a container by name, by full id or by a prefix of the id that fits no other.
+func (e *Engine) Lookup(ref string) (*Container, error) {
+	if validName.MatchString(ref) {
+		if id, err := os.Readlink(filepath.Join(e.Dirs.names(), ref)); err == nil {
+			return e.Dirs.load(id)
+		}
+	}
+	ids, err := e.Dirs.ids()
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	for _, id := range ids {
+		if ref != "" && strings.HasPrefix(id, ref) {
+			found = append(found, id)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return nil, fmt.Errorf("%w: %s", ErrNoContainer, ref)
+	case 1:
+		return e.Dirs.load(found[0])
+	}
+	return nil, fmt.Errorf("container id prefix %s is ambiguous: it fits %s", ref, strings.Join(found, ", "))
+}
+
+// Containers lists all containers, the newest first. One whose record cannot be read is left out and reported in
+// broken, so that it does not hide the others.
+func (e *Engine) Containers() (list []*Container, broken []error, err error) {
+	ids, err := e.Dirs.ids()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, id := range ids {
+		c, err := e.Dirs.load(id)
+		switch {
+		case errors.Is(err, ErrNoContainer): // being made, or being removed
+		case err != nil:
+			broken = append(broken, err)
+		default:
+			list = append(list, c)
+		}
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].Created.After(list[j].Created) })
+	return list, broken, nil
+}

@@ -1,0 +1,260 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rcrun/rcrun/layers"
+)
+
+// CreateOptions describe a container to be made.
+type CreateOptions struct {
+	Name       string // empty: one is drawn
+	Config     Config
+	HostConfig HostConfig
+}
+
+// Create makes a container without starting it. The image must be in the store. The warnings are for the user
+// whether or not there is an error.
+func (e *Engine) Create(ctx context.Context, options CreateOptions) (_ *Container, warnings []string, err error) {
+	if err := validate(&options); err != nil {
+		return nil, nil, err
+	}
+	image, err := e.imageOf(options)
+	if err != nil {
+		return nil, nil, err
+	}
+	c := &Container{Created: time.Now().UTC(), Config: options.Config, HostConfig: options.HostConfig, dirs: e.Dirs}
+	c.State.Status = Created
+	if image != nil {
+		merge(&c.Config, imageConfig(image))
+		c.ImageID, c.ImageName = image.ID, options.Config.Image
+		if warning := platformWarning(image); warning != "" {
+			warnings = append(warnings, warning)
+		}
+	}
+	if len(c.Config.Entrypoint)+len(c.Config.Cmd) == 0 {
+		return nil, warnings, errors.New("no command specified, and the image names none")
+	}
+	if err := e.sweep(); err != nil {
+		return nil, warnings, err
+	}
+	return c, warnings, e.build(c, options.Name, image)
+}
+
+// build writes the container to disk, or leaves nothing.
+func (e *Engine) build(c *Container, name string, image *layers.Image) (err error) {
+	if c.ID, err = newID(rand.Reader); err != nil {
+		return err
+	}
+	if err := os.Mkdir(c.dir(), 0o700); err != nil {
+		return fmt.Errorf("create container directory: %w", err)
+	}
+	held, err := c.tryLock()
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(c.dir()))
+	}
+	defer held.release()
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.erase(c.ID))
+		}
+	}()
+	if c.Config.Hostname == "" {
+		c.Config.Hostname = shortID(c.ID)
+	}
+	if err := e.nameContainer(c, name); err != nil {
+		return err
+	}
+	if err := e.makeLayers(c, image); err != nil {
+		return err
+	}
+	if err := c.write(); err != nil {
+		return err
+	}
+	if c.HostConfig.ContainerIDFile != "" {
+		return writeCIDFile(c.HostConfig.ContainerIDFile, c.ID)
+	}
+	return nil
+}
+
+func (e *Engine) nameContainer(c *Container, name string) (err error) {
+	if name != "" {
+		c.Name = name
+		return e.Dirs.reserveName(name, c.ID)
+	}
+	c.Name, err = e.Dirs.reserveRandomName(c.ID, defaultDraw)
+	return err
+}
+
+// makeLayers makes the read-write layer in the store and the init layer in the container's directory. A container
+// that runs directly in a directory of the user's has neither.
+func (e *Engine) makeLayers(c *Container, image *layers.Image) error {
+	if c.HostConfig.Rootfs != "" && !c.HostConfig.RootfsOverlay {
+		return nil
+	}
+	store, err := e.Store()
+	if err != nil {
+		return err
+	}
+	if err := store.CreateContainer(c.ID, c.Name, image); err != nil {
+		return err
+	}
+	stack, err := e.stackOf(c)
+	if err != nil {
+		return err
+	}
+	return c.writeInitLayer(stack)
+}
+
+// imageOf returns the image that the options name; nil when the root is a directory.
+func (e *Engine) imageOf(options CreateOptions) (*layers.Image, error) {
+	if options.HostConfig.Rootfs != "" {
+		return nil, nil
+	}
+	store, err := e.Store()
+	if err != nil {
+		return nil, err
+	}
+	return store.Image(options.Config.Image)
+}
+
+// imageConfig translates an image's configuration into the form in which it is merged.
+func imageConfig(image *layers.Image) Config {
+	from := image.Config.Config
+	return Config{
+		User: from.User, WorkingDir: from.WorkingDir, StopSignal: from.StopSignal, Env: from.Env, Cmd: from.Cmd,
+		Entrypoint: from.Entrypoint, ExposedPorts: from.ExposedPorts, Volumes: from.Volumes, Labels: from.Labels,
+	}
+}
+
+func platformWarning(image *layers.Image) string {
+	system, arch := image.Config.OS, image.Config.Architecture
+	if system == "" || arch == "" || system == runtime.GOOS && arch == runtime.GOARCH {
+		return ""
+	}
+	return fmt.Sprintf("The requested image's platform (%s/%s) does not match the detected host platform (%s/%s) and no specific platform was requested",
+		system, arch, runtime.GOOS, runtime.GOARCH)
+}
+
+// validate refuses what cannot work before anything is written, and brings paths into their canonical form.
+func validate(options *CreateOptions) error {
+	host := &options.HostConfig
+	if host.ShmSize == 0 {
+		host.ShmSize = defaultShmSize
+	}
+	if host.Rootfs != "" {
+		dir, err := filepath.Abs(host.Rootfs)
+		if err != nil {
+			return fmt.Errorf("find the root filesystem: %w", err)
+		}
+		if info, err := os.Stat(dir); err != nil {
+			return fmt.Errorf("find the root filesystem: %w", err)
+		} else if !info.IsDir() {
+			return fmt.Errorf("find the root filesystem: %s is not a directory", dir)
+		}
+		if dir == "/" && !host.RootfsOverlay {
+			return errors.New("--rootfs / would let the container write to the host's own root: use --rootfs /:O, which keeps its changes apart")
+		}
+		host.Rootfs = dir
+	}
+	if dir := options.Config.WorkingDir; dir != "" && !filepath.IsAbs(dir) {
+		return fmt.Errorf("the working directory %q is invalid, it needs to be an absolute path", dir)
+	}
+	if path := host.ContainerIDFile; path != "" {
+		if _, err := os.Lstat(path); err == nil {
+			return fmt.Errorf("container ID file %s exists: make sure that the other container isn't running, or delete it", path)
+		}
+	}
+	return errors.Join(validateNetwork(host), validateMounts(host))
+}
+
+// writeCIDFile writes the id to a file that must not exist.
+func writeCIDFile(path, id string) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return fmt.Errorf("write container ID file: %w", err)
+	}
+	_, err = file.WriteString(id)
+	if err = errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("write container ID file: %w", err)
+	}
+	return nil
+}
+
+// sweep removes what creators left that were killed in the middle: directories without a configuration file whose
+// lock nobody holds.
+func (e *Engine) sweep() error {
+	ids, err := e.Dirs.ids()
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		dir := e.Dirs.container(id)
+		if _, err := os.Lstat(filepath.Join(dir, configFile)); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		info, err := os.Lstat(filepath.Join(dir, lockFile))
+		if errors.Is(err, fs.ErrNotExist) {
+			info, err = os.Lstat(dir)
+		}
+		// A directory so young may be one whose creator has not locked it yet.
+		if err != nil || time.Since(info.ModTime()) < time.Minute {
+			continue
+		}
+		held, err := tryLock(filepath.Join(dir, lockFile))
+		if err != nil {
+			continue // its maker is at work
+		}
+		err = e.erase(id)
+		held.release()
+		if err != nil {
+			return fmt.Errorf("clean up the unfinished container %s: %w", shortID(id), err)
+		}
+	}
+	return nil
+}
+
+// erase removes every trace of a container: the caller holds its lock. The configuration goes first, so that a
+// container that is only partly removed counts as unfinished, and is swept up later.
+func (e *Engine) erase(id string) error {
+	dir := e.Dirs.container(id)
+	if err := os.Remove(filepath.Join(dir, configFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove container: %w", err)
+	}
+	store, err := e.Store()
+	if err == nil {
+		err = store.RemoveContainer(id)
+	}
+	if err != nil && !errors.Is(err, layers.ErrNotFound) {
+		return err
+	}
+	names, err := e.Dirs.allNames()
+	if err != nil {
+		return err
+	}
+	for _, name := range names[id] {
+		if err := e.Dirs.releaseName(name, id); err != nil {
+			return err
+		}
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("remove container: %w", err)
+	}
+	return nil
+}
+
+// command is the argument vector of the payload.
+func (c *Config) command() []string { return slices.Concat(c.Entrypoint, c.Cmd) }
+
+// CommandLine is the command as ps shows it.
+func (c *Container) CommandLine() string { return strings.Join(c.Config.command(), " ") }

@@ -1,0 +1,56 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// Dirs are the two directories that rcrun writes to, both absolute.
+type Dirs struct {
+	Data string `json:"data"` // images, layers, containers: survives a reboot
+	Run  string `json:"run"`  // sockets and mount points
+}
+
+// DefaultDirs returns the directories for the user that env describes ($XDG_DATA_HOME, $XDG_RUNTIME_DIR, $HOME).
+func DefaultDirs(env func(string) string) (Dirs, error) {
+	data := env("XDG_DATA_HOME")
+	if data == "" {
+		home := env("HOME")
+		if home == "" {
+			return Dirs{}, errors.New("find the data directory: neither XDG_DATA_HOME nor HOME is set; give --root")
+		}
+		data = filepath.Join(home, ".local", "share")
+	}
+	if !filepath.IsAbs(data) {
+		return Dirs{}, fmt.Errorf("find the data directory: %s is not an absolute path", data)
+	}
+	dirs := Dirs{Data: filepath.Join(data, "rcrun")}
+	dirs.Run = filepath.Join(dirs.Data, "run")
+	if base := env("XDG_RUNTIME_DIR"); filepath.IsAbs(base) && unix.Access(base, unix.W_OK) == nil {
+		dirs.Run = filepath.Join(base, "rcrun")
+	}
+	return dirs, nil
+}
+
+// make creates both directories, for their owner alone.
+func (d Dirs) make() error {
+	for _, dir := range []string{d.Data, d.Run, d.containers(), d.names()} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("create state directory: %w", err)
+		}
+	}
+	return nil
+}
+
+func (d Dirs) containers() string         { return filepath.Join(d.Data, "containers") }
+func (d Dirs) container(id string) string { return filepath.Join(d.Data, "containers", id) }
+func (d Dirs) names() string              { return filepath.Join(d.Data, "names") }
+func (d Dirs) store() string              { return filepath.Join(d.Data, "storage") }
+func (d Dirs) storeRun() string           { return filepath.Join(d.Run, "storage") }
+
+// runtimeDir is where the monitor of a container keeps its socket and the mount point of the root.
+func (d Dirs) runtimeDir(id string) string { return filepath.Join(d.Run, shortID(id)) }

@@ -1,0 +1,43 @@
+package engine
+
+import (
+	"sync"
+
+	"github.com/rcrun/rcrun/layers"
+)
+
+// Engine is the entry to everything that a command does. It opens the image store only when something needs it:
+// ps, logs, exec and stop do not.
+type Engine struct {
+	Dirs Dirs
+
+	openStore sync.Once
+	store     *layers.Store
+	storeErr  error
+}
+
+// New returns an engine on the two directories, which it creates.
+func New(dirs Dirs) (*Engine, error) {
+	if err := dirs.make(); err != nil {
+		return nil, err
+	}
+	return &Engine{Dirs: dirs}, nil
+}
+
+// Store returns the image store, opening it at the first call.
+func (e *Engine) Store() (*layers.Store, error) {
+	e.openStore.Do(func() { e.store, e.storeErr = openStore(e.Dirs) })
+	return e.store, e.storeErr
+}
+
+// Close releases the image store, if it was opened.
+func (e *Engine) Close() error {
+	if e.store == nil {
+		return nil
+	}
+	return e.store.Close()
+}
+
+func openStore(dirs Dirs) (*layers.Store, error) {
+	return layers.Open(layers.Options{Root: dirs.store(), RunRoot: dirs.storeRun()})
+}

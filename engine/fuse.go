@@ -1,0 +1,152 @@
+package engine
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"time"
+
+	"github.com/rcrun/rcrun/fusefs"
+	"github.com/rcrun/rcrun/internal/wire"
+	"github.com/rcrun/rcrun/runtime"
+	"github.com/rcrun/rcrun/unionmount"
+	"golang.org/x/sys/unix"
+)
+
+// FuseMain is the stage that serves the root filesystem. It learns from the monitor which directories to unite, gets
+// the FUSE connection that the sandbox opened, and serves it until the mount is gone; it never looks at the mount.
+func FuseMain() int {
+	conn, err := stageConn()
+	if err == nil {
+		err = serveFuse(conn)
+	}
+	if err != nil {
+		slog.Error("serve the root filesystem", "error", err)
+		if conn != nil {
+			conn.SendError("fuse server", err) // the log has it already if the monitor is gone
+		}
+		return 1
+	}
+	return 0
+}
+
+func serveFuse(conn *wire.Conn) error {
+	var options unionmount.Options
+	if _, err := conn.Expect(msgOpen, &options, 0); err != nil {
+		return err
+	}
+	union, err := unionmount.Open(options)
+	if err != nil {
+		return err
+	}
+	defer union.Close()
+	if err := conn.Send(msgReady, nil); err != nil {
+		return err
+	}
+	files, err := conn.Expect(msgServe, nil, 1)
+	if err != nil {
+		return err
+	}
+	return fusefs.Serve(files[0], union, fusefs.Options{})
+}
+
+// fuseServer is the monitor's view of the stage.
+type fuseServer struct {
+	cmd  *exec.Cmd
+	conn *wire.Conn
+	done chan struct{} // closed when it has ended
+	err  error         // how, once done is closed
+}
+
+func startFuse(options unionmount.Options, log *os.File) (*fuseServer, error) {
+	cmd, conn, err := spawn(FuseStage, log)
+	if err != nil {
+		return nil, err
+	}
+	server := &fuseServer{cmd: cmd, conn: conn, done: make(chan struct{})}
+	go func() {
+		server.err = cmd.Wait()
+		close(server.done)
+	}()
+	if err := conn.Send(msgOpen, options); err != nil {
+		server.stop(0)
+		return nil, err
+	}
+	return server, nil
+}
+
+// serve hands the connection over. Our copy is closed: as long as one is open, the kernel would let a container wait
+// for ever for a server that died.
+func (s *fuseServer) serve(dev *os.File) error {
+	defer dev.Close()
+	if _, err := s.conn.Expect(msgReady, nil, 0); err != nil {
+		return err
+	}
+	return s.conn.Send(msgServe, nil, dev)
+}
+
+// stop waits for the server to end by itself, as it does when the mount goes away, and kills it after patience.
+func (s *fuseServer) stop(patience time.Duration) {
+	s.conn.Close()
+	select {
+	case <-s.done:
+	case <-time.After(patience):
+		s.cmd.Process.Kill()
+		<-s.done
+	}
+}
+
+// The kinds of root filesystem that the sandbox can mount.
+const (
+	rootFuse = "fuse" // fuseRoot
+	rootBind = "bind" // bindRoot
+)
+
+// Roots are the factories that the sandbox stage is given.
+func Roots() map[string]runtime.RootFactory {
+	return map[string]runtime.RootFactory{
+		rootFuse: func(config json.RawMessage) (runtime.Root, error) { return decodeRoot[fuseRoot](config) },
+		rootBind: func(config json.RawMessage) (runtime.Root, error) { return decodeRoot[bindRoot](config) },
+	}
+}
+
+func decodeRoot[R runtime.Root](config json.RawMessage) (runtime.Root, error) {
+	var root R
+	if err := json.Unmarshal(config, &root); err != nil {
+		return nil, fmt.Errorf("decode root filesystem: %w", err)
+	}
+	return root, nil
+}
+
+// fuseRoot is a FUSE mount whose server runs elsewhere.
+type fuseRoot struct{}
+
+// Mount opens a connection in the sandbox's user namespace, which is what makes the requests carry the container's
+// ids, and mounts it. allow_other lets every user of that namespace in, default_permissions has the kernel check them.
+func (fuseRoot) Mount(target string) (*os.File, error) {
+	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, wire.Errorf("sandbox", "open", "/dev/fuse", err)
+	}
+	dev := os.NewFile(uintptr(fd), "/dev/fuse")
+	flags := uintptr(unix.MS_NODEV)
+	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions", fd)
+	if err := unix.Mount("rcrun", target, "fuse.rcrun", flags, options); err != nil {
+		dev.Close()
+		return nil, wire.Errorf("sandbox", "mount the root filesystem", target, err)
+	}
+	return dev, nil
+}
+
+// bindRoot is a directory of the user's.
+type bindRoot struct{ Dir string }
+
+// Mount binds the directory with all that is mounted below it.
+func (r bindRoot) Mount(target string) (*os.File, error) {
+	if err := unix.Mount(r.Dir, target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return nil, wire.Errorf("sandbox", "bind the root filesystem", r.Dir, err)
+	}
+	return nil, nil
+}

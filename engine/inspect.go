@@ -1,0 +1,110 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/docker/go-units"
+)
+
+// Inspection is what inspect prints of a container: Docker's object, as far as rcrun has the facts.
+type Inspection struct {
+	ID              string          `json:"Id"`
+	Created         time.Time       `json:"Created"`
+	Path            string          `json:"Path"`
+	Args            []string        `json:"Args"`
+	State           InspectState    `json:"State"`
+	Image           string          `json:"Image"`
+	ResolvConfPath  string          `json:"ResolvConfPath"`
+	HostnamePath    string          `json:"HostnamePath"`
+	HostsPath       string          `json:"HostsPath"`
+	LogPath         string          `json:"LogPath"`
+	Name            string          `json:"Name"` // with a leading slash, as Docker has it
+	Driver          string          `json:"Driver"`
+	Platform        string          `json:"Platform"`
+	HostConfig      HostConfig      `json:"HostConfig"`
+	Config          Config          `json:"Config"`
+	Mounts          []InspectMount  `json:"Mounts"`
+	NetworkSettings InspectNetworks `json:"NetworkSettings"`
+}
+
+// InspectState is the State of an Inspection.
+type InspectState struct {
+	Status     Status    `json:"Status"`
+	Running    bool      `json:"Running"`
+	Paused     bool      `json:"Paused"`
+	Restarting bool      `json:"Restarting"`
+	OOMKilled  bool      `json:"OOMKilled"`
+	Dead       bool      `json:"Dead"`
+	Pid        int       `json:"Pid"`
+	ExitCode   int       `json:"ExitCode"`
+	Error      string    `json:"Error"`
+	StartedAt  time.Time `json:"StartedAt"`
+	FinishedAt time.Time `json:"FinishedAt"`
+}
+
+// InspectMount is one of the Mounts of an Inspection.
+type InspectMount struct {
+	Type        string `json:"Type"`
+	Source      string `json:"Source"`
+	Destination string `json:"Destination"`
+	Mode        string `json:"Mode"`
+	RW          bool   `json:"RW"`
+	Propagation string `json:"Propagation"`
+}
+
+// InspectNetworks is the NetworkSettings of an Inspection.
+type InspectNetworks struct {
+	Ports map[string][]PortBinding `json:"Ports"`
+}
+
+// Inspect returns what is known about the container.
+func (c *Container) Inspect() (Inspection, error) {
+	mounts, err := c.inspectMounts()
+	if err != nil {
+		return Inspection{}, err
+	}
+	command := c.Config.command()
+	i := Inspection{
+		ID: c.ID, Created: c.Created, Path: command[0], Args: command[1:], Image: c.ImageID, Name: "/" + c.Name, Driver: "fuse", Platform: "linux",
+		ResolvConfPath: c.path(resolvFile), HostnamePath: c.path(hostnameFile), HostsPath: c.path(hostsFile), LogPath: c.path(logFile),
+		HostConfig: c.HostConfig, Config: c.Config, Mounts: mounts,
+	}
+	i.HostConfig.NetworkMode = c.network()
+	i.NetworkSettings.Ports = map[string][]PortBinding{}
+	if c.State.Status == Running {
+		for port, bindings := range c.State.Ports {
+			i.NetworkSettings.Ports[port] = bindings
+		}
+	}
+	s := c.State
+	i.State = InspectState{Status: s.Status, Running: s.Status == Running, Pid: s.Pid, ExitCode: s.ExitCode, Error: s.Error,
+		StartedAt: s.StartedAt, FinishedAt: s.FinishedAt}
+	return i, nil
+}
+
+func (c *Container) inspectMounts() ([]InspectMount, error) {
+	mounts := []InspectMount{}
+	for _, text := range c.HostConfig.Binds {
+		b, err := parseBind(text)
+		if err != nil {
+			return nil, err
+		}
+		mounts = append(mounts, InspectMount{Type: "bind", Source: b.source, Destination: b.target, Mode: b.options[2], RW: b.options[2] == "rw",
+			Propagation: b.options[1]})
+	}
+	return mounts, nil
+}
+
+// StatusText is the container's state as ps shows it: "Up 2 minutes", "Exited (0) 3 hours ago".
+func (c *Container) StatusText(now time.Time) string {
+	switch s := c.State; {
+	case s.Status == Running:
+		return "Up " + units.HumanDuration(now.Sub(s.StartedAt))
+	case s.Status == Exited && s.FinishedAt.IsZero():
+		return "Exited (unknown)"
+	case s.Status == Exited:
+		return fmt.Sprintf("Exited (%d) %s ago", s.ExitCode, units.HumanDuration(now.Sub(s.FinishedAt)))
+	}
+	return "Created"
+}

@@ -1,0 +1,62 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// errLocked is returned where another process holds a container's lock: its monitor, so the container runs, or
+// somebody who is just creating or removing it.
+var errLocked = errors.New("in use by another process")
+
+// lock is a held lock file. The kernel releases it with the last descriptor, so however its holder ends.
+type lock struct{ file *os.File }
+
+// tryLock takes the lock at path or returns errLocked.
+func tryLock(path string) (*lock, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open lock: %w", err)
+	}
+	err = unix.FcntlFlock(file.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+		file.Close()
+		return nil, errLocked
+	}
+	if err != nil {
+		file.Close()
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return &lock{file}, nil
+}
+
+// waitLock takes the lock at path, waiting for at most patience.
+func waitLock(path string, patience time.Duration) (*lock, error) {
+	const pause = 5 * time.Millisecond
+	for deadline := time.Now().Add(patience); ; time.Sleep(pause) {
+		held, err := tryLock(path)
+		if !errors.Is(err, errLocked) || time.Now().After(deadline) {
+			return held, err
+		}
+	}
+}
+
+func (l *lock) release() { l.file.Close() }
+
+// locked tells whether somebody holds the lock at path, without taking it.
+func locked(path string) bool {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return false // no lock file: nobody ever held it
+	}
+	defer file.Close()
+	probe := unix.Flock_t{Type: unix.F_WRLCK}
+	if err := unix.FcntlFlock(file.Fd(), unix.F_OFD_GETLK, &probe); err != nil {
+		return false
+	}
+	return probe.Type != unix.F_UNLCK
+}

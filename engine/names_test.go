@@ -1,0 +1,114 @@
+package engine
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+func testDirs(t *testing.T) Dirs {
+	t.Helper()
+	dirs := Dirs{Data: t.TempDir()}
+	dirs.Run = dirs.Data + "/run"
+	if err := dirs.make(); err != nil {
+		t.Fatal(err)
+	}
+	return dirs
+}
+
+func TestReserveNameOnce(t *testing.T) {
+	dirs := testDirs(t)
+	var won atomic.Int32
+	var all sync.WaitGroup
+	for i := range 50 {
+		all.Go(func() {
+			switch err := dirs.reserveName("web", strings.Repeat(string(rune('a'+i%6)), 64)); {
+			case err == nil:
+				won.Add(1)
+			case !errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), "already in use by container"):
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	all.Wait()
+	if won.Load() != 1 {
+		t.Errorf("%d of 50 got the name", won.Load())
+	}
+}
+
+func TestReleaseNameOfAnother(t *testing.T) {
+	dirs := testDirs(t)
+	if err := dirs.reserveName("web", "one"); err != nil {
+		t.Fatal(err)
+	}
+	if err := dirs.releaseName("web", "two"); err != nil {
+		t.Fatal(err)
+	}
+	if err := dirs.reserveName("web", "two"); !errors.Is(err, ErrConflict) {
+		t.Errorf("another's name was released: %v", err)
+	}
+	if err := dirs.releaseName("web", "one"); err != nil {
+		t.Fatal(err)
+	}
+	if err := dirs.reserveName("web", "two"); err != nil {
+		t.Errorf("a released name is not free: %v", err)
+	}
+}
+
+func TestReserveNameRefuses(t *testing.T) {
+	dirs := testDirs(t)
+	for _, bad := range []string{"", "a", "-a", ".a", "a/b", "../a", "a b", "ä1"} {
+		if err := dirs.reserveName(bad, "id"); err == nil {
+			t.Errorf("%q is accepted", bad)
+		}
+	}
+}
+
+func TestRandomName(t *testing.T) {
+	index := func(words []string, word string) int {
+		for i, w := range words {
+			if w == word {
+				return i
+			}
+		}
+		t.Fatalf("%s is not in the list", word)
+		return 0
+	}
+	draws := []int{index(adjectives, "boring"), index(surnames, "wozniak"), index(adjectives, "calm"), index(surnames, "wozniak"), 7}
+	draw := func(int) int { n := draws[0]; draws = draws[1:]; return n }
+	if got := randomName(1, draw); got != "calm_wozniak7" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestReserveRandomNameGivesUp(t *testing.T) {
+	dirs := testDirs(t)
+	always := func(int) int { return 0 }
+	var names []string
+	for _, id := range []string{strings.Repeat("a", 64), strings.Repeat("b", 64), strings.Repeat("c", 64)} {
+		name, err := dirs.reserveRandomName(id, always)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, name)
+	}
+	plain := adjectives[0] + "_" + surnames[0]
+	if names[0] != plain || names[1] != plain+"0" || names[2] != strings.Repeat("c", 12) {
+		t.Errorf("got %q", names)
+	}
+}
+
+func TestNewIDRedrawsNumbers(t *testing.T) {
+	digits := bytes.Repeat([]byte{0x12}, 32)
+	letters := bytes.Repeat([]byte{0xab}, 32)
+	id, err := newID(bytes.NewReader(append(digits, letters...)))
+	if err != nil || id != strings.Repeat("ab", 32) {
+		t.Errorf("got %s, %v", id, err)
+	}
+	if _, err := newID(bytes.NewReader(digits)); err == nil {
+		t.Error("no error when randomness ends")
+	}
+}

@@ -1,0 +1,165 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/rcrun/rcrun/internal/atomicfile"
+	"github.com/rcrun/rcrun/rootless"
+)
+
+// The networks a container can have.
+const (
+	networkDefault = "default" // slirp4netns where it is installed, otherwise none
+	networkNone    = "none"
+	networkHost    = "host"
+	networkSlirp   = "slirp4netns"
+)
+
+// network is the mode that was asked for; an empty one means default, and so does bridge, which is what Docker calls
+// its default.
+func (c *Container) network() string {
+	switch mode := c.HostConfig.NetworkMode; mode {
+	case "", "bridge":
+		return networkDefault
+	default:
+		return mode
+	}
+}
+
+func validateNetwork(host *HostConfig) error {
+	switch host.NetworkMode {
+	case "", "bridge", networkDefault, networkSlirp:
+		return nil
+	case networkNone, networkHost:
+		if len(host.PortBindings) > 0 {
+			return fmt.Errorf("ports cannot be published with --network=%s: leave out -p, or use --network=%s", host.NetworkMode, networkSlirp)
+		}
+		return nil
+	}
+	return fmt.Errorf("unknown network %q: known are %s, %s and %s", host.NetworkMode, networkNone, networkHost, networkSlirp)
+}
+
+// chooseNetwork settles what default means on this host, with a warning where it is less than the user expects.
+func (c *Container) chooseNetwork() (mode, warning string, err error) {
+	mode = c.network()
+	if mode != networkDefault && mode != networkSlirp {
+		return mode, "", nil
+	}
+	missing := rootless.FindSlirp()
+	switch {
+	case missing == nil:
+		return networkSlirp, "", nil
+	case mode == networkSlirp || len(c.HostConfig.PortBindings) > 0:
+		return "", "", missing
+	}
+	return networkNone, fmt.Sprintf("the container has no network, because %v", missing), nil
+}
+
+// hostResolvConf is where the host's name servers are listed.
+const hostResolvConf = "/etc/resolv.conf"
+
+// writeNetworkFiles writes the files that are bound over /etc/hosts, /etc/hostname and /etc/resolv.conf.
+func (c *Container) writeNetworkFiles(mode string) error {
+	address := "127.0.1.1"
+	if mode == networkSlirp {
+		address = rootless.SlirpAddress
+	}
+	name := c.Config.Hostname
+	if c.Config.Domainname != "" {
+		name += "." + c.Config.Domainname
+	}
+	hosts, err := rootless.Hosts(address, name, c.HostConfig.ExtraHosts)
+	if err != nil {
+		return err
+	}
+	resolv, err := c.resolvConf(mode)
+	if err != nil {
+		return err
+	}
+	for file, content := range map[string][]byte{hostsFile: hosts, resolvFile: resolv, hostnameFile: []byte(c.Config.Hostname + "\n")} {
+		// Readable by everybody: inside, users other than root read them too.
+		if err := atomicfile.Write(c.path(file), content, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Container) resolvConf(mode string) ([]byte, error) {
+	if len(c.HostConfig.DNS) > 0 {
+		var servers []byte
+		for _, server := range c.HostConfig.DNS {
+			servers = fmt.Appendf(servers, "nameserver %s\n", server)
+		}
+		return servers, nil
+	}
+	host, err := os.ReadFile(hostResolvConf)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read the host's name servers: %w", err)
+	}
+	if mode == networkSlirp {
+		return rootless.SlirpResolvConf(host), nil
+	}
+	return host, nil
+}
+
+// portMappings lists what HostConfig publishes.
+func (c *Container) portMappings() ([]rootless.PortMapping, error) {
+	var mappings []rootless.PortMapping
+	for container, bindings := range c.HostConfig.PortBindings {
+		for _, b := range bindings {
+			parsed, err := rootless.ParsePort(b.spec(container))
+			if err != nil {
+				return nil, err
+			}
+			mappings = append(mappings, parsed...)
+		}
+	}
+	return mappings, nil
+}
+
+// spec is the binding of a container's port ("80/tcp") in the form of the -p flag.
+func (b PortBinding) spec(container string) string {
+	text := container
+	if b.HostPort != "" || b.HostIP != "" {
+		text = b.HostPort + ":" + text
+	}
+	switch {
+	case strings.Contains(b.HostIP, ":"):
+		return "[" + b.HostIP + "]:" + text
+	case b.HostIP != "":
+		return b.HostIP + ":" + text
+	}
+	return text
+}
+
+// ParsePublish translates -p flags into the bindings of a HostConfig.
+func ParsePublish(flags []string) (map[string][]PortBinding, error) {
+	var all []rootless.PortMapping
+	for _, flag := range flags {
+		mappings, err := rootless.ParsePort(flag)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, mappings...)
+	}
+	return publishedPorts(all), nil
+}
+
+func publishedPorts(mappings []rootless.PortMapping) map[string][]PortBinding {
+	bindings := map[string][]PortBinding{}
+	for _, m := range mappings {
+		port := fmt.Sprintf("%d/%s", m.ContainerPort, m.Protocol)
+		b := PortBinding{HostIP: m.HostIP}
+		if m.HostPort != 0 {
+			b.HostPort = strconv.Itoa(int(m.HostPort))
+		}
+		bindings[port] = append(bindings[port], b)
+	}
+	return bindings
+}

@@ -1,0 +1,176 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/rcrun/rcrun/internal/wire"
+	"github.com/rcrun/rcrun/runtime"
+)
+
+// The stages of this package: argv[0] of the re-executed binary tells it what it is.
+const (
+	MonitorStage = "rcrun-monitor"
+	FuseStage    = "rcrun-fuse"
+)
+
+// The messages between a command and a monitor. A command opens with one of the requests; where the request has
+// streams, the files that streamSet counts come with it. The monitor answers started (or, to signal, done), and in
+// the end exited; or failed, at any time. In between the command may send resize and signal.
+const (
+	msgStart   = "start"   // startRequest, streams; over the inherited socket, once
+	msgAttach  = "attach"  // attachRequest, streams
+	msgExec    = "exec"    // ExecOptions, streams
+	msgSignal  = "signal"  // signalRequest
+	msgWait    = "wait"    // nothing
+	msgResize  = "resize"  // WinSize
+	msgStarted = "started" // startedReply
+	msgDone    = "done"    // nothing
+	msgExited  = "exited"  // Exit
+	msgFailed  = "failed"  // failure
+)
+
+// The messages between a monitor and the fuse server.
+const (
+	msgOpen  = "open"  // unionmount.Options
+	msgReady = "ready" // nothing
+	msgServe = "serve" // nothing, the connection
+)
+
+type startRequest struct {
+	Dirs    Dirs
+	ID      string
+	Streams streamSet
+	Size    WinSize
+}
+
+type attachRequest struct{ Streams streamSet }
+
+type signalRequest struct{ Signal syscall.Signal }
+
+type startedReply struct {
+	Pid      int
+	Warnings []string
+}
+
+// WinSize is the size of a terminal in characters; zero means unknown.
+type WinSize struct{ Rows, Cols uint16 }
+
+// Exit is how a container, or a process executed in it, ended.
+type Exit struct {
+	Code  int    // 128+n where signal n killed it
+	Error string // what rcrun itself has to say about it, usually nothing
+}
+
+// streamSet says which of the three standard streams come with a message, in this order.
+type streamSet struct{ Stdin, Stdout, Stderr bool }
+
+// take assigns received files to the streams that the set names.
+func (s streamSet) take(files []*os.File) (stdio [3]*os.File, err error) {
+	for i, given := range []bool{s.Stdin, s.Stdout, s.Stderr} {
+		if !given {
+			continue
+		}
+		if len(files) == 0 {
+			return stdio, errors.New("receive streams: fewer files than announced")
+		}
+		stdio[i], files = files[0], files[1:]
+	}
+	if len(files) > 0 {
+		return stdio, errors.New("receive streams: more files than announced")
+	}
+	return stdio, nil
+}
+
+// failure is an error on its way from the monitor to the user.
+type failure struct {
+	Code int // the exit code that the command ends with
+	Text string
+}
+
+// Exit codes of a command that could not do what it was asked to, as Docker's users know them.
+const (
+	CodeEngine      = 125 // rcrun failed
+	CodeNotRunnable = 126 // the command was found, and cannot be executed
+	CodeNotFound    = 127 // the command was not found
+)
+
+// Failure is an error that ends a command with a particular exit code.
+type Failure struct {
+	Code int
+	text string
+}
+
+func (f *Failure) Error() string { return f.text }
+
+func toFailure(err error) failure {
+	var exec *runtime.ExecError
+	if errors.As(err, &exec) {
+		return failure{exec.Code, err.Error()}
+	}
+	return failure{CodeEngine, err.Error()}
+}
+
+// receive waits for a message of the given kind and turns a failed message into a *Failure.
+func receive(conn *wire.Conn, kind string) (wire.Message, error) {
+	m, err := conn.Recv()
+	if err != nil {
+		return m, fmt.Errorf("wait for the monitor: %w", err)
+	}
+	if m.Kind == kind {
+		return m, nil
+	}
+	closeFiles(m.Files)
+	if m.Kind != msgFailed {
+		return m, fmt.Errorf("wait for the monitor: got %q instead of %q", m.Kind, kind)
+	}
+	var f failure
+	if err := m.Decode(&f); err != nil {
+		return m, err
+	}
+	return m, &Failure{f.Code, f.Text}
+}
+
+const socketName = "sock"
+
+// listen makes the container's socket in dir. The path goes through /proc/self/fd, since that of a socket may have
+// no more than 107 bytes.
+func listen(dir string) (*net.UnixListener, error) {
+	handle, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("listen in run directory: %w", err)
+	}
+	defer handle.Close()
+	os.Remove(filepath.Join(dir, socketName)) // of a monitor that was killed
+	listener, err := net.ListenUnix("unix", socketAddr(handle))
+	if err != nil {
+		return nil, fmt.Errorf("listen in %s: %w", dir, err)
+	}
+	listener.SetUnlinkOnClose(false) // the path is not valid any more by then; the whole directory is removed
+	return listener, nil
+}
+
+// dial connects to the monitor of a running container.
+func (c *Container) dial() (*wire.Conn, error) {
+	if c.State.Status != Running {
+		return nil, fmt.Errorf("%w: container %s is not running", ErrConflict, c.Name)
+	}
+	handle, err := os.Open(c.State.RunDir)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the monitor of %s: %w", c.Name, err)
+	}
+	defer handle.Close()
+	sock, err := net.DialUnix("unix", nil, socketAddr(handle))
+	if err != nil {
+		return nil, fmt.Errorf("connect to the monitor of %s: %w", c.Name, err)
+	}
+	return wire.New(sock), nil
+}
+
+func socketAddr(dir *os.File) *net.UnixAddr {
+	return &net.UnixAddr{Name: fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), socketName), Net: "unix"}
+}

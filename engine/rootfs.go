@@ -1,0 +1,230 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/rcrun/rcrun/rootless"
+	"github.com/rcrun/rcrun/unionmount"
+	"golang.org/x/sys/unix"
+)
+
+// The init layer lies between the image and the read-write layer. It is never committed and invisible to diff.
+const (
+	initDir     = "init/diff"
+	initWorkDir = "init/work"
+)
+
+// stackOf returns the directories that make up the container's root filesystem.
+func (e *Engine) stackOf(c *Container) (unionmount.Options, error) {
+	store, err := e.Store()
+	if err != nil {
+		return unionmount.Options{}, err
+	}
+	stack, err := store.ContainerStack(c.ID)
+	if err != nil {
+		return unionmount.Options{}, err
+	}
+	options := unionmount.Options{Upper: stack.Upper, Work: stack.Work, Lowers: []unionmount.Layer{callerOwned(c.path(initDir))}}
+	for _, dir := range stack.Lowers {
+		options.Lowers = append(options.Lowers, callerOwned(dir))
+	}
+	if c.HostConfig.Rootfs != "" {
+		layer, err := hostLayer(c.HostConfig.Rootfs, c.HostConfig.UsernsMode)
+		if err != nil {
+			return options, err
+		}
+		options.Lowers = append(options.Lowers, layer)
+	}
+	return options, nil
+}
+
+func callerOwned(dir string) unionmount.Layer {
+	return unionmount.Layer{Dir: dir, Ownership: unionmount.CallerOwned}
+}
+
+// hostLayer is a directory of the host as a layer. Its owners are the host's, so they are translated by the id map
+// that the container gets; those that it cannot show appear as root.
+func hostLayer(dir, userns string) (unionmount.Layer, error) {
+	ids, _, err := rootless.PlanMap(userns, rootless.CurrentCaller()) // the monitor prints the warnings
+	if err != nil {
+		return unionmount.Layer{}, err
+	}
+	return unionmount.Layer{Dir: dir, Ownership: unionmount.HostOwned, UIDs: unionMappings(ids.UIDs), GIDs: unionMappings(ids.GIDs)}, nil
+}
+
+func unionMappings(maps []rootless.Mapping) []unionmount.IDMapping {
+	var out []unionmount.IDMapping
+	for _, m := range maps {
+		out = append(out, unionmount.IDMapping(m))
+	}
+	return out
+}
+
+// initEntry is something that the init layer has for the mounts of every container to land on.
+type initEntry struct {
+	path string
+	kind uint32 // of a node
+}
+
+// initEntries is Docker's list.
+var initEntries = []initEntry{
+	{"/dev/pts", unix.S_IFDIR},
+	{"/dev/shm", unix.S_IFDIR},
+	{"/proc", unix.S_IFDIR},
+	{"/sys", unix.S_IFDIR},
+	{"/.dockerenv", unix.S_IFREG},
+	{"/etc/resolv.conf", unix.S_IFREG},
+	{"/etc/hosts", unix.S_IFREG},
+	{"/etc/hostname", unix.S_IFREG},
+	{"/dev/console", unix.S_IFREG},
+	{"/etc/mtab", unix.S_IFLNK},
+}
+
+const mtabTarget = "/proc/mounts"
+
+// writeInitLayer writes the init layer through a union of its own, with the image below: so what is in the way is
+// hidden, what is missing is made, and nothing is written through a link of the image's. No mount is needed for it.
+func (c *Container) writeInitLayer(stack unionmount.Options) error {
+	for _, dir := range []string{initDir, initWorkDir} {
+		if err := os.MkdirAll(c.path(dir), 0o755); err != nil {
+			return fmt.Errorf("create init layer: %w", err)
+		}
+	}
+	err := withUnion(unionmount.Options{Upper: c.path(initDir), Work: c.path(initWorkDir), Lowers: stack.Lowers[1:]}, func(t tree) error {
+		for _, entry := range initEntries {
+			if err := t.makeEntry(entry); err != nil {
+				return fmt.Errorf("create init layer: %s: %w", entry.path, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if c.Config.WorkingDir == "" {
+		return nil
+	}
+	return withUnion(stack, func(t tree) error {
+		if err := t.mkdirAll(c.Config.WorkingDir); err != nil {
+			return fmt.Errorf("create working directory %s: %w", c.Config.WorkingDir, err)
+		}
+		return nil
+	})
+}
+
+// tree changes a union by path, in this process.
+type tree struct{ union *unionmount.Union }
+
+func withUnion(options unionmount.Options, work func(tree) error) error {
+	union, err := unionmount.Open(options)
+	if err != nil {
+		return err
+	}
+	return errors.Join(work(tree{union}), union.Close())
+}
+
+// makeEntry makes an entry of the init layer, all of whose parents become real directories. A directory that is there
+// already is left alone.
+func (t tree) makeEntry(entry initEntry) error {
+	dir := t.union.Root()
+	parent, name := path.Split(entry.path)
+	for _, part := range split(parent) {
+		next, err := t.makeNode(dir, part, unix.S_IFDIR)
+		if err != nil {
+			return err
+		}
+		dir = next
+	}
+	_, err := t.makeNode(dir, name, entry.kind)
+	return err
+}
+
+// makeNode replaces whatever is at name by a new entry of root's, unless both are directories.
+func (t tree) makeNode(dir *unionmount.Node, name string, kind uint32) (*unionmount.Node, error) {
+	node, _, err := t.union.Lookup(dir, name)
+	switch {
+	case err == nil && node.Kind() == unix.S_IFDIR:
+		if kind != unix.S_IFDIR {
+			return nil, unix.EISDIR
+		}
+		return node, nil
+	case err == nil:
+		if err := t.union.Unlink(dir, name); err != nil {
+			return nil, err
+		}
+	case !errors.Is(err, unix.ENOENT):
+		return nil, err
+	}
+	return t.create(dir, name, kind)
+}
+
+func (t tree) create(dir *unionmount.Node, name string, kind uint32) (node *unionmount.Node, err error) {
+	const perm = 0o755
+	owner := unionmount.Caller{}
+	switch kind {
+	case unix.S_IFDIR:
+		node, _, err = t.union.Mkdir(dir, name, perm, owner)
+	case unix.S_IFLNK:
+		node, _, err = t.union.Symlink(dir, name, mtabTarget, owner)
+	default:
+		node, _, err = t.union.Mknod(dir, name, kind|perm, 0, owner)
+	}
+	return node, err
+}
+
+// maxLinks is how many symbolic links a path may lead through, as in the kernel.
+const maxLinks = 40
+
+// mkdirAll makes the directory at a path, following the links of the image as a process inside it would: they cannot
+// lead out of the union, since ".." at its root stays there.
+func (t tree) mkdirAll(name string) error {
+	pending := split(name)
+	ancestors := []*unionmount.Node{t.union.Root()} // of the directory reached so far, which is the last
+	for links := 0; len(pending) > 0; {
+		part := pending[0]
+		pending = pending[1:]
+		dir := ancestors[len(ancestors)-1]
+		switch part {
+		case ".":
+			continue
+		case "..":
+			ancestors = ancestors[:max(1, len(ancestors)-1)]
+			continue
+		}
+		node, _, err := t.union.Lookup(dir, part)
+		if errors.Is(err, unix.ENOENT) {
+			node, err = t.create(dir, part, unix.S_IFDIR)
+		}
+		if err != nil {
+			return err
+		}
+		switch node.Kind() {
+		case unix.S_IFDIR:
+			ancestors = append(ancestors, node)
+		case unix.S_IFLNK:
+			if links++; links > maxLinks {
+				return unix.ELOOP
+			}
+			target, err := t.union.Readlink(node)
+			if err != nil {
+				return err
+			}
+			if path.IsAbs(target) {
+				ancestors = ancestors[:1]
+			}
+			pending = append(split(target), pending...)
+		default:
+			return unix.ENOTDIR
+		}
+	}
+	return nil
+}
+
+// split returns the names of a path.
+func split(name string) []string {
+	return strings.FieldsFunc(name, func(r rune) bool { return r == '/' })
+}

@@ -1,0 +1,126 @@
+package engine
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/rcrun/rcrun/rootless"
+	"github.com/rcrun/rcrun/runtime"
+)
+
+// defaultPath is PATH in a container whose image and user name none.
+const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// spec translates the container into an OCI runtime specification.
+func (c *Container) spec(ids rootless.Map) (*specs.Spec, error) {
+	security, err := parseSecurity(c.HostConfig.SecurityOpt)
+	if err != nil {
+		return nil, err
+	}
+	spec, err := runtime.DefaultSpec(runtime.DefaultOptions{
+		CapAdd: c.HostConfig.CapAdd, CapDrop: c.HostConfig.CapDrop, Privileged: c.HostConfig.Privileged,
+		Seccomp: security.seccomp, ShmSize: c.HostConfig.ShmSize, HostNetwork: c.network() == networkHost,
+	})
+	if err != nil {
+		return nil, err
+	}
+	spec.Hostname, spec.Domainname = c.Config.Hostname, c.Config.Domainname
+	spec.Root = &specs.Root{Path: "rootfs", Readonly: c.HostConfig.ReadonlyRootfs}
+	spec.Linux.UIDMappings, spec.Linux.GIDMappings = specMappings(ids.UIDs), specMappings(ids.GIDs)
+	mounts, err := c.userMounts()
+	if err != nil {
+		return nil, err
+	}
+	spec.Mounts = slices.Concat(spec.Mounts, c.generatedMounts(), mounts)
+
+	spec.Process.Terminal = c.Config.Tty
+	spec.Process.Args = c.Config.command()
+	spec.Process.Env = c.environment(c.Config.Tty)
+	spec.Process.Cwd = c.workingDir()
+	spec.Process.User.Username = c.Config.User
+	spec.Process.NoNewPrivileges = security.noNewPrivileges
+	return spec, nil
+}
+
+func specMappings(maps []rootless.Mapping) []specs.LinuxIDMapping {
+	var out []specs.LinuxIDMapping
+	for _, m := range maps {
+		out = append(out, specs.LinuxIDMapping{ContainerID: m.Container, HostID: m.Host, Size: m.Size})
+	}
+	return out
+}
+
+func (c *Container) workingDir() string {
+	if c.Config.WorkingDir == "" {
+		return "/"
+	}
+	return c.Config.WorkingDir
+}
+
+// environment is what the payload gets: Docker's defaults, and over them what the image and the user say. HOME is
+// added by the runtime, which knows the user's entry in the container's passwd file.
+func (c *Container) environment(tty bool) []string {
+	defaults := []string{defaultPath, "HOSTNAME=" + c.Config.Hostname}
+	if tty {
+		defaults = append(defaults, "TERM=xterm")
+	}
+	var env []string
+	for _, variable := range c.Config.Env {
+		if strings.Contains(variable, "=") {
+			env = append(env, variable)
+		}
+	}
+	return mergeEnv(env, defaults)
+}
+
+// security is what --security-opt asks for.
+type security struct {
+	noNewPrivileges bool
+	seccomp         *specs.LinuxSeccomp // nil: the default profile; without a default action: none
+}
+
+func parseSecurity(options []string) (security, error) {
+	var s security
+	for _, option := range options {
+		name, value, _ := strings.Cut(strings.Replace(option, ":", "=", 1), "=")
+		switch {
+		case name == "no-new-privileges" && (value == "" || value == "true"):
+			s.noNewPrivileges = true
+		case name == "no-new-privileges" && value == "false":
+			s.noNewPrivileges = false
+		case name == "seccomp" && value == "unconfined":
+			s.seccomp = &specs.LinuxSeccomp{}
+		case name == "seccomp" && value != "":
+			profile, err := readSeccomp(value)
+			if err != nil {
+				return s, err
+			}
+			s.seccomp = profile
+		case name == "label" || name == "apparmor" && value == "unconfined":
+			// Without root there is no label to set: what is asked for is what there is.
+		default:
+			return s, fmt.Errorf("invalid --security-opt %q: known are no-new-privileges, seccomp=unconfined, seccomp=FILE, label=... and apparmor=unconfined", option)
+		}
+	}
+	return s, nil
+}
+
+// readSeccomp reads an OCI seccomp profile.
+func readSeccomp(path string) (*specs.LinuxSeccomp, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read seccomp profile: %w", err)
+	}
+	profile := &specs.LinuxSeccomp{}
+	if err := json.Unmarshal(text, profile); err != nil {
+		return nil, fmt.Errorf("read seccomp profile %s: %w", path, err)
+	}
+	if profile.DefaultAction == "" {
+		return nil, fmt.Errorf("read seccomp profile %s: it has no defaultAction", path)
+	}
+	return profile, nil
+}
