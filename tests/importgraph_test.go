@@ -1,0 +1,158 @@
+package tests
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/rcrun/rcrun/"
+
+// source is a parsed file of the module.
+type source struct {
+	path    string // relative to the module
+	file    *ast.File
+	imports []string
+}
+
+func (s source) dir() string   { return filepath.Dir(s.path) }
+func (s source) isTest() bool  { return strings.HasSuffix(s.path, "_test.go") }
+func (s source) top() string   { return strings.Split(s.path, "/")[0] }
+func (s source) command() bool { return s.top() == "cmd" || s.top() == "bench" }
+
+// sources parses every Go file of the module.
+func sources(t *testing.T) []source {
+	t.Helper()
+	var all []source
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && path != ".." && strings.HasPrefix(entry.Name(), ".") {
+			return filepath.SkipDir
+		}
+		if entry.IsDir() || !strings.HasSuffix(path, ".go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		s := source{path: strings.TrimPrefix(filepath.ToSlash(path), "../"), file: file}
+		for _, spec := range file.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			s.imports = append(s.imports, imported)
+		}
+		all = append(all, s)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// reaches returns the packages of the module that the package in dir imports, directly or not, without its tests.
+func reaches(all []source, dir string) []string {
+	var found []string
+	queue := []string{dir}
+	for len(queue) > 0 {
+		next := queue[0]
+		queue = queue[1:]
+		for _, s := range all {
+			if s.dir() != next || s.isTest() {
+				continue
+			}
+			for _, imported := range s.imports {
+				if name, ours := strings.CutPrefix(imported, module); ours && !slices.Contains(found, name) {
+					found = append(found, name)
+					queue = append(queue, name)
+				}
+			}
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// TestImportGraph holds the packages to who may know whom.
+func TestImportGraph(t *testing.T) {
+	all := sources(t)
+	for _, dir := range []string{"layers", "unionmount", "fusefs", "runtime", "rootless", "engine", "cmd/rcrun"} {
+		if !slices.ContainsFunc(all, func(s source) bool { return s.dir() == dir }) {
+			t.Errorf("there is no package %s; this test is out of date", dir)
+		}
+	}
+	for _, shared := range reaches(all, "layers") {
+		if slices.Contains(reaches(all, "unionmount"), shared) && shared != "internal/layerfmt" {
+			t.Errorf("layers and unionmount share %s; all they may share is the on-disk encoding", shared)
+		}
+	}
+	for dir, banned := range map[string][]string{
+		"layers":     {"unionmount", "fusefs", "runtime", "rootless", "engine"},
+		"unionmount": {"layers", "fusefs", "runtime", "rootless", "engine"},
+		"fusefs":     {"layers", "runtime", "rootless", "engine"},
+		"runtime":    {"layers", "unionmount", "fusefs", "rootless", "engine"},
+		"rootless":   {"layers", "unionmount", "fusefs", "runtime", "engine"},
+	} {
+		for _, name := range reaches(all, dir) {
+			if slices.Contains(banned, name) {
+				t.Errorf("%s imports %s", dir, name)
+			}
+		}
+	}
+	for _, s := range all {
+		for _, imported := range s.imports {
+			if strings.HasPrefix(imported, "github.com/hanwen/go-fuse/") && s.top() != "fusefs" && !s.isTest() {
+				t.Errorf("%s imports %s; only fusefs speaks the FUSE protocol", s.path, imported)
+			}
+			if strings.HasPrefix(imported, module+"cmd/") {
+				t.Errorf("%s imports a command", s.path)
+			}
+		}
+	}
+}
+
+// TestBannedCalls looks for calls that end the process where a caller could handle an error.
+func TestBannedCalls(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.isTest() {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			switch name := callee(call); {
+			case name == "panic":
+				t.Errorf("%s calls panic", s.path)
+			case (name == "os.Exit" || strings.HasPrefix(name, "log.Fatal")) && !s.command():
+				t.Errorf("%s calls %s; only commands end the process", s.path, name)
+			}
+			return true
+		})
+	}
+}
+
+// callee returns the name of a called function as it is written: "panic", "os.Exit".
+func callee(call *ast.CallExpr) string {
+	switch f := call.Fun.(type) {
+	case *ast.Ident:
+		return f.Name
+	case *ast.SelectorExpr:
+		if pkg, ok := f.X.(*ast.Ident); ok {
+			return pkg.Name + "." + f.Sel.Name
+		}
+	}
+	return ""
+}

@@ -1,0 +1,93 @@
+package tests
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// Environment of the tests, set by scripts/test.
+const (
+	binaryEnv = "RCRUN"        // the binary to be tested; ../bin/rcrun without
+	debianEnv = "RCRUN_DEBIAN" // a tar of a Debian root filesystem; ../.cache/debian-bookworm.tar without
+)
+
+// sharedBinary is a copy of the binary that belongs to the user of the tests: every test hard-links it, and the kernel
+// allows that for one's own files only.
+var sharedBinary string
+
+func TestMain(m *testing.M) {
+	os.Exit(runAll(m))
+}
+
+func runAll(m *testing.M) int {
+	if os.Geteuid() == 0 {
+		fmt.Println("skipped: these tests are about an ordinary user; run \"make test\"")
+		return 0
+	}
+	before := ownFiles()
+	dir, err := os.MkdirTemp("/tmp", "rc")
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	sharedBinary = filepath.Join(dir, "rcrun")
+	if err := copyFile(binary(), sharedBinary, 0o755); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	status := m.Run()
+	if err := os.RemoveAll(dir); err != nil {
+		fmt.Println(err)
+		status = 1
+	}
+	for path := range ownFiles() {
+		if !before[path] {
+			fmt.Println("left behind by the tests:", path)
+			status = 1
+		}
+	}
+	return status
+}
+
+func binary() string {
+	if path := os.Getenv(binaryEnv); path != "" {
+		return path
+	}
+	return "../bin/rcrun"
+}
+
+func debianTar() string {
+	if path := os.Getenv(debianEnv); path != "" {
+		return path
+	}
+	return "../.cache/debian-bookworm.tar"
+}
+
+// ownFiles are the user's files in the places where programs leave some.
+func ownFiles() map[string]bool {
+	found := map[string]bool{}
+	for _, dir := range []string{"/tmp", "/var/tmp", "/dev/shm", fmt.Sprintf("/run/user/%d", os.Getuid())} {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue // no such place here
+		}
+		for _, entry := range entries {
+			info, err := entry.Info()
+			if err == nil && info.Sys().(*syscall.Stat_t).Uid == uint32(os.Getuid()) {
+				found[filepath.Join(dir, entry.Name())] = true
+			}
+		}
+	}
+	return found
+}
+
+func copyFile(from, to string, perm os.FileMode) error {
+	content, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, content, perm)
+}
