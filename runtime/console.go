@@ -1,0 +1,98 @@
+package runtime
+
+import (
+	"errors"
+	"os"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/wire"
+)
+
+// newPty makes a terminal in the devpts file system mounted at the descriptor devpts. The payload has no say in it:
+// neither end is opened by a path of the container's.
+func newPty(devpts int, size *specs.Box) (master, slave *os.File, err error) {
+	fd, err := openWithin(devpts, "ptmx", unix.O_RDWR|unix.O_NOCTTY)
+	if err != nil {
+		return nil, nil, err
+	}
+	master = os.NewFile(uintptr(fd), "pty master")
+	defer func() {
+		if err != nil {
+			master.Close()
+		}
+	}()
+	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+		return nil, nil, err
+	}
+	peer, err := unix.IoctlRetInt(fd, unix.TIOCGPTPEER)
+	if err != nil {
+		return nil, nil, err
+	}
+	slave = os.NewFile(uintptr(peer), "pty slave")
+	if size != nil {
+		if err := resize(fd, uint16(size.Height), uint16(size.Width)); err != nil {
+			slave.Close()
+			return nil, nil, err
+		}
+	}
+	return master, slave, nil
+}
+
+func resize(fd int, rows, cols uint16) error {
+	return unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: cols})
+}
+
+// openConsole makes the payload's terminal, binds it at /dev/console and makes it the controlling terminal and the
+// standard files of this process. It returns the master.
+func (m *mounter) openConsole(size *specs.Box) (*os.File, error) {
+	if m.devpts < 0 {
+		return nil, wire.Errorf(stageInit, "open terminal", "", errors.New("the container has no devpts"))
+	}
+	master, slave, err := newPty(m.devpts, size)
+	if err != nil {
+		return nil, wire.Errorf(stageInit, "open terminal", "/dev/pts/ptmx", err)
+	}
+	defer slave.Close()
+	if err := m.bindConsole(slave); err != nil {
+		master.Close()
+		return nil, wire.Errorf(stageInit, "bind terminal", "/dev/console", err)
+	}
+	if err := adoptTerminal(slave); err != nil {
+		master.Close()
+		return nil, wire.Errorf(stageInit, "take terminal", "", err)
+	}
+	return master, nil
+}
+
+func (m *mounter) bindConsole(slave *os.File) error {
+	if m.dev < 0 {
+		return nil
+	}
+	mount, err := cloneTree(int(slave.Fd()), "", false)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(mount)
+	target, err := m.root.mountPoint("/dev/console", false)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(target)
+	return attach(mount, target)
+}
+
+// adoptTerminal makes slave the controlling terminal of the session that this process leads, and its standard files.
+func adoptTerminal(slave *os.File) error {
+	fd := int(slave.Fd())
+	if err := unix.IoctlSetInt(fd, unix.TIOCSCTTY, 0); err != nil {
+		return err
+	}
+	for std := range 3 {
+		if err := unix.Dup3(fd, std, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}

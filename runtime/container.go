@@ -1,0 +1,173 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/rcrun/rcrun/internal/wire"
+)
+
+// The stages' names: a binary that finds one of them in argv[0] calls the stage's Main before anything else.
+const (
+	SandboxStage = "rcrun-sandbox"
+	InitStage    = "rcrun-init"
+	ExecStage    = "rcrun-exec"
+)
+
+// Root makes a container's root file system appear. It is used in the sandbox: in the container's user namespace and
+// its own mount namespace, with all capabilities there and with the caller's access to files.
+type Root interface {
+	// Mount mounts the root on target, an empty directory of the caller's. What it returns, if anything, is handed
+	// up to the creator (Config.RootFD) and closed in the sandbox.
+	Mount(target string) (*os.File, error)
+}
+
+// RootFactory makes a Root of the configuration that the creator gave.
+type RootFactory func(config json.RawMessage) (Root, error)
+
+// Config describes a container to be created.
+type Config struct {
+	Spec       *specs.Spec // complete; namespaces that it does not name are the host's, but for user and mount
+	RootKind   string      // key into the roots of SandboxMain
+	RootConfig any         // handed to the factory as JSON
+	Dir        string      // absolute path of an empty directory of the caller's, to mount the root on
+
+	// Init keeps a process of ours as the container's first, which hands on signals and waits for orphans.
+	Init bool
+
+	// Stdin, Stdout and Stderr are the payload's, without Process.Terminal; nil is /dev/null. They stay the caller's.
+	Stdin, Stdout, Stderr *os.File
+
+	// MapIDs writes the id maps of the user namespace of process pid.
+	MapIDs func(pid int) error
+	// Network, if not nil, is called after MapIDs to connect the network namespace of process pid, while the
+	// sandbox goes on with the mounts.
+	Network func(pid int) error
+	// RootFD, if not nil, receives the file that Root.Mount returned, and owns it.
+	RootFD func(*os.File) error
+
+	// LogFile receives what the stages print should they crash; nil is /dev/null.
+	LogFile *os.File
+}
+
+// Container is one container, from its creation until Close.
+type Container struct {
+	process
+	sandbox  *sandboxProcess
+	warnings []string
+	started  chan error // receives the outcome of Start once
+
+	startOnce, closeOnce sync.Once
+	startErr, closeErr   error
+}
+
+// Create makes a container up to the point where only the payload's execution is left. If it fails, nothing remains.
+func Create(ctx context.Context, c Config) (*Container, error) {
+	if err := validate(c.Spec); err != nil {
+		return nil, fmt.Errorf("create container: %w", err)
+	}
+	message, err := c.message()
+	if err != nil {
+		return nil, fmt.Errorf("create container: %w", err)
+	}
+	sandbox, err := startSandbox(c)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, sandbox.kill)
+	container, err := sandbox.create(c, message)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		sandbox.kill()
+		<-sandbox.done
+		if container != nil {
+			container.release()
+		}
+		return nil, errors.Join(ctx.Err(), err)
+	}
+	go container.watch()
+	return container, nil
+}
+
+// message is what the sandbox is told: the specification with the profile compiled.
+func (c Config) message() (sandboxConfig, error) {
+	filter, err := newFilter(c.Spec.Linux.Seccomp)
+	if err != nil {
+		return sandboxConfig{}, err
+	}
+	root, err := json.Marshal(c.RootConfig)
+	if err != nil {
+		return sandboxConfig{}, fmt.Errorf("encode configuration of the root: %w", err)
+	}
+	spec, linux := *c.Spec, *c.Spec.Linux
+	linux.Seccomp = nil
+	spec.Linux = &linux
+	return sandboxConfig{Spec: &spec, Filter: filter, RootKind: c.RootKind, Root: root, Dir: c.Dir, Init: c.Init}, nil
+}
+
+// watch receives what the sandbox tells of the payload's life: how it started, then how it ended.
+func (c *Container) watch() {
+	var s started
+	_, err := c.sandbox.conn.Expect(msgStarted, &s, 0)
+	c.started <- err
+	var status ExitStatus
+	if _, err := c.sandbox.conn.Expect(msgExit, &status, 0); err != nil {
+		c.process.Signal(syscall.SIGKILL) // the sandbox has died; what is left of the container dies too
+		c.end(ExitStatus{Code: 128 + int(syscall.SIGKILL), Signal: int(syscall.SIGKILL)},
+			wire.Errorf(stageSandbox, "wait for the payload", "", err))
+		return
+	}
+	c.end(status, nil)
+}
+
+// Start executes the payload, once. If that is not possible the error is an *ExecError, and the container ends.
+func (c *Container) Start() error {
+	c.startOnce.Do(func() { c.startErr = c.start() })
+	return c.startErr
+}
+
+func (c *Container) start() error {
+	sendErr := c.sandbox.conn.Send(msgStart, nil)
+	err := <-c.started
+	if sendErr != nil && err == nil {
+		err = errEnded
+	}
+	return execError(c.args, err)
+}
+
+// InitPid is the process id of the container's first process, as the creator sees it.
+func (c *Container) InitPid() int { return c.Pid }
+
+// Warnings are sentences on what the host did not allow and what was done in its place.
+func (c *Container) Warnings() []string { return c.warnings }
+
+// closeTime is how long Close lets the sandbox take its end in order.
+const closeTime = 10 * time.Second
+
+// Close kills what is left of the container, waits for its end and releases all of it.
+func (c *Container) Close() error {
+	c.closeOnce.Do(func() {
+		c.process.Signal(syscall.SIGKILL) // it may have ended long ago
+		c.sandbox.conn.Close()
+		select {
+		case <-c.sandbox.done:
+		case <-time.After(closeTime):
+			c.sandbox.kill()
+			<-c.sandbox.done
+			c.closeErr = wire.Errorf(stageSandbox, "end the container", "", errors.New("took too long and was killed"))
+		}
+		<-c.ended
+		c.release()
+	})
+	return c.closeErr
+}

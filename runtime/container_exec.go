@@ -1,0 +1,108 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/wire"
+)
+
+// ExecConfig describes a further process of a container.
+type ExecConfig struct {
+	Process *specs.Process // complete: user, capabilities, environment, ...
+
+	// Stdin, Stdout and Stderr are used without Process.Terminal; nil is /dev/null. They stay the caller's.
+	Stdin, Stdout, Stderr *os.File
+}
+
+// ExecProcess is a further process of a container.
+type ExecProcess struct {
+	process
+}
+
+// Exec starts a further process in a running container. It fails with an *ExecError if the command cannot be
+// executed.
+func (c *Container) Exec(config ExecConfig) (*ExecProcess, error) {
+	select {
+	case <-c.ended:
+		return nil, fmt.Errorf("exec: %w", errEnded)
+	default:
+	}
+	conn, err := c.requestExec(config)
+	if err != nil {
+		return nil, err
+	}
+	p := &ExecProcess{process{args: config.Process.Args, ended: make(chan struct{})}}
+	if err := p.await(conn, config.Process.Terminal); err != nil {
+		conn.Close()
+		p.release()
+		if errors.Is(err, io.EOF) {
+			err = fmt.Errorf("exec: %w", errEnded)
+		}
+		return nil, execError(p.args, err)
+	}
+	go p.watch(conn)
+	return p, nil
+}
+
+// requestExec asks the sandbox for a process and returns the wire on which it is spoken of.
+func (c *Container) requestExec(config ExecConfig) (*wire.Conn, error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("exec: %w", err)
+	}
+	defer null.Close()
+	conn, theirs, err := wire.Pair()
+	if err != nil {
+		return nil, fmt.Errorf("exec: %w", err)
+	}
+	defer theirs.Close()
+	err = c.sandbox.conn.Send(msgExec, execRequest{Process: config.Process}, theirs,
+		orNull(config.Stdin, null), orNull(config.Stdout, null), orNull(config.Stderr, null))
+	if err != nil {
+		conn.Close()
+		if errors.Is(err, unix.EPIPE) {
+			err = errEnded
+		}
+		return nil, fmt.Errorf("exec: %w", err)
+	}
+	return conn, nil
+}
+
+// await receives the terminal, if there is to be one, and the process.
+func (p *ExecProcess) await(conn *wire.Conn, terminal bool) error {
+	if terminal {
+		files, err := conn.Expect(msgConsole, nil, 1)
+		if err != nil {
+			return err
+		}
+		p.console = files[0]
+	}
+	var report started
+	files, err := conn.Expect(msgStarted, &report, 1)
+	if err != nil {
+		return err
+	}
+	p.Pid, p.pidfd = report.Pid, files[0]
+	return nil
+}
+
+// watch receives how the process ended.
+func (p *ExecProcess) watch(conn *wire.Conn) {
+	defer conn.Close()
+	var status ExitStatus
+	if _, err := conn.Expect(msgExit, &status, 0); err != nil {
+		// The sandbox has ended, and nothing in the container outlives it.
+		status = ExitStatus{Code: 128 + int(syscall.SIGKILL), Signal: int(syscall.SIGKILL)}
+	}
+	p.end(status, nil)
+}
+
+// Close releases the process's files. It does not end the process.
+func (p *ExecProcess) Close() { p.release() }

@@ -1,0 +1,74 @@
+package runtime
+
+import (
+	"encoding/json"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// The kinds of messages, in the order in which they pass.
+const (
+	msgConfig  = "config"  // creator -> sandbox -> init, sandbox -> exec: what to become
+	msgMapped  = "mapped"  // creator -> sandbox: the id maps are written
+	msgRoot    = "root"    // sandbox -> creator: rootMounted
+	msgRootFD  = "rootfd"  // sandbox -> creator: what Root.Mount returned
+	msgTree    = "tree"    // sandbox -> init: one bind source, in the order of the specification
+	msgReady   = "ready"   // init -> sandbox: initReady
+	msgDevpts  = "devpts"  // init -> sandbox: the container's devpts mount
+	msgConsole = "console" // init -> sandbox -> creator: the master of the payload's terminal
+	msgCreated = "created" // sandbox -> creator: created, with a pidfd of the first process
+	msgStart   = "start"   // creator -> sandbox -> init: execute the payload
+	msgStarted = "started" // sandbox -> creator: it is executing; for an exec, started with a pidfd
+	msgExec    = "exec"    // creator -> sandbox: execRequest with a wire of its own and stdin, stdout, stderr
+	msgExit    = "exit"    // sandbox -> creator: ExitStatus
+)
+
+// sandboxConfig comes with stdin, stdout and stderr of the payload.
+type sandboxConfig struct {
+	Spec     *specs.Spec // without its seccomp profile
+	Filter   seccompFilter
+	RootKind string
+	Root     json.RawMessage
+	Dir      string
+	Init     bool
+}
+
+type rootMounted struct {
+	FD bool // a msgRootFD follows
+}
+
+type initConfig struct {
+	Spec    *specs.Spec
+	Payload payload
+}
+
+type initReady struct {
+	Devpts   bool // a msgDevpts follows
+	Console  bool // a msgConsole follows
+	Warnings []string
+}
+
+type created struct {
+	Pid      int
+	Warnings []string
+}
+
+type execRequest struct {
+	Process *specs.Process
+}
+
+// execConfig comes with a pidfd of the container's first process.
+type execConfig struct {
+	Namespaces int // CLONE_NEW* to join
+	Payload    payload
+}
+
+type started struct {
+	Pid int
+}
+
+// ExitStatus says how a process ended.
+type ExitStatus struct {
+	Code   int // as a shell has it: 128+n after signal n
+	Signal int // the signal that ended it, or 0
+}

@@ -1,0 +1,183 @@
+package runtime
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/wire"
+)
+
+// mounter makes the mounts of a container beneath its root, while the host's file systems are still there: proc and
+// sysfs are given to a user namespace only where another one is in sight.
+type mounter struct {
+	root     root
+	ids      idMaps
+	trees    []*os.File // the bind sources, in the order of the specification
+	dev      int        // the mount of /dev if it is a file system of our own, else -1
+	devpts   int        // the mount of devpts, or -1
+	warnings []string
+}
+
+// mountAll makes the mounts in the order of the specification.
+func (m *mounter) mountAll(mounts []specs.Mount) error {
+	for _, spec := range mounts {
+		if err := m.mountOne(spec); err != nil {
+			return wire.Errorf(stageInit, "mount "+kindOf(spec)+" on", spec.Destination, err)
+		}
+	}
+	return nil
+}
+
+func kindOf(spec specs.Mount) string {
+	if isBind(spec) {
+		return spec.Source
+	}
+	return spec.Type
+}
+
+func (m *mounter) mountOne(spec specs.Mount) error {
+	o := parseMountOptions(spec)
+	mount, err := m.prepare(spec, o)
+	if err != nil {
+		return err
+	}
+	if !m.keep(spec, mount) {
+		defer unix.Close(mount)
+	}
+	directory, err := isDir(mount)
+	if err != nil {
+		return err
+	}
+	target, err := m.root.mountPoint(spec.Destination, directory)
+	if err != nil {
+		return fmt.Errorf("make the mount point: %w", err)
+	}
+	defer unix.Close(target)
+	return attach(mount, target)
+}
+
+// keep holds on to the mounts that later steps build upon.
+func (m *mounter) keep(spec specs.Mount, mount int) bool {
+	switch {
+	case spec.Type == "tmpfs" && path.Clean(spec.Destination) == "/dev":
+		m.dev = mount
+	case spec.Type == "devpts":
+		m.devpts = mount
+	default:
+		return false
+	}
+	return true
+}
+
+// prepare returns the mount that the specification asks for, with its attributes, not attached yet.
+func (m *mounter) prepare(spec specs.Mount, o mountOptions) (int, error) {
+	if o.bind {
+		return m.bind(o)
+	}
+	mount, err := m.fresh(spec, o)
+	if err != nil || o.propagation == 0 {
+		return mount, err
+	}
+	return mount, setAttributes(mount, 0, 0, o.propagation&^unix.MS_REC, false)
+}
+
+// bind returns the next of the trees that the sandbox has cloned. The kernel locks the attributes which the host has
+// set on a mount; ours only ever add to them where the two differ.
+func (m *mounter) bind(o mountOptions) (int, error) {
+	if len(m.trees) == 0 {
+		return -1, fmt.Errorf("bind source was not opened")
+	}
+	tree := m.trees[0]
+	m.trees = m.trees[1:]
+	defer tree.Close()
+	mount, err := unix.FcntlInt(tree.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return -1, err
+	}
+	propagation := o.propagation
+	if propagation == 0 {
+		propagation = unix.MS_PRIVATE | unix.MS_REC
+	}
+	err = setAttributes(mount, 0, 0, propagation&^unix.MS_REC, propagation&unix.MS_REC != 0)
+	if err == nil {
+		err = setAttributes(mount, o.set, o.clear&unix.MOUNT_ATTR__ATIME, 0, o.recursive)
+	}
+	if err != nil {
+		unix.Close(mount)
+		return -1, fmt.Errorf("set options: %w", err)
+	}
+	return mount, nil
+}
+
+// fresh makes a new file system. Where the kernel refuses one, the host's own takes its place if that is safe: this
+// is so inside another container, whose /proc is masked, or with the network of the host.
+func (m *mounter) fresh(spec specs.Mount, o mountOptions) (int, error) {
+	switch spec.Type {
+	case "proc":
+		mount, err := newMount("proc", "proc", o.set, o.data)
+		if refused(err) {
+			m.warnings = append(m.warnings, "the kernel refuses a new proc file system here, because parts of the outer /proc are masked; "+
+				"the outer /proc is bound in its place and shows the outer processes")
+			return m.outer("/proc", 0)
+		}
+		return mount, err
+	case "sysfs":
+		mount, err := newMount("sysfs", "sysfs", o.set, o.data)
+		if refused(err) {
+			return m.outer("/sys", unix.MOUNT_ATTR_RDONLY)
+		}
+		return mount, err
+	case "cgroup", "cgroup2":
+		return m.cgroup(o)
+	case "devpts":
+		return newMount("devpts", "devpts", o.set, m.mappedOnly(o.data))
+	default:
+		return newMount(spec.Type, spec.Source, o.set, o.data)
+	}
+}
+
+// cgroup makes a view of the container's cgroup. Only the unified hierarchy can be mounted in a user namespace; on a
+// host that has another one there is nothing to show, so an empty directory keeps payloads from looking further.
+func (m *mounter) cgroup(o mountOptions) (int, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs("/sys/fs/cgroup", &st); err != nil || st.Type != unix.CGROUP2_SUPER_MAGIC {
+		return newMount("tmpfs", "cgroup", o.set|unix.MOUNT_ATTR_RDONLY, []string{"mode=0755", "size=4k"})
+	}
+	mount, err := newMount("cgroup2", "cgroup2", o.set, nil)
+	if refused(err) {
+		return m.outer("/sys/fs/cgroup", unix.MOUNT_ATTR_RDONLY)
+	}
+	return mount, err
+}
+
+func (m *mounter) outer(path string, set uint64) (int, error) {
+	mount, err := cloneTree(unix.AT_FDCWD, path, true)
+	if err != nil {
+		return -1, fmt.Errorf("bind the outer %s: %w", path, err)
+	}
+	if err := setAttributes(mount, set, 0, unix.MS_PRIVATE, true); err != nil {
+		unix.Close(mount)
+		return -1, err
+	}
+	return mount, nil
+}
+
+// mappedOnly leaves out a gid= that the id map does not have: a terminal of another group is better than none.
+func (m *mounter) mappedOnly(options []string) []string {
+	var kept []string
+	for _, option := range options {
+		var gid uint32
+		if strings.HasPrefix(option, "gid=") {
+			if _, err := fmt.Sscanf(option, "gid=%d", &gid); err == nil && !m.ids.hasGID(gid) {
+				continue
+			}
+		}
+		kept = append(kept, option)
+	}
+	return kept
+}

@@ -1,0 +1,88 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// errEnded is what requests to a container get that has ended.
+var errEnded = errors.New("the container has exited")
+
+// process is the creator's hold of a process in a container.
+type process struct {
+	Pid     int      // as the creator sees it
+	pidfd   *os.File // survives the reuse of the number
+	console *os.File // master of its terminal, or nil
+	args    []string
+
+	ended  chan struct{} // closed when status is set
+	status ExitStatus
+	err    error
+}
+
+// Console is the master of the process's terminal, nil if it has none. It stays the process's own.
+func (p *process) Console() *os.File { return p.console }
+
+// Resize changes the size of the process's terminal.
+func (p *process) Resize(rows, cols uint16) error {
+	if p.console == nil {
+		return errors.New("resize terminal: the process has none")
+	}
+	raw, err := p.console.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("resize terminal: %w", err)
+	}
+	var resizeErr error
+	if err := raw.Control(func(fd uintptr) { resizeErr = resize(int(fd), rows, cols) }); err != nil {
+		return fmt.Errorf("resize terminal: %w", err)
+	}
+	if resizeErr != nil {
+		return fmt.Errorf("resize terminal: %w", resizeErr)
+	}
+	return nil
+}
+
+// Wait waits for the end of the process. It may be called any number of times.
+func (p *process) Wait() (ExitStatus, error) {
+	<-p.ended
+	return p.status, p.err
+}
+
+// Signal sends a signal from the host. As everywhere, the first process of a pid namespace ignores signals that it
+// has no handler for, but SIGKILL and SIGSTOP.
+func (p *process) Signal(sig syscall.Signal) error {
+	raw, err := p.pidfd.SyscallConn()
+	if err != nil {
+		return errEnded
+	}
+	var sendErr error
+	if err := raw.Control(func(fd uintptr) { sendErr = unix.PidfdSendSignal(int(fd), sig, nil, 0) }); err != nil {
+		return errEnded
+	}
+	if errors.Is(sendErr, unix.ESRCH) {
+		return errEnded
+	}
+	if sendErr != nil {
+		return fmt.Errorf("send %s to process %d: %w", unix.SignalName(sig), p.Pid, sendErr)
+	}
+	return nil
+}
+
+// end makes the status known.
+func (p *process) end(status ExitStatus, err error) {
+	p.status, p.err = status, err
+	close(p.ended)
+}
+
+// release closes the files of the process.
+func (p *process) release() {
+	for _, f := range []*os.File{p.pidfd, p.console} {
+		if f != nil {
+			f.Close()
+		}
+	}
+}

@@ -1,0 +1,185 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	goruntime "runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/wire"
+)
+
+// sandboxProcess is the creator's hold of the sandbox.
+type sandboxProcess struct {
+	conn *wire.Conn
+	proc *os.Process
+	done chan struct{} // closed when the process has been waited for
+}
+
+// startSandbox clones the sandbox into its namespaces and tells nothing yet.
+func startSandbox(c Config) (*sandboxProcess, error) {
+	caps, err := allCaps()
+	if err != nil {
+		return nil, fmt.Errorf("start sandbox: %w", err)
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("start sandbox: %w", err)
+	}
+	defer null.Close()
+	conn, theirs, err := wire.Pair()
+	if err != nil {
+		return nil, fmt.Errorf("start sandbox: %w", err)
+	}
+	defer theirs.Close()
+	log := orNull(c.LogFile, null)
+	s := &sandboxProcess{conn: conn, done: make(chan struct{})}
+	err = s.run(&os.ProcAttr{
+		Dir:   c.Dir,
+		Env:   []string{},
+		Files: []*os.File{null, log, log, theirs},
+		Sys: &syscall.SysProcAttr{
+			Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS | uintptr(newNamespaces(c.Spec, unix.CLONE_NEWNET)),
+			AmbientCaps: caps.list(),
+			Pdeathsig:   syscall.SIGKILL,
+			Setsid:      true,
+		},
+	})
+	if err != nil {
+		conn.Close()
+		return nil, wire.Errorf(stageSandbox, "start in a new user namespace", "", err)
+	}
+	return s, nil
+}
+
+// run starts the process from a thread that lives as long as it: the parent death signal is sent when the thread
+// ends, not the process.
+func (s *sandboxProcess) run(attr *os.ProcAttr) error {
+	result := make(chan error)
+	go func() {
+		goruntime.LockOSThread()
+		defer goruntime.UnlockOSThread()
+		proc, err := os.StartProcess(selfExe, []string{SandboxStage}, attr)
+		s.proc = proc
+		result <- err
+		if err == nil {
+			proc.Wait() // how the stage ended is told by its messages, or their lack
+			close(s.done)
+		}
+	}()
+	return <-result
+}
+
+// kill ends the sandbox, and with it the container, at once.
+func (s *sandboxProcess) kill() {
+	s.conn.Close()
+	s.proc.Kill()
+}
+
+// create leads the sandbox through the creation of the container.
+func (s *sandboxProcess) create(c Config, message sandboxConfig) (*Container, error) {
+	if err := s.configure(c, message); err != nil {
+		return nil, err
+	}
+	network := make(chan error, 1)
+	if c.Network == nil {
+		network <- nil
+	} else {
+		go func() {
+			err := c.Network(s.proc.Pid)
+			if err != nil {
+				s.kill() // so that nobody waits for the sandbox in vain
+			}
+			network <- err
+		}()
+	}
+	container, err := s.await(c)
+	if err != nil {
+		s.kill()
+	}
+	if networkErr := <-network; networkErr != nil {
+		return container, fmt.Errorf("set up network: %w", networkErr)
+	}
+	return container, s.orDeath(err)
+}
+
+// configure sends the configuration and has the ids mapped.
+func (s *sandboxProcess) configure(c Config, message sandboxConfig) error {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("configure sandbox: %w", err)
+	}
+	defer null.Close()
+	err = s.conn.Send(msgConfig, message, orNull(c.Stdin, null), orNull(c.Stdout, null), orNull(c.Stderr, null))
+	if err != nil {
+		return fmt.Errorf("configure sandbox: %w", err)
+	}
+	if err := c.MapIDs(s.proc.Pid); err != nil {
+		return fmt.Errorf("map ids: %w", err)
+	}
+	if err := s.conn.Send(msgMapped, nil); err != nil {
+		return fmt.Errorf("configure sandbox: %w", err)
+	}
+	return nil
+}
+
+// await receives what the sandbox reports up to the created container. What it returns with an error is to be
+// released.
+func (s *sandboxProcess) await(c Config) (*Container, error) {
+	if err := s.awaitRoot(c); err != nil {
+		return nil, err
+	}
+	container := &Container{
+		process: process{args: c.Spec.Process.Args, ended: make(chan struct{})},
+		sandbox: s,
+		started: make(chan error, 1),
+	}
+	if c.Spec.Process.Terminal {
+		files, err := s.conn.Expect(msgConsole, nil, 1)
+		if err != nil {
+			return nil, err
+		}
+		container.console = files[0]
+	}
+	var report created
+	files, err := s.conn.Expect(msgCreated, &report, 1)
+	if err != nil {
+		return container, err
+	}
+	container.Pid, container.pidfd, container.warnings = report.Pid, files[0], report.Warnings
+	return container, nil
+}
+
+func (s *sandboxProcess) awaitRoot(c Config) error {
+	var mounted rootMounted
+	if _, err := s.conn.Expect(msgRoot, &mounted, 0); err != nil || !mounted.FD {
+		return err
+	}
+	files, err := s.conn.Expect(msgRootFD, nil, 1)
+	if err != nil {
+		return err
+	}
+	if c.RootFD == nil {
+		return files[0].Close()
+	}
+	return c.RootFD(files[0])
+}
+
+// orDeath puts an error for a wire that ended without a word.
+func (s *sandboxProcess) orDeath(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) {
+		return wire.Errorf(stageSandbox, "create the container", "", fmt.Errorf("the process died: %w", err))
+	}
+	return err
+}
+
+func orNull(f, null *os.File) *os.File {
+	if f == nil {
+		return null
+	}
+	return f
+}

@@ -1,0 +1,84 @@
+package runtime
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/moby/sys/user"
+	"golang.org/x/sys/unix"
+)
+
+// maxUserFile bounds what is read of a container's passwd and group files.
+const maxUserFile = 16 << 20
+
+// findUser looks Process.User.Username ("name|uid[:group|gid]") up in the container's own passwd and group files, as
+// they are at this moment, and sets the ids and groups from them, and HOME where the environment has none. The files
+// are looked up here, inside, so that what is mounted over them counts and no link leads out. Without a Username the
+// ids hold as they are.
+func (p *payload) findUser() error {
+	who := &p.Process.User
+	if who.Username == "" {
+		return nil
+	}
+	passwd, err := readUserFile("/etc/passwd")
+	if err != nil {
+		return err
+	}
+	group, err := readUserFile("/etc/group")
+	if err != nil {
+		return err
+	}
+	found, err := user.GetExecUser(who.Username, &user.ExecUser{Home: "/"}, passwd, group)
+	if err != nil {
+		return err
+	}
+	who.UID, who.GID = uint32(found.Uid), uint32(found.Gid)
+	for _, gid := range found.Sgids {
+		// A group that the map cannot show is one that the user just is not in.
+		if p.IDs.hasGID(uint32(gid)) {
+			who.AdditionalGids = append(who.AdditionalGids, uint32(gid))
+		}
+	}
+	p.setHome(found.Home)
+	return nil
+}
+
+func (p *payload) setHome(home string) {
+	for _, variable := range p.Process.Env {
+		if strings.HasPrefix(variable, "HOME=") {
+			return
+		}
+	}
+	p.Process.Env = append(p.Process.Env, "HOME="+home)
+}
+
+// readUserFile reads a file of the container's, which may be anything: only a regular file is read, nothing waits
+// for the other end of a fifo, and no magic link is followed. One that is missing counts as empty.
+func readUserFile(path string) (io.Reader, error) {
+	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_MAGICLINKS}
+	fd, err := unix.Openat2(unix.AT_FDCWD, path, &how)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return bytes.NewReader(nil), nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	file := os.NewFile(uintptr(fd), path)
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("read %s: it is not a regular file", path)
+	}
+	text, err := io.ReadAll(io.LimitReader(file, maxUserFile))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return bytes.NewReader(text), nil
+}
