@@ -19,13 +19,13 @@ func TestLifecycle(t *testing.T) {
 	}
 	u.prints("", "ps", "-q")
 	contains(t, u.run("ps", "-a"), id[:12], "Created", "bb")
-	u.fails(1, []string{"not running"}, "exec", "c", "true")
-	u.fails(1, []string{"not running"}, "kill", "c")
+	u.fails(125, []string{"not running"}, "exec", "c", "true")
+	u.fails(125, []string{"not running"}, "kill", "c")
 
 	u.prints("c", "start", "c")
 	contains(t, u.run("ps"), id[:12], "Up ")
 	eventually(t, "the payload says so", func() bool { return u.run("logs", "c") == "started" })
-	u.fails(1, []string{"running"}, "rm", "c")
+	u.fails(125, []string{"running"}, "rm", "c")
 	u.prints("c", "stop", "c")
 	contains(t, u.run("ps", "-a"), "Exited (3)")
 	u.prints("3", "wait", "c")
@@ -39,9 +39,9 @@ func TestLifecycle(t *testing.T) {
 	u.prints("c", "rm", "c")
 	u.prints("", "ps", "-aq")
 	for _, verb := range []string{"start", "stop", "kill", "rm", "wait", "logs", "inspect"} {
-		u.fails(1, []string{"no such"}, verb, "c")
+		u.fails(125, []string{"no such"}, verb, "c")
 	}
-	u.fails(1, []string{"no such"}, "exec", "c", "true")
+	u.fails(125, []string{"no such"}, "exec", "c", "true")
 }
 
 func TestStopEscalates(t *testing.T) {

@@ -244,5 +244,5 @@ func TestExecOnTerminal(t *testing.T) {
 		t.Error("the terminal is left in raw mode")
 	}
 	// A terminal is asked for that is not there.
-	u.fails(1, []string{"tty"}, "exec", "-it", "c", "sh")
+	u.fails(125, []string{"tty"}, "exec", "-it", "c", "sh")
 }

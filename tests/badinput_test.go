@@ -1,0 +1,123 @@
+package tests
+
+import (
+	"archive/tar"
+
+	"os"
+	"strings"
+	"testing"
+)
+
+// unharmed checks that nothing was made in the user's home and that the store is as if nothing had been tried.
+func (u *user) unharmed() {
+	u.t.Helper()
+	u.prints("", "images", "-q")
+	u.isEmptyStore()
+	entries, err := os.ReadDir(u.path("home"))
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.Name() != ".local" {
+			u.t.Errorf("there is a file %s in the user's home", e.Name())
+		}
+	}
+}
+
+// TestRefusedTars imports tars that no honest program writes.
+func TestRefusedTars(t *testing.T) {
+	u := newUser(t)
+	good := busyboxTree(t)
+	long := strings.Repeat("x", 300)
+	for name, c := range map[string]struct {
+		content []byte
+		parts   []string
+	}{
+		"empty":                     {nil, nil},
+		"no tar at all":             {[]byte(strings.Repeat("this is text\n", 200)), nil},
+		"cut in a file":             {good[:len(good)/2], []string{"unexpected EOF"}},
+		"cut gzip":                  {compress(t, good)[:100_000], []string{"unexpected EOF"}},
+		"name with ..":              {pack(t, file("../evil", 0o644, "x")), []string{"../evil"}},
+		"name with .. further on":   {pack(t, directory("a", 0o755), file("a/../../evil", 0o644, "x")), []string{"a/../../evil"}},
+		"file through a link":       {pack(t, symlink("out", u.path("home")), file("out/evil", 0o644, "x")), []string{"out"}},
+		"directory through a link":  {pack(t, symlink("out", "/"), directory("out"+u.path("home")+"/evil", 0o755)), []string{"out"}},
+		"hard link to the outside":  {pack(t, hardLink("passwd", "../../../../../../etc/passwd")), []string{"passwd"}},
+		"hard link to an absolute":  {pack(t, hardLink("passwd", "/etc/passwd")), []string{"passwd"}},
+		"hard link through a link":  {pack(t, symlink("out", "/etc"), hardLink("passwd", "out/passwd")), []string{"passwd"}},
+		"hard link to what follows": {pack(t, hardLink("first", "second"), file("second", 0o644, "x")), []string{"first"}},
+		"name of 300 characters":    {pack(t, file(long, 0o644, "x")), []string{"300"}},
+		"negative owner":            {pack(t, file("f", 0o644, "x").owned(-5, 0)), []string{"-5"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := u.with(t)
+			u.failed(u.tryWith(c.content, "import", "-", "evil"), 125, c.parts...)
+			u.unharmed()
+		})
+	}
+}
+
+// TestOddTars imports tars that are unusual but allowed.
+func TestOddTars(t *testing.T) {
+	u := newUser(t)
+	deep := strings.Repeat("0123456789/", 30) + "file" // 334 characters
+	odd := pack(t, file("/absolute", 0o644, "absolute\n"), file("./dotted", 0o644, "dotted\n"), file("no/parent/entry", 0o644, "made\n"),
+		file("twice", 0o600, "first\n"), file("twice", 0o640, "second\n"), directory("was-directory", 0o755), file("was-directory", 0o644, "now a file\n"),
+		file("was-file", 0o644, "x"), directory("was-file", 0o711),
+		symlink("was-link", "/etc"), directory("was-link", 0o700), file("was-link/passwd", 0o644, "not the host's\n"),
+		file(deep, 0o644, "deep\n"), file("a", 0o644, "linked\n"), hardLink("b", "a"), symlink("dangling", "/../../nowhere"),
+		entry{Header: tar.Header{Typeflag: tar.TypeChar, Name: "null", Mode: 0o666, Devmajor: 1, Devminor: 3}},
+		entry{Header: tar.Header{Typeflag: tar.TypeBlock, Name: "disk", Mode: 0o660, Devmajor: 8, Gid: 6}},
+		entry{Header: tar.Header{Typeflag: tar.TypeFifo, Name: "fifo", Mode: 0o600}}, file("owned", 0o644, "x").owned(60000, 65000))
+	p := newPicture("odd:v1", busyboxTree(t), odd)
+	u.succeeded(u.tryWith(p.dockerArchive(t), "load"))
+	u.prints("absolute\ndotted\nmade\nsecond\nnow a file\nnot the host's\ndeep\nlinked\nlinked", "run", "--rm", "odd:v1", "cat", "/absolute", "/dotted", "/no/parent/entry",
+		"/twice", "/was-directory", "/was-link/passwd", "/"+deep, "/a", "/b")
+	u.prints("640 regular file 1\n711 directory 2\n666 character special file 1\n660 block special file 1\n600 fifo 1\n644 regular file 2\n644 regular file 2", "run", "--rm", "odd:v1",
+		"stat", "-c", "%a %F %h", "/twice", "/was-file", "/null", "/disk", "/fifo", "/a", "/b")
+	u.prints("60000 65000\n1 3\n/../../nowhere", "run", "--rm", "odd:v1", "sh", "-c", "stat -c '%u %g' /owned; stat -c '%t %T' /null; readlink /dangling")
+	if r := u.try("run", "--rm", "odd:v1", "sh", "-c", "echo x >/disk"); r.code == 0 {
+		t.Error("a device node of an image can be opened")
+	}
+	entries, err := os.ReadDir(u.path("home"))
+	if err != nil || len(entries) != 1 {
+		t.Errorf("the user's home has %v, %v", entries, err)
+	}
+}
+
+func TestRefusedArchives(t *testing.T) {
+	u := newUser(t)
+	good := newPicture("app:v1", busyboxTree(t))
+	wrong := good
+	wrong.layers = [][]byte{upperLayer(t)} // not what the configuration says
+	for name, c := range map[string]struct {
+		content []byte
+		parts   []string
+	}{
+		"no archive":     {[]byte("text"), nil},
+		"a root tree":    {busyboxTree(t), []string{"not an archive of images"}},
+		"cut":            {good.dockerArchive(t)[:1_000_000], nil},
+		"another layer":  {wrong.ociArchive(t), []string{"digest"}},
+		"empty manifest": {pack(t, file("manifest.json", 0o644, "[]")), nil},
+		"bad manifest":   {pack(t, file("manifest.json", 0o644, "{")), nil},
+		"outside":        {pack(t, file("manifest.json", 0o644, `[{"Config":"../../etc/passwd","RepoTags":["a:b"],"Layers":["/etc/passwd"]}]`)), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := u.with(t)
+			u.failed(u.tryWith(c.content, "load"), 125, c.parts...)
+			u.unharmed()
+		})
+	}
+}
+
+func TestOtherArchitecture(t *testing.T) {
+	u := newUser(t)
+	p := newPicture("other:v1", busyboxTree(t))
+	p.config.Architecture = "s390x"
+	u.succeeded(u.tryWith(p.dockerArchive(t), "load"))
+	u.fails(125, []string{"s390x"}, "run", "--rm", "other:v1", "true")
+	u.prints("", "ps", "-aq")
+	// A program of another architecture in an image that claims to be ours.
+	elf := "\x7fELF\x02\x02\x01" + strings.Repeat("\x00", 9) + "\x00\x02\x00\x16" + strings.Repeat("\x00", 100)
+	u.importImage("claims", pack(t, file("prog", 0o755, elf)))
+	u.fails(126, []string{"/prog", "exec format error"}, "run", "--rm", "claims", "/prog")
+}
