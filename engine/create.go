@@ -235,7 +235,7 @@ func (e *Engine) erase(id string) error {
 	if err == nil {
 		err = store.RemoveContainer(id)
 	}
-	if err != nil && !errors.Is(err, layers.ErrNotFound) {
+	if err != nil {
 		return err
 	}
 	names, err := e.Dirs.allNames()

@@ -64,16 +64,6 @@ func (m *monitor) handleExec(conn *wire.Conn, request wire.Message) error {
 	if err != nil {
 		return err
 	}
-	for i := range streams {
-		if streams[i] == nil && !options.Tty {
-			null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-			if err != nil {
-				return err
-			}
-			defer null.Close()
-			streams[i] = null
-		}
-	}
 	running, err := m.box.Exec(runtime.ExecConfig{Process: process, Stdin: streams[0], Stdout: streams[1], Stderr: streams[2]})
 	if err != nil {
 		return err
@@ -89,7 +79,7 @@ func (m *monitor) serveExec(conn *wire.Conn, running *runtime.ExecProcess) error
 		console = append(console, file)
 	}
 	err := conn.Send(msgStarted, startedReply{Pid: running.Pid}, console...)
-	closeFiles(console)
+	running.Close() // the client has the terminal now: when it goes, the process's session is hung up
 	status, waitErr := running.Wait()
 	if err = errors.Join(err, waitErr); err != nil {
 		return err
@@ -103,9 +93,8 @@ func (c *Container) execProcess(options ExecOptions) (*specs.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	process, err := runtime.DefaultProcess(runtime.DefaultOptions{CapAdd: c.HostConfig.CapAdd, CapDrop: c.HostConfig.CapDrop,
-		Privileged: c.HostConfig.Privileged || options.Privileged, Seccomp: security.seccomp})
-	if err != nil {
+	process := &specs.Process{}
+	if err := c.setPrivileges(process, c.HostConfig.Privileged || options.Privileged); err != nil {
 		return nil, err
 	}
 	process.Terminal = options.Tty
@@ -115,7 +104,7 @@ func (c *Container) execProcess(options ExecOptions) (*specs.Process, error) {
 	if options.WorkingDir != "" {
 		process.Cwd = options.WorkingDir
 	}
-	process.User.Username = c.Config.User
+	process.User.Username = userOrRoot(c.Config.User)
 	if options.User != "" {
 		process.User.Username = options.User
 	}

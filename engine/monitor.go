@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -16,7 +15,6 @@ import (
 	"github.com/rcrun/rcrun/internal/wire"
 	"github.com/rcrun/rcrun/rootless"
 	"github.com/rcrun/rcrun/runtime"
-	"golang.org/x/sys/unix"
 )
 
 // MonitorMain is the stage that supervises one container from its start to its end. It runs in the host's user
@@ -83,9 +81,10 @@ type monitor struct {
 	out, err *output
 	copying  sync.WaitGroup // the goroutines that pass the payload's output on
 
-	clients sync.WaitGroup // the goroutines that serve a client
-	ended   chan struct{}  // closed when exit holds
-	exit    Exit
+	clients      sync.WaitGroup // the goroutines that serve a client
+	payloadEnded chan struct{}
+	ended        chan struct{} // closed when exit holds and everything is taken down
+	exit         Exit
 }
 
 func newMonitor(request startRequest) (*monitor, error) {
@@ -106,7 +105,8 @@ func newMonitor(request startRequest) (*monitor, error) {
 		return nil, err
 	}
 	c.setRunDir(request.Dirs)
-	return &monitor{engine: e, c: c, lock: held, stderr: os.Stderr, size: request.Size, ended: make(chan struct{})}, nil
+	return &monitor{engine: e, c: c, lock: held, stderr: os.Stderr, size: request.Size,
+		payloadEnded: make(chan struct{}), ended: make(chan struct{})}, nil
 }
 
 // start brings the container up, or undoes what it did.
@@ -179,8 +179,11 @@ func (m *monitor) create(ids rootless.Map, network string) error {
 		defer closeFiles(theirs[:])
 		config.Stdin, config.Stdout, config.Stderr = theirs[0], theirs[1], theirs[2]
 	}
-	m.box, err = runtime.Create(context.Background(), config)
-	return err
+	if m.box, err = runtime.Create(context.Background(), config); err != nil {
+		return err
+	}
+	m.warnings = append(m.warnings, m.box.Warnings()...)
+	return nil
 }
 
 // chooseRoot decides how the root filesystem appears, and starts the server of one of our own.
@@ -229,17 +232,12 @@ func (m *monitor) makePipes() (theirs [3]*os.File, err error) {
 			return theirs, err
 		}
 		theirs[i+1] = write
-		m.pump(out, read)
+		m.copying.Go(func() {
+			out.copyFrom(read)
+			read.Close()
+		})
 	}
 	return theirs, nil
-}
-
-// pump copies from source to out in the background, and closes it in the end.
-func (m *monitor) pump(out *output, source io.ReadCloser) {
-	m.copying.Go(func() {
-		out.copyFrom(source)
-		source.Close()
-	})
 }
 
 // connectStreams attaches the client that started the container, before the payload can write anything.
@@ -247,7 +245,7 @@ func (m *monitor) connectStreams(first [3]*os.File) {
 	if console := m.box.Console(); console != nil {
 		m.resize(m.size)
 		m.stdin = &stdin{sink: console}
-		m.pump(m.out, console)
+		m.copying.Go(func() { m.out.copyFrom(console) })
 	}
 	m.attach(first)
 }
@@ -271,9 +269,9 @@ func (m *monitor) detach(streams [3]*os.File) {
 }
 
 func (m *monitor) resize(size WinSize) {
-	if console := m.box.Console(); console != nil && size.Rows != 0 {
-		// A terminal without a size works; there is nobody to tell.
-		unix.IoctlSetWinsize(int(console.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: size.Rows, Col: size.Cols})
+	if size.Rows != 0 {
+		// A terminal without a size works, and what is no terminal needs none; there is nobody to tell.
+		m.box.Resize(size.Rows, size.Cols)
 	}
 }
 
@@ -282,11 +280,13 @@ func (m *monitor) supervise() {
 	go m.accept()
 	failed := m.watchServer()
 	status, err := m.box.Wait()
+	close(m.payloadEnded)
 	m.exit.Code = status.Code
 	if err != nil {
 		m.exit = Exit{Code: CodeEngine, Error: err.Error()}
 	}
 	m.listener.Close()
+	m.drain()
 	m.tearDown()
 	select {
 	case m.exit.Error = <-failed:
@@ -308,13 +308,29 @@ func (m *monitor) watchServer() <-chan string {
 	go func() {
 		<-m.fuse.done
 		select {
-		case <-m.box.Done():
+		case <-m.payloadEnded:
 		default:
 			failed <- fmt.Sprintf("the filesystem server died (%v)", m.fuse.err)
 			m.box.Signal(syscall.SIGKILL)
 		}
 	}()
 	return failed
+}
+
+// drain waits until what the payload has written is passed on. All writers are dead by now; that a client does not
+// take its output must not keep the container's end from being recorded.
+func (m *monitor) drain() {
+	const patience = 5 * time.Second
+	drained := make(chan struct{})
+	go func() {
+		m.copying.Wait()
+		close(drained)
+	}()
+	select {
+	case <-drained:
+	case <-time.After(patience):
+		slog.Error("pass the output on", "error", "a client does not take it")
+	}
 }
 
 // tearDown ends everything that start began. It waits for each, so that nothing is left afterwards.
@@ -331,7 +347,6 @@ func (m *monitor) tearDown() {
 	if m.fuse != nil {
 		m.fuse.stop(patience)
 	}
-	m.copying.Wait()
 	if m.log != nil {
 		m.log.Close()
 	}

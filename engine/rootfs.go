@@ -164,7 +164,7 @@ func (t tree) makeNode(dir *unionmount.Node, name string, kind uint32) (*unionmo
 
 func (t tree) create(dir *unionmount.Node, name string, kind uint32) (node *unionmount.Node, err error) {
 	const perm = 0o755
-	owner := unionmount.Caller{}
+	owner := unionmount.Owner{}
 	switch kind {
 	case unix.S_IFDIR:
 		node, _, err = t.union.Mkdir(dir, name, perm, owner)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -21,11 +22,11 @@ func (c *Container) spec(ids rootless.Map) (*specs.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec, err := runtime.DefaultSpec(runtime.DefaultOptions{
-		CapAdd: c.HostConfig.CapAdd, CapDrop: c.HostConfig.CapDrop, Privileged: c.HostConfig.Privileged,
-		Seccomp: security.seccomp, ShmSize: c.HostConfig.ShmSize, HostNetwork: c.network() == networkHost,
-	})
-	if err != nil {
+	spec := runtime.DefaultSpec(c.Config.command()...)
+	if err := c.setPrivileges(spec.Process, c.HostConfig.Privileged); err != nil {
+		return nil, err
+	}
+	if err := c.setIsolation(spec, security); err != nil {
 		return nil, err
 	}
 	spec.Hostname, spec.Domainname = c.Config.Hostname, c.Config.Domainname
@@ -38,12 +39,50 @@ func (c *Container) spec(ids rootless.Map) (*specs.Spec, error) {
 	spec.Mounts = slices.Concat(spec.Mounts, c.generatedMounts(), mounts)
 
 	spec.Process.Terminal = c.Config.Tty
-	spec.Process.Args = c.Config.command()
 	spec.Process.Env = c.environment(c.Config.Tty)
 	spec.Process.Cwd = c.workingDir()
-	spec.Process.User.Username = c.Config.User
+	spec.Process.User.Username = userOrRoot(c.Config.User)
 	spec.Process.NoNewPrivileges = security.noNewPrivileges
 	return spec, nil
+}
+
+// setIsolation sets what --privileged, --network=host and --security-opt change of the defaults.
+func (c *Container) setIsolation(spec *specs.Spec, security security) (err error) {
+	for i, mount := range spec.Mounts {
+		if mount.Destination == "/dev/shm" {
+			spec.Mounts[i].Options = setOption(mount.Options, "size=", strconv.FormatInt(c.HostConfig.ShmSize, 10))
+		}
+	}
+	if c.network() == networkHost {
+		spec.Linux.Namespaces = slices.DeleteFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.NetworkNamespace })
+	}
+	if c.HostConfig.Privileged {
+		spec.Linux.MaskedPaths, spec.Linux.ReadonlyPaths = nil, nil
+	}
+	switch {
+	case security.seccomp != nil:
+		spec.Linux.Seccomp = security.seccomp
+	case !c.HostConfig.Privileged:
+		spec.Linux.Seccomp, err = runtime.DefaultSeccomp(spec)
+	}
+	if spec.Linux.Seccomp != nil && spec.Linux.Seccomp.DefaultAction == "" {
+		spec.Linux.Seccomp = nil // unconfined
+	}
+	return err
+}
+
+// setOption replaces the value of the mount option that starts with name.
+func setOption(options []string, name, value string) []string {
+	options = slices.DeleteFunc(slices.Clone(options), func(o string) bool { return strings.HasPrefix(o, name) })
+	return append(options, name+value)
+}
+
+// userOrRoot names the user by number where nobody named one, so that its groups are looked up all the same.
+func userOrRoot(user string) string {
+	if user == "" {
+		return "0"
+	}
+	return user
 }
 
 func specMappings(maps []rootless.Mapping) []specs.LinuxIDMapping {

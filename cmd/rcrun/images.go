@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -68,11 +69,13 @@ func (a *app) importCommand() *cobra.Command {
 	return cmd
 }
 
+var errStdinTerminal = errors.New("standard input is a terminal: give a file, or pipe one in")
+
 // openInput opens a file, or standard input for "-".
 func openInput(path string) (io.ReadCloser, error) {
 	if path == "-" {
 		if stdinIsTerminal() {
-			return nil, fmt.Errorf("standard input is a terminal: give a file, or pipe one in")
+			return nil, errStdinTerminal
 		}
 		return io.NopCloser(os.Stdin), nil
 	}
@@ -92,13 +95,11 @@ func (a *app) loadCommand() *cobra.Command {
 		Example: "  rcrun load -i image.tar\n  docker save debian:12 | rcrun load",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			source, err := openInput(input)
-			if err != nil {
-				return err
+			if input == "-" && stdinIsTerminal() {
+				return errStdinTerminal
 			}
-			defer source.Close()
 			return a.withStore(func(s *layers.Store) error {
-				loaded, err := s.Load(cmd.Context(), input, source, layers.LoadOptions{Progress: progressTo(os.Stderr, quiet)})
+				loaded, err := s.Load(cmd.Context(), input, os.Stdin, layers.LoadOptions{Progress: progressTo(os.Stderr, quiet)})
 				for _, name := range loaded {
 					fmt.Println("Loaded image:", name)
 				}
@@ -232,7 +233,7 @@ func (a *app) rmiCommand() *cobra.Command {
 							fmt.Println("Untagged:", r.Untagged)
 						}
 						if r.Deleted != "" {
-							fmt.Println("Deleted:", digest.NewDigestFromEncoded(digest.SHA256, r.Deleted))
+							fmt.Println("Deleted:", r.Deleted)
 						}
 					}
 					if err != nil {
