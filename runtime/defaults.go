@@ -73,6 +73,9 @@ func defaultMounts() []specs.Mount {
 
 // DefaultSeccomp returns Docker's default seccomp profile for the capabilities of spec.
 func DefaultSeccomp(spec *specs.Spec) (*specs.LinuxSeccomp, error) {
+	if spec.Process == nil || spec.Process.Capabilities == nil {
+		spec = &specs.Spec{Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{}}}
+	}
 	profile, err := seccomp.GetDefaultProfile(spec)
 	if err != nil {
 		return nil, fmt.Errorf("make default seccomp profile: %w", err)

@@ -15,7 +15,8 @@ import (
 // exec serves one exec from beginning to end. Files are a wire of its own to the creator and the standard files.
 //
 // It runs on a thread of its own that is never unlocked: what the thread forks is born into the container's pid
-// namespace, and dies with the thread.
+// namespace, with which it also dies. (SysProcAttr.Pdeathsig is not for it: in another pid namespace Go takes the
+// parent for dead.)
 func (s *sandbox) exec(request execRequest, files []*os.File) {
 	goruntime.LockOSThread()
 	conn, err := wire.FromFile(files[0])
@@ -99,8 +100,7 @@ func (s *sandbox) forkExec(process *specs.Process, stdio []*os.File) (*wire.Conn
 		Env:   []string{},
 		Sys: &syscall.SysProcAttr{
 			Setsid: true, Setctty: process.Terminal, Ctty: 0,
-			Pdeathsig: syscall.SIGKILL,
-			PidFD:     &pidfd,
+			PidFD: &pidfd,
 		},
 	})
 	if err != nil {

@@ -8,10 +8,10 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -266,16 +266,17 @@ func subordinate(t testing.TB) int {
 	if err != nil {
 		t.Skipf("no subordinate ids: %v", err)
 	}
-	user := os.Getenv("USER")
+	self, err := user.Current()
+	must(t, err)
 	for line := range strings.Lines(string(text)) {
 		fields := strings.Split(strings.TrimSpace(line), ":")
-		if len(fields) == 3 && (fields[0] == user || fields[0] == strconv.Itoa(os.Getuid()) || user == "" && fields[0] == "rcdev") {
+		if len(fields) == 3 && (fields[0] == self.Username || fields[0] == self.Uid) {
 			first, err := strconv.Atoi(fields[1])
 			must(t, err)
 			return first
 		}
 	}
-	t.Skipf("no subordinate ids of %q in /etc/subuid", user)
+	t.Skipf("no subordinate ids of %s in /etc/subuid", self.Username)
 	return 0
 }
 
@@ -303,5 +304,3 @@ func creatorMain() int {
 	c.Wait()
 	return 0
 }
-
-var _ = syscall.SIGKILL

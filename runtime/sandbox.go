@@ -45,8 +45,8 @@ type sandbox struct {
 	initFD   *os.File // pidfd
 	initWire *wire.Conn
 
-	mu      sync.Mutex
-	started bool // guarded by mu: the creator has been told of a start
+	starting sync.Mutex
+	answered bool // guarded by starting: the creator has been told how its start went, or that there is none any more
 }
 
 // create brings the container to the point where only the payload's execution is left.
@@ -229,27 +229,14 @@ func (s *sandbox) serve() error {
 	if err != nil {
 		return wire.Errorf(stageSandbox, "wait for init", "", err)
 	}
-	if s.markStarted() {
-		// The creator expects word of a start before that of the end.
-		gone := wire.Errorf(stageSandbox, "start the payload", "", errors.New("the container ended before it was started"))
-		if err := s.creator.SendError(stageSandbox, gone); err != nil {
-			return err
-		}
+	if err := s.refuseStart(); err != nil {
+		return err
 	}
 	if err := s.creator.Send(msgExit, exitStatus(state.Sys().(syscall.WaitStatus))); err != nil {
 		return err
 	}
 	s.execs.Wait() // they were in the pid namespace that has just ended
 	return nil
-}
-
-// markStarted claims the one answer to a start.
-func (s *sandbox) markStarted() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	first := !s.started
-	s.started = true
-	return first
 }
 
 // listen serves the creator's requests; the end of its wire is the end of the container.
@@ -262,7 +249,7 @@ func (s *sandbox) listen() {
 		}
 		switch {
 		case m.Kind == msgStart:
-			err = s.start()
+			go s.start()
 		case m.Kind == msgExec && len(m.Files) == 4:
 			var request execRequest
 			if err = json.Unmarshal(m.Body, &request); err == nil {
@@ -277,20 +264,38 @@ func (s *sandbox) listen() {
 	}
 }
 
-// start has init execute the payload. The wire to init closes when that has succeeded.
-func (s *sandbox) start() error {
+// start has init execute the payload, and tells the creator how that went. The wire to init ends when it has
+// succeeded, or when init has died.
+func (s *sandbox) start() {
+	s.starting.Lock()
+	defer s.starting.Unlock()
+	if s.answered {
+		return
+	}
+	s.answered = true
 	defer s.initWire.Close()
 	err := s.initWire.Send(msgStart, nil)
 	if err == nil {
 		err = outcome(s.initWire)
 	}
-	if !s.markStarted() {
+	// A creator that cannot be told is gone, which listen notices.
+	if err != nil {
+		s.creator.SendError(stageInit, err)
+		return
+	}
+	s.creator.Send(msgStarted, started{Pid: s.initProc.Pid})
+}
+
+// refuseStart has the creator told of a start, of which it expects to hear before it hears of the end.
+func (s *sandbox) refuseStart() error {
+	s.starting.Lock()
+	defer s.starting.Unlock()
+	if s.answered {
 		return nil
 	}
-	if err != nil {
-		return s.creator.SendError(stageInit, err)
-	}
-	return s.creator.Send(msgStarted, started{Pid: s.initProc.Pid})
+	s.answered = true
+	gone := errors.New("the container ended before it was started")
+	return s.creator.SendError(stageSandbox, wire.Errorf(stageSandbox, "start the payload", "", gone))
 }
 
 // outcome waits until a stage has become its payload or tells why it could not.

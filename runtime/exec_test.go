@@ -1,0 +1,142 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// shell is a process that runs a script, as strong as DefaultSpec's.
+func shell(script string, _ box) *specs.Process {
+	return DefaultSpec("sh", "-c", script).Process
+}
+
+// inside runs a script in a container and returns what it prints.
+func inside(t *testing.T, b box, process *specs.Process) (string, ExitStatus) {
+	t.Helper()
+	out := newOutput(t)
+	p, err := b.Exec(ExecConfig{Process: process, Stdout: out.w, Stderr: out.w})
+	if err != nil {
+		out.all()
+		t.Fatalf("exec: %v", err)
+	}
+	defer p.Close()
+	status, err := p.Wait()
+	must(t, err)
+	return out.all(), status
+}
+
+func TestExec(t *testing.T) {
+	for _, init := range []bool{false, true} {
+		b := run(t, []string{"sleep", "1000"}, func(c *Config) {
+			c.Init = init
+			withSeccomp(t)(c)
+		})
+		out, status := inside(t, b, shell(`hostname; grep -E '^(CapEff|Seccomp:)' /proc/self/status; readlink /proc/self/cwd; ls /proc/self/fd | grep -c .; exit 3`, b))
+		expect(t, "exec", out, "box CapEff: "+dockerCaps+" Seccomp: 2 / 4")
+		if status.Code != 3 {
+			t.Errorf("exit status %+v", status)
+		}
+	}
+}
+
+func TestExecUser(t *testing.T) {
+	b := run(t, []string{"sleep", "1000"}, nil)
+	process := shell("id; umask; echo x > /dev/stderr; readlink /proc/self/cwd; env", b)
+	process.User = specs.User{UID: 7, GID: 8, AdditionalGids: []uint32{9}}
+	process.Cwd = "/work"
+	process.Env = []string{"PATH=/bin"}
+	out, _ := inside(t, b, process)
+	expect(t, "exec as a user", out, "uid=7 gid=8 groups=9 0022 x /work SHLVL=1 PATH=/bin PWD=/work")
+}
+
+func TestExecNamespaces(t *testing.T) {
+	b := run(t, []string{"sleep", "1000"}, nil)
+	p, err := b.Exec(ExecConfig{Process: shell("sleep 1000; true", b)})
+	must(t, err)
+	defer p.Close()
+	for _, ns := range []string{"user", "mnt", "pid", "ipc", "uts", "net", "cgroup"} {
+		first, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", b.InitPid(), ns))
+		must(t, err)
+		second, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", p.Pid, ns))
+		must(t, err)
+		if first != second {
+			t.Errorf("%s namespace of the exec is %s, the container's %s", ns, second, first)
+		}
+	}
+	must(t, p.Signal(unix.SIGTERM))
+	if status, _ := p.Wait(); status != (ExitStatus{Code: 143, Signal: int(unix.SIGTERM)}) {
+		t.Errorf("ended with %+v", status)
+	}
+}
+
+func TestExecStdin(t *testing.T) {
+	b := run(t, []string{"sleep", "1000"}, nil)
+	r, w, err := os.Pipe()
+	must(t, err)
+	out := newOutput(t)
+	p, err := b.Exec(ExecConfig{Process: DefaultSpec("cat").Process, Stdin: r, Stdout: out.w})
+	must(t, err)
+	defer p.Close()
+	r.Close()
+	fmt.Fprint(w, "through")
+	w.Close()
+	p.Wait()
+	if got := out.all(); got != "through" {
+		t.Errorf("cat printed %q", got)
+	}
+}
+
+func TestExecErrorsInRunning(t *testing.T) {
+	b := run(t, []string{"sleep", "1000"}, nil)
+	_, err := b.Exec(ExecConfig{Process: DefaultSpec("nosuch").Process})
+	var refused *ExecError
+	if !errors.As(err, &refused) || refused.Code != 127 {
+		t.Errorf("exec of nothing: %v", err)
+	}
+	_, err = b.Exec(ExecConfig{Process: DefaultSpec("/etc").Process})
+	if !errors.As(err, &refused) || refused.Code != 126 {
+		t.Errorf("exec of a directory: %v", err)
+	}
+}
+
+func TestExecsAtOnce(t *testing.T) {
+	b := run(t, []string{"sleep", "1000"}, nil)
+	var group sync.WaitGroup
+	for i := range 8 {
+		group.Go(func() {
+			p, err := b.Exec(ExecConfig{Process: shell(fmt.Sprintf("exit %d", i), b)})
+			if err != nil {
+				t.Errorf("exec: %v", err)
+				return
+			}
+			defer p.Close()
+			if status, err := p.Wait(); err != nil || status.Code != i {
+				t.Errorf("exec %d ended with %+v, %v", i, status, err)
+			}
+		})
+	}
+	group.Wait()
+}
+
+func TestExecEndsWithContainer(t *testing.T) {
+	b := run(t, []string{"sleep", "1000"}, nil)
+	p, err := b.Exec(ExecConfig{Process: DefaultSpec("sleep", "1000").Process})
+	must(t, err)
+	defer p.Close()
+	must(t, b.Signal(syscall.SIGKILL))
+	if status, _ := p.Wait(); status.Code != 137 {
+		t.Errorf("exec ended with %+v", status)
+	}
+	b.Wait()
+	if _, err := b.Exec(ExecConfig{Process: shell("true", b)}); err == nil || !strings.Contains(err.Error(), "the container has exited") {
+		t.Errorf("exec after the end: %v", err)
+	}
+}

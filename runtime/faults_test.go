@@ -1,0 +1,60 @@
+package runtime
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+)
+
+func TestSandboxKilled(t *testing.T) {
+	for _, init := range []bool{false, true} {
+		b := run(t, []string{"sleep", "1000"}, func(c *Config) { c.Init = init })
+		p, err := b.Exec(ExecConfig{Process: DefaultSpec("sleep", "1000").Process})
+		must(t, err)
+		must(t, syscall.Kill(b.sandbox.proc.Pid, syscall.SIGKILL))
+		status, err := b.Wait()
+		if err == nil || status.Code != 137 {
+			t.Errorf("wait without a sandbox: %+v, %v", status, err)
+		}
+		p.Wait()
+		p.Close()
+		checkGone(t, b.sandbox.proc.Pid, b.InitPid(), p.Pid)
+	}
+}
+
+func TestCreatorKilled(t *testing.T) {
+	creator := exec.Command(selfExe, tree(t), t.TempDir())
+	creator.Args[0] = creatorName
+	creator.Stderr = os.Stderr
+	out, err := creator.StdoutPipe()
+	must(t, err)
+	must(t, creator.Start())
+	var sandbox, init int
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if _, scanErr := fmt.Sscan(line, &sandbox, &init); scanErr != nil {
+		t.Fatalf("creator said %q: %v, %v", line, err, scanErr)
+	}
+	if !alive(sandbox) || !alive(init) {
+		t.Error("the container does not run")
+	}
+	must(t, creator.Process.Kill())
+	creator.Wait()
+	checkGone(t, sandbox, init)
+}
+
+func TestClosedBeforeStart(t *testing.T) {
+	b := create(t, []string{"sleep", "1000"}, nil)
+	if !alive(b.InitPid()) {
+		t.Error("a created container has no process")
+	}
+	must(t, b.Signal(syscall.SIGKILL))
+	if status, err := b.Wait(); err != nil || status.Code != 137 {
+		t.Errorf("wait: %+v, %v", status, err)
+	}
+	if err := b.Start(); err == nil {
+		t.Error("a container that has ended starts")
+	}
+}
