@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/image-spec/specs-go"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"go.podman.io/storage"
+	"go.podman.io/storage/pkg/archive"
 )
 
 // ImportOptions is how to make an image of a root filesystem.
@@ -52,11 +53,12 @@ func (s *Store) importTar(ctx context.Context, r io.Reader, opts ImportOptions) 
 		}
 		names = []string{name.String()}
 	}
-	content := bufio.NewReader(contextReader{ctx, r})
-	if _, err := content.Peek(1); err != nil {
-		return "", fmt.Errorf("read tar: %w", errors.Join(err, ctx.Err()))
+	content, err := openTar(contextReader{ctx, r})
+	if err != nil {
+		return "", errors.Join(err, ctx.Err())
 	}
-	layer, _, err := s.lib.PutLayer("", "", nil, "", false, nil, content)
+	defer content.Close()
+	layer, _, err := s.lib.PutLayer("", "", nil, "", false, nil, &wholeTar{r: content})
 	if err != nil {
 		return "", err
 	}
@@ -64,6 +66,43 @@ func (s *Store) importTar(ctx context.Context, r io.Reader, opts ImportOptions) 
 		return "", errors.Join(err, s.lib.DeleteLayer(layer.ID))
 	}
 	return id, nil
+}
+
+// openTar decompresses a tar of whatever compression.
+func openTar(r io.Reader) (io.ReadCloser, error) {
+	buffered := bufio.NewReader(r)
+	if _, err := buffered.Peek(1); err == io.EOF {
+		return nil, errors.New("the tar is empty")
+	} else if err != nil {
+		return nil, fmt.Errorf("read tar: %w", err)
+	}
+	content, err := archive.DecompressStream(buffered)
+	if err != nil {
+		return nil, fmt.Errorf("decompress tar: %w", err)
+	}
+	return content, nil
+}
+
+// wholeTar is a tar whose end is an error if it lacks the block of zeros that ends a tar: it was cut off between two
+// entries. A layer of a registry is known by its digest, but of a tar that somebody's program writes into a pipe
+// nothing else would show that the program died.
+type wholeTar struct {
+	r    io.Reader
+	last [512]byte // the last bytes read
+}
+
+func (t *wholeTar) Read(p []byte) (int, error) {
+	n, err := t.r.Read(p)
+	if n >= len(t.last) {
+		copy(t.last[:], p[n-len(t.last):n])
+	} else {
+		copy(t.last[:], t.last[n:])
+		copy(t.last[len(t.last)-n:], p[:n])
+	}
+	if err == io.EOF && t.last != [512]byte{} {
+		err = fmt.Errorf("the tar is cut off: %w", io.ErrUnexpectedEOF)
+	}
+	return n, err
 }
 
 // newConfig makes the configuration of an imported image, but for the digest of its layer.

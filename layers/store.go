@@ -3,13 +3,13 @@ package layers
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
 
 	"go.podman.io/storage"
 	"go.podman.io/storage/types"
+	"golang.org/x/sys/unix"
 )
 
 // Options says where a store is.
@@ -68,15 +68,8 @@ func makeOwnDirs(dirs ...string) error {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
-		probe, err := os.MkdirTemp(dir, ".writable-")
-		if errors.Is(err, fs.ErrPermission) {
+		if err := unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
 			return fmt.Errorf("directory %s is not writable: %w", dir, err)
-		}
-		if err != nil {
-			return err
-		}
-		if err := os.Remove(probe); err != nil {
-			return err
 		}
 	}
 	return nil

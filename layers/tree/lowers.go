@@ -20,7 +20,7 @@ func (l Lowers) Lookup(parts []string) (st layerfmt.Stat, ok bool) {
 		return layerfmt.Stat{}, false
 	}
 	st, err := ReadStat(l[0])
-	dirs, ok := []string(l), err == nil
+	dirs, ok := l.visible(), err == nil
 	for _, part := range parts {
 		if st, dirs, ok = lookupStep(dirs, part); !ok {
 			return layerfmt.Stat{}, false
@@ -29,33 +29,52 @@ func (l Lowers) Lookup(parts []string) (st layerfmt.Stat, ok bool) {
 	return st, ok
 }
 
+// visible leaves out the trees below one whose root hides them.
+func (l Lowers) visible() []string {
+	for i, dir := range l {
+		if isOpaque(dir) {
+			return l[:i+1]
+		}
+	}
+	return l
+}
+
 // lookupStep looks name up in directories that are merged, and returns what is there and, if that is a directory,
 // the directories that are merged into it.
 func lookupStep(dirs []string, name string) (st layerfmt.Stat, merged []string, ok bool) {
 	for _, dir := range dirs {
-		path := filepath.Join(dir, name)
-		here, err := ReadStat(path)
-		isDir := here.Mode&unix.S_IFMT == unix.S_IFDIR
-		switch {
-		case err != nil && !os.IsNotExist(err), err != nil && hiddenByFile(dir, name), err == nil && isMark(path):
-			return st, merged, ok
-		case err != nil:
-		case isDir:
-			merged = append(merged, path)
-			fallthrough
-		default:
-			if !ok {
-				st, ok = here, true
-			}
-			if !isDir {
-				return st, merged, ok
-			}
+		here, found, hidden := probe(dir, name)
+		if hidden {
+			break
 		}
-		if isOpaque(dir) || err == nil && isOpaque(path) {
-			return st, merged, ok
+		if !found {
+			continue
+		}
+		if !ok {
+			st, ok = here, true
+		}
+		path := filepath.Join(dir, name)
+		if here.Mode&unix.S_IFMT != unix.S_IFDIR {
+			break
+		}
+		merged = append(merged, path)
+		if isOpaque(path) {
+			break
 		}
 	}
 	return st, merged, ok
+}
+
+// probe looks name up in one directory. hidden says that the layers below do not count, because the name is deleted
+// here or cannot be read.
+func probe(dir, name string) (st layerfmt.Stat, found, hidden bool) {
+	path := filepath.Join(dir, name)
+	st, err := ReadStat(path)
+	if err == nil {
+		mark := isMark(path)
+		return st, !mark, mark
+	}
+	return st, false, !os.IsNotExist(err) || hiddenByFile(dir, name)
 }
 
 // hiddenByFile tells whether dir has a whiteout of name that is a file beside it.

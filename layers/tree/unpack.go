@@ -33,22 +33,9 @@ func (e *EntryError) Unwrap() error { return e.Err }
 // the sizes of its regular files in bytes. lowers are the layers below, from which a directory that the tar leaves out
 // takes its owner and mode. After an error the tree is not usable and the caller removes it.
 func Unpack(root *os.File, r io.Reader, lowers Lowers) (size int64, err error) {
-	u := &unpacker{walker: newWalker(root), lowers: lowers, dirTimes: map[string]time.Time{}}
-	defer u.walker.forget()
-	tr := tar.NewReader(r)
-	for range maxEntries {
-		hdr, err := tr.Next()
-		if err == io.EOF {
-			return u.size, u.applyDirTimes()
-		}
-		if err != nil {
-			return u.size, fmt.Errorf("read tar: %w", err)
-		}
-		if err := u.entry(hdr, tr); err != nil {
-			return u.size, &EntryError{Name: hdr.Name, Err: err}
-		}
-	}
-	return u.size, fmt.Errorf("read tar: more than %d entries", maxEntries)
+	u := newUnpacker(root, lowers)
+	err = u.run(r)
+	return u.size, err
 }
 
 // unpacker is the state of one Unpack.
@@ -60,6 +47,28 @@ type unpacker struct {
 
 	// whiteoutFiles says that mknod(2) is refused here, and that whiteouts are thus files.
 	whiteoutFiles bool
+}
+
+func newUnpacker(root *os.File, lowers Lowers) *unpacker {
+	return &unpacker{walker: newWalker(root), lowers: lowers, dirTimes: map[string]time.Time{}}
+}
+
+func (u *unpacker) run(r io.Reader) error {
+	defer u.walker.forget()
+	tr := tar.NewReader(r)
+	for range maxEntries {
+		hdr, err := tr.Next()
+		if err == io.EOF {
+			return u.applyDirTimes()
+		}
+		if err != nil {
+			return fmt.Errorf("read tar: %w", err)
+		}
+		if err := u.entry(hdr, tr); err != nil {
+			return &EntryError{Name: hdr.Name, Err: err}
+		}
+	}
+	return fmt.Errorf("read tar: more than %d entries", maxEntries)
 }
 
 // target is where an entry goes.

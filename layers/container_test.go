@@ -1,0 +1,206 @@
+package layers
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/layers/tree"
+)
+
+func containerID(n int) string { return fmt.Sprintf("%064x", n) }
+
+func TestContainer(t *testing.T) {
+	s := openStore(t)
+	img := mustImport(t, s, "app", "x")
+	filesBefore, _ := usage(t, s)
+	id := containerID(1)
+	if err := s.CreateContainer(id, "web", img); err != nil {
+		t.Fatal(err)
+	}
+	stack, err := s.ContainerStack(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(stack.Lowers) != 1 || stack.Lowers[0] != s.layout.diff(img.TopLayer) {
+		t.Errorf("lower layers %q", stack.Lowers)
+	}
+	for _, dir := range []string{stack.Upper, stack.Work} {
+		if names, err := os.ReadDir(dir); err != nil || len(names) > 0 {
+			t.Errorf("%s: %v, %v; want an empty directory", dir, names, err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(stack.Upper, "new"), make([]byte, 5000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.ContainerSize(id); n != 5000 || err != nil {
+		t.Errorf("size %d, %v; want 5000", n, err)
+	}
+	changes, err := s.lib.Changes("", id)
+	if err != nil || len(changes) != 1 || changes[0].String() != "A /new" {
+		t.Errorf("changes %v, %v", changes, err)
+	}
+	if err := s.RemoveContainer(id); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RemoveContainer(id); err != nil {
+		t.Errorf("the second removal: %v", err)
+	}
+	if _, err := s.ContainerStack(id); !errors.Is(err, ErrNotFound) {
+		t.Errorf("after removal: %v", err)
+	}
+	if files, _ := usage(t, s); files > filesBefore+2 { // the library's record of containers, and its directory for removals
+		t.Errorf("%d files are left, before there were %d", files, filesBefore)
+	}
+}
+
+func TestContainerConflicts(t *testing.T) {
+	s := openStore(t)
+	img := mustImport(t, s, "app", "x")
+	if err := s.CreateContainer(containerID(1), "web", img); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.CreateContainer(containerID(2), "web", img); !errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), "web") {
+		t.Errorf("a name that is taken: %v", err)
+	}
+	if err := s.CreateContainer(containerID(1), "other", img); !errors.Is(err, ErrConflict) {
+		t.Errorf("an id that is taken: %v", err)
+	}
+	if err := s.CreateContainer(containerID(3), "third", &Image{ID: containerID(9)}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("an image that is gone: %v", err)
+	}
+	for _, id := range []string{containerID(2), containerID(3)} {
+		if _, err := s.ContainerStack(id); !errors.Is(err, ErrNotFound) {
+			t.Errorf("a container that was refused has layers: %v", err)
+		}
+	}
+}
+
+func TestContainerWithoutImage(t *testing.T) {
+	s := openStore(t)
+	if err := s.CreateContainer(containerID(1), "", nil); err != nil {
+		t.Fatal(err)
+	}
+	stack, err := s.ContainerStack(containerID(1))
+	if err != nil || len(stack.Lowers) != 0 {
+		t.Errorf("got %+v, %v", stack, err)
+	}
+	if st, err := tree.ReadStat(stack.Upper); err != nil || st.Mode != unix.S_IFDIR|0o755 {
+		t.Errorf("the root is %+v, %v", st, err)
+	}
+}
+
+// TestContainerRoot checks that a container's root directory is that of its image.
+func TestContainerRoot(t *testing.T) {
+	s := openStore(t)
+	img := mustImport(t, s, "app", "x")
+	if err := os.Chmod(s.layout.diff(img.TopLayer), 0o711); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.CreateContainer(containerID(1), "", img); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := tree.ReadStat(s.layout.diff(containerID(1))); err != nil || st.Mode != unix.S_IFDIR|0o711 {
+		t.Errorf("the root is %+v, %v", st, err)
+	}
+}
+
+// TestParallelContainers uses the store from several processes at once, each with several goroutines.
+func TestParallelContainers(t *testing.T) {
+	const processes, each = 4, 5
+	if dir := os.Getenv("LAYERS_TEST_STORE"); dir != "" {
+		makeContainers(t, dir, os.Getenv("LAYERS_TEST_PREFIX"), each)
+		return
+	}
+	dir := t.TempDir()
+	s := openStoreAt(t, dir)
+	mustImport(t, s, "app", "x")
+	var wg sync.WaitGroup
+	for i := range processes {
+		wg.Go(func() {
+			cmd := exec.Command("/proc/self/exe", "-test.run=^TestParallelContainers$")
+			cmd.Env = append(os.Environ(), "LAYERS_TEST_STORE="+dir, fmt.Sprintf("LAYERS_TEST_PREFIX=%d", i))
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%v: %s", err, out)
+			}
+		})
+	}
+	wg.Wait()
+	containers, err := s.lib.Containers()
+	if err != nil || len(containers) != processes*each {
+		t.Errorf("%d containers, %v; want %d", len(containers), err, processes*each)
+	}
+	for _, c := range containers {
+		if stack, err := s.ContainerStack(c.ID); err != nil || len(stack.Lowers) != 1 {
+			t.Errorf("container %s: %+v, %v", c.ID, stack, err)
+		}
+	}
+}
+
+func makeContainers(t *testing.T, dir, prefix string, n int) {
+	s := openStoreAt(t, dir)
+	img, err := s.Image("app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			if err := s.CreateContainer(fmt.Sprintf("%s%063x", prefix, i), prefix+"-"+fmt.Sprint(i), img); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestRemoveImage(t *testing.T) {
+	s := openStore(t)
+	filesBefore, _ := usage(t, s)
+	img := mustImport(t, s, "app:1", "x")
+	if err := s.lib.AddNames(img.ID, []string{"docker.io/library/app:2", "docker.io/library/app:3"}); err != nil {
+		t.Fatal(err)
+	}
+	if steps, err := s.RemoveImage("app:1", false); err != nil || len(steps) != 1 || steps[0].Untagged != "app:1" {
+		t.Fatalf("one of several names: %+v, %v", steps, err)
+	}
+	if _, err := s.RemoveImage(img.ID, false); !errors.Is(err, ErrConflict) {
+		t.Errorf("by id with several names: %v", err)
+	}
+	if err := s.CreateContainer(containerID(1), "", img); err != nil {
+		t.Fatal(err)
+	}
+	if steps, err := s.RemoveImage("app:2", false); err != nil || len(steps) != 1 {
+		t.Errorf("one of two names of an image in use: %+v, %v", steps, err)
+	}
+	if _, err := s.RemoveImage("app:3", false); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), containerID(1)) {
+		t.Errorf("the last name of an image in use: %v", err)
+	}
+	if steps, err := s.RemoveImage("app:3", true); err != nil || len(steps) != 1 || steps[0].Untagged != "app:3" {
+		t.Errorf("the last name of an image in use, with force: %+v, %v", steps, err)
+	}
+	if stack, err := s.ContainerStack(containerID(1)); err != nil || len(stack.Lowers) != 1 {
+		t.Errorf("the container is %+v, %v", stack, err)
+	}
+	if err := s.RemoveContainer(containerID(1)); err != nil {
+		t.Fatal(err)
+	}
+	steps, err := s.RemoveImage(img.ID[:12], false)
+	if err != nil || len(steps) != 2 || steps[0].Deleted != "sha256:"+img.ID || steps[1].Deleted != "sha256:"+img.TopLayer {
+		t.Errorf("the image without a name: %+v, %v", steps, err)
+	}
+	if _, err := s.RemoveImage("app:3", false); !errors.Is(err, ErrNotFound) {
+		t.Errorf("after removal: %v", err)
+	}
+	// Left are the library's own files: records and locks.
+	if files, bytes := usage(t, s); files > filesBefore+12 || bytes > 2000 {
+		t.Errorf("%d files of %d bytes are left, before there were %d files", files, bytes, filesBefore)
+	}
+}

@@ -1,0 +1,183 @@
+package layers
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/layers/tree"
+)
+
+func writeFile(t testing.TB, data []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "archive")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// checkSample checks that an image of two layers is in the store as it was made.
+func checkSample(t *testing.T, s *Store, img *sample) {
+	t.Helper()
+	got, err := s.Image(img.id())
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	if len(got.Layers) != 2 || !slices.Equal(got.Config.Config.Cmd, []string{"/bin/sh"}) || got.Docker.Healthcheck == nil ||
+		got.Docker.Healthcheck.Interval != 5*time.Second || !got.Created.Equal(time.Unix(1_700_000_000, 0)) {
+		t.Errorf("image %+v", got)
+	}
+	for i, layer := range got.Layers {
+		if want := got.Config.RootFS.DiffIDs[i]; layer.DiffID != want || layer.Size != int64(len(img.layers[i])) {
+			t.Errorf("layer %d is %+v, want digest %s and %d bytes", i, layer, want, len(img.layers[i]))
+		}
+	}
+	lowers, err := s.layout.chain(got.TopLayer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := lowers.Lookup([]string{"etc", "alias"}); ok {
+		t.Error("a file that the upper layer deletes is there")
+	}
+	if st, ok := lowers.Lookup([]string{"etc", "shadow"}); !ok || st.GID != 42 || st.Mode != unix.S_IFREG|0o640 {
+		t.Errorf("etc/shadow is %+v, %v", st, ok)
+	}
+	if st, err := tree.ReadStat(filepath.Join(lowers[0], "etc")); err != nil || st.Mode != unix.S_IFDIR|0o755 {
+		t.Errorf("etc of the upper layer is %+v, %v", st, err)
+	}
+}
+
+func TestLoadDocker(t *testing.T) {
+	base := rootfsTar(t, "x")
+	one, two := newSample(t, "amd64", base, patchTar(t)), newSample(t, "arm64", base, patchTar(t))
+	data := dockerArchiveOf(t, []*sample{one, two}, [][]string{{"one:1", "registry.example/one:latest"}, nil})
+	for _, c := range []struct {
+		name, path string
+		stdin      []byte
+	}{
+		{"file", writeFile(t, data), nil},
+		{"compressed file", writeFile(t, compress(t, data)), nil},
+		{"stdin", "-", data},
+		{"compressed stdin", "-", compress(t, data)},
+	} {
+		s := openStore(t)
+		var progress bytes.Buffer
+		loaded, err := s.Load(context.Background(), c.path, bytes.NewReader(c.stdin), LoadOptions{Progress: &progress})
+		want := []string{"one:1", "registry.example/one:latest", "sha256:" + two.id()}
+		if err != nil || !slices.Equal(loaded, want) {
+			t.Errorf("%s: loaded %q, %v; want %q", c.name, loaded, err, want)
+			continue
+		}
+		checkSample(t, s, one)
+		checkSample(t, s, two)
+		if img, err := s.Image("registry.example/one"); err != nil || img.ID != one.id() {
+			t.Errorf("%s: second name: %v", c.name, err)
+		}
+		if progress.Len() == 0 {
+			t.Errorf("%s: no progress", c.name)
+		}
+		if left, err := os.ReadDir(s.tempRoot()); err != nil || len(left) > 0 {
+			t.Errorf("%s: left over: %v, %v", c.name, left, err)
+		}
+	}
+}
+
+func TestLoadOCI(t *testing.T) {
+	base := rootfsTar(t, "x")
+	one, two, three := newSample(t, "amd64", base, patchTar(t)), newSample(t, "arm64", base, patchTar(t)), newSample(t, "riscv64", base, patchTar(t))
+	data := archiveOf(t, layoutFiles(t, []*sample{one, two, three}, []map[string]string{
+		{v1.AnnotationRefName: "latest", containerdName: "docker.io/library/one:latest"},
+		{v1.AnnotationRefName: "two:2"},
+		{v1.AnnotationRefName: "three"},
+	})...)
+	s := openStore(t)
+	loaded, err := s.Load(context.Background(), "-", bytes.NewReader(compress(t, data)), LoadOptions{})
+	if want := []string{"one:latest", "two:2", "sha256:" + three.id()}; err != nil || !slices.Equal(loaded, want) {
+		t.Fatalf("loaded %q, %v; want %q", loaded, err, want)
+	}
+	for _, img := range []*sample{one, two, three} {
+		checkSample(t, s, img)
+	}
+	if img, err := s.Image("two:2"); err != nil || img.Config.Architecture != "arm64" {
+		t.Errorf("the image of another architecture: %+v, %v", img, err)
+	}
+}
+
+// TestLoadSkopeo loads what the reference implementation writes.
+func TestLoadSkopeo(t *testing.T) {
+	if _, err := exec.LookPath("skopeo"); err != nil {
+		t.Skip("skopeo is not installed")
+	}
+	img := newSample(t, "amd64", rootfsTar(t, "x"), patchTar(t))
+	layout := writeFiles(t, layoutFiles(t, []*sample{img}, []map[string]string{nil}))
+	for _, form := range []string{"docker-archive", "oci-archive"} {
+		path := filepath.Join(t.TempDir(), "a.tar")
+		out, err := exec.Command("skopeo", "--insecure-policy", "copy", "oci:"+layout, form+":"+path+":app:v1").CombinedOutput()
+		if err != nil {
+			t.Fatalf("skopeo: %v: %s", err, out)
+		}
+		s := openStore(t)
+		if loaded, err := s.Load(context.Background(), path, nil, LoadOptions{}); err != nil || !slices.Equal(loaded, []string{"app:v1"}) {
+			t.Errorf("%s: loaded %q, %v", form, loaded, err)
+		}
+	}
+}
+
+// TestLoadBad checks that nothing is left of a load that fails.
+func TestLoadBad(t *testing.T) {
+	good := newSample(t, "amd64", rootfsTar(t, "x"), patchTar(t))
+	other := newSample(t, "amd64", rootfsTar(t, "y"), patchTar(t))
+	forged := *good
+	forged.layers = other.layers
+	evil := newSample(t, "amd64", rootfsTar(t, "x"), archiveOf(t, file{"../../x", []byte("bad")}))
+	data := dockerArchiveOf(t, []*sample{good}, [][]string{{"app"}})
+	docker := dockerArchiveOf(t, []*sample{good}, [][]string{{"app:1"}})
+	incomplete := layoutFiles(t, []*sample{good}, []map[string]string{nil})
+	for i, f := range incomplete {
+		if bytes.Equal(f.data, good.config) {
+			incomplete[i].name += "x"
+		}
+	}
+	for _, c := range []struct {
+		name, want string
+		data       []byte
+	}{
+		{"nothing", "not an archive of images", nil},
+		{"garbage", "not an archive of images", []byte(strings.Repeat("garbage ", 200))},
+		{"root filesystem", "imported, not loaded", rootfsTar(t, "x")},
+		{"name without a tag", "tag", data},
+		{"cut off", "EOF", docker[:len(docker)/2]},
+		{"other layers than the configuration says", "", dockerArchiveOf(t, []*sample{&forged}, [][]string{{"app:1"}})},
+		{"layer that leads out", `"../../x"`, dockerArchiveOf(t, []*sample{evil}, [][]string{{"app:1"}})},
+		{"blob is missing", "", archiveOf(t, incomplete...)},
+	} {
+		s := openStore(t)
+		path := writeFile(t, c.data)
+		_, err := s.Load(context.Background(), path, nil, LoadOptions{})
+		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: error %v, want one with %q and the path", c.name, err, c.want)
+		}
+		if images, err := s.Images(); len(images) > 0 || err != nil {
+			t.Errorf("%s: images %+v, %v", c.name, images, err)
+		}
+		for _, dir := range []string{s.tempRoot(), s.layout.staging()} {
+			if left, err := os.ReadDir(dir); err != nil && !os.IsNotExist(err) || len(left) > 0 {
+				t.Errorf("%s: left over: %v, %v", c.name, left, err)
+			}
+		}
+	}
+	if _, err := openStore(t).Load(context.Background(), "/nonexistent/a.tar", nil, LoadOptions{}); !os.IsNotExist(err) && !strings.Contains(err.Error(), "/nonexistent/a.tar") {
+		t.Errorf("missing file: %v", err)
+	}
+}

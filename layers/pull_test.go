@@ -1,0 +1,252 @@
+package layers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+	"go.podman.io/storage"
+	"go.podman.io/storage/pkg/archive"
+)
+
+// testRegistry is a registry on the loopback interface, which counts how often each blob is fetched.
+type testRegistry struct {
+	host string
+
+	mu      sync.Mutex
+	fetched map[string]int // by the last component of the path
+}
+
+func newRegistry(t testing.TB) *testRegistry {
+	t.Helper()
+	r := &testRegistry{fetched: map[string]int{}}
+	inner := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Method == http.MethodGet {
+			r.mu.Lock()
+			r.fetched[req.URL.Path[strings.LastIndexByte(req.URL.Path, '/')+1:]]++
+			r.mu.Unlock()
+		}
+		inner.ServeHTTP(w, req)
+	}))
+	t.Cleanup(server.Close)
+	r.host = strings.TrimPrefix(server.URL, "http://")
+	return r
+}
+
+func (r *testRegistry) put(t testing.TB, path, mediaType string, data []byte) {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodPut, "http://"+r.host+path, bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", mediaType)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusCreated {
+		t.Fatalf("PUT %s: %s", path, resp.Status)
+	}
+}
+
+// push uploads an image under repo, without a tag if that is "".
+func (r *testRegistry) push(t testing.TB, img *sample, repo, tag string) {
+	t.Helper()
+	for sum, data := range img.blobs {
+		if sum == digest.FromBytes(img.manifest) {
+			continue
+		}
+		resp, err := http.Post(fmt.Sprintf("http://%s/v2/%s/blobs/uploads/?digest=%s", r.host, repo, sum), "application/octet-stream", bytes.NewReader(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusCreated {
+			t.Fatalf("push blob: %s", resp.Status)
+		}
+	}
+	if tag == "" {
+		tag = digest.FromBytes(img.manifest).String()
+	}
+	r.put(t, "/v2/"+repo+"/manifests/"+tag, v1.MediaTypeImageManifest, img.manifest)
+}
+
+func TestPull(t *testing.T) {
+	reg := newRegistry(t)
+	base := rootfsTar(t, "x")
+	one, two := newSample(t, "amd64", base, patchTar(t)), newSample(t, "arm64", base, patchTar(t))
+	reg.push(t, one, "team/one", "latest")
+	reg.push(t, two, "team/two", "v2")
+	s := openStore(t)
+	var progress bytes.Buffer
+	img, err := s.Pull(context.Background(), reg.host+"/team/one", PullOptions{Progress: &progress})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if img.ID != one.id() || img.RepoTags[0] != reg.host+"/team/one:latest" || img.Digest != digest.FromBytes(one.manifest) || progress.Len() == 0 {
+		t.Errorf("image %+v, progress %q", img, progress.String())
+	}
+	checkSample(t, s, one)
+	baseBlob := digest.FromBytes(compress(t, base)).String()
+	if n := reg.fetched[baseBlob]; n != 1 {
+		t.Errorf("the first layer was fetched %d times", n)
+	}
+	if img, err = s.Pull(context.Background(), reg.host+"/team/two:v2", PullOptions{}); err != nil || img.Config.Architecture != "arm64" {
+		t.Errorf("an image for another architecture: %+v, %v", img, err)
+	}
+	checkSample(t, s, two)
+	if n := reg.fetched[baseBlob]; n != 1 {
+		t.Errorf("the layer that both images have was fetched %d times", n)
+	}
+	if layers, err := s.lib.Layers(); err != nil || len(layers) != 2 {
+		t.Errorf("%d layers are stored, %v; want 2", len(layers), err)
+	}
+	ref := reg.host + "/team/one@" + digest.FromBytes(one.manifest).String()
+	if img, err = s.Pull(context.Background(), ref, PullOptions{}); err != nil || img.ID != one.id() {
+		t.Errorf("by digest: %+v, %v", img, err)
+	}
+	if found, err := s.Image(ref); err != nil || found.ID != one.id() {
+		t.Errorf("look up by digest: %v", err)
+	}
+}
+
+// TestPullReproduces checks that the layers of a pulled image come out with the digests that its configuration names.
+func TestPullReproduces(t *testing.T) {
+	reg := newRegistry(t)
+	img := newSample(t, "amd64", rootfsTar(t, "x"), patchTar(t))
+	reg.push(t, img, "app", "latest")
+	s := openStore(t)
+	pulled, err := s.Pull(context.Background(), reg.host+"/app", PullOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := archive.Uncompressed
+	for i, layer := range pulled.Layers {
+		diff, err := s.lib.Diff("", layer.ID, &storage.DiffOptions{Compression: &plain})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := digest.FromReader(diff)
+		if err := errors.Join(err, diff.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if want := pulled.Config.RootFS.DiffIDs[i]; got != want {
+			t.Errorf("layer %d has the digest %s, want %s", i, got, want)
+		}
+	}
+}
+
+func TestPullPlatform(t *testing.T) {
+	reg := newRegistry(t)
+	index := v1.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: v1.MediaTypeImageIndex}
+	images := map[string]*sample{}
+	for _, arch := range []string{"amd64", "arm64", "riscv64", "s390x"} {
+		img := newSample(t, arch, rootfsTar(t, arch))
+		reg.push(t, img, "multi", "")
+		d := descriptor(v1.MediaTypeImageManifest, img.manifest)
+		d.Platform = &v1.Platform{OS: "linux", Architecture: arch}
+		index.Manifests = append(index.Manifests, d)
+		images[arch] = img
+	}
+	reg.put(t, "/v2/multi/manifests/latest", v1.MediaTypeImageIndex, mustJSON(t, index))
+	s := openStore(t)
+	for _, arch := range []string{"arm64", "s390x"} {
+		img, err := s.Pull(context.Background(), reg.host+"/multi", PullOptions{Platform: "linux/" + arch})
+		if err != nil || img.ID != images[arch].id() || img.Config.Architecture != arch {
+			t.Errorf("%s: %+v, %v", arch, img, err)
+		}
+	}
+	if _, err := s.Pull(context.Background(), reg.host+"/multi", PullOptions{Platform: "linux/mips"}); err == nil {
+		t.Error("an architecture that the image does not have was pulled")
+	}
+}
+
+func TestPullBad(t *testing.T) {
+	reg := newRegistry(t)
+	evil := newSample(t, "amd64", archiveOf(t, file{"../../x", []byte("bad")}))
+	reg.push(t, evil, "evil", "latest")
+	good := newSample(t, "amd64", rootfsTar(t, "x"))
+	reg.push(t, good, "good", "latest")
+	s := openStore(t)
+	yes := true
+	for _, c := range []struct {
+		ref, want string
+		opts      PullOptions
+	}{
+		{reg.host + "/none", "none", PullOptions{}},
+		{reg.host + "/good:v9", "v9", PullOptions{}},
+		{reg.host + "/evil", `"../../x"`, PullOptions{}},
+		{"127.0.0.1:1/app", "refused", PullOptions{}},
+		{"Bad Name", "Bad Name", PullOptions{}},
+		{reg.host + "/good", "", PullOptions{TLSVerify: &yes}},
+		{reg.host + "/good", "OS/ARCH", PullOptions{Platform: "x"}},
+	} {
+		_, err := s.Pull(context.Background(), c.ref, c.opts)
+		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), c.ref) {
+			t.Errorf("%s: error %v, want one with %q and the name", c.ref, err, c.want)
+		}
+	}
+	if images, err := s.Images(); len(images) > 0 || err != nil {
+		t.Errorf("images %+v, %v", images, err)
+	}
+	if layers, err := s.lib.Layers(); len(layers) > 0 || err != nil {
+		t.Errorf("layers %+v, %v", layers, err)
+	}
+}
+
+// TestParallelPulls pulls one image with several processes at once.
+func TestParallelPulls(t *testing.T) {
+	if ref := os.Getenv("LAYERS_TEST_PULL"); ref != "" {
+		if _, err := openStoreAt(t, os.Getenv("LAYERS_TEST_STORE")).Pull(context.Background(), ref, PullOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	reg := newRegistry(t)
+	img := newSample(t, "amd64", rootfsTar(t, strings.Repeat("x", 1<<20)), patchTar(t))
+	reg.push(t, img, "app", "latest")
+	dir := t.TempDir()
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			cmd := exec.Command("/proc/self/exe", "-test.run=^TestParallelPulls$")
+			cmd.Env = append(os.Environ(), "LAYERS_TEST_STORE="+dir, "LAYERS_TEST_PULL="+reg.host+"/app")
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%v: %s", err, out)
+			}
+		})
+	}
+	wg.Wait()
+	s := openStoreAt(t, dir)
+	checkSample(t, s, img)
+	if layers, err := s.lib.Layers(); err != nil || len(layers) != 2 {
+		t.Errorf("%d layers are stored, %v; want 2", len(layers), err)
+	}
+}
+
+func TestLoopback(t *testing.T) {
+	for domain, want := range map[string]bool{
+		"localhost": true, "localhost:5000": true, "127.0.0.1:80": true, "127.9.9.9": true, "[::1]:5000": true,
+		"docker.io": false, "10.0.0.1:5000": false, "127.0.0.1.example.org": false, "localhost.example.org:5000": false,
+	} {
+		if got := isLoopback(domain); got != want {
+			t.Errorf("%s: %v", domain, got)
+		}
+	}
+}

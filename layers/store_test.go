@@ -1,0 +1,395 @@
+package layers
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+	"go.podman.io/storage"
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/layers/tree"
+)
+
+// openStore opens a new store, which the test's end closes.
+func openStore(t testing.TB) *Store {
+	t.Helper()
+	dir := t.TempDir()
+	return openStoreAt(t, dir)
+}
+
+func openStoreAt(t testing.TB, dir string) *Store {
+	t.Helper()
+	s, err := Open(Options{Root: filepath.Join(dir, "root"), RunRoot: filepath.Join(dir, "run")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// rootfsTar is a small root filesystem with what plain files of one user cannot show.
+func rootfsTar(t testing.TB, marker string) []byte {
+	t.Helper()
+	var buf bytes.Buffer
+	tw := tar.NewWriter(&buf)
+	for _, e := range []struct {
+		hdr  tar.Header
+		body string
+	}{
+		{hdr: tar.Header{Name: "./", Typeflag: tar.TypeDir, Mode: 0o755}},
+		{hdr: tar.Header{Name: "./etc/", Typeflag: tar.TypeDir, Mode: 0o755}},
+		{hdr: tar.Header{Name: "./etc/shadow", Typeflag: tar.TypeReg, Mode: 0o640, Gid: 42}, body: "root:*:" + marker},
+		{hdr: tar.Header{Name: "./etc/alias", Typeflag: tar.TypeLink, Linkname: "./etc/shadow", Mode: 0o640, Gid: 42}},
+		{hdr: tar.Header{Name: "./bin/", Typeflag: tar.TypeDir, Mode: 0o755}},
+		{hdr: tar.Header{Name: "./bin/su", Typeflag: tar.TypeReg, Mode: 0o4755}, body: strings.Repeat("su", 5000)},
+		{hdr: tar.Header{Name: "./bin/sh", Typeflag: tar.TypeSymlink, Linkname: "dash", Mode: 0o777}},
+		{hdr: tar.Header{Name: "./dev/null", Typeflag: tar.TypeChar, Mode: 0o666, Devmajor: 1, Devminor: 3}},
+	} {
+		e.hdr.Size = int64(len(e.body))
+		if err := tw.WriteHeader(&e.hdr); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(tw, e.body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := tw.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return buf.Bytes()
+}
+
+func mustImport(t testing.TB, s *Store, name, marker string, changes ...string) *Image {
+	t.Helper()
+	id, err := s.Import(context.Background(), bytes.NewReader(rootfsTar(t, marker)), ImportOptions{Name: name, Changes: changes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := s.Image(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+// usage returns the number of files in the store and the sum of their sizes.
+func usage(t testing.TB, s *Store) (files int, bytes int64) {
+	t.Helper()
+	err := filepath.WalkDir(s.root, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		if info.Mode().IsRegular() {
+			bytes += info.Size()
+		}
+		files++
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files, bytes
+}
+
+func TestImport(t *testing.T) {
+	s := openStore(t)
+	img := mustImport(t, s, "deb:12", "x", `CMD ["sh", "-l"]`, "ENV A=1 B='2 3'", "USER www-data", "WORKDIR /srv")
+	if !slices.Equal(img.Names, []string{"docker.io/library/deb:12"}) || !slices.Equal(img.RepoTags, []string{"deb:12"}) {
+		t.Errorf("names %q, tags %q", img.Names, img.RepoTags)
+	}
+	c := img.Config.Config
+	if !slices.Equal(c.Cmd, []string{"sh", "-l"}) || !slices.Equal(c.Env, []string{"A=1", "B=2 3"}) || c.User != "www-data" || c.WorkingDir != "/srv" {
+		t.Errorf("configuration %+v", c)
+	}
+	if len(img.Layers) != 1 || img.Layers[0].ID != img.TopLayer || len(img.Config.History) != 1 {
+		t.Errorf("layers %+v, history %+v", img.Layers, img.Config.History)
+	}
+	if want := img.Config.RootFS.DiffIDs[0]; img.Layers[0].DiffID != want {
+		t.Errorf("layer has digest %s, the configuration says %s", img.Layers[0].DiffID, want)
+	}
+	st, err := tree.ReadStat(filepath.Join(s.layout.diff(img.TopLayer), "etc/shadow"))
+	if err != nil || st.GID != 42 || st.Mode != unix.S_IFREG|0o640 {
+		t.Errorf("etc/shadow is %+v, %v", st, err)
+	}
+}
+
+// TestImportCompressed checks that the layer does not depend on how the tar came.
+func TestImportCompressed(t *testing.T) {
+	s := openStore(t)
+	plain := rootfsTar(t, "x")
+	var gz, zs bytes.Buffer
+	gw := gzip.NewWriter(&gz)
+	zw, err := zstd.NewWriter(&zs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range []io.WriteCloser{gw, zw} {
+		if _, err := w.Write(plain); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := mustImport(t, s, "plain", "x").Layers[0].DiffID
+	for name, data := range map[string][]byte{"gzip": gz.Bytes(), "zstd": zs.Bytes()} {
+		id, err := s.Import(context.Background(), bytes.NewReader(data), ImportOptions{})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if img, err := s.Image(id); err != nil || img.Layers[0].DiffID != want {
+			t.Errorf("%s: %+v, %v; want digest %s", name, img, err, want)
+		}
+	}
+}
+
+// TestImportBad checks that nothing is left of an import that fails.
+func TestImportBad(t *testing.T) {
+	s := openStore(t)
+	mustImport(t, s, "before", "x")
+	good := rootfsTar(t, "y")
+	evil := bytes.Replace(good, []byte("./bin/su"), []byte("../bin/x"), 1)
+	fixChecksums(evil)
+	filesBefore, bytesBefore := usage(t, s)
+	canceled, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, c := range []struct {
+		name string
+		ctx  context.Context
+		data []byte
+		opts ImportOptions
+		want string
+	}{
+		{"nothing", nil, nil, ImportOptions{}, "empty"},
+		{"no tar", nil, []byte(strings.Repeat("no tar ", 1000)), ImportOptions{}, "invalid tar header"},
+		{"cut in an entry", nil, good[:len(good)-3000], ImportOptions{}, "unexpected EOF"},
+		{"cut between entries", nil, good[:len(good)-1024], ImportOptions{}, "cut off"},
+		{"leads out", nil, evil, ImportOptions{}, `"../bin/x"`},
+		{"bad name", nil, good, ImportOptions{Name: "UPPER"}, "lowercase"},
+		{"bad change", nil, good, ImportOptions{Changes: []string{"RUN rm -rf /"}}, `"RUN rm -rf /"`},
+		{"bad platform", nil, good, ImportOptions{Platform: "arm64"}, "OS/ARCH"},
+		{"canceled", canceled, good, ImportOptions{}, "canceled"},
+	} {
+		if c.ctx == nil {
+			c.ctx = context.Background()
+		}
+		_, err := s.Import(c.ctx, bytes.NewReader(c.data), c.opts)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v, want one with %q", c.name, err, c.want)
+		}
+		if files, bytes := usage(t, s); files != filesBefore || bytes > bytesBefore+1000 {
+			t.Errorf("%s: the store has %d files of %d bytes, before it had %d of %d", c.name, files, bytes, filesBefore, bytesBefore)
+		}
+	}
+	if images, err := s.Images(); len(images) != 1 || err != nil {
+		t.Errorf("images %+v, %v", images, err)
+	}
+}
+
+// fixChecksums corrects the checksums of all headers of a tar.
+func fixChecksums(data []byte) {
+	for i := 0; i+512 <= len(data); i += 512 {
+		block := data[i : i+512]
+		if string(block[257:262]) != "ustar" {
+			continue
+		}
+		copy(block[148:156], "        ")
+		sum := 0
+		for _, b := range block {
+			sum += int(b)
+		}
+		copy(block[148:156], fmt.Sprintf("%06o\x00 ", sum))
+	}
+}
+
+// TestTarSplit checks that a layer comes out as the very tar that went in.
+func TestTarSplit(t *testing.T) {
+	s := openStore(t)
+	data := append(rootfsTar(t, "x"), make([]byte, 7*512)...) // more zeros than an end needs
+	id, err := s.Import(context.Background(), bytes.NewReader(data), ImportOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := s.Image(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	diff, err := s.lib.Diff("", img.TopLayer, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(diff)
+	if err := errors.Join(err, diff.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, data) {
+		t.Errorf("the layer has %d bytes, other than the %d of the tar", len(got), len(data))
+	}
+	report, err := s.lib.Check(&storage.CheckOptions{LayerDigests: true, LayerData: true, ImageData: true})
+	if err != nil || len(report.Layers)+len(report.Images) > 0 {
+		t.Errorf("the library's check says %+v, %v", report, err)
+	}
+}
+
+func TestImageLookup(t *testing.T) {
+	s := openStore(t)
+	img := mustImport(t, s, "registry.example:5000/team/app:v1", "x")
+	if err := s.lib.AddNames(img.ID, []string{"docker.io/library/app:latest"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, ref := range []string{
+		"registry.example:5000/team/app:v1", "app", "app:latest", "docker.io/library/app", "library/app", img.ID, img.ID[:1],
+		img.ID[:12], "sha256:" + img.ID, "sha256:" + img.ID[:6], "app@" + img.Digest.String(),
+	} {
+		if got, err := s.Image(ref); err != nil || got.ID != img.ID {
+			t.Errorf("%s: %v", ref, err)
+		}
+	}
+	for _, ref := range []string{"", "app:v2", "team/app:v1", "ffff" + img.ID, "other@" + img.Digest.String(), "Bad Name", "../x",
+		"app@sha256:" + img.ID} {
+		if _, err := s.Image(ref); !errors.Is(err, ErrNotFound) {
+			t.Errorf("%q: error %v, want %v", ref, err, ErrNotFound)
+		}
+	}
+}
+
+func TestAmbiguousID(t *testing.T) {
+	s := openStore(t)
+	var ids []string
+	seen := map[byte]string{}
+	for i := 0; ; i++ { // seventeen ids share a first digit somewhere
+		id := mustImport(t, s, "", fmt.Sprint(i)).ID
+		if other := seen[id[0]]; other != "" {
+			ids = []string{id, other}
+			break
+		}
+		seen[id[0]] = id
+	}
+	_, err := s.Image(ids[0][:1])
+	if !errors.Is(err, ErrAmbiguous) || !strings.Contains(err.Error(), ids[0]) || !strings.Contains(err.Error(), ids[1]) {
+		t.Errorf("error %v, want %v naming %v", err, ErrAmbiguous, ids)
+	}
+}
+
+func TestNameMoves(t *testing.T) {
+	s := openStore(t)
+	old := mustImport(t, s, "app", "old")
+	mustImport(t, s, "app", "new")
+	got, err := s.Image(old.ID)
+	if err != nil || len(got.Names) != 0 {
+		t.Errorf("the older image has the names %v, %v", got.Names, err)
+	}
+	if images, err := s.Images(); err != nil || len(images) != 2 || images[0].RepoTags[0] != "app:latest" {
+		t.Errorf("images %+v, %v", images, err)
+	}
+}
+
+func TestOpenErrors(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	readonly := filepath.Join(dir, "ro")
+	if err := os.Mkdir(readonly, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	for _, root := range []string{"", file, filepath.Join(file, "x"), readonly} {
+		if root == readonly && os.Geteuid() == 0 {
+			continue // root may write everywhere
+		}
+		s, err := Open(Options{Root: root, RunRoot: filepath.Join(dir, "run")})
+		if err == nil {
+			s.Close()
+			t.Errorf("%q was opened", root)
+		} else if !strings.Contains(err.Error(), root) {
+			t.Errorf("%q: error %v does not name it", root, err)
+		}
+	}
+}
+
+// TestForeignConfig checks that configuration meant for other programs has no say, and that the environment stays.
+func TestForeignConfig(t *testing.T) {
+	for _, name := range []string{"CONTAINERS_STORAGE_CONF", "STORAGE_DRIVER", "STORAGE_OPTS"} {
+		t.Setenv(name, "/nonexistent")
+	}
+	t.Setenv("HOME", "/nonexistent")
+	s := openStore(t)
+	mustImport(t, s, "x", "x")
+	if got := os.Getenv("HOME"); got != "/nonexistent" {
+		t.Errorf("HOME has become %q", got)
+	}
+	if s.lib.GraphDriverName() != driverName {
+		t.Errorf("the driver is %q", s.lib.GraphDriverName())
+	}
+}
+
+// TestAbandonedWork checks that what a killed process leaves is removed when the store is opened again, and that what
+// a living one works on stays.
+func TestAbandonedWork(t *testing.T) {
+	dir := t.TempDir()
+	s := openStoreAt(t, dir)
+	for _, root := range []string{s.tempRoot(), s.layout.staging()} {
+		living, err := newScratch(root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer living.Close()
+		dead, err := newScratch(root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dead.lock.Close()
+		if err := os.WriteFile(filepath.Join(dead.Path, "part"), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := sweepScratch(root); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(living.Path); err != nil {
+			t.Errorf("work in progress: %v", err)
+		}
+		if _, err := os.Stat(dead.Path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("abandoned work: %v", err)
+		}
+	}
+}
+
+func TestParallelImports(t *testing.T) {
+	s := openStore(t)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			data := rootfsTar(t, fmt.Sprint(i))
+			if _, err := s.Import(context.Background(), bytes.NewReader(data), ImportOptions{Name: fmt.Sprintf("i%d", i)}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if images, err := s.Images(); len(images) != 8 || err != nil {
+		t.Errorf("%d images, %v", len(images), err)
+	}
+}
