@@ -1,0 +1,193 @@
+package layers
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/layers/tree"
+)
+
+// again runs this test in a process of its own, which finds env set.
+func again(t *testing.T, env ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), env...)
+	return cmd
+}
+
+// TestFullDisk runs on a small filesystem of its own, mounted in a user namespace.
+func TestFullDisk(t *testing.T) {
+	if dir := os.Getenv("LAYERS_TEST_DISK"); dir != "" {
+		if err := unix.Mount("small", dir, "tmpfs", 0, "size=2m"); err != nil {
+			t.Fatal(err)
+		}
+		testFullDisk(t, dir)
+		return
+	}
+	cmd := again(t, "LAYERS_TEST_DISK="+t.TempDir())
+	cmd.SysProcAttr = inNamespaces()
+	out, err := cmd.CombinedOutput()
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+		t.Skip("this host allows no user namespaces")
+	}
+	if err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+func testFullDisk(t *testing.T, dir string) {
+	s := openStoreAt(t, dir)
+	big := archiveOf(t, file{"small", []byte("x")}, file{"big", bytes.Repeat([]byte("0123456789abcdef"), 1<<18)})
+	_, err := s.Import(context.Background(), bytes.NewReader(big), ImportOptions{Name: "big"})
+	if !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), `"big"`) {
+		t.Errorf("error %v, want %v and the name of the file", err, unix.ENOSPC)
+	}
+	mustImport(t, s, "fits", "x")
+	if images, err := s.Images(); err != nil || len(images) != 1 {
+		t.Errorf("images %+v, %v", images, err)
+	}
+	if left, err := os.ReadDir(s.layout.staging()); err != nil || len(left) > 0 {
+		t.Errorf("left over: %v, %v", left, err)
+	}
+	img := newSample(t, "amd64", big)
+	path := writeFile(t, dockerArchiveOf(t, []*sample{img}, [][]string{{"big:1"}}))
+	if _, err := s.Load(context.Background(), path, nil, LoadOptions{}); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("load: error %v, want %v", err, unix.ENOSPC)
+	}
+	if left, err := os.ReadDir(s.tempRoot()); err != nil || len(left) > 0 {
+		t.Errorf("left over: %v, %v", left, err)
+	}
+}
+
+// TestKilledImport kills a process in the middle of an import.
+func TestKilledImport(t *testing.T) {
+	if dir := os.Getenv("LAYERS_TEST_STORE"); dir != "" {
+		_, err := openStoreAt(t, dir).Import(context.Background(), os.Stdin, ImportOptions{Name: "half"})
+		t.Fatalf("the import came to an end: %v", err)
+	}
+	dir := t.TempDir()
+	s := openStoreAt(t, dir)
+	data := rootfsTar(t, "x")
+	cmd := again(t, "LAYERS_TEST_STORE="+dir)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stdin.Write(data[:6000]); err != nil {
+		t.Fatal(err)
+	}
+	for begun := false; !begun; time.Sleep(time.Millisecond) {
+		files, err := filepath.Glob(filepath.Join(s.layout.staging(), "*", diffDir, "etc", "shadow"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun = len(files) > 0
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Error("the process was not killed")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openStoreAt(t, dir)
+	if left, err := os.ReadDir(s.layout.staging()); err != nil || len(left) > 0 {
+		t.Errorf("left over: %v, %v", left, err)
+	}
+	if images, err := s.Images(); err != nil || len(images) > 0 {
+		t.Errorf("images %+v, %v", images, err)
+	}
+	mustImport(t, s, "half", "x")
+}
+
+// TestRealTree imports the tar of a whole distribution, where $RCRUN_TEST_ROOTFS names one, and compares all entries.
+func TestRealTree(t *testing.T) {
+	path := os.Getenv("RCRUN_TEST_ROOTFS")
+	if path == "" {
+		t.Skip("RCRUN_TEST_ROOTFS names no tar")
+	}
+	in, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	s := openStore(t)
+	id, err := s.Import(context.Background(), in, ImportOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := s.Image(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.Seek(0, io.SeekStart); err != nil {
+		t.Fatal(err)
+	}
+	n := compareTree(t, in, s.layout.diff(img.TopLayer))
+	t.Logf("%d entries", n)
+	if _, err := s.RemoveImage(id, false); err != nil {
+		t.Fatal(err)
+	}
+	if files, bytes := usage(t, s); files > 40 || bytes > 10_000 {
+		t.Errorf("%d files of %d bytes are left", files, bytes)
+	}
+}
+
+// compareTree compares the entries of a tar with a tree, and returns how many there are.
+func compareTree(t *testing.T, in io.Reader, dir string) (n int) {
+	types := map[byte]uint32{
+		tar.TypeReg: unix.S_IFREG, tar.TypeDir: unix.S_IFDIR, tar.TypeSymlink: unix.S_IFLNK, tar.TypeChar: unix.S_IFCHR,
+		tar.TypeBlock: unix.S_IFBLK, tar.TypeFifo: unix.S_IFIFO, tar.TypeLink: unix.S_IFREG,
+	}
+	for tr := tar.NewReader(in); ; n++ {
+		hdr, err := tr.Next()
+		if err == io.EOF {
+			return n
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, hdr.Name)
+		st, err := tree.ReadStat(path)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if int(st.UID) != hdr.Uid || int(st.GID) != hdr.Gid || st.Mode != types[hdr.Typeflag]|uint32(hdr.Mode&0o7777) ||
+			st.Rdev != unix.Mkdev(uint32(hdr.Devmajor), uint32(hdr.Devminor)) {
+			t.Errorf("%s is %+v, in the tar %d:%d %o %c", hdr.Name, st, hdr.Uid, hdr.Gid, hdr.Mode, hdr.Typeflag)
+		}
+		var disk unix.Stat_t
+		if err := unix.Lstat(path, &disk); err != nil {
+			t.Error(err)
+		} else if int(disk.Uid) != os.Geteuid() || !time.Unix(disk.Mtim.Unix()).Equal(hdr.ModTime) {
+			t.Errorf("%s is owned by %d on disk and of %v, in the tar of %v", hdr.Name, disk.Uid, time.Unix(disk.Mtim.Unix()), hdr.ModTime)
+		}
+	}
+}
+
+// inNamespaces makes a process root of a user namespace and a mount namespace of its own.
+func inNamespaces() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}},
+	}
+}
