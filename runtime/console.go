@@ -26,11 +26,12 @@ func newPty(devpts int, size *specs.Box) (master, slave *os.File, err error) {
 	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
 		return nil, nil, err
 	}
-	peer, err := unix.IoctlRetInt(fd, unix.TIOCGPTPEER)
-	if err != nil {
-		return nil, nil, err
+	// Without O_NOCTTY the terminal would become this process's own.
+	peer, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
+	if errno != 0 {
+		return nil, nil, errno
 	}
-	slave = os.NewFile(uintptr(peer), "pty slave")
+	slave = os.NewFile(peer, "pty slave")
 	if size != nil {
 		if err := resize(fd, uint16(size.Height), uint16(size.Width)); err != nil {
 			slave.Close()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 	"testing"
 )
@@ -26,23 +27,33 @@ func TestSandboxKilled(t *testing.T) {
 }
 
 func TestCreatorKilled(t *testing.T) {
-	creator := exec.Command(selfExe, tree(t), t.TempDir())
-	creator.Args[0] = creatorName
-	creator.Stderr = os.Stderr
-	out, err := creator.StdoutPipe()
+	// Where others may not execute the binary, a sealed copy takes the place of its read-only mount.
+	private := filepath.Join(t.TempDir(), "private")
+	program, err := os.ReadFile(selfExe)
 	must(t, err)
-	must(t, creator.Start())
-	var sandbox, init int
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if _, scanErr := fmt.Sscan(line, &sandbox, &init); scanErr != nil {
-		t.Fatalf("creator said %q: %v, %v", line, err, scanErr)
+	must(t, os.WriteFile(private, program, 0o700))
+	for _, test := range []struct{ binary, first string }{{selfExe, "/"}, {private, "/memfd:rcrun (deleted)"}} {
+		creator := exec.Command(test.binary, tree(t), t.TempDir())
+		creator.Args[0] = creatorName
+		creator.Stderr = os.Stderr
+		out, err := creator.StdoutPipe()
+		must(t, err)
+		must(t, creator.Start())
+		var sandbox, init int
+		line, err := bufio.NewReader(out).ReadString('\n')
+		if _, scanErr := fmt.Sscan(line, &sandbox, &init); scanErr != nil {
+			t.Fatalf("creator said %q: %v, %v", line, err, scanErr)
+		}
+		if !alive(sandbox) || !alive(init) {
+			t.Error("the container does not run")
+		}
+		if first, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", init)); err != nil || first != test.first {
+			t.Errorf("the first process is executed from %s, %v; want %s", first, err, test.first)
+		}
+		must(t, creator.Process.Kill())
+		creator.Wait()
+		checkGone(t, sandbox, init)
 	}
-	if !alive(sandbox) || !alive(init) {
-		t.Error("the container does not run")
-	}
-	must(t, creator.Process.Kill())
-	creator.Wait()
-	checkGone(t, sandbox, init)
 }
 
 func TestClosedBeforeStart(t *testing.T) {

@@ -184,14 +184,8 @@ func (m *mounter) close() {
 	m.root.dir.Close()
 }
 
-// setUpNamespaces sets what belongs to the namespaces rather than to the root, through the host's proc. A cgroup
-// namespace shows the cgroup of the moment in which it is made as its root, so it is made here and not by clone.
+// setUpNamespaces sets what belongs to the namespaces rather than to the root, through the host's proc.
 func setUpNamespaces(spec *specs.Spec) error {
-	if flags := newNamespaces(spec, unix.CLONE_NEWCGROUP); flags != 0 {
-		if err := unix.Unshare(flags); err != nil {
-			return wire.Errorf(stageInit, "make cgroup namespace", "", err)
-		}
-	}
 	if newNamespaces(spec, unix.CLONE_NEWUTS) != 0 {
 		if err := unix.Sethostname([]byte(spec.Hostname)); err != nil {
 			return wire.Errorf(stageInit, "set host name", spec.Hostname, err)

@@ -140,7 +140,7 @@ func create(t testing.TB, args []string, change func(*Config)) box {
 	}
 	container, err := Create(context.Background(), c)
 	if err != nil {
-		t.Fatalf("create: %v", err)
+		t.Fatalf("create: %v; stderr: %s", err, b.stderr.all())
 	}
 	b.Container = container
 	t.Cleanup(func() {
@@ -291,7 +291,7 @@ func creatorMain() int {
 	root, dir := os.Args[1], os.Args[2]
 	c, err := Create(context.Background(), Config{
 		Spec: DefaultSpec("sleep", "1000"), RootKind: "bind", RootConfig: bindRoot{root}, Dir: dir,
-		MapIDs: mapOne, LogFile: os.Stderr,
+		MapIDs: mapOne, LogFile: os.Stderr, Init: true,
 	})
 	if err == nil {
 		err = c.Start()

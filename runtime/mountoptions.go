@@ -76,7 +76,7 @@ func (o *mountOptions) attribute(option string) {
 		return
 	}
 	o.set = o.set&^a.clear | a.set
-	o.clear = o.clear&^a.set | a.clear
+	o.clear = o.clear&^a.set | a.clear // of the access times all are cleared, then one is set
 }
 
 // isBind says whether a mount of the specification takes its content from a path of the host.

@@ -37,7 +37,7 @@ func (p *payload) run(stage string) error {
 	}{
 		{"find the user", p.findUser},
 		{"set resource limits", p.limitResources},
-		{"give the standard files to the user", p.ownStdio},
+		{"prepare the standard files", p.prepareStdio},
 		{"drop bounding capabilities", p.dropBounding},
 		{"change the user", p.becomeUser},
 		{"enter working directory " + p.Process.Cwd, p.enterCwd},
@@ -79,24 +79,35 @@ var rlimitNumbers = map[string]int{
 	"RLIMIT_SIGPENDING": unix.RLIMIT_SIGPENDING, "RLIMIT_STACK": unix.RLIMIT_STACK,
 }
 
-// ownStdio lets the user open its standard files anew, as /dev/stderr. It touches only what was made for the
-// container: pipes, sockets and its own terminal, not the caller's files.
-func (p *payload) ownStdio() error {
+// prepareStdio makes the standard files what programs expect them to be.
+func (p *payload) prepareStdio() error {
 	for fd := range 3 {
-		var st unix.Stat_t
-		if err := unix.Fstat(fd, &st); err != nil {
+		if err := unix.SetNonblock(fd, false); err != nil { // as a pipe made by a Go program may not be
 			return err
 		}
-		kind := st.Mode & unix.S_IFMT
-		if kind != unix.S_IFIFO && kind != unix.S_IFSOCK && !(p.Process.Terminal && kind == unix.S_IFCHR) {
-			continue
-		}
-		err := unix.Fchown(fd, int(p.Process.User.UID), -1)
-		if err != nil && err != unix.EPERM && err != unix.EINVAL && err != unix.EROFS {
-			return err // the others say that the file's owner is not mapped: it stays as open as it is
+		if err := p.own(fd); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// own gives the user a standard file, so that it can be opened anew, as /dev/stderr. It touches only what was made
+// for the container: pipes, sockets and its own terminal, not the caller's files.
+func (p *payload) own(fd int) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	kind := st.Mode & unix.S_IFMT
+	if kind != unix.S_IFIFO && kind != unix.S_IFSOCK && !(p.Process.Terminal && kind == unix.S_IFCHR) {
+		return nil
+	}
+	err := unix.Fchown(fd, int(p.Process.User.UID), -1)
+	if err == unix.EPERM || err == unix.EINVAL || err == unix.EROFS {
+		return nil // the file's owner is not mapped: it stays as open as it is
+	}
+	return err
 }
 
 func (p *payload) dropBounding() error {

@@ -173,9 +173,11 @@ func (s *sandbox) startInit(stdio []*os.File) error {
 		Env:   []string{},
 		Sys: &syscall.SysProcAttr{
 			Cloneflags: unix.CLONE_NEWNS | uintptr(newNamespaces(s.config.Spec, unix.CLONE_NEWPID|unix.CLONE_NEWIPC|unix.CLONE_NEWUTS)),
-			Setsid:     true,
-			Pdeathsig:  syscall.SIGKILL,
-			PidFD:      &pidfd,
+			// A cgroup namespace shows the cgroup in which it is made as its root: the new process's own.
+			Unshareflags: uintptr(newNamespaces(s.config.Spec, unix.CLONE_NEWCGROUP)),
+			Setsid:       true,
+			Pdeathsig:    syscall.SIGKILL,
+			PidFD:        &pidfd,
 		},
 	})
 	if err != nil {

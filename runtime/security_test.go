@@ -66,7 +66,7 @@ func TestSeccompBlocks(t *testing.T) {
 		errno := uint(95)
 		c.Spec.Linux.Seccomp = &specs.LinuxSeccomp{
 			DefaultAction: specs.ActAllow,
-			Syscalls: []specs.LinuxSyscall{{Names: []string{"chmod", "fchmodat", "nosuchcall"}, Action: specs.ActErrno, ErrnoRet: &errno}},
+			Syscalls:      []specs.LinuxSyscall{{Names: []string{"chmod", "fchmodat", "nosuchcall"}, Action: specs.ActErrno, ErrnoRet: &errno}},
 		}
 	})
 	if code == 0 || !strings.Contains(stderr, "Operation not supported") {
@@ -82,10 +82,9 @@ func TestMaskedAndReadOnly(t *testing.T) {
 		cat /proc/kcore /proc/keys /proc/timer_list
 		ls /sys/firmware /proc/acpi
 		echo x > /proc/sys/kernel/hostname
-		echo x > /proc/sysrq-trigger
 		touch /sys/x
 		touch /rw`, nil)
-	for _, want := range []string{"/proc/sys/kernel/hostname: Read-only", "/proc/sysrq-trigger: Read-only", "/sys/x: Read-only"} {
+	for _, want := range []string{"/proc/sys/kernel/hostname: Read-only", "/sys/x: Read-only"} {
 		if !strings.Contains(stderr, want) {
 			t.Errorf("want %q in %s", want, stderr)
 		}
@@ -109,28 +108,14 @@ func TestOwnBinaryIsSafe(t *testing.T) {
 	must(t, err)
 	out, stderr, _ := finish(t, `
 		dd if=/bin/busybox of=/proc/1/exe conv=notrunc count=1 2>&1
-		chmod 777 /proc/1/exe
-		readlink /proc/1/exe`, func(c *Config) { c.Init = true; allCapabilities(t, c) })
-	if !strings.Contains(out, "Read-only file system") || !strings.Contains(stderr, "Read-only file system") {
+		chmod 777 /proc/1/exe`, func(c *Config) { c.Init = true; allCapabilities(t, c) })
+	if !strings.Contains(out, "can't open '/proc/1/exe'") || !strings.Contains(stderr, "/proc/1/exe: Read-only file system") {
 		t.Errorf("writing to the binary of the first process: %s%s", out, stderr)
 	}
 	after, err := os.Stat(selfExe)
 	must(t, err)
 	if before.Mode() != after.Mode() || before.ModTime() != after.ModTime() {
 		t.Error("the binary has changed")
-	}
-}
-
-// A sealed copy takes the place of the read-only mount where others may not execute the binary.
-func TestSealedCopy(t *testing.T) {
-	file, err := copySelf()
-	must(t, err)
-	defer file.Close()
-	if _, err := file.WriteAt([]byte("x"), 0); err == nil {
-		t.Error("the copy can be written")
-	}
-	if _, err := file.Stat(); err != nil {
-		t.Error(err)
 	}
 }
 

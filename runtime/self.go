@@ -26,25 +26,46 @@ func openSelf() (*os.File, error) {
 
 const selfExe = "/proc/self/exe"
 
+// bindSelf goes by the binary's path, since /proc/self/exe leads to a mount of the namespace in which it was opened,
+// and makes sure that it is still the same file.
 func bindSelf() (*os.File, error) {
-	mount, err := cloneTree(unix.AT_FDCWD, selfExe, false)
+	path, err := os.Readlink(selfExe)
 	if err != nil {
-		return nil, fmt.Errorf("clone the mount of %s: %w", selfExe, err)
-	}
-	file := os.NewFile(uintptr(mount), "self")
-	if err := setAttributes(mount, unix.MOUNT_ATTR_RDONLY, 0, unix.MS_PRIVATE, false); err != nil {
-		file.Close()
-		return nil, fmt.Errorf("make the mount of %s read-only: %w", selfExe, err)
-	}
-	info, err := file.Stat()
-	if err == nil && info.Mode().Perm()&0o005 != 0o005 {
-		err = fmt.Errorf("%s is not executable for others", selfExe)
-	}
-	if err != nil {
-		file.Close()
 		return nil, err
 	}
+	mount, err := cloneTree(unix.AT_FDCWD, path, false)
+	if err != nil {
+		return nil, fmt.Errorf("clone the mount of %s: %w", path, err)
+	}
+	file := os.NewFile(uintptr(mount), path)
+	err = setAttributes(mount, unix.MOUNT_ATTR_RDONLY, 0, unix.MS_PRIVATE, false)
+	if err == nil {
+		err = checkSelf(file)
+	}
+	if err != nil {
+		file.Close()
+		return nil, fmt.Errorf("mount %s read-only: %w", path, err)
+	}
 	return file, nil
+}
+
+// checkSelf refuses a file that is not the running binary, or cannot be executed by others.
+func checkSelf(file *os.File) error {
+	running, err := os.Stat(selfExe)
+	if err != nil {
+		return err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(running, info) {
+		return errors.New("not the running binary")
+	}
+	if info.Mode().Perm()&0o005 != 0o005 {
+		return errors.New("not executable for others")
+	}
+	return nil
 }
 
 func copySelf() (*os.File, error) {
