@@ -33,7 +33,7 @@ func TestCreatorKilled(t *testing.T) {
 	must(t, err)
 	must(t, os.WriteFile(private, program, 0o700))
 	for _, test := range []struct{ binary, first string }{{selfExe, "/"}, {private, "/memfd:rcrun (deleted)"}} {
-		creator := exec.Command(test.binary, tree(t), t.TempDir())
+		creator := exec.Command(test.binary, tree(t), t.TempDir(), "sleep", "1000")
 		creator.Args[0] = creatorName
 		creator.Stderr = os.Stderr
 		out, err := creator.StdoutPipe()

@@ -286,21 +286,25 @@ func bindMount(source, destination string, options ...string) specs.Mount {
 
 const creatorName = "test-creator"
 
-// creatorMain creates a container from the configuration in its argument and waits to be killed.
+// creatorMain creates a container on the root and the directory in its arguments, with the command that follows
+// them, says which are its processes, and waits for its end.
 func creatorMain() int {
-	root, dir := os.Args[1], os.Args[2]
 	c, err := Create(context.Background(), Config{
-		Spec: DefaultSpec("sleep", "1000"), RootKind: "bind", RootConfig: bindRoot{root}, Dir: dir,
-		MapIDs: mapOne, LogFile: os.Stderr, Init: true,
+		Spec: DefaultSpec(os.Args[3:]...), RootKind: "bind", RootConfig: bindRoot{os.Args[1]}, Dir: os.Args[2],
+		MapIDs: mapOne, LogFile: os.Stderr, Stdout: os.Stdout, Stderr: os.Stderr, Init: true,
 	})
 	if err == nil {
+		defer c.Close()
+		fmt.Println(c.sandbox.proc.Pid, c.InitPid(), strings.Join(c.Warnings(), "\n"))
 		err = c.Start()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	fmt.Println(c.sandbox.proc.Pid, c.InitPid())
-	c.Wait()
-	return 0
+	status, err := c.Wait()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	return status.Code
 }
