@@ -1,0 +1,105 @@
+package fusefs
+
+import (
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/unionmount"
+)
+
+// forever is a timeout that does not come, in seconds.
+const forever = 1 << 32
+
+// GetAttr answers GETATTR.
+func (s *server) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
+	s.counters.count(&s.counters.GetAttr)
+	n, code := s.node(in.NodeId)
+	if !code.Ok() {
+		return code
+	}
+	a, err := s.union.Getattr(n)
+	if err != nil {
+		return s.status("getattr", err)
+	}
+	fillAttrOut(out, &a)
+	return fuse.OK
+}
+
+// SetAttr answers SETATTR: chmod, chown, truncate and utimes.
+func (s *server) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
+	s.counters.count(&s.counters.SetAttr)
+	n, code := s.node(in.NodeId)
+	if !code.Ok() {
+		return code
+	}
+	a, err := s.union.Setattr(n, changes(in))
+	if err != nil {
+		return s.status("setattr", err)
+	}
+	fillAttrOut(out, &a)
+	return fuse.OK
+}
+
+func changes(in *fuse.SetAttrIn) unionmount.SetAttr {
+	c := unionmount.SetAttr{KillPriv: in.Valid&fuse.FATTR_KILL_SUIDGID != 0}
+	if mode, ok := in.GetMode(); ok {
+		c.Mode = &mode
+	}
+	if uid, ok := in.GetUID(); ok {
+		c.UID = &uid
+	}
+	if gid, ok := in.GetGID(); ok {
+		c.GID = &gid
+	}
+	if size, ok := in.GetSize(); ok {
+		signed := int64(size)
+		c.Size = &signed
+	}
+	c.Atime = changedTime(in.Valid, fuse.FATTR_ATIME, fuse.FATTR_ATIME_NOW, in.Atime, in.Atimensec)
+	c.Mtime = changedTime(in.Valid, fuse.FATTR_MTIME, fuse.FATTR_MTIME_NOW, in.Mtime, in.Mtimensec)
+	return c
+}
+
+func changedTime(valid, set, now uint32, sec uint64, nsec uint32) *unix.Timespec {
+	switch {
+	case valid&now != 0:
+		return &unix.Timespec{Nsec: unix.UTIME_NOW}
+	case valid&set != 0:
+		return &unix.Timespec{Sec: int64(sec), Nsec: int64(nsec)}
+	}
+	return nil
+}
+
+func fillAttrOut(out *fuse.AttrOut, a *unionmount.Attr) {
+	out.AttrValid = forever
+	fillAttr(&out.Attr, a)
+}
+
+// fillEntry describes a node that was looked up.
+func fillEntry(out *fuse.EntryOut, n *unionmount.Node, a *unionmount.Attr) {
+	out.NodeId = n.ID()
+	out.Generation = 1 // ids are not used again
+	out.EntryValid, out.AttrValid = forever, forever
+	fillAttr(&out.Attr, a)
+}
+
+func fillAttr(out *fuse.Attr, a *unionmount.Attr) {
+	*out = fuse.Attr{
+		Ino: a.Ino, Size: uint64(a.Size), Blocks: uint64(a.Blocks), Blksize: uint32(a.Blksize),
+		Atime: uint64(a.Atime.Sec), Atimensec: uint32(a.Atime.Nsec),
+		Mtime: uint64(a.Mtime.Sec), Mtimensec: uint32(a.Mtime.Nsec),
+		Ctime: uint64(a.Ctime.Sec), Ctimensec: uint32(a.Ctime.Nsec),
+		Mode: a.Mode, Nlink: a.Nlink, Owner: fuse.Owner{Uid: a.UID, Gid: a.GID},
+		Rdev: kernelDevice(a.Rdev),
+	}
+}
+
+// kernelDevice encodes a device number in the 32 bits that the protocol has for it.
+func kernelDevice(rdev uint64) uint32 {
+	major, minor := unix.Major(rdev), unix.Minor(rdev)
+	return minor&0xff | major<<8 | minor&^0xff<<12
+}
+
+func fromKernelDevice(dev uint32) uint64 {
+	return unix.Mkdev(dev>>8&0xfff, dev&0xff|dev>>12&0xfff00)
+}

@@ -1,0 +1,24 @@
+// Package fusefs serves a union filesystem (package unionmount) over an open /dev/fuse. It is the only importer of
+// go-fuse: it knows the protocol and the caching policy, and nothing of layers.
+//
+// A FUSE request costs about fifty times what the system call behind it does, so the policy is to be asked as seldom
+// as possible. All of it rests on one fact: nobody but the server changes the tree.
+//
+//   - OPEN and OPENDIR are answered ENOSYS. The kernel then opens by itself, sends no RELEASE and FLUSH either, and
+//     keeps cached data and directories over a close. There are no handles: a request names a node, and a directory
+//     is read by cookies that belong to the node.
+//   - CREATE is answered ENOSYS: the kernel uses MKNOD and its own open.
+//   - Entries, also negative ones, and attributes never expire; cached data is dropped by the kernel only where it
+//     changes something itself; targets of links are cached.
+//   - READDIRPLUS fills all of that in for a whole directory.
+//   - HANDLE_KILLPRIV_V2: the server drops suid, sgid and capabilities, so a write need not ask for them first.
+//   - No writeback cache: with it, every close makes the kernel ask for the block count again, and a full disk is
+//     reported too late.
+//   - Locks are not forwarded: a mount has one kernel, which knows them all.
+//
+// Permissions are the kernel's to check (mount option default_permissions), as are names' existence and types. The
+// server runs in the host's user namespace, as the caller; the ids in requests are the container's.
+//
+// It never forks and never touches its own mount: either would wait for itself. It does not panic: a panic in a
+// request is an EIO for that request and a line in the log.
+package fusefs

@@ -1,0 +1,105 @@
+package fusefs
+
+import (
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+const fdatasync = 1 // FsyncIn.FsyncFlags: data only
+
+// Read answers READ.
+func (s *server) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
+	s.counters.count(&s.counters.Read)
+	n, code := s.node(in.NodeId)
+	if !code.Ok() {
+		return nil, code
+	}
+	got, err := s.union.Read(n, buf, int64(in.Offset))
+	if err != nil {
+		return nil, s.status("read", err)
+	}
+	return fuse.ReadResultData(buf[:got]), fuse.OK
+}
+
+// Write answers WRITE.
+func (s *server) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32, fuse.Status) {
+	s.counters.count(&s.counters.Write)
+	n, code := s.node(in.NodeId)
+	if !code.Ok() {
+		return 0, code
+	}
+	put, err := s.union.Write(n, data, int64(in.Offset), in.WriteFlags&fuse.WRITE_KILL_SUIDGID != 0)
+	return uint32(put), s.status("write", err)
+}
+
+// Fallocate answers FALLOCATE.
+func (s *server) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
+	s.counters.count(&s.counters.Fallocate)
+	n, code := s.node(in.NodeId)
+	if !code.Ok() {
+		return code
+	}
+	return s.status("fallocate", s.union.Fallocate(n, in.Mode, int64(in.Offset), int64(in.Length)))
+}
+
+// Lseek answers LSEEK, which the kernel sends for SEEK_DATA and SEEK_HOLE.
+func (s *server) Lseek(_ <-chan struct{}, in *fuse.LseekIn, out *fuse.LseekOut) fuse.Status {
+	s.counters.count(&s.counters.Lseek)
+	n, code := s.node(in.NodeId)
+	if !code.Ok() {
+		return code
+	}
+	at, err := s.union.Lseek(n, int64(in.Offset), int(in.Whence))
+	out.Offset = uint64(at)
+	return s.status("lseek", err)
+}
+
+// CopyFileRange answers COPY_FILE_RANGE.
+func (s *server) CopyFileRange(_ <-chan struct{}, in *fuse.CopyFileRangeIn) (uint32, fuse.Status) {
+	s.counters.count(&s.counters.CopyFileRange)
+	from, code := s.node(in.NodeId)
+	if !code.Ok() {
+		return 0, code
+	}
+	to, code := s.node(in.NodeIdOut)
+	if !code.Ok() {
+		return 0, code
+	}
+	const most = 1 << 30 // the answer has 32 bits
+	n, err := s.union.CopyFileRange(from, int64(in.OffIn), to, int64(in.OffOut), int(min(in.Len, most)))
+	return uint32(n), s.status("copy_file_range", err)
+}
+
+// Fsync answers FSYNC.
+func (s *server) Fsync(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
+	s.counters.count(&s.counters.Fsync)
+	return s.fsync(in)
+}
+
+func (s *server) fsync(in *fuse.FsyncIn) fuse.Status {
+	n, code := s.node(in.NodeId)
+	if !code.Ok() {
+		return code
+	}
+	return s.status("fsync", s.union.Fsync(n, in.FsyncFlags&fdatasync != 0))
+}
+
+// StatFs answers STATFS.
+func (s *server) StatFs(_ <-chan struct{}, _ *fuse.InHeader, out *fuse.StatfsOut) fuse.Status {
+	s.counters.count(&s.counters.StatFs)
+	st, err := s.union.Statfs()
+	if err != nil {
+		return s.status("statfs", err)
+	}
+	*out = fuse.StatfsOut{
+		Blocks: st.Blocks, Bfree: st.Bfree, Bavail: st.Bavail, Files: st.Files, Ffree: st.Ffree,
+		Bsize: uint32(st.Bsize), Frsize: uint32(st.Frsize), NameLen: uint32(st.Namelen),
+	}
+	return fuse.OK
+}
+
+// Ioctl answers IOCTL: there are none, which to the caller is ENOTTY.
+func (s *server) Ioctl(_ <-chan struct{}, _ *fuse.IoctlIn, _ []byte, _ *fuse.IoctlOut, _ []byte) fuse.Status {
+	s.counters.count(&s.counters.Ioctl)
+	return fuse.Status(unix.ENOTTY)
+}

@@ -1,0 +1,112 @@
+package fusefs
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime/debug"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/unionmount"
+)
+
+const (
+	// maxWrite is the largest read or write request the kernel sends.
+	maxWrite = 1 << 20
+	// maxBackground is how many read-ahead requests may be under way; the kernel's default of 12 keeps fast disks idle.
+	maxBackground = 64
+)
+
+// Options are for Serve; the zero value is a quiet server.
+type Options struct {
+	// Debug logs every request and reply.
+	Debug bool
+	// Logger takes what goes wrong; nil means slog.Default.
+	Logger *slog.Logger
+	// Counters, if not nil, count requests while the server runs.
+	Counters *Counters
+}
+
+// Serve answers requests on dev, an open /dev/fuse that is mounted, until the mount is gone; first of all the
+// kernel's INIT. dev stays the caller's.
+func Serve(dev *os.File, u *unionmount.Union, opts Options) error {
+	fd, err := duplicate(dev)
+	if err != nil {
+		return fmt.Errorf("serve filesystem: %w", err)
+	}
+	log := opts.Logger
+	if log == nil {
+		log = slog.Default()
+	}
+	if opts.Counters == nil {
+		opts.Counters = &Counters{}
+	}
+	s := &server{RawFileSystem: fuse.NewDefaultRawFileSystem(), union: u, log: log, counters: opts.Counters}
+	server, err := fuse.NewServer(s, fmt.Sprintf("/dev/fd/%d", fd), s.mountOptions(opts.Debug))
+	if err != nil {
+		return fmt.Errorf("serve filesystem: %w", err)
+	}
+	server.Serve()
+	return nil
+}
+
+// duplicate returns a descriptor of dev for go-fuse, which takes it over.
+func duplicate(dev *os.File) (fd int, err error) {
+	conn, err := dev.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	var dupErr error
+	err = conn.Control(func(raw uintptr) { fd, dupErr = unix.FcntlInt(raw, unix.F_DUPFD_CLOEXEC, 3) })
+	if err != nil {
+		return -1, err
+	}
+	return fd, dupErr
+}
+
+// server adapts a union to the requests of the kernel. What it does not override of the embedded default answers
+// ENOSYS; api.go lists that.
+type server struct {
+	fuse.RawFileSystem
+	union    *unionmount.Union
+	log      *slog.Logger
+	counters *Counters
+}
+
+func (s *server) mountOptions(debug bool) *fuse.MountOptions {
+	return &fuse.MountOptions{
+		Name:                     "rcrun",
+		MaxWrite:                 maxWrite,
+		MaxBackground:            maxBackground,
+		EnableSymlinkCaching:     true,
+		ExplicitDataCacheControl: true,
+		ExtraCapabilities:        fuse.CAP_HANDLE_KILLPRIV_V2 | fuse.CAP_NO_OPENDIR_SUPPORT,
+		DisabledCapabilities:     fuse.CAP_PASSTHROUGH,
+		Debug:                    debug,
+		Logger:                   slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+		PanicHandler:             s.panicked,
+	}
+}
+
+// panicked is the last resort for a mistake in the server.
+func (s *server) panicked(cause any) fuse.Status {
+	s.log.Error("panic while serving a request", "cause", cause, "stack", string(debug.Stack()))
+	return fuse.EIO
+}
+
+func (s *server) String() string { return "rcrun" }
+
+// node returns the node of a request. The kernel names only nodes that it was told of and has not forgotten.
+func (s *server) node(id uint64) (*unionmount.Node, fuse.Status) {
+	if id == fuse.FUSE_ROOT_ID {
+		return s.union.Root(), fuse.OK
+	}
+	n, ok := s.union.Node(id)
+	if !ok {
+		s.log.Error("request for an unknown node", "node", id)
+		return nil, fuse.Status(unix.ESTALE)
+	}
+	return n, fuse.OK
+}

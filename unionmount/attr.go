@@ -1,0 +1,206 @@
+package unionmount
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
+)
+
+// Attr are the attributes of a node as stat(2) shows them.
+type Attr struct {
+	Ino     uint64
+	Mode    uint32 // type and permissions
+	Nlink   uint32
+	UID     uint32
+	GID     uint32
+	Rdev    uint64
+	Size    int64
+	Blocks  int64 // of 512 bytes
+	Blksize int64
+	Atime   unix.Timespec
+	Mtime   unix.Timespec
+	Ctime   unix.Timespec
+}
+
+// Getattr returns the attributes of a node.
+func (u *Union) Getattr(n *Node) (Attr, error) {
+	n.meta.RLock()
+	defer n.meta.RUnlock()
+	return u.attrHeld(n)
+}
+
+// attrHeld is Getattr with meta held.
+func (u *Union) attrHeld(n *Node) (Attr, error) {
+	st, err := u.statBacking(n)
+	if err != nil {
+		return Attr{}, err
+	}
+	return n.attrFrom(&st), nil
+}
+
+// attrOf returns the attributes of a node that was just found as o.
+func (u *Union) attrOf(n *Node, o *object) (Attr, error) {
+	n.meta.RLock()
+	defer n.meta.RUnlock()
+	if n.inUpper.Load() != o.inUpper {
+		return u.attrHeld(n)
+	}
+	return n.attrFrom(&o.top.st), nil
+}
+
+// statBacking stats the file that shows, without opening it where no descriptor is open.
+func (u *Union) statBacking(n *Node) (unix.Stat_t, error) {
+	if n.foreign != nil && !n.inUpper.Load() {
+		return *n.foreign, nil
+	}
+	slot := n.firstSlot()
+	h, err := u.backing(n, slot)
+	if err != nil {
+		return unix.Stat_t{}, err
+	}
+	defer u.fds.release(h)
+	st, err := statFD(h.fd)
+	return st, n.fault("stat", err)
+}
+
+// attrFrom combines what the backing file says with what it stands for.
+func (n *Node) attrFrom(st *unix.Stat_t) Attr {
+	a := Attr{
+		Ino: n.ino, Mode: n.stat.Mode, UID: n.stat.UID, GID: n.stat.GID, Rdev: n.stat.Rdev,
+		Size: st.Size, Blocks: st.Blocks, Blksize: int64(st.Blksize),
+		Atime: st.Atim, Mtime: st.Mtim, Ctime: st.Ctim,
+	}
+	if n.kind != unix.S_IFREG && n.kind != unix.S_IFDIR && n.kind != unix.S_IFLNK {
+		a.Size, a.Blocks = 0, 0
+	}
+	a.Nlink = n.nlink(uint32(st.Nlink))
+	return a
+}
+
+// nlink counts names. Of a merged directory it is 1, which tells programs that subdirectories were not counted.
+func (n *Node) nlink(backing uint32) uint32 {
+	switch {
+	case n.dead.Load():
+		return 0
+	case n.isDir() && n.firstSlot() < len(n.lowers)-1:
+		return 1
+	case n.isDir():
+		return backing
+	case n.inUpper.Load() && n.group != nil:
+		return n.group.nlink(backing)
+	case n.inUpper.Load():
+		return backing
+	}
+	return backing - min(n.hidden, backing)
+}
+
+// SetAttr says what Setattr changes; nil fields stay.
+type SetAttr struct {
+	Mode         *uint32 // permission bits
+	UID, GID     *uint32
+	Size         *int64
+	Atime, Mtime *unix.Timespec // Nsec may be unix.UTIME_NOW
+	// KillPriv drops suid and sgid when the size changes, as for a caller without CAP_FSETID. A change of owner
+	// drops them always.
+	KillPriv bool
+}
+
+// Setattr changes attributes of a node and returns all of them.
+func (u *Union) Setattr(n *Node, in SetAttr) (Attr, error) {
+	if in.Size != nil && n.kind != unix.S_IFREG {
+		return Attr{}, unix.EINVAL
+	}
+	if err := u.copyUp(n, in.Size == nil || *in.Size != 0); err != nil {
+		return Attr{}, err
+	}
+	if err := u.convertLink(n, in); err != nil {
+		return Attr{}, err
+	}
+	n.meta.Lock()
+	defer n.meta.Unlock()
+	if err := u.setattrHeld(n, in); err != nil {
+		return Attr{}, n.fault("set attributes of", err)
+	}
+	return u.attrHeld(n)
+}
+
+func (u *Union) setattrHeld(n *Node, in SetAttr) error {
+	if in.Size != nil {
+		if err := u.truncateHeld(n, *in.Size); err != nil {
+			return err
+		}
+	}
+	h, err := u.backing(n, slotUpper)
+	if err != nil {
+		return err
+	}
+	defer u.fds.release(h)
+	if in.UID != nil || in.GID != nil || in.Size != nil {
+		if err := u.dropCaps(n, h.fd); err != nil {
+			return err
+		}
+	}
+	if id := in.apply(n.stat); id != n.stat || in.Mode != nil || in.UID != nil || in.GID != nil {
+		if err := changeIdentity(h.fd, &n.stat, id); err != nil {
+			return err
+		}
+	}
+	if in.Atime == nil && in.Mtime == nil {
+		return nil
+	}
+	return setTimes(h.fd, timeOrOmit(in.Atime), timeOrOmit(in.Mtime))
+}
+
+func timeOrOmit(t *unix.Timespec) unix.Timespec {
+	if t == nil {
+		return unix.Timespec{Nsec: unix.UTIME_OMIT}
+	}
+	return *t
+}
+
+// apply returns old as in changes it.
+func (in *SetAttr) apply(old layerfmt.Stat) layerfmt.Stat {
+	id := old
+	if in.UID != nil {
+		id.UID = *in.UID
+	}
+	if in.GID != nil {
+		id.GID = *in.GID
+	}
+	if in.UID != nil || in.GID != nil || in.Size != nil && in.KillPriv {
+		id.Mode = withoutPriv(id.Mode)
+	}
+	if in.Mode != nil {
+		id.Mode = id.Mode&^0o7777 | *in.Mode&0o7777
+	}
+	return id
+}
+
+// withoutPriv drops suid, and sgid where it is not the mark of mandatory locking, of all but directories.
+func withoutPriv(mode uint32) uint32 {
+	if mode&unix.S_IFMT == unix.S_IFDIR {
+		return mode
+	}
+	mode &^= unix.S_ISUID
+	if mode&unix.S_IXGRP != 0 {
+		mode &^= unix.S_ISGID
+	}
+	return mode
+}
+
+// changeIdentity makes the backing file behind fd stand for want instead of *have, and notes it there. The xattr
+// comes first: with it, the bits on disk do not show. A link on disk has nothing to change: see convertLink.
+func changeIdentity(fd int, have *layerfmt.Stat, want layerfmt.Stat) error {
+	st, err := statFD(fd)
+	if err != nil || st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		return err
+	}
+	path := procPath(fd)
+	if *have != want && (want.NeedsXattr() || have.NeedsXattr()) {
+		if err := unix.Setxattr(path, layerfmt.StatXattr, []byte(want.Encode()), 0); err != nil {
+			return err
+		}
+	}
+	*have = want
+	return unix.Chmod(path, layerfmt.BackingPerm(want.Mode)) // also when it is the same: the ctime changes
+}

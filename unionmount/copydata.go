@@ -1,0 +1,108 @@
+package unionmount
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// copyFile copies size bytes to an empty file: sharing them where the filesystem can, else copying what is data and
+// leaving holes holes.
+func copyFile(to, from int, size int64) error {
+	if size == 0 {
+		return nil
+	}
+	if unix.IoctlFileClone(to, from) == nil {
+		return nil
+	}
+	if err := unix.Ftruncate(to, size); err != nil {
+		return err
+	}
+	for offset := int64(0); offset < size; {
+		start, end, err := nextData(from, offset, size)
+		if err != nil {
+			return err
+		}
+		if err := copyRange(to, from, start, end); err != nil {
+			return err
+		}
+		offset = end
+	}
+	return nil
+}
+
+// nextData returns the bounds of the first data at or after offset; both are size when there is none.
+func nextData(fd int, offset, size int64) (start, end int64, err error) {
+	start, err = unix.Seek(fd, offset, unix.SEEK_DATA)
+	switch {
+	case errors.Is(err, unix.ENXIO):
+		return size, size, nil
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP): // a filesystem that knows no holes
+		return offset, size, nil
+	case err != nil:
+		return 0, 0, err
+	}
+	end, err = unix.Seek(fd, start, unix.SEEK_HOLE)
+	if err != nil {
+		return 0, 0, err
+	}
+	return min(start, size), min(end, size), nil
+}
+
+// copyRange copies the bytes from start to end to the same place.
+func copyRange(to, from int, start, end int64) error {
+	for start < end {
+		readAt, writeAt := start, start
+		n, err := retry(func() (int, error) {
+			return unix.CopyFileRange(from, &readAt, to, &writeAt, int(end-start), 0)
+		})
+		if n > 0 {
+			start += int64(n)
+			continue
+		}
+		if err == nil || isUnsupportedCopy(err) {
+			return copyByHand(to, from, start, end)
+		}
+		return err
+	}
+	return nil
+}
+
+// isUnsupportedCopy tells whether copy_file_range(2) cannot do it, while read and write can.
+func isUnsupportedCopy(err error) bool {
+	for _, errno := range []error{unix.EXDEV, unix.EINVAL, unix.EOPNOTSUPP, unix.ENOSYS, unix.EPERM, unix.EIO} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+func copyByHand(to, from int, start, end int64) error {
+	buf := make([]byte, min(end-start, 1<<20))
+	for start < end {
+		n, err := retry(func() (int, error) { return unix.Pread(from, buf[:min(int64(len(buf)), end-start)], start) })
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return nil // the file became shorter: the rest is a hole
+		}
+		if err := writeAll(to, buf[:n], start); err != nil {
+			return err
+		}
+		start += int64(n)
+	}
+	return nil
+}
+
+func writeAll(fd int, data []byte, offset int64) error {
+	for len(data) > 0 {
+		n, err := retry(func() (int, error) { return unix.Pwrite(fd, data, offset) })
+		if err != nil {
+			return err
+		}
+		data, offset = data[n:], offset+int64(n)
+	}
+	return nil
+}

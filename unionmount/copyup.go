@@ -1,0 +1,292 @@
+package unionmount
+
+import (
+	"errors"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
+)
+
+// copyUp gives a node a backing file in the upper: a copy of its lower one, complete with attributes, that appears
+// in one step; its directories first. withData is false when the data would be cut off at once. The caller holds no
+// lock.
+func (u *Union) copyUp(n *Node, withData bool) error {
+	if u.upper == nil {
+		return unix.EROFS
+	}
+	for !n.inUpper.Load() {
+		l, named := u.anyLink(n)
+		if !named {
+			return u.copyUpDeleted(n, withData)
+		}
+		if err := u.copyUp(l.parent, true); err != nil {
+			return err
+		}
+		if err := u.copyUpLink(n, l, withData); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (u *Union) anyLink(n *Node) (link, bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(n.links) == 0 {
+		return link{}, false
+	}
+	return n.links[0], true
+}
+
+// copyUpLink copies n to the name l. If that is no longer its name it does nothing, and the caller looks again.
+func (u *Union) copyUpLink(n *Node, l link, withData bool) error {
+	l.parent.entries.Lock()
+	defer l.parent.entries.Unlock()
+	n.meta.Lock()
+	defer n.meta.Unlock()
+	if now, named := u.anyLink(n); n.inUpper.Load() || !named || now != l {
+		return nil
+	}
+	err := u.copyTo(n, &l, withData)
+	return n.fault("copy up", err)
+}
+
+// copyUpDeleted copies n, which has no name (any more), to a file without a name.
+func (u *Union) copyUpDeleted(n *Node, withData bool) error {
+	if n.isDir() {
+		return unix.ENOENT
+	}
+	n.meta.Lock()
+	defer n.meta.Unlock()
+	if n.inUpper.Load() {
+		return nil
+	}
+	return n.fault("copy up", u.copyTo(n, nil, withData))
+}
+
+// copyTo makes the copy of n and publishes it at a name, if one is given. Meta of n is held, and entries of the
+// name's directory.
+func (u *Union) copyTo(n *Node, at *link, withData bool) error {
+	d := u.newDraft()
+	defer d.discard()
+	if err := u.drawCopy(n, d, withData); err != nil {
+		return err
+	}
+	group, err := u.groupCopy(n, d)
+	if err != nil {
+		return err
+	}
+	if at != nil {
+		if err := u.publishCopy(d, *at); err != nil {
+			u.abandonGroup(group)
+			return err
+		}
+	}
+	if err := u.switchToUpper(n, d, group, at == nil); err != nil {
+		return err
+	}
+	if group != nil && at != nil {
+		return u.dropName(n)
+	}
+	return nil
+}
+
+// groupCopy puts the copy of a file with several names into the index. It counts the name that is about to be
+// published as one that only the lower has: after a crash, the count may be too high but not too low.
+func (u *Union) groupCopy(n *Node, d *draft) (*linkGroup, error) {
+	if n.isDir() || n.foreign != nil || n.stat.BackingType() == unix.S_IFLNK {
+		return nil, nil
+	}
+	st, err := u.statBacking(n)
+	if err != nil || st.Nlink < 2 {
+		return nil, err
+	}
+	return u.startGroup(n, d, n.nlink(uint32(st.Nlink)))
+}
+
+// abandonGroup takes the copy out of the index that did not get its name.
+func (u *Union) abandonGroup(g *linkGroup) {
+	if g != nil {
+		unix.Unlinkat(u.stage.index, g.key.indexName(), 0) // if it stays, it is a copy equal to the lower file
+	}
+}
+
+// publishCopy puts the copy at its name. The directory's times stay: to those who look, nothing happened in it.
+func (u *Union) publishCopy(d *draft, at link) error {
+	dir, err := u.backing(at.parent, slotUpper)
+	if err != nil {
+		return err
+	}
+	defer u.fds.release(dir)
+	before, err := statFD(dir.fd)
+	if err != nil {
+		return err
+	}
+	if err := d.publish(dir.fd, at.name, markNone); err != nil {
+		return err
+	}
+	return setTimes(dir.fd, before.Atim, before.Mtim)
+}
+
+// switchToUpper lets n be backed by the copy.
+func (u *Union) switchToUpper(n *Node, d *draft, group *linkGroup, pin bool) error {
+	fd, err := reopen(d.fd, unix.O_PATH)
+	if err != nil {
+		return err
+	}
+	st, err := statFD(fd)
+	if err != nil {
+		unix.Close(fd)
+		return err
+	}
+	u.mu.Lock()
+	n.upperKey = backingKey{u.upper.index, st.Ino}
+	u.byFile[n.upperKey] = n
+	u.mu.Unlock()
+	n.group = group
+	n.caps = capsUnknown
+	n.inUpper.Store(true)
+	h := u.fds.add(fdKey{n, slotUpper}, fd)
+	if pin {
+		u.fds.pin(h)
+	}
+	u.fds.release(h)
+	u.fds.drop(fdKey{n, slotLowerData})
+	return nil
+}
+
+// drawCopy makes a copy of n in the stage: type, owner, mode, data, xattrs, times and the inode number to be shown.
+func (u *Union) drawCopy(n *Node, d *draft, withData bool) error {
+	target, err := u.linkTarget(n)
+	if err != nil {
+		return err
+	}
+	if err := d.make(n.stat, target); err != nil {
+		return err
+	}
+	if n.kind == unix.S_IFREG && withData && n.foreign == nil {
+		if err := u.copyData(n, d.fd); err != nil {
+			return err
+		}
+	}
+	if n.foreign == nil {
+		if err := u.copyXattrs(n, d.fd); err != nil {
+			return err
+		}
+	}
+	if err := setOrigin(d.fd, n); err != nil {
+		return err
+	}
+	st, err := u.statBacking(n)
+	if err != nil {
+		return err
+	}
+	return setTimes(d.fd, st.Atim, st.Mtim)
+}
+
+// setOrigin notes the st_ino of n on its copy. A link on disk has no user xattrs: its st_ino lasts as long as its
+// node.
+func setOrigin(fd int, n *Node) error {
+	if n.kind == unix.S_IFLNK && n.stat.BackingType() == unix.S_IFLNK {
+		return nil
+	}
+	return unix.Setxattr(procPath(fd), originXattr, []byte(strconv.FormatUint(n.ino, 10)), 0)
+}
+
+// copyXattrs copies the xattrs of n that a container sees.
+func (u *Union) copyXattrs(n *Node, to int) error {
+	names, err := u.listXattr(n)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		value, err := u.getXattr(n, name)
+		if errors.Is(err, unix.ENODATA) {
+			continue // in a host directory, it may just have been removed, or be hidden from the caller
+		}
+		if err != nil {
+			return err
+		}
+		if err := unix.Setxattr(procPath(to), layerfmt.EscapeXattr(name), value, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyData copies the data of n to an empty file.
+func (u *Union) copyData(n *Node, to int) error {
+	from, err := u.data(n)
+	if err != nil {
+		return err
+	}
+	defer u.fds.release(from)
+	st, err := statFD(from.fd)
+	if err != nil {
+		return err
+	}
+	return copyFile(to, from.fd, st.Size)
+}
+
+// convertLink replaces a symbolic link on disk by the file that stands for a link with another owner than root, if
+// that is what in makes of it. Other names of the link keep the old owner.
+func (u *Union) convertLink(n *Node, in SetAttr) error {
+	if n.kind != unix.S_IFLNK || in.UID == nil && in.GID == nil {
+		return nil
+	}
+	for {
+		l, named := u.anyLink(n)
+		if !named {
+			return nil
+		}
+		done, err := u.convertLinkAt(n, l, in)
+		if done || err != nil {
+			return n.fault("change owner of", err)
+		}
+	}
+}
+
+func (u *Union) convertLinkAt(n *Node, l link, in SetAttr) (done bool, err error) {
+	l.parent.entries.Lock()
+	defer l.parent.entries.Unlock()
+	n.meta.Lock()
+	defer n.meta.Unlock()
+	if now, _ := u.anyLink(n); now != l {
+		return false, nil
+	}
+	st, err := u.statBacking(n)
+	id := in.apply(n.stat)
+	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFLNK || id.BackingType() == unix.S_IFLNK {
+		return true, err
+	}
+	return true, u.replaceLink(n, l, id, &st)
+}
+
+func (u *Union) replaceLink(n *Node, l link, id layerfmt.Stat, st *unix.Stat_t) error {
+	target, err := u.linkTarget(n)
+	if err != nil {
+		return err
+	}
+	d := u.newDraft()
+	defer d.discard()
+	if err := d.make(id, target); err != nil {
+		return err
+	}
+	if err := unix.Setxattr(procPath(d.fd), originXattr, []byte(strconv.FormatUint(n.ino, 10)), 0); err != nil {
+		return err
+	}
+	if err := setTimes(d.fd, st.Atim, st.Mtim); err != nil {
+		return err
+	}
+	if err := u.publishCopy(d, l); err != nil {
+		return err
+	}
+	n.stat = id
+	u.fds.drop(fdKey{n, slotUpper})
+	u.mu.Lock()
+	delete(u.byFile, n.upperKey)
+	u.mu.Unlock()
+	return u.switchToUpper(n, d, nil, false)
+}

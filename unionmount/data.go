@@ -1,0 +1,252 @@
+package unionmount
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
+)
+
+// Readlink returns the target of a symbolic link.
+func (u *Union) Readlink(n *Node) (string, error) {
+	if n.kind != unix.S_IFLNK {
+		return "", unix.EINVAL
+	}
+	n.meta.RLock()
+	defer n.meta.RUnlock()
+	return u.linkTarget(n)
+}
+
+// linkTarget returns the target of a link, "" of anything else. Meta of n is held.
+func (u *Union) linkTarget(n *Node) (string, error) {
+	if n.kind != unix.S_IFLNK {
+		return "", nil
+	}
+	slot := n.firstSlot()
+	h, err := u.backing(n, slot)
+	if err != nil {
+		return "", err
+	}
+	defer u.fds.release(h)
+	target, err := readTarget(h.fd)
+	return target, n.fault("read link", err)
+}
+
+// readTarget reads the target of a link from the backing file behind an O_PATH descriptor: a link, or a file whose
+// content is the target.
+func readTarget(fd int) (string, error) {
+	st, err := statFD(fd)
+	if err != nil {
+		return "", err
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		return readLinkAt(fd, "")
+	}
+	file, err := reopen(fd, unix.O_RDONLY)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(file)
+	buf := make([]byte, unix.PathMax)
+	n, err := retry(func() (int, error) { return unix.Pread(file, buf, 0) })
+	return string(buf[:max(n, 0)]), err
+}
+
+// Read reads from a regular file into buf; less than its length only at the end of the file.
+func (u *Union) Read(n *Node, buf []byte, offset int64) (int, error) {
+	h, err := u.readable(n)
+	if h == nil || err != nil {
+		return 0, err
+	}
+	defer u.fds.release(h)
+	total := 0
+	for total < len(buf) {
+		got, err := retry(func() (int, error) { return unix.Pread(h.fd, buf[total:], offset+int64(total)) })
+		if err != nil {
+			return total, n.fault("read", err)
+		}
+		if got == 0 {
+			break
+		}
+		total += got
+	}
+	return total, nil
+}
+
+// readable returns the data of n for reading; nil for the empty file that stands for a mount point.
+func (u *Union) readable(n *Node) (*handle, error) {
+	if n.kind != unix.S_IFREG {
+		return nil, unix.EINVAL
+	}
+	n.meta.RLock()
+	defer n.meta.RUnlock()
+	if n.foreign != nil && !n.inUpper.Load() {
+		return nil, nil
+	}
+	return u.data(n)
+}
+
+// writable returns the data of n in the upper. All that changes data goes through it.
+func (u *Union) writable(n *Node, killPriv bool) (*handle, error) {
+	if n.kind != unix.S_IFREG {
+		return nil, unix.EINVAL
+	}
+	if err := u.copyUp(n, true); err != nil {
+		return nil, err
+	}
+	if err := u.dropPriv(n, killPriv); err != nil {
+		return nil, n.fault("drop privileges of", err)
+	}
+	n.meta.RLock()
+	defer n.meta.RUnlock()
+	return u.data(n)
+}
+
+// Write writes data to a regular file. killPriv drops suid and sgid, as a write by a caller without CAP_FSETID must;
+// file capabilities are always dropped.
+func (u *Union) Write(n *Node, data []byte, offset int64, killPriv bool) (int, error) {
+	h, err := u.writable(n, killPriv)
+	if err != nil {
+		return 0, err
+	}
+	defer u.fds.release(h)
+	total := 0
+	for total < len(data) {
+		put, err := retry(func() (int, error) { return unix.Pwrite(h.fd, data[total:], offset+int64(total)) })
+		if err != nil && total > 0 {
+			return total, nil // the next write will meet the error
+		}
+		if err != nil {
+			return 0, n.fault("write", err)
+		}
+		total += put
+	}
+	return total, nil
+}
+
+// dropPriv drops what a change of data drops.
+func (u *Union) dropPriv(n *Node, killPriv bool) error {
+	n.meta.RLock()
+	nothing := n.caps == capsNone && (!killPriv || withoutPriv(n.stat.Mode) == n.stat.Mode)
+	n.meta.RUnlock()
+	if nothing {
+		return nil
+	}
+	n.meta.Lock()
+	defer n.meta.Unlock()
+	h, err := u.backing(n, slotUpper)
+	if err != nil {
+		return err
+	}
+	defer u.fds.release(h)
+	if err := u.dropCaps(n, h.fd); err != nil {
+		return err
+	}
+	id := n.stat
+	id.Mode = withoutPriv(id.Mode)
+	if !killPriv || id == n.stat {
+		return nil
+	}
+	return changeIdentity(h.fd, &n.stat, id)
+}
+
+// truncateHeld sets the size of n, which is in the upper. Meta of n is held.
+func (u *Union) truncateHeld(n *Node, size int64) error {
+	h, err := u.data(n)
+	if err != nil {
+		return err
+	}
+	defer u.fds.release(h)
+	_, err = retry(func() (int, error) { return 0, unix.Ftruncate(h.fd, size) })
+	return err
+}
+
+// Fallocate is fallocate(2).
+func (u *Union) Fallocate(n *Node, mode uint32, offset, length int64) error {
+	h, err := u.writable(n, true)
+	if err != nil {
+		return err
+	}
+	defer u.fds.release(h)
+	_, err = retry(func() (int, error) { return 0, unix.Fallocate(h.fd, mode, offset, length) })
+	return n.fault("allocate", err)
+}
+
+// Lseek finds data or a hole at or after offset; whence is unix.SEEK_DATA or unix.SEEK_HOLE.
+func (u *Union) Lseek(n *Node, offset int64, whence int) (int64, error) {
+	if whence != unix.SEEK_DATA && whence != unix.SEEK_HOLE {
+		return 0, unix.EINVAL
+	}
+	h, err := u.readable(n)
+	if err != nil {
+		return 0, err
+	}
+	if h == nil {
+		return 0, unix.ENXIO
+	}
+	defer u.fds.release(h)
+	at, err := unix.Seek(h.fd, offset, whence)
+	return at, n.fault("seek in", err)
+}
+
+// CopyFileRange copies data between files, sharing it where the filesystem can, and returns how much.
+func (u *Union) CopyFileRange(in *Node, inOffset int64, out *Node, outOffset int64, length int) (int, error) {
+	to, err := u.writable(out, true)
+	if err != nil {
+		return 0, err
+	}
+	defer u.fds.release(to)
+	from, err := u.readable(in)
+	if from == nil || err != nil {
+		return 0, err
+	}
+	defer u.fds.release(from)
+	n, err := retry(func() (int, error) {
+		return unix.CopyFileRange(from.fd, &inOffset, to.fd, &outOffset, length, 0)
+	})
+	return max(n, 0), out.fault("copy to", err)
+}
+
+// Fsync has what was written to a node on disk, without its metadata if dataOnly. What the lowers have needs none.
+func (u *Union) Fsync(n *Node, dataOnly bool) error {
+	if !n.inUpper.Load() {
+		return nil
+	}
+	n.meta.RLock()
+	defer n.meta.RUnlock()
+	fd, err := u.openSync(n)
+	if fd < 0 || err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	sync := unix.Fsync
+	if dataOnly {
+		sync = unix.Fdatasync
+	}
+	return n.fault("sync", sync(fd))
+}
+
+// openSync opens the backing file of n for fsync(2); -1 of what cannot be opened.
+func (u *Union) openSync(n *Node) (int, error) {
+	if n.kind == unix.S_IFLNK && n.stat.BackingType() == unix.S_IFLNK {
+		return -1, nil
+	}
+	h, err := u.backing(n, slotUpper)
+	if err != nil {
+		return -1, err
+	}
+	defer u.fds.release(h)
+	fd, err := reopen(h.fd, unix.O_RDONLY)
+	return fd, n.fault("open", err)
+}
+
+// Statfs describes the filesystem that takes the changes, or that of the topmost layer.
+func (u *Union) Statfs() (unix.Statfs_t, error) {
+	l := u.stack()[0]
+	var st unix.Statfs_t
+	_, err := retry(func() (int, error) { return 0, unix.Fstatfs(l.root, &st) })
+	st.Namelen = unix.NAME_MAX
+	if u.stage != nil && !u.stage.devices {
+		st.Namelen -= int64(len(layerfmt.WhiteoutPrefix)) // a longer one could not be deleted from a lower layer
+	}
+	return st, fault("stat filesystem", l, "/", err)
+}

@@ -1,0 +1,58 @@
+// Package unionmount shows several directory trees as one, the topmost of them writable, with the semantics of a
+// POSIX filesystem. It knows nothing of FUSE: package fusefs puts it behind a mount, and the engine uses it in its
+// own process to write a container's init layer.
+//
+// # Layers
+//
+// A Union has lower layers, nearest first, and may have an upper. Lowers never change while it is open, and nobody
+// but the Union changes the upper. Whatever the trees hold, they are read through one probe (layer.go) that knows
+// whiteouts, opaque marks, override metadata and mount points. Every other step asks it, never the disk: a listing
+// is the set of names of all layers, and which of them exist is decided by the same lookup that resolves names.
+//
+// Names that start with ".wh." are whiteouts in every tree that is read, so no container can see or make a file of
+// such a name: looking it up is ENOENT, making it is EPERM.
+//
+// # Nodes
+//
+// A Node is an inode. It is found by its backing file (layer, inode number), so that all names of a hard-linked file
+// lead to one Node, and it knows the names it was reached by, which is how its backing file is opened again when its
+// descriptor was given up. Because a rename may happen in between, what was opened is compared with the inode number
+// that the Node remembers, and tried again when it differs: no lock has to span a walk from the root.
+//
+// A Node lives as long as it was looked up more often than forgotten, or a Node that was reached through it lives.
+// st_ino is the inode number of the first backing file an inode had. The copy in the upper carries it in an xattr,
+// so it survives copy-up, forgetting and remounting. Its high bits tell apart the devices the layers lie on; a host
+// directory counts as a device of its own, because the upper may lie within it and would be seen twice.
+//
+// # Changes
+//
+// An entry appears in the upper complete: what takes more than one system call to make is made in the work directory
+// and renamed into place. What is found in the work directory when a Union is opened is left over from a crash and
+// is removed. Data is not synced by a copy-up, as it is not by cp: whoever needs it on disk calls fsync.
+//
+// A lower file with several names is copied up once: the copy is also linked into the index, a directory beside the
+// work files named after (layer, inode), where lookups of the other names find it. The copy counts in an xattr the
+// names that are still only in the lower, so that st_nlink is right and the index entry goes with the last name.
+//
+// Renaming a directory that has a lower part answers EXDEV, upon which tools copy.
+//
+// # Safety
+//
+// A path is resolved at one place (resolve.go), from an open directory, by one name or beneath the layer's root,
+// never through a symbolic link and never into another mount: the tree below a host directory may contain the mount
+// that is being served, and a server that touches its own mount waits for itself. A mount point in a layer appears
+// as an empty directory (or file) of root.
+//
+// # Locks
+//
+// In this order; none is held while one to its left is taken:
+//
+//	Node.entries (of directories; several only through lockDirs, which sorts by id)
+//	  Node.meta (of one node at a time)
+//	    Node.listing.mu
+//	      Union.mu (tables and names, never around I/O), fdCache.mu
+//
+// entries guards which names a directory has; whoever adds or removes one holds it for writing. meta guards what a
+// node's own backing file is and what its metadata say. Copy-up of a node takes entries of its parent, then meta of
+// the node, and goes from the root downwards with nothing held.
+package unionmount

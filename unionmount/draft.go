@@ -1,0 +1,119 @@
+package unionmount
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
+)
+
+// draft is an entry of the upper being made, in the stage or, if one system call makes all of it, where it belongs.
+type draft struct {
+	u        *Union
+	dirfd    int
+	name     string
+	fd       int         // O_RDWR of what is a regular file on disk, else O_PATH; -1 before it is made
+	st       unix.Stat_t // of the file on disk as it was made
+	unwanted bool        // to be removed by discard
+}
+
+// newDraft returns a draft in the stage.
+func (u *Union) newDraft() *draft {
+	return &draft{u: u, dirfd: u.stage.dir, name: u.stage.name(), fd: -1}
+}
+
+// newDraftFor returns a draft of an entry for a place where there is nothing but the given mark; dirfd and name are
+// that place.
+func (u *Union) newDraftFor(id layerfmt.Stat, m mark, dirfd int, name string) *draft {
+	if m == markNone && !id.NeedsXattr() {
+		return &draft{u: u, dirfd: dirfd, name: name, fd: -1}
+	}
+	return u.newDraft()
+}
+
+// make makes the file that stands for an entry of the given identity, with the target of a symbolic link.
+func (d *draft) make(id layerfmt.Stat, target string) (err error) {
+	perm := layerfmt.BackingPerm(id.Mode)
+	switch id.BackingType() {
+	case unix.S_IFDIR:
+		err = unix.Mkdirat(d.dirfd, d.name, perm)
+	case unix.S_IFLNK:
+		err = unix.Symlinkat(target, d.dirfd, d.name)
+	default:
+		d.fd, err = openat(d.dirfd, d.name, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR, perm)
+	}
+	if err != nil {
+		return err
+	}
+	d.unwanted = true
+	if d.fd < 0 {
+		if d.fd, err = openat(d.dirfd, d.name, unix.O_PATH, 0); err != nil {
+			return err
+		}
+	} else if id.Mode&unix.S_IFMT == unix.S_IFLNK {
+		if err := writeAll(d.fd, []byte(target), 0); err != nil {
+			return err
+		}
+	}
+	return d.identify(id)
+}
+
+// identify gives the file the owner, mode and device of id.
+func (d *draft) identify(id layerfmt.Stat) (err error) {
+	if d.st, err = statFD(d.fd); err != nil || id.BackingType() == unix.S_IFLNK {
+		return err
+	}
+	if id.NeedsXattr() {
+		if err := unix.Setxattr(procPath(d.fd), layerfmt.StatXattr, []byte(id.Encode()), 0); err != nil {
+			return err
+		}
+	}
+	if perm := layerfmt.BackingPerm(id.Mode); d.st.Mode&0o7777 != perm { // for the umask, or a setgid directory
+		return unix.Chmod(procPath(d.fd), perm)
+	}
+	return nil
+}
+
+func (d *draft) isDir() bool { return d.st.Mode&unix.S_IFMT == unix.S_IFDIR }
+
+// makeOpaque hides what the lowers have below the draft, a directory.
+func (d *draft) makeOpaque() error { return setOpaque(d.fd) }
+
+func setOpaque(fd int) error {
+	return unix.Setxattr(procPath(fd), layerfmt.OpaqueXattr, []byte("y"), 0)
+}
+
+// publish moves the draft to a name in the upper where there is nothing but the given mark.
+func (d *draft) publish(dirfd int, name string, m mark) error {
+	if d.dirfd == dirfd && d.name == name {
+		d.unwanted = false
+		return nil
+	}
+	if m == markEntry && d.isDir() {
+		// A directory cannot be renamed over a device: they change places, and discard removes the whiteout.
+		return unix.Renameat2(d.dirfd, d.name, dirfd, name, unix.RENAME_EXCHANGE)
+	}
+	if err := unix.Renameat(d.dirfd, d.name, dirfd, name); err != nil {
+		return err
+	}
+	d.unwanted = false
+	return clearMark(dirfd, name, m)
+}
+
+// discard closes the draft and removes what was not published. That the file stays when this fails costs space
+// until the next Open and no more.
+func (d *draft) discard() {
+	if d.fd >= 0 {
+		unix.Close(d.fd)
+	}
+	if d.unwanted {
+		removeTree(d.dirfd, d.name)
+	}
+}
+
+// clearMark removes the whiteout file beside a name that is taken again.
+func clearMark(dirfd int, name string, m mark) error {
+	if m != markFile {
+		return nil
+	}
+	return unix.Unlinkat(dirfd, layerfmt.WhiteoutPrefix+name, 0)
+}

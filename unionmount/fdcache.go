@@ -1,0 +1,147 @@
+package unionmount
+
+import (
+	"container/list"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// fdCache keeps the descriptors of backing files open between requests, as many as fit, and closes the one that was
+// not used for longest when there are more. A descriptor in use or pinned is not closed.
+type fdCache struct {
+	max int
+
+	mu      sync.Mutex // guards what follows, and every handle in it
+	handles map[fdKey]*handle
+	idle    *list.List // of *handle that are neither in use nor pinned, the longest unused first
+}
+
+// fdKey says which descriptor of a node: one of the slots below, or the index of a lower directory.
+type fdKey struct {
+	node *Node
+	slot int
+}
+
+const (
+	slotUpper     = -1 // O_PATH, the backing file in the upper
+	slotData      = -2 // open for reading and writing, the backing file in the upper
+	slotLowerData = -3 // open for reading, the backing file in a lower
+	firstSlot     = slotLowerData
+)
+
+// handle is an open descriptor; whoever got it from the cache releases it.
+type handle struct {
+	fd     int
+	key    fdKey
+	refs   int
+	pinned bool
+	gone   bool          // no longer in the cache: closed by the last release
+	elem   *list.Element // in idle
+}
+
+func newFDCache(max int) *fdCache {
+	return &fdCache{max: max, handles: map[fdKey]*handle{}, idle: list.New()}
+}
+
+// get returns the handle of key, or nil.
+func (c *fdCache) get(key fdKey) *handle {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.handles[key]
+	if h != nil {
+		c.useLocked(h)
+	}
+	return h
+}
+
+func (c *fdCache) useLocked(h *handle) {
+	h.refs++
+	if h.elem != nil {
+		c.idle.Remove(h.elem)
+		h.elem = nil
+	}
+}
+
+// add takes fd over and returns a handle of it, or of the descriptor that key has got meanwhile.
+func (c *fdCache) add(key fdKey, fd int) *handle {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if h := c.handles[key]; h != nil {
+		unix.Close(fd)
+		c.useLocked(h)
+		return h
+	}
+	h := &handle{fd: fd, key: key, refs: 1}
+	c.handles[key] = h
+	c.shrinkLocked()
+	return h
+}
+
+func (c *fdCache) shrinkLocked() {
+	for len(c.handles) > c.max && c.idle.Len() > 0 {
+		c.dropLocked(c.idle.Front().Value.(*handle))
+	}
+}
+
+func (c *fdCache) release(h *handle) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h.refs--
+	switch {
+	case h.refs > 0:
+	case h.gone:
+		unix.Close(h.fd)
+	case !h.pinned:
+		h.elem = c.idle.PushBack(h)
+		c.shrinkLocked()
+	}
+}
+
+// pin keeps h open until its node is dropped, because its file can no longer be opened by a name.
+func (c *fdCache) pin(h *handle) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h.pinned = true
+}
+
+// drop forgets one descriptor of a node.
+func (c *fdCache) drop(key fdKey) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if h := c.handles[key]; h != nil {
+		c.dropLocked(h)
+	}
+}
+
+// dropNode forgets all descriptors of a node that has the given number of lower parts.
+func (c *fdCache) dropNode(n *Node, lowers int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for slot := firstSlot; slot < lowers; slot++ {
+		if h := c.handles[fdKey{n, slot}]; h != nil {
+			c.dropLocked(h)
+		}
+	}
+}
+
+func (c *fdCache) dropLocked(h *handle) {
+	delete(c.handles, h.key)
+	h.gone = true
+	if h.elem != nil {
+		c.idle.Remove(h.elem)
+		h.elem = nil
+	}
+	if h.refs == 0 {
+		unix.Close(h.fd)
+	}
+}
+
+// close closes everything. No handle may be in use.
+func (c *fdCache) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, h := range c.handles {
+		c.dropLocked(h)
+	}
+}

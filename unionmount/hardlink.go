@@ -1,0 +1,114 @@
+package unionmount
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// groupXattr is set on the copy of a lower file that has several names; its value is a linkGroup.
+const groupXattr = "user.rcrun.group"
+
+// linkGroup is what keeps the names of a lower file together after it was copied up: an entry in the index, found by
+// the lower file, that is one more hard link of the copy.
+type linkGroup struct {
+	key  backingKey // the lower file
+	left uint32     // names that only the lower has
+}
+
+// indexName returns the name of the index entry of a lower file.
+func (k backingKey) indexName() string {
+	return strconv.Itoa(k.layer) + "-" + strconv.FormatUint(k.ino, 10)
+}
+
+func (g *linkGroup) encode() string {
+	return fmt.Sprintf("%d:%d:%d", g.key.layer, g.key.ino, g.left)
+}
+
+func parseGroup(value string) (*linkGroup, error) {
+	fields := strings.Split(value, ":")
+	if len(fields) != 3 {
+		return nil, fmt.Errorf("%s %q: want layer:inode:names", groupXattr, value)
+	}
+	layer, err1 := strconv.ParseUint(fields[0], 10, 31)
+	ino, err2 := strconv.ParseUint(fields[1], 10, 64)
+	left, err3 := strconv.ParseUint(fields[2], 10, 32)
+	if err1 != nil || err2 != nil || err3 != nil || ino == 0 {
+		return nil, fmt.Errorf("%s %q: bad number", groupXattr, value)
+	}
+	return &linkGroup{key: backingKey{int(layer), ino}, left: uint32(left)}, nil
+}
+
+// nlink returns the number of names, given the link count of the copy, of which one is the index entry's.
+func (g *linkGroup) nlink(backing uint32) uint32 { return backing - min(1, backing) + g.left }
+
+// startGroup makes the draft of a copy of n the head of a group, all names of which are still in the lower.
+func (u *Union) startGroup(n *Node, d *draft, names uint32) (*linkGroup, error) {
+	g := &linkGroup{key: n.lowerKey, left: names}
+	if err := unix.Setxattr(procPath(d.fd), groupXattr, []byte(g.encode()), 0); err != nil {
+		return nil, err
+	}
+	return g, unix.Linkat(u.stage.dir, d.name, u.stage.index, g.key.indexName(), 0)
+}
+
+// dropName notes that a name of n that only the lower had is gone. Meta of n is held.
+func (u *Union) dropName(n *Node) error {
+	if n.group == nil {
+		n.hidden++
+		return nil
+	}
+	g := *n.group
+	g.left -= min(1, g.left)
+	h, err := u.backing(n, slotUpper)
+	if err != nil {
+		return err
+	}
+	defer u.fds.release(h)
+	if err := unix.Setxattr(procPath(h.fd), groupXattr, []byte(g.encode()), 0); err != nil {
+		return n.fault("count names of", err)
+	}
+	n.group = &g
+	return nil
+}
+
+// endGroup removes the index entry of n when it is the last name, so that the space is freed. Meta of n is held, and
+// its backing file is pinned.
+func (u *Union) endGroup(n *Node) error {
+	if n.group == nil || n.group.left > 0 {
+		return nil
+	}
+	h, err := u.backing(n, slotUpper)
+	if err != nil {
+		return err
+	}
+	defer u.fds.release(h)
+	st, err := statFD(h.fd)
+	if err != nil || st.Nlink > 1 {
+		return err
+	}
+	err = unix.Unlinkat(u.stage.index, n.group.key.indexName(), 0)
+	if err == nil || err == unix.ENOENT {
+		n.group = nil
+		return nil
+	}
+	return err
+}
+
+// nameUpper gives n, which is in the upper and was found as o by the name l, that name there, too, if so far only
+// the lower has it. Entries of l.parent are held.
+func (u *Union) nameUpper(n *Node, l link, o *object) error {
+	if o.presentIn() != absent {
+		return nil
+	}
+	n.meta.Lock()
+	defer n.meta.Unlock()
+	if err := u.linkTo(n, l.parent, l.name, markNone); err != nil {
+		return err
+	}
+	if n.group == nil {
+		return nil
+	}
+	return u.dropName(n)
+}

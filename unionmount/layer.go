@@ -1,0 +1,221 @@
+package unionmount
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
+)
+
+// originXattr is set on copies in the upper and holds the st_ino that the file had before, in decimal.
+const originXattr = "user.rcrun.origin"
+
+// layer is an open layer. It is immutable.
+type layer struct {
+	Layer
+	index int // 0 is the upper, lowers follow, the nearest first
+	dir   string
+	root  int // O_PATH
+	dev   uint64
+	space uint64 // goes into the high bits of st_ino
+}
+
+// inodeSpaces numbers the devices that layers lie on, so that inode numbers of different ones differ.
+type inodeSpaces struct {
+	devs []uint64 // of CallerOwned layers, by number; 0 stands for a host directory
+}
+
+func (s *inodeSpaces) number(o Ownership, dev uint64) uint64 {
+	if o == CallerOwned {
+		if i := slices.Index(s.devs, dev); i >= 0 {
+			return uint64(i)
+		}
+	} else {
+		dev = 0
+	}
+	s.devs = append(s.devs, dev)
+	return uint64(len(s.devs) - 1)
+}
+
+func openLayer(l Layer, index int, spaces *inodeSpaces) (*layer, error) {
+	if l.Ownership != CallerOwned && l.Ownership != HostOwned {
+		return nil, fmt.Errorf("layer %s: unknown ownership %q", l.Dir, l.Ownership)
+	}
+	fd, err := unix.Open(l.Dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open layer %s: %w", l.Dir, err)
+	}
+	st, err := statFD(fd)
+	if err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("stat layer %s: %w", l.Dir, err)
+	}
+	return &layer{Layer: l, index: index, dir: l.Dir, root: fd, dev: st.Dev, space: spaces.number(l.Ownership, st.Dev)}, nil
+}
+
+func (l *layer) close() { unix.Close(l.root) }
+
+// spaceShift leaves 2^48 inode numbers to each device, which no filesystem in use exceeds; larger ones are folded.
+const spaceShift = 48
+
+func (l *layer) showIno(ino uint64) uint64 {
+	return l.space<<spaceShift | (ino^ino>>spaceShift)&(1<<spaceShift-1)
+}
+
+// probed is what a layer has at a name.
+type probed struct {
+	st       unix.Stat_t
+	id       layerfmt.Stat // owner, mode and device as the container sees them
+	whiteout bool
+	opaque   bool
+	foreign  bool   // a mount point, of which st tells no more than type and inode number
+	origin   uint64 // of copies in the upper
+	group    *linkGroup
+}
+
+func (p *probed) isDir() bool { return p.id.Mode&unix.S_IFMT == unix.S_IFDIR }
+
+// probe examines the entry name of the directory dirfd in l. ENOENT is returned bare.
+func (l *layer) probe(dirfd int, name string) (probed, error) {
+	if l.Ownership == HostOwned {
+		return l.probeHost(dirfd, name)
+	}
+	st, err := statAt(dirfd, name)
+	if err != nil {
+		return probed{}, err
+	}
+	if st.Dev != l.dev {
+		return l.foreign(dirfd, name)
+	}
+	return l.interpret(st, procPathAt(dirfd, name), false)
+}
+
+// probeHost does without stat(2) by name, which would enter a mount.
+func (l *layer) probeHost(dirfd int, name string) (probed, error) {
+	fd, err := openBeneath(dirfd, name, unix.O_PATH)
+	if errors.Is(err, unix.EXDEV) {
+		return l.foreign(dirfd, name)
+	}
+	if err != nil {
+		return probed{}, err
+	}
+	defer unix.Close(fd)
+	st, err := statFD(fd)
+	if err != nil {
+		return probed{}, err
+	}
+	return l.interpret(st, procPath(fd), true)
+}
+
+// interpret finds out what the backing file with the given attributes stands for. path is for xattrs.
+func (l *layer) interpret(st unix.Stat_t, path string, follow bool) (probed, error) {
+	p := probed{st: st, id: l.plainID(&st)}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFCHR:
+		p.whiteout = st.Rdev == 0
+		return p, nil
+	case unix.S_IFDIR:
+	case unix.S_IFREG:
+		if l.Ownership == HostOwned && st.Size > 0 {
+			return p, nil
+		}
+	default:
+		return p, nil
+	}
+	names, err := listXattrs(path, follow)
+	if err != nil {
+		return p, err
+	}
+	err = l.readMarks(&p, names, path, follow)
+	return p, err
+}
+
+func (l *layer) plainID(st *unix.Stat_t) layerfmt.Stat {
+	id := layerfmt.Stat{Mode: st.Mode, Rdev: st.Rdev}
+	if l.Ownership == HostOwned {
+		id.UID, id.GID = toContainer(l.UIDs, st.Uid), toContainer(l.GIDs, st.Gid)
+	}
+	return id
+}
+
+// readMarks reads the xattrs among names that say something about the entry itself.
+func (l *layer) readMarks(p *probed, names []string, path string, follow bool) (err error) {
+	read := readXattr
+	if follow {
+		read = readXattrFollow
+	}
+	for _, name := range names {
+		switch {
+		case name == layerfmt.WhiteoutXattr && p.st.Mode&unix.S_IFMT == unix.S_IFREG && p.st.Size == 0:
+			p.whiteout = true
+		case slices.Contains(layerfmt.OpaqueXattrs, name) && p.st.Mode&unix.S_IFMT == unix.S_IFDIR:
+			value, err := read(path, name)
+			p.opaque = p.opaque || err == nil && string(value) == "y"
+		case name == layerfmt.StatXattr && l.Ownership == CallerOwned:
+			value, err := read(path, name)
+			if err != nil {
+				return err
+			}
+			if p.id, err = layerfmt.Decode(string(value), p.st.Mode); err != nil {
+				return err
+			}
+		case name == originXattr && l.index == 0:
+			value, err := read(path, name)
+			if err != nil {
+				return err
+			}
+			if p.origin, err = strconv.ParseUint(string(value), 10, 64); err != nil {
+				return fmt.Errorf("%s: %w", originXattr, err)
+			}
+		case name == groupXattr && l.index == 0:
+			value, err := read(path, name)
+			if err != nil {
+				return err
+			}
+			if p.group, err = parseGroup(string(value)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// foreign describes a mount point in the layer without touching what is mounted there. Only its directory's listing
+// tells what the mount covers.
+func (l *layer) foreign(dirfd int, name string) (probed, error) {
+	root, err := statFD(l.root)
+	if err != nil {
+		return probed{}, err
+	}
+	fd, err := openat(dirfd, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return probed{}, err
+	}
+	defer unix.Close(fd)
+	p := probed{foreign: true}
+	err = readDir(fd, func(e dirEntry) {
+		if e.name != name {
+			return
+		}
+		p.st = unix.Stat_t{Dev: l.dev, Ino: e.ino, Nlink: 1, Mode: unix.S_IFREG | 0o644, Blksize: root.Blksize,
+			Atim: root.Mtim, Mtim: root.Mtim, Ctim: root.Ctim}
+		if e.typ == unix.DT_DIR {
+			p.st.Mode = unix.S_IFDIR | 0o755
+		}
+	})
+	if err == nil && p.st.Ino == 0 {
+		err = unix.ENOENT
+	}
+	p.id = layerfmt.Stat{Mode: p.st.Mode}
+	return p, err
+}
+
+// hasWhiteoutFile tells whether the directory dirfd of l has the whiteout file of name.
+func (l *layer) hasWhiteoutFile(dirfd int, name string) bool {
+	_, err := statAt(dirfd, layerfmt.WhiteoutPrefix+name)
+	return err == nil
+}

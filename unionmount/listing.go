@@ -1,0 +1,212 @@
+package unionmount
+
+import (
+	"slices"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
+)
+
+// listing is the order in which a directory's names are read. Every name gets a cookie when it comes in, larger than
+// all before, and keeps it; so a reader that goes on after a cookie sees every name that was there all the time
+// exactly once, whatever is made and removed meanwhile, and needs no open directory.
+//
+// It holds the names that some layer has; whether they are to be seen is for a lookup to say.
+type listing struct {
+	mu      sync.Mutex // guards what follows
+	loaded  bool
+	slots   []slot         // in the order of cookies
+	at      map[string]int // index in slots
+	removed int            // slots without a name
+	last    uint64         // cookie given last
+}
+
+// slot is a name with its cookie. The name of one that was removed is empty.
+type slot struct {
+	name   string
+	cookie uint64
+}
+
+const (
+	cookieDot    = 1
+	cookieDotDot = 2
+)
+
+// add takes in a new name. A listing that is not loaded yet will find it.
+func (l *listing) add(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.loaded {
+		l.addLocked(name)
+	}
+}
+
+func (l *listing) addLocked(name string) {
+	if _, ok := l.at[name]; ok {
+		return
+	}
+	l.last++
+	l.at[name] = len(l.slots)
+	l.slots = append(l.slots, slot{name, l.last})
+}
+
+// remove takes a name out. The same name made anew is a new entry.
+func (l *listing) remove(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i, ok := l.at[name]
+	if !ok {
+		return
+	}
+	delete(l.at, name)
+	l.slots[i].name = ""
+	l.removed++
+	if l.removed > 64 && l.removed > len(l.slots)/2 {
+		l.compactLocked()
+	}
+}
+
+func (l *listing) compactLocked() {
+	l.slots = slices.DeleteFunc(l.slots, func(s slot) bool { return s.name == "" })
+	l.removed = 0
+	for i, s := range l.slots {
+		l.at[s.name] = i
+	}
+}
+
+// after returns up to max entries that follow a cookie.
+func (l *listing) after(cookie uint64, max int) []slot {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i, _ := slices.BinarySearchFunc(l.slots, cookie+1, func(s slot, c uint64) int { return compareIDs(s.cookie, c) })
+	var found []slot
+	for ; i < len(l.slots) && len(found) < max; i++ {
+		if l.slots[i].name != "" {
+			found = append(found, l.slots[i])
+		}
+	}
+	return found
+}
+
+// load reads the names of all layers of n, once. Entries of n are held.
+func (u *Union) load(n *Node) error {
+	l := &n.listing
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.loaded {
+		return nil
+	}
+	l.at, l.slots, l.last = map[string]int{}, nil, cookieDotDot
+	for slot := n.firstSlot(); slot < len(n.lowers); slot++ {
+		if err := u.loadLayer(n, slot); err != nil {
+			return n.fault("list", err)
+		}
+	}
+	l.loaded = true
+	return nil
+}
+
+func (u *Union) loadLayer(n *Node, slot int) error {
+	h, err := u.backing(n, slot)
+	if err != nil {
+		return err
+	}
+	defer u.fds.release(h)
+	fd, err := openat(h.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return readDir(fd, func(e dirEntry) {
+		if !layerfmt.ReservedName(e.name) {
+			n.listing.addLocked(e.name)
+		}
+	})
+}
+
+// names returns all names that some layer has in n. Entries of n are held.
+func (u *Union) names(n *Node) ([]string, error) {
+	if err := u.load(n); err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, s := range n.listing.after(0, int(^uint(0)>>1)) {
+		names = append(names, s.name)
+	}
+	return names, nil
+}
+
+// Dirent is an entry of a directory.
+type Dirent struct {
+	Name   string
+	Cookie uint64 // where Readdir goes on after this entry
+	Node   *Node  // nil for "." and ".."; else looked up once more, to be taken back by Forget
+	Attr   Attr   // of "." and "..", only Ino and Mode
+}
+
+// Readdir calls emit with the entries of a directory that follow a cookie, which is 0 or was in a Dirent of the same
+// directory, until emit returns false: that entry is not taken, and its lookup is taken back.
+func (u *Union) Readdir(n *Node, cookie uint64, emit func(*Dirent) bool) error {
+	if !n.isDir() {
+		return unix.ENOTDIR
+	}
+	n.entries.RLock()
+	defer n.entries.RUnlock()
+	if n.dead.Load() {
+		return nil
+	}
+	if err := u.load(n); err != nil {
+		return err
+	}
+	if !u.emitDots(n, cookie, emit) {
+		return nil
+	}
+	const batch = 128
+	for {
+		slots := n.listing.after(max(cookie, cookieDotDot), batch)
+		for _, s := range slots {
+			more, err := u.emitEntry(n, s, emit)
+			if err != nil || !more {
+				return err
+			}
+		}
+		if len(slots) < batch {
+			return nil
+		}
+		cookie = slots[len(slots)-1].cookie
+	}
+}
+
+func (u *Union) emitDots(n *Node, cookie uint64, emit func(*Dirent) bool) bool {
+	if cookie < cookieDot && !emit(&Dirent{Name: ".", Cookie: cookieDot, Attr: Attr{Ino: n.ino, Mode: unix.S_IFDIR}}) {
+		return false
+	}
+	if cookie >= cookieDotDot {
+		return true
+	}
+	parent := n
+	if l, named := u.anyLink(n); named {
+		parent = l.parent
+	}
+	return emit(&Dirent{Name: "..", Cookie: cookieDotDot, Attr: Attr{Ino: parent.ino, Mode: unix.S_IFDIR}})
+}
+
+// emitEntry emits a name if it is to be seen. An entry that cannot be examined must not spoil the listing: it is
+// passed over, and looking it up will tell why.
+func (u *Union) emitEntry(n *Node, s slot, emit func(*Dirent) bool) (more bool, err error) {
+	child, a, err := u.lookupHeld(n, s.name)
+	if isNotExist(err) {
+		n.listing.remove(s.name)
+		return true, nil
+	}
+	if err != nil {
+		return true, nil
+	}
+	if !emit(&Dirent{Name: s.name, Cookie: s.cookie, Node: child, Attr: a}) {
+		u.Forget(child, 1)
+		return false, nil
+	}
+	return true, nil
+}

@@ -1,0 +1,213 @@
+package unionmount
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
+)
+
+// object is what the layers together have at a name.
+type object struct {
+	top      *probed // of the topmost layer that has it
+	topLayer *layer
+	inUpper  bool
+	indexed  bool       // in the upper, but not by this name: it is a name of a copied-up hard link
+	lowers   []place    // as Node.lowers
+	lowerKey backingKey // as Node.lowerKey
+	mark     mark
+}
+
+// mark is what the upper holds at a name where nothing of it is to be seen.
+type mark int
+
+const (
+	markNone  mark = iota
+	markEntry      // a whiteout that has the name itself
+	markFile       // a whiteout file beside it
+)
+
+func (o *object) key() backingKey { return backingKey{o.topLayer.index, o.top.st.Ino} }
+
+func (o *object) ino() uint64 {
+	if o.top.origin != 0 {
+		return o.top.origin
+	}
+	return o.topLayer.showIno(o.top.st.Ino)
+}
+
+// Lookup returns the node of a name in a directory, with its attributes. It counts as a lookup of the node, to be
+// taken back by Forget. A name that does not exist is ENOENT.
+func (u *Union) Lookup(dir *Node, name string) (*Node, Attr, error) {
+	if err := checkName(name); err != nil {
+		return nil, Attr{}, err
+	}
+	dir.entries.RLock()
+	defer dir.entries.RUnlock()
+	return u.lookupHeld(dir, name)
+}
+
+// lookupHeld is Lookup with entries of dir held.
+func (u *Union) lookupHeld(dir *Node, name string) (*Node, Attr, error) {
+	o, err := u.find(dir, name)
+	if err != nil {
+		return nil, Attr{}, err
+	}
+	n := u.adopt(dir, name, &o)
+	a, err := u.attrOf(n, &o)
+	if err != nil {
+		u.Forget(n, 1)
+		return nil, Attr{}, err
+	}
+	return n, a, nil
+}
+
+// checkName refuses what cannot be a name in a directory.
+func checkName(name string) error {
+	switch {
+	case len(name) > unix.NAME_MAX:
+		return unix.ENAMETOOLONG
+	case name == "" || name == "." || name == "..":
+		return unix.EINVAL
+	}
+	for i := 0; i < len(name); i++ {
+		if name[i] == '/' || name[i] == 0 {
+			return unix.EINVAL
+		}
+	}
+	return nil
+}
+
+// checkNewName refuses what cannot become a name in a directory.
+func checkNewName(name string) error {
+	if layerfmt.ReservedName(name) {
+		return unix.EPERM
+	}
+	return checkName(name)
+}
+
+// find asks the layers for a name, from the top: the first non-directory is it, directories merge until something
+// hides what is below. Where nothing is found, the error is a bare ENOENT and the object tells the upper's mark.
+// Entries of dir are held.
+func (u *Union) find(dir *Node, name string) (object, error) {
+	return u.findFrom(dir, name, dir.firstSlot())
+}
+
+// findLower is find without the upper.
+func (u *Union) findLower(dir *Node, name string) (object, error) { return u.findFrom(dir, name, 0) }
+
+func (u *Union) findFrom(dir *Node, name string, first int) (object, error) {
+	o := object{}
+	if dir.dead.Load() || layerfmt.ReservedName(name) {
+		return o, unix.ENOENT
+	}
+	for slot := first; slot < len(dir.lowers); slot++ {
+		more, err := u.findIn(dir, slot, name, &o)
+		if err != nil {
+			return o, err
+		}
+		if !more {
+			break
+		}
+	}
+	if o.top == nil {
+		return o, unix.ENOENT
+	}
+	return o, u.followIndex(&o)
+}
+
+// findIn adds to o what one backing directory has at a name, and tells whether those below it count.
+func (u *Union) findIn(dir *Node, slot int, name string, o *object) (more bool, err error) {
+	l := dir.layerAt(slot)
+	h, err := u.backing(dir, slot)
+	if err != nil {
+		return false, err
+	}
+	defer u.fds.release(h)
+	p, err := l.probe(h.fd, name)
+	if isNotExist(err) {
+		hides := l.hasWhiteoutFile(h.fd, name)
+		if hides && slot == slotUpper {
+			o.mark = markFile
+		}
+		return !hides, nil
+	}
+	if err != nil {
+		return false, dir.fault("look up "+name+" in", err)
+	}
+	if p.whiteout {
+		if slot == slotUpper {
+			o.mark = markEntry
+		}
+		return false, nil
+	}
+	if o.top != nil && !p.isDir() {
+		return false, nil
+	}
+	o.add(dir, slot, name, l, &p)
+	if !p.isDir() || p.foreign || p.opaque || l.hasWhiteoutFile(h.fd, name) {
+		return false, nil
+	}
+	return !opaqueInside(h.fd, name), nil
+}
+
+// add notes an entry of one layer.
+func (o *object) add(dir *Node, slot int, name string, l *layer, p *probed) {
+	if o.top == nil {
+		o.top, o.topLayer = p, l
+		o.inUpper = slot == slotUpper
+	}
+	if slot == slotUpper {
+		return
+	}
+	if o.lowerKey.ino == 0 {
+		o.lowerKey = backingKey{l.index, p.st.Ino}
+	}
+	if !p.foreign {
+		o.lowers = append(o.lowers, place{l, join(dir.lowers[slot].path, name)})
+	}
+}
+
+func join(dir, name string) string {
+	if dir == "" {
+		return name
+	}
+	return dir + "/" + name
+}
+
+// opaqueInside tells whether the directory name in dirfd holds an opaque marker file.
+func opaqueInside(dirfd int, name string) bool {
+	fd, err := openBeneath(dirfd, name+"/"+layerfmt.OpaqueMarker, unix.O_PATH)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err == nil
+}
+
+// followIndex leads from a lower name of a hard-linked file to the copy that was made through another name.
+func (u *Union) followIndex(o *object) error {
+	if u.upper == nil || o.inUpper || o.top.isDir() || o.top.foreign || o.top.st.Nlink < 2 {
+		return nil
+	}
+	p, err := u.upper.probe(u.stage.index, o.lowerKey.indexName())
+	if isNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return fault("look up index of", o.topLayer, o.lowers[0].path, err)
+	}
+	o.top, o.topLayer, o.inUpper, o.indexed = &p, u.upper, true, true
+	return nil
+}
+
+// visible tells whether a lookup error means that there is nothing, or that it could not be found out.
+func visible(err error) (bool, error) {
+	if err == nil {
+		return true, nil
+	}
+	if errors.Is(err, unix.ENOENT) {
+		return false, nil
+	}
+	return false, err
+}

@@ -1,0 +1,214 @@
+package unionmount
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
+)
+
+// Node is an inode of a Union: a file, directory, link or special file, whatever its names are.
+type Node struct {
+	u    *Union
+	id   uint64 // never used again; immutable
+	ino  uint64 // st_ino; immutable
+	kind uint32 // type bits of st_mode; immutable
+
+	// lowers are the lower backing files: of a directory all that are merged, of another node at most one. Immutable.
+	lowers []place
+	// lowerKey is the backing file of lowers[0], or of a mount point; its ino is 0 without one. Immutable.
+	lowerKey backingKey
+	// foreign holds the attributes of a node that stands for a mount point of a layer, and has no lowers. Immutable.
+	foreign *unix.Stat_t
+
+	// entries guards the names in a directory. See the lock order in the package comment.
+	entries sync.RWMutex
+	// listing is the directory's order of names for Readdir.
+	listing listing
+
+	// inUpper says that the node has a backing file in the upper. Set with meta held; never unset.
+	inUpper atomic.Bool
+	// dead is set when a directory is removed. Set with its entries held.
+	dead atomic.Bool
+
+	meta     sync.RWMutex  // guards what follows
+	upperKey backingKey    // of the backing file in the upper; changed with Union.mu held, too
+	stat     layerfmt.Stat // owner, mode and device
+	caps     capState      // whether the file has security.capability
+	group    *linkGroup    // of the copy of a file that has several names in its lower
+	hidden   uint32        // names of a lower file with several that were deleted before it was copied up
+
+	// The following are guarded by Union.mu.
+	links    []link // names that are known to lead here
+	lookups  uint64 // lookups not forgotten yet
+	children int    // links of other nodes whose parent this is
+}
+
+// link is a name in a directory.
+type link struct {
+	parent *Node
+	name   string
+}
+
+// place is a file in a lower layer, by its path from the layer's root ("" is the root itself). Lower files do not
+// move, so a place holds for good.
+type place struct {
+	layer *layer
+	path  string
+}
+
+// ID returns a number that no other node of the Union has or will have. It is what Union.Node takes.
+func (n *Node) ID() uint64 { return n.id }
+
+// Kind returns the type bits of the node's mode.
+func (n *Node) Kind() uint32 { return n.kind }
+
+func (n *Node) isDir() bool { return n.kind == unix.S_IFDIR }
+
+// Node returns the node of an id, as long as it is looked up more often than forgotten.
+func (u *Union) Node(id uint64) (*Node, bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	n, ok := u.byID[id]
+	return n, ok
+}
+
+// adopt returns the node of what was found at a name, looked up once more. Whoever adopts holds entries of dir.
+func (u *Union) adopt(dir *Node, name string, o *object) *Node {
+	key := o.key()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	n := u.byFile[key]
+	if n == nil {
+		n = u.newNodeLocked(o)
+	}
+	if dir != nil {
+		u.linkLocked(n, link{dir, name})
+	}
+	n.lookups++
+	u.byID[n.id] = n
+	return n
+}
+
+func (u *Union) newNodeLocked(o *object) *Node {
+	n := &Node{
+		u:     u,
+		id:    u.nextID.Add(1),
+		ino:   o.ino(),
+		kind:  o.top.id.Mode & unix.S_IFMT,
+		stat:  o.top.id,
+		group: o.top.group,
+	}
+	n.lowers = o.lowers
+	n.lowerKey = o.lowerKey
+	if n.group != nil {
+		n.lowerKey = n.group.key
+	}
+	if o.inUpper {
+		n.inUpper.Store(true)
+		n.upperKey = o.key()
+	} else if o.top.foreign {
+		n.foreign = &o.top.st
+	}
+	for _, key := range []backingKey{n.lowerKey, n.upperKey} {
+		if key.ino != 0 {
+			u.byFile[key] = n
+		}
+	}
+	return n
+}
+
+// linkLocked notes that l leads to n.
+func (u *Union) linkLocked(n *Node, l link) {
+	if !slices.Contains(n.links, l) {
+		n.links = append(n.links, l)
+		l.parent.children++
+	}
+}
+
+// unlinkLocked notes that l no longer leads to n.
+func (u *Union) unlinkLocked(n *Node, l link) {
+	if i := slices.Index(n.links, l); i >= 0 {
+		n.links = slices.Delete(n.links, i, i+1)
+		l.parent.children--
+		u.reapLocked(l.parent)
+	}
+}
+
+// lookedUp notes that n was reached by l once more.
+func (u *Union) lookedUp(n *Node, l link) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.linkLocked(n, l)
+	n.lookups++
+	u.byID[n.id] = n
+}
+
+func (u *Union) removeLink(n *Node, l link) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.unlinkLocked(n, l)
+}
+
+// linksOf returns the names that are known to lead to n.
+func (u *Union) linksOf(n *Node) []link {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Clone(n.links)
+}
+
+// Forget takes back count lookups of n. A node whose lookups are all forgotten may not be used any more.
+func (u *Union) Forget(n *Node, count uint64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	n.lookups -= min(count, n.lookups)
+	u.reapLocked(n)
+}
+
+// reapLocked gives up n if nothing needs it any more.
+func (u *Union) reapLocked(n *Node) {
+	if n == u.root || n.lookups > 0 {
+		return
+	}
+	delete(u.byID, n.id)
+	if n.children > 0 {
+		return
+	}
+	u.forgetFilesLocked(n)
+	for _, l := range n.links {
+		l.parent.children--
+		u.reapLocked(l.parent)
+	}
+	n.links = nil
+	u.fds.dropNode(n, len(n.lowers))
+}
+
+// forgetFilesLocked makes n no longer be found by its backing files.
+func (u *Union) forgetFilesLocked(n *Node) {
+	for _, key := range []backingKey{n.lowerKey, n.upperKey} {
+		if u.byFile[key] == n {
+			delete(u.byFile, key)
+		}
+	}
+}
+
+// path returns a name of the node from the root, for messages.
+func (n *Node) path() string {
+	n.u.mu.Lock()
+	defer n.u.mu.Unlock()
+	var names []string
+	for n != n.u.root {
+		if len(n.links) == 0 {
+			names = append(names, "(deleted)")
+			break
+		}
+		names = append(names, n.links[0].name)
+		n = n.links[0].parent
+	}
+	slices.Reverse(names)
+	return "/" + strings.Join(names, "/")
+}

@@ -1,0 +1,163 @@
+package unionmount
+
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// lockDirs locks entries of several directories for writing; nil ones and repetitions do not count. It returns what
+// unlocks them.
+func lockDirs(dirs ...*Node) (unlock func()) {
+	dirs = slices.DeleteFunc(dirs, func(n *Node) bool { return n == nil || !n.isDir() })
+	slices.SortFunc(dirs, func(a, b *Node) int { return compareIDs(a.id, b.id) })
+	dirs = slices.Compact(dirs)
+	for _, n := range dirs {
+		n.entries.Lock()
+	}
+	return func() {
+		for _, n := range dirs {
+			n.entries.Unlock()
+		}
+	}
+}
+
+func compareIDs(a, b uint64) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// Unlink removes a name of what is not a directory.
+func (u *Union) Unlink(dir *Node, name string) error {
+	return u.remove(dir, name, func(n *Node) error {
+		if n.isDir() {
+			return unix.EISDIR
+		}
+		return nil
+	})
+}
+
+// Rmdir removes a directory in which nothing is to be seen.
+func (u *Union) Rmdir(dir *Node, name string) error {
+	return u.remove(dir, name, func(n *Node) error {
+		if !n.isDir() {
+			return unix.ENOTDIR
+		}
+		return u.checkEmpty(n)
+	})
+}
+
+// remove removes a name, if allowed agrees that its node be removed.
+func (u *Union) remove(dir *Node, name string, allowed func(*Node) error) error {
+	if u.upper == nil {
+		return unix.EROFS
+	}
+	n, _, err := u.Lookup(dir, name)
+	if err != nil {
+		return err
+	}
+	defer u.Forget(n, 1)
+	if err := u.copyUp(dir, true); err != nil {
+		return err
+	}
+	unlock := lockDirs(dir, n)
+	defer unlock()
+	o, err := u.findAgain(dir, name, n)
+	if err != nil {
+		return err
+	}
+	if err := allowed(n); err != nil {
+		return err
+	}
+	return u.removeFound(n, link{dir, name}, o)
+}
+
+// findAgain is find for a name that was looked up before its directory was locked. That it became another file in
+// between is reported as if it had gone: whoever asked for the old one has lost the race.
+func (u *Union) findAgain(dir *Node, name string, n *Node) (*object, error) {
+	o, err := u.find(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	if !u.isNodeOf(n, &o) {
+		return nil, unix.ENOENT
+	}
+	return &o, nil
+}
+
+func (u *Union) isNodeOf(n *Node, o *object) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.byFile[o.key()] == n
+}
+
+// removeFound removes the name l of n, which was found as o. Entries of l.parent and of n are held.
+func (u *Union) removeFound(n *Node, l link, o *object) error {
+	_, err := u.findLower(l.parent, l.name)
+	whiteout, err := visible(err)
+	if err != nil {
+		return err
+	}
+	parent, err := u.backing(l.parent, slotUpper)
+	if err != nil {
+		return err
+	}
+	defer u.fds.release(parent)
+	n.meta.Lock()
+	defer n.meta.Unlock()
+	if err := u.pin(n); err != nil {
+		return err
+	}
+	if err := u.vanish(parent.fd, l.name, o.presentIn(), whiteout); err != nil {
+		return n.fault("remove", err)
+	}
+	l.parent.listing.remove(l.name)
+	return u.unname(n, l, o)
+}
+
+// unname lets n, found as o, no longer have the name l, which is gone. Meta of n is held; the file is pinned.
+func (u *Union) unname(n *Node, l link, o *object) error {
+	u.removeLink(n, l)
+	if n.isDir() {
+		n.dead.Store(true)
+		u.forgetFiles(n)
+		return nil
+	}
+	if o.presentIn() == absent {
+		if err := u.dropName(n); err != nil {
+			return err
+		}
+	}
+	return u.endGroup(n)
+}
+
+// forgetFiles lets the backing files of a removed directory be found no more: their inode numbers will be reused.
+func (u *Union) forgetFiles(n *Node) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.forgetFilesLocked(n)
+}
+
+// checkEmpty returns ENOTEMPTY if something is to be seen in n. Entries of n are held.
+func (u *Union) checkEmpty(n *Node) error {
+	names, err := u.names(n)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		_, err := u.find(n, name)
+		exists, err := visible(err)
+		if err != nil {
+			return err
+		}
+		if exists {
+			return unix.ENOTEMPTY
+		}
+	}
+	return nil
+}

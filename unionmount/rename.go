@@ -1,0 +1,313 @@
+package unionmount
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// Rename moves a name to another directory or name, replacing what is there. flags may hold unix.RENAME_NOREPLACE or
+// unix.RENAME_EXCHANGE. A directory of which the lowers have a part is EXDEV.
+func (u *Union) Rename(oldDir *Node, oldName string, newDir *Node, newName string, flags uint) error {
+	if flags&^(unix.RENAME_NOREPLACE|unix.RENAME_EXCHANGE) != 0 || flags == unix.RENAME_NOREPLACE|unix.RENAME_EXCHANGE {
+		return unix.EINVAL
+	}
+	if err := checkName(oldName); err != nil {
+		return err
+	}
+	r := &renaming{u: u, from: link{oldDir, oldName}, to: link{newDir, newName}, flags: flags}
+	defer r.done()
+	if err := r.prepare(); err != nil {
+		return err
+	}
+	unlock := lockDirs(oldDir, newDir, r.target)
+	defer unlock()
+	if err := r.validate(); err != nil || r.source == r.target {
+		return err
+	}
+	return r.source.fault("rename", r.commit())
+}
+
+// renaming is a rename under way: prepare with nothing locked, then validate and commit with the directories locked.
+type renaming struct {
+	u        *Union
+	from, to link
+	flags    uint
+
+	source, target           *Node   // target is nil where the new name is free
+	sourceObject             *object // set by validate
+	targetObject             *object
+	lowerHasOld, lowerHasNew bool
+}
+
+func (r *renaming) exchange() bool { return r.flags&unix.RENAME_EXCHANGE != 0 }
+
+// done gives back the lookups of prepare.
+func (r *renaming) done() {
+	for _, n := range []*Node{r.source, r.target} {
+		if n != nil {
+			r.u.Forget(n, 1)
+		}
+	}
+}
+
+// prepare finds the nodes and has everything in the upper that is to move or to be changed.
+func (r *renaming) prepare() (err error) {
+	if r.u.upper == nil {
+		return unix.EROFS
+	}
+	if r.source, _, err = r.u.Lookup(r.from.parent, r.from.name); err != nil {
+		return err
+	}
+	r.target, _, err = r.u.Lookup(r.to.parent, r.to.name)
+	if exists, err := visible(err); err != nil {
+		return err
+	} else if !exists {
+		r.target = nil
+	}
+	if err := r.checkTypes(); err != nil || r.source == r.target {
+		return err
+	}
+	if err := r.copyUp(r.source); err != nil {
+		return err
+	}
+	if r.exchange() {
+		if err := r.copyUp(r.target); err != nil {
+			return err
+		}
+	}
+	if err := r.u.copyUp(r.from.parent, true); err != nil {
+		return err
+	}
+	return r.u.copyUp(r.to.parent, true)
+}
+
+// checkTypes refuses what no state of the directories' contents can make right.
+func (r *renaming) checkTypes() error {
+	if err := checkNewName(r.to.name); err != nil {
+		return err
+	}
+	if r.source.isDir() && r.u.isBelow(r.to.parent, r.source) {
+		return unix.EINVAL
+	}
+	if r.target == nil {
+		if r.exchange() {
+			return unix.ENOENT
+		}
+		return nil
+	}
+	switch {
+	case r.flags&unix.RENAME_NOREPLACE != 0:
+		return unix.EEXIST
+	case r.exchange() && r.target.isDir() && r.u.isBelow(r.from.parent, r.target):
+		return unix.EINVAL
+	case r.exchange():
+		return nil
+	case r.source.isDir() && !r.target.isDir():
+		return unix.ENOTDIR
+	case !r.source.isDir() && r.target.isDir():
+		return unix.EISDIR
+	}
+	return nil
+}
+
+// isBelow tells whether dir is n or lies below it.
+func (u *Union) isBelow(dir, n *Node) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for dir != n {
+		if len(dir.links) == 0 {
+			return false
+		}
+		dir = dir.links[0].parent
+	}
+	return true
+}
+
+// copyUp has what is to move in the upper.
+func (r *renaming) copyUp(n *Node) error {
+	if n.isDir() && (len(n.lowers) > 0 || n.foreign != nil) {
+		return unix.EXDEV
+	}
+	return r.u.copyUp(n, true)
+}
+
+// validate looks again, now that nothing can change any more.
+func (r *renaming) validate() (err error) {
+	u := r.u
+	if r.to.parent.dead.Load() {
+		return unix.ENOENT
+	}
+	if r.sourceObject, err = u.findAgain(r.from.parent, r.from.name, r.source); err != nil {
+		return err
+	}
+	if err := r.validateTarget(); err != nil {
+		return err
+	}
+	_, err = u.findLower(r.from.parent, r.from.name)
+	if r.lowerHasOld, err = visible(err); err != nil {
+		return err
+	}
+	_, err = u.findLower(r.to.parent, r.to.name)
+	r.lowerHasNew, err = visible(err)
+	return err
+}
+
+func (r *renaming) validateTarget() error {
+	o, err := r.u.find(r.to.parent, r.to.name)
+	r.targetObject = &o
+	exists, err := visible(err)
+	switch {
+	case err != nil:
+		return err
+	case !exists && r.target == nil:
+		return nil
+	case !exists || r.target == nil || !r.u.isNodeOf(r.target, &o):
+		return unix.ESTALE // the kernel looks both names up again and retries
+	case r.exchange() || !r.target.isDir() || r.source == r.target:
+		return nil
+	}
+	return r.u.checkEmpty(r.target)
+}
+
+// commit does it, on disk and then in memory.
+func (r *renaming) commit() error {
+	u := r.u
+	oldDir, err := u.backing(r.from.parent, slotUpper)
+	if err != nil {
+		return err
+	}
+	defer u.fds.release(oldDir)
+	newDir, err := u.backing(r.to.parent, slotUpper)
+	if err != nil {
+		return err
+	}
+	defer u.fds.release(newDir)
+	if err := r.ready(); err != nil {
+		return err
+	}
+	if r.exchange() {
+		if err := unix.Renameat2(oldDir.fd, r.from.name, newDir.fd, r.to.name, unix.RENAME_EXCHANGE); err != nil {
+			return err
+		}
+		u.swapLinks(r.source, r.from, r.target, r.to)
+		return nil
+	}
+	if err := r.move(oldDir.fd, newDir.fd); err != nil {
+		return err
+	}
+	return r.settle()
+}
+
+// ready lets the moved entries show nothing of the lowers at their new places, and keeps hold of what is replaced.
+func (r *renaming) ready() error {
+	u := r.u
+	if err := u.nameUpper(r.source, r.from, r.sourceObject); err != nil {
+		return err
+	}
+	if err := u.hideBelow(r.source, r.lowerHasNew); err != nil {
+		return err
+	}
+	if r.target == nil {
+		return nil
+	}
+	if !r.exchange() {
+		r.target.meta.Lock()
+		defer r.target.meta.Unlock()
+		return u.pin(r.target)
+	}
+	if err := u.nameUpper(r.target, r.to, r.targetObject); err != nil {
+		return err
+	}
+	return u.hideBelow(r.target, r.lowerHasOld)
+}
+
+// hideBelow makes a directory of the upper opaque if the lowers have something where it goes.
+func (u *Union) hideBelow(n *Node, lowerHas bool) error {
+	if !n.isDir() || !lowerHas {
+		return nil
+	}
+	h, err := u.backing(n, slotUpper)
+	if err != nil {
+		return err
+	}
+	defer u.fds.release(h)
+	return setOpaque(h.fd)
+}
+
+// move renames in the upper.
+func (r *renaming) move(oldDir, newDir int) error {
+	u := r.u
+	has := absent
+	if r.target != nil {
+		has = r.targetObject.presentIn()
+	}
+	m := r.targetObject.mark
+	if r.source.isDir() && (has == presentDir || m == markEntry) {
+		// The directory in the way may hold whiteouts, or is one: what is there goes to the old name and is removed.
+		if err := unix.Renameat2(oldDir, r.from.name, newDir, r.to.name, unix.RENAME_EXCHANGE); err != nil {
+			return err
+		}
+		if m == markEntry {
+			has = presentFile
+		}
+		return u.vanish(oldDir, r.from.name, has, r.lowerHasOld)
+	}
+	if err := r.moveLeavingWhiteout(oldDir, newDir); err != nil {
+		return err
+	}
+	return clearMark(newDir, r.to.name, m)
+}
+
+// moveLeavingWhiteout renames, and leaves a whiteout at the old name if the lowers have it: in the same step where
+// the filesystem can, else with a moment, for a crash to hit, in which the lower's entry shows again.
+func (r *renaming) moveLeavingWhiteout(oldDir, newDir int) error {
+	if !r.lowerHasOld {
+		return unix.Renameat(oldDir, r.from.name, newDir, r.to.name)
+	}
+	if !r.u.stage.devices {
+		if err := r.u.vanish(oldDir, r.from.name, absent, true); err != nil {
+			return err
+		}
+		return unix.Renameat(oldDir, r.from.name, newDir, r.to.name)
+	}
+	err := unix.Renameat2(oldDir, r.from.name, newDir, r.to.name, unix.RENAME_WHITEOUT)
+	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EPERM) {
+		return err
+	}
+	if err := unix.Renameat(oldDir, r.from.name, newDir, r.to.name); err != nil {
+		return err
+	}
+	return r.u.vanish(oldDir, r.from.name, absent, true)
+}
+
+// settle updates nodes and listings after a rename that was not an exchange.
+func (r *renaming) settle() error {
+	u := r.u
+	r.from.parent.listing.remove(r.from.name)
+	r.to.parent.listing.add(r.to.name)
+	u.moveLink(r.source, r.from, r.to)
+	if r.target == nil {
+		return nil
+	}
+	r.target.meta.Lock()
+	defer r.target.meta.Unlock()
+	return u.unname(r.target, r.to, r.targetObject)
+}
+
+func (u *Union) moveLink(n *Node, from, to link) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.linkLocked(n, to)
+	u.unlinkLocked(n, from)
+}
+
+// swapLinks lets a and b have each other's names.
+func (u *Union) swapLinks(a *Node, nameA link, b *Node, nameB link) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.linkLocked(a, nameB)
+	u.linkLocked(b, nameA)
+	u.unlinkLocked(a, nameA)
+	u.unlinkLocked(b, nameB)
+}

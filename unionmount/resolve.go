@@ -1,0 +1,178 @@
+package unionmount
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// firstSlot is where the stack of a node's backing files begins: with the file that shows.
+func (n *Node) firstSlot() int {
+	if n.inUpper.Load() {
+		return slotUpper
+	}
+	return 0
+}
+
+func (n *Node) layerAt(slot int) *layer {
+	if slot == slotUpper {
+		return n.u.upper
+	}
+	return n.lowers[slot].layer
+}
+
+// topLayer returns the layer of the file that shows; of a mount point, which has no place in one, the topmost.
+func (n *Node) topLayer() *layer {
+	if slot := n.firstSlot(); slot < len(n.lowers) {
+		return n.layerAt(slot)
+	}
+	return n.u.stack()[0]
+}
+
+// backing returns an O_PATH descriptor of one of a node's backing files: the upper's, or that of a lower by index.
+func (u *Union) backing(n *Node, slot int) (*handle, error) {
+	key := fdKey{n, slot}
+	if h := u.fds.get(key); h != nil {
+		return h, nil
+	}
+	fd, err := u.openBacking(n, slot, unix.O_PATH)
+	if err != nil {
+		return nil, err
+	}
+	return u.fds.add(key, fd), nil
+}
+
+// openBacking is the one place where a node becomes a path.
+func (u *Union) openBacking(n *Node, slot int, flags int) (int, error) {
+	if slot == slotUpper {
+		fd, err := u.openUpper(n, flags)
+		return fd, n.fault("open", err)
+	}
+	p := n.lowers[slot]
+	fd, err := openBeneath(p.layer.root, p.path, flags)
+	return fd, fault("open", p.layer, p.path, err)
+}
+
+// openUpper opens the backing file in the upper through any of its names. A rename may move a name, or one of the
+// directories above it, between the look at the name and the opening; then what was opened is another file or none.
+func (u *Union) openUpper(n *Node, flags int) (int, error) {
+	const attempts = 16 // each needs another rename that hits just this gap
+	if n == u.root {
+		return openat(u.upper.root, ".", flags, 0)
+	}
+	if h := u.fds.get(fdKey{n, slotUpper}); h != nil {
+		defer u.fds.release(h)
+		return reopen(h.fd, flags)
+	}
+	want := u.upperIno(n)
+	for range attempts {
+		for _, l := range u.linksOf(n) {
+			fd, err := u.openUpperLink(l, flags, want)
+			if err != unix.ENOENT && err != unix.ESTALE {
+				return fd, err
+			}
+		}
+		if n.lowerKey.ino != 0 {
+			fd, err := openVerified(u.stage.index, n.lowerKey.indexName(), flags, want)
+			if err == nil {
+				return fd, nil
+			}
+		}
+	}
+	return -1, unix.ESTALE
+}
+
+func (u *Union) upperIno(n *Node) uint64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return n.upperKey.ino
+}
+
+func (u *Union) openUpperLink(l link, flags int, ino uint64) (int, error) {
+	if !l.parent.inUpper.Load() {
+		return -1, unix.ENOENT
+	}
+	parent, err := u.backing(l.parent, slotUpper)
+	if err != nil {
+		return -1, err
+	}
+	defer u.fds.release(parent)
+	return openVerified(parent.fd, l.name, flags, ino)
+}
+
+// openVerified opens an entry of the upper. That it is another file than expected is ESTALE.
+func openVerified(dirfd int, name string, flags int, ino uint64) (int, error) {
+	fd, err := openat(dirfd, name, flags|unix.O_NONBLOCK, 0)
+	if err == unix.ELOOP || err == unix.ENXIO || err == unix.ENOTDIR {
+		return -1, unix.ESTALE // not of the type that was expected
+	}
+	if err != nil {
+		return -1, err
+	}
+	st, err := statFD(fd)
+	if err == nil && st.Ino != ino {
+		err = unix.ESTALE
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// data returns a descriptor for reading a regular file and, if it is in the upper, for writing it. Meta of n is held.
+func (u *Union) data(n *Node) (*handle, error) {
+	if n.inUpper.Load() {
+		return u.openData(n, slotData, slotUpper, unix.O_RDWR)
+	}
+	h, err := u.openData(n, slotLowerData, 0, unix.O_RDONLY|unix.O_NOATIME)
+	if errors.Is(err, unix.EPERM) { // O_NOATIME is for the file's owner
+		h, err = u.openData(n, slotLowerData, 0, unix.O_RDONLY)
+	}
+	return h, err
+}
+
+func (u *Union) openData(n *Node, slot, of, flags int) (*handle, error) {
+	key := fdKey{n, slot}
+	if h := u.fds.get(key); h != nil {
+		return h, nil
+	}
+	fd, err := u.openFile(n, of, flags)
+	if err != nil {
+		return nil, err
+	}
+	st, err := statFD(fd)
+	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+		err = unix.ESTALE // whoever owns the layer replaced the file
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, n.fault("open", err)
+	}
+	return u.fds.add(key, fd), nil
+}
+
+// openFile opens the data of a backing file, through its O_PATH descriptor where there is one: the file may have no
+// name any more.
+func (u *Union) openFile(n *Node, slot, flags int) (int, error) {
+	if h := u.fds.get(fdKey{n, slot}); h != nil {
+		defer u.fds.release(h)
+		fd, err := reopen(h.fd, flags|unix.O_NONBLOCK)
+		return fd, n.fault("open", err)
+	}
+	return u.openBacking(n, slot, flags)
+}
+
+// pin keeps the backing file of n open for as long as the node lives, since its last known name is about to go.
+func (u *Union) pin(n *Node) error {
+	if n.foreign != nil && !n.inUpper.Load() {
+		return nil
+	}
+	h, err := u.backing(n, n.firstSlot())
+	if err != nil {
+		return err
+	}
+	u.fds.pin(h)
+	u.fds.release(h)
+	return nil
+}

@@ -1,0 +1,109 @@
+package unionmount
+
+import (
+	"fmt"
+	"strconv"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// stage is the work directory: where entries are made before they are renamed into the upper, and where what is
+// removed from the upper goes first; and the index of hard links.
+type stage struct {
+	dir     int  // files being made; all of it is rubbish after a crash
+	index   int  // copies of lower hard links, by backingKey.indexName
+	devices bool // whiteouts can be made as devices
+	next    atomic.Uint64
+}
+
+const (
+	stageName = "stage"
+	indexName = "index"
+)
+
+func openStage(work string, upper *layer) (_ *stage, err error) {
+	root, err := unix.Open(work, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open work directory %s: %w", work, err)
+	}
+	defer unix.Close(root)
+	st, err := statFD(root)
+	if err != nil {
+		return nil, fmt.Errorf("stat work directory %s: %w", work, err)
+	}
+	if st.Dev != upper.dev {
+		return nil, fmt.Errorf("work directory %s is not on the filesystem of %s", work, upper.dir)
+	}
+	if err := removeTree(root, stageName); err != nil {
+		return nil, fmt.Errorf("clear work directory %s: %w", work, err)
+	}
+	s := &stage{dir: -1, index: -1}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if s.dir, err = makeDir(root, stageName); err != nil {
+		return nil, fmt.Errorf("make work directory %s/%s: %w", work, stageName, err)
+	}
+	if s.index, err = makeDir(root, indexName); err != nil {
+		return nil, fmt.Errorf("make work directory %s/%s: %w", work, indexName, err)
+	}
+	s.devices = s.probeDevices()
+	return s, nil
+}
+
+// makeDir opens the directory name, making it when it is missing.
+func makeDir(dirfd int, name string) (int, error) {
+	if err := unix.Mkdirat(dirfd, name, 0o700); err != nil && err != unix.EEXIST {
+		return -1, err
+	}
+	return openat(dirfd, name, unix.O_PATH|unix.O_DIRECTORY, 0)
+}
+
+func (s *stage) close() {
+	for _, fd := range []int{s.dir, s.index} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
+}
+
+// name returns one that no file in the stage has.
+func (s *stage) name() string { return strconv.FormatUint(s.next.Add(1), 10) }
+
+// probeDevices finds out whether a whiteout device can be made and a link be renamed over it.
+func (s *stage) probeDevices() bool {
+	name := s.name()
+	if err := unix.Mknodat(s.dir, name, unix.S_IFCHR, 0); err != nil {
+		return false
+	}
+	return unix.Unlinkat(s.dir, name, 0) == nil
+}
+
+// removeTree removes name and, if it is a directory, everything below it. That it does not exist is no error.
+func removeTree(dirfd int, name string) error {
+	err := unix.Unlinkat(dirfd, name, 0)
+	if err == nil || err == unix.ENOENT {
+		return nil
+	}
+	if err != unix.EISDIR && err != unix.EPERM {
+		return err
+	}
+	fd, err := openat(dirfd, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	var names []string
+	if err := readDir(fd, func(e dirEntry) { names = append(names, e.name) }); err != nil {
+		return err
+	}
+	for _, child := range names {
+		if err := removeTree(fd, child); err != nil {
+			return err
+		}
+	}
+	return unix.Unlinkat(dirfd, name, unix.AT_REMOVEDIR)
+}

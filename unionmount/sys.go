@@ -1,0 +1,212 @@
+package unionmount
+
+import (
+	"bytes"
+	"errors"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxPath is how much of a path is given to one system call.
+const maxPath = unix.PathMax - 1
+
+// resolveBeneath keeps a walk inside its tree and its mount.
+const resolveBeneath = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV
+
+// retry calls f again while a signal interrupts it.
+func retry[T any](f func() (T, error)) (T, error) {
+	for {
+		v, err := f()
+		if err != unix.EINTR {
+			return v, err
+		}
+	}
+}
+
+// procPath names the file that fd refers to. Only through it can a descriptor opened with O_PATH be used for the
+// system calls that take no such descriptor.
+func procPath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
+
+// procPathAt names an entry of the directory dirfd, for l*xattr(2).
+func procPathAt(dirfd int, name string) string { return procPath(dirfd) + "/" + name }
+
+// openat opens the entry name of dirfd, never following a symbolic link.
+func openat(dirfd int, name string, flags int, perm uint32) (int, error) {
+	return retry(func() (int, error) {
+		return unix.Openat(dirfd, name, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NOCTTY, perm)
+	})
+}
+
+// reopen opens the file behind fd once more.
+func reopen(fd int, flags int) (int, error) {
+	return retry(func() (int, error) {
+		return unix.Open(procPath(fd), flags|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+	})
+}
+
+// openBeneath opens a path of any length below root, in the same mount and without following links. The empty path
+// is root itself. It does not wait for the other end of a fifo.
+func openBeneath(root int, path string, flags int) (int, error) {
+	if path == "" {
+		path = "."
+	}
+	if len(path) > maxPath {
+		return openLong(root, path, flags)
+	}
+	if flags&unix.O_PATH == 0 { // with which openat2 accepts no others
+		flags |= unix.O_NOCTTY | unix.O_NONBLOCK
+	}
+	how := &unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC | unix.O_NOFOLLOW), Resolve: resolveBeneath}
+	for {
+		fd, err := unix.Openat2(root, path, how)
+		// EAGAIN: a rename happened somewhere while the kernel walked, and it could not tell whether it concerned us.
+		if err != unix.EINTR && err != unix.EAGAIN {
+			return fd, err
+		}
+	}
+}
+
+func openLong(root int, path string, flags int) (int, error) {
+	cut := strings.LastIndexByte(path[:maxPath], '/')
+	if cut <= 0 {
+		return -1, unix.ENAMETOOLONG
+	}
+	dir, err := openBeneath(root, path[:cut], unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(dir)
+	return openBeneath(dir, path[cut+1:], flags)
+}
+
+// statAt is lstat(2) of an entry of dirfd.
+func statAt(dirfd int, name string) (st unix.Stat_t, err error) {
+	err = unix.Fstatat(dirfd, name, &st, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT)
+	return st, err
+}
+
+func statFD(fd int) (st unix.Stat_t, err error) {
+	err = unix.Fstat(fd, &st)
+	return st, err
+}
+
+// readLinkAt reads the target of the symbolic link name in dirfd, or of dirfd itself when name is empty.
+func readLinkAt(dirfd int, name string) (string, error) {
+	buf := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(dirfd, name, buf)
+	if err != nil {
+		return "", err
+	}
+	return string(buf[:n]), nil
+}
+
+// setTimes sets the access and modification times of the file behind fd, which may be O_PATH and a link.
+func setTimes(fd int, atime, mtime unix.Timespec) error {
+	ts := [2]unix.Timespec{atime, mtime}
+	var emptyPath byte
+	_, _, errno := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(fd), uintptr(unsafe.Pointer(&emptyPath)),
+		uintptr(unsafe.Pointer(&ts)), unix.AT_EMPTY_PATH, 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// readXattr returns the value of an xattr of the file that path names, links not followed.
+func readXattr(path, name string) ([]byte, error) { return growXattr(unix.Lgetxattr, path, name) }
+
+// readXattrFollow is readXattr for a procPath, which is a link itself.
+func readXattrFollow(path, name string) ([]byte, error) { return growXattr(unix.Getxattr, path, name) }
+
+func growXattr(get func(path, name string, buf []byte) (int, error), path, name string) ([]byte, error) {
+	buf := make([]byte, 256)
+	for {
+		n, err := get(path, name, buf)
+		if err == nil {
+			return buf[:n], nil
+		}
+		if err != unix.ERANGE {
+			return nil, err
+		}
+		if n, err = get(path, name, nil); err != nil {
+			return nil, err
+		}
+		buf = make([]byte, n+64)
+	}
+}
+
+// listXattrs returns the names of all xattrs that path has, none where the filesystem keeps none.
+func listXattrs(path string, follow bool) ([]string, error) {
+	list := unix.Llistxattr
+	if follow {
+		list = unix.Listxattr
+	}
+	buf := make([]byte, 512)
+	n, err := list(path, buf)
+	for err == unix.ERANGE {
+		if n, err = list(path, nil); err == nil {
+			buf = make([]byte, n+64)
+			n, err = list(path, buf)
+		}
+	}
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return splitNames(buf[:n]), nil
+}
+
+func splitNames(list []byte) []string {
+	var names []string
+	for len(list) > 0 {
+		name, rest, _ := bytes.Cut(list, []byte{0})
+		if len(name) > 0 {
+			names = append(names, string(name))
+		}
+		list = rest
+	}
+	return names
+}
+
+// dirEntry is one record of getdents64(2).
+type dirEntry struct {
+	name string
+	ino  uint64
+	typ  uint8 // DT_*
+}
+
+// readDir calls f with every entry of the directory behind fd, which must be at its start, but "." and "..".
+func readDir(fd int, f func(dirEntry)) error {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := retry(func() (int, error) { return unix.Getdents(fd, buf) })
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return nil
+		}
+		parseDirents(buf[:n], f)
+	}
+}
+
+// parseDirents reads linux_dirent64 records: ino(8) off(8) reclen(2) type(1) name, zero-terminated.
+func parseDirents(buf []byte, f func(dirEntry)) {
+	const header = 19
+	for len(buf) > header {
+		reclen := int(*(*uint16)(unsafe.Pointer(&buf[16])))
+		if reclen <= header || reclen > len(buf) {
+			return
+		}
+		name, _, _ := bytes.Cut(buf[header:reclen], []byte{0})
+		if s := string(name); s != "." && s != ".." {
+			f(dirEntry{name: s, ino: *(*uint64)(unsafe.Pointer(&buf[0])), typ: buf[18]})
+		}
+		buf = buf[reclen:]
+	}
+}

@@ -1,0 +1,187 @@
+package unionmount
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// Ownership says how the owner, mode and type of a layer's entries are found.
+type Ownership string
+
+const (
+	// CallerOwned trees are encoded as package layerfmt says.
+	CallerOwned Ownership = "caller"
+	// HostOwned trees are ordinary directories of the host: real ids, translated by the layer's maps.
+	HostOwned Ownership = "host"
+)
+
+// Layer is one directory tree. It crosses process boundaries as JSON.
+type Layer struct {
+	Dir       string      `json:"dir"`
+	Ownership Ownership   `json:"ownership"`
+	UIDs      []IDMapping `json:"uids,omitempty"` // of HostOwned layers
+	GIDs      []IDMapping `json:"gids,omitempty"`
+}
+
+// Options describe a Union.
+type Options struct {
+	// Lowers are the read-only layers, the nearest first. At least one, or an Upper.
+	Lowers []Layer `json:"lowers"`
+	// Upper is the directory that takes all changes, in layerfmt encoding; empty for a read-only Union. Its root
+	// directory must exist.
+	Upper string `json:"upper,omitempty"`
+	// Work is an existing directory on the same filesystem as Upper, for nothing but this Union. It belongs to
+	// Upper: it holds its index of hard links. Required with Upper.
+	Work string `json:"work,omitempty"`
+	// MaxFiles bounds the backing files kept open while they are not in use; 0 means half of RLIMIT_NOFILE. Files
+	// deleted while they are still known to the kernel come on top.
+	MaxFiles int `json:"maxFiles,omitempty"`
+}
+
+// Union is an open union of layers. All methods may be called from any number of goroutines.
+type Union struct {
+	upper  *layer   // nil when read-only
+	lowers []*layer // nearest first
+	stage  *stage   // nil when read-only
+	fds    *fdCache
+	root   *Node
+
+	nextID atomic.Uint64
+
+	mu     sync.Mutex           // guards what follows, Node.links, Node.lookups and Node.children
+	byID   map[uint64]*Node     // nodes that were looked up more often than forgotten
+	byFile map[backingKey]*Node // all nodes
+}
+
+// backingKey names a backing file. The layer is part of it because layers may overlap.
+type backingKey struct {
+	layer int // layer.index
+	ino   uint64
+}
+
+// Open opens the layers of a Union and removes what a crash left in the work directory. It raises the soft limit of
+// open files to the hard one when opts leave MaxFiles to it.
+func Open(opts Options) (_ *Union, err error) {
+	if len(opts.Lowers) == 0 && opts.Upper == "" {
+		return nil, errors.New("open union: no layers")
+	}
+	if opts.Upper != "" && opts.Work == "" {
+		return nil, errors.New("open union: an upper directory needs a work directory")
+	}
+	u := &Union{byID: map[uint64]*Node{}, byFile: map[backingKey]*Node{}}
+	defer func() {
+		if err != nil {
+			u.Close()
+		}
+	}()
+	if u.fds, err = openFDCache(opts.MaxFiles); err != nil {
+		return nil, fmt.Errorf("open union: %w", err)
+	}
+	if err := u.openLayers(opts); err != nil {
+		return nil, fmt.Errorf("open union: %w", err)
+	}
+	if err := u.openRoot(); err != nil {
+		return nil, fmt.Errorf("open union: %w", err)
+	}
+	return u, nil
+}
+
+func openFDCache(max int) (*fdCache, error) {
+	if max > 0 {
+		return newFDCache(max), nil
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return nil, fmt.Errorf("read limit of open files: %w", err)
+	}
+	if limit.Cur < limit.Max {
+		limit.Cur = limit.Max
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+			return nil, fmt.Errorf("raise limit of open files: %w", err)
+		}
+	}
+	const most = 32 << 10 // more would only hold kernel memory
+	return newFDCache(int(min(limit.Cur/2, most))), nil
+}
+
+func (u *Union) openLayers(opts Options) (err error) {
+	spaces := &inodeSpaces{}
+	if opts.Upper != "" {
+		if u.upper, err = openLayer(Layer{Dir: opts.Upper, Ownership: CallerOwned}, 0, spaces); err != nil {
+			return err
+		}
+		if u.stage, err = openStage(opts.Work, u.upper); err != nil {
+			return err
+		}
+	}
+	for i, l := range opts.Lowers {
+		opened, err := openLayer(l, i+1, spaces)
+		if err != nil {
+			return err
+		}
+		u.lowers = append(u.lowers, opened)
+	}
+	return nil
+}
+
+// openRoot makes the root node of the root directories of all layers down to the first opaque one.
+func (u *Union) openRoot() error {
+	o := object{}
+	for _, l := range u.stack() {
+		p, err := l.probe(l.root, ".")
+		if err != nil {
+			return fault("stat", l, "/", err)
+		}
+		if o.top == nil {
+			o.top, o.topLayer = &p, l
+		}
+		if l == u.upper {
+			o.inUpper = true
+		} else {
+			o.lowers = append(o.lowers, place{layer: l})
+			if o.lowerKey.ino == 0 {
+				o.lowerKey = backingKey{l.index, p.st.Ino}
+			}
+		}
+		if p.opaque || opaqueInside(l.root, ".") {
+			break
+		}
+	}
+	u.root = u.adopt(nil, "", &o)
+	return nil
+}
+
+// stack returns all layers, the topmost first.
+func (u *Union) stack() []*layer {
+	if u.upper == nil {
+		return u.lowers
+	}
+	return append([]*layer{u.upper}, u.lowers...)
+}
+
+// Root returns the node of the root directory, which is never forgotten.
+func (u *Union) Root() *Node { return u.root }
+
+// ReadOnly tells whether the Union has no upper.
+func (u *Union) ReadOnly() bool { return u.upper == nil }
+
+// Close closes all files. No operation may be under way or follow.
+func (u *Union) Close() error {
+	if u.fds != nil {
+		u.fds.close()
+	}
+	if u.stage != nil {
+		u.stage.close()
+	}
+	if u.upper != nil {
+		u.upper.close()
+	}
+	for _, l := range u.lowers {
+		l.close()
+	}
+	return nil
+}

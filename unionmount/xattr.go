@@ -1,0 +1,174 @@
+package unionmount
+
+import (
+	"errors"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
+)
+
+// capsXattr holds file capabilities, which a change of the data or the owner drops.
+const capsXattr = "security.capability"
+
+// capState is what is known of a file's capabilities.
+type capState uint8
+
+const (
+	capsUnknown capState = iota
+	capsNone
+)
+
+// aclPrefix starts the names of POSIX ACLs, which are not supported: they would have to be translated and obeyed.
+const aclPrefix = "system.posix_acl_"
+
+// GetXattr returns the value of an extended attribute; ENODATA when there is none of the name.
+func (u *Union) GetXattr(n *Node, name string) ([]byte, error) {
+	n.meta.RLock()
+	defer n.meta.RUnlock()
+	value, err := u.getXattr(n, name)
+	if err != nil && !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.EOPNOTSUPP) {
+		return nil, n.fault("read xattr "+name+" of", err)
+	}
+	return value, err
+}
+
+// getXattr is GetXattr with meta held.
+func (u *Union) getXattr(n *Node, name string) ([]byte, error) {
+	if strings.HasPrefix(name, aclPrefix) {
+		return nil, unix.EOPNOTSUPP
+	}
+	if !u.mayHaveXattrs(n) {
+		return nil, unix.ENODATA
+	}
+	h, err := u.backing(n, n.firstSlot())
+	if err != nil {
+		return nil, err
+	}
+	defer u.fds.release(h)
+	disk, ok := n.topLayer().diskXattr(name)
+	if !ok {
+		return nil, unix.ENODATA
+	}
+	value, err := readXattrFollow(procPath(h.fd), disk)
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EACCES) && n.firstSlot() >= 0 {
+		err = unix.ENODATA
+	}
+	return value, err
+}
+
+// mayHaveXattrs tells whether there is a backing file that can carry xattrs of a user.
+func (u *Union) mayHaveXattrs(n *Node) bool {
+	if n.inUpper.Load() {
+		return true
+	}
+	return n.foreign == nil
+}
+
+// diskXattr returns the name under which the layer stores the container's xattr name.
+func (l *layer) diskXattr(name string) (string, bool) {
+	if l.Ownership == CallerOwned {
+		return layerfmt.EscapeXattr(name), true
+	}
+	return name, l.hostXattr(name)
+}
+
+// hostXattr tells whether a container sees the xattr of a host file: those that describe the file itself, not those
+// that the host's security modules put there.
+func (l *layer) hostXattr(name string) bool {
+	_, visible := layerfmt.UnescapeXattr(name)
+	return visible && !strings.HasPrefix(name, layerfmt.EscapePrefix) || name == capsXattr
+}
+
+// ListXattr returns the names of all extended attributes.
+func (u *Union) ListXattr(n *Node) ([]string, error) {
+	n.meta.RLock()
+	defer n.meta.RUnlock()
+	names, err := u.listXattr(n)
+	return names, n.fault("list xattrs of", err)
+}
+
+// listXattr is ListXattr with meta held.
+func (u *Union) listXattr(n *Node) ([]string, error) {
+	if !u.mayHaveXattrs(n) {
+		return nil, nil
+	}
+	h, err := u.backing(n, n.firstSlot())
+	if err != nil {
+		return nil, err
+	}
+	defer u.fds.release(h)
+	disk, err := listXattrs(procPath(h.fd), true)
+	if err != nil {
+		return nil, err
+	}
+	l := n.topLayer()
+	var names []string
+	for _, name := range disk {
+		if l.Ownership == HostOwned && l.hostXattr(name) {
+			names = append(names, name)
+		} else if seen, ok := layerfmt.UnescapeXattr(name); ok && l.Ownership == CallerOwned {
+			names = append(names, seen)
+		}
+	}
+	return names, nil
+}
+
+// SetXattr sets an extended attribute; flags may hold unix.XATTR_CREATE or unix.XATTR_REPLACE.
+func (u *Union) SetXattr(n *Node, name string, value []byte, flags int) error {
+	if strings.HasPrefix(name, aclPrefix) {
+		return unix.EOPNOTSUPP
+	}
+	return u.changeXattr(n, name, func(path, disk string) error {
+		return unix.Setxattr(path, disk, value, flags)
+	})
+}
+
+// RemoveXattr removes an extended attribute; ENODATA when there is none of the name.
+func (u *Union) RemoveXattr(n *Node, name string) error {
+	if strings.HasPrefix(name, aclPrefix) {
+		return unix.EOPNOTSUPP
+	}
+	if _, err := u.GetXattr(n, name); err != nil {
+		return err
+	}
+	return u.changeXattr(n, name, unix.Removexattr)
+}
+
+func (u *Union) changeXattr(n *Node, name string, change func(path, disk string) error) error {
+	if err := u.copyUp(n, true); err != nil {
+		return err
+	}
+	n.meta.Lock()
+	defer n.meta.Unlock()
+	h, err := u.backing(n, slotUpper)
+	if err != nil {
+		return err
+	}
+	defer u.fds.release(h)
+	if st, err := statFD(h.fd); err != nil || st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		return errors.Join(err, unix.EOPNOTSUPP)
+	}
+	if name == capsXattr {
+		n.caps = capsUnknown
+	}
+	err = change(procPath(h.fd), layerfmt.EscapeXattr(name))
+	if err == unix.ENODATA || err == unix.EEXIST {
+		return err
+	}
+	return n.fault("change xattr "+name+" of", err)
+}
+
+// dropCaps removes the file capabilities of n, whose backing file in the upper is behind fd. Meta of n is held.
+func (u *Union) dropCaps(n *Node, fd int) error {
+	if n.caps == capsNone || n.kind != unix.S_IFREG {
+		return nil
+	}
+	err := unix.Removexattr(procPath(fd), layerfmt.EscapeXattr(capsXattr))
+	if err != nil && err != unix.ENODATA && err != unix.EOPNOTSUPP {
+		return err
+	}
+	n.caps = capsNone
+	return nil
+}
