@@ -13,35 +13,35 @@ import (
 
 func TestLifecycle(t *testing.T) {
 	u := newUserWithImage(t)
-	id := u.run("create", "--name", "c", "bb", "sh", "-c", "echo started; trap 'echo stopping; exit 3' TERM; while :; do sleep 0.1; done")
+	id := u.run("create", "--name", "guest", "bb", "sh", "-c", "echo started; trap 'echo stopping; exit 3' TERM; while :; do sleep 0.1; done")
 	if !regexp.MustCompile(`^[0-9a-f]{64}$`).MatchString(id) {
 		t.Fatalf("create printed %q", id)
 	}
 	u.prints("", "ps", "-q")
 	contains(t, u.run("ps", "-a"), id[:12], "Created", "bb")
-	u.fails(125, []string{"not running"}, "exec", "c", "true")
-	u.fails(125, []string{"not running"}, "kill", "c")
+	u.fails(125, []string{"not running"}, "exec", "guest", "true")
+	u.fails(125, []string{"not running"}, "kill", "guest")
 
-	u.prints("c", "start", "c")
+	u.prints("guest", "start", "guest")
 	contains(t, u.run("ps"), id[:12], "Up ")
-	eventually(t, "the payload says so", func() bool { return u.run("logs", "c") == "started" })
-	u.fails(125, []string{"running"}, "rm", "c")
-	u.prints("c", "stop", "c")
+	eventually(t, "the payload says so", func() bool { return u.run("logs", "guest") == "started" })
+	u.fails(125, []string{"running"}, "rm", "guest")
+	u.prints("guest", "stop", "guest")
 	contains(t, u.run("ps", "-a"), "Exited (3)")
-	u.prints("3", "wait", "c")
+	u.prints("3", "wait", "guest")
 	u.prints("started\nstopping", "logs", id[:6])
-	u.prints("c", "stop", "c") // stopping what is stopped is no error
+	u.prints("guest", "stop", "guest") // stopping what is stopped is no error
 
-	u.prints("c", "start", "c")
-	eventually(t, "the payload says so", func() bool { return strings.HasSuffix(u.run("logs", "c"), "stopping\nstarted") })
-	u.prints("c", "kill", "c")
-	u.prints("137", "wait", "c")
-	u.prints("c", "rm", "c")
+	u.prints("guest", "start", "guest")
+	eventually(t, "the payload says so", func() bool { return strings.HasSuffix(u.run("logs", "guest"), "stopping\nstarted") })
+	u.prints("guest", "kill", "guest")
+	u.prints("137", "wait", "guest")
+	u.prints("guest", "rm", "guest")
 	u.prints("", "ps", "-aq")
 	for _, verb := range []string{"start", "stop", "kill", "rm", "wait", "logs", "inspect"} {
-		u.fails(125, []string{"no such"}, verb, "c")
+		u.fails(125, []string{"no such"}, verb, "guest")
 	}
-	u.fails(125, []string{"no such"}, "exec", "c", "true")
+	u.fails(125, []string{"no such"}, "exec", "guest", "true")
 }
 
 func TestStopEscalates(t *testing.T) {

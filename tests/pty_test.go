@@ -160,6 +160,7 @@ func TestTerminal(t *testing.T) {
 	term.expect("Stopped")
 	term.types("fg\n")
 	term.expect("sleep 1000")
+	eventually(t, "the job goes on", func() bool { return !u.inside("sleep 1000")[0].stopped() })
 	// Ctrl-C ends the job and not the shell.
 	term.types("\x03")
 	term.types("echo code $?\n")
@@ -168,6 +169,12 @@ func TestTerminal(t *testing.T) {
 	if code := term.wait(); code != 42 {
 		t.Errorf("exit code %d, want 42", code)
 	}
+}
+
+// stopped tells whether a process is stopped by job control.
+func (p process) stopped() bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
+	return err == nil && strings.Contains(string(text), ") T ")
 }
 
 func sendSignal(t *testing.T, pid int, signal syscall.Signal) {

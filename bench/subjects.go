@@ -1,0 +1,163 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/internal/wire"
+	"github.com/rcrun/rcrun/runtime"
+)
+
+const (
+	image      = "bench"
+	podmanName = "podman run --network=none"
+)
+
+// prepare sets everything up below the directory work and returns what is to be measured, and how to clean up.
+func prepare(rcrun, work string) (subjects []subject, closeAll func() error, err error) {
+	rcrun, err = filepath.Abs(rcrun)
+	if err != nil {
+		return nil, nil, fmt.Errorf("find the binary: %w", err)
+	}
+	tree, err := busyboxTar(work)
+	if err != nil {
+		return nil, nil, err
+	}
+	own := newTool(rcrun, filepath.Join(work, "rcrun"))
+	if err := own.command("import", tree, image)(); err != nil {
+		return nil, nil, err
+	}
+	subjects = append(subjects,
+		subject{name: "run --network=none", reference: podmanName, once: own.command("run", "--rm", "--network=none", image, "true")},
+		subject{name: "run --network=slirp4netns", once: own.command("run", "--rm", "--network=slirp4netns", image, "true")})
+	podman, closePodman, err := preparePodman(tree, filepath.Join(work, "podman"))
+	if err != nil {
+		return nil, nil, err
+	}
+	subjects = append(subjects, podman...)
+	for _, stage := range []string{engine.MonitorStage, engine.FuseStage, runtime.SandboxStage, runtime.InitStage, runtime.ExecStage} {
+		subjects = append(subjects, subject{name: "start of " + stage, once: func() error { return startStage(rcrun, stage) }})
+	}
+	subjects = append(subjects, subject{name: "version", once: own.command("version")})
+	return subjects, closePodman, nil
+}
+
+// tool is a container engine with a home of its own.
+type tool struct {
+	program string
+	flags   []string
+	env     []string
+}
+
+func newTool(program, home string, flags ...string) tool {
+	return tool{program: program, flags: flags, env: []string{"HOME=" + home, "XDG_RUNTIME_DIR=" + home, "PATH=" + os.Getenv("PATH")}}
+}
+
+// command returns a function that runs the tool with the arguments.
+func (t tool) command(args ...string) func() error {
+	return func() error {
+		cmd := exec.Command(t.program, append(append([]string{}, t.flags...), args...)...)
+		cmd.Env = t.env
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%s %s: %w\n%s", filepath.Base(t.program), strings.Join(args, " "), err, out)
+		}
+		return nil
+	}
+}
+
+// preparePodman sets podman up with fuse-overlayfs, where both are installed.
+func preparePodman(tree, home string) ([]subject, func() error, error) {
+	nothing := func() error { return nil }
+	program, err := exec.LookPath("podman")
+	if err != nil {
+		return nil, nothing, nil
+	}
+	overlay, err := exec.LookPath("fuse-overlayfs")
+	if err != nil {
+		return nil, nothing, nil
+	}
+	flags := []string{"--log-level=error", "--storage-driver=overlay", "--storage-opt=overlay.mount_program=" + overlay,
+		"--cgroup-manager=cgroupfs", "--events-backend=file"}
+	if runc, err := exec.LookPath("runc"); err == nil {
+		flags = append(flags, "--runtime="+runc) // crun refuses hybrid cgroups
+	}
+	podman := newTool(program, home, flags...)
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		return nil, nil, fmt.Errorf("prepare podman: %w", err)
+	}
+	if err := podman.command("import", tree, image)(); err != nil {
+		return nil, nil, err
+	}
+	run := subject{name: podmanName, once: podman.command("run", "--rm", "--network=none", image, "true")}
+	return []subject{run}, func() error { return closePodman(podman, home) }, nil
+}
+
+// closePodman removes what only podman can remove, files of subordinate ids, and ends the process that it leaves.
+func closePodman(podman tool, home string) error {
+	err := podman.command("unshare", "rm", "-rf", filepath.Join(home, ".local"))()
+	return errors.Join(err, podman.command("system", "migrate")())
+}
+
+// startStage starts a stage of a container and hangs up on it, so that it ends after its start.
+func startStage(rcrun, stage string) error {
+	conn, theirs, err := wire.Pair()
+	if err != nil {
+		return err
+	}
+	cmd := &exec.Cmd{Path: rcrun, Args: []string{stage}, ExtraFiles: []*os.File{theirs}}
+	err = cmd.Start()
+	theirs.Close()
+	conn.Close()
+	if err != nil {
+		return err
+	}
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) {
+		return fmt.Errorf("stage %s: ended with %v, though nobody spoke to it", stage, err)
+	}
+	return nil
+}
+
+// busyboxTar makes the smallest root filesystem that runs "true" and returns the path of its tar.
+func busyboxTar(work string) (string, error) {
+	busybox, err := exec.LookPath("busybox")
+	if err != nil {
+		return "", fmt.Errorf("find busybox: %w", err)
+	}
+	program, err := os.Open(busybox)
+	if err != nil {
+		return "", fmt.Errorf("read busybox: %w", err)
+	}
+	defer program.Close()
+	root, err := os.MkdirTemp(work, "root")
+	if err != nil {
+		return "", fmt.Errorf("make a root filesystem: %w", err)
+	}
+	if err := os.Mkdir(filepath.Join(root, "bin"), 0o755); err != nil {
+		return "", fmt.Errorf("make a root filesystem: %w", err)
+	}
+	target, err := os.OpenFile(filepath.Join(root, "bin", "true"), os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		return "", fmt.Errorf("make a root filesystem: %w", err)
+	}
+	_, err = io.Copy(target, program)
+	if err := errors.Join(err, target.Close()); err != nil {
+		return "", fmt.Errorf("copy busybox: %w", err)
+	}
+	tree := root + ".tar"
+	var stderr bytes.Buffer
+	pack := exec.Command("tar", "-cf", tree, "-C", root, ".")
+	pack.Stderr = &stderr
+	if err := pack.Run(); err != nil {
+		return "", fmt.Errorf("pack the root filesystem: %w: %s", err, stderr.Bytes())
+	}
+	return tree, nil
+}
