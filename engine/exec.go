@@ -104,7 +104,7 @@ func (c *Container) execProcess(options ExecOptions) (*specs.Process, error) {
 	if options.WorkingDir != "" {
 		process.Cwd = options.WorkingDir
 	}
-	process.User.Username = userOrRoot(c.Config.User)
+	process.User.Username = c.user()
 	if options.User != "" {
 		process.User.Username = options.User
 	}

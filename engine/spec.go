@@ -41,7 +41,7 @@ func (c *Container) spec(ids rootless.Map) (*specs.Spec, error) {
 	spec.Process.Terminal = c.Config.Tty
 	spec.Process.Env = c.environment(c.Config.Tty)
 	spec.Process.Cwd = c.workingDir()
-	spec.Process.User.Username = userOrRoot(c.Config.User)
+	spec.Process.User.Username = c.user()
 	spec.Process.NoNewPrivileges = security.noNewPrivileges
 	return spec, nil
 }
@@ -77,12 +77,16 @@ func setOption(options []string, name, value string) []string {
 	return append(options, name+value)
 }
 
-// userOrRoot names the user by number where nobody named one, so that its groups are looked up all the same.
-func userOrRoot(user string) string {
-	if user == "" {
-		return "0"
+// user is whom the payload runs as: whoever was asked for, else with keep-id the caller, else root, who is named by
+// number so that its groups are looked up all the same.
+func (c *Container) user() string {
+	switch {
+	case c.Config.User != "":
+		return c.Config.User
+	case c.HostConfig.UsernsMode == rootless.ModeKeepID:
+		return fmt.Sprintf("%d:%d", os.Getuid(), os.Getgid())
 	}
-	return user
+	return "0"
 }
 
 func specMappings(maps []rootless.Mapping) []specs.LinuxIDMapping {

@@ -29,7 +29,7 @@ func override(dir *string, flag string) error {
 
 // containerFlags are the flags of run and create.
 type containerFlags struct {
-	interactive, tty, rm, readOnly, init, privileged, quiet bool
+	interactive, tty, detach, rm, readOnly, init, privileged, quiet bool
 
 	name, workdir, user, hostname, domainname, entrypoint, network, userns string
 	rootfs, cidfile, stopSignal, shmSize, platform, pull                   string
@@ -109,7 +109,8 @@ func (f *containerFlags) options(args []string) (engine.CreateOptions, error) {
 	}
 	c := &o.Config
 	c.Hostname, c.Domainname, c.User, c.WorkingDir, c.StopSignal = f.hostname, f.domainname, f.user, f.workdir, f.stopSignal
-	c.Tty, c.OpenStdin, c.AttachStdin = f.tty, f.interactive, f.interactive
+	c.Tty, c.OpenStdin, c.AttachStdin = f.tty, f.interactive, f.interactive && !f.detach
+	c.StdinOnce = c.AttachStdin
 	c.Env, c.Cmd, c.Entrypoint, c.Labels = env, args, entrypoint, keyValues(f.labels)
 	if f.flags.Changed("stop-timeout") {
 		c.StopTimeout = &f.stopTimeout

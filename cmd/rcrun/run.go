@@ -14,7 +14,7 @@ import (
 
 func (a *app) runCommand() *cobra.Command {
 	var flags containerFlags
-	var detach, sigProxy bool
+	var sigProxy bool
 	var detachKeys string
 	cmd := &cobra.Command{
 		Use:   "run [flags] IMAGE [COMMAND [ARG...]]",
@@ -31,7 +31,7 @@ func (a *app) runCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if detach {
+				if flags.detach {
 					return startDetached(cmd.Context(), c)
 				}
 				return runAttached(cmd.Context(), c, attachOptions{stdin: flags.interactive, output: true, sigProxy: sigProxy, detachKeys: detachKeys})
@@ -39,7 +39,7 @@ func (a *app) runCommand() *cobra.Command {
 		},
 	}
 	flags.register(cmd.Flags())
-	cmd.Flags().BoolVarP(&detach, "detach", "d", false, "run in the background and print the container's id")
+	cmd.Flags().BoolVarP(&flags.detach, "detach", "d", false, "run in the background and print the container's id")
 	cmd.Flags().BoolVar(&sigProxy, "sig-proxy", true, "forward signals to the container's command")
 	cmd.Flags().StringVar(&detachKeys, "detach-keys", defaultDetachKeys, "keys that leave a terminal without ending the container")
 	return cmd
