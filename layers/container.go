@@ -21,6 +21,9 @@ type Stack struct {
 // it that the store keeps unique, "" for none. A container without an image has no lower layers. The error is
 // ErrConflict when the id or the name is taken.
 func (s *Store) CreateContainer(id, name string, image *Image) error {
+	if err := checkID(id); err != nil {
+		return fmt.Errorf("create container: %w", err)
+	}
 	var names []string
 	if name != "" {
 		names = []string{name}
@@ -43,21 +46,26 @@ func (s *Store) CreateContainer(id, name string, image *Image) error {
 	return nil
 }
 
-// RemoveContainer removes the read-write layer of a container. A container that is gone, or that a killed process has
-// made or removed in part, is no error.
+// RemoveContainer removes the read-write layer of a container, given its full id. A container that is gone, or that a
+// killed process has made or removed in part, is no error.
 func (s *Store) RemoveContainer(id string) error {
-	err := s.lib.DeleteContainer(id)
-	if err == nil || !isMissing(err) && !errors.Is(err, storage.ErrNotAContainer) {
+	// The library takes names and abbreviated ids, too, which would be another container here.
+	record, err := s.lib.Container(id)
+	if err == nil && record.ID == id {
+		return wrapRemove(id, s.lib.DeleteContainer(id))
+	}
+	if err != nil && !isMissing(err) {
 		return wrapRemove(id, err)
 	}
-	if err = s.lib.DeleteLayer(id); isMissing(err) || errors.Is(err, storage.ErrNotALayer) {
-		return nil
+	layer, err := s.lib.Layer(id)
+	if err == nil && layer.ID == id {
+		return wrapRemove(id, s.lib.DeleteLayer(id))
 	}
 	return wrapRemove(id, err)
 }
 
 func wrapRemove(id string, err error) error {
-	if err == nil {
+	if err == nil || isMissing(err) {
 		return nil
 	}
 	return fmt.Errorf("remove container %s: %w", id, err)

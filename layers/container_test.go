@@ -76,6 +76,14 @@ func TestContainerConflicts(t *testing.T) {
 	if err := s.CreateContainer(containerID(3), "third", &Image{ID: containerID(9)}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("an image that is gone: %v", err)
 	}
+	for _, id := range []string{"..", ".", "a/b", "/etc"} {
+		if err := s.CreateContainer(id, "", img); err == nil {
+			t.Errorf("a container with the id %q was made", id)
+		}
+	}
+	if _, err := s.ContainerStack(containerID(1)); err != nil {
+		t.Errorf("the first container: %v", err)
+	}
 	for _, id := range []string{containerID(2), containerID(3)} {
 		if _, err := s.ContainerStack(id); !errors.Is(err, ErrNotFound) {
 			t.Errorf("a container that was refused has layers: %v", err)
@@ -109,6 +117,50 @@ func TestContainerRoot(t *testing.T) {
 	}
 	if st, err := tree.ReadStat(s.layout.diff(containerID(1))); err != nil || st.Mode != unix.S_IFDIR|0o711 {
 		t.Errorf("the root is %+v, %v", st, err)
+	}
+}
+
+// TestRemoveExact checks that a removal takes no name or abbreviation of another container for an id.
+func TestRemoveExact(t *testing.T) {
+	s := openStore(t)
+	id := "abc" + containerID(1)[3:]
+	if err := s.CreateContainer(id, "abc", nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, other := range []string{"abc", id[:12]} {
+		if err := s.RemoveContainer(other); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := s.ContainerStack(id); err != nil {
+		t.Errorf("the container is gone: %v", err)
+	}
+}
+
+// TestHalfContainer removes what is left of a process that was killed between making a layer and the container's record.
+func TestHalfContainer(t *testing.T) {
+	s := openStore(t)
+	img := mustImport(t, s, "app", "x")
+	id := containerID(1)
+	if _, err := s.lib.CreateLayer(id, img.TopLayer, nil, "", true, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RemoveContainer(id); err != nil {
+		t.Fatal(err)
+	}
+	// Files without any record, as after a power failure, are not in the way.
+	if err := os.MkdirAll(filepath.Join(s.layout.diff(id), "stale"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.CreateContainer(id, "", img); err != nil {
+		t.Fatal(err)
+	}
+	stack, err := s.ContainerStack(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names, err := os.ReadDir(stack.Upper); err != nil || len(names) > 0 {
+		t.Errorf("the new container has %v, %v", names, err)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"sort"
 	"time"
@@ -170,5 +169,5 @@ func familiarNames(record storage.Image) (tags, digests []string) {
 // isMissing tells whether an error of the library says that there is no such record.
 func isMissing(err error) bool {
 	return errors.Is(err, storage.ErrImageUnknown) || errors.Is(err, storage.ErrContainerUnknown) ||
-		errors.Is(err, storage.ErrLayerUnknown) || errors.Is(err, os.ErrNotExist)
+		errors.Is(err, storage.ErrLayerUnknown) || errors.Is(err, storage.ErrNotAContainer) || errors.Is(err, storage.ErrNotALayer)
 }

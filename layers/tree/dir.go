@@ -17,7 +17,7 @@ const openDirFlags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O
 func openDir(dirfd int, name string) (int, error) {
 	fd, err := retry(func() (int, error) { return unix.Openat(dirfd, name, openDirFlags, 0) })
 	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) {
-		return -1, fmt.Errorf("%q is not a directory: %w", name, unix.ENOTDIR)
+		return -1, fmt.Errorf("%q: %w", name, unix.ENOTDIR)
 	}
 	return fd, err
 }

@@ -1,0 +1,111 @@
+package layers
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/layers/tree"
+)
+
+// The entries of a layer's directory.
+const (
+	diffDir    = "diff"
+	workDir    = "work"
+	parentName = "parent"
+)
+
+var validID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
+
+// checkID refuses what would name a directory other than a layer's own. The library does not: asked to remove the
+// layer "..", it removes the directory of all.
+func checkID(id string) error {
+	if !validID.MatchString(id) {
+		return fmt.Errorf("%q is not an id", id)
+	}
+	return nil
+}
+
+// layout finds the files of layers below the driver's home directory.
+type layout struct{ home string }
+
+func (l layout) layer(id string) string      { return filepath.Join(l.home, "dir", filepath.Base(id)) }
+func (l layout) diff(id string) string       { return filepath.Join(l.layer(id), diffDir) }
+func (l layout) work(id string) string       { return filepath.Join(l.layer(id), workDir) }
+func (l layout) staging() string             { return filepath.Join(l.home, "staging") }
+func (l layout) parentFile(id string) string { return filepath.Join(l.layer(id), parentName) }
+
+// parent returns the id of the layer below, "" when there is none.
+func (l layout) parent(id string) (string, error) {
+	data, err := os.ReadFile(l.parentFile(id))
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	return string(data), err
+}
+
+// maxLayers bounds the length of a chain of parents, so that one that leads back to itself ends.
+const maxLayers = 1024
+
+// chain returns the trees of the layer id and of those below it, the nearest first. "" has none.
+func (l layout) chain(id string) (tree.Lowers, error) {
+	var dirs tree.Lowers
+	for id != "" {
+		if len(dirs) == maxLayers {
+			return nil, fmt.Errorf("layer %s has more than %d layers below it", id, maxLayers)
+		}
+		dirs = append(dirs, l.diff(id))
+		next, err := l.parent(id)
+		if err != nil {
+			return nil, fmt.Errorf("read the parent of layer %s: %w", id, err)
+		}
+		id = next
+	}
+	return dirs, nil
+}
+
+// parentTree returns the tree of the layer below, "" when there is none.
+func (l layout) parentTree(parent string) string {
+	if parent == "" {
+		return ""
+	}
+	return l.diff(parent)
+}
+
+// makeTree makes an empty tree whose root has the owner and mode of the root of the tree below.
+func makeTree(dir, below string) error {
+	st := layerfmt.Stat{Mode: unix.S_IFDIR | 0o755}
+	if below != "" {
+		var err error
+		if st, err = tree.ReadStat(below); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	return tree.WriteStat(dir, st)
+}
+
+// unpack unpacks a tar into the tree at dir and flushes it to disk.
+func unpack(dir string, r io.Reader, lowers tree.Lowers) (int64, error) {
+	root, err := os.Open(dir)
+	if err != nil {
+		return -1, err
+	}
+	defer root.Close()
+	size, err := tree.Unpack(root, r, lowers)
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.Syncfs(int(root.Fd())); err != nil {
+		return -1, fmt.Errorf("flush layer to disk: %w", err)
+	}
+	return size, nil
+}
