@@ -8,7 +8,6 @@ import (
 	"os"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -23,7 +22,8 @@ const (
 )
 
 // Root makes a container's root file system appear. It is used in the sandbox: in the container's user namespace and
-// its own mount namespace, with all capabilities there and with the caller's access to files.
+// its own mount namespace, with all capabilities there and with the caller's access to files. The caller's own user
+// id is not necessarily mapped.
 type Root interface {
 	// Mount mounts the root on target, an empty directory of the caller's. What it returns, if anything, is handed
 	// up to the creator (Config.RootFD) and closed in the sandbox.
@@ -35,10 +35,12 @@ type RootFactory func(config json.RawMessage) (Root, error)
 
 // Config describes a container to be created.
 type Config struct {
-	Spec       *specs.Spec // complete; namespaces that it does not name are the host's, but for user and mount
-	RootKind   string      // key into the roots of SandboxMain
-	RootConfig any         // handed to the factory as JSON
-	Dir        string      // absolute path of an empty directory of the caller's, to mount the root on
+	// Spec is complete. Namespaces that it does not name are the host's, but for user and mount, which are always
+	// new. Its linux.resources and the id mappings are the caller's to apply.
+	Spec       *specs.Spec
+	RootKind   string // key into the roots of SandboxMain
+	RootConfig any    // handed to the factory as JSON
+	Dir        string // absolute path of an empty directory of the caller's, to mount the root on
 
 	// Init keeps a process of ours as the container's first, which hands on signals and waits for orphans.
 	Init bool
@@ -82,18 +84,16 @@ func Create(ctx context.Context, c Config) (*Container, error) {
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, sandbox.kill)
+	stop := context.AfterFunc(ctx, func() { sandbox.conn.Close() })
 	container, err := sandbox.create(c, message)
-	if !stop() && err == nil {
-		err = ctx.Err()
+	if !stop() {
+		err = fmt.Errorf("create container: %w", context.Cause(ctx))
 	}
 	if err != nil {
-		sandbox.kill()
-		<-sandbox.done
 		if container != nil {
 			container.release()
 		}
-		return nil, errors.Join(ctx.Err(), err)
+		return nil, errors.Join(err, sandbox.end())
 	}
 	go container.watch()
 	return container, nil
@@ -151,21 +151,11 @@ func (c *Container) InitPid() int { return c.Pid }
 // Warnings are sentences on what the host did not allow and what was done in its place.
 func (c *Container) Warnings() []string { return c.warnings }
 
-// closeTime is how long Close lets the sandbox take its end in order.
-const closeTime = 10 * time.Second
-
 // Close kills what is left of the container, waits for its end and releases all of it.
 func (c *Container) Close() error {
 	c.closeOnce.Do(func() {
 		c.process.Signal(syscall.SIGKILL) // it may have ended long ago
-		c.sandbox.conn.Close()
-		select {
-		case <-c.sandbox.done:
-		case <-time.After(closeTime):
-			c.sandbox.kill()
-			<-c.sandbox.done
-			c.closeErr = wire.Errorf(stageSandbox, "end the container", "", errors.New("took too long and was killed"))
-		}
+		c.closeErr = c.sandbox.end()
 		<-c.ended
 		c.release()
 	})

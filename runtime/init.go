@@ -48,6 +48,7 @@ func becomePayload(conn *wire.Conn) error {
 	if _, err := conn.Expect(msgConfig, &config, 0); err != nil {
 		return err
 	}
+	unix.Umask(0o022) // the mount points that are made do not depend on the caller's
 	trees, err := receiveTrees(conn, config.Spec.Mounts)
 	if err != nil {
 		return err

@@ -137,8 +137,42 @@ func TestSysctl(t *testing.T) {
 
 func TestOOMScore(t *testing.T) {
 	score := 500
-	out, _, _ := finish(t, `cat /proc/self/oom_score_adj`, func(c *Config) { c.Spec.Process.OOMScoreAdj = &score })
-	expect(t, "oom_score_adj", out, "500")
+	for _, mapIDs := range []func(int) error{mapOne, mapNone(t)} {
+		out, _, _ := finish(t, `cat /proc/self/oom_score_adj`, func(c *Config) {
+			c.MapIDs = mapIDs
+			c.Spec.Process.OOMScoreAdj = &score
+		})
+		expect(t, "oom_score_adj", out, "500")
+	}
+}
+
+// The caller's umask says nothing about the mount points of an image.
+func TestMountPointModes(t *testing.T) {
+	defer unix.Umask(unix.Umask(0o077))
+	out, _, _ := finish(t, `stat -c %a /new /new/deep /dev/pts/. /dev/null`, func(c *Config) {
+		c.Spec.Mounts = append(c.Spec.Mounts, bindMount("/usr", "/new/deep"))
+	})
+	expect(t, "modes", out, "755 755 755 666")
+}
+
+// What the host mounts later shows in a bind that asks for it, and in no other.
+func TestPropagation(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can mount on the host")
+	}
+	shared := t.TempDir()
+	must(t, os.Mkdir(filepath.Join(shared, "later"), 0o755))
+	must(t, unix.Mount(shared, shared, "", unix.MS_BIND, ""))
+	defer unix.Unmount(shared, unix.MNT_DETACH)
+	must(t, unix.Mount("", shared, "", unix.MS_SHARED, ""))
+	b := run(t, []string{"sleep", "1000"}, func(c *Config) {
+		c.Spec.Mounts = append(c.Spec.Mounts, bindMount(shared, "/slave", "rslave"), bindMount(shared, "/private"))
+	})
+	must(t, unix.Mount("tmpfs", filepath.Join(shared, "later"), "tmpfs", 0, ""))
+	must(t, os.WriteFile(filepath.Join(shared, "later", "file"), nil, 0o644))
+	out, _ := inside(t, b, DefaultSpec("sh", "-c", "ls /slave/later /private/later").Process)
+	expect(t, "propagation", out, "/private/later: /slave/later: file")
+	must(t, unix.Unmount(filepath.Join(shared, "later"), 0))
 }
 
 func TestParseMountOptions(t *testing.T) {

@@ -301,3 +301,15 @@ func TestReaper(t *testing.T) {
 		t.Errorf("zombies, first process: %s", out)
 	}
 }
+
+// BenchmarkTrue measures a container from its creation until all of it has gone.
+func BenchmarkTrue(b *testing.B) {
+	config := newConfig(b, []string{"true"}, nil)
+	for b.Loop() {
+		c, err := Create(context.Background(), config)
+		must(b, err)
+		must(b, c.Start())
+		c.Wait()
+		must(b, c.Close())
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"os"
 	goruntime "runtime"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -74,10 +75,21 @@ func (s *sandboxProcess) run(attr *os.ProcAttr) error {
 	return <-result
 }
 
-// kill ends the sandbox, and with it the container, at once.
-func (s *sandboxProcess) kill() {
+// endTime is how long the sandbox may take to see to the end of all others before it is killed. This does end them
+// as well, but then nobody waits until they have ended.
+const endTime = 10 * time.Second
+
+// end closes the wire, which has the sandbox end the container and itself, and waits for that.
+func (s *sandboxProcess) end() error {
 	s.conn.Close()
-	s.proc.Kill()
+	select {
+	case <-s.done:
+		return nil
+	case <-time.After(endTime):
+		s.proc.Kill()
+		<-s.done
+		return wire.Errorf(stageSandbox, "end the container", "", errors.New("took too long and was killed"))
+	}
 }
 
 // create leads the sandbox through the creation of the container.
@@ -92,14 +104,14 @@ func (s *sandboxProcess) create(c Config, message sandboxConfig) (*Container, er
 		go func() {
 			err := c.Network(s.proc.Pid)
 			if err != nil {
-				s.kill() // so that nobody waits for the sandbox in vain
+				s.conn.Close() // so that nobody waits for the sandbox in vain
 			}
 			network <- err
 		}()
 	}
 	container, err := s.await(c)
 	if err != nil {
-		s.kill()
+		s.conn.Close() // the sandbox goes, and the network that is being made for it
 	}
 	if networkErr := <-network; networkErr != nil {
 		return container, fmt.Errorf("set up network: %w", networkErr)

@@ -74,9 +74,10 @@ func checkTerminal(t *testing.T, p *process) {
 	if _, err := p.Console().Write([]byte{3}); err != nil {
 		t.Fatal(err)
 	}
-	if status, err := p.Wait(); err != nil || status.Code != 130 || !s.shows("interrupted") {
+	if status, err := p.Wait(); err != nil || status.Code != 130 {
 		t.Errorf("after Ctrl-C: %+v, %v:\n%s", status, err, s)
 	}
+	eventually(t, "the last words arrive", func() bool { return s.shows("interrupted") })
 }
 
 func TestTerminal(t *testing.T) {
