@@ -61,9 +61,9 @@ func TestWithoutSubordinateIDs(t *testing.T) {
 
 func TestWithoutFuse(t *testing.T) {
 	u := newUserWithImage(t)
-	u.failed(u.script(withoutFuse, `$RCRUN run --name c bb true`), 125, "/dev/fuse", "modprobe fuse")
+	u.failed(u.script(withoutFuse, `$RCRUN run --name c1 bb true`), 125, "/dev/fuse", "modprobe fuse")
 	// Creating mounts nothing, and so does not miss it; images come and go as well.
-	r := u.script(withoutFuse, `$RCRUN create --name d bb true && $RCRUN rm d && $RCRUN images`)
+	r := u.script(withoutFuse, `$RCRUN create --name d1 bb true && $RCRUN rm d1 && $RCRUN images`)
 	if r.code != 0 {
 		t.Errorf("create: exit code %d\n%s", r.code, r.stderr)
 	}
@@ -98,9 +98,9 @@ func TestFullDisk(t *testing.T) {
 	}
 	contains(t, r.stderr, "no space left on device")
 	r = u.script(small, `cd; $RCRUN import bb.tar bb >/dev/null
-$RCRUN run --name c bb sh -c 'cat /dev/zero >/file 2>/error; tail -n 1 /error >&2; rm /file; echo again >/file && cat /file'; echo code $?
-$RCRUN rm c; $RCRUN ps -aq`)
-	if r.stdout != "again\ncode 0\nc\n" {
+$RCRUN run --name c1 bb sh -c 'cat /dev/zero >/file 2>/error; tail -n 1 /error >&2; rm /file; echo again >/file && cat /file'; echo code $?
+$RCRUN rm c1; $RCRUN ps -aq`)
+	if r.stdout != "again\ncode 0\nc1\n" {
 		t.Errorf("got %q\n%s", r.stdout, r.stderr)
 	}
 	contains(t, r.stderr, "No space left on device")

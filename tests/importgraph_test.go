@@ -24,7 +24,7 @@ type source struct {
 func (s source) dir() string   { return filepath.Dir(s.path) }
 func (s source) isTest() bool  { return strings.HasSuffix(s.path, "_test.go") }
 func (s source) top() string   { return strings.Split(s.path, "/")[0] }
-func (s source) command() bool { return s.top() == "cmd" || s.top() == "bench" }
+func (s source) command() bool { return s.file.Name.Name == "main" }
 
 // sources parses every Go file of the module.
 func sources(t *testing.T) []source {

@@ -96,46 +96,46 @@ func TestRemoveOnExit(t *testing.T) {
 	u := newUserWithImage(t)
 	u.run("run", "--rm", "bb", "true")
 	u.prints("", "ps", "-aq")
-	u.run("run", "-d", "--rm", "--name", "c", "bb", "sleep", "1000")
-	u.run("stop", "-t", "0", "c")
+	u.run("run", "-d", "--rm", "--name", "c1", "bb", "sleep", "1000")
+	u.run("stop", "-t", "0", "c1")
 	eventually(t, "the container is removed", func() bool { return u.run("ps", "-aq") == "" })
 }
 
 func TestExec(t *testing.T) {
 	u := newUserWithImage(t)
-	u.run("run", "-d", "--name", "c", "--hostname", "box", "-e", "A=1", "-w", "/tmp", "bb", "sleep", "1000")
-	u.prints("/tmp 1 box", "exec", "c", "sh", "-c", "echo $PWD $A $(hostname)")
-	u.prints("/etc 2", "exec", "-w", "/etc", "-e", "A=2", "c", "sh", "-c", "echo $PWD $A")
-	u.prints("1000:1000", "exec", "-u", "alice", "c", "sh", "-c", "echo $(id -u):$(id -g)")
-	contains(t, u.run("exec", "c", "cat", "/proc/self/status"), "CapEff:\t00000000a80425fb", "CapBnd:\t00000000a80425fb", "Seccomp:\t2")
-	contains(t, u.run("exec", "-u", "alice", "c", "cat", "/proc/self/status"), "CapEff:\t0000000000000000")
-	if r := u.try("exec", "c", "sh", "-c", "echo err >&2; exit 7"); r.code != 7 || r.stderr != "err\n" {
+	u.run("run", "-d", "--name", "c1", "--hostname", "box", "-e", "A=1", "-w", "/tmp", "bb", "sleep", "1000")
+	u.prints("/tmp 1 box", "exec", "c1", "sh", "-c", "echo $PWD $A $(hostname)")
+	u.prints("/etc 2", "exec", "-w", "/etc", "-e", "A=2", "c1", "sh", "-c", "echo $PWD $A")
+	u.prints("1000:1000", "exec", "-u", "alice", "c1", "sh", "-c", "echo $(id -u):$(id -g)")
+	contains(t, u.run("exec", "c1", "cat", "/proc/self/status"), "CapEff:\t00000000a80425fb", "CapBnd:\t00000000a80425fb", "Seccomp:\t2")
+	contains(t, u.run("exec", "-u", "alice", "c1", "cat", "/proc/self/status"), "CapEff:\t0000000000000000")
+	if r := u.try("exec", "c1", "sh", "-c", "echo err >&2; exit 7"); r.code != 7 || r.stderr != "err\n" {
 		t.Errorf("exit code %d, stderr %q", r.code, r.stderr)
 	}
-	if r := u.tryWith([]byte("through\n"), "exec", "-i", "c", "cat"); r.stdout != "through\n" {
+	if r := u.tryWith([]byte("through\n"), "exec", "-i", "c1", "cat"); r.stdout != "through\n" {
 		t.Errorf("exec -i: %q", r.stdout)
 	}
-	if r := u.try("exec", "c", "sh", "-c", "kill -9 $$"); r.code != 137 {
+	if r := u.try("exec", "c1", "sh", "-c", "kill -9 $$"); r.code != 137 {
 		t.Errorf("exit code %d of a killed command", r.code)
 	}
-	u.fails(127, []string{"no-such-command"}, "exec", "c", "no-such-command")
-	u.fails(126, []string{"not-executable"}, "exec", "c", "/etc/not-executable")
+	u.fails(127, []string{"no-such-command"}, "exec", "c1", "no-such-command")
+	u.fails(126, []string{"not-executable"}, "exec", "c1", "/etc/not-executable")
 	for _, name := range []string{"user", "mnt", "pid", "ipc", "uts", "net", "cgroup"} {
-		u.prints("same", "exec", "c", "sh", "-c", "[ $(readlink /proc/self/ns/"+name+") = $(readlink /proc/1/ns/"+name+") ] && echo same || echo "+name)
+		u.prints("same", "exec", "c1", "sh", "-c", "[ $(readlink /proc/self/ns/"+name+") = $(readlink /proc/1/ns/"+name+") ] && echo same || echo "+name)
 	}
-	u.run("exec", "-d", "c", "sh", "-c", "echo done >/tmp/done")
-	eventually(t, "the detached command runs", func() bool { return u.try("exec", "c", "cat", "/tmp/done").stdout == "done\n" })
+	u.run("exec", "-d", "c1", "sh", "-c", "echo done >/tmp/done")
+	eventually(t, "the detached command runs", func() bool { return u.try("exec", "c1", "cat", "/tmp/done").stdout == "done\n" })
 	// A command that outlives its client does not keep the container from ending.
-	u.run("exec", "-d", "c", "sleep", "1000")
-	u.run("kill", "c")
-	u.prints("137", "wait", "c")
+	u.run("exec", "-d", "c1", "sleep", "1000")
+	u.run("kill", "c1")
+	u.prints("137", "wait", "c1")
 	u.noLeftovers()
 }
 
 func TestLogs(t *testing.T) {
 	u := newUserWithImage(t)
-	u.run("run", "-d", "--name", "c", "bb", "sh", "-c", "echo one; while [ ! -e /go ]; do sleep 0.1; done; echo two; echo three >&2; printf four")
-	follow := u.cmd("logs", "-f", "c")
+	u.run("run", "-d", "--name", "c1", "bb", "sh", "-c", "echo one; while [ ! -e /go ]; do sleep 0.1; done; echo two; echo three >&2; printf four")
+	follow := u.cmd("logs", "-f", "c1")
 	stdout, err := follow.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -147,7 +147,7 @@ func TestLogs(t *testing.T) {
 	if line, err := lines.ReadString('\n'); line != "one\n" {
 		t.Errorf("the first line is %q, %v", line, err)
 	}
-	u.run("exec", "c", "touch", "/go")
+	u.run("exec", "c1", "touch", "/go")
 	rest, _ := lines.ReadString(0)
 	if rest != "two\nfour" {
 		t.Errorf("what followed is %q", rest)
@@ -155,10 +155,10 @@ func TestLogs(t *testing.T) {
 	if err := follow.Wait(); err != nil {
 		t.Errorf("logs -f: %v", err)
 	}
-	if r := u.try("logs", "c"); r.stdout != "one\ntwo\nfour" || r.stderr != "three\n" {
+	if r := u.try("logs", "c1"); r.stdout != "one\ntwo\nfour" || r.stderr != "three\n" {
 		t.Errorf("logs afterwards: %q and %q", r.stdout, r.stderr)
 	}
-	u.prints("four", "logs", "--tail", "1", "c")
+	u.prints("four", "logs", "--tail", "1", "c1")
 	// Binary output and long lines come through unchanged.
 	u.run("run", "--name", "long", "bb", "sh", "-c", "head -c 100000 /dev/zero | tr '\\0' x; printf '\\n\\001\\377\"'")
 	if got, want := u.run("logs", "long"), strings.Repeat("x", 100000)+"\n\001\377\""; got != want {
@@ -168,15 +168,15 @@ func TestLogs(t *testing.T) {
 
 func TestWait(t *testing.T) {
 	u := newUserWithImage(t)
-	u.run("run", "-d", "--name", "a", "bb", "sh", "-c", "while [ ! -e /go ]; do sleep 0.1; done; exit 4")
-	u.run("run", "-d", "--name", "b", "bb", "sh", "-c", "exit 5")
+	u.run("run", "-d", "--name", "a1", "bb", "sh", "-c", "while [ ! -e /go ]; do sleep 0.1; done; exit 4")
+	u.run("run", "-d", "--name", "b1", "bb", "sh", "-c", "exit 5")
 	waited := make(chan result)
-	go func() { waited <- u.try("wait", "a", "b") }()
+	go func() { waited <- u.try("wait", "a1", "b1") }()
 	select {
 	case r := <-waited:
 		t.Errorf("wait did not wait: %q", r.stdout)
 	case <-time.After(500 * time.Millisecond):
-		u.run("exec", "a", "touch", "/go")
+		u.run("exec", "a1", "touch", "/go")
 		if r := <-waited; r.stdout != "4\n5\n" {
 			t.Errorf("exit codes %q, want 4 and 5\n%s", r.stdout, r.stderr)
 		}
@@ -232,9 +232,9 @@ func TestInspect(t *testing.T) {
 	if err := os.Mkdir(u.path("home", "data"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	id := u.run("create", "--name", "c", "--hostname", "box", "-u", "alice", "-w", "/tmp", "-e", "A=1", "-v", u.path("home", "data")+":/data:ro",
+	id := u.run("create", "--name", "c1", "--hostname", "box", "-u", "alice", "-w", "/tmp", "-e", "A=1", "-v", u.path("home", "data")+":/data:ro",
 		"--network", "none", "--userns", "keep-id", "--read-only", "-i", "--entrypoint", "sh", "bb", "-c", "exit 6")
-	i := u.inspect("c")
+	i := u.inspect("c1")
 	if i.ID != id || i.Name != "/c" || i.Path != "sh" || len(i.Args) != 2 || i.Args[1] != "exit 6" || !strings.HasPrefix(i.Image, "sha256:") {
 		t.Errorf("identity: %+v", i)
 	}
@@ -253,14 +253,14 @@ func TestInspect(t *testing.T) {
 		t.Errorf("State of a new container: %+v", i.State)
 	}
 	before := time.Now()
-	u.run("start", "c")
-	u.prints("6", "wait", "c")
+	u.run("start", "c1")
+	u.prints("6", "wait", "c1")
 	s := u.inspect(id[:10]).State
 	if s.Status != "exited" || s.Running || s.ExitCode != 6 || s.StartedAt.Before(before.Add(-time.Second)) || s.FinishedAt.Before(s.StartedAt) {
 		t.Errorf("State of an exited container: %+v", s)
 	}
-	u.run("run", "-d", "--name", "d", "bb", "sleep", "1000")
-	if s := u.inspect("d").State; s.Status != "running" || !s.Running || commandLine(s.Pid) != "sleep 1000" {
+	u.run("run", "-d", "--name", "d1", "bb", "sleep", "1000")
+	if s := u.inspect("d1").State; s.Status != "running" || !s.Running || commandLine(s.Pid) != "sleep 1000" {
 		t.Errorf("State of a running container: %+v", s)
 	}
 }

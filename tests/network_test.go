@@ -44,12 +44,12 @@ func TestHostLoopbackIsOutOfReach(t *testing.T) {
 func TestPublish(t *testing.T) {
 	u := newUserWithImage(t)
 	port := freePort(t)
-	u.run("run", "-d", "--name", "c", "-p", fmt.Sprintf("127.0.0.1:%d:80", port), "-p", "127.0.0.1::81", "bb", "sh", "-c",
+	u.run("run", "-d", "--name", "c1", "-p", fmt.Sprintf("127.0.0.1:%d:80", port), "-p", "127.0.0.1::81", "bb", "sh", "-c",
 		"nc -ll -p 81 -e echo second & nc -ll -p 80 -e echo first")
 	if got := u.dial("127.0.0.1", port); got != "first\n" {
 		t.Errorf("the published port answers %q", got)
 	}
-	bindings := u.inspect("c").NetworkSettings.Ports["81/tcp"]
+	bindings := u.inspect("c1").NetworkSettings.Ports["81/tcp"]
 	if len(bindings) != 1 || bindings[0].HostIP != "127.0.0.1" || bindings[0].HostPort == "0" {
 		t.Fatalf("port 81 is published on %+v", bindings)
 	}
@@ -61,18 +61,18 @@ func TestPublish(t *testing.T) {
 	contains(t, u.run("ps"), fmt.Sprintf("127.0.0.1:%d->80/tcp", port))
 
 	spec := fmt.Sprintf("127.0.0.1:%d:80", port)
-	u.fails(125, []string{"port is already allocated"}, "run", "--name", "d", "-p", spec, "bb", "true")
-	u.fails(125, []string{"net.ipv4.ip_unprivileged_port_start"}, "run", "--name", "e", "-p", "1:80", "bb", "true")
-	u.fails(125, []string{"99999"}, "run", "--name", "f", "-p", "99999:80", "bb", "true")
-	u.run("rm", "-f", "c")
+	u.fails(125, []string{"port is already allocated"}, "run", "--name", "d1", "-p", spec, "bb", "true")
+	u.fails(125, []string{"net.ipv4.ip_unprivileged_port_start"}, "run", "--name", "e1", "-p", "1:80", "bb", "true")
+	u.fails(125, []string{"99999"}, "run", "--name", "f1", "-p", "99999:80", "bb", "true")
+	u.run("rm", "-f", "c1")
 	// The port is free again, and comes back with the container.
-	u.run("run", "-d", "--name", "g", "-p", spec, "bb", "nc", "-ll", "-p", "80", "-e", "echo", "third")
-	u.run("stop", "-t", "0", "g")
+	u.run("run", "-d", "--name", "g1", "-p", spec, "bb", "nc", "-ll", "-p", "80", "-e", "echo", "third")
+	u.run("stop", "-t", "0", "g1")
 	if c, err := net.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
 		c.Close()
 		t.Error("the port of a stopped container is still bound")
 	}
-	u.run("start", "g")
+	u.run("start", "g1")
 	if got := u.dial("127.0.0.1", port); got != "third\n" {
 		t.Errorf("after a restart the port answers %q", got)
 	}

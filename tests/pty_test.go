@@ -141,7 +141,7 @@ func (term *terminal) wait() int {
 
 func TestTerminal(t *testing.T) {
 	u := newUserWithImage(t)
-	term := u.onTerminal("run", "--rm", "-it", "--name", "c", "bb", "sh")
+	term := u.onTerminal("run", "--rm", "-it", "--name", "c1", "bb", "sh")
 	term.expect("# ")
 	term.types("tty; stty size\n")
 	term.expect("/dev/pts/0\r\n")
@@ -149,7 +149,7 @@ func TestTerminal(t *testing.T) {
 
 	term.resize(40, 132)
 	sendSignal(t, term.cmd.Process.Pid, syscall.SIGWINCH) // the kernel tells the foreground of the terminal that was resized
-	eventually(t, "the size inside follows", func() bool { return u.run("exec", "c", "stty", "-F", "/dev/pts/0", "size") == "40 132" })
+	eventually(t, "the size inside follows", func() bool { return u.run("exec", "c1", "stty", "-F", "/dev/pts/0", "size") == "40 132" })
 
 	// Job control: a job is stopped by Ctrl-Z, and listed, and brought back.
 	term.types("sleep 1000\n")
@@ -192,10 +192,10 @@ func TestTerminalIsRestored(t *testing.T) {
 	}{
 		{func(term *terminal) { term.types("\x04") }, 0},
 		{func(term *terminal) { term.types("kill -9 1000000; exit 3\n") }, 3},
-		{func(*terminal) { u.run("kill", "c") }, 137},
-		{func(*terminal) { u.run("rm", "-f", "c") }, 137},
+		{func(*terminal) { u.run("kill", "c1") }, 137},
+		{func(*terminal) { u.run("rm", "-f", "c1") }, 137},
 	} {
-		term := u.onTerminal("run", "--rm", "-it", "--name", "c", "bb", "sh")
+		term := u.onTerminal("run", "--rm", "-it", "--name", "c1", "bb", "sh")
 		term.expect("# ")
 		if raw := term.settings(); raw.Lflag&unix.ICANON != 0 || raw.Lflag&unix.ECHO != 0 {
 			t.Error("the caller's terminal is not in raw mode while the container has it")
@@ -237,8 +237,8 @@ func TestInterrupt(t *testing.T) {
 
 func TestExecOnTerminal(t *testing.T) {
 	u := newUserWithImage(t)
-	u.run("run", "-d", "--name", "c", "bb", "sleep", "1000")
-	term := u.onTerminal("exec", "-it", "c", "sh")
+	u.run("run", "-d", "--name", "c1", "bb", "sleep", "1000")
+	term := u.onTerminal("exec", "-it", "c1", "sh")
 	term.expect("# ")
 	term.types("stty size; tty\n")
 	term.expect("24 80\r\n")
@@ -251,5 +251,5 @@ func TestExecOnTerminal(t *testing.T) {
 		t.Error("the terminal is left in raw mode")
 	}
 	// A terminal is asked for that is not there.
-	u.fails(125, []string{"tty"}, "exec", "-it", "c", "sh")
+	u.fails(125, []string{"tty"}, "exec", "-it", "c1", "sh")
 }

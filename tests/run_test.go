@@ -194,13 +194,13 @@ mkdir -p /d/e; echo x >/d/e/f; mv /d /g; echo y >/g/e/h; rm /g/e/f
 stat -c '%a %u %g' /etc/passwd; stat -c '%Y' /etc/bad-interpreter; cat /tmp/link; stat -c %h /tmp/moved; stat -c %F /tmp/fifo
 ls /g/e; cat /g/e/h; ls -d /d /etc/secret /etc/not-executable 2>&1 | wc -l; ls -d /d /etc/secret /etc/not-executable 2>/dev/null | wc -l`
 	want := "new\nfile\nmore\nroot:x:0:\n4711 1000 42\n981173106\ntext\n2\nfifo\nh\ny\n3\n0"
-	u.run("run", "--name", "c", "bb", "sh", "-c", script+"touch /done; "+look)
-	u.prints(want, "logs", "c")
-	u.run("rm", "c")
-	u.run("run", "--name", "c", "bb", "sh", "-c", "[ -e /done ] || { "+script+"touch /done; }; "+look)
-	u.run("start", "c")
-	u.run("wait", "c")
-	u.prints(want+"\n"+want, "logs", "c")
+	u.run("run", "--name", "c1", "bb", "sh", "-c", script+"touch /done; "+look)
+	u.prints(want, "logs", "c1")
+	u.run("rm", "c1")
+	u.run("run", "--name", "c1", "bb", "sh", "-c", "[ -e /done ] || { "+script+"touch /done; }; "+look)
+	u.run("start", "c1")
+	u.run("wait", "c1")
+	u.prints(want+"\n"+want, "logs", "c1")
 	// The image is as before.
 	u.prints("secret", "run", "--rm", "bb", "cat", "/etc/secret")
 }
