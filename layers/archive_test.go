@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -174,4 +175,19 @@ func writeFiles(t testing.TB, files []file) string {
 func patchTar(t testing.TB) []byte {
 	t.Helper()
 	return archiveOf(t, file{"etc/.wh.alias", nil}, file{"etc/motd", []byte("hello")})
+}
+
+func tarNames(t testing.TB, data []byte) []string {
+	t.Helper()
+	var names []string
+	for tr := tar.NewReader(bytes.NewReader(data)); ; {
+		hdr, err := tr.Next()
+		if err == io.EOF {
+			return names
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, hdr.Name)
+	}
 }

@@ -27,11 +27,11 @@ func (d *driver) Diff(id string, _ *idtools.IDMappings, parent string, _ *idtool
 
 // checkParent refuses to compare a layer with anything but the one below it: a layer is its own difference from that.
 func (d *driver) checkParent(id, parent string) error {
-	real, err := d.layout.parent(id)
+	below, err := d.layout.parent(id)
 	if err != nil {
 		return err
 	}
-	if real != parent {
+	if below != parent {
 		return fmt.Errorf("compare layer %s with %q, which is not the one below it: %w", id, parent, graphdriver.ErrNotSupported)
 	}
 	return nil

@@ -124,6 +124,13 @@ func TestPull(t *testing.T) {
 	if found, err := s.Image(ref); err != nil || found.ID != one.id() {
 		t.Errorf("look up by digest: %v", err)
 	}
+	for i, want := range []string{ref, reg.host + "/team/one:latest"} {
+		steps, err := s.RemoveImage(want, false)
+		if err != nil || len(steps) == 0 || steps[0].Untagged != want || (len(steps) > 1) != (i == 1) {
+			t.Errorf("remove %s: %+v, %v", want, steps, err)
+		}
+	}
+	checkSample(t, s, two)
 }
 
 // TestPullReproduces checks that the layers of a pulled image come out with the digests that its configuration names.

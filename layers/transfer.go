@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"go.podman.io/image/v5/copy"
+	imagecopy "go.podman.io/image/v5/copy"
 	"go.podman.io/image/v5/docker/reference"
 	"go.podman.io/image/v5/signature"
 	istorage "go.podman.io/image/v5/storage"
@@ -28,7 +28,7 @@ type transfer struct {
 // newTransfer prepares a transfer. Its files are kept inside the store, so that moving them is a rename and a disk that
 // fills up is the one that the user has been told of.
 func (s *Store) newTransfer(progress io.Writer, platform string) (_ *transfer, err error) {
-	os, arch, variant, err := parsePlatform(platform)
+	system, arch, variant, err := parsePlatform(platform)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func (s *Store) newTransfer(progress io.Writer, platform string) (_ *transfer, e
 	t.sys = &types.SystemContext{
 		BigFilesTemporaryDir:    place.Path,
 		BlobInfoCacheDir:        filepath.Join(s.root, "cache"),
-		OSChoice:                os,
+		OSChoice:                system,
 		ArchitectureChoice:      arch,
 		VariantChoice:           variant,
 		DockerRegistryUserAgent: "rcrun",
@@ -67,7 +67,7 @@ func newPolicy(sys *types.SystemContext) (*signature.PolicyContext, error) {
 }
 
 // parsePlatform splits "os/arch[/variant]"; "" leaves the choice to the library, which takes the host's.
-func parsePlatform(platform string) (os, arch, variant string, err error) {
+func parsePlatform(platform string) (system, arch, variant string, err error) {
 	if platform == "" {
 		return "", "", "", nil
 	}
@@ -91,7 +91,7 @@ func (t *transfer) copy(ctx context.Context, src types.ImageReference, name refe
 		return "", err
 	}
 	var resolved types.ImageReference
-	_, err = copy.Image(ctx, t.policy, dest, src, &copy.Options{
+	_, err = imagecopy.Image(ctx, t.policy, dest, src, &imagecopy.Options{
 		ReportWriter:            t.progress,
 		SourceCtx:               t.sys,
 		DestinationCtx:          t.sys,

@@ -44,42 +44,41 @@ func (u *unpacker) create(hdr *tar.Header, t target, content io.Reader) error {
 	return err
 }
 
-// place runs make, which fails with EEXIST where the name is taken, and if so runs it again with the name cleared.
-// deleted tells whether what was there is the mark of a deletion.
-func (u *unpacker) place(t target, make func() error) (deleted bool, err error) {
+// place runs link, which gives an inode its name and fails with EEXIST where that is taken; if so, it runs it again with
+// the name cleared. deleted tells whether what was there is the mark of a deletion.
+func (u *unpacker) place(t target, link func() error) (deleted bool, err error) {
 	if deleted, err = u.dropWhiteoutFile(t); err != nil {
 		return false, err
 	}
-	if err = make(); !errors.Is(err, unix.EEXIST) {
+	if err = link(); !errors.Is(err, unix.EEXIST) {
 		return deleted, err
 	}
 	deleted = deleted || isWhiteout(t.dirfd, t.base)
 	if err := removeAll(t.dirfd, t.base); err != nil {
 		return deleted, fmt.Errorf("replace earlier entry: %w", err)
 	}
-	return deleted, make()
+	return deleted, link()
 }
 
 // makeDir makes a directory or takes over the one that is there.
 func (u *unpacker) makeDir(t target, m meta) error {
+	deleted := false
 	fd, err := openDir(t.dirfd, t.base)
-	if err != nil {
-		deleted, err := u.place(t, func() error { return unix.Mkdirat(t.dirfd, t.base, 0o700) })
-		if err != nil {
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		if deleted, err = u.place(t, func() error { return unix.Mkdirat(t.dirfd, t.base, 0o700) }); err != nil {
 			return fmt.Errorf("make directory: %w", err)
 		}
-		if fd, err = openDir(t.dirfd, t.base); err != nil {
-			return fmt.Errorf("open directory: %w", err)
-		}
-		if deleted {
-			err = markOpaque(fd)
-		}
-		if err != nil {
-			unix.Close(fd)
+		fd, err = openDir(t.dirfd, t.base)
+	}
+	if err != nil {
+		return fmt.Errorf("open directory: %w", err)
+	}
+	defer unix.Close(fd)
+	if deleted {
+		if err := markOpaque(fd); err != nil {
 			return err
 		}
 	}
-	defer unix.Close(fd)
 	return m.apply(fd)
 }
 
@@ -107,7 +106,7 @@ func (u *unpacker) makeFile(t target, m meta, content io.Reader, mtime time.Time
 
 // makeSymlink makes a symbolic link, or the file that stands for one that plain links cannot show.
 func (u *unpacker) makeSymlink(t target, m meta, link string, mtime time.Time) error {
-	if link == "" || len(link) > maxLinkBytes || strings.ContainsRune(link, 0) {
+	if link == "" || len(link) > maxPath || strings.ContainsRune(link, 0) {
 		return fmt.Errorf("symbolic link with a target of %d bytes", len(link))
 	}
 	if m.backingType() == unix.S_IFREG {
@@ -134,7 +133,7 @@ func (u *unpacker) makeHardLink(t target, link string) error {
 		return fmt.Errorf("hard link to %q: links to itself", link)
 	}
 	base := from[len(from)-1]
-	if isDeleted(base) {
+	if kind, _ := parseDeletion(base); kind != noDeletion {
 		return fmt.Errorf("hard link to %q: %w", link, errReserved)
 	}
 	// A walker of its own: the kept directory of the other is that of the new name.
@@ -154,11 +153,6 @@ func (u *unpacker) makeHardLink(t target, link string) error {
 		return fmt.Errorf("hard link to %q: %w", link, err)
 	}
 	return nil
-}
-
-func isDeleted(base string) bool {
-	kind, _ := parseDeletion(base)
-	return kind != noDeletion
 }
 
 // writeWhiteout hides name of the layers below. What this layer itself has of that name stays, as the image
@@ -182,13 +176,16 @@ func (u *unpacker) writeWhiteout(dirfd int, name string, mtime time.Time) error 
 	return u.makeWhiteout(dirfd, name, mtime)
 }
 
+// mknodRefused are the errors by which kernels, filesystems and sandboxes refuse mknod(2) for good.
+var mknodRefused = []error{unix.EPERM, unix.EACCES, unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL}
+
 func (u *unpacker) makeWhiteout(dirfd int, name string, mtime time.Time) error {
 	if !u.whiteoutFiles {
 		err := unix.Mknodat(dirfd, name, unix.S_IFCHR, 0)
 		if err == nil {
 			return setTimes(dirfd, name, mtime)
 		}
-		if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EOPNOTSUPP) {
+		if !slices.Contains(mknodRefused, err) {
 			return fmt.Errorf("make whiteout: %w", err)
 		}
 		u.whiteoutFiles = true

@@ -32,8 +32,8 @@ func retry(call func() (int, error)) (int, error) {
 	}
 }
 
-// walker opens directories of one tree by their components, keeping the last one open: the entries of a tar come
-// directory by directory.
+// walker opens directories of one tree by their components, keeping open the one that was last asked for: the entries of
+// a tar come directory by directory. It keeps no other, because what is replaced meanwhile can only be in that one.
 type walker struct {
 	root int // descriptor, the caller's
 	path string
@@ -42,7 +42,7 @@ type walker struct {
 
 func newWalker(root *os.File) *walker { return &walker{root: int(root.Fd()), fd: -1} }
 
-// forget closes the kept directory. It must be called when a directory may have been removed.
+// forget closes the kept directory.
 func (w *walker) forget() {
 	if w.fd >= 0 {
 		unix.Close(w.fd)
@@ -50,22 +50,22 @@ func (w *walker) forget() {
 	w.fd, w.path = -1, ""
 }
 
-// open returns a descriptor of the directory, valid until the next call of a method. make is called for a component
-// that is missing, with its parent and its index; nil makes that an error.
-func (w *walker) open(parts []string, make func(dirfd, index int) error) (int, error) {
-	if len(parts) == 0 {
-		return w.root, nil
-	}
+// open returns a descriptor of the directory, valid until the next call of a method. missing is called to make
+// a component that is not there, with its parent and its index; nil makes that an error.
+func (w *walker) open(parts []string, missing func(dirfd, index int) error) (int, error) {
 	path := strings.Join(parts, "/")
 	if w.fd >= 0 && w.path == path {
 		return w.fd, nil
 	}
 	w.forget()
+	if len(parts) == 0 {
+		return w.root, nil
+	}
 	dirfd := w.root
 	for i, part := range parts {
 		fd, err := openDir(dirfd, part)
-		if err != nil && make != nil && isMissing(dirfd, part, err) {
-			if err = make(dirfd, i); err == nil {
+		if err != nil && missing != nil && isMissing(dirfd, part, err) {
+			if err = missing(dirfd, i); err == nil {
 				fd, err = openDir(dirfd, part)
 			}
 		}

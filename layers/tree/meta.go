@@ -88,7 +88,7 @@ func (m meta) backingType() uint32 {
 	return m.stat.BackingType()
 }
 
-// apply gives an open file or directory its permissions and metadata, taking away what it had of them.
+// apply gives an open file or directory its permissions and metadata. Xattrs that m does not have stay.
 func (m meta) apply(fd int) error {
 	if err := unix.Fchmod(fd, layerfmt.BackingPerm(m.stat.Mode)); err != nil {
 		return fmt.Errorf("set permissions: %w", err)

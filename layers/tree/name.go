@@ -8,13 +8,16 @@ import (
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
-// Bounds of a name in a tar. The kernel cannot take longer ones; the depth is bounded besides, because removing a
-// tree holds one descriptor open per level.
+// Bounds of a name in a tar, and of the target of a link. The kernel cannot take longer ones; the depth is bounded
+// besides, because removing a tree holds one descriptor open per level.
 const (
 	maxComponent = 255
 	maxPath      = 4095
 	maxDepth     = 512
 )
+
+// metaPrefix starts the names of what other engines keep for themselves; layerfmt.OpaqueMarker is one of them.
+const metaPrefix = layerfmt.WhiteoutPrefix + layerfmt.WhiteoutPrefix
 
 var (
 	errDotDot   = errors.New(`name contains ".."`)
@@ -58,13 +61,11 @@ func splitName(name string) ([]string, error) {
 type deletion int
 
 const (
-	noDeletion   deletion = iota
-	opaqueMark            // hide all that the layers below have in this directory
-	whiteout              // hide one name
-	ignoredMark           // bookkeeping of other engines, without a meaning for images
-	badMark               // would hide the directory itself, or nothing
-	metaPrefix   = layerfmt.WhiteoutPrefix + layerfmt.WhiteoutPrefix
-	maxLinkBytes = maxPath
+	noDeletion  deletion = iota
+	opaqueMark           // hide all that the layers below have in this directory
+	whiteout             // hide one name
+	ignoredMark          // bookkeeping of other engines, without a meaning for images
+	badMark              // would hide the directory itself, or nothing
 )
 
 // parseDeletion tells what the last component of a name marks, and for a whiteout the name that it hides.

@@ -209,7 +209,7 @@ func readLink(path string, st *unix.Stat_t) (string, error) {
 	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
 		return os.Readlink(path)
 	}
-	if st.Size > maxLinkBytes {
+	if st.Size > maxPath {
 		return "", errors.New("target of symbolic link is too long")
 	}
 	target, err := os.ReadFile(path)

@@ -119,6 +119,8 @@ func TestReplace(t *testing.T) {
 		{"directory over link", []entry{{name: "a", typ: tar.TypeSymlink, link: "/"}, {name: "a/"}, {name: "a/b"}}, []string{"a/ 5 ", "a/b 0 "}},
 		{"directory over directory", []entry{{name: "a/", mode: 0o700, uid: 3}, {name: "a/b"}, {name: "./a" + "/", mode: 0o755}},
 			[]string{"a/ 5 ", "a/b 0 "}},
+		{"directory replaced and made again", []entry{{name: "a/b/1"}, {name: "a"}, {name: "a/"}, {name: "a/b/2"}},
+			[]string{"a/ 5 ", "a/b/ 5 ", "a/b/2 0 "}},
 		{"link over file", []entry{{name: "a", body: "1"}, {name: "a", typ: tar.TypeSymlink, link: "x"}}, []string{"a 2 x"}},
 		{"missing parents", []entry{{name: "/a//b/./c", body: "1"}}, []string{"a/ 5 ", "a/b/ 5 ", "a/b/c 0 1"}},
 		{"whiteout, then file", []entry{{name: ".wh.a"}, {name: "a", body: "1"}}, []string{"a 0 1"}},

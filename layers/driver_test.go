@@ -1,0 +1,146 @@
+package layers
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	graphdriver "go.podman.io/storage/drivers"
+	"go.podman.io/storage/pkg/idtools"
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/layers/tree"
+)
+
+func openDriver(t *testing.T) *driver {
+	t.Helper()
+	d, err := newDriver(filepath.Join(t.TempDir(), "fuse"), graphdriver.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.(*driver)
+}
+
+// stackLayers makes the layer "top" on "base" by the methods that the library uses while it has the store locked.
+func stackLayers(t *testing.T, d *driver) (top []byte) {
+	t.Helper()
+	top = patchTar(t)
+	if err := d.Create("base", "", nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.ApplyDiff("base", graphdriver.ApplyDiffOpts{Diff: bytes.NewReader(rootfsTar(t, "x"))}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.CreateReadWrite("top", "base", nil); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := d.ApplyDiff("top", graphdriver.ApplyDiffOpts{Diff: bytes.NewReader(top)}); n != 5 || err != nil {
+		t.Fatalf("applied %d bytes, %v; want 5", n, err)
+	}
+	return top
+}
+
+func TestDriver(t *testing.T) {
+	d := openDriver(t)
+	stackLayers(t, d)
+	if ids, err := d.ListLayers(); err != nil || !slices.Equal(ids, []string{"base", "top"}) || !d.Exists("top") {
+		t.Errorf("layers %q, %v", ids, err)
+	}
+	if dir, err := d.Get("top", graphdriver.MountOpts{}); err != nil || dir != d.layout.diff("top") {
+		t.Errorf("the tree is %q, %v", dir, err)
+	}
+	if n, err := d.DiffSize("top", nil, "base", nil, ""); n != 5 || err != nil {
+		t.Errorf("size %d, %v; want 5", n, err)
+	}
+	if use, err := d.ReadWriteDiskUsage("top"); err != nil || use.Size < 5 {
+		t.Errorf("usage %+v, %v", use, err)
+	}
+	changes, err := d.Changes("top", nil, "base", nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range changes {
+		got = append(got, c.String())
+	}
+	slices.Sort(got)
+	if want := []string{"A /etc/motd", "C /etc", "D /etc/alias"}; !slices.Equal(got, want) {
+		t.Errorf("changes %q, want %q", got, want)
+	}
+	if _, err := d.Changes("top", nil, "", nil, ""); !errors.Is(err, graphdriver.ErrNotSupported) {
+		t.Errorf("changes to what is not the parent: %v", err)
+	}
+	if err := d.CreateFromTemplate("copy", "top", nil, "base", nil, nil, false); !errors.Is(err, graphdriver.ErrNotSupported) {
+		t.Errorf("a copy: %v", err)
+	}
+	if err := d.Create("sized", "", &graphdriver.CreateOpts{StorageOpt: map[string]string{"size": "1"}}); !errors.Is(err, graphdriver.ErrNotSupported) {
+		t.Errorf("a storage option: %v", err)
+	}
+	cleanup, err := d.DeferredRemove("top")
+	if err := errors.Join(err, cleanup()); err != nil || d.Exists("top") {
+		t.Errorf("removal: %v", err)
+	}
+}
+
+// TestDriverDiff applies what Diff returns to another layer, which must then be the same.
+func TestDriverDiff(t *testing.T) {
+	d := openDriver(t)
+	stackLayers(t, d)
+	diff := readDiff(t, d, "top", "base")
+	if names := tarNames(t, diff); !slices.Equal(names, []string{"etc/", "etc/.wh.alias", "etc/motd"}) {
+		t.Errorf("entries %q", names)
+	}
+	if err := d.Create("again", "base", nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.ApplyDiff("again", graphdriver.ApplyDiffOpts{Diff: bytes.NewReader(diff)}); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(readDiff(t, d, "again", "base"), diff) {
+		t.Error("the copy of a layer differs")
+	}
+	// A layer has an entry for the root once it changes it.
+	if err := tree.WriteStat(d.layout.diff("again"), layerfmt.Stat{UID: 7, Mode: unix.S_IFDIR | 0o700}); err != nil {
+		t.Fatal(err)
+	}
+	if names := tarNames(t, readDiff(t, d, "again", "base")); names[0] != "./" {
+		t.Errorf("entries %q, want the root first", names)
+	}
+}
+
+func readDiff(t *testing.T, d *driver, id, parent string) []byte {
+	t.Helper()
+	r, err := d.Diff(id, &idtools.IDMappings{}, parent, nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := io.ReadAll(r)
+	if err := errors.Join(err, r.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// TestOrphan checks that a layer whose parent has been removed says so.
+func TestOrphan(t *testing.T) {
+	d := openDriver(t)
+	stackLayers(t, d)
+	if err := os.RemoveAll(d.layout.layer("base")); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.CreateReadWrite("late", "base", nil); err == nil || d.Exists("late") {
+		t.Errorf("a layer on a parent that is gone: %v", err)
+	}
+	cleanup, staged, _, err := d.StartStagingDiffToApply("base", graphdriver.ApplyDiffOpts{Diff: bytes.NewReader(nil)})
+	if !errors.Is(err, graphdriver.ErrLayerUnknown) || staged != nil {
+		t.Errorf("staging on a parent that is gone: %v", err)
+	}
+	if err := cleanup(); err != nil {
+		t.Error(err)
+	}
+}
