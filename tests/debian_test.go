@@ -11,11 +11,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestDebian imports a real Debian root filesystem and lives in it.
 func TestDebian(t *testing.T) {
 	u := newUser(t)
+	u.limit = 15 * time.Minute // a network may be slow
 	id := u.run("import", "-c", `CMD ["bash"]`, debianTar(), "debian:12")
 	u.hasImage("debian:12", id)
 	t.Run("first look", func(t *testing.T) { u.with(t).looksLikeDebian() })

@@ -21,6 +21,8 @@ type user struct {
 	t   *testing.T
 	dir string   // everything the user writes is below it
 	env []string // the user's environment
+
+	limit time.Duration // bounds every command
 }
 
 // newUser returns a user, and checks at the end of the test that nothing of them is left. The test runs in parallel with
@@ -32,7 +34,7 @@ func newUser(t *testing.T) *user {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := &user{t: t, dir: dir}
+	u := &user{t: t, dir: dir, limit: 2 * time.Minute}
 	for _, name := range []string{"home", "run", "tmp"} {
 		if err := os.Mkdir(u.path(name), 0o700); err != nil {
 			t.Fatal(err)
@@ -96,7 +98,7 @@ func (u *user) cmd(args ...string) *exec.Cmd {
 
 // command prepares any command with the user's environment.
 func (u *user) command(name string, args ...string) *exec.Cmd {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), u.limit)
 	u.t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env, cmd.Dir = u.env, u.path("home")

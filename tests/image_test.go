@@ -77,7 +77,7 @@ func TestPull(t *testing.T) {
 	u.checkLayers(name + ":v1")
 
 	u.fails(125, []string{name + ":v2"}, "pull", name+":v2")
-	u.fails(125, []string{name + "/missing"}, "run", "--rm", name+"/missing", "true")
+	u.fails(125, []string{name + "/missing"}, "pull", name+"/missing")
 	server.Close()
 	u.fails(125, []string{name + ":v1", "connection refused"}, "pull", name+":v1")
 	u.checkLayers(name + ":v1")
@@ -126,7 +126,7 @@ func TestImport(t *testing.T) {
 	u.fails(125, []string{"Bad"}, "import", path, "Bad Name")
 	u.fails(125, []string{"/nonexistent"}, "import", "/nonexistent", "x")
 	u.run("create", "--name", "c1", "tree:v1")
-	u.fails(125, []string{"tree:v1", "c1"}, "rmi", "tree:v1")
+	u.fails(125, []string{"tree:v1", "uses it"}, "rmi", "tree:v1")
 	u.run("rm", "c1")
 	u.run("rmi", "tree:v1")
 	u.isEmptyStore()

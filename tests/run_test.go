@@ -27,7 +27,10 @@ func TestExitCodes(t *testing.T) {
 	u.fails(127, []string{"/no/such/file", "no such file"}, "run", "--rm", "bb", "/no/such/file")
 	u.fails(126, []string{"/etc/not-executable", "permission denied"}, "run", "--rm", "bb", "/etc/not-executable")
 	u.fails(126, []string{"/etc"}, "run", "--rm", "bb", "/etc")
-	u.fails(125, []string{"no-such-image"}, "run", "--rm", "no-such-image", "true")
+	u.fails(125, []string{"no-such-image"}, "run", "--rm", "--pull=never", "no-such-image", "true")
+	if r := u.try("run", "--rm", "127.0.0.1:1/no-such-image", "true"); r.code != 125 || !strings.Contains(r.stderr, "connection refused") {
+		t.Errorf("unreachable registry: exit code %d\n%s", r.code, r.stderr)
+	}
 	u.fails(125, []string{"no-such-flag"}, "run", "--no-such-flag", "bb", "true")
 	u.prints("", "ps", "-aq")
 }
