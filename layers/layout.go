@@ -6,7 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -21,12 +21,10 @@ const (
 	parentName = "parent"
 )
 
-var validID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
-
 // checkID refuses what would name a directory other than a layer's own. The library does not: asked to remove the
 // layer "..", it removes the directory of all.
 func checkID(id string) error {
-	if !validID.MatchString(id) {
+	if id == "" || strings.HasPrefix(id, ".") || strings.Contains(id, "/") {
 		return fmt.Errorf("%q is not an id", id)
 	}
 	return nil

@@ -2,7 +2,6 @@ package layers
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -10,8 +9,6 @@ import (
 	"go.podman.io/image/v5/docker/reference"
 	"go.podman.io/storage"
 )
-
-var hexPrefix = regexp.MustCompile(`^[0-9a-f]{1,64}$`)
 
 // normalize returns the full form of an image name: with registry, and with the tag "latest" where there is neither a
 // tag nor a digest.
@@ -60,7 +57,7 @@ func named(ref string) func(storage.Image) bool {
 }
 
 func findPrefix(ref, id string, records []storage.Image) (storage.Image, error) {
-	if !hexPrefix.MatchString(id) {
+	if id == "" || strings.Trim(id, "0123456789abcdef") != "" {
 		return storage.Image{}, notFound(ref)
 	}
 	var matches []storage.Image
