@@ -140,7 +140,7 @@ func (c *Container) start() error {
 	sendErr := c.sandbox.conn.Send(msgStart, nil)
 	err := <-c.started
 	if sendErr != nil && err == nil {
-		err = errEnded
+		err = ErrExited
 	}
 	return execError(c.args, err)
 }

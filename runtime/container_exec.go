@@ -31,7 +31,7 @@ type ExecProcess struct {
 func (c *Container) Exec(config ExecConfig) (*ExecProcess, error) {
 	select {
 	case <-c.ended:
-		return nil, fmt.Errorf("exec: %w", errEnded)
+		return nil, fmt.Errorf("exec: %w", ErrExited)
 	default:
 	}
 	conn, err := c.requestExec(config)
@@ -42,8 +42,8 @@ func (c *Container) Exec(config ExecConfig) (*ExecProcess, error) {
 	if err := p.await(conn, config.Process.Terminal); err != nil {
 		conn.Close()
 		p.release()
-		if errors.Is(err, io.EOF) {
-			err = fmt.Errorf("exec: %w", errEnded)
+		if errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.ESRCH) {
+			err = fmt.Errorf("exec: %w", ErrExited)
 		}
 		return nil, execError(p.args, err)
 	}
@@ -68,7 +68,7 @@ func (c *Container) requestExec(config ExecConfig) (*wire.Conn, error) {
 	if err != nil {
 		conn.Close()
 		if errors.Is(err, unix.EPIPE) {
-			err = errEnded
+			err = ErrExited
 		}
 		return nil, fmt.Errorf("exec: %w", err)
 	}

@@ -16,9 +16,8 @@
 //     the caller may not read, a container may not mount. Afterwards it becomes user 0 of the namespace, because file
 //     systems in user space refuse users that are not mapped, and the map need not contain the caller.
 //   - The container is the attacker. Mount points are resolved by openat2 beneath the container's root and mounts are
-//     attached by file descriptor, so that neither a symlink of the image nor a race redirects one. No stage opens a
-//     file of the container by an absolute path of its own, but the working directory (which may pass no magic link)
-//     and the executable.
+//     attached by file descriptor, so that neither a symlink of the image nor a race redirects one. What a stage
+//     opens from within, the working directory and the user files, is opened without passing a magic link.
 //   - Stages that enter the container are executed from a read-only mount of the binary (or a sealed copy in memory
 //     where that is not possible): the payload is the binary's owner and would otherwise write it through
 //     /proc/PID/exe.

@@ -27,6 +27,9 @@ func (s *sandbox) exec(request execRequest, files []*os.File) {
 	}
 	defer conn.Close()
 	proc, err := s.startExec(conn, request.Process, stdio)
+	if err != nil && (stageDied(err) || s.initEnded()) {
+		err = wire.Errorf(stageExec, "enter the container", "", unix.ESRCH)
+	}
 	if err != nil {
 		conn.SendError(stageExec, err) // a creator that has gone needs no answer
 		return
@@ -34,6 +37,17 @@ func (s *sandbox) exec(request execRequest, files []*os.File) {
 	if state, err := proc.Wait(); err == nil {
 		conn.Send(msgExit, exitStatus(state.Sys().(syscall.WaitStatus)))
 	}
+}
+
+// stageDied says whether the stage was gone before it could say why: the end of the container takes it along, and
+// takes it first.
+func stageDied(err error) bool { return errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) }
+
+// initEnded says whether the container's first process has ended, and with it all others.
+func (s *sandbox) initEnded() bool {
+	poll := []unix.PollFd{{Fd: int32(s.initFD.Fd()), Events: unix.POLLIN}}
+	n, err := unix.Poll(poll, 0)
+	return err == nil && n > 0
 }
 
 // startExec starts the command and reports it as started. It closes stdio.

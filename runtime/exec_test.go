@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -14,7 +13,7 @@ import (
 )
 
 // shell is a process that runs a script, as strong as DefaultSpec's.
-func shell(script string, _ box) *specs.Process {
+func shell(script string) *specs.Process {
 	return DefaultSpec("sh", "-c", script).Process
 }
 
@@ -39,7 +38,7 @@ func TestExec(t *testing.T) {
 			c.Init = init
 			withSeccomp(t)(c)
 		})
-		out, status := inside(t, b, shell(`hostname; grep -E '^(CapEff|Seccomp:)' /proc/self/status; readlink /proc/self/cwd; ls /proc/self/fd | grep -c .; exit 3`, b))
+		out, status := inside(t, b, shell(`hostname; grep -E '^(CapEff|Seccomp:)' /proc/self/status; readlink /proc/self/cwd; ls /proc/self/fd | grep -c .; exit 3`))
 		expect(t, "exec", out, "box CapEff: "+dockerCaps+" Seccomp: 2 / 4")
 		if status.Code != 3 {
 			t.Errorf("exit status %+v", status)
@@ -49,7 +48,7 @@ func TestExec(t *testing.T) {
 
 func TestExecUser(t *testing.T) {
 	b := run(t, []string{"sleep", "1000"}, nil)
-	process := shell("id; umask; echo x > /dev/stderr; readlink /proc/self/cwd; env", b)
+	process := shell("id; umask; echo x > /dev/stderr; readlink /proc/self/cwd; env")
 	process.User = specs.User{UID: 7, GID: 8, AdditionalGids: []uint32{9}}
 	process.Cwd = "/work"
 	process.Env = []string{"PATH=/bin"}
@@ -59,7 +58,7 @@ func TestExecUser(t *testing.T) {
 
 func TestExecNamespaces(t *testing.T) {
 	b := run(t, []string{"sleep", "1000"}, nil)
-	p, err := b.Exec(ExecConfig{Process: shell("sleep 1000; true", b)})
+	p, err := b.Exec(ExecConfig{Process: shell("sleep 1000; true")})
 	must(t, err)
 	defer p.Close()
 	for _, ns := range []string{"user", "mnt", "pid", "ipc", "uts", "net", "cgroup"} {
@@ -112,7 +111,7 @@ func TestExecsAtOnce(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range 8 {
 		group.Go(func() {
-			p, err := b.Exec(ExecConfig{Process: shell(fmt.Sprintf("exit %d", i), b)})
+			p, err := b.Exec(ExecConfig{Process: shell(fmt.Sprintf("exit %d", i))})
 			if err != nil {
 				t.Errorf("exec: %v", err)
 				return
@@ -136,7 +135,28 @@ func TestExecEndsWithContainer(t *testing.T) {
 		t.Errorf("exec ended with %+v", status)
 	}
 	b.Wait()
-	if _, err := b.Exec(ExecConfig{Process: shell("true", b)}); err == nil || !strings.Contains(err.Error(), "the container has exited") {
+	if _, err := b.Exec(ExecConfig{Process: shell("true")}); !errors.Is(err, ErrExited) {
 		t.Errorf("exec after the end: %v", err)
+	}
+}
+
+// An exec that meets the end of the container either runs or says so.
+func TestExecMeetsEnd(t *testing.T) {
+	for range 5 {
+		b := run(t, []string{"sleep", "1000"}, nil)
+		var group sync.WaitGroup
+		for range 4 {
+			group.Go(func() {
+				p, err := b.Exec(ExecConfig{Process: shell("true")})
+				if err == nil {
+					p.Wait()
+					p.Close()
+				} else if !errors.Is(err, ErrExited) {
+					t.Errorf("exec: %v", err)
+				}
+			})
+		}
+		must(t, b.Signal(syscall.SIGKILL))
+		group.Wait()
 	}
 }

@@ -191,8 +191,10 @@ func setUpNamespaces(spec *specs.Spec) error {
 		if err := unix.Sethostname([]byte(spec.Hostname)); err != nil {
 			return wire.Errorf(stageInit, "set host name", spec.Hostname, err)
 		}
-		if err := unix.Setdomainname([]byte(spec.Domainname)); err != nil {
-			return wire.Errorf(stageInit, "set domain name", spec.Domainname, err)
+		if spec.Domainname != "" {
+			if err := unix.Setdomainname([]byte(spec.Domainname)); err != nil {
+				return wire.Errorf(stageInit, "set domain name", spec.Domainname, err)
+			}
 		}
 	}
 	for key, value := range spec.Linux.Sysctl {

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errEnded is what requests to a container get that has ended.
-var errEnded = errors.New("the container has exited")
+// ErrExited is what requests to a container, or to a process in it, get after its end.
+var ErrExited = errors.New("the container has exited")
 
 // process is the creator's hold of a process in a container.
 type process struct {
@@ -57,14 +57,14 @@ func (p *process) Wait() (ExitStatus, error) {
 func (p *process) Signal(sig syscall.Signal) error {
 	raw, err := p.pidfd.SyscallConn()
 	if err != nil {
-		return errEnded
+		return ErrExited
 	}
 	var sendErr error
 	if err := raw.Control(func(fd uintptr) { sendErr = unix.PidfdSendSignal(int(fd), sig, nil, 0) }); err != nil {
-		return errEnded
+		return ErrExited
 	}
 	if errors.Is(sendErr, unix.ESRCH) {
-		return errEnded
+		return ErrExited
 	}
 	if sendErr != nil {
 		return fmt.Errorf("send %s to process %d: %w", unix.SignalName(sig), p.Pid, sendErr)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -63,6 +64,41 @@ func TestUser(t *testing.T) {
 		t.Errorf("exit code %d, stderr %q", code, stderr)
 	}
 	expect(t, "identity", out, "uid=1000 gid=1001 groups=5,27 0022 Groups: 5 27")
+}
+
+func TestUserByName(t *testing.T) {
+	withUsers := func(who string) func(*Config) {
+		return func(c *Config) {
+			etc := filepath.Join(c.RootConfig.(bindRoot).Path, "etc")
+			must(t, os.WriteFile(filepath.Join(etc, "passwd"), []byte("root:x:0:0::/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\n"), 0o644))
+			must(t, os.WriteFile(filepath.Join(etc, "group"), []byte("log:x:40:web\nfar:x:99999999:web\n"), 0o644))
+			c.Spec.Process.User.Username = who
+		}
+	}
+	for who, want := range map[string]string{
+		"web":     "uid=33(web) gid=34 groups=40(log) /srv",
+		"33":      "uid=33(web) gid=34 groups=40(log) /srv",
+		"web:log": "uid=33(web) gid=40(log) /srv",
+		"7:8":     "uid=7 gid=8 /",
+	} {
+		out, stderr, _ := finish(t, `id; echo $HOME`, withUsers(who))
+		expect(t, who+stderr, out, want)
+	}
+	b := create(t, []string{"true"}, withUsers("nosuch"))
+	if err := b.Start(); err == nil || !strings.Contains(err.Error(), "find the user") {
+		t.Errorf("start as nobody that exists: %v", err)
+	}
+}
+
+// A user file that is none keeps nobody waiting.
+func TestUserFileIsFifo(t *testing.T) {
+	b := create(t, []string{"true"}, func(c *Config) {
+		must(t, unix.Mkfifo(filepath.Join(c.RootConfig.(bindRoot).Path, "etc", "passwd"), 0o644))
+		c.Spec.Process.User.Username = "web"
+	})
+	if err := b.Start(); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("start: %v", err)
+	}
 }
 
 func TestUserNotMapped(t *testing.T) {
@@ -167,7 +203,7 @@ func TestSignals(t *testing.T) {
 		if status, err := b.Wait(); err != nil || status != test.want {
 			t.Errorf("init %v, %v: ended with %+v, %v; want %+v", test.init, test.sig, status, err, test.want)
 		}
-		if err := b.Signal(unix.SIGTERM); !errors.Is(err, errEnded) {
+		if err := b.Signal(unix.SIGTERM); !errors.Is(err, ErrExited) {
 			t.Errorf("signal after the end: %v", err)
 		}
 	}
@@ -177,7 +213,7 @@ func TestSignals(t *testing.T) {
 func TestTermIgnored(t *testing.T) {
 	b := run(t, []string{"sleep", "1000"}, nil)
 	must(t, b.Signal(unix.SIGTERM))
-	p, err := b.Exec(ExecConfig{Process: shell("exit 0", b)})
+	p, err := b.Exec(ExecConfig{Process: shell("exit 0")})
 	if err != nil {
 		t.Fatalf("the container ended: %v", err)
 	}
@@ -199,6 +235,12 @@ func TestFileLimit(t *testing.T) {
 		c.Spec.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 99, Hard: 100}, {Type: "RLIMIT_CORE"}}
 	})
 	expect(t, "limits", out, "99 0")
+
+	// Go raises the limit for itself; the payload gets the one that was there before.
+	own, err := exec.Command("sh", "-c", "ulimit -n").Output()
+	must(t, err)
+	out, _, _ = finish(t, `ulimit -n`, nil)
+	expect(t, "limit that is not set", out, string(own))
 }
 
 func TestExecErrors(t *testing.T) {

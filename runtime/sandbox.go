@@ -39,7 +39,10 @@ type sandbox struct {
 	ids     idMaps
 	self    *os.File // what stages in the container are executed from
 	devpts  *os.File // the container's, or nil
-	execs   sync.WaitGroup
+
+	mu    sync.Mutex
+	ended bool           // guarded by mu: no exec is taken on any more
+	execs sync.WaitGroup // added to only under mu and before ended
 
 	initProc *os.Process
 	initFD   *os.File // pidfd
@@ -234,6 +237,9 @@ func (s *sandbox) serve() error {
 	if err := s.refuseStart(); err != nil {
 		return err
 	}
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
 	if err := s.creator.Send(msgExit, exitStatus(state.Sys().(syscall.WaitStatus))); err != nil {
 		return err
 	}
@@ -255,7 +261,7 @@ func (s *sandbox) listen() {
 		case m.Kind == msgExec && len(m.Files) == 4:
 			var request execRequest
 			if err = json.Unmarshal(m.Body, &request); err == nil {
-				s.execs.Go(func() { s.exec(request, m.Files) })
+				s.takeExec(request, m.Files)
 			}
 		default:
 			err = fmt.Errorf("unexpected message %s", m.Kind)
@@ -264,6 +270,17 @@ func (s *sandbox) listen() {
 			return
 		}
 	}
+}
+
+// takeExec serves an exec beside others. One that comes too late finds its wire closed.
+func (s *sandbox) takeExec(request execRequest, files []*os.File) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		closeFiles(files)
+		return
+	}
+	s.execs.Go(func() { s.exec(request, files) })
 }
 
 // start has init execute the payload, and tells the creator how that went. The wire to init ends when it has

@@ -112,7 +112,7 @@ func TestDevConsole(t *testing.T) {
 func TestExecTerminal(t *testing.T) {
 	b := run(t, []string{"sleep", "1000"}, withSeccomp(t))
 	for _, user := range []uint32{0, 5} {
-		process := withTerminal(shell(terminalScript, b))
+		process := withTerminal(shell(terminalScript))
 		process.User = specs.User{UID: user, GID: user}
 		p, err := b.Exec(ExecConfig{Process: process})
 		must(t, err)
