@@ -64,21 +64,7 @@ func (c *Container) Stop(timeout *time.Duration) error {
 	if c.State.Status != Running {
 		return nil
 	}
-	sig := syscall.SIGTERM
-	if c.Config.StopSignal != "" {
-		parsed, err := ParseSignal(c.Config.StopSignal)
-		if err != nil {
-			return err
-		}
-		sig = parsed
-	}
-	patience := defaultStopTimeout
-	switch {
-	case timeout != nil:
-		patience = *timeout
-	case c.Config.StopTimeout != nil:
-		patience = time.Duration(*c.Config.StopTimeout) * time.Second
-	}
+	sig, patience := c.stopMethod(timeout)
 	done := make(chan error, 1)
 	go func() { _, err := c.waitCopy().Wait(); done <- err }()
 	if err := c.Signal(sig); err != nil {
@@ -93,6 +79,22 @@ func (c *Container) Stop(timeout *time.Duration) error {
 		return c.ignoreEnded(err)
 	}
 	return <-done
+}
+
+// stopMethod returns the signal that asks the payload to end, and how long it has for that. A signal that an image
+// names and nobody knows is no reason not to stop.
+func (c *Container) stopMethod(timeout *time.Duration) (sig syscall.Signal, patience time.Duration) {
+	sig, patience = syscall.SIGTERM, defaultStopTimeout
+	if parsed, err := ParseSignal(c.Config.StopSignal); err == nil {
+		sig = parsed
+	}
+	switch {
+	case timeout != nil:
+		patience = *timeout
+	case c.Config.StopTimeout != nil:
+		patience = time.Duration(*c.Config.StopTimeout) * time.Second
+	}
+	return sig, patience
 }
 
 // waitCopy is a copy of c for another goroutine: waiting reads the state anew.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -278,6 +279,7 @@ func (m *monitor) resize(size WinSize) {
 // supervise serves clients until the payload ends, then takes everything down and records the end.
 func (m *monitor) supervise() {
 	go m.accept()
+	go m.stopOnSignal()
 	failed := m.watchServer()
 	status, err := m.box.Wait()
 	close(m.payloadEnded)
@@ -299,7 +301,8 @@ func (m *monitor) supervise() {
 	m.clients.Wait()
 }
 
-// watchServer kills the container when its filesystem server dies, and says so in the channel it returns.
+// watchServer kills the container when its filesystem server dies, and says so in the channel it returns. A server
+// that ends without an error has seen its mount go away, which is what happens when the container ends.
 func (m *monitor) watchServer() <-chan string {
 	failed := make(chan string, 1)
 	if m.fuse == nil {
@@ -307,14 +310,28 @@ func (m *monitor) watchServer() <-chan string {
 	}
 	go func() {
 		<-m.fuse.done
-		select {
-		case <-m.payloadEnded:
-		default:
-			failed <- fmt.Sprintf("the filesystem server died (%v)", m.fuse.err)
-			m.box.Signal(syscall.SIGKILL)
+		if m.fuse.err == nil {
+			return
 		}
+		failed <- fmt.Sprintf("the filesystem server died (%v)", m.fuse.err)
+		m.box.Signal(syscall.SIGKILL) // an error means that it has ended already
 	}()
 	return failed
+}
+
+// stopOnSignal stops the container as the stop command does when the monitor itself is asked to end, as at a shutdown
+// or the end of a login session.
+func (m *monitor) stopOnSignal() {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGTERM, syscall.SIGINT)
+	<-asked
+	sig, patience := m.c.stopMethod(nil)
+	m.box.Signal(sig)
+	select {
+	case <-m.payloadEnded:
+	case <-afterOrNever(patience):
+		m.box.Signal(syscall.SIGKILL)
+	}
 }
 
 // drain waits until what the payload has written is passed on. All writers are dead by now; that a client does not

@@ -167,7 +167,7 @@ func (h host) checkRuntimeDir() Finding {
 	dir := h.getenv("XDG_RUNTIME_DIR")
 	switch {
 	case dir == "":
-		f.OK, f.Detail = true, "not set: a directory of the user's under the temporary directory is used"
+		f.OK, f.Detail = true, "not set: a directory below the data directory is used"
 	case unix.Access(filepath.Join(h.root, dir), unix.W_OK) != nil:
 		f.Detail, f.Fix = dir+" cannot be written", "unset XDG_RUNTIME_DIR"
 	default:
