@@ -50,9 +50,14 @@ func (s *Store) Load(ctx context.Context, path string, r io.Reader, opts LoadOpt
 		return nil, err
 	}
 	if kind == dockerArchive {
-		return t.loadDocker(ctx, file.Name())
+		loaded, err = t.loadDocker(ctx, file.Name())
+	} else {
+		loaded, err = t.loadOCI(ctx, file)
 	}
-	return t.loadOCI(ctx, file)
+	if err == nil && len(loaded) == 0 {
+		err = errors.New("the archive holds no image")
+	}
+	return loaded, err
 }
 
 // plainArchive returns the archive as an uncompressed file: itself if it is one, else a copy.
