@@ -17,7 +17,8 @@
 // A Node is an inode. It is found by its backing file (layer, inode number), so that all names of a hard-linked file
 // lead to one Node, and it knows the names it was reached by, which is how its backing file is opened again when its
 // descriptor was given up. Because a rename may happen in between, what was opened is compared with the inode number
-// that the Node remembers, and tried again when it differs: no lock has to span a walk from the root.
+// that the Node remembers, and when it differs it is tried again with renames held off: in the ordinary case no lock
+// spans a walk from the root.
 //
 // A Node lives as long as it was looked up more often than forgotten, or a Node that was reached through it lives.
 // st_ino is the inode number of the first backing file an inode had. The copy in the upper carries it in an xattr,
@@ -50,7 +51,8 @@
 //	Node.entries (of directories; several only through lockDirs, which sorts by id)
 //	  Node.meta (of one node at a time)
 //	    Node.listing.mu
-//	      Union.mu (tables and names, never around I/O), fdCache.mu
+//	      Union.moving (for writing around the system calls of one rename)
+//	        Union.mu (tables and names, never around I/O), fdCache.mu
 //
 // entries guards which names a directory has; whoever adds or removes one holds it for writing. meta guards what a
 // node's own backing file is and what its metadata say. Copy-up of a node takes entries of its parent, then meta of

@@ -186,17 +186,29 @@ func (r *renaming) commit() error {
 	if err := r.ready(); err != nil {
 		return err
 	}
-	if r.exchange() {
-		if err := unix.Renameat2(oldDir.fd, r.from.name, newDir.fd, r.to.name, unix.RENAME_EXCHANGE); err != nil {
-			return err
-		}
-		u.swapLinks(r.source, r.from, r.target, r.to)
-		return nil
-	}
-	if err := r.move(oldDir.fd, newDir.fd); err != nil {
+	if err := r.change(oldDir.fd, newDir.fd); err != nil {
 		return err
 	}
 	return r.settle()
+}
+
+// change renames on disk and in the nodes' links, with nobody between who would find the one without the other.
+func (r *renaming) change(oldDir, newDir int) error {
+	u := r.u
+	u.moving.Lock()
+	defer u.moving.Unlock()
+	if r.exchange() {
+		err := unix.Renameat2(oldDir, r.from.name, newDir, r.to.name, unix.RENAME_EXCHANGE)
+		if err == nil {
+			u.swapLinks(r.source, r.from, r.target, r.to)
+		}
+		return err
+	}
+	err := r.move(oldDir, newDir)
+	if err == nil {
+		u.moveLink(r.source, r.from, r.to)
+	}
+	return err
 }
 
 // ready lets the moved entries show nothing of the lowers at their new places, and keeps hold of what is replaced.
@@ -281,18 +293,19 @@ func (r *renaming) moveLeavingWhiteout(oldDir, newDir int) error {
 	return r.u.vanish(oldDir, r.from.name, absent, true)
 }
 
-// settle updates nodes and listings after a rename that was not an exchange.
+// settle updates listings and the node that was replaced.
 func (r *renaming) settle() error {
-	u := r.u
+	if r.exchange() {
+		return nil
+	}
 	r.from.parent.listing.remove(r.from.name)
 	r.to.parent.listing.add(r.to.name)
-	u.moveLink(r.source, r.from, r.to)
 	if r.target == nil {
 		return nil
 	}
 	r.target.meta.Lock()
 	defer r.target.meta.Unlock()
-	return u.unname(r.target, r.to, r.targetObject)
+	return r.u.unname(r.target, r.to, r.targetObject)
 }
 
 func (u *Union) moveLink(n *Node, from, to link) {

@@ -54,9 +54,23 @@ func (u *Union) openBacking(n *Node, slot int, flags int) (int, error) {
 }
 
 // openUpper opens the backing file in the upper through any of its names. A rename may move a name, or one of the
-// directories above it, between the look at the name and the opening; then what was opened is another file or none.
+// directories above it, between the look at the name and the opening; then what was opened is another file or none,
+// and it is tried again with renames held off.
 func (u *Union) openUpper(n *Node, flags int) (int, error) {
-	const attempts = 16 // each needs another rename that hits just this gap
+	fd, err := u.descend(n, flags)
+	if !isStale(err) {
+		return fd, err
+	}
+	u.moving.RLock()
+	defer u.moving.RUnlock()
+	return u.descend(n, flags)
+}
+
+func isStale(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESTALE) }
+
+// descend opens the backing file of n in the upper, with the directories above it where they are not open. That no
+// name leads to it is ESTALE.
+func (u *Union) descend(n *Node, flags int) (int, error) {
 	if n == u.root {
 		return openat(u.upper.root, ".", flags, 0)
 	}
@@ -65,21 +79,16 @@ func (u *Union) openUpper(n *Node, flags int) (int, error) {
 		return reopen(h.fd, flags)
 	}
 	want := u.upperIno(n)
-	for range attempts {
-		for _, l := range u.linksOf(n) {
-			fd, err := u.openUpperLink(l, flags, want)
-			if err != unix.ENOENT && err != unix.ESTALE {
-				return fd, err
-			}
-		}
-		if n.lowerKey.ino != 0 {
-			fd, err := openVerified(u.stage.index, n.lowerKey.indexName(), flags, want)
-			if err == nil {
-				return fd, nil
-			}
+	for _, l := range u.linksOf(n) {
+		fd, err := u.descendLink(n, l, flags, want)
+		if !isStale(err) {
+			return fd, err
 		}
 	}
-	return -1, unix.ESTALE
+	if n.lowerKey.ino == 0 {
+		return -1, unix.ESTALE
+	}
+	return n.openVerified(u.stage.index, n.lowerKey.indexName(), flags, want)
 }
 
 func (u *Union) upperIno(n *Node) uint64 {
@@ -88,29 +97,34 @@ func (u *Union) upperIno(n *Node) uint64 {
 	return n.upperKey.ino
 }
 
-func (u *Union) openUpperLink(l link, flags int, ino uint64) (int, error) {
+func (u *Union) descendLink(n *Node, l link, flags int, ino uint64) (int, error) {
 	if !l.parent.inUpper.Load() {
-		return -1, unix.ENOENT
+		return -1, unix.ESTALE
 	}
-	parent, err := u.backing(l.parent, slotUpper)
-	if err != nil {
-		return -1, err
+	key := fdKey{l.parent, slotUpper}
+	parent := u.fds.get(key)
+	if parent == nil {
+		fd, err := u.descend(l.parent, unix.O_PATH)
+		if err != nil {
+			return -1, err
+		}
+		parent = u.fds.add(key, fd)
 	}
 	defer u.fds.release(parent)
-	return openVerified(parent.fd, l.name, flags, ino)
+	return n.openVerified(parent.fd, l.name, flags, ino)
 }
 
-// openVerified opens an entry of the upper. That it is another file than expected is ESTALE.
-func openVerified(dirfd int, name string, flags int, ino uint64) (int, error) {
+// openVerified opens an entry of the upper that is expected to be the backing file of n. That it is not is ESTALE.
+func (n *Node) openVerified(dirfd int, name string, flags int, ino uint64) (int, error) {
 	fd, err := openat(dirfd, name, flags|unix.O_NONBLOCK, 0)
-	if err == unix.ELOOP || err == unix.ENXIO || err == unix.ENOTDIR {
-		return -1, unix.ESTALE // not of the type that was expected
+	if err == unix.ELOOP || err == unix.ENXIO || err == unix.ENOTDIR || err == unix.ENOENT {
+		return -1, unix.ESTALE
 	}
 	if err != nil {
 		return -1, err
 	}
 	st, err := statFD(fd)
-	if err == nil && st.Ino != ino {
+	if err == nil && (st.Ino != ino || st.Mode&unix.S_IFMT == unix.S_IFDIR != n.isDir()) {
 		err = unix.ESTALE
 	}
 	if err != nil {

@@ -52,6 +52,10 @@ type Union struct {
 
 	nextID atomic.Uint64
 
+	// moving is held for writing while a rename changes the disk and Node.links, and for reading by those who missed
+	// the one or the other. It is not held around anything else.
+	moving sync.RWMutex
+
 	mu     sync.Mutex           // guards what follows, Node.links, Node.lookups and Node.children
 	byID   map[uint64]*Node     // nodes that were looked up more often than forgotten
 	byFile map[backingKey]*Node // all nodes
