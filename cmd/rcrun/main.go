@@ -14,6 +14,7 @@ import (
 
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/runtime"
+	"github.com/sirupsen/logrus"
 )
 
 // stages are the processes of a container that this binary is re-executed as.
@@ -26,6 +27,7 @@ var stages = map[string]func() int{
 }
 
 func main() {
+	logrus.SetLevel(logrus.WarnLevel) // the store's libraries tell of every step otherwise
 	if stage, ok := stages[os.Args[0]]; ok {
 		os.Exit(stage())
 	}
