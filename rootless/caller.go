@@ -57,19 +57,41 @@ func CurrentCaller() Caller {
 		}
 		return c
 	}
-	if c.NewUIDMap, c.Problem = findHelper("newuidmap", unix.CAP_SETUID); c.Problem != (Problem{}) {
-		return c
-	}
-	if c.NewGIDMap, c.Problem = findHelper("newgidmap", unix.CAP_SETGID); c.Problem != (Problem{}) {
-		return c
-	}
-	if err != nil || len(c.SubUIDs) == 0 || len(c.SubGIDs) == 0 {
-		if name == "" {
-			name = strconv.Itoa(int(c.UID))
-		}
-		c.Problem = Problem{What: "/etc/subuid and /etc/subgid have no range for " + name, Fix: addRangeCommand(name)}
-	}
+	c.Problem = c.findHelpers(name, err != nil || len(c.SubUIDs) == 0 || len(c.SubGIDs) == 0)
 	return c
+}
+
+// findHelpers fills in the programs that map subordinate ids, and returns the first reason why there are none to map,
+// in the order in which a user can mend them.
+func (c *Caller) findHelpers(name string, noRanges bool) Problem {
+	helpers := []struct {
+		name       string
+		path       *string
+		capability uint
+	}{{"newuidmap", &c.NewUIDMap, unix.CAP_SETUID}, {"newgidmap", &c.NewGIDMap, unix.CAP_SETGID}}
+	for _, h := range helpers {
+		path, err := lookPath(h.name)
+		if err != nil {
+			return Problem{What: h.name + " is not installed", Fix: "sudo apt-get install uidmap"}
+		}
+		*h.path = path
+	}
+	if noRanges {
+		return noRange(c.UID, name)
+	}
+	for _, h := range helpers {
+		if problem := checkPower(*h.path, h.capability); problem != (Problem{}) {
+			return problem
+		}
+	}
+	return Problem{}
+}
+
+func noRange(uid uint32, name string) Problem {
+	if name == "" {
+		name = strconv.FormatUint(uint64(uid), 10)
+	}
+	return Problem{What: "/etc/subuid and /etc/subgid have no range for " + name, Fix: addRangeCommand(name)}
 }
 
 // userName returns the name of a user, or "" for one that the machine has no name for: ranges may be listed by number.
@@ -125,15 +147,11 @@ func ownIDs(path string) []Range {
 	return out
 }
 
-// findHelper returns the absolute path of a program that maps ids, or why it is of no use.
-func findHelper(name string, capability uint) (path string, problem Problem) {
-	path, err := lookPath(name)
-	if err != nil {
-		return "", Problem{What: name + " is not installed", Fix: "sudo apt-get install uidmap"}
-	}
+// checkPower returns what keeps the program at path from mapping ids for an ordinary user.
+func checkPower(path string, capability uint) Problem {
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {
-		return "", Problem{What: fmt.Sprintf("%s cannot be examined (%v)", path, err), Fix: "ls -l " + path}
+		return Problem{What: fmt.Sprintf("%s cannot be examined (%v)", path, err), Fix: "ls -l " + path}
 	}
 	caps := make([]byte, 64)
 	n, err := unix.Getxattr(path, "security.capability", caps)
@@ -141,9 +159,9 @@ func findHelper(name string, capability uint) (path string, problem Problem) {
 		n = 0 // no capability, or a filesystem without: then only suid counts
 	}
 	if !privileged(st.Uid, st.Mode, caps[:n], capability) {
-		return "", Problem{What: path + " is neither suid root nor has a file capability", Fix: "sudo chmod u+s " + path}
+		return Problem{What: path + " is neither suid root nor has a file capability", Fix: "sudo chmod u+s " + path}
 	}
-	return path, Problem{}
+	return Problem{}
 }
 
 // lookPath is exec.LookPath with the directories of administration programs added, which users often lack.

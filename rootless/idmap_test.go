@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"syscall"
@@ -154,10 +155,20 @@ func TestEndOfRanges(t *testing.T) {
 	}
 }
 
-func TestFindHelperMissing(t *testing.T) {
-	_, problem := findHelper("newuidmap-of-no-system", unix.CAP_SETUID)
-	if problem.What != "newuidmap-of-no-system is not installed" || !strings.Contains(problem.Fix, "apt-get install") {
-		t.Errorf("got %v", problem)
+func TestFindHelpers(t *testing.T) {
+	caller := CurrentCaller()
+	if problem := caller.findHelpers("alice", true); !strings.Contains(problem.What, "no range for alice") || !strings.Contains(problem.Fix, "--add-subuids") {
+		t.Errorf("without ranges: %v", problem)
+	}
+	program := filepath.Join(t.TempDir(), "newuidmap")
+	if err := os.WriteFile(program, nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if problem := checkPower(program, unix.CAP_SETUID); !strings.Contains(problem.What, "neither suid root") || problem.Fix != "sudo chmod u+s "+program {
+		t.Errorf("without power: %v", problem)
+	}
+	if problem := checkPower(program+"-not-there", unix.CAP_SETUID); !strings.Contains(problem.What, "no such file") {
+		t.Errorf("not there: %v", problem)
 	}
 }
 
@@ -209,15 +220,15 @@ func checkWrite(t *testing.T, m Map) {
 }
 
 func TestWriteMapSaysWhatIsWrong(t *testing.T) {
-	helper, problem := findHelper("newuidmap", unix.CAP_SETUID)
-	if problem != (Problem{}) {
-		t.Fatal(problem)
+	helper, err := lookPath("newuidmap")
+	if err != nil {
+		t.Fatal(err)
 	}
 	cmd := exec.Command("cat")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER}
 	start(t, cmd)
 	m := Map{UIDs: []Mapping{{Container: 0, Host: 4_000_000_000, Size: 1}}, newUIDMap: helper}
-	err := m.Write(cmd.Process.Pid)
+	err = m.Write(cmd.Process.Pid)
 	if err == nil || !strings.Contains(err.Error(), "newuidmap: ") || !strings.Contains(err.Error(), "uid_map") {
 		t.Errorf("a range of nobody's: %v", err)
 	}

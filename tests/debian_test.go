@@ -134,13 +134,14 @@ func (u *user) installsSoftware() {
 	u.run("exec", "-e", "DEBIAN_FRONTEND=noninteractive", "web", "sh", "-ec", "apt-get update -q; apt-get install -q -y --no-install-recommends nginx python3")
 	u.prints("", "exec", "web", "dpkg", "--audit")
 	u.prints("", "exec", "web", "dpkg", "--verify", "nginx", "python3-minimal", "libpython3-stdlib")
-	u.prints("_apt:root 700 /var/cache/apt/archives/partial\nwww-data:adm 755 /var/log/nginx\nroot:shadow 640 /etc/shadow\nroot:root 1777 /tmp", "exec", "web",
+	u.prints("_apt:root 700 /var/cache/apt/archives/partial\nroot:adm 755 /var/log/nginx\nroot:shadow 640 /etc/shadow\nroot:root 1777 /tmp", "exec", "web",
 		"stat", "-c", "%U:%G %a %n", "/var/cache/apt/archives/partial", "/var/log/nginx", "/etc/shadow", "/tmp")
 	u.honoursStatOverrides()
 
 	u.run("exec", "web", "nginx")
 	contains(u.t, fetch(u.t, port), "Welcome to nginx!")
-	u.prints("www-data", "exec", "web", "sh", "-c", "ps -o user= -p $(pgrep -f 'worker process' | head -n 1) 2>/dev/null || stat -c %U /proc/$(grep -l 'worker process' /proc/[0-9]*/cmdline | head -n 1 | cut -d/ -f3)")
+	u.prints("www-data:root 700", "exec", "web", "stat", "-c", "%U:%G %a", "/var/lib/nginx/body")
+	u.prints("www-data", "exec", "web", "sh", "-c", "stat -c %U $(grep -l 'nginx: worker' /proc/[0-9]*/cmdline | head -n 1)")
 	program := "import json, sqlite3, pathlib; db = sqlite3.connect('/srv/db'); db.execute('create table t (x)'); db.execute('insert into t values (42)'); db.commit(); " +
 		"pathlib.Path('/srv/out').write_text(json.dumps(db.execute('select x from t').fetchall()))"
 	u.run("exec", "web", "python3", "-c", program)

@@ -1,6 +1,8 @@
 package tests
 
 import (
+	"io"
+	"log"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -56,10 +58,17 @@ func (u *user) isEmptyStore() {
 	}
 }
 
+// newRegistry starts an empty registry on the loopback interface.
+func newRegistry(t *testing.T) *httptest.Server {
+	t.Helper()
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	t.Cleanup(server.Close)
+	return server
+}
+
 func TestPull(t *testing.T) {
 	u := newUser(t)
-	server := httptest.NewServer(registry.New())
-	defer server.Close()
+	server := newRegistry(t)
 	name := strings.TrimPrefix(server.URL, "http://") + "/team/app"
 	p := newPicture("app:v1", busyboxTree(t), upperLayer(t))
 	path := u.path("home", "image.tar")
@@ -86,15 +95,14 @@ func TestPull(t *testing.T) {
 // TestPullShowsProgress looks at the progress bars of a terminal.
 func TestPullShowsProgress(t *testing.T) {
 	u := newUser(t)
-	server := httptest.NewServer(registry.New())
-	defer server.Close()
+	server := newRegistry(t)
 	name := strings.TrimPrefix(server.URL, "http://") + "/app:v1"
 	p := newPicture("app:v1", busyboxTree(t))
 	path := u.path("home", "image.tar")
-	if err := os.WriteFile(path, p.ociArchive(t), 0o600); err != nil {
+	if err := os.WriteFile(path, p.dockerArchive(t), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	u.succeeded(u.finish(u.command("skopeo", "copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false", "oci-archive:"+path, "docker://"+name)))
+	u.succeeded(u.finish(u.command("skopeo", "copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false", "docker-archive:"+path, "docker://"+name)))
 	if r := u.try("pull", name); r.stderr != "" {
 		t.Errorf("without a terminal: %q", r.stderr)
 	}
