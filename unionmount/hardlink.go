@@ -11,6 +11,9 @@ import (
 // groupXattr is set on the copy of a lower file that has several names; its value is a linkGroup.
 const groupXattr = "user.rcrun.group"
 
+// hiddenSuffix ends the name of the index entry that counts the names of a lower file that are gone.
+const hiddenSuffix = ".hidden"
+
 // linkGroup is what keeps the names of a lower file together after it was copied up: an entry in the index, found by
 // the lower file, that is one more hard link of the copy.
 type linkGroup struct {
@@ -50,14 +53,20 @@ func (u *Union) startGroup(n *Node, d *draft, names uint32) (*linkGroup, error) 
 	if err := unix.Setxattr(procPath(d.fd), groupXattr, []byte(g.encode()), 0); err != nil {
 		return nil, err
 	}
-	return g, unix.Linkat(u.stage.dir, d.name, u.stage.index, g.key.indexName(), 0)
+	if err := unix.Linkat(u.stage.dir, d.name, u.stage.index, g.key.indexName(), 0); err != nil {
+		return nil, err
+	}
+	err := unix.Unlinkat(u.stage.index, g.key.indexName()+hiddenSuffix, 0)
+	if err == unix.ENOENT {
+		err = nil
+	}
+	return g, err
 }
 
 // dropName notes that a name of n that only the lower had is gone. Meta of n is held.
 func (u *Union) dropName(n *Node) error {
 	if n.group == nil {
-		n.hidden++
-		return nil
+		return u.hideName(n)
 	}
 	g := *n.group
 	g.left -= min(1, g.left)
@@ -71,6 +80,33 @@ func (u *Union) dropName(n *Node) error {
 	}
 	n.group = &g
 	return nil
+}
+
+// hideName notes that a name of a lower file that was not copied up is gone; if there are others, for the next mount,
+// too. The number lies in the index as the target of a link, which is replaced in one step.
+func (u *Union) hideName(n *Node) error {
+	n.hidden++
+	if !n.shared || n.inUpper.Load() {
+		return nil
+	}
+	tmp := u.stage.name()
+	if err := unix.Symlinkat(strconv.FormatUint(uint64(n.hidden), 10), u.stage.dir, tmp); err != nil {
+		return err
+	}
+	return unix.Renameat(u.stage.dir, tmp, u.stage.index, n.lowerKey.indexName()+hiddenSuffix)
+}
+
+// hiddenNames returns how many names of a lower file are gone.
+func (s *stage) hiddenNames(k backingKey) (uint32, error) {
+	text, err := readLinkAt(s.index, k.indexName()+hiddenSuffix)
+	if err == unix.ENOENT {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	count, err := strconv.ParseUint(text, 10, 32)
+	return uint32(count), err
 }
 
 // endGroup removes the index entry of n when it is the last name, so that the space is freed. Meta of n is held, and

@@ -16,6 +16,7 @@ type object struct {
 	indexed  bool       // in the upper, but not by this name: it is a name of a copied-up hard link
 	lowers   []place    // as Node.lowers
 	lowerKey backingKey // as Node.lowerKey
+	hidden   uint32     // as Node.hidden
 	mark     mark
 }
 
@@ -192,13 +193,11 @@ func (u *Union) followIndex(o *object) error {
 	}
 	p, err := u.upper.probe(u.stage.index, o.lowerKey.indexName())
 	if isNotExist(err) {
-		return nil
+		o.hidden, err = u.stage.hiddenNames(o.lowerKey)
+	} else if err == nil {
+		o.top, o.topLayer, o.inUpper, o.indexed = &p, u.upper, true, true
 	}
-	if err != nil {
-		return fault("look up index of", o.topLayer, o.lowers[0].path, err)
-	}
-	o.top, o.topLayer, o.inUpper, o.indexed = &p, u.upper, true, true
-	return nil
+	return fault("look up index of", o.topLayer, o.lowers[0].path, err)
 }
 
 // visible tells whether a lookup error means that there is nothing, or that it could not be found out.

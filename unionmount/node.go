@@ -24,6 +24,8 @@ type Node struct {
 	lowerKey backingKey
 	// foreign holds the attributes of a node that stands for a mount point of a layer, and has no lowers. Immutable.
 	foreign *unix.Stat_t
+	// shared says that the lower backing file has several names. Immutable.
+	shared bool
 
 	// entries guards the names in a directory. See the lock order in the package comment.
 	entries sync.RWMutex
@@ -105,6 +107,8 @@ func (u *Union) newNodeLocked(o *object) *Node {
 	}
 	n.lowers = o.lowers
 	n.lowerKey = o.lowerKey
+	n.hidden = o.hidden
+	n.shared = !o.inUpper && !n.isDir() && o.top.st.Nlink > 1
 	if n.group != nil {
 		n.lowerKey = n.group.key
 	}

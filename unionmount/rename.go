@@ -87,16 +87,13 @@ func (r *renaming) checkTypes() error {
 	if err := checkNewName(r.to.name); err != nil {
 		return err
 	}
-	if r.source.isDir() && r.u.isBelow(r.to.parent, r.source) {
-		return unix.EINVAL
-	}
-	if r.target == nil {
-		if r.exchange() {
-			return unix.ENOENT
-		}
-		return nil
-	}
 	switch {
+	case r.target == nil && r.exchange():
+		return unix.ENOENT
+	case r.source.isDir() && r.u.isBelow(r.to.parent, r.source):
+		return unix.EINVAL
+	case r.target == nil:
+		return nil
 	case r.flags&unix.RENAME_NOREPLACE != 0:
 		return unix.EEXIST
 	case r.exchange() && r.target.isDir() && r.u.isBelow(r.from.parent, r.target):

@@ -120,7 +120,8 @@ func TestUpperLinksAreNotFollowed(t *testing.T) {
 func TestHostLayer(t *testing.T) {
 	host := t.TempDir()
 	me, mine := uint32(os.Getuid()), uint32(os.Getgid())
-	tree{"file": file("f"), "dir/x": file("x"), "link": symlink("file"), "locked": file("l").mode(0o0), "cave/y": file("y")}.plant(t, host)
+	tree{"file": file("f"), "dir/x": file("x"), "link": symlink("file"), "locked": file("l"), "cave/y": file("y")}.plant(t, host)
+	must(t, os.Chmod(host+"/locked", 0))
 	must(t, os.Chmod(host+"/cave", 0))
 	defer os.Chmod(host+"/cave", 0o755)
 	f := newUnion(t)

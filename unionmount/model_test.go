@@ -1,0 +1,389 @@
+package unionmount
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestModel does the same random operations on a union and on a plain directory of the host, and wants the same
+// errors and the same trees. The lower layers of the union together show what the directory has at the start.
+// RCRUN_MODEL_SEED repeats a run, RCRUN_MODEL_RUNS makes more of them.
+func TestModel(t *testing.T) {
+	runs, seed := 12, uint64(time.Now().UnixNano())
+	if text := os.Getenv("RCRUN_MODEL_RUNS"); text != "" {
+		runs, _ = strconv.Atoi(text)
+	}
+	if text := os.Getenv("RCRUN_MODEL_SEED"); text != "" {
+		runs = 1
+		seed, _ = strconv.ParseUint(text, 10, 64)
+	}
+	for i := range runs {
+		run := seed + uint64(i)
+		t.Run(fmt.Sprintf("seed=%d", run), func(t *testing.T) {
+			m := newModel(t, rand.New(rand.NewPCG(run, 0)))
+			for step := 0; step < 400 && !t.Failed(); step++ {
+				m.step()
+				if step%40 == 39 {
+					m.compareTrees()
+				}
+			}
+			if t.Failed() {
+				t.Logf("last operations:\n%s", strings.Join(m.log[max(0, len(m.log)-60):], "\n"))
+			}
+			m.releaseAll()
+		})
+	}
+}
+
+// model is a union and its oracle.
+type model struct {
+	*fixture
+	r      *rand.Rand
+	oracle string
+	held   []heldFile
+	log    []string
+}
+
+// heldFile is a file that is open in both.
+type heldFile struct {
+	node *Node
+	fd   int
+}
+
+func newModel(t *testing.T, r *rand.Rand) *model {
+	lowers := []tree{
+		{"a": opaque(), "a/x": file("a/x"), "b/x": whiteout(), "c": whiteout(), "h/1": file("group"), "h/2": hardlink("h/1"), "h/3": hardlink("h/1")},
+		{"a/y": file("hidden"), "b/y": file("b/y"), "b/a/z": file("b/a/z"), "c/x": file("hidden"), ".wh.y": file("")},
+		{"b/x": file("hidden"), "b/z": file("b/z").attr("user.t", "v"), "b/a/x": symlink("to"), "c/y": file("hidden"), "y": file("hidden"), "z": file("z")},
+	}
+	shown := tree{"a/x": file("a/x"), "b/y": file("b/y"), "b/a/z": file("b/a/z"), "b/z": file("b/z").attr("user.t", "v"),
+		"b/a/x": symlink("to"), "z": file("z"), "h/1": file("group"), "h/2": hardlink("h/1"), "h/3": hardlink("h/1")}
+	m := &model{fixture: newUnion(t, lowers...), r: r, oracle: t.TempDir()}
+	shown.plant(t, m.oracle)
+	return m
+}
+
+func (m *model) pick(of ...string) string { return of[m.r.IntN(len(of))] }
+
+// path returns one of few paths, so that operations meet.
+func (m *model) path() string {
+	path := m.pick("a", "b", "c", "h", "x", "y", "z")
+	for range m.r.IntN(3) {
+		path += "/" + m.pick("a", "x", "y", "z", "1", "2", "3")
+	}
+	return path
+}
+
+// step does one operation on both.
+func (m *model) step() {
+	ops := map[string]func(){
+		"create": m.doCreate, "mkdir": m.doMkdir, "symlink": m.doSymlink, "link": m.doLink, "unlink": m.doUnlink,
+		"rmdir": m.doRmdir, "rename": m.doRename, "write": m.doWrite, "truncate": m.doTruncate, "chmod": m.doChmod,
+		"setxattr": m.doSetxattr, "hold": m.doHold, "writeHeld": m.doWriteHeld, "release": m.doRelease, "reopen": m.doReopen,
+	}
+	names := slices.Sorted(maps.Keys(ops))
+	names = append(names, "rename", "rename", "unlink", "create", "mkdir", "write", "link")
+	ops[names[m.r.IntN(len(names))]]()
+}
+
+// same compares the results of one operation.
+func (m *model) same(what string, union, oracle error) {
+	m.log = append(m.log, fmt.Sprintf("%s: %v", what, union))
+	if errnoOf(union) != errnoOf(oracle) {
+		m.t.Errorf("%s: union says %v, a plain directory %v", what, union, oracle)
+	}
+}
+
+// oracleIn calls do with the open directory and the name a path ends in, following no link, as fixture.in does.
+func (m *model) oracleIn(path string, do func(dirfd int, name string) error) error {
+	names := strings.Split(path, "/")
+	fd, err := unix.Open(m.oracle, unix.O_PATH, 0)
+	must(m.t, err)
+	defer func() { unix.Close(fd) }()
+	for _, name := range names[:len(names)-1] {
+		next, err := unix.Openat(fd, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_DIRECTORY, 0)
+		if err != nil {
+			return err
+		}
+		unix.Close(fd)
+		fd = next
+	}
+	return do(fd, names[len(names)-1])
+}
+
+// oracleFile opens a file of the oracle as fixture.at finds a node; directories for reading.
+func (m *model) oracleFile(path string, do func(fd int) error) error {
+	return m.oracleIn(path, func(dir int, name string) error {
+		fd, err := unix.Openat(dir, name, unix.O_RDWR|unix.O_NOFOLLOW, 0)
+		if err == unix.EISDIR {
+			fd, err = unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW, 0)
+		}
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		return do(fd)
+	})
+}
+
+// regular does an operation on a regular file or directory only: what both say of others is the kernel's matter.
+func (m *model) regular(path string) bool {
+	n, err := m.walk(path)
+	if err != nil {
+		return true
+	}
+	defer m.u.Forget(n, 1)
+	return n.kind == unix.S_IFREG
+}
+
+func (m *model) doCreate() {
+	path, mode := m.path(), uint32(0o600|m.r.IntN(0o200))
+	m.same("create "+path, m.create(path, mode), m.oracleIn(path, func(dir int, name string) error {
+		fd, err := unix.Openat(dir, name, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR, mode)
+		if err == nil {
+			must(m.t, unix.Fchmod(fd, mode))
+			unix.Close(fd)
+		}
+		return err
+	}))
+}
+
+func (m *model) doMkdir() {
+	path := m.path()
+	m.same("mkdir "+path, m.mkdir(path, 0o755), m.oracleIn(path, func(dir int, name string) error {
+		return unix.Mkdirat(dir, name, 0o755)
+	}))
+}
+
+func (m *model) doSymlink() {
+	path, target := m.path(), m.path()
+	m.same("symlink "+path, m.symlink(target, path), m.oracleIn(path, func(dir int, name string) error {
+		return unix.Symlinkat(target, dir, name)
+	}))
+}
+
+func (m *model) doLink() {
+	from, to := m.path(), m.path()
+	m.same("link "+from+" "+to, m.link(from, to), m.oracleIn(from, func(d1 int, n1 string) error {
+		if _, err := statAt(d1, n1); err != nil {
+			return err
+		}
+		return m.oracleIn(to, func(d2 int, n2 string) error {
+			st, _ := statAt(d1, n1)
+			if err := unix.Linkat(d1, n1, d2, n2, 0); st.Mode&unix.S_IFMT == unix.S_IFDIR && err == unix.EEXIST {
+				return unix.EPERM // the union looks at the source first; the kernel never asks either
+			} else {
+				return err
+			}
+		})
+	}))
+}
+
+func (m *model) doUnlink() {
+	path := m.path()
+	m.same("unlink "+path, m.unlink(path), m.oracleIn(path, func(dir int, name string) error { return unix.Unlinkat(dir, name, 0) }))
+}
+
+func (m *model) doRmdir() {
+	path := m.path()
+	m.same("rmdir "+path, m.rmdir(path), m.oracleIn(path, func(dir int, name string) error {
+		return unix.Unlinkat(dir, name, unix.AT_REMOVEDIR)
+	}))
+}
+
+func (m *model) doRename() {
+	from, to := m.path(), m.path()
+	flags := []uint{0, 0, 0, unix.RENAME_NOREPLACE, unix.RENAME_EXCHANGE}[m.r.IntN(5)]
+	err := m.rename(from, to, flags)
+	what := fmt.Sprintf("rename %s %s %d", from, to, flags)
+	if errnoOf(err) == unix.EXDEV {
+		m.log = append(m.log, what+": EXDEV")
+		return
+	}
+	want := m.oracleIn(from, func(d1 int, n1 string) error {
+		return m.oracleIn(to, func(d2 int, n2 string) error { return unix.Renameat2(d1, n1, d2, n2, flags) })
+	})
+	if got := errnoOf(err); got != errnoOf(want) && isRenameRefusal(got) && isRenameRefusal(errnoOf(want)) {
+		return // both refuse; which of several reasons is named first differs among filesystems
+	}
+	m.same(what, err, want)
+}
+
+func isRenameRefusal(errno unix.Errno) bool {
+	return slices.Contains([]unix.Errno{unix.EINVAL, unix.ENOTEMPTY, unix.EEXIST, unix.ENOTDIR, unix.EISDIR}, errno)
+}
+
+func (m *model) doWrite() {
+	path, data, offset := m.path(), m.path(), int64(m.r.IntN(20))
+	if !m.regular(path) {
+		return
+	}
+	m.same(fmt.Sprintf("write %s %s at %d", path, data, offset), m.write(path, data, offset), m.oracleFile(path, func(fd int) error {
+		_, err := unix.Pwrite(fd, []byte(data), offset)
+		return err
+	}))
+}
+
+func (m *model) doTruncate() {
+	path, size := m.path(), int64(m.r.IntN(12)/2*2)
+	if !m.regular(path) {
+		return
+	}
+	m.same(fmt.Sprintf("truncate %s %d", path, size), m.truncate(path, size), m.oracleFile(path, func(fd int) error {
+		return unix.Ftruncate(fd, size)
+	}))
+}
+
+func (m *model) doChmod() {
+	path, mode := m.path(), uint32(0o700|m.r.IntN(0o100))
+	if n, err := m.walk(path); err == nil {
+		m.u.Forget(n, 1)
+		if n.kind == unix.S_IFLNK {
+			return
+		}
+	}
+	m.same("chmod "+path, m.chmod(path, mode), m.oracleFile(path, func(fd int) error { return unix.Fchmod(fd, mode) }))
+}
+
+func (m *model) doSetxattr() {
+	path, value := m.path(), m.path()
+	if n, err := m.walk(path); err == nil {
+		m.u.Forget(n, 1)
+		if n.kind == unix.S_IFLNK {
+			return
+		}
+	}
+	m.same("setxattr "+path, m.at(path, func(n *Node) error { return m.u.SetXattr(n, "user.t", []byte(value), 0) }),
+		m.oracleFile(path, func(fd int) error { return unix.Fsetxattr(fd, "user.t", []byte(value), 0) }))
+}
+
+func (m *model) doHold() {
+	path := m.path()
+	n, err := m.walk(path)
+	if err != nil {
+		return
+	}
+	if n.kind != unix.S_IFREG {
+		m.u.Forget(n, 1)
+		return
+	}
+	must(m.t, m.oracleFile(path, func(fd int) error {
+		fd, err := unix.Dup(fd)
+		m.held = append(m.held, heldFile{n, fd})
+		return err
+	}))
+	m.log = append(m.log, "hold "+path)
+}
+
+func (m *model) doWriteHeld() {
+	if len(m.held) == 0 {
+		return
+	}
+	h, data := m.held[m.r.IntN(len(m.held))], m.path()
+	_, err := m.u.Write(h.node, []byte(data), 1, false)
+	_, want := unix.Pwrite(h.fd, []byte(data), 1)
+	m.same("write held", err, want)
+	st, err := statFD(h.fd)
+	must(m.t, err)
+	a, err := m.u.Getattr(h.node)
+	must(m.t, err)
+	if a.Size != st.Size || a.Nlink != uint32(st.Nlink) {
+		m.t.Errorf("held file: size %d, nlink %d; want %d, %d", a.Size, a.Nlink, st.Size, st.Nlink)
+	}
+	got, err := m.contentOf(h.node)
+	must(m.t, err)
+	buf := make([]byte, st.Size)
+	unix.Pread(h.fd, buf, 0)
+	if got != string(buf) {
+		m.t.Errorf("held file holds %q, want %q", got, buf)
+	}
+}
+
+func (m *model) doRelease() {
+	if len(m.held) == 0 {
+		return
+	}
+	h := m.held[0]
+	m.held = m.held[1:]
+	m.u.Forget(h.node, 1)
+	unix.Close(h.fd)
+	m.log = append(m.log, "release")
+}
+
+func (m *model) releaseAll() {
+	for len(m.held) > 0 {
+		m.doRelease()
+	}
+}
+
+func (m *model) doReopen() {
+	m.releaseAll()
+	m.reopen()
+	m.log = append(m.log, "reopen")
+}
+
+// compareTrees compares everything that both show.
+func (m *model) compareTrees() {
+	m.t.Helper()
+	got, want := map[string]string{}, map[string]string{}
+	m.describeUnion("", got)
+	m.describeOracle("", want)
+	for _, path := range slices.Sorted(maps.Keys(want)) {
+		if got[path] != want[path] {
+			m.t.Errorf("%s: union shows %q, a plain directory %q", path, got[path], want[path])
+		}
+		delete(got, path)
+	}
+	for path, text := range got {
+		m.t.Errorf("%s: union shows %q, a plain directory has nothing", path, text)
+	}
+}
+
+func (m *model) describeUnion(dir string, into map[string]string) {
+	for _, name := range m.ls(dir) {
+		path := strings.TrimPrefix(dir+"/"+name, "/")
+		a := m.stat(path)
+		var xattr []byte
+		m.at(path, func(n *Node) (err error) { xattr, err = m.u.GetXattr(n, "user.t"); return err })
+		text := fmt.Sprintf("%o %s", a.Mode, xattr)
+		if a.Mode&unix.S_IFMT == unix.S_IFDIR {
+			m.describeUnion(path, into)
+		} else {
+			text += fmt.Sprintf(" %d %d %s", a.Nlink, a.Size, m.read(path))
+		}
+		into[path] = text
+	}
+}
+
+func (m *model) describeOracle(dir string, into map[string]string) {
+	entries, err := os.ReadDir(m.oracle + "/" + dir)
+	must(m.t, err)
+	for _, e := range entries {
+		path := strings.TrimPrefix(dir+"/"+e.Name(), "/")
+		full := m.oracle + "/" + path
+		var st unix.Stat_t
+		must(m.t, unix.Lstat(full, &st))
+		xattr, _ := readXattr(full, "user.t")
+		text := fmt.Sprintf("%o %s", st.Mode, xattr)
+		switch st.Mode & unix.S_IFMT {
+		case unix.S_IFDIR:
+			m.describeOracle(path, into)
+		case unix.S_IFLNK:
+			target, _ := os.Readlink(full)
+			text += fmt.Sprintf(" %d %d %s", st.Nlink, st.Size, target)
+		default:
+			data, _ := os.ReadFile(full)
+			text += fmt.Sprintf(" %d %d %s", st.Nlink, st.Size, data)
+		}
+		into[path] = text
+	}
+}
