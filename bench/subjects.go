@@ -13,6 +13,7 @@ import (
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/internal/wire"
 	"github.com/rcrun/rcrun/runtime"
+	"github.com/rcrun/rcrun/unionmount"
 )
 
 const (
@@ -45,7 +46,9 @@ func prepare(rcrun, work string) (subjects []subject, closeAll func() error, err
 	for _, stage := range []string{engine.MonitorStage, engine.FuseStage, runtime.SandboxStage, runtime.InitStage, runtime.ExecStage} {
 		subjects = append(subjects, subject{name: "start of " + stage, once: func() error { return startStage(rcrun, stage) }})
 	}
-	subjects = append(subjects, subject{name: "version", once: own.command("version")})
+	subjects = append(subjects,
+		subject{name: "filesystem server ready", once: func() error { return startFuse(rcrun, work) }},
+		subject{name: "version", once: own.command("version")})
 	return subjects, closePodman, nil
 }
 
@@ -108,6 +111,24 @@ func closePodman(podman tool, home string) error {
 
 // startStage starts a stage of a container and hangs up on it, so that it ends after its start.
 func startStage(rcrun, stage string) error {
+	return withStage(rcrun, stage, func(*wire.Conn) error { return nil })
+}
+
+// startFuse starts a server of a root filesystem, up to where it asks for the connection to serve. What it is told,
+// and what it answers, are the messages of the engine's FUSE stage.
+func startFuse(rcrun, work string) error {
+	return withStage(rcrun, engine.FuseStage, func(conn *wire.Conn) error {
+		options := unionmount.Options{Lowers: []unionmount.Layer{{Dir: work}}}
+		if err := conn.Send("open", options); err != nil {
+			return err
+		}
+		_, err := conn.Expect("ready", nil, 0)
+		return err
+	})
+}
+
+// withStage starts a stage, has speak speak to it, and hangs up, at which the stage ends with an error.
+func withStage(rcrun, stage string, speak func(*wire.Conn) error) error {
 	conn, theirs, err := wire.Pair()
 	if err != nil {
 		return err
@@ -115,15 +136,17 @@ func startStage(rcrun, stage string) error {
 	cmd := &exec.Cmd{Path: rcrun, Args: []string{stage}, ExtraFiles: []*os.File{theirs}}
 	err = cmd.Start()
 	theirs.Close()
-	conn.Close()
 	if err != nil {
+		conn.Close()
 		return err
 	}
+	err = speak(conn)
+	conn.Close()
 	var exit *exec.ExitError
-	if err := cmd.Wait(); !errors.As(err, &exit) {
-		return fmt.Errorf("stage %s: ended with %v, though nobody spoke to it", stage, err)
+	if waitErr := cmd.Wait(); err == nil && !errors.As(waitErr, &exit) {
+		err = fmt.Errorf("stage %s: ended with %v, though nobody spoke to it any more", stage, waitErr)
 	}
-	return nil
+	return err
 }
 
 // busyboxTar makes the smallest root filesystem that runs "true" and returns the path of its tar.
