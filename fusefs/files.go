@@ -3,6 +3,8 @@ package fusefs
 import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/unionmount"
 )
 
 const fdatasync = 1 // FsyncIn.FsyncFlags: data only
@@ -28,8 +30,21 @@ func (s *server) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32
 	if !code.Ok() {
 		return 0, code
 	}
-	put, err := s.union.Write(n, data, int64(in.Offset), in.WriteFlags&fuse.WRITE_KILL_SUIDGID != 0)
+	kill := in.WriteFlags&fuse.WRITE_KILL_SUIDGID != 0
+	if kill && n.Privileged() {
+		defer s.staleMode(n)
+	}
+	put, err := s.union.Write(n, data, int64(in.Offset), kill)
 	return uint32(put), s.status("write", err)
+}
+
+// staleMode makes the kernel ask for the mode of a file again: it leaves dropping suid and sgid to the server, but
+// goes on believing, and executing by, the mode it knows.
+func (s *server) staleMode(n *unionmount.Node) {
+	const attributesOnly = -1
+	if code := s.kernel.InodeNotify(n.ID(), attributesOnly, 0); !code.Ok() && code != fuse.ENOENT {
+		s.log.Error("tell the kernel of a changed mode", "status", code)
+	}
 }
 
 // Fallocate answers FALLOCATE.
@@ -38,6 +53,9 @@ func (s *server) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status 
 	n, code := s.node(in.NodeId)
 	if !code.Ok() {
 		return code
+	}
+	if n.Privileged() {
+		defer s.staleMode(n)
 	}
 	return s.status("fallocate", s.union.Fallocate(n, in.Mode, int64(in.Offset), int64(in.Length)))
 }
@@ -64,6 +82,9 @@ func (s *server) CopyFileRange(_ <-chan struct{}, in *fuse.CopyFileRangeIn) (uin
 	to, code := s.node(in.NodeIdOut)
 	if !code.Ok() {
 		return 0, code
+	}
+	if to.Privileged() {
+		defer s.staleMode(to)
 	}
 	const most = 1 << 30 // the answer has 32 bits
 	n, err := s.union.CopyFileRange(from, int64(in.OffIn), to, int64(in.OffOut), int(min(in.Len, most)))

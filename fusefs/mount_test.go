@@ -63,7 +63,7 @@ type mounted struct {
 	dir  string // holds the layers and the mount point
 	// check, if not nil, runs in the serving process after the body.
 	check func(t *testing.T, m *mounted, c *Counters)
-	// onlyIDs skips the test where the child has but one id.
+	// manyIDs skips the test where the child has but one id.
 	manyIDs bool
 }
 
@@ -260,4 +260,9 @@ func subID(file string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%s: nothing for %s", file, me.Username)
+}
+
+// credential makes a command run as a user and group of the container.
+func credential(id uint32) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: id, Gid: id}}
 }

@@ -73,7 +73,11 @@ type server struct {
 	union    *unionmount.Union
 	log      *slog.Logger
 	counters *Counters
+	kernel   *fuse.Server // for notifications; set by Init
 }
+
+// Init is called once, after the kernel's INIT and before any other request.
+func (s *server) Init(kernel *fuse.Server) { s.kernel = kernel }
 
 func (s *server) mountOptions(debug bool) *fuse.MountOptions {
 	return &fuse.MountOptions{

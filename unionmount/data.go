@@ -123,6 +123,13 @@ func (u *Union) Write(n *Node, data []byte, offset int64, killPriv bool) (int, e
 	return total, nil
 }
 
+// Privileged tells whether a file has suid or sgid bits that an unprivileged write would drop.
+func (n *Node) Privileged() bool {
+	n.meta.RLock()
+	defer n.meta.RUnlock()
+	return withoutPriv(n.stat.Mode) != n.stat.Mode
+}
+
 // dropPriv drops what a change of data drops.
 func (u *Union) dropPriv(n *Node, killPriv bool) error {
 	n.meta.RLock()
