@@ -89,7 +89,7 @@ func (s *server) mountOptions(debug bool) *fuse.MountOptions {
 		ExtraCapabilities:        fuse.CAP_HANDLE_KILLPRIV_V2 | fuse.CAP_NO_OPENDIR_SUPPORT,
 		DisabledCapabilities:     fuse.CAP_PASSTHROUGH,
 		Debug:                    debug,
-		Logger:                   slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+		Logger:                   slog.NewLogLogger(s.log.Handler(), slog.LevelInfo),
 		PanicHandler:             s.panicked,
 	}
 }

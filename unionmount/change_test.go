@@ -91,6 +91,25 @@ func TestCopyUpKeepsHoles(t *testing.T) {
 	}))
 }
 
+func TestCopyUpOfSeveralExtents(t *testing.T) {
+	f := newUnion(t, tree{"extents": file("first")})
+	lower, err := os.OpenFile(f.opts.Lowers[0].Dir+"/extents", os.O_RDWR, 0)
+	must(t, err)
+	defer lower.Close()
+	for i, at := range []int64{1 << 20, 3<<20 + 123, 7 << 20} {
+		_, err := lower.WriteAt([]byte{'a' + byte(i)}, at)
+		must(t, err)
+	}
+	must(t, f.write("extents", "X", 2<<20))
+	want, err := os.ReadFile(lower.Name())
+	must(t, err)
+	want[2<<20] = 'X'
+	f.want("extents", string(want))
+	if a := f.stat("extents"); a.Blocks*512 > 1<<20 {
+		t.Errorf("%d blocks", a.Blocks)
+	}
+}
+
 func TestCopyUpOfLargeData(t *testing.T) {
 	data := strings.Repeat("0123456789abcdef", 3<<16) // 3 MiB
 	f := newUnion(t, tree{"big": file(data)})

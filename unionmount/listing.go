@@ -92,7 +92,7 @@ func (l *listing) after(cookie uint64, max int) []slot {
 
 // load reads the names of all layers of n, once. Entries of n are held.
 func (u *Union) load(n *Node) error {
-	l := &n.listing
+	l := n.listing
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.loaded {

@@ -29,8 +29,8 @@ type Node struct {
 
 	// entries guards the names in a directory. See the lock order in the package comment.
 	entries sync.RWMutex
-	// listing is the directory's order of names for Readdir.
-	listing listing
+	// listing is the order of names of a directory for Readdir; nil of anything else. Immutable.
+	listing *listing
 
 	// inUpper says that the node has a backing file in the upper. Set with meta held; never unset.
 	inUpper atomic.Bool
@@ -104,6 +104,9 @@ func (u *Union) newNodeLocked(o *object) *Node {
 		kind:  o.top.id.Mode & unix.S_IFMT,
 		stat:  o.top.id,
 		group: o.top.group,
+	}
+	if n.isDir() {
+		n.listing = &listing{}
 	}
 	n.lowers = o.lowers
 	n.lowerKey = o.lowerKey
