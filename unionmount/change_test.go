@@ -195,63 +195,6 @@ func TestWhiteoutFilesWhereDevicesAreForbidden(t *testing.T) {
 	}
 }
 
-func TestLowerHardLinksStayTogether(t *testing.T) {
-	f := newUnion(t, tree{"h1": file("hl"), "d/h2": hardlink("h1"), "h3": hardlink("h1"), "h4": hardlink("h1")})
-	ino := f.stat("h1").Ino
-	check := func(content string, nlink uint32, names ...string) {
-		t.Helper()
-		for range 2 {
-			for _, name := range names {
-				f.want(name, content)
-				if a := f.stat(name); a.Nlink != nlink || a.Ino != ino {
-					t.Errorf("%s: nlink %d, ino %d; want %d, %d", name, a.Nlink, a.Ino, nlink, ino)
-				}
-			}
-			f.reopen()
-		}
-	}
-	check("hl", 4, "h1", "d/h2", "h3", "h4")
-	must(t, f.write("h1", "+", 2))
-	check("hl+", 4, "h1", "d/h2", "h3", "h4")
-	must(t, f.write("d/h2", "-", 3))
-	check("hl+-", 4, "h1", "d/h2", "h3", "h4")
-	must(t, f.unlink("h3"))
-	check("hl+-", 3, "h1", "d/h2", "h4")
-	must(t, f.rename("d/h2", "moved", 0))
-	check("hl+-", 3, "h1", "moved", "h4")
-	must(t, f.link("h4", "h5"))
-	check("hl+-", 4, "h1", "moved", "h4", "h5")
-	must(t, f.unlink("h1"))
-	must(t, f.unlink("h4"))
-	must(t, f.unlink("h5"))
-	check("hl+-", 1, "moved")
-	must(t, f.unlink("moved"))
-	f.wantNames("/", "d")
-	f.wantNames("d")
-	if left, err := os.ReadDir(f.opts.Work + "/index"); err != nil || len(left) > 0 {
-		t.Errorf("left in the index: %v, %v", left, err)
-	}
-}
-
-func TestLinkOfLowerFile(t *testing.T) {
-	f := newUnion(t, tree{"a": file("a"), "d": directory(), "l": symlink("a"), "gone": file("")})
-	must(t, f.link("a", "d/b"))
-	must(t, f.link("l", "l2"))
-	must(t, f.unlink("gone"))
-	must(t, f.link("a", "gone"))
-	must(t, f.write("a", "+", 1))
-	f.reopen()
-	for _, name := range []string{"a", "d/b", "gone"} {
-		f.want(name, "a+")
-		if n := f.stat(name).Nlink; n != 3 {
-			t.Errorf("nlink of %s is %d", name, n)
-		}
-	}
-	f.want("l2", "a")
-	wantErrno(t, "link of a directory", f.link("d", "d2"), unix.EPERM)
-	wantErrno(t, "link to an existing name", f.link("a", "d"), unix.EEXIST)
-}
-
 func TestRenameTable(t *testing.T) {
 	lower := tree{"file": file("f"), "other": file("o"), "full/x": file("x"), "empty": directory(), "link": symlink("file")}
 	const noreplace, exchange = unix.RENAME_NOREPLACE, unix.RENAME_EXCHANGE

@@ -176,8 +176,11 @@ func (u *Union) drawCopy(n *Node, d *draft, withData bool) error {
 			return err
 		}
 	}
-	if err := setOrigin(d.fd, n); err != nil {
-		return err
+	// A link on disk has no user xattrs: its st_ino lasts as long as its node.
+	if n.stat.BackingType() != unix.S_IFLNK {
+		if err := setOrigin(d.fd, n.ino); err != nil {
+			return err
+		}
 	}
 	st, err := u.statBacking(n)
 	if err != nil {
@@ -186,13 +189,9 @@ func (u *Union) drawCopy(n *Node, d *draft, withData bool) error {
 	return setTimes(d.fd, st.Atim, st.Mtim)
 }
 
-// setOrigin notes the st_ino of n on its copy. A link on disk has no user xattrs: its st_ino lasts as long as its
-// node.
-func setOrigin(fd int, n *Node) error {
-	if n.kind == unix.S_IFLNK && n.stat.BackingType() == unix.S_IFLNK {
-		return nil
-	}
-	return unix.Setxattr(procPath(fd), originXattr, []byte(strconv.FormatUint(n.ino, 10)), 0)
+// setOrigin notes the st_ino that the copy behind fd is to show.
+func setOrigin(fd int, ino uint64) error {
+	return unix.Setxattr(procPath(fd), originXattr, []byte(strconv.FormatUint(ino, 10)), 0)
 }
 
 // copyXattrs copies the xattrs of n that a container sees.
@@ -274,7 +273,7 @@ func (u *Union) replaceLink(n *Node, l link, id layerfmt.Stat, st *unix.Stat_t) 
 	if err := d.make(id, target); err != nil {
 		return err
 	}
-	if err := unix.Setxattr(procPath(d.fd), originXattr, []byte(strconv.FormatUint(n.ino, 10)), 0); err != nil {
+	if err := setOrigin(d.fd, n.ino); err != nil {
 		return err
 	}
 	if err := setTimes(d.fd, st.Atim, st.Mtim); err != nil {

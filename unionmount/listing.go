@@ -1,6 +1,7 @@
 package unionmount
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 
@@ -80,7 +81,7 @@ func (l *listing) compactLocked() {
 func (l *listing) after(cookie uint64, max int) []slot {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i, _ := slices.BinarySearchFunc(l.slots, cookie+1, func(s slot, c uint64) int { return compareIDs(s.cookie, c) })
+	i, _ := slices.BinarySearchFunc(l.slots, cookie+1, func(s slot, c uint64) int { return cmp.Compare(s.cookie, c) })
 	var found []slot
 	for ; i < len(l.slots) && len(found) < max; i++ {
 		if l.slots[i].name != "" {

@@ -127,6 +127,10 @@ func (u *Union) findIn(dir *Node, slot int, name string, o *object) (more bool, 
 	}
 	defer u.fds.release(h)
 	p, err := l.probe(h.fd, name)
+	lowest := slot == len(dir.lowers)-1 // below which there is nothing to be hidden
+	if isNotExist(err) && lowest {
+		return false, nil
+	}
 	if isNotExist(err) {
 		hides := l.hasWhiteoutFile(h.fd, name)
 		if hides && slot == slotUpper {
@@ -147,7 +151,7 @@ func (u *Union) findIn(dir *Node, slot int, name string, o *object) (more bool, 
 		return false, nil
 	}
 	o.add(dir, slot, name, l, &p)
-	if !p.isDir() || p.foreign || p.opaque || l.hasWhiteoutFile(h.fd, name) {
+	if lowest || !p.isDir() || p.foreign || p.opaque || l.hasWhiteoutFile(h.fd, name) {
 		return false, nil
 	}
 	return !opaqueInside(h.fd, name), nil

@@ -1,6 +1,7 @@
 package unionmount
 
 import (
+	"cmp"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -10,7 +11,7 @@ import (
 // unlocks them.
 func lockDirs(dirs ...*Node) (unlock func()) {
 	dirs = slices.DeleteFunc(dirs, func(n *Node) bool { return n == nil || !n.isDir() })
-	slices.SortFunc(dirs, func(a, b *Node) int { return compareIDs(a.id, b.id) })
+	slices.SortFunc(dirs, func(a, b *Node) int { return cmp.Compare(a.id, b.id) })
 	dirs = slices.Compact(dirs)
 	for _, n := range dirs {
 		n.entries.Lock()
@@ -20,16 +21,6 @@ func lockDirs(dirs ...*Node) (unlock func()) {
 			n.entries.Unlock()
 		}
 	}
-}
-
-func compareIDs(a, b uint64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // Unlink removes a name of what is not a directory.

@@ -334,10 +334,11 @@ func (f *fixture) ls(path string) []string {
 	return names
 }
 
+// errnoOf returns the errno in an error, and EIO for an error without one, as package fusefs does.
 func errnoOf(err error) unix.Errno {
 	var errno unix.Errno
 	if err != nil && !errors.As(err, &errno) {
-		panic(err)
+		return unix.EIO
 	}
 	return errno
 }

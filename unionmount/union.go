@@ -134,6 +134,9 @@ func (u *Union) openLayers(opts Options) (err error) {
 
 // openRoot makes the root node of the root directories of all layers down to the first opaque one.
 func (u *Union) openRoot() error {
+	if err := u.inheritRoot(); err != nil {
+		return err
+	}
 	o := object{}
 	for _, l := range u.stack() {
 		p, err := l.probe(l.root, ".")
@@ -157,6 +160,33 @@ func (u *Union) openRoot() error {
 	}
 	u.root = u.adopt(nil, "", &o)
 	return nil
+}
+
+// inheritRoot gives the root directory of a new upper the attributes of the one it covers, as a copy-up would; that
+// it has an origin tells that this was done.
+func (u *Union) inheritRoot() error {
+	if u.upper == nil || len(u.lowers) == 0 {
+		return nil
+	}
+	covering, err := u.upper.probe(u.upper.root, ".")
+	if err != nil {
+		return fault("stat", u.upper, "/", err)
+	}
+	if covering.origin != 0 || covering.opaque || opaqueInside(u.upper.root, ".") {
+		return nil
+	}
+	nearest := u.lowers[0]
+	covered, err := nearest.probe(nearest.root, ".")
+	if err != nil {
+		return fault("stat", nearest, "/", err)
+	}
+	if err := changeIdentity(u.upper.root, &covering.id, covered.id); err != nil {
+		return fault("set attributes of", u.upper, "/", err)
+	}
+	if err := setTimes(u.upper.root, covered.st.Atim, covered.st.Mtim); err != nil {
+		return fault("set times of", u.upper, "/", err)
+	}
+	return fault("mark", u.upper, "/", setOrigin(u.upper.root, nearest.showIno(covered.st.Ino)))
 }
 
 // stack returns all layers, the topmost first.

@@ -69,6 +69,20 @@ func TestOpaqueRoot(t *testing.T) {
 	f.want("b", gone)
 }
 
+func TestRootKeepsAttributes(t *testing.T) {
+	f := newUnion(t, tree{".": directory().owned("3:4:1711:dir"), "a": file("a")})
+	ino := f.stat("/").Ino
+	for _, mode := range []uint32{0o1711, 0o750} {
+		for range 2 {
+			if a := f.stat("/"); a.UID != 3 || a.GID != 4 || a.Mode != unix.S_IFDIR|mode || a.Ino != ino {
+				t.Errorf("root: %+v", a)
+			}
+			f.reopen()
+		}
+		must(t, f.chmod("/", 0o750))
+	}
+}
+
 func TestOpaqueValueMatters(t *testing.T) {
 	f := newUnion(t, tree{"d": directory().attr(layerfmt.OpaqueXattr, "x")}, tree{"d/old": file("old")})
 	f.want("d/old", "old")
