@@ -30,7 +30,7 @@ type user struct {
 func newUser(t *testing.T) *user {
 	t.Helper()
 	t.Parallel()
-	dir, err := os.MkdirTemp("/tmp", "rc")
+	dir, err := os.MkdirTemp("/tmp", ownPrefix)
 	if err != nil {
 		t.Fatal(err)
 	}
