@@ -36,7 +36,7 @@ lint:
 	if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) -tags '$(TAGS)' ./...
-	$(GO) test -count=1 -run TestImportGraph ./tests
+	$(GO) test -count=1 ./tests/architecture
 
 fuzz:
 	scripts/fuzz $(FUZZTIME)

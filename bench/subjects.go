@@ -100,12 +100,12 @@ func preparePodman(tree, home string) ([]subject, func() error, error) {
 		return nil, nil, err
 	}
 	run := subject{name: podmanName, once: podman.command("run", "--rm", "--network=none", image, "true")}
-	return []subject{run}, func() error { return closePodman(podman, home) }, nil
+	return []subject{run}, func() error { return closePodman(podman) }, nil
 }
 
 // closePodman removes what only podman can remove, files of subordinate ids, and ends the process that it leaves.
-func closePodman(podman tool, home string) error {
-	err := podman.command("unshare", "rm", "-rf", filepath.Join(home, ".local"))()
+func closePodman(podman tool) error {
+	err := podman.command("system", "reset", "--force")()
 	return errors.Join(err, podman.command("system", "migrate")())
 }
 
@@ -118,7 +118,7 @@ func startStage(rcrun, stage string) error {
 // and what it answers, are the messages of the engine's FUSE stage.
 func startFuse(rcrun, work string) error {
 	return withStage(rcrun, engine.FuseStage, func(conn *wire.Conn) error {
-		options := unionmount.Options{Lowers: []unionmount.Layer{{Dir: work}}}
+		options := unionmount.Options{Lowers: []unionmount.Layer{{Dir: work, Ownership: unionmount.CallerOwned}}}
 		if err := conn.Send("open", options); err != nil {
 			return err
 		}

@@ -1,4 +1,6 @@
-package tests
+// Package architecture holds the packages of the module to who may know whom, and to what none of them may do. It only
+// reads the sources.
+package architecture
 
 import (
 	"go/ast"
@@ -12,7 +14,10 @@ import (
 	"testing"
 )
 
-const module = "github.com/rcrun/rcrun/"
+const (
+	module = "github.com/rcrun/rcrun/"
+	root   = "../.." // of the module, from this package
+)
 
 // source is a parsed file of the module.
 type source struct {
@@ -30,11 +35,11 @@ func (s source) command() bool { return s.file.Name.Name == "main" }
 func sources(t *testing.T) []source {
 	t.Helper()
 	var all []source
-	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if entry.IsDir() && path != ".." && strings.HasPrefix(entry.Name(), ".") {
+		if entry.IsDir() && path != root && strings.HasPrefix(entry.Name(), ".") {
 			return filepath.SkipDir
 		}
 		if entry.IsDir() || !strings.HasSuffix(path, ".go") {
@@ -44,7 +49,7 @@ func sources(t *testing.T) []source {
 		if err != nil {
 			return err
 		}
-		s := source{path: strings.TrimPrefix(filepath.ToSlash(path), "../"), file: file}
+		s := source{path: strings.TrimPrefix(filepath.ToSlash(path), root+"/"), file: file}
 		for _, spec := range file.Imports {
 			imported, err := strconv.Unquote(spec.Path.Value)
 			if err != nil {
