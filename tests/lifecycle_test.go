@@ -235,7 +235,7 @@ func TestInspect(t *testing.T) {
 	id := u.run("create", "--name", "c1", "--hostname", "box", "-u", "alice", "-w", "/tmp", "-e", "A=1", "-v", u.path("home", "data")+":/data:ro",
 		"--network", "none", "--userns", "keep-id", "--read-only", "-i", "--entrypoint", "sh", "bb", "-c", "exit 6")
 	i := u.inspect("c1")
-	if i.ID != id || i.Name != "/c" || i.Path != "sh" || len(i.Args) != 2 || i.Args[1] != "exit 6" || !strings.HasPrefix(i.Image, "sha256:") {
+	if i.ID != id || i.Name != "/c1" || i.Path != "sh" || len(i.Args) != 2 || i.Args[1] != "exit 6" || !strings.HasPrefix(i.Image, "sha256:") {
 		t.Errorf("identity: %+v", i)
 	}
 	if c := i.Config; c.Hostname != "box" || c.User != "alice" || c.WorkingDir != "/tmp" || c.Image != "bb" || c.Env[0] != "A=1" || !c.OpenStdin || c.Tty ||
