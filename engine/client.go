@@ -80,7 +80,7 @@ func (m *monitor) handleAttach(conn *wire.Conn, request wire.Message) error {
 		return err
 	}
 	m.attach(streams)
-	if err := conn.Send(msgStarted, startedReply{Pid: m.c.State.Pid}); err != nil {
+	if err := conn.Send(msgStarted, startedReply{Pid: m.box.InitPid()}); err != nil {
 		m.detach(streams)
 		return nil // it went away
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rcrun/rcrun/fusefs"
 	"github.com/rcrun/rcrun/internal/wire"
+	"github.com/rcrun/rcrun/rootless"
 	"github.com/rcrun/rcrun/runtime"
 	"github.com/rcrun/rcrun/unionmount"
 	"golang.org/x/sys/unix"
@@ -33,11 +34,11 @@ func FuseMain() int {
 }
 
 func serveFuse(conn *wire.Conn) error {
-	var options unionmount.Options
-	if _, err := conn.Expect(msgOpen, &options, 0); err != nil {
+	var request openRequest
+	if _, err := conn.Expect(msgOpen, &request, 0); err != nil {
 		return err
 	}
-	union, err := unionmount.Open(options)
+	union, err := unionmount.Open(request.Stack)
 	if err != nil {
 		return err
 	}
@@ -49,7 +50,7 @@ func serveFuse(conn *wire.Conn) error {
 	if err != nil {
 		return err
 	}
-	return fusefs.Serve(files[0], union, fusefs.Options{})
+	return fusefs.Serve(files[0], union, fusefs.Options{UIDs: request.UIDs, GIDs: request.GIDs})
 }
 
 // fuseServer is the monitor's view of the stage.
@@ -60,7 +61,8 @@ type fuseServer struct {
 	err  error         // how, once done is closed
 }
 
-func startFuse(options unionmount.Options, log *os.File) (*fuseServer, error) {
+// startFuse starts the server of a stack of layers for a mount in a user namespace with the given map.
+func startFuse(stack unionmount.Options, ids rootless.Map, log *os.File) (*fuseServer, error) {
 	cmd, conn, err := spawn(FuseStage, log)
 	if err != nil {
 		return nil, err
@@ -70,11 +72,20 @@ func startFuse(options unionmount.Options, log *os.File) (*fuseServer, error) {
 		server.err = cmd.Wait()
 		close(server.done)
 	}()
-	if err := conn.Send(msgOpen, options); err != nil {
+	if err := conn.Send(msgOpen, openRequest{Stack: stack, UIDs: mapped(ids.UIDs), GIDs: mapped(ids.GIDs)}); err != nil {
 		server.stop(0)
 		return nil, err
 	}
 	return server, nil
+}
+
+// mapped lists the container's side of a map.
+func mapped(maps []rootless.Mapping) []fusefs.IDRange {
+	var ranges []fusefs.IDRange
+	for _, m := range maps {
+		ranges = append(ranges, fusefs.IDRange{First: m.Container, Size: m.Size})
+	}
+	return ranges
 }
 
 // serve hands the connection over. Our copy is closed: as long as one is open, the kernel would let a container wait
@@ -121,18 +132,18 @@ func decodeRoot[R runtime.Root](config json.RawMessage) (runtime.Root, error) {
 }
 
 // fuseRoot is a FUSE mount whose server runs elsewhere.
-type fuseRoot struct{}
+type fuseRoot struct{ UID, GID uint32 } // ids that the namespace maps, whose the mount is
 
 // Mount opens a connection in the sandbox's user namespace, which is what makes the requests carry the container's
 // ids, and mounts it. allow_other lets every user of that namespace in, default_permissions has the kernel check them.
-func (fuseRoot) Mount(target string) (*os.File, error) {
+func (r fuseRoot) Mount(target string) (*os.File, error) {
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, wire.Errorf("sandbox", "open", "/dev/fuse", err)
 	}
 	dev := os.NewFile(uintptr(fd), "/dev/fuse")
 	flags := uintptr(unix.MS_NODEV)
-	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions", fd)
+	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=%d,group_id=%d,allow_other,default_permissions", fd, r.UID, r.GID)
 	if err := unix.Mount("rcrun", target, "fuse.rcrun", flags, options); err != nil {
 		dev.Close()
 		return nil, wire.Errorf("sandbox", "mount the root filesystem", target, err)

@@ -66,7 +66,7 @@ func (c *Container) Inspect() (Inspection, error) {
 	}
 	command := c.Config.command()
 	i := Inspection{
-		ID: c.ID, Created: c.Created, Path: command[0], Args: command[1:], Image: c.ImageID, Name: "/" + c.Name, Driver: "fuse", Platform: "linux",
+		ID: c.ID, Created: c.Created, Path: command[0], Args: command[1:], Image: imageRef(c.ImageID), Name: "/" + c.Name, Driver: "fuse", Platform: "linux",
 		ResolvConfPath: c.path(resolvFile), HostnamePath: c.path(hostnameFile), HostsPath: c.path(hostsFile), LogPath: c.path(logFile),
 		HostConfig: c.HostConfig, Config: c.Config, Mounts: mounts,
 	}
@@ -81,6 +81,14 @@ func (c *Container) Inspect() (Inspection, error) {
 	i.State = InspectState{Status: s.Status, Running: s.Status == Running, Pid: s.Pid, ExitCode: s.ExitCode, Error: s.Error,
 		StartedAt: s.StartedAt, FinishedAt: s.FinishedAt}
 	return i, nil
+}
+
+// imageRef is an image's id as Docker prints it; a container without an image has none.
+func imageRef(id string) string {
+	if id == "" {
+		return ""
+	}
+	return "sha256:" + id
 }
 
 func (c *Container) inspectMounts() ([]InspectMount, error) {

@@ -58,7 +58,7 @@ func monitorContainer(conn *wire.Conn, request startRequest, files []*os.File) i
 		conn.Send(msgFailed, toFailure(err))
 		return 1
 	}
-	conn.Send(msgStarted, startedReply{Pid: m.c.State.Pid, Warnings: m.warnings})
+	conn.Send(msgStarted, startedReply{Pid: m.box.InitPid(), Warnings: m.warnings})
 	m.clients.Go(func() { m.serveClient(conn, first) })
 	m.supervise()
 	return 0
@@ -72,6 +72,7 @@ type monitor struct {
 	log      *os.File // container.log
 	stderr   *os.File // the stages' standard error
 	size     WinSize
+	before   Status // of the container when it was started
 	warnings []string
 
 	fuse     *fuseServer     // nil for a root without one
@@ -106,7 +107,7 @@ func newMonitor(request startRequest) (*monitor, error) {
 		return nil, err
 	}
 	c.setRunDir(request.Dirs)
-	return &monitor{engine: e, c: c, lock: held, stderr: os.Stderr, size: request.Size,
+	return &monitor{engine: e, c: c, lock: held, stderr: os.Stderr, size: request.Size, before: c.State.Status,
 		payloadEnded: make(chan struct{}), ended: make(chan struct{})}, nil
 }
 
@@ -115,6 +116,7 @@ func (m *monitor) start(first [3]*os.File) (err error) {
 	defer func() {
 		if err != nil {
 			m.tearDown()
+			m.closeSocket()
 		}
 	}()
 	ids, warnings, err := rootless.PlanMap(m.c.HostConfig.UsernsMode, rootless.CurrentCaller())
@@ -139,10 +141,11 @@ func (m *monitor) start(first [3]*os.File) (err error) {
 	if m.listener, err = listen(m.c.State.RunDir); err != nil {
 		return err
 	}
-	if err := m.box.Start(); err != nil {
+	// Recorded first: whoever sees what the payload does must find it running.
+	if err := m.recordStart(); err != nil {
 		return err
 	}
-	return m.recordStart()
+	return m.box.Start()
 }
 
 // prepare makes the files and directories that the container needs while it runs.
@@ -166,7 +169,7 @@ func (m *monitor) create(ids rootless.Map, network string) error {
 		return err
 	}
 	config := runtime.Config{Spec: spec, Dir: m.rootDir(), Init: m.c.HostConfig.Init, MapIDs: ids.Write, LogFile: m.stderr}
-	if err := m.chooseRoot(&config); err != nil {
+	if err := m.chooseRoot(&config, ids); err != nil {
 		return err
 	}
 	if network == networkSlirp {
@@ -188,7 +191,7 @@ func (m *monitor) create(ids rootless.Map, network string) error {
 }
 
 // chooseRoot decides how the root filesystem appears, and starts the server of one of our own.
-func (m *monitor) chooseRoot(config *runtime.Config) error {
+func (m *monitor) chooseRoot(config *runtime.Config, ids rootless.Map) error {
 	if dir := m.c.HostConfig.Rootfs; dir != "" && !m.c.HostConfig.RootfsOverlay {
 		config.RootKind, config.RootConfig = rootBind, bindRoot{Dir: dir}
 		return nil
@@ -197,10 +200,10 @@ func (m *monitor) chooseRoot(config *runtime.Config) error {
 	if err != nil {
 		return err
 	}
-	if m.fuse, err = startFuse(stack, m.stderr); err != nil {
+	if m.fuse, err = startFuse(stack, ids, m.stderr); err != nil {
 		return err
 	}
-	config.RootKind, config.RootConfig, config.RootFD = rootFuse, fuseRoot{}, m.fuse.serve
+	config.RootKind, config.RootConfig, config.RootFD = rootFuse, fuseRoot{UID: ids.UIDs[0].Container, GID: ids.GIDs[0].Container}, m.fuse.serve
 	return nil
 }
 
@@ -287,7 +290,6 @@ func (m *monitor) supervise() {
 	if err != nil {
 		m.exit = Exit{Code: CodeEngine, Error: err.Error()}
 	}
-	m.listener.Close()
 	m.drain()
 	m.tearDown()
 	select {
@@ -298,7 +300,18 @@ func (m *monitor) supervise() {
 		slog.Error("record the end of the container", "error", err)
 	}
 	close(m.ended)
+	m.closeSocket()
 	m.clients.Wait()
+}
+
+// closeSocket goes last: until the end is recorded, those who find the container running must be able to ask.
+func (m *monitor) closeSocket() {
+	if m.listener != nil {
+		m.listener.Close()
+	}
+	if err := os.RemoveAll(m.c.State.RunDir); err != nil {
+		slog.Error("remove the run directory", "error", err)
+	}
 }
 
 // watchServer kills the container when its filesystem server dies, and says so in the channel it returns. A server
@@ -367,12 +380,6 @@ func (m *monitor) tearDown() {
 	if m.log != nil {
 		m.log.Close()
 	}
-	if m.listener != nil {
-		m.listener.Close()
-	}
-	if err := os.RemoveAll(m.c.State.RunDir); err != nil {
-		slog.Error("remove the run directory", "error", err)
-	}
 }
 
 func (m *monitor) recordStart() error {
@@ -388,7 +395,7 @@ func (m *monitor) recordFailure(f failure) error {
 	if m.c.HostConfig.AutoRemove {
 		return m.remove()
 	}
-	m.c.State.ExitCode, m.c.State.Error, m.c.State.Pid, m.c.State.MonitorPid = f.Code, f.Text, 0, 0
+	m.c.State = State{Status: m.before, RunDir: m.c.State.RunDir, ExitCode: f.Code, Error: f.Text}
 	return m.c.writeState()
 }
 
@@ -397,8 +404,8 @@ func (m *monitor) recordExit() error {
 	if m.c.HostConfig.AutoRemove {
 		return m.remove()
 	}
-	s := &m.c.State
-	s.Status, s.Pid, s.MonitorPid, s.ExitCode, s.Error, s.FinishedAt = Exited, 0, 0, m.exit.Code, m.exit.Error, time.Now().UTC()
+	m.c.State = State{Status: Exited, RunDir: m.c.State.RunDir, ExitCode: m.exit.Code, Error: m.exit.Error,
+		StartedAt: m.c.State.StartedAt, FinishedAt: time.Now().UTC()}
 	return m.c.writeState()
 }
 

@@ -8,8 +8,10 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/rcrun/rcrun/fusefs"
 	"github.com/rcrun/rcrun/internal/wire"
 	"github.com/rcrun/rcrun/runtime"
+	"github.com/rcrun/rcrun/unionmount"
 )
 
 // The stages of this package: argv[0] of the re-executed binary tells it what it is.
@@ -36,10 +38,15 @@ const (
 
 // The messages between a monitor and the fuse server.
 const (
-	msgOpen  = "open"  // unionmount.Options
+	msgOpen  = "open"  // openRequest
 	msgReady = "ready" // nothing
 	msgServe = "serve" // nothing, the connection
 )
+
+type openRequest struct {
+	Stack      unionmount.Options
+	UIDs, GIDs []fusefs.IDRange // that the container's user namespace maps
+}
 
 type startRequest struct {
 	Dirs    Dirs

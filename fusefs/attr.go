@@ -21,7 +21,7 @@ func (s *server) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOu
 	if err != nil {
 		return s.status("getattr", err)
 	}
-	fillAttrOut(out, &a)
+	s.fillAttrOut(out, &a)
 	return fuse.OK
 }
 
@@ -36,7 +36,7 @@ func (s *server) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOu
 	if err != nil {
 		return s.status("setattr", err)
 	}
-	fillAttrOut(out, &a)
+	s.fillAttrOut(out, &a)
 	return fuse.OK
 }
 
@@ -70,26 +70,26 @@ func changedTime(valid, set, now uint32, sec uint64, nsec uint32) *unix.Timespec
 	return nil
 }
 
-func fillAttrOut(out *fuse.AttrOut, a *unionmount.Attr) {
+func (s *server) fillAttrOut(out *fuse.AttrOut, a *unionmount.Attr) {
 	out.AttrValid = forever
-	fillAttr(&out.Attr, a)
+	s.fillAttr(&out.Attr, a)
 }
 
 // fillEntry describes a node that was looked up.
-func fillEntry(out *fuse.EntryOut, n *unionmount.Node, a *unionmount.Attr) {
+func (s *server) fillEntry(out *fuse.EntryOut, n *unionmount.Node, a *unionmount.Attr) {
 	out.NodeId = n.ID()
 	out.Generation = 1 // ids are not used again
 	out.EntryValid, out.AttrValid = forever, forever
-	fillAttr(&out.Attr, a)
+	s.fillAttr(&out.Attr, a)
 }
 
-func fillAttr(out *fuse.Attr, a *unionmount.Attr) {
+func (s *server) fillAttr(out *fuse.Attr, a *unionmount.Attr) {
 	*out = fuse.Attr{
 		Ino: a.Ino, Size: uint64(a.Size), Blocks: uint64(a.Blocks), Blksize: uint32(a.Blksize),
 		Atime: uint64(a.Atime.Sec), Atimensec: uint32(a.Atime.Nsec),
 		Mtime: uint64(a.Mtime.Sec), Mtimensec: uint32(a.Mtime.Nsec),
 		Ctime: uint64(a.Ctime.Sec), Ctimensec: uint32(a.Ctime.Nsec),
-		Mode: a.Mode, Nlink: a.Nlink, Owner: fuse.Owner{Uid: a.UID, Gid: a.GID},
+		Mode: a.Mode, Nlink: a.Nlink, Owner: fuse.Owner{Uid: s.uids.show(a.UID), Gid: s.gids.show(a.GID)},
 		Rdev: kernelDevice(a.Rdev),
 	}
 }

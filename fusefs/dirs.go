@@ -15,7 +15,7 @@ func (s *server) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEn
 			return false
 		}
 		if e.Node != nil {
-			fillEntry(entry, e.Node, &e.Attr)
+			s.fillEntry(entry, e.Node, &e.Attr)
 		}
 		return true
 	})

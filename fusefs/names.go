@@ -29,7 +29,7 @@ func (s *server) entry(op string, n *unionmount.Node, a unionmount.Attr, err err
 	if err != nil {
 		return s.status(op, err)
 	}
-	fillEntry(out, n, &a)
+	s.fillEntry(out, n, &a)
 	return fuse.OK
 }
 

@@ -25,6 +25,9 @@ type Options struct {
 	Debug bool
 	// Logger takes what goes wrong; nil means slog.Default.
 	Logger *slog.Logger
+	// UIDs and GIDs are the ids that the mount's user namespace maps: none given means all of them. Files of others
+	// are shown as root's, or where root is not mapped as those of the first id that is.
+	UIDs, GIDs []IDRange
 	// Counters, if not nil, count requests while the server runs.
 	Counters *Counters
 }
@@ -43,7 +46,8 @@ func Serve(dev *os.File, u *unionmount.Union, opts Options) error {
 	if opts.Counters == nil {
 		opts.Counters = &Counters{}
 	}
-	s := &server{RawFileSystem: fuse.NewDefaultRawFileSystem(), union: u, log: log, counters: opts.Counters}
+	s := &server{RawFileSystem: fuse.NewDefaultRawFileSystem(), union: u, log: log, counters: opts.Counters,
+		uids: newIDView(opts.UIDs), gids: newIDView(opts.GIDs)}
 	server, err := fuse.NewServer(s, fmt.Sprintf("/dev/fd/%d", fd), s.mountOptions(opts.Debug))
 	if err != nil {
 		return fmt.Errorf("serve filesystem: %w", err)
@@ -74,6 +78,8 @@ type server struct {
 	log      *slog.Logger
 	counters *Counters
 	kernel   *fuse.Server // for notifications; set by Init
+	uids     idView
+	gids     idView
 }
 
 // Init is called once, after the kernel's INIT and before any other request.

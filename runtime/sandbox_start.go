@@ -113,10 +113,12 @@ func (s *sandboxProcess) create(c Config, message sandboxConfig) (*Container, er
 	if err != nil {
 		s.conn.Close() // the sandbox goes, and the network that is being made for it
 	}
-	if networkErr := <-network; networkErr != nil {
+	networkErr := <-network
+	var told *wire.Error
+	if networkErr != nil && !errors.As(err, &told) {
 		return container, fmt.Errorf("set up network: %w", networkErr)
 	}
-	return container, s.orDeath(err)
+	return container, s.orDeath(err) // what a stage tells is the cause, and the network failed for it
 }
 
 // configure sends the configuration and has the ids mapped.

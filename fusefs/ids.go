@@ -1,0 +1,39 @@
+package fusefs
+
+// IDRange is a run of user or group ids.
+type IDRange struct {
+	First, Size uint32
+}
+
+// idView shows the ids that the mount's user namespace maps, and others as one that it does map: root, where it can.
+// The kernel would show those as nobody's and deny root the access to them, so that in a namespace of few ids half of
+// an image could not be used. What a file's owner is on disk stays as it is.
+type idView struct {
+	mapped   []IDRange
+	fallback uint32
+}
+
+// newIDView returns the view of a namespace that maps the given ids; none given means all.
+func newIDView(mapped []IDRange) idView {
+	v := idView{mapped: mapped}
+	if len(mapped) > 0 && !v.contains(0) {
+		v.fallback = mapped[0].First
+	}
+	return v
+}
+
+func (v idView) contains(id uint32) bool {
+	for _, r := range v.mapped {
+		if id >= r.First && id-r.First < r.Size {
+			return true
+		}
+	}
+	return len(v.mapped) == 0
+}
+
+func (v idView) show(id uint32) uint32 {
+	if v.contains(id) {
+		return id
+	}
+	return v.fallback
+}
