@@ -184,6 +184,9 @@ func (m *monitor) create(ids rootless.Map, network string) error {
 		config.Stdin, config.Stdout, config.Stderr = theirs[0], theirs[1], theirs[2]
 	}
 	if m.box, err = runtime.Create(context.Background(), config); err != nil {
+		if cause := rootless.RequireUserNamespaces(); cause != nil {
+			return fmt.Errorf("%w (%w)", err, cause)
+		}
 		return err
 	}
 	m.warnings = append(m.warnings, m.box.Warnings()...)
@@ -195,6 +198,9 @@ func (m *monitor) chooseRoot(config *runtime.Config, ids rootless.Map) error {
 	if dir := m.c.HostConfig.Rootfs; dir != "" && !m.c.HostConfig.RootfsOverlay {
 		config.RootKind, config.RootConfig = rootBind, bindRoot{Dir: dir}
 		return nil
+	}
+	if err := rootless.RequireFuse(); err != nil {
+		return err
 	}
 	stack, err := m.engine.stackOf(m.c)
 	if err != nil {

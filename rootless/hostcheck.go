@@ -22,8 +22,11 @@ type Finding struct {
 
 // CheckHost looks at everything on the host that decides what containers of the calling user can do.
 func CheckHost() []Finding {
-	h := host{root: "/", getenv: os.Getenv, lookPath: lookPath, caller: CurrentCaller()}
-	return h.check()
+	return thisHost().check()
+}
+
+func thisHost() host {
+	return host{root: "/", getenv: os.Getenv, lookPath: lookPath, caller: CurrentCaller()}
 }
 
 // host is where the checks look; tests put another in its place.
@@ -202,4 +205,18 @@ func cause(err error) string {
 		return errno.Error()
 	}
 	return err.Error()
+}
+
+// RequireFuse returns nil where the caller may open /dev/fuse, and otherwise an error with the command that mends it.
+func RequireFuse() error { return require(thisHost().checkDevice("/dev/fuse", "fuse")) }
+
+// RequireUserNamespaces returns nil where nothing is known that keeps the caller from making user namespaces, and
+// otherwise an error with the command that mends it.
+func RequireUserNamespaces() error { return require(thisHost().checkUserNamespaces()) }
+
+func require(f Finding) error {
+	if f.OK {
+		return nil
+	}
+	return fmt.Errorf("%s: %s: mend it with %q", f.Name, f.Detail, f.Fix)
 }
