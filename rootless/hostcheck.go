@@ -22,11 +22,8 @@ type Finding struct {
 
 // CheckHost looks at everything on the host that decides what containers of the calling user can do.
 func CheckHost() []Finding {
-	return thisHost().check()
-}
-
-func thisHost() host {
-	return host{root: "/", getenv: os.Getenv, lookPath: lookPath, caller: CurrentCaller()}
+	h := host{root: "/", getenv: os.Getenv, lookPath: lookPath, caller: CurrentCaller()}
+	return h.check()
 }
 
 // host is where the checks look; tests put another in its place.
@@ -208,11 +205,11 @@ func cause(err error) string {
 }
 
 // RequireFuse returns nil where the caller may open /dev/fuse, and otherwise an error with the command that mends it.
-func RequireFuse() error { return require(thisHost().checkDevice("/dev/fuse", "fuse")) }
+func RequireFuse() error { return require(host{root: "/"}.checkDevice("/dev/fuse", "fuse")) }
 
 // RequireUserNamespaces returns nil where nothing is known that keeps the caller from making user namespaces, and
 // otherwise an error with the command that mends it.
-func RequireUserNamespaces() error { return require(thisHost().checkUserNamespaces()) }
+func RequireUserNamespaces() error { return require(host{root: "/"}.checkUserNamespaces()) }
 
 func require(f Finding) error {
 	if f.OK {
