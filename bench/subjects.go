@@ -119,7 +119,7 @@ func startStage(rcrun, stage string) error {
 func startFuse(rcrun, work string) error {
 	return withStage(rcrun, engine.FuseStage, func(conn *wire.Conn) error {
 		options := unionmount.Options{Lowers: []unionmount.Layer{{Dir: work, Ownership: unionmount.CallerOwned}}}
-		if err := conn.Send("open", options); err != nil {
+		if err := conn.Send("open", struct{ Stack unionmount.Options }{options}); err != nil {
 			return err
 		}
 		_, err := conn.Expect("ready", nil, 0)

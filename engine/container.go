@@ -69,7 +69,6 @@ const killedExit = 137
 func (c *Container) dir() string             { return c.dirs.container(c.ID) }
 func (c *Container) path(name string) string { return filepath.Join(c.dir(), name) }
 func (c *Container) lockPath() string        { return c.path(lockFile) }
-func (c *Container) socketDir() string       { return c.State.RunDir }
 func (c *Container) tryLock() (*lock, error) { return tryLock(c.lockPath()) }
 func (c *Container) writeState() error       { return atomicfile.WriteJSON(c.path(stateFile), c.State) }
 func (c *Container) setRunDir(dirs Dirs)     { c.State.RunDir = dirs.runtimeDir(c.ID) }

@@ -47,7 +47,7 @@ func TestRunningIsDerived(t *testing.T) {
 	if found, err := e.Lookup("gone"); err != nil || found.State.Status != Exited || found.State.ExitCode != killedExit {
 		t.Errorf("without a monitor: %+v, %v", found, err)
 	}
-	held, err := c.tryLock()
+	held, err := newLock(c.lockPath())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestParseBind(t *testing.T) {
 		}
 	}
 	err = validateMounts(&HostConfig{Binds: []string{"/a:/x"}, Tmpfs: map[string]string{"/x/": ""}})
-	if err == nil || err.Error() != "Duplicate mount point '/x'" {
+	if err == nil || err.Error() != "duplicate mount point '/x'" {
 		t.Errorf("a bind and a tmpfs on one path: %v", err)
 	}
 }

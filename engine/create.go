@@ -59,7 +59,7 @@ func (e *Engine) build(c *Container, name string, image *layers.Image) (err erro
 	if err := os.Mkdir(c.dir(), 0o700); err != nil {
 		return fmt.Errorf("create container directory: %w", err)
 	}
-	held, err := c.tryLock()
+	held, err := newLock(c.lockPath())
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(c.dir()))
 	}
@@ -212,12 +212,12 @@ func (e *Engine) sweep() error {
 			continue
 		}
 		held, err := tryLock(filepath.Join(dir, lockFile))
-		if err != nil {
+		if err == nil {
+			defer held.release()
+		} else if !errors.Is(err, fs.ErrNotExist) {
 			continue // its maker is at work
 		}
-		err = e.erase(id)
-		held.release()
-		if err != nil {
+		if err := e.erase(id); err != nil {
 			return fmt.Errorf("clean up the unfinished container %s: %w", shortID(id), err)
 		}
 	}

@@ -130,13 +130,15 @@ func (e *Engine) Remove(c *Container, force bool) error {
 		}
 	}
 	held, err := waitLock(c.lockPath(), 5*time.Second)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil // removed by somebody else, or by --rm
+	if err == nil {
+		defer held.release()
+	}
+	if _, gone := os.Lstat(c.path(configFile)); errors.Is(gone, os.ErrNotExist) {
+		return nil // somebody else has removed it, or is about to, as its monitor does with --rm
 	}
 	if err != nil {
 		return fmt.Errorf("remove container %s: %w", c.Name, err)
 	}
-	defer held.release()
 	if err := os.RemoveAll(c.State.RunDir); err != nil {
 		return fmt.Errorf("remove container %s: %w", c.Name, err)
 	}

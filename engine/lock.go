@@ -16,9 +16,20 @@ var errLocked = errors.New("in use by another process")
 // lock is a held lock file. The kernel releases it with the last descriptor, so however its holder ends.
 type lock struct{ file *os.File }
 
-// tryLock takes the lock at path or returns errLocked.
+// newLock makes the lock file at path and takes the lock.
+func newLock(path string) (*lock, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("create lock: %w", err)
+	}
+	file.Close()
+	return tryLock(path)
+}
+
+// tryLock takes the lock at path or returns errLocked. It makes no file: one that is gone has been removed with its
+// container, and must not come back.
 func tryLock(path string) (*lock, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open lock: %w", err)
 	}

@@ -53,7 +53,7 @@ func validateMounts(host *HostConfig) error {
 	seen := map[string]bool{}
 	claim := func(target string) error {
 		if seen[target] {
-			return fmt.Errorf("Duplicate mount point '%s'", target) //nolint:staticcheck // Docker's text, to the letter
+			return fmt.Errorf("duplicate mount point '%s'", target)
 		}
 		seen[target] = true
 		return nil

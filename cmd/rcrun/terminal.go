@@ -237,10 +237,7 @@ func (r *detachReader) Read(p []byte) (int, error) {
 func (r *detachReader) feed(b byte) bool {
 	if len(r.keys) > 0 && b == r.keys[r.held] {
 		r.held++
-		if r.held == len(r.keys) {
-			return true
-		}
-		return false
+		return r.held == len(r.keys)
 	}
 	r.ready = append(r.ready, r.keys[:r.held]...)
 	r.held = 0
