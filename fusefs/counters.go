@@ -10,6 +10,13 @@ type Counters struct {
 	GetXAttr, SetXAttr, ListXAttr, RemoveXAttr, ReadDir, ReadDirPlus                               atomic.Uint64
 	// Total is the sum of all others but Forget, which nobody waits for.
 	Total atomic.Uint64
+	// Bytes counts the file data that requests moved.
+	Bytes ByteCounters
+}
+
+// ByteCounters count bytes by the kind of request.
+type ByteCounters struct {
+	Read, Write, CopyFileRange atomic.Uint64
 }
 
 // count notes a request of the kind that which, one of c's fields, stands for.

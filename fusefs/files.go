@@ -20,6 +20,7 @@ func (s *server) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.Read
 	if err != nil {
 		return nil, s.status("read", err)
 	}
+	s.counters.Bytes.Read.Add(uint64(got))
 	return fuse.ReadResultData(buf[:got]), fuse.OK
 }
 
@@ -35,6 +36,7 @@ func (s *server) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32
 		defer s.staleMode(n)
 	}
 	put, err := s.union.Write(n, data, int64(in.Offset), kill)
+	s.counters.Bytes.Write.Add(uint64(put))
 	return uint32(put), s.status("write", err)
 }
 
@@ -88,6 +90,7 @@ func (s *server) CopyFileRange(_ <-chan struct{}, in *fuse.CopyFileRangeIn) (uin
 	}
 	const most = 1 << 30 // the answer has 32 bits
 	n, err := s.union.CopyFileRange(from, int64(in.OffIn), to, int64(in.OffOut), int(min(in.Len, most)))
+	s.counters.Bytes.CopyFileRange.Add(uint64(n))
 	return uint32(n), s.status("copy_file_range", err)
 }
 

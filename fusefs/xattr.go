@@ -10,6 +10,9 @@ import (
 // with the size; go-fuse makes of it what the kernel expects.
 func (s *server) GetXAttr(_ <-chan struct{}, in *fuse.InHeader, name string, buf []byte) (uint32, fuse.Status) {
 	s.counters.count(&s.counters.GetXAttr)
+	if isStats(in.NodeId, name) {
+		return s.getStats(buf)
+	}
 	n, code := s.node(in.NodeId)
 	if !code.Ok() {
 		return 0, code
@@ -50,6 +53,9 @@ func fit(buf, data []byte) (uint32, fuse.Status) {
 // SetXAttr answers SETXATTR.
 func (s *server) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, value []byte) fuse.Status {
 	s.counters.count(&s.counters.SetXAttr)
+	if isStats(in.NodeId, name) {
+		return fuse.EPERM
+	}
 	n, code := s.node(in.NodeId)
 	if !code.Ok() {
 		return code
@@ -60,6 +66,9 @@ func (s *server) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, v
 // RemoveXAttr answers REMOVEXATTR.
 func (s *server) RemoveXAttr(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
 	s.counters.count(&s.counters.RemoveXAttr)
+	if isStats(in.NodeId, name) {
+		return fuse.EPERM
+	}
 	n, code := s.node(in.NodeId)
 	if !code.Ok() {
 		return code

@@ -87,6 +87,7 @@ func (u *Union) copyTo(n *Node, at *link, withData bool) error {
 	if err := u.switchToUpper(n, d, group, at == nil); err != nil {
 		return err
 	}
+	u.copyUps.Add(1)
 	if group != nil && at != nil {
 		return u.dropName(n)
 	}

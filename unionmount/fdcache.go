@@ -3,6 +3,7 @@ package unionmount
 import (
 	"container/list"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -10,7 +11,8 @@ import (
 // fdCache keeps the descriptors of backing files open between requests, as many as fit, and closes the one that was
 // not used for longest when there are more. A descriptor in use or pinned is not closed.
 type fdCache struct {
-	max int
+	max          int
+	hits, misses atomic.Uint64 // of get
 
 	mu      sync.Mutex // guards what follows, and every handle in it
 	handles map[fdKey]*handle
@@ -49,9 +51,12 @@ func (c *fdCache) get(key fdKey) *handle {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	h := c.handles[key]
-	if h != nil {
-		c.useLocked(h)
+	if h == nil {
+		c.misses.Add(1)
+		return nil
 	}
+	c.hits.Add(1)
+	c.useLocked(h)
 	return h
 }
 

@@ -50,7 +50,8 @@ type Union struct {
 	fds    *fdCache
 	root   *Node
 
-	nextID atomic.Uint64
+	nextID  atomic.Uint64
+	copyUps atomic.Uint64
 
 	// moving is held for writing while a rename changes the disk and Node.links, and for reading by those who missed
 	// the one or the other. It is not held around anything else.

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/rcrun/rcrun/fusefs"
+	"github.com/spf13/cobra"
+)
+
+// unionCommand groups what the union filesystem does without containers.
+func unionCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "union",
+		Short: "Use the union filesystem by itself",
+	}
+	cmd.AddCommand(unionStatsCommand())
+	return cmd
+}
+
+func unionStatsCommand() *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use:     "stats [flags] MOUNTPOINT",
+		Short:   "Print what the server of a mounted union was asked, and did",
+		Long:    "Print the counters of the server of a mounted union: its requests and the bytes they moved, copy-ups and cache hits.\nIn a container, / is such a mount.",
+		Example: "  rcrun union stats --format json /mnt",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			stats, err := fusefs.ReadStats(args[0])
+			if err != nil {
+				return err
+			}
+			if format != "" {
+				return printRows([]fusefs.Stats{stats}, format, nil)
+			}
+			return printRows(statRows(stats), "", statColumns)
+		},
+	}
+	cmd.Flags().StringVar(&format, "format", "", "print json or by a Go template")
+	return cmd
+}
+
+// statRow is one counter.
+type statRow struct {
+	name         string
+	value, bytes uint64
+}
+
+var statColumns = []column[statRow]{
+	{"COUNTER", func(r statRow) string { return r.name }},
+	{"VALUE", func(r statRow) string { return fmt.Sprint(r.value) }},
+	{"BYTES", func(r statRow) string {
+		if r.bytes == 0 {
+			return ""
+		}
+		return fmt.Sprint(r.bytes)
+	}},
+}
+
+func statRows(s fusefs.Stats) []statRow {
+	var rows []statRow
+	for _, kind := range slices.Sorted(maps.Keys(s.Requests)) {
+		rows = append(rows, statRow{kind, s.Requests[kind], s.Bytes[kind]})
+	}
+	return append(rows,
+		statRow{name: "copy-ups", value: s.CopyUps},
+		statRow{name: "cache hits", value: s.CacheHits},
+		statRow{name: "cache misses", value: s.CacheMisses},
+		statRow{name: "open files", value: s.OpenFiles},
+		statRow{name: "nodes", value: s.Nodes})
+}

@@ -1,0 +1,30 @@
+package unionmount
+
+// Stats count what a Union did since it was opened.
+type Stats struct {
+	// CopyUps counts the files and directories that got a copy in the upper.
+	CopyUps uint64 `json:"copyUps"`
+	// CacheHits and CacheMisses count how often the descriptor of a backing file was open already, and how often not.
+	CacheHits   uint64 `json:"cacheHits"`
+	CacheMisses uint64 `json:"cacheMisses"`
+	// OpenFiles is how many such descriptors are open now, and Nodes how many inodes are known.
+	OpenFiles uint64 `json:"openFiles"`
+	Nodes     uint64 `json:"nodes"`
+}
+
+// Stats returns the counters, which may be a request or two apart.
+func (u *Union) Stats() Stats {
+	stats := Stats{CopyUps: u.copyUps.Load(), CacheHits: u.fds.hits.Load(), CacheMisses: u.fds.misses.Load(),
+		OpenFiles: uint64(u.fds.size())}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	stats.Nodes = uint64(len(u.byID))
+	return stats
+}
+
+// size returns the number of open descriptors.
+func (c *fdCache) size() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.handles)
+}
