@@ -20,8 +20,14 @@ func (d *driver) Diff(id string, _ *idtools.IDMappings, parent string, _ *idtool
 	if err != nil {
 		return nil, err
 	}
+	lowers, err := d.layout.chain(parent)
+	if err != nil {
+		return nil, err
+	}
 	r, w := io.Pipe()
-	go func() { w.CloseWithError(tree.Pack(d.layout.diff(id), w, tree.PackOptions{OmitRoot: same})) }()
+	go func() {
+		w.CloseWithError(tree.Pack(d.layout.diff(id), w, tree.PackOptions{OmitRoot: same, Lowers: lowers}))
+	}()
 	return r, nil
 }
 

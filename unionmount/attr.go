@@ -35,17 +35,17 @@ func (u *Union) attrHeld(n *Node) (Attr, error) {
 	if err != nil {
 		return Attr{}, err
 	}
-	return n.attrFrom(&st), nil
+	return u.attrFrom(n, &st)
 }
 
 // attrOf returns the attributes of a node that was just found as o.
 func (u *Union) attrOf(n *Node, o *object) (Attr, error) {
 	n.meta.RLock()
 	defer n.meta.RUnlock()
-	if n.inUpper.Load() != o.inUpper {
+	if n.inUpper.Load() != o.inUpper || n.borrows.Load() != (o.top.data != nil) { // it changed since it was found
 		return u.attrHeld(n)
 	}
-	return n.attrFrom(&o.top.st), nil
+	return u.attrFrom(n, &o.top.st)
 }
 
 // statBacking stats the file that shows, without opening it where no descriptor is open.
@@ -63,8 +63,8 @@ func (u *Union) statBacking(n *Node) (unix.Stat_t, error) {
 	return st, n.fault("stat", err)
 }
 
-// attrFrom combines what the backing file says with what it stands for.
-func (n *Node) attrFrom(st *unix.Stat_t) Attr {
+// attrFrom combines what the backing file says with what it stands for. Meta of n is held.
+func (u *Union) attrFrom(n *Node, st *unix.Stat_t) (Attr, error) {
 	a := Attr{
 		Ino: n.ino, Mode: n.stat.Mode, UID: n.stat.UID, GID: n.stat.GID, Rdev: n.stat.Rdev,
 		Size: st.Size, Blocks: st.Blocks, Blksize: int64(st.Blksize),
@@ -74,7 +74,12 @@ func (n *Node) attrFrom(st *unix.Stat_t) Attr {
 		a.Size, a.Blocks = 0, 0
 	}
 	a.Nlink = n.nlink(uint32(st.Nlink))
-	return a
+	if !n.borrows.Load() {
+		return a, nil
+	}
+	below, err := u.statBelow(n)
+	a.Size, a.Blocks = below.Size, below.Blocks
+	return a, err
 }
 
 // nlink counts names. Of a merged directory it is 1, which tells programs that subdirectories were not counted.
@@ -110,7 +115,7 @@ func (u *Union) Setattr(n *Node, in SetAttr) (Attr, error) {
 	if in.Size != nil && n.kind != unix.S_IFREG {
 		return Attr{}, unix.EINVAL
 	}
-	if err := u.copyUp(n, in.Size == nil || *in.Size != 0); err != nil {
+	if err := u.copyUp(n, in.needs()); err != nil {
 		return Attr{}, err
 	}
 	if err := u.convertLink(n, in); err != nil {
@@ -122,6 +127,17 @@ func (u *Union) Setattr(n *Node, in SetAttr) (Attr, error) {
 		return Attr{}, n.fault("set attributes of", err)
 	}
 	return u.attrHeld(n)
+}
+
+// needs tells which data a file must have for the change.
+func (in *SetAttr) needs() content {
+	switch {
+	case in.Size == nil:
+		return contentBelow
+	case *in.Size == 0:
+		return contentNone
+	}
+	return contentOwn
 }
 
 func (u *Union) setattrHeld(n *Node, in SetAttr) error {

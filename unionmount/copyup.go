@@ -9,26 +9,38 @@ import (
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
+// content says what data a copy is to have.
+type content int
+
+const (
+	contentBelow content = iota // that of the lower file, which it refers to
+	contentOwn                  // a copy of it
+	contentNone                 // none: it would be cut off at once
+)
+
 // copyUp gives a node a backing file in the upper: a copy of its lower one, complete with attributes, that appears
-// in one step; its directories first. withData is false when the data would be cut off at once. The caller holds no
-// lock.
-func (u *Union) copyUp(n *Node, withData bool) error {
+// in one step; its directories first. A node that is in the upper already gets the content that it lacks. The caller
+// holds no lock.
+func (u *Union) copyUp(n *Node, want content) error {
 	if u.upper == nil {
 		return unix.EROFS
 	}
 	for !n.inUpper.Load() {
 		l, named := u.anyLink(n)
 		if !named {
-			return u.copyUpDeleted(n, withData)
+			if err := u.copyUpDeleted(n, want); err != nil {
+				return err
+			}
+			break
 		}
-		if err := u.copyUp(l.parent, true); err != nil {
+		if err := u.copyUp(l.parent, contentBelow); err != nil {
 			return err
 		}
-		if err := u.copyUpLink(n, l, withData); err != nil {
+		if err := u.copyUpLink(n, l, want); err != nil {
 			return err
 		}
 	}
-	return nil
+	return u.ownContent(n, want)
 }
 
 func (u *Union) anyLink(n *Node) (link, bool) {
@@ -41,7 +53,7 @@ func (u *Union) anyLink(n *Node) (link, bool) {
 }
 
 // copyUpLink copies n to the name l. If that is no longer its name it does nothing, and the caller looks again.
-func (u *Union) copyUpLink(n *Node, l link, withData bool) error {
+func (u *Union) copyUpLink(n *Node, l link, want content) error {
 	l.parent.entries.Lock()
 	defer l.parent.entries.Unlock()
 	n.meta.Lock()
@@ -49,12 +61,12 @@ func (u *Union) copyUpLink(n *Node, l link, withData bool) error {
 	if now, named := u.anyLink(n); n.inUpper.Load() || !named || now != l {
 		return nil
 	}
-	err := u.copyTo(n, &l, withData)
+	err := u.copyTo(n, &l, want)
 	return n.fault("copy up", err)
 }
 
 // copyUpDeleted copies n, which has no name (any more), to a file without a name.
-func (u *Union) copyUpDeleted(n *Node, withData bool) error {
+func (u *Union) copyUpDeleted(n *Node, want content) error {
 	if n.isDir() {
 		return unix.ENOENT
 	}
@@ -63,15 +75,15 @@ func (u *Union) copyUpDeleted(n *Node, withData bool) error {
 	if n.inUpper.Load() {
 		return nil
 	}
-	return n.fault("copy up", u.copyTo(n, nil, withData))
+	return n.fault("copy up", u.copyTo(n, nil, want))
 }
 
 // copyTo makes the copy of n and publishes it at a name, if one is given. Meta of n is held, and entries of the
 // name's directory.
-func (u *Union) copyTo(n *Node, at *link, withData bool) error {
+func (u *Union) copyTo(n *Node, at *link, want content) error {
 	d := u.newDraft()
 	defer d.discard()
-	if err := u.drawCopy(n, d, withData); err != nil {
+	if err := u.drawCopy(n, d, want); err != nil {
 		return err
 	}
 	group, err := u.groupCopy(n, d)
@@ -148,6 +160,7 @@ func (u *Union) switchToUpper(n *Node, d *draft, group *linkGroup, pin bool) err
 	u.mu.Unlock()
 	n.group = group
 	n.caps = capsUnknown
+	n.borrows.Store(d.borrows)
 	n.inUpper.Store(true)
 	h := u.fds.add(fdKey{n, slotUpper}, fd)
 	if pin {
@@ -159,7 +172,7 @@ func (u *Union) switchToUpper(n *Node, d *draft, group *linkGroup, pin bool) err
 }
 
 // drawCopy makes a copy of n in the stage: type, owner, mode, data, xattrs, times and the inode number to be shown.
-func (u *Union) drawCopy(n *Node, d *draft, withData bool) error {
+func (u *Union) drawCopy(n *Node, d *draft, want content) error {
 	target, err := u.linkTarget(n)
 	if err != nil {
 		return err
@@ -167,12 +180,10 @@ func (u *Union) drawCopy(n *Node, d *draft, withData bool) error {
 	if err := d.make(n.stat, target); err != nil {
 		return err
 	}
-	if n.kind == unix.S_IFREG && withData && n.foreign == nil {
-		if err := u.copyData(n, d.fd); err != nil {
+	if n.foreign == nil {
+		if err := u.drawContent(n, d, want); err != nil {
 			return err
 		}
-	}
-	if n.foreign == nil {
 		if err := u.copyXattrs(n, d.fd); err != nil {
 			return err
 		}
@@ -214,20 +225,6 @@ func (u *Union) copyXattrs(n *Node, to int) error {
 		}
 	}
 	return nil
-}
-
-// copyData copies the data of n to an empty file.
-func (u *Union) copyData(n *Node, to int) error {
-	from, err := u.data(n)
-	if err != nil {
-		return err
-	}
-	defer u.fds.release(from)
-	st, err := statFD(from.fd)
-	if err != nil {
-		return err
-	}
-	return copyFile(to, from.fd, st.Size)
 }
 
 // convertLink replaces a symbolic link on disk by the file that stands for a link with another owner than root, if

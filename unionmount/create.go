@@ -75,7 +75,7 @@ func (u *Union) prepareNew(dir *Node, name string) error {
 	if !dir.isDir() {
 		return unix.ENOTDIR
 	}
-	return u.copyUp(dir, true)
+	return u.copyUp(dir, contentBelow)
 }
 
 // vacant checks that dir has no such name, and returns what the upper has there instead. Entries of dir are held.
@@ -137,7 +137,7 @@ func (u *Union) Link(n *Node, dir *Node, name string) (Attr, error) {
 	if err := u.prepareNew(dir, name); err != nil {
 		return Attr{}, err
 	}
-	if err := u.copyUp(n, true); err != nil {
+	if err := u.copyUp(n, contentBelow); err != nil {
 		return Attr{}, err
 	}
 	dir.entries.Lock()

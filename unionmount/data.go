@@ -90,7 +90,7 @@ func (u *Union) writable(n *Node, killPriv bool) (*handle, error) {
 	if n.kind != unix.S_IFREG {
 		return nil, unix.EINVAL
 	}
-	if err := u.copyUp(n, true); err != nil {
+	if err := u.copyUp(n, contentOwn); err != nil {
 		return nil, err
 	}
 	if err := u.dropPriv(n, killPriv); err != nil {

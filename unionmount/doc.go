@@ -31,6 +31,10 @@
 // and renamed into place. What is found in the work directory when a Union is opened is left over from a crash and
 // is removed. Data is not synced by a copy-up, as it is not by cp: whoever needs it on disk calls fsync.
 //
+// A regular file is copied up without its data when only its attributes or names change: the copy refers to the lower
+// file (layerfmt.DataXattr) and borrows its data until that is to be changed. Then the copy is filled in place, so
+// that names and descriptors stay, and the reference, which counts as long as it is there, is removed last.
+//
 // A lower file with several names is copied up once: the copy is also linked into the index, a directory beside the
 // work files named after (layer, inode), where lookups of the other names find it. The copy counts in an xattr the
 // names that are still only in the lower, so that st_nlink is right and the index entry goes with the last name;

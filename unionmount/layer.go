@@ -18,6 +18,7 @@ const originXattr = "user.rcrun.origin"
 type layer struct {
 	Layer
 	index int // 0 is the upper, lowers follow, the nearest first
+	depth int // of lowers, as layerfmt.Below numbers them: the lowest is 1
 	dir   string
 	root  int // O_PATH
 	dev   uint64
@@ -59,6 +60,8 @@ func openLayer(l Layer, index int, spaces *inodeSpaces) (*layer, error) {
 
 func (l *layer) close() { unix.Close(l.root) }
 
+func (l *layer) isUpper() bool { return l.index == 0 }
+
 // spaceShift leaves 2^48 inode numbers to each device, which no filesystem in use exceeds; larger ones are folded.
 const spaceShift = 48
 
@@ -75,6 +78,8 @@ type probed struct {
 	foreign  bool   // a mount point, of which st tells no more than type and inode number
 	origin   uint64 // of copies in the upper
 	group    *linkGroup
+	data     *layerfmt.Below // where a file of the upper has its data, if not in itself
+	redirect *layerfmt.Below // what is merged into a directory of the upper, if not what has its name below
 }
 
 func (p *probed) isDir() bool { return p.id.Mode&unix.S_IFMT == unix.S_IFDIR }
@@ -143,44 +148,72 @@ func (l *layer) plainID(st *unix.Stat_t) layerfmt.Stat {
 }
 
 // readMarks reads the xattrs among names that say something about the entry itself.
-func (l *layer) readMarks(p *probed, names []string, path string, follow bool) (err error) {
-	read := readXattr
+func (l *layer) readMarks(p *probed, names []string, path string, follow bool) error {
+	get := readXattr
 	if follow {
-		read = readXattrFollow
+		get = readXattrFollow
 	}
 	for _, name := range names {
+		read := func() (string, error) {
+			value, err := get(path, name)
+			return string(value), err
+		}
+		var err error
 		switch {
 		case name == layerfmt.WhiteoutXattr && p.st.Mode&unix.S_IFMT == unix.S_IFREG && p.st.Size == 0:
 			p.whiteout = true
 		case slices.Contains(layerfmt.OpaqueXattrs, name) && p.st.Mode&unix.S_IFMT == unix.S_IFDIR:
-			value, err := read(path, name)
-			p.opaque = p.opaque || err == nil && string(value) == "y"
-		case name == layerfmt.StatXattr && l.Ownership == CallerOwned:
-			value, err := read(path, name)
-			if err != nil {
-				return err
-			}
-			if p.id, err = layerfmt.Decode(string(value), p.st.Mode); err != nil {
-				return err
-			}
-		case name == originXattr && l.index == 0:
-			value, err := read(path, name)
-			if err != nil {
-				return err
-			}
-			if p.origin, err = strconv.ParseUint(string(value), 10, 64); err != nil {
-				return fmt.Errorf("%s: %w", originXattr, err)
-			}
-		case name == groupXattr && l.index == 0:
-			value, err := read(path, name)
-			if err != nil {
-				return err
-			}
-			if p.group, err = parseGroup(string(value)); err != nil {
-				return err
-			}
+			value, err := read()
+			p.opaque = p.opaque || err == nil && value == "y"
+		case l.Ownership == CallerOwned:
+			err = l.readMark(p, name, read)
+		}
+		if err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// readMark reads the xattr name if it is one that only trees of the caller's have a use for.
+func (l *layer) readMark(p *probed, name string, read func() (string, error)) error {
+	switch {
+	case name == layerfmt.StatXattr:
+		return decodeMark(&p.id, read, func(value string) (layerfmt.Stat, error) { return layerfmt.Decode(value, p.st.Mode) })
+	case name == layerfmt.DataXattr && p.st.Mode&unix.S_IFMT == unix.S_IFREG:
+		return l.readBelow(&p.data, name, read)
+	case name == layerfmt.RedirectXattr && p.st.Mode&unix.S_IFMT == unix.S_IFDIR:
+		return l.readBelow(&p.redirect, name, read)
+	case name == originXattr && l.isUpper():
+		return decodeMark(&p.origin, read, func(value string) (uint64, error) { return strconv.ParseUint(value, 10, 64) })
+	case name == groupXattr && l.isUpper():
+		return decodeMark(&p.group, read, parseGroup)
+	}
+	return nil
+}
+
+// readBelow reads a reference to the layers below, which only the upper may hold: in another layer it was left by a
+// union of other layers.
+func (l *layer) readBelow(into **layerfmt.Below, name string, read func() (string, error)) error {
+	if !l.isUpper() {
+		return fmt.Errorf("%s: not in the topmost layer", name)
+	}
+	var b layerfmt.Below
+	*into = &b
+	return decodeMark(&b, read, layerfmt.DecodeBelow)
+}
+
+// decodeMark sets *into to the decoded value of an xattr.
+func decodeMark[T any](into *T, read func() (string, error), decode func(string) (T, error)) error {
+	value, err := read()
+	if err != nil {
+		return err
+	}
+	decoded, err := decode(value)
+	if err != nil {
+		return err
+	}
+	*into = decoded
 	return nil
 }
 

@@ -151,6 +151,10 @@ func (u *Union) findIn(dir *Node, slot int, name string, o *object) (more bool, 
 		return false, nil
 	}
 	o.add(dir, slot, name, l, &p)
+	if below := p.below(); below != nil {
+		o.lowers, err = u.placesOf(below)
+		return false, dir.fault("look up "+name+" in", err)
+	}
 	if lowest || !p.isDir() || p.foreign || p.opaque || l.hasWhiteoutFile(h.fd, name) {
 		return false, nil
 	}

@@ -34,6 +34,9 @@ type Node struct {
 
 	// inUpper says that the node has a backing file in the upper. Set with meta held; never unset.
 	inUpper atomic.Bool
+	// borrows says that the backing file in the upper of a regular file has no data yet: it is that of lowers[0].
+	// Changed with meta held; once unset, never set.
+	borrows atomic.Bool
 	// dead is set when a directory is removed. Set with its entries held.
 	dead atomic.Bool
 
@@ -116,6 +119,7 @@ func (u *Union) newNodeLocked(o *object) *Node {
 		n.lowerKey = n.group.key
 	}
 	if o.inUpper {
+		n.borrows.Store(o.top.data != nil)
 		n.inUpper.Store(true)
 		n.upperKey = o.key()
 	} else if o.top.foreign {

@@ -53,7 +53,7 @@ func (u *Union) remove(dir *Node, name string, allowed func(*Node) error) error 
 		return err
 	}
 	defer u.Forget(n, 1)
-	if err := u.copyUp(dir, true); err != nil {
+	if err := u.copyUp(dir, contentBelow); err != nil {
 		return err
 	}
 	unlock := lockDirs(dir, n)

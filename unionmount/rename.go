@@ -76,10 +76,10 @@ func (r *renaming) prepare() (err error) {
 			return err
 		}
 	}
-	if err := r.u.copyUp(r.from.parent, true); err != nil {
+	if err := r.u.copyUp(r.from.parent, contentBelow); err != nil {
 		return err
 	}
-	return r.u.copyUp(r.to.parent, true)
+	return r.u.copyUp(r.to.parent, contentBelow)
 }
 
 // checkTypes refuses what no state of the directories' contents can make right.
@@ -126,7 +126,7 @@ func (r *renaming) copyUp(n *Node) error {
 	if n.isDir() && (len(n.lowers) > 0 || n.foreign != nil) {
 		return unix.EXDEV
 	}
-	return r.u.copyUp(n, true)
+	return r.u.copyUp(n, contentBelow)
 }
 
 // validate looks again, now that nothing can change any more.

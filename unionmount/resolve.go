@@ -134,9 +134,10 @@ func (n *Node) openVerified(dirfd int, name string, flags int, ino uint64) (int,
 	return fd, nil
 }
 
-// data returns a descriptor for reading a regular file and, if it is in the upper, for writing it. Meta of n is held.
+// data returns a descriptor for reading a regular file and, if its data is in the upper, for writing it. Meta of n is
+// held.
 func (u *Union) data(n *Node) (*handle, error) {
-	if n.inUpper.Load() {
+	if n.inUpper.Load() && !n.borrows.Load() {
 		return u.openData(n, slotData, slotUpper, unix.O_RDWR)
 	}
 	h, err := u.openData(n, slotLowerData, 0, unix.O_RDONLY|unix.O_NOATIME)

@@ -29,7 +29,8 @@ type Layer struct {
 
 // Options describe a Union.
 type Options struct {
-	// Lowers are the read-only layers, the nearest first. At least one, or an Upper.
+	// Lowers are the read-only layers, the nearest first. At least one, or an Upper, which refers to them by their
+	// number from the lowest, by inode numbers and by paths: an Upper is always given the same ones.
 	Lowers []Layer `json:"lowers"`
 	// Upper is the directory that takes all changes, in layerfmt encoding; empty for a read-only Union. Its root
 	// directory must exist.
@@ -128,6 +129,7 @@ func (u *Union) openLayers(opts Options) (err error) {
 		if err != nil {
 			return err
 		}
+		opened.depth = len(opts.Lowers) - i
 		u.lowers = append(u.lowers, opened)
 	}
 	return nil

@@ -137,7 +137,7 @@ func (u *Union) RemoveXattr(n *Node, name string) error {
 }
 
 func (u *Union) changeXattr(n *Node, name string, change func(path, disk string) error) error {
-	if err := u.copyUp(n, true); err != nil {
+	if err := u.copyUp(n, contentBelow); err != nil {
 		return err
 	}
 	n.meta.Lock()

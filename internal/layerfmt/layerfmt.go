@@ -14,6 +14,8 @@
 //     reader of layer trees, are stored under an escaped name: [EscapeXattr].
 //   - A deleted name is a whiteout, in any of three forms, and a directory made anew over a deleted one carries an
 //     opaque mark: see whiteout.go.
+//   - In a writable layer, a file may have its data in a layer below, and a directory that was renamed may be merged
+//     with directories below that have another name: see below.go.
 //
 // StatXattr is the one that podman's storage library reads and writes on filesystems without chown, so that trees
 // can be exchanged with it.

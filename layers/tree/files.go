@@ -26,7 +26,9 @@ func OpenFiles(dir string) (*Files, error) {
 }
 
 // Get opens a file. Names are resolved as Unpack does it, and follow no link either.
-func (f *Files) Get(name string) (io.ReadCloser, error) {
+func (f *Files) Get(name string) (io.ReadCloser, error) { return f.open(name) }
+
+func (f *Files) open(name string) (*os.File, error) {
 	parts, err := splitName(name)
 	if err == nil && len(parts) == 0 {
 		err = unix.EISDIR

@@ -19,13 +19,15 @@ import (
 type PackOptions struct {
 	// OmitRoot leaves out the entry of the root directory, which a layer has only if it changes it.
 	OmitRoot bool
+	// Lowers are the trees of the layers below, in which a writable layer may have the data of its files.
+	Lowers Lowers
 }
 
 // Pack writes the tree at dir as an uncompressed tar in the form of an image layer, names sorted: owners, modes,
 // devices, xattrs and hard links as a container sees them, deletions as entries that begin with ".wh.". Sockets are
 // left out, for which tar has no type. The tree must not change meanwhile.
 func Pack(dir string, w io.Writer, opts PackOptions) error {
-	p := &packer{root: dir, tw: tar.NewWriter(w), first: map[inode]string{}}
+	p := &packer{root: dir, lowers: opts.Lowers, tw: tar.NewWriter(w), first: map[inode]string{}}
 	if err := p.entry("", opts.OmitRoot); err != nil {
 		return err
 	}
@@ -35,9 +37,10 @@ func Pack(dir string, w io.Writer, opts PackOptions) error {
 type inode struct{ dev, ino uint64 }
 
 type packer struct {
-	root  string
-	tw    *tar.Writer
-	first map[inode]string // the name of the first entry of each inode with several
+	root   string
+	lowers Lowers
+	tw     *tar.Writer
+	first  map[inode]string // the name of the first entry of each inode with several
 }
 
 // entry writes the file name, given relative to the root, and all that is below it.
@@ -122,13 +125,10 @@ func (p *packer) inode(name, path string, st *unix.Stat_t) error {
 			return err
 		}
 	}
-	if err := p.tw.WriteHeader(hdr); err != nil {
-		return err
-	}
 	if hdr.Typeflag == tar.TypeReg && hdr.Size > 0 {
-		return p.content(path)
+		return p.file(hdr, path)
 	}
-	return nil
+	return p.tw.WriteHeader(hdr)
 }
 
 // linkTo returns the name under which the inode has been written before, if it has.
@@ -157,15 +157,21 @@ func (p *packer) addXattrs(hdr *tar.Header, path string) error {
 	return nil
 }
 
-func (p *packer) content(path string) error {
-	fd, err := retry(func() (int, error) {
-		return unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	})
+// file writes the entry of a regular file with its data.
+func (p *packer) file(hdr *tar.Header, path string) error {
+	f, err := p.lowers.openData(path)
 	if err != nil {
 		return err
 	}
-	f := os.NewFile(uintptr(fd), path)
 	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	hdr.Size = st.Size()
+	if err := p.tw.WriteHeader(hdr); err != nil {
+		return err
+	}
 	_, err = io.Copy(p.tw, f)
 	return err
 }

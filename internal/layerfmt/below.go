@@ -1,0 +1,86 @@
+package layerfmt
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// The xattrs by which an entry of a writable layer refers to what the layers below it hold, so that changing a file's
+// metadata or a directory's name copies no data. Their values are those of [Below.Encode]. They count only in the
+// layer that the union filesystem writes; its lower layers stay the same ones for as long as there are any. Whoever
+// reads such a layer without the layers below must refuse it.
+const (
+	// DataXattr is set on a regular file whose data is that of a file below. The file itself is a hole of that size.
+	DataXattr = "user.rcrun.data"
+	// RedirectXattr is set on a directory into which directories below are merged, other than those that have its
+	// name now, or no others. It is opaque to readers that do not know this xattr.
+	RedirectXattr = "user.rcrun.redirect"
+)
+
+// Below names one path in some of the layers below a writable one.
+type Below struct {
+	// Layers are numbers of layers, the nearest first. The lowest layer of all has number 1, so that a number holds
+	// when a layer is put in between.
+	Layers []int
+	Path   string // from the layer's root: no component is empty, "." or ".."
+}
+
+// maxLayer bounds the numbers of layers, and with it what the value of an xattr can make of them.
+const maxLayer = 1 << 16
+
+// Encode returns "LAYERS:PATH", where LAYERS are numbers and runs of them, as in "7,4-2".
+func (b Below) Encode() string {
+	var text strings.Builder
+	for i := 0; i < len(b.Layers); {
+		last := i
+		for last+1 < len(b.Layers) && b.Layers[last+1] == b.Layers[last]-1 {
+			last++
+		}
+		if i > 0 {
+			text.WriteByte(',')
+		}
+		text.WriteString(strconv.Itoa(b.Layers[i]))
+		if last > i {
+			text.WriteString("-" + strconv.Itoa(b.Layers[last]))
+		}
+		i = last + 1
+	}
+	return text.String() + ":" + b.Path
+}
+
+// DecodeBelow reads what Encode returns. Whatever is not exactly of the form is an error.
+func DecodeBelow(value string) (Below, error) {
+	numbers, path, ok := strings.Cut(value, ":")
+	if !ok || !isPlainPath(path) {
+		return Below{}, fmt.Errorf("reference to layers below %q: want LAYERS:PATH", value)
+	}
+	b := Below{Path: path}
+	for run := range strings.SplitSeq(numbers, ",") {
+		first, last, isRun := strings.Cut(run, "-")
+		if !isRun {
+			last = first
+		}
+		from, err1 := strconv.ParseUint(first, 10, 31)
+		to, err2 := strconv.ParseUint(last, 10, 31)
+		if err1 != nil || err2 != nil || from > maxLayer || to < 1 || to > from || !b.isBelowAll(int(from)) {
+			return Below{}, fmt.Errorf("reference to layers below %q: bad layers", value)
+		}
+		for n := int(from); n >= int(to); n-- {
+			b.Layers = append(b.Layers, n)
+		}
+	}
+	return b, nil
+}
+
+// isBelowAll tells whether a layer is farther than those that b names.
+func (b Below) isBelowAll(n int) bool { return len(b.Layers) == 0 || n < b.Layers[len(b.Layers)-1] }
+
+func isPlainPath(path string) bool {
+	for name := range strings.SplitSeq(path, "/") {
+		if name == "" || name == "." || name == ".." || strings.ContainsRune(name, 0) {
+			return false
+		}
+	}
+	return true
+}
