@@ -6,15 +6,19 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
+// requestTime is how long one who connects may take to say what it wants.
+const requestTime = 10 * time.Second
+
 // stdin is the payload's standard input, fed by whoever is attached.
 type stdin struct {
-	mu     sync.Mutex
 	sink   *os.File
 	closes bool // the payload sees the end of the first client's input
+	once   sync.Once
 }
 
 // copyFrom passes on all that a client sends, and closes its file.
@@ -22,14 +26,32 @@ func (s *stdin) copyFrom(client *os.File) {
 	defer client.Close()
 	_, err := io.Copy(s.sink, client)
 	if s.closes && err == nil {
-		s.close()
+		s.once.Do(func() { s.sink.Close() })
 	}
 }
 
-func (s *stdin) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.sink.Close() // a second time returns an error, and does no harm
+// attachment is one who is attached to the payload's streams.
+type attachment struct {
+	conn    *wire.Conn
+	streams [3]*os.File // nil where not attached
+	outputs []*client   // of the streams that are outputs
+}
+
+// attach connects the streams. From here on they are closed by those who copy.
+func (m *monitor) attach(a *attachment) {
+	switch in := a.streams[0]; {
+	case in != nil && m.stdin != nil:
+		go m.stdin.copyFrom(in)
+	case in != nil:
+		in.Close()
+	}
+	for i, out := range []*output{m.out, m.err} {
+		if file := a.streams[i+1]; file != nil {
+			c := newClient(file)
+			a.outputs = append(a.outputs, c)
+			out.attach(c)
+		}
+	}
 }
 
 // accept serves the container's socket until it is closed.
@@ -39,17 +61,19 @@ func (m *monitor) accept() {
 		if err != nil {
 			return
 		}
-		m.clients.Go(func() { m.handle(wire.New(sock)) })
+		m.sessions.Go(func() { m.handle(wire.New(sock)) })
 	}
 }
 
 // handle serves one connection: a request, and what follows from it.
 func (m *monitor) handle(conn *wire.Conn) {
 	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(requestTime))
 	request, err := conn.Recv()
 	if err != nil {
 		return // it went away
 	}
+	conn.SetDeadline(time.Time{})
 	switch request.Kind {
 	case msgAttach:
 		err = m.handleAttach(conn, request)
@@ -58,10 +82,10 @@ func (m *monitor) handle(conn *wire.Conn) {
 	case msgSignal:
 		err = m.handleSignal(conn, request)
 	case msgWait:
-		m.clientSession(conn, func(wire.Message) {})
+		m.converse(conn, nil, func(wire.Message) {})
 	default:
 		err = errors.New("unknown request " + request.Kind)
-		closeFiles(request.Files)
+		wire.CloseFiles(request.Files)
 	}
 	if err != nil {
 		conn.Send(msgFailed, toFailure(err))
@@ -70,21 +94,19 @@ func (m *monitor) handle(conn *wire.Conn) {
 
 func (m *monitor) handleAttach(conn *wire.Conn, request wire.Message) error {
 	var body attachRequest
-	if err := request.Decode(&body); err != nil {
-		closeFiles(request.Files)
-		return err
+	err := request.Decode(&body)
+	a := &attachment{conn: conn}
+	if err == nil {
+		a.streams, err = body.Streams.take(request.Files)
 	}
-	streams, err := body.Streams.take(request.Files)
 	if err != nil {
-		closeFiles(request.Files)
+		wire.CloseFiles(request.Files)
 		return err
 	}
-	m.attach(streams)
-	if err := conn.Send(msgStarted, startedReply{Pid: m.box.InitPid()}); err != nil {
-		m.detach(streams)
-		return nil // it went away
-	}
-	m.serveClient(conn, streams)
+	m.resize(body.Size)
+	m.attach(a)
+	conn.Send(msgStarted, startedReply{Pid: m.box.InitPid()}) // an error shows in what follows
+	m.serveAttached(a)
 	return nil
 }
 
@@ -99,10 +121,10 @@ func (m *monitor) handleSignal(conn *wire.Conn, request wire.Message) error {
 	return conn.Send(msgDone, nil)
 }
 
-// serveClient stays with an attached client until the container ends or the client goes away, which may be long
+// serveAttached stays with an attached client until the container ends or the client goes away, which may be long
 // before.
-func (m *monitor) serveClient(conn *wire.Conn, streams [3]*os.File) {
-	m.clientSession(conn, func(message wire.Message) {
+func (m *monitor) serveAttached(a *attachment) {
+	m.converse(a.conn, a.outputs, func(message wire.Message) {
 		switch message.Kind {
 		case msgResize:
 			var size WinSize
@@ -118,11 +140,15 @@ func (m *monitor) serveClient(conn *wire.Conn, streams [3]*os.File) {
 			}
 		}
 	})
-	m.detach(streams)
+	for _, c := range a.outputs {
+		c.drop()
+	}
 }
 
-// clientSession passes the client's messages to handle, and tells it the exit status when the container has ended.
-func (m *monitor) clientSession(conn *wire.Conn, handle func(wire.Message)) {
+// converse passes a client's messages to handle. It ends when the client goes away, and otherwise, when the container
+// has ended and the client has all of the output, by telling it the exit status. A client whose output has no reader
+// any more is told so.
+func (m *monitor) converse(conn *wire.Conn, outputs []*client, handle func(wire.Message)) {
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
@@ -131,15 +157,33 @@ func (m *monitor) clientSession(conn *wire.Conn, handle func(wire.Message)) {
 			if err != nil {
 				return
 			}
-			closeFiles(message.Files)
+			wire.CloseFiles(message.Files)
 			handle(message)
 		}
 	}()
+	for _, c := range outputs {
+		select {
+		case <-gone:
+			return
+		case <-c.gone:
+			if c.isBroken() {
+				conn.Send(msgHangup, nil)
+			}
+		}
+	}
 	select {
+	case <-gone:
+		return
 	case <-m.ended:
 		conn.Send(msgExited, m.exit)
-		conn.Close()
-		<-gone
-	case <-gone:
+	}
+	conn.Close()
+	<-gone
+}
+
+func (m *monitor) resize(size WinSize) {
+	if size.Rows != 0 {
+		// A terminal without a size works, and what is no terminal needs none; there is nobody to tell.
+		m.box.Resize(size.Rows, size.Cols)
 	}
 }

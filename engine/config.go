@@ -87,6 +87,9 @@ func merge(user *Config, image Config) {
 // nil: an empty one that is not nil means that none is wanted.
 func mergeCommand(user *Config, image Config) {
 	if len(user.Entrypoint) > 0 {
+		if len(user.Entrypoint) == 1 && user.Entrypoint[0] == "" {
+			user.Entrypoint = []string{} // how a command line says that it wants none, nor the image's Cmd
+		}
 		return
 	}
 	if len(user.Cmd) == 0 {

@@ -18,6 +18,8 @@ func TestMergeCommand(t *testing.T) {
 		"entrypoint drops the image's cmd":   {[]string{"/mine"}, nil, []string{"/mine"}},
 		"both":                               {[]string{"/mine"}, []string{"arg"}, []string{"/mine", "arg"}},
 		"empty entrypoint keeps image's cmd": {[]string{}, nil, []string{"default"}},
+		"an entrypoint of nothing":           {[]string{""}, nil, nil},
+		"nothing, and a command":             {[]string{""}, []string{"mine"}, []string{"mine"}},
 		"empty entrypoint and command":       {[]string{}, []string{"mine"}, []string{"mine"}},
 	} {
 		user := Config{Entrypoint: c.entrypoint, Cmd: c.cmd}

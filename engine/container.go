@@ -14,9 +14,6 @@ import (
 	"github.com/rcrun/rcrun/internal/atomicfile"
 )
 
-// ErrNoContainer is the class of errors about a container that does not exist.
-var ErrNoContainer = errors.New("no such container")
-
 // Container is the record of one container as it is kept on disk: config.json and hostconfig.json never change after
 // its creation, state.json is written by whoever holds the container's lock.
 type Container struct {
@@ -46,7 +43,7 @@ const (
 type State struct {
 	Status     Status
 	Pid        int // of the payload on the host; 0 unless running
-	MonitorPid int
+	Monitor    processID
 	RunDir     string // the run directory that the monitor uses
 	ExitCode   int
 	Error      string // why it could not start or ended by force
@@ -60,11 +57,13 @@ const (
 	hostConfigFile = "hostconfig.json"
 	stateFile      = "state.json"
 	lockFile       = "lock"
-	logFile        = "container.log"
 )
 
 // killedExit is the exit code of a container whose monitor was killed: the sandbox then kills the payload.
-const killedExit = 137
+const (
+	killedExit    = 137
+	monitorKilled = "the monitor was killed"
+)
 
 func (c *Container) dir() string             { return c.dirs.container(c.ID) }
 func (c *Container) path(name string) string { return filepath.Join(c.dir(), name) }
@@ -96,10 +95,17 @@ func (d Dirs) load(id string) (*Container, error) {
 	if c.ID != id {
 		return nil, fmt.Errorf("read container record %s: it names another id, %q", c.path(configFile), c.ID)
 	}
-	if err := readJSON(c.path(hostConfigFile), &c.HostConfig); err != nil {
-		return nil, err
+	if len(c.Config.command()) == 0 {
+		return nil, fmt.Errorf("read container record %s: it names no command", c.path(configFile))
 	}
-	return c, c.refresh()
+	err := readJSON(c.path(hostConfigFile), &c.HostConfig)
+	if err == nil {
+		err = c.refresh()
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s", ErrNoContainer, id) // removed since its configuration was read
+	}
+	return c, err
 }
 
 // refresh reads the state again. What it says of a running container holds only if a monitor has the lock.
@@ -129,7 +135,7 @@ func (c *Container) settle() error {
 }
 
 func (s *State) monitorKilled() {
-	s.Status, s.Pid, s.MonitorPid, s.ExitCode, s.Error = Exited, 0, 0, killedExit, "the monitor was killed"
+	s.Status, s.Pid, s.Monitor, s.ExitCode, s.Error = Exited, 0, processID{}, killedExit, monitorKilled
 }
 
 func readJSON(path string, into any) error {
@@ -163,14 +169,24 @@ func (d Dirs) ids() ([]string, error) {
 
 // Lookup finds a container by name, by full id or by a prefix of the id that fits no other.
 func (e *Engine) Lookup(ref string) (*Container, error) {
-	if validName.MatchString(ref) {
-		if id, err := os.Readlink(filepath.Join(e.Dirs.names(), ref)); err == nil {
-			return e.Dirs.load(id)
-		}
-	}
-	ids, err := e.Dirs.ids()
+	id, err := e.Dirs.resolve(ref)
 	if err != nil {
 		return nil, err
+	}
+	return e.Dirs.load(id)
+}
+
+// resolve finds the id of a container, whose record need not be readable. A name may have the slash in front with
+// which inspect prints it.
+func (d Dirs) resolve(ref string) (id string, err error) {
+	if name := strings.TrimPrefix(ref, "/"); validName(name) {
+		if id, err := os.Readlink(filepath.Join(d.names(), name)); err == nil {
+			return id, nil
+		}
+	}
+	ids, err := d.ids()
+	if err != nil {
+		return "", err
 	}
 	var found []string
 	for _, id := range ids {
@@ -180,11 +196,11 @@ func (e *Engine) Lookup(ref string) (*Container, error) {
 	}
 	switch len(found) {
 	case 0:
-		return nil, fmt.Errorf("%w: %s", ErrNoContainer, ref)
+		return "", fmt.Errorf("%w: %s", ErrNoContainer, ref)
 	case 1:
-		return e.Dirs.load(found[0])
+		return found[0], nil
 	}
-	return nil, fmt.Errorf("container id prefix %s is ambiguous: it fits %s", ref, strings.Join(found, ", "))
+	return "", fmt.Errorf("container id prefix %s is ambiguous: it fits %s", ref, strings.Join(found, ", "))
 }
 
 // Containers lists all containers, the newest first. One whose record cannot be read is left out and reported in

@@ -9,7 +9,7 @@ import (
 
 func makeRecord(t *testing.T, e *Engine, id, name string, status Status) *Container {
 	t.Helper()
-	c := &Container{ID: id, Name: name, dirs: e.Dirs, State: State{Status: status}}
+	c := &Container{ID: id, Name: name, dirs: e.Dirs, State: State{Status: status}, Config: Config{Cmd: []string{"true"}}}
 	if err := os.Mkdir(c.dir(), 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -70,7 +70,7 @@ func (e *Engine) build(c *Container, name string, image *layers.Image) (err erro
 		}
 	}()
 	if c.Config.Hostname == "" {
-		c.Config.Hostname = shortID(c.ID)
+		c.Config.Hostname = ShortID(c.ID)
 	}
 	if err := e.nameContainer(c, name); err != nil {
 		return err
@@ -167,6 +167,9 @@ func validate(options *CreateOptions) error {
 		}
 		host.Rootfs = dir
 	}
+	if name := options.Config.Hostname; name != "" && !validHostname(name) {
+		return fmt.Errorf("invalid host name %q: up to 63 letters, digits, dots, hyphens and underscores are allowed", name)
+	}
 	if dir := options.Config.WorkingDir; dir != "" && !filepath.IsAbs(dir) {
 		return fmt.Errorf("the working directory %q is invalid, it needs to be an absolute path", dir)
 	}
@@ -199,29 +202,34 @@ func (e *Engine) sweep() error {
 		return err
 	}
 	for _, id := range ids {
-		dir := e.Dirs.container(id)
-		if _, err := os.Lstat(filepath.Join(dir, configFile)); !errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		info, err := os.Lstat(filepath.Join(dir, lockFile))
-		if errors.Is(err, fs.ErrNotExist) {
-			info, err = os.Lstat(dir)
-		}
-		// A directory so young may be one whose creator has not locked it yet.
-		if err != nil || time.Since(info.ModTime()) < time.Minute {
-			continue
-		}
-		held, err := tryLock(filepath.Join(dir, lockFile))
-		if err == nil {
-			defer held.release()
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			continue // its maker is at work
-		}
-		if err := e.erase(id); err != nil {
-			return fmt.Errorf("clean up the unfinished container %s: %w", shortID(id), err)
+		if err := e.sweepOne(id); err != nil {
+			return fmt.Errorf("clean up the unfinished container %s: %w", ShortID(id), err)
 		}
 	}
 	return nil
+}
+
+func (e *Engine) sweepOne(id string) error {
+	dir := e.Dirs.container(id)
+	if _, err := os.Lstat(filepath.Join(dir, configFile)); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	held, err := tryLock(filepath.Join(dir, lockFile))
+	switch {
+	case err == nil:
+		defer held.release()
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil // its maker is at work
+	case isYoung(dir):
+		return nil // its maker may be about to lock it
+	}
+	return e.erase(id)
+}
+
+// isYoung tells whether a directory has just been made, or is gone.
+func isYoung(dir string) bool {
+	info, err := os.Lstat(dir)
+	return err != nil || time.Since(info.ModTime()) < time.Minute
 }
 
 // erase removes every trace of a container: the caller holds its lock. The configuration goes first, so that a

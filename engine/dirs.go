@@ -43,14 +43,19 @@ func (d Dirs) make() error {
 			return fmt.Errorf("create state directory: %w", err)
 		}
 	}
-	return nil
+	file, err := os.OpenFile(d.namesLock(), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("create state directory: %w", err)
+	}
+	return file.Close()
 }
 
 func (d Dirs) containers() string         { return filepath.Join(d.Data, "containers") }
 func (d Dirs) container(id string) string { return filepath.Join(d.Data, "containers", id) }
 func (d Dirs) names() string              { return filepath.Join(d.Data, "names") }
+func (d Dirs) namesLock() string          { return filepath.Join(d.Data, "names.lock") }
 func (d Dirs) store() string              { return filepath.Join(d.Data, "storage") }
 func (d Dirs) storeRun() string           { return filepath.Join(d.Run, "storage") }
 
 // runtimeDir is where the monitor of a container keeps its socket and the mount point of the root.
-func (d Dirs) runtimeDir(id string) string { return filepath.Join(d.Run, shortID(id)) }
+func (d Dirs) runtimeDir(id string) string { return filepath.Join(d.Run, ShortID(id)) }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"io"
 	"os"
 	"slices"
 
@@ -18,6 +19,7 @@ type ExecOptions struct {
 	WorkingDir string   // empty: the container's
 	Tty        bool
 	Privileged bool
+	Detach     bool // with Tty: nobody takes the terminal
 	Streams    streamSet
 	Size       WinSize
 }
@@ -30,28 +32,46 @@ func (c *Container) Exec(options ExecOptions, streams Streams) (*Session, error)
 		return nil, err
 	}
 	session := &Session{conn: conn}
-	var files []*os.File
-	if !options.Tty {
-		options.Streams, files, err = session.pipeAll(streams)
-		if err != nil {
-			session.Close()
-			return nil, err
-		}
+	if options.Tty {
+		return session, session.request(msgExec, options, nil)
 	}
-	err = conn.Send(msgExec, options, files...)
-	closeFiles(files)
-	if err == nil {
-		err = session.awaitStart()
-	}
+	files, err := session.pipes(streams, &options.Streams)
+	defer wire.CloseFiles(files)
 	if err != nil {
 		session.Close()
 		return nil, err
 	}
-	return session, nil
+	return session, session.request(msgExec, options, files)
+}
+
+// pipes returns the process's ends of pipes for the streams that are attached.
+func (s *Session) pipes(streams Streams, set *streamSet) (files []*os.File, err error) {
+	input, err := pipeInput(streams.Stdin)
+	if err != nil {
+		return nil, err
+	}
+	if input != nil {
+		set.Stdin, files = true, append(files, input)
+	}
+	for _, out := range []struct {
+		file     *os.File
+		attached *bool
+	}{{streams.Stdout, &set.Stdout}, {streams.Stderr, &set.Stderr}} {
+		if out.file == nil {
+			continue
+		}
+		t, write, err := newTap(out.file)
+		if err != nil {
+			return files, err
+		}
+		s.outputs = append(s.outputs, t)
+		*out.attached, files = true, append(files, write)
+	}
+	return files, nil
 }
 
 func (m *monitor) handleExec(conn *wire.Conn, request wire.Message) error {
-	defer closeFiles(request.Files)
+	defer wire.CloseFiles(request.Files)
 	var options ExecOptions
 	if err := request.Decode(&options); err != nil {
 		return err
@@ -68,19 +88,27 @@ func (m *monitor) handleExec(conn *wire.Conn, request wire.Message) error {
 	if err != nil {
 		return err
 	}
-	closeFiles(request.Files) // the process has them; kept here, its readers would never see their end
-	return m.serveExec(conn, running)
+	wire.CloseFiles(request.Files) // the process has them; kept here, its readers would never see their end
+	return m.serveExec(conn, running, options.Detach)
 }
 
-// serveExec tells the client that the process runs, and in the end how it ended.
-func (m *monitor) serveExec(conn *wire.Conn, running *runtime.ExecProcess) error {
-	var console []*os.File
-	if file := running.Console(); file != nil {
-		console = append(console, file)
+// serveExec tells the client that the process runs, and in the end how it ended. The client gets the terminal, if
+// there is one: when it goes, the process's session is hung up. The terminal of a detached process is drained here.
+func (m *monitor) serveExec(conn *wire.Conn, running *runtime.ExecProcess, detached bool) error {
+	var files []*os.File
+	switch console := running.Console(); {
+	case console == nil:
+	case detached:
+		go io.Copy(io.Discard, console)
+	default:
+		files = append(files, console)
 	}
-	err := conn.Send(msgStarted, startedReply{Pid: running.Pid}, console...)
-	running.Close() // the client has the terminal now: when it goes, the process's session is hung up
+	err := conn.Send(msgStarted, startedReply{Pid: running.Pid}, files...)
+	if !detached {
+		running.Close()
+	}
 	status, waitErr := running.Wait()
+	running.Close()
 	if err = errors.Join(err, waitErr); err != nil {
 		return err
 	}
@@ -98,6 +126,9 @@ func (c *Container) execProcess(options ExecOptions) (*specs.Process, error) {
 		return nil, err
 	}
 	process.Terminal = options.Tty
+	if options.Size.Rows != 0 {
+		process.ConsoleSize = &specs.Box{Height: uint(options.Size.Rows), Width: uint(options.Size.Cols)}
+	}
 	process.Args = options.Args
 	process.Env = mergeEnv(slices.Clone(options.Env), c.environment(options.Tty))
 	process.Cwd = c.workingDir()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 )
 
 const shortLen = 12 // characters of an id that people see, and that the host name is made of
@@ -18,13 +19,15 @@ func newID(random io.Reader) (string, error) {
 			return "", fmt.Errorf("draw a container id: %w", err)
 		}
 		id := hex.EncodeToString(raw)
-		if _, err := strconv.ParseInt(shortID(id), 10, 64); err != nil {
+		if _, err := strconv.ParseInt(ShortID(id), 10, 64); err != nil {
 			return id, nil
 		}
 	}
 }
 
-func shortID(id string) string {
+// ShortID is the part of an id that people see. The id may be of an image and have its algorithm in front.
+func ShortID(id string) string {
+	id = strings.TrimPrefix(id, "sha256:")
 	if len(id) > shortLen {
 		return id[:shortLen]
 	}

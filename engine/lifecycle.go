@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"github.com/moby/sys/signal"
-	"golang.org/x/sys/unix"
 )
 
 // defaultStopTimeout is how long stop waits before it kills.
 const defaultStopTimeout = 10 * time.Second
+
+// answerTime is how long a monitor may take to answer a request that needs no waiting.
+const answerTime = 5 * time.Second
 
 // Signal sends a signal to the payload of a running container.
 func (c *Container) Signal(sig syscall.Signal) error {
@@ -23,6 +25,7 @@ func (c *Container) Signal(sig syscall.Signal) error {
 		return err
 	}
 	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(answerTime))
 	if err := conn.Send(msgSignal, signalRequest{Signal: sig}); err != nil {
 		return err
 	}
@@ -33,27 +36,21 @@ func (c *Container) Signal(sig syscall.Signal) error {
 // Wait waits until the container does not run, and returns how it ended.
 func (c *Container) Wait() (Exit, error) {
 	conn, err := c.dial()
-	if err != nil {
-		if refreshErr := c.refresh(); refreshErr != nil {
-			return Exit{}, refreshErr
-		}
-		if c.State.Status == Running {
-			return Exit{}, err
-		}
-		return Exit{Code: c.State.ExitCode, Error: c.State.Error}, nil
-	}
-	defer conn.Close()
-	if err := conn.Send(msgWait, nil); err != nil {
-		return Exit{}, err
-	}
-	session := &Session{conn: conn}
-	exit, err := session.Wait()
 	if err == nil {
-		return exit, nil
+		defer conn.Close()
+		if err = conn.Send(msgWait, nil); err == nil {
+			exit, waitErr := (&Session{conn: conn}).Wait()
+			if waitErr == nil {
+				return exit, nil
+			}
+			err = waitErr
+		}
 	}
-	// The monitor was killed.
-	if refreshErr := c.refresh(); refreshErr != nil || c.State.Status == Running {
-		return Exit{}, errors.Join(err, refreshErr)
+	if refreshErr := c.refresh(); refreshErr != nil {
+		return Exit{}, c.goneError(refreshErr)
+	}
+	if c.State.Status == Running {
+		return Exit{}, err
 	}
 	return Exit{Code: c.State.ExitCode, Error: c.State.Error}, nil
 }
@@ -65,20 +62,24 @@ func (c *Container) Stop(timeout *time.Duration) error {
 		return nil
 	}
 	sig, patience := c.stopMethod(timeout)
-	done := make(chan error, 1)
-	go func() { _, err := c.waitCopy().Wait(); done <- err }()
+	ended := make(chan error, 1)
+	go func() {
+		other := *c // waiting reads the state anew
+		_, err := other.Wait()
+		ended <- err
+	}()
 	if err := c.Signal(sig); err != nil {
 		return c.ignoreEnded(err)
 	}
 	select {
-	case err := <-done:
-		return err
+	case err := <-ended:
+		return c.ignoreEnded(err)
 	case <-afterOrNever(patience):
 	}
 	if err := c.Signal(syscall.SIGKILL); err != nil {
 		return c.ignoreEnded(err)
 	}
-	return <-done
+	return c.ignoreEnded(<-ended)
 }
 
 // stopMethod returns the signal that asks the payload to end, and how long it has for that. A signal that an image
@@ -97,12 +98,6 @@ func (c *Container) stopMethod(timeout *time.Duration) (sig syscall.Signal, pati
 	return sig, patience
 }
 
-// waitCopy is a copy of c for another goroutine: waiting reads the state anew.
-func (c *Container) waitCopy() *Container {
-	other := *c
-	return &other
-}
-
 // afterOrNever is time.After, but for a negative duration it never comes.
 func afterOrNever(d time.Duration) <-chan time.Time {
 	if d < 0 {
@@ -111,55 +106,69 @@ func afterOrNever(d time.Duration) <-chan time.Time {
 	return time.After(d)
 }
 
-// ignoreEnded drops an error that came of the container's having ended meanwhile.
+// ignoreEnded drops an error that came of the container's having ended, or gone, meanwhile.
 func (c *Container) ignoreEnded(err error) error {
-	if c.refresh() != nil || c.State.Status != Running {
+	if err == nil || c.refresh() != nil || c.State.Status != Running {
 		return nil
 	}
 	return err
 }
 
-// Remove removes the container. A running one is an error, or with force killed first.
-func (e *Engine) Remove(c *Container, force bool) error {
-	if c.State.Status == Running && !force {
-		return fmt.Errorf("%w: cannot remove container %q: container is running: stop the container before removing or force remove", ErrConflict, c.Name)
+// Remove removes the container of a name or id. A running one is an error, or with force killed first. One whose
+// record is damaged can be removed too, with force.
+func (e *Engine) Remove(ref string, force bool) error {
+	id, err := e.Dirs.resolve(ref)
+	if err != nil {
+		return err
 	}
-	if c.State.Status == Running {
-		if err := c.kill(); err != nil {
+	c, err := e.Dirs.load(id)
+	switch {
+	case errors.Is(err, ErrNoContainer):
+		return e.sweep() // its maker, or its remover, was killed
+	case err != nil && !force:
+		return fmt.Errorf("%w (remove it with --force)", err)
+	case err != nil:
+		c = &Container{ID: id, Name: ref, dirs: e.Dirs}
+	case c.State.Status == Running && !force:
+		return conflictf("cannot remove container %q: container is running: stop the container before removing or force remove", c.Name)
+	case c.State.Status == Running:
+		c.Signal(syscall.SIGKILL) // whether that helped shows in the lock
+	}
+	return e.removeLocked(c)
+}
+
+// RemoveUnstarted removes a container that was never started, if it is still there.
+func (c *Container) RemoveUnstarted(e *Engine) error {
+	if c.refresh() != nil || c.State.Status != Created {
+		return nil
+	}
+	return e.removeLocked(c)
+}
+
+// removeLocked removes a container once it has its lock. A monitor that holds it for too long is killed, upon which
+// the sandbox and all in it go down.
+func (e *Engine) removeLocked(c *Container) error {
+	const patience = 5 * time.Second
+	held, err := waitLock(c.lockPath(), patience)
+	if errors.Is(err, errLocked) && c.refresh() == nil {
+		if err := c.State.Monitor.kill(); err != nil {
 			return err
 		}
+		held, err = waitLock(c.lockPath(), patience)
 	}
-	held, err := waitLock(c.lockPath(), 5*time.Second)
 	if err == nil {
 		defer held.release()
 	}
-	if _, gone := os.Lstat(c.path(configFile)); errors.Is(gone, os.ErrNotExist) {
-		return nil // somebody else has removed it, or is about to, as its monitor does with --rm
+	if _, gone := os.Lstat(c.dir()); errors.Is(gone, os.ErrNotExist) {
+		return nil // somebody else has removed it, as its monitor does with --rm
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove container %s: %w", c.Name, err)
 	}
 	if err := os.RemoveAll(c.State.RunDir); err != nil {
 		return fmt.Errorf("remove container %s: %w", c.Name, err)
 	}
 	return e.erase(c.ID)
-}
-
-// kill ends a running container in whatever state its processes are: the payload through the monitor, and the
-// monitor itself where it does not answer, upon which the sandbox and all in it go down.
-func (c *Container) kill() error {
-	if err := c.Signal(syscall.SIGKILL); err == nil {
-		return nil
-	}
-	if err := c.refresh(); err != nil || c.State.Status != Running {
-		return nil // it is gone
-	}
-	if pid := c.State.MonitorPid; pid > 0 {
-		if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
-			return fmt.Errorf("kill the monitor of %s: %w", c.Name, err)
-		}
-	}
-	return nil
 }
 
 // ParseSignal reads a signal by number or by name, with or without SIG.

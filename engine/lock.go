@@ -16,14 +16,23 @@ var errLocked = errors.New("in use by another process")
 // lock is a held lock file. The kernel releases it with the last descriptor, so however its holder ends.
 type lock struct{ file *os.File }
 
-// newLock makes the lock file at path and takes the lock.
+// newLock makes the lock file at path, locked from its first moment.
 func newLock(path string) (*lock, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	draft := path + ".new"
+	file, err := os.OpenFile(draft, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("create lock: %w", err)
 	}
 	file.Close()
-	return tryLock(path)
+	held, err := tryLock(draft)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Rename(draft, path); err != nil {
+		held.release()
+		return nil, fmt.Errorf("create lock: %w", err)
+	}
+	return held, nil
 }
 
 // tryLock takes the lock at path or returns errLocked. It makes no file: one that is gone has been removed with its

@@ -21,39 +21,101 @@ type LogOptions struct {
 // followPause is how often a followed log is looked at.
 const followPause = 100 * time.Millisecond
 
-// Logs copies what the container wrote to stdout and stderr. Following, it returns when the container has ended.
+// Logs copies what the container wrote to stdout and stderr. Following, it returns when the container has ended or is
+// gone.
 func (c *Container) Logs(options LogOptions, stdout, stderr io.Writer) error {
-	file, err := os.Open(c.path(logFile))
-	if errors.Is(err, os.ErrNotExist) {
-		if c.State.Status == Created && !options.Follow {
-			return nil // it never ran
+	p := &logPrinter{options: options, stdout: stdout, stderr: stderr}
+	if err := c.printOldLog(p); err != nil {
+		return err
+	}
+	file, err := c.waitForLog(options.Follow)
+	if file == nil || err != nil {
+		return err
+	}
+	defer func() { file.Close() }()
+	if err := p.start(file); err != nil {
+		return err
+	}
+	for {
+		// Whether it runs is asked before reading: what was written up to its end is then read below.
+		refreshErr := c.refresh()
+		running := refreshErr == nil && c.State.Status == Running
+		if err := p.printAvailable(); err != nil {
+			return err
 		}
-		file, err = os.OpenFile(c.path(logFile), os.O_RDONLY|os.O_CREATE, 0o600)
+		if next := c.nextLog(file); next != nil {
+			err := p.printAvailable() // what came before the log was set aside
+			file.Close()
+			file = next
+			if err != nil {
+				return err
+			}
+			p.reader.Reset(file)
+			continue
+		}
+		if !options.Follow || !running {
+			return ignoreGone(refreshErr)
+		}
+		time.Sleep(followPause)
+	}
+}
+
+// printOldLog prints the part of the log that was set aside. How many lines it has beyond those that Tail wants is not
+// worth counting: with Tail, only the current part is looked at.
+func (c *Container) printOldLog(p *logPrinter) error {
+	if p.options.Tail >= 0 {
+		return nil
+	}
+	file, err := os.Open(c.path(oldLogFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("open container log: %w", err)
 	}
 	defer file.Close()
-	p := &logPrinter{options: options, stdout: stdout, stderr: stderr, reader: bufio.NewReader(file)}
-	if options.Tail >= 0 {
-		if err := p.skipTo(options.Tail, file); err != nil {
-			return err
-		}
-	}
+	p.reader = bufio.NewReader(file)
+	return p.printAvailable()
+}
+
+// waitForLog opens the log. One that does not exist is nil, or following waited for as long as the container runs.
+func (c *Container) waitForLog(follow bool) (*os.File, error) {
 	for {
-		// Whether it runs is asked before reading: what was written up to its end is then read below.
-		if err := c.refresh(); err != nil {
-			return err
+		file, err := os.Open(c.path(logFile))
+		if err == nil {
+			return file, nil
 		}
-		running := c.State.Status == Running
-		if err := p.printAvailable(); err != nil {
-			return err
+		if !errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("open container log: %w", err)
 		}
-		if !options.Follow || !running {
-			return nil
+		if err := c.refresh(); err != nil || !follow || c.State.Status != Running {
+			return nil, ignoreGone(err)
 		}
 		time.Sleep(followPause)
 	}
+}
+
+// nextLog returns the log that has taken the place of file since it was opened, or nil.
+func (c *Container) nextLog(file *os.File) *os.File {
+	next, err := os.Open(c.path(logFile))
+	if err != nil {
+		return nil
+	}
+	old, errOld := file.Stat()
+	current, errNew := next.Stat()
+	if errOld != nil || errNew != nil || os.SameFile(old, current) {
+		next.Close()
+		return nil
+	}
+	return next
+}
+
+// ignoreGone drops the error of a record that is not there any more.
+func ignoreGone(err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 type logPrinter struct {
@@ -63,38 +125,45 @@ type logPrinter struct {
 	partial        []byte // a line whose end is not yet written
 }
 
-// skipTo leaves the last n lines to be read.
-func (p *logPrinter) skipTo(n int, file *os.File) error {
-	var starts []int64 // of the last n lines
-	var offset int64
-	for {
-		line, err := p.reader.ReadSlice('\n')
-		if len(line) > 0 && n > 0 {
-			starts = append(starts, offset)
-			if len(starts) > n {
-				starts = starts[1:]
-			}
-		}
-		offset += int64(len(line))
-		for errors.Is(err, bufio.ErrBufferFull) { // the rest of the same line
-			line, err = p.reader.ReadSlice('\n')
-			offset += int64(len(line))
-		}
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return fmt.Errorf("read container log: %w", err)
-		}
+// start begins with file, at the lines that Tail wants.
+func (p *logPrinter) start(file *os.File) error {
+	p.reader = bufio.NewReader(file)
+	if p.options.Tail < 0 {
+		return nil
 	}
-	if len(starts) > 0 {
-		offset = starts[0]
+	offset, err := p.tailOffset()
+	if err == nil {
+		_, err = file.Seek(offset, io.SeekStart)
 	}
-	if _, err := file.Seek(offset, io.SeekStart); err != nil {
+	if err != nil {
 		return fmt.Errorf("read container log: %w", err)
 	}
 	p.reader.Reset(file)
 	return nil
+}
+
+// tailOffset returns where the last Tail lines begin, or the end of the file where none is wanted.
+func (p *logPrinter) tailOffset() (int64, error) {
+	var starts []int64 // of the last lines
+	var offset int64
+	atStart := true
+	for {
+		part, err := p.reader.ReadSlice('\n')
+		if atStart && len(part) > 0 {
+			starts = append(starts, offset)
+			starts = starts[max(0, len(starts)-p.options.Tail):]
+		}
+		offset += int64(len(part))
+		switch {
+		case err == io.EOF && len(starts) > 0:
+			return starts[0], nil
+		case err == io.EOF:
+			return offset, nil
+		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
+			return 0, err
+		}
+		atStart = err == nil
+	}
 }
 
 // printAvailable prints all complete lines that are there.

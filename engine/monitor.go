@@ -7,11 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"sync"
-	"syscall"
-	"time"
 
 	"github.com/rcrun/rcrun/internal/wire"
 	"github.com/rcrun/rcrun/rootless"
@@ -43,23 +40,24 @@ func MonitorMain() int {
 func monitorContainer(conn *wire.Conn, request startRequest, files []*os.File) int {
 	m, err := newMonitor(request)
 	if err != nil {
-		closeFiles(files)
+		wire.CloseFiles(files)
 		conn.Send(msgFailed, toFailure(err))
 		return 1
 	}
-	defer m.lock.release()
-	first, err := request.Streams.take(files)
-	if err == nil {
-		err = m.start(first)
-	}
+	streams, err := request.Streams.take(files)
 	if err != nil {
-		closeFiles(files)
+		wire.CloseFiles(files)
+		conn.Send(msgFailed, toFailure(err))
+		return 1
+	}
+	first := &attachment{conn: conn, streams: streams}
+	if err := m.start(first); err != nil {
 		err = errors.Join(err, m.recordFailure(toFailure(err)))
 		conn.Send(msgFailed, toFailure(err))
 		return 1
 	}
 	conn.Send(msgStarted, startedReply{Pid: m.box.InitPid(), Warnings: m.warnings})
-	m.clients.Go(func() { m.serveClient(conn, first) })
+	m.sessions.Go(func() { m.serveAttached(first) })
 	m.supervise()
 	return 0
 }
@@ -69,21 +67,21 @@ type monitor struct {
 	engine   *Engine
 	c        *Container
 	lock     *lock
-	log      *os.File // container.log
+	log      *logWriter
 	stderr   *os.File // the stages' standard error
+	before   Status   // of the container when it was started
 	size     WinSize
-	before   Status // of the container when it was started
 	warnings []string
 
 	fuse     *fuseServer     // nil for a root without one
 	slirp    *rootless.Slirp // nil for a network without one
 	box      *runtime.Container
 	listener *net.UnixListener
-	stdin    *stdin
-	out, err *output
+	stdin    *stdin         // nil where nobody can write to it
+	out, err *output        // with a terminal, all is out
 	copying  sync.WaitGroup // the goroutines that pass the payload's output on
 
-	clients      sync.WaitGroup // the goroutines that serve a client
+	sessions     sync.WaitGroup // the goroutines that serve a connection
 	payloadEnded chan struct{}
 	ended        chan struct{} // closed when exit holds and everything is taken down
 	exit         Exit
@@ -97,7 +95,7 @@ func newMonitor(request startRequest) (*monitor, error) {
 	}
 	held, err := c.tryLock()
 	if errors.Is(err, errLocked) {
-		return nil, fmt.Errorf("%w: container %s is already running or being removed", ErrConflict, c.Name)
+		return nil, conflictf("container %s is already running or being removed", c.Name)
 	}
 	if err != nil {
 		return nil, err
@@ -112,7 +110,7 @@ func newMonitor(request startRequest) (*monitor, error) {
 }
 
 // start brings the container up, or undoes what it did.
-func (m *monitor) start(first [3]*os.File) (err error) {
+func (m *monitor) start(first *attachment) (err error) {
 	defer func() {
 		if err != nil {
 			m.tearDown()
@@ -153,8 +151,8 @@ func (m *monitor) prepare(network string) (err error) {
 	if err := os.MkdirAll(m.rootDir(), 0o700); err != nil {
 		return fmt.Errorf("create run directory: %w", err)
 	}
-	if m.log, err = os.OpenFile(m.c.path(logFile), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600); err != nil {
-		return fmt.Errorf("open container log: %w", err)
+	if m.log, err = openLog(m.c); err != nil {
+		return err
 	}
 	m.out, m.err = &output{stream: "stdout", log: m.log}, &output{stream: "stderr", log: m.log}
 	return m.c.writeNetworkFiles(network)
@@ -180,7 +178,7 @@ func (m *monitor) create(ids rootless.Map, network string) error {
 		if theirs, err = m.makePipes(); err != nil {
 			return err
 		}
-		defer closeFiles(theirs[:])
+		defer wire.CloseFiles(theirs[:])
 		config.Stdin, config.Stdout, config.Stderr = theirs[0], theirs[1], theirs[2]
 	}
 	if m.box, err = runtime.Create(context.Background(), config); err != nil {
@@ -238,7 +236,7 @@ func (m *monitor) makePipes() (theirs [3]*os.File, err error) {
 	for i, out := range []*output{m.out, m.err} {
 		read, write, err := newPipe()
 		if err != nil {
-			closeFiles(theirs[:])
+			wire.CloseFiles(theirs[:])
 			return theirs, err
 		}
 		theirs[i+1] = write
@@ -251,171 +249,11 @@ func (m *monitor) makePipes() (theirs [3]*os.File, err error) {
 }
 
 // connectStreams attaches the client that started the container, before the payload can write anything.
-func (m *monitor) connectStreams(first [3]*os.File) {
+func (m *monitor) connectStreams(first *attachment) {
 	if console := m.box.Console(); console != nil {
 		m.resize(m.size)
 		m.stdin = &stdin{sink: console}
 		m.copying.Go(func() { m.out.copyFrom(console) })
 	}
 	m.attach(first)
-}
-
-func (m *monitor) attach(streams [3]*os.File) {
-	if streams[0] != nil && m.stdin != nil {
-		go m.stdin.copyFrom(streams[0])
-	}
-	if streams[1] != nil {
-		m.out.attach(streams[1])
-	}
-	if streams[2] != nil {
-		m.err.attach(streams[2])
-	}
-}
-
-func (m *monitor) detach(streams [3]*os.File) {
-	m.out.detach(streams[1])
-	m.err.detach(streams[2])
-	closeFiles(streams[:])
-}
-
-func (m *monitor) resize(size WinSize) {
-	if size.Rows != 0 {
-		// A terminal without a size works, and what is no terminal needs none; there is nobody to tell.
-		m.box.Resize(size.Rows, size.Cols)
-	}
-}
-
-// supervise serves clients until the payload ends, then takes everything down and records the end.
-func (m *monitor) supervise() {
-	go m.accept()
-	go m.stopOnSignal()
-	failed := m.watchServer()
-	status, err := m.box.Wait()
-	close(m.payloadEnded)
-	m.exit.Code = status.Code
-	if err != nil {
-		m.exit = Exit{Code: CodeEngine, Error: err.Error()}
-	}
-	m.drain()
-	m.tearDown()
-	select {
-	case m.exit.Error = <-failed:
-	default:
-	}
-	if err := m.recordExit(); err != nil {
-		slog.Error("record the end of the container", "error", err)
-	}
-	close(m.ended)
-	m.closeSocket()
-	m.clients.Wait()
-}
-
-// closeSocket goes last: until the end is recorded, those who find the container running must be able to ask.
-func (m *monitor) closeSocket() {
-	if m.listener != nil {
-		m.listener.Close()
-	}
-	if err := os.RemoveAll(m.c.State.RunDir); err != nil {
-		slog.Error("remove the run directory", "error", err)
-	}
-}
-
-// watchServer kills the container when its filesystem server dies, and says so in the channel it returns. A server
-// that ends without an error has seen its mount go away, which is what happens when the container ends.
-func (m *monitor) watchServer() <-chan string {
-	failed := make(chan string, 1)
-	if m.fuse == nil {
-		return failed
-	}
-	go func() {
-		<-m.fuse.done
-		if m.fuse.err == nil {
-			return
-		}
-		failed <- fmt.Sprintf("the filesystem server died (%v)", m.fuse.err)
-		m.box.Signal(syscall.SIGKILL) // an error means that it has ended already
-	}()
-	return failed
-}
-
-// stopOnSignal stops the container as the stop command does when the monitor itself is asked to end, as at a shutdown
-// or the end of a login session.
-func (m *monitor) stopOnSignal() {
-	asked := make(chan os.Signal, 1)
-	signal.Notify(asked, syscall.SIGTERM, syscall.SIGINT)
-	<-asked
-	sig, patience := m.c.stopMethod(nil)
-	m.box.Signal(sig)
-	select {
-	case <-m.payloadEnded:
-	case <-afterOrNever(patience):
-		m.box.Signal(syscall.SIGKILL)
-	}
-}
-
-// drain waits until what the payload has written is passed on. All writers are dead by now; that a client does not
-// take its output must not keep the container's end from being recorded.
-func (m *monitor) drain() {
-	const patience = 5 * time.Second
-	drained := make(chan struct{})
-	go func() {
-		m.copying.Wait()
-		close(drained)
-	}()
-	select {
-	case <-drained:
-	case <-time.After(patience):
-		slog.Error("pass the output on", "error", "a client does not take it")
-	}
-}
-
-// tearDown ends everything that start began. It waits for each, so that nothing is left afterwards.
-func (m *monitor) tearDown() {
-	const patience = 2 * time.Second
-	if m.box != nil {
-		m.box.Close()
-	}
-	if m.slirp != nil {
-		if err := m.slirp.Close(); err != nil {
-			slog.Error("take the network down", "error", err)
-		}
-	}
-	if m.fuse != nil {
-		m.fuse.stop(patience)
-	}
-	if m.log != nil {
-		m.log.Close()
-	}
-}
-
-func (m *monitor) recordStart() error {
-	m.c.State = State{Status: Running, Pid: m.box.InitPid(), MonitorPid: os.Getpid(), RunDir: m.c.State.RunDir, StartedAt: time.Now().UTC()}
-	if m.slirp != nil {
-		m.c.State.Ports = publishedPorts(m.slirp.Ports())
-	}
-	return m.c.writeState()
-}
-
-// recordFailure notes why the container did not start; one that was to be removed is.
-func (m *monitor) recordFailure(f failure) error {
-	if m.c.HostConfig.AutoRemove {
-		return m.remove()
-	}
-	m.c.State = State{Status: m.before, RunDir: m.c.State.RunDir, ExitCode: f.Code, Error: f.Text}
-	return m.c.writeState()
-}
-
-// recordExit notes how the container ended; with --rm it is removed instead.
-func (m *monitor) recordExit() error {
-	if m.c.HostConfig.AutoRemove {
-		return m.remove()
-	}
-	m.c.State = State{Status: Exited, RunDir: m.c.State.RunDir, ExitCode: m.exit.Code, Error: m.exit.Error,
-		StartedAt: m.c.State.StartedAt, FinishedAt: time.Now().UTC()}
-	return m.c.writeState()
-}
-
-func (m *monitor) remove() error {
-	defer m.engine.Close()
-	return m.engine.erase(m.c.ID)
 }

@@ -7,31 +7,74 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
+	"time"
 )
 
-// ErrConflict is the class of errors about a name that is taken or a container in a state that forbids the request.
-var ErrConflict = errors.New("conflict")
+// validName tells whether a name can be a container's: [a-zA-Z0-9][a-zA-Z0-9_.-]+. (A regular expression would be
+// compiled at the start of every process of a container.)
+func validName(name string) bool {
+	return len(name) > 1 && isAlphanumeric(name[0]) && strings.Trim(name, nameChars) == ""
+}
 
-var validName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
+// validHostname tells whether a name can be a host's, and a word in /etc/hosts.
+func validHostname(name string) bool {
+	return len(name) <= 63 && strings.Trim(name, nameChars) == "" && isAlphanumeric(name[0]) && name[len(name)-1] != '-'
+}
+
+const nameChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+
+func isAlphanumeric(b byte) bool {
+	return b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9'
+}
 
 // reserveName gives name to the container id, atomically.
 func (d Dirs) reserveName(name, id string) error {
-	if !validName.MatchString(name) {
+	if !validName(name) {
 		return fmt.Errorf("invalid container name %q: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", name)
 	}
 	err := os.Symlink(id, filepath.Join(d.names(), name))
 	if errors.Is(err, fs.ErrExist) {
-		owner, _ := os.Readlink(filepath.Join(d.names(), name)) // only for the message
-		return fmt.Errorf("%w: the container name %q is already in use by container %s: remove or rename that container to reuse the name",
-			ErrConflict, name, owner)
+		return d.nameTaken(name, id)
 	}
 	if err != nil {
 		return fmt.Errorf("reserve container name: %w", err)
 	}
 	return nil
+}
+
+// nameTaken reports the conflict, unless the owner is gone: then the name was left behind, and is taken over, by one
+// at a time.
+func (d Dirs) nameTaken(name, id string) error {
+	if d.isLeftBehind(name) {
+		held, err := waitLock(d.namesLock(), time.Second)
+		if err != nil {
+			return fmt.Errorf("reserve container name: %w", err)
+		}
+		defer held.release()
+		if d.isLeftBehind(name) {
+			if err := os.Remove(filepath.Join(d.names(), name)); err != nil {
+				return fmt.Errorf("reserve container name: %w", err)
+			}
+		}
+		if os.Symlink(id, filepath.Join(d.names(), name)) == nil {
+			return nil
+		}
+	}
+	owner, _ := os.Readlink(filepath.Join(d.names(), name)) // only for the message
+	return conflictf("the container name %q is already in use by container %s: remove or rename that container to reuse the name", name, owner)
+}
+
+// isLeftBehind tells whether the owner of a name is gone. Its directory is made before the name is reserved, and
+// removed after it is released.
+func (d Dirs) isLeftBehind(name string) bool {
+	owner, err := os.Readlink(filepath.Join(d.names(), name))
+	if err != nil {
+		return false
+	}
+	_, err = os.Lstat(d.container(owner))
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // releaseName takes name back from the container id; a name that is not its own is left alone.
@@ -61,7 +104,7 @@ func (d Dirs) reserveRandomName(id string, draw func(n int) int) (string, error)
 			return "", err
 		}
 	}
-	return shortID(id), d.reserveName(shortID(id), id)
+	return ShortID(id), d.reserveName(ShortID(id), id)
 }
 
 // randomName draws a name; draw(n) is a random number below n.
@@ -78,7 +121,7 @@ func randomName(try int, draw func(n int) int) string {
 	}
 }
 
-// names lists the names of every container as a map from id.
+// allNames lists the names of every container as a map from id.
 func (d Dirs) allNames() (map[string][]string, error) {
 	entries, err := os.ReadDir(d.names())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

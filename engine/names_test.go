@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"errors"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,8 +20,21 @@ func testDirs(t *testing.T) Dirs {
 	return dirs
 }
 
+// own makes the directories of containers.
+func own(t *testing.T, dirs Dirs, ids ...string) {
+	t.Helper()
+	for _, id := range ids {
+		if err := os.Mkdir(dirs.container(id), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestReserveNameOnce(t *testing.T) {
 	dirs := testDirs(t)
+	for i := range 6 {
+		own(t, dirs, strings.Repeat(string(rune('a'+i)), 64))
+	}
 	var won atomic.Int32
 	var all sync.WaitGroup
 	for i := range 50 {
@@ -39,8 +53,31 @@ func TestReserveNameOnce(t *testing.T) {
 	}
 }
 
+// A name whose container is gone is taken over, by one.
+func TestReserveNameLeftBehind(t *testing.T) {
+	dirs := testDirs(t)
+	if err := dirs.reserveName("web", "gone"); err != nil {
+		t.Fatal(err)
+	}
+	own(t, dirs, "one", "two")
+	var won atomic.Int32
+	var all sync.WaitGroup
+	for i := range 20 {
+		all.Go(func() {
+			if dirs.reserveName("web", []string{"one", "two"}[i%2]) == nil {
+				won.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if won.Load() != 1 {
+		t.Errorf("%d of 20 got the name", won.Load())
+	}
+}
+
 func TestReleaseNameOfAnother(t *testing.T) {
 	dirs := testDirs(t)
+	own(t, dirs, "one", "two")
 	if err := dirs.reserveName("web", "one"); err != nil {
 		t.Fatal(err)
 	}
@@ -67,6 +104,15 @@ func TestReserveNameRefuses(t *testing.T) {
 	}
 }
 
+func TestValidHostname(t *testing.T) {
+	for name, want := range map[string]bool{"a": true, "box": true, "a.b-c_d": true, "1": true, "-a": false, "a-": false, "a b": false,
+		"x\n1.1.1.1 evil": false, strings.Repeat("a", 63): true, strings.Repeat("a", 64): false} {
+		if got := validHostname(name); got != want {
+			t.Errorf("%q: %v", name, got)
+		}
+	}
+}
+
 func TestRandomName(t *testing.T) {
 	index := func(words []string, word string) int {
 		for i, w := range words {
@@ -89,6 +135,7 @@ func TestReserveRandomNameGivesUp(t *testing.T) {
 	always := func(int) int { return 0 }
 	var names []string
 	for _, id := range []string{strings.Repeat("a", 64), strings.Repeat("b", 64), strings.Repeat("c", 64)} {
+		own(t, dirs, id)
 		name, err := dirs.reserveRandomName(id, always)
 		if err != nil {
 			t.Fatal(err)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -29,7 +30,7 @@ func logged(t *testing.T, writes ...string) *Container {
 	for _, text := range writes {
 		out.pass([]byte(text))
 	}
-	out.flush()
+	out.end()
 	return c
 }
 
@@ -86,10 +87,93 @@ func TestOutputDropsDeadClient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out.attach(write)
+	c := newClient(write)
+	out.attach(c)
 	read.Close()
 	out.pass([]byte("to nobody\n"))
-	if len(out.clients) != 0 || !strings.Contains(log.String(), "to nobody") {
-		t.Errorf("%d clients are left, log is %q", len(out.clients), log.String())
+	<-c.gone
+	if !c.isBroken() || !strings.Contains(log.String(), "to nobody") {
+		t.Errorf("broken: %v, log is %q", c.isBroken(), log.String())
+	}
+}
+
+// A client that does not read holds up the container when it has a backlog, but neither the log nor, once the
+// container has ended, anybody; and it gets all of it when it reads after all.
+func TestOutputSlowClient(t *testing.T) {
+	var log bytes.Buffer
+	out := &output{stream: "stdout", log: &log}
+	read, write, err := newPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.attach(newClient(write))
+	text := []byte(strings.Repeat("0123456789abcde\n", 2048))
+	const writes = 3 * clientBacklog / (16 * 2048)
+	passed := make(chan struct{})
+	go func() {
+		defer close(passed)
+		for range writes {
+			out.pass(text)
+		}
+		out.end()
+	}()
+	fast, fastWrite, err := newPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.attach(newClient(fastWrite))
+	if _, err := io.ReadFull(fast, make([]byte, 1)); err != nil {
+		t.Errorf("one who reads gets nothing beside one who does not: %v", err)
+	}
+	go io.Copy(io.Discard, fast)
+	select {
+	case <-passed:
+		t.Error("the container did not wait for its client")
+	default:
+	}
+	out.payloadEnded()
+	<-passed
+	if n := strings.Count(log.String(), "\n"); n != writes*2048 {
+		t.Errorf("%d lines are in the log, want %d", n, writes*2048)
+	}
+	got, err := io.ReadAll(read)
+	if err != nil || len(got) != writes*len(text) {
+		t.Errorf("the slow client got %d bytes, want %d; %v", len(got), writes*len(text), err)
+	}
+}
+
+func TestLogIsBounded(t *testing.T) {
+	c := logged(t)
+	w, err := openLog(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.max = 4000
+	out := &output{stream: "stdout", log: w}
+	for i := range 100 {
+		out.pass(fmt.Appendf(nil, "line %d\n", i))
+	}
+	w.Close()
+	for _, name := range []string{logFile, oldLogFile} {
+		if info, err := os.Stat(c.path(name)); err != nil || info.Size() > w.max || info.Size() == 0 {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+	var stdout bytes.Buffer
+	if err := c.Logs(LogOptions{Tail: -1}, &stdout, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(stdout.String()), "\n")
+	if last := lines[len(lines)-1]; last != "line 99" || len(lines) < 40 {
+		t.Errorf("%d lines are left, the last is %q", len(lines), last)
+	}
+}
+
+func TestLogKeepsCharactersWhole(t *testing.T) {
+	text := "x" + strings.Repeat("é", maxLogLine)
+	c := logged(t, text)
+	var stdout bytes.Buffer
+	if err := c.Logs(LogOptions{Tail: -1}, &stdout, io.Discard); err != nil || stdout.String() != text {
+		t.Errorf("a long line of two-byte characters came back changed; %v", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/rcrun/rcrun/fusefs"
 	"github.com/rcrun/rcrun/internal/wire"
@@ -22,7 +23,7 @@ const (
 
 // The messages between a command and a monitor. A command opens with one of the requests; where the request has
 // streams, the files that streamSet counts come with it. The monitor answers started (or, to signal, done), and in
-// the end exited; or failed, at any time. In between the command may send resize and signal.
+// the end exited; or failed, at any time. In between the command may send resize and signal, and the monitor hangup.
 const (
 	msgStart   = "start"   // startRequest, streams; over the inherited socket, once
 	msgAttach  = "attach"  // attachRequest, streams
@@ -33,6 +34,7 @@ const (
 	msgStarted = "started" // startedReply
 	msgDone    = "done"    // nothing
 	msgExited  = "exited"  // Exit
+	msgHangup  = "hangup"  // nothing: the command's output has no reader any more
 	msgFailed  = "failed"  // failure
 )
 
@@ -55,7 +57,10 @@ type startRequest struct {
 	Size    WinSize
 }
 
-type attachRequest struct{ Streams streamSet }
+type attachRequest struct {
+	Streams streamSet
+	Size    WinSize
+}
 
 type signalRequest struct{ Signal syscall.Signal }
 
@@ -99,21 +104,6 @@ type failure struct {
 	Text string
 }
 
-// Exit codes of a command that could not do what it was asked to, as Docker's users know them.
-const (
-	CodeEngine      = 125 // rcrun failed
-	CodeNotRunnable = 126 // the command was found, and cannot be executed
-	CodeNotFound    = 127 // the command was not found
-)
-
-// Failure is an error that ends a command with a particular exit code.
-type Failure struct {
-	Code int
-	text string
-}
-
-func (f *Failure) Error() string { return f.text }
-
 func toFailure(err error) failure {
 	var exec *runtime.ExecError
 	if errors.As(err, &exec) {
@@ -128,18 +118,23 @@ func receive(conn *wire.Conn, kind string) (wire.Message, error) {
 	if err != nil {
 		return m, fmt.Errorf("wait for the monitor: %w", err)
 	}
+	return m, expect(m, kind)
+}
+
+// expect checks the kind of a message, whose files it closes if it is another.
+func expect(m wire.Message, kind string) error {
 	if m.Kind == kind {
-		return m, nil
+		return nil
 	}
-	closeFiles(m.Files)
+	wire.CloseFiles(m.Files)
 	if m.Kind != msgFailed {
-		return m, fmt.Errorf("wait for the monitor: got %q instead of %q", m.Kind, kind)
+		return fmt.Errorf("wait for the monitor: got %q instead of %q", m.Kind, kind)
 	}
 	var f failure
 	if err := m.Decode(&f); err != nil {
-		return m, err
+		return err
 	}
-	return m, &Failure{f.Code, f.Text}
+	return &Failure{f.Code, f.Text}
 }
 
 const socketName = "sock"
@@ -161,11 +156,27 @@ func listen(dir string) (*net.UnixListener, error) {
 	return listener, nil
 }
 
+// dialTime is how long a monitor may take to be found: it may be just about to record its end.
+const dialTime = 5 * time.Second
+
 // dial connects to the monitor of a running container.
 func (c *Container) dial() (*wire.Conn, error) {
-	if c.State.Status != Running {
-		return nil, fmt.Errorf("%w: container %s is not running", ErrConflict, c.Name)
+	const pause = 5 * time.Millisecond
+	for deadline := time.Now().Add(dialTime); ; time.Sleep(pause) {
+		if c.State.Status != Running {
+			return nil, conflictf("container %s is not running", c.Name)
+		}
+		conn, err := c.tryDial()
+		if err == nil || time.Now().After(deadline) {
+			return conn, err
+		}
+		if err := c.refresh(); err != nil {
+			return nil, c.goneError(err)
+		}
 	}
+}
+
+func (c *Container) tryDial() (*wire.Conn, error) {
 	handle, err := os.Open(c.State.RunDir)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the monitor of %s: %w", c.Name, err)
@@ -176,6 +187,14 @@ func (c *Container) dial() (*wire.Conn, error) {
 		return nil, fmt.Errorf("connect to the monitor of %s: %w", c.Name, err)
 	}
 	return wire.New(sock), nil
+}
+
+// goneError says of a record that is not there any more that the container was removed.
+func (c *Container) goneError(err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w: %s was removed", ErrNoContainer, c.Name)
+	}
+	return err
 }
 
 func socketAddr(dir *os.File) *net.UnixAddr {

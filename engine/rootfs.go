@@ -94,23 +94,12 @@ func (c *Container) writeInitLayer(stack unionmount.Options) error {
 			return fmt.Errorf("create init layer: %w", err)
 		}
 	}
-	err := withUnion(unionmount.Options{Upper: c.path(initDir), Work: c.path(initWorkDir), Lowers: stack.Lowers[1:]}, func(t tree) error {
+	image := unionmount.Options{Upper: c.path(initDir), Work: c.path(initWorkDir), Lowers: stack.Lowers[1:]}
+	return withUnion(image, func(t tree) error {
 		for _, entry := range initEntries {
 			if err := t.makeEntry(entry); err != nil {
 				return fmt.Errorf("create init layer: %s: %w", entry.path, err)
 			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if c.Config.WorkingDir == "" {
-		return nil
-	}
-	return withUnion(stack, func(t tree) error {
-		if err := t.mkdirAll(c.Config.WorkingDir); err != nil {
-			return fmt.Errorf("create working directory %s: %w", c.Config.WorkingDir, err)
 		}
 		return nil
 	})
@@ -174,54 +163,6 @@ func (t tree) create(dir *unionmount.Node, name string, kind uint32) (node *unio
 		node, _, err = t.union.Mknod(dir, name, kind|perm, 0, owner)
 	}
 	return node, err
-}
-
-// maxLinks is how many symbolic links a path may lead through, as in the kernel.
-const maxLinks = 40
-
-// mkdirAll makes the directory at a path, following the links of the image as a process inside it would: they cannot
-// lead out of the union, since ".." at its root stays there.
-func (t tree) mkdirAll(name string) error {
-	pending := split(name)
-	ancestors := []*unionmount.Node{t.union.Root()} // of the directory reached so far, which is the last
-	for links := 0; len(pending) > 0; {
-		part := pending[0]
-		pending = pending[1:]
-		dir := ancestors[len(ancestors)-1]
-		switch part {
-		case ".":
-			continue
-		case "..":
-			ancestors = ancestors[:max(1, len(ancestors)-1)]
-			continue
-		}
-		node, _, err := t.union.Lookup(dir, part)
-		if errors.Is(err, unix.ENOENT) {
-			node, err = t.create(dir, part, unix.S_IFDIR)
-		}
-		if err != nil {
-			return err
-		}
-		switch node.Kind() {
-		case unix.S_IFDIR:
-			ancestors = append(ancestors, node)
-		case unix.S_IFLNK:
-			if links++; links > maxLinks {
-				return unix.ELOOP
-			}
-			target, err := t.union.Readlink(node)
-			if err != nil {
-				return err
-			}
-			if path.IsAbs(target) {
-				ancestors = ancestors[:1]
-			}
-			pending = append(split(target), pending...)
-		default:
-			return unix.ENOTDIR
-		}
-	}
-	return nil
 }
 
 // split returns the names of a path.

@@ -2,10 +2,10 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
-	"sync"
 	"syscall"
 
 	"github.com/rcrun/rcrun/internal/wire"
@@ -24,8 +24,11 @@ type Session struct {
 	Console  *os.File // of Exec with a terminal; the caller copies, resizes and closes it
 
 	conn    *wire.Conn
-	copying sync.WaitGroup // of the outputs; input may go on for ever
+	outputs []*tap // of an executed process
 }
+
+// ErrHangup is returned by Wait where nobody reads the output any more: the command may as well end.
+var ErrHangup = errors.New("the output has no reader any more")
 
 // Start starts the container and returns when its payload runs. Output is attached from the first byte.
 func (c *Container) Start(ctx context.Context, streams Streams, size WinSize) (*Session, error) {
@@ -41,57 +44,37 @@ func (c *Container) Start(ctx context.Context, streams Streams, size WinSize) (*
 	// It is reaped by whoever adopts it, should we end first, and otherwise here.
 	go cmd.Wait()
 	session := &Session{conn: conn}
-	set, files, err := session.attachments(streams)
-	if err == nil {
-		err = conn.Send(msgStart, startRequest{Dirs: c.dirs, ID: c.ID, Streams: set, Size: size}, files...)
-	}
-	if files != nil && set.Stdin {
-		files[0].Close()
-	}
-	if err == nil {
-		err = session.awaitStart()
-	}
-	if err != nil {
-		session.Close()
-		return nil, err
-	}
-	return session, nil
+	return session, session.open(streams, func(set streamSet) (string, any) {
+		return msgStart, startRequest{Dirs: c.dirs, ID: c.ID, Streams: set, Size: size}
+	})
 }
 
 // Attach connects to the payload of a running container.
-func (c *Container) Attach(streams Streams) (*Session, error) {
+func (c *Container) Attach(streams Streams, size WinSize) (*Session, error) {
 	conn, err := c.dial()
 	if err != nil {
 		return nil, err
 	}
 	session := &Session{conn: conn}
-	set, files, err := session.attachments(streams)
-	if err == nil {
-		err = conn.Send(msgAttach, attachRequest{Streams: set}, files...)
-	}
-	if files != nil && set.Stdin {
-		files[0].Close()
-	}
-	if err == nil {
-		err = session.awaitStart()
-	}
-	if err != nil {
-		session.Close()
-		return nil, err
-	}
-	return session, nil
+	return session, session.open(streams, func(set streamSet) (string, any) {
+		return msgAttach, attachRequest{Streams: set, Size: size}
+	})
 }
 
-// attachments returns what to send to the monitor for streams. Outputs go to the monitor as they are: it writes to
-// them itself, which saves a copy and leaves nothing to be lost when we end. Input goes through a pipe, since what we
-// read from a terminal and nobody wants any more must stay there.
-func (s *Session) attachments(streams Streams) (set streamSet, files []*os.File, err error) {
-	if streams.Stdin != nil {
-		read, err := s.pipeIn(streams.Stdin)
-		if err != nil {
-			return set, nil, err
-		}
-		set.Stdin, files = true, append(files, read)
+// open sends a request with our streams and waits for the answer that the process runs. Outputs go to the monitor as
+// they are: it writes to them itself, which saves a copy and leaves nothing to be lost when we end. Input goes through
+// a pipe, since what we read from a terminal and nobody wants any more must stay there.
+func (s *Session) open(streams Streams, request func(streamSet) (kind string, body any)) error {
+	var set streamSet
+	var files []*os.File
+	input, err := pipeInput(streams.Stdin)
+	if err != nil {
+		s.Close()
+		return err
+	}
+	if input != nil {
+		defer input.Close()
+		set.Stdin, files = true, append(files, input)
 	}
 	if streams.Stdout != nil {
 		set.Stdout, files = true, append(files, streams.Stdout)
@@ -99,42 +82,27 @@ func (s *Session) attachments(streams Streams) (set streamSet, files []*os.File,
 	if streams.Stderr != nil {
 		set.Stderr, files = true, append(files, streams.Stderr)
 	}
-	return set, files, nil
+	kind, body := request(set)
+	return s.request(kind, body, files)
 }
 
-// pipeAll returns pipes for streams, copied to and from here. A process in the container must not get our own files:
-// from a terminal's it could push input to the user's shell.
-func (s *Session) pipeAll(streams Streams) (set streamSet, files []*os.File, err error) {
-	if streams.Stdin != nil {
-		read, err := s.pipeIn(streams.Stdin)
-		if err != nil {
-			return set, nil, err
-		}
-		set.Stdin, files = true, append(files, read)
+// request sends a request and waits for the answer that the process runs. After an error the session is closed.
+func (s *Session) request(kind string, body any, files []*os.File) error {
+	err := s.conn.Send(kind, body, files...)
+	if err == nil {
+		err = s.awaitStart()
 	}
-	for _, out := range []struct {
-		file *os.File
-		set  *bool
-	}{{streams.Stdout, &set.Stdout}, {streams.Stderr, &set.Stderr}} {
-		if out.file == nil {
-			continue
-		}
-		read, write, err := newPipe()
-		if err != nil {
-			closeFiles(files)
-			return set, nil, err
-		}
-		*out.set, files = true, append(files, write)
-		s.copying.Go(func() {
-			defer read.Close()
-			io.Copy(out.file, read) // a reader that has gone away ends the process by SIGPIPE
-		})
+	if err != nil {
+		s.Close()
 	}
-	return set, files, nil
+	return err
 }
 
-// pipeIn returns a pipe into which source is copied until its end.
-func (s *Session) pipeIn(source io.Reader) (*os.File, error) {
+// pipeInput returns a pipe into which source is copied until its end; nil for nil.
+func pipeInput(source io.Reader) (*os.File, error) {
+	if source == nil {
+		return nil, nil
+	}
 	read, write, err := newPipe()
 	if err != nil {
 		return nil, err
@@ -149,11 +117,15 @@ func (s *Session) pipeIn(source io.Reader) (*os.File, error) {
 // awaitStart waits for the answer that the process runs.
 func (s *Session) awaitStart() error {
 	message, err := receive(s.conn, msgStarted)
+	if errors.Is(err, io.EOF) {
+		return errors.New("the monitor was killed before the container had started")
+	}
 	if err != nil {
 		return err
 	}
 	var started startedReply
 	if err := message.Decode(&started); err != nil {
+		wire.CloseFiles(message.Files)
 		return err
 	}
 	s.Pid, s.Warnings = started.Pid, started.Warnings
@@ -163,17 +135,28 @@ func (s *Session) awaitStart() error {
 	return nil
 }
 
-// Wait returns how the process ended, when all its output has been passed on.
+// Wait returns how the process ended, when all its output has been passed on; or ErrHangup when there is nobody to
+// pass it on to.
 func (s *Session) Wait() (Exit, error) {
-	message, err := receive(s.conn, msgExited)
-	if err != nil {
+	message, err := s.conn.Recv()
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
+		return Exit{Code: killedExit, Error: monitorKilled}, nil
+	case err != nil:
+		return Exit{}, fmt.Errorf("wait for the monitor: %w", err)
+	case message.Kind == msgHangup:
+		return Exit{}, ErrHangup
+	}
+	if err := expect(message, msgExited); err != nil {
 		return Exit{}, err
 	}
 	var exit Exit
 	if err := message.Decode(&exit); err != nil {
 		return Exit{}, err
 	}
-	s.copying.Wait()
+	for _, t := range s.outputs {
+		t.finish()
+	}
 	return exit, nil
 }
 
@@ -186,4 +169,9 @@ func (s *Session) Signal(signal syscall.Signal) error {
 }
 
 // Close leaves the container to itself.
-func (s *Session) Close() error { return s.conn.Close() }
+func (s *Session) Close() error {
+	if s.Console != nil {
+		s.Console.Close()
+	}
+	return s.conn.Close()
+}

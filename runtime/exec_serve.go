@@ -22,7 +22,7 @@ func (s *sandbox) exec(request execRequest, files []*os.File) {
 	conn, err := wire.FromFile(files[0])
 	stdio := files[1:]
 	if err != nil {
-		closeFiles(stdio)
+		wire.CloseFiles(stdio)
 		return // the creator sees the wire end
 	}
 	defer conn.Close()
@@ -52,13 +52,13 @@ func (s *sandbox) initEnded() bool {
 
 // startExec starts the command and reports it as started. It closes stdio.
 func (s *sandbox) startExec(conn *wire.Conn, process *specs.Process, stdio []*os.File) (*os.Process, error) {
-	defer func() { closeFiles(stdio) }()
+	defer func() { wire.CloseFiles(stdio) }()
 	if process.Terminal {
 		slave, err := s.execTerminal(conn, process)
 		if err != nil {
 			return nil, err
 		}
-		closeFiles(stdio)
+		wire.CloseFiles(stdio)
 		stdio = []*os.File{slave, slave, slave}
 	}
 	stage, proc, pidfd, err := s.forkExec(process, stdio)

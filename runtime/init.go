@@ -110,6 +110,9 @@ func setUpContainer(conn *wire.Conn, config initConfig, trees []*os.File) error 
 	if err := enterRoot(root); err != nil {
 		return err
 	}
+	if err := makeWorkingDirectory(config.Payload.Process.Cwd); err != nil {
+		return err
+	}
 	return report(conn, ready, m.devpts, master)
 }
 
@@ -217,6 +220,19 @@ func sysctlFile(key string) string {
 		key = strings.ReplaceAll(key, ".", "/")
 	}
 	return "/proc/sys/" + key
+}
+
+// makeWorkingDirectory makes the payload's working directory where it is missing, also below a mount, as the
+// container's root. Where it cannot be made, entering it tells why.
+func makeWorkingDirectory(cwd string) error {
+	if cwd == "" {
+		return nil
+	}
+	err := os.MkdirAll(cwd, 0o755)
+	if err != nil && !errors.Is(err, unix.EROFS) {
+		return wire.Errorf(stageInit, "make working directory", cwd, err)
+	}
+	return nil
 }
 
 // enterRoot makes the root the process's own and lets go of the host's file systems.

@@ -277,11 +277,30 @@ func TestExecErrors(t *testing.T) {
 }
 
 func TestBadWorkingDirectory(t *testing.T) {
-	for _, cwd := range []string{"/nosuch", "/etc/passwd-", "/proc/self/fd/3", "/proc/1/root"} {
+	for _, cwd := range []string{"/proc/self/fd/3", "/proc/1/root"} {
 		b := create(t, []string{"true"}, func(c *Config) { c.Spec.Process.Cwd = cwd })
 		if err := b.Start(); err == nil || !strings.Contains(err.Error(), "enter working directory "+cwd) {
 			t.Errorf("start in %s: %v", cwd, err)
 		}
+	}
+}
+
+// A working directory that is missing is made, also below a mount; one that cannot be is an error.
+func TestMissingWorkingDirectory(t *testing.T) {
+	b := create(t, []string{"true"}, func(c *Config) { c.Spec.Process.Cwd = "/made/by/init" })
+	if err := b.Start(); err != nil {
+		t.Errorf("a missing directory: %v", err)
+	}
+	b = create(t, []string{"true"}, func(c *Config) {
+		c.Spec.Mounts = append(c.Spec.Mounts, specs.Mount{Type: "tmpfs", Source: "tmpfs", Destination: "/t"})
+		c.Spec.Process.Cwd = "/t/made"
+	})
+	if err := b.Start(); err != nil {
+		t.Errorf("a missing directory below a mount: %v", err)
+	}
+	_, err := Create(context.Background(), newConfig(t, []string{"true"}, func(c *Config) { c.Spec.Process.Cwd = "/etc/passwd/x" }))
+	if err == nil || !strings.Contains(err.Error(), "make working directory /etc/passwd/x: not a directory") {
+		t.Errorf("a directory below a file: %v", err)
 	}
 }
 

@@ -58,7 +58,7 @@ func (s *sandbox) create(roots map[string]RootFactory) error {
 	if err != nil {
 		return err
 	}
-	defer closeFiles(stdio)
+	defer wire.CloseFiles(stdio)
 	if _, err := s.creator.Expect(msgMapped, nil, 0); err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (s *sandbox) create(roots map[string]RootFactory) error {
 		return err
 	}
 	trees, err := cloneSources(s.config.Spec.Mounts)
-	defer closeFiles(trees)
+	defer wire.CloseFiles(trees)
 	if err != nil {
 		return err
 	}
@@ -219,7 +219,7 @@ func (s *sandbox) awaitInit(trees []*os.File) error {
 		if err != nil {
 			return wire.Errorf(stageInit, "set up the container", "", err)
 		}
-		defer closeFiles(files)
+		defer wire.CloseFiles(files)
 		if err := s.creator.Send(msgConsole, nil, files...); err != nil {
 			return err
 		}
@@ -277,7 +277,7 @@ func (s *sandbox) takeExec(request execRequest, files []*os.File) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
-		closeFiles(files)
+		wire.CloseFiles(files)
 		return
 	}
 	s.execs.Go(func() { s.exec(request, files) })
@@ -333,10 +333,4 @@ func (s *sandbox) destroy() {
 	}
 	s.initProc.Kill()
 	s.initProc.Wait()
-}
-
-func closeFiles(files []*os.File) {
-	for _, f := range files {
-		f.Close()
-	}
 }

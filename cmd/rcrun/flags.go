@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/docker/go-units"
@@ -91,7 +92,7 @@ func (f *containerFlags) options(args []string) (engine.CreateOptions, error) {
 		}
 		o.Config.Image, args = args[0], args[1:]
 	}
-	env, err := f.environment()
+	env, err := environment(f.envFiles, f.env)
 	if err != nil {
 		return o, err
 	}
@@ -111,6 +112,7 @@ func (f *containerFlags) options(args []string) (engine.CreateOptions, error) {
 	c.Hostname, c.Domainname, c.User, c.WorkingDir, c.StopSignal = f.hostname, f.domainname, f.user, f.workdir, f.stopSignal
 	c.Tty, c.OpenStdin, c.AttachStdin = f.tty, f.interactive, f.interactive && !f.detach
 	c.StdinOnce = c.AttachStdin
+	c.AttachStdout, c.AttachStderr = !f.detach, !f.detach && !f.tty
 	c.Env, c.Cmd, c.Entrypoint, c.Labels = env, args, entrypoint, keyValues(f.labels)
 	if f.flags.Changed("stop-timeout") {
 		c.StopTimeout = &f.stopTimeout
@@ -120,8 +122,12 @@ func (f *containerFlags) options(args []string) (engine.CreateOptions, error) {
 			return o, err
 		}
 	}
+	volumes, err := absoluteSources(f.volumes)
+	if err != nil {
+		return o, err
+	}
 	o.HostConfig = engine.HostConfig{
-		Binds: f.volumes, ContainerIDFile: f.cidfile, NetworkMode: f.network, PortBindings: ports, AutoRemove: f.rm,
+		Binds: volumes, ContainerIDFile: f.cidfile, NetworkMode: f.network, PortBindings: ports, AutoRemove: f.rm,
 		CapAdd: f.capAdd, CapDrop: f.capDrop, DNS: f.dns, ExtraHosts: f.addHost, Privileged: f.privileged, ReadonlyRootfs: f.readOnly,
 		SecurityOpt: f.securityOpt, Tmpfs: tmpfsOptions(f.tmpfs), UsernsMode: f.userns, ShmSize: shm, Init: f.init,
 		Rootfs: rootfs, RootfsOverlay: isOverlay,
@@ -129,13 +135,13 @@ func (f *containerFlags) options(args []string) (engine.CreateOptions, error) {
 	return o, nil
 }
 
-// parseEntrypoint returns nil where the flag was not given, and an empty list where it is empty.
+// parseEntrypoint returns nil where the flag was not given, and one empty string where it is empty.
 func (f *containerFlags) parseEntrypoint() ([]string, error) {
 	switch {
 	case !f.flags.Changed("entrypoint"):
 		return nil, nil
 	case f.entrypoint == "":
-		return []string{}, nil
+		return []string{""}, nil
 	case strings.HasPrefix(f.entrypoint, "["):
 		var list []string
 		if err := json.Unmarshal([]byte(f.entrypoint), &list); err != nil {
@@ -157,17 +163,17 @@ func (f *containerFlags) parseShmSize() (int64, error) {
 	return size, nil
 }
 
-// environment joins the files and the flags, in this order; of a name given twice the last value holds.
-func (f *containerFlags) environment() ([]string, error) {
+// environment joins files and flags, in this order; of a name given twice the last value holds.
+func environment(files, flags []string) ([]string, error) {
 	var lines []string
-	for _, path := range f.envFiles {
+	for _, path := range files {
 		read, err := readEnvFile(path)
 		if err != nil {
 			return nil, err
 		}
 		lines = append(lines, read...)
 	}
-	return resolveEnv(append(lines, f.env...))
+	return resolveEnv(append(lines, flags...))
 }
 
 // resolveEnv gives names without a value the value they have here, and drops those that have none.
@@ -219,6 +225,23 @@ func readEnvFile(path string) ([]string, error) {
 		return nil, fmt.Errorf("read environment file %s: %w", path, err)
 	}
 	return lines, nil
+}
+
+// absoluteSources completes host paths that start with a dot.
+func absoluteSources(volumes []string) ([]string, error) {
+	all := slices.Clone(volumes)
+	for i, volume := range all {
+		source, rest, _ := strings.Cut(volume, ":")
+		if source != "." && source != ".." && !strings.HasPrefix(source, "./") && !strings.HasPrefix(source, "../") {
+			continue
+		}
+		abs, err := filepath.Abs(source)
+		if err != nil {
+			return nil, fmt.Errorf("find the source of volume %s: %w", volume, err)
+		}
+		all[i] = abs + ":" + rest
+	}
+	return all, nil
 }
 
 func keyValues(flags []string) map[string]string {

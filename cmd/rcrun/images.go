@@ -10,6 +10,7 @@ import (
 
 	"github.com/docker/go-units"
 	"github.com/opencontainers/go-digest"
+	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -180,7 +181,7 @@ func (a *app) imagesCommand() *cobra.Command {
 func imageRows(images []layers.Image, noTrunc bool) []imageRow {
 	rows := []imageRow{}
 	for _, image := range images {
-		row := imageRow{Repository: "<none>", Tag: "<none>", ID: shortID(image.ID), CreatedAt: image.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"),
+		row := imageRow{Repository: "<none>", Tag: "<none>", ID: engine.ShortID(image.ID), CreatedAt: image.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"),
 			CreatedSince: units.HumanDuration(time.Since(image.Created)) + " ago", Size: units.HumanSizeWithPrecision(float64(image.Size), 3), Digest: string(image.Digest)}
 		if noTrunc {
 			row.ID = digest.NewDigestFromEncoded(digest.SHA256, image.ID).String()

@@ -15,6 +15,7 @@ import (
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/runtime"
 	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
 )
 
 // stages are the processes of a container that this binary is re-executed as.
@@ -31,8 +32,18 @@ func main() {
 	if stage, ok := stages[os.Args[0]]; ok {
 		os.Exit(stage())
 	}
+	closeInherited()
 	os.Exit(exitCode(execute(os.Args[1:])))
 }
+
+// closeInherited keeps what a shell has open beside the standard streams from the processes we start: a lock, or the
+// pipe of a job, would be held for as long as the container lives.
+func closeInherited() {
+	unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC) // a kernel without it leaves things as they are
+}
+
+// hangupExit is the exit code of a command whose output has no reader any more, as of one that SIGPIPE killed.
+const hangupExit = 141
 
 // exitStatus is the end of a command with the exit code of a container's process.
 type exitStatus int
@@ -48,6 +59,8 @@ func exitCode(err error) int {
 		return 0
 	case errors.As(err, &status):
 		return int(status)
+	case errors.Is(err, engine.ErrHangup):
+		return hangupExit
 	}
 	fmt.Fprintln(os.Stderr, "rcrun:", err)
 	if errors.As(err, &failure) {

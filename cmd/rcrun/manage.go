@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -10,21 +12,40 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// forEach looks the containers up and calls work for each; one that fails does not keep the others from their turn.
-func (a *app) forEach(names []string, work func(e *engine.Engine, c *engine.Container, name string) error) error {
+// containerWork is what a command does with one of the containers it was given.
+type containerWork func(e *engine.Engine, c *engine.Container, name string) error
+
+// forEach looks the containers up and does the work for one after the other; one that fails does not keep the others
+// from their turn.
+func (a *app) forEach(names []string, work containerWork) error {
 	return a.with(func(e *engine.Engine) error {
 		var all []error
 		for _, name := range names {
-			c, err := e.Lookup(name)
-			if err == nil {
-				err = work(e, c, name)
-			}
-			if err != nil {
-				all = append(all, err)
-			}
+			all = append(all, lookupAndDo(e, name, work))
 		}
 		return errors.Join(all...)
 	})
+}
+
+// forAll is forEach for work that waits: it is done for all at once.
+func (a *app) forAll(names []string, work containerWork) error {
+	return a.with(func(e *engine.Engine) error {
+		all := make([]error, len(names))
+		var running sync.WaitGroup
+		for i, name := range names {
+			running.Go(func() { all[i] = lookupAndDo(e, name, work) })
+		}
+		running.Wait()
+		return errors.Join(all...)
+	})
+}
+
+func lookupAndDo(e *engine.Engine, name string, work containerWork) error {
+	c, err := e.Lookup(name)
+	if err != nil {
+		return err
+	}
+	return work(e, c, name)
 }
 
 func (a *app) stopCommand() *cobra.Command {
@@ -41,7 +62,7 @@ func (a *app) stopCommand() *cobra.Command {
 				d := time.Duration(seconds) * time.Second
 				timeout = &d
 			}
-			return a.forEach(args, func(_ *engine.Engine, c *engine.Container, name string) error {
+			return a.forAll(args, func(_ *engine.Engine, c *engine.Container, name string) error {
 				if err := c.Stop(timeout); err != nil {
 					return err
 				}
@@ -112,6 +133,20 @@ func (a *app) waitCommand() *cobra.Command {
 	}
 }
 
+// removeOne removes a container. With force, one that is not there is as good as removed.
+func removeOne(e *engine.Engine, name string, force bool) error {
+	err := e.Remove(name, force)
+	if force && errors.Is(err, engine.ErrNoContainer) {
+		fmt.Fprintln(os.Stderr, "rcrun:", err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Println(name)
+	return nil
+}
+
 func (a *app) rmCommand() *cobra.Command {
 	var force, volumes bool
 	cmd := &cobra.Command{
@@ -121,12 +156,14 @@ func (a *app) rmCommand() *cobra.Command {
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.completeContainers,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.forEach(args, func(e *engine.Engine, c *engine.Container, name string) error {
-				if err := e.Remove(c, force); err != nil {
-					return err
+			return a.with(func(e *engine.Engine) error {
+				var all []error
+				for _, name := range args {
+					if err := removeOne(e, name, force); err != nil {
+						all = append(all, err)
+					}
 				}
-				fmt.Println(name)
-				return nil
+				return errors.Join(all...)
 			})
 		},
 	}

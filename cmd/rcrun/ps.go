@@ -91,7 +91,7 @@ func newPSRow(c *engine.Container, noTrunc bool, now time.Time) psRow {
 		row.Image = c.HostConfig.Rootfs
 	}
 	if !noTrunc {
-		row.ID = shortID(row.ID)
+		row.ID = engine.ShortID(row.ID)
 		row.Command = strconv.Quote(shorten(c.CommandLine(), 20))
 	}
 	return row
@@ -192,7 +192,7 @@ func (a *app) inspectCommand() *cobra.Command {
 					objects = append(objects, object)
 				}
 				if format != "" && format != "json" {
-					return printTemplate(objects, format)
+					return printObjects(objects, format)
 				}
 				return printJSON(objects)
 			})

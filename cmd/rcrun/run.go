@@ -9,7 +9,6 @@ import (
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 )
 
 func (a *app) runCommand() *cobra.Command {
@@ -26,16 +25,11 @@ func (a *app) runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.with(func(e *engine.Engine) error {
-				c, err := createContainer(cmd.Context(), e, options, &flags)
-				if err != nil {
-					return err
-				}
-				if flags.detach {
-					return startDetached(cmd.Context(), c)
-				}
-				return runAttached(cmd.Context(), c, attachOptions{stdin: flags.interactive, output: true, sigProxy: sigProxy, detachKeys: detachKeys})
-			})
+			attach := attachOptions{stdin: flags.interactive && !flags.detach, output: !flags.detach, tty: flags.tty, sigProxy: sigProxy, detachKeys: detachKeys}
+			if err := attach.check(); err != nil {
+				return err
+			}
+			return a.with(func(e *engine.Engine) error { return runContainer(cmd.Context(), e, options, &flags, attach) })
 		},
 	}
 	flags.register(cmd.Flags())
@@ -68,6 +62,32 @@ func (a *app) createCommand() *cobra.Command {
 	}
 	flags.register(cmd.Flags())
 	return cmd
+}
+
+// runContainer creates a container and starts it. One that cannot even be handed to a monitor is removed again where
+// --rm says so; from then on that is the monitor's duty.
+func runContainer(ctx context.Context, e *engine.Engine, options engine.CreateOptions, flags *containerFlags, attach attachOptions) error {
+	c, err := createContainer(ctx, e, options, flags)
+	if err != nil {
+		return err
+	}
+	if flags.detach {
+		err = startDetached(ctx, c)
+	} else {
+		err = attachTo(attach, startWith(ctx, c))
+	}
+	var status exitStatus
+	if err != nil && flags.rm && !errors.As(err, &status) && !errors.Is(err, engine.ErrHangup) {
+		err = errors.Join(err, c.RemoveUnstarted(e))
+	}
+	return err
+}
+
+// startWith starts the container with our streams.
+func startWith(ctx context.Context, c *engine.Container) connector {
+	return func(streams engine.Streams, size engine.WinSize) (*engine.Session, error) {
+		return c.Start(ctx, streams, size)
+	}
 }
 
 // createContainer creates the container, and pulls its image where that is asked for.
@@ -131,7 +151,7 @@ func (a *app) startCommand() *cobra.Command {
 			}
 			return a.forEach(args, func(_ *engine.Engine, c *engine.Container, name string) error {
 				if attach {
-					return runAttached(cmd.Context(), c, attachOptions{stdin: interactive, output: true, sigProxy: true, detachKeys: defaultDetachKeys})
+					return startAttached(cmd.Context(), c, interactive)
 				}
 				return startOne(cmd.Context(), c, name)
 			})
@@ -140,6 +160,18 @@ func (a *app) startCommand() *cobra.Command {
 	cmd.Flags().BoolVarP(&attach, "attach", "a", false, "attach to the output, and end as the container does")
 	cmd.Flags().BoolVarP(&interactive, "interactive", "i", false, "attach standard input as well")
 	return cmd
+}
+
+// startAttached starts a container, or just attaches to one that runs already.
+func startAttached(ctx context.Context, c *engine.Container, interactive bool) error {
+	options := attachOptions{stdin: interactive && c.Config.OpenStdin, output: true, tty: c.Config.Tty, sigProxy: true, detachKeys: defaultDetachKeys}
+	if err := options.check(); err != nil {
+		return err
+	}
+	if c.State.Status == engine.Running {
+		return attachTo(options, c.Attach)
+	}
+	return attachTo(options, startWith(ctx, c))
 }
 
 func startOne(ctx context.Context, c *engine.Container, name string) error {
@@ -166,8 +198,11 @@ func (a *app) attachCommand() *cobra.Command {
 		ValidArgsFunction: a.completeContainers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.forEach(args, func(_ *engine.Engine, c *engine.Container, _ string) error {
-				options.stdin = c.Config.OpenStdin && !noStdin
-				return attachTo(c, options, func(streams engine.Streams, _ engine.WinSize) (*engine.Session, error) { return c.Attach(streams) })
+				options.stdin, options.tty = c.Config.OpenStdin && !noStdin, c.Config.Tty
+				if err := options.check(); err != nil {
+					return err
+				}
+				return attachTo(options, c.Attach)
 			})
 		},
 	}
@@ -177,16 +212,11 @@ func (a *app) attachCommand() *cobra.Command {
 	return cmd
 }
 
-func runAttached(ctx context.Context, c *engine.Container, options attachOptions) error {
-	return attachTo(c, options, func(streams engine.Streams, size engine.WinSize) (*engine.Session, error) {
-		return c.Start(ctx, streams, size)
-	})
-}
-
 func (a *app) execCommand() *cobra.Command {
 	var options engine.ExecOptions
-	var interactive, detach bool
+	var interactive bool
 	var env, envFiles []string
+	var detachKeys string
 	cmd := &cobra.Command{
 		Use:               "exec [flags] CONTAINER COMMAND [ARG...]",
 		Short:             "Run a command in a running container",
@@ -194,21 +224,25 @@ func (a *app) execCommand() *cobra.Command {
 		Args:              cobra.MinimumNArgs(2),
 		ValidArgsFunction: a.completeContainers,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			files := containerFlags{env: env, envFiles: envFiles}
-			var err error
-			if options.Env, err = files.environment(); err != nil {
+			attach := attachOptions{stdin: interactive && !options.Detach, output: !options.Detach, tty: options.Tty, detachKeys: detachKeys}
+			err := attach.check()
+			if err != nil {
+				return err
+			}
+			if options.Env, err = environment(envFiles, env); err != nil {
 				return err
 			}
 			options.Args = args[1:]
 			return a.forEach(args[:1], func(_ *engine.Engine, c *engine.Container, _ string) error {
-				return execAttached(c, options, interactive, detach)
+				return execAttached(c, options, attach)
 			})
 		},
 	}
 	cmd.Flags().SetInterspersed(false)
 	cmd.Flags().BoolVarP(&interactive, "interactive", "i", false, "keep standard input open")
 	cmd.Flags().BoolVarP(&options.Tty, "tty", "t", false, "give the command a terminal")
-	cmd.Flags().BoolVarP(&detach, "detach", "d", false, "run in the background")
+	cmd.Flags().BoolVarP(&options.Detach, "detach", "d", false, "run in the background")
+	cmd.Flags().StringVar(&detachKeys, "detach-keys", defaultDetachKeys, "keys that leave a terminal without ending the command")
 	cmd.Flags().BoolVar(&options.Privileged, "privileged", false, "give the command all capabilities in the container's user namespace")
 	cmd.Flags().StringVarP(&options.User, "user", "u", "", "user of the command: name or uid[:group or gid]")
 	cmd.Flags().StringVarP(&options.WorkingDir, "workdir", "w", "", "working directory of the command")
@@ -216,6 +250,3 @@ func (a *app) execCommand() *cobra.Command {
 	cmd.Flags().StringArrayVar(&envFiles, "env-file", nil, "read environment variables from a file")
 	return cmd
 }
-
-// stdinIsTerminal tells whether somebody types into our standard input.
-func stdinIsTerminal() bool { return term.IsTerminal(int(os.Stdin.Fd())) }

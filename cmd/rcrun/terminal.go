@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"sync"
 	"syscall"
 
@@ -15,39 +14,40 @@ import (
 	"golang.org/x/term"
 )
 
-// defaultDetachKeys leave a terminal without ending what runs in it.
-const defaultDetachKeys = "ctrl-p,ctrl-q"
-
-// attachOptions say how a command is connected to a container.
+// attachOptions say how a command is connected to a process in a container.
 type attachOptions struct {
-	stdin, output, sigProxy bool
-	detachKeys              string
+	stdin, output, tty, sigProxy bool
+
+	detachKeys string
 }
 
-// attachTo connects our streams by connect, stays until the container ends, and ends with its exit code.
-func attachTo(c *engine.Container, options attachOptions, connect func(engine.Streams, engine.WinSize) (*engine.Session, error)) error {
-	if c.Config.Tty && options.stdin && !stdinIsTerminal() {
+// check refuses what cannot work before anything is started.
+func (o attachOptions) check() error {
+	if o.tty && o.stdin && !stdinIsTerminal() {
 		return errors.New("the input device is not a TTY: leave out -t, or run in a terminal")
 	}
-	keys, err := parseDetachKeys(options.detachKeys)
-	if err != nil {
-		return err
-	}
+	_, err := parseDetachKeys(o.detachKeys)
+	return err
+}
+
+// connector connects streams to a process. The size is that of our terminal.
+type connector func(streams engine.Streams, size engine.WinSize) (*engine.Session, error)
+
+// attachTo connects our streams to a container's payload, stays until it ends, and ends with its exit code.
+func attachTo(options attachOptions, connect connector) error {
 	var streams engine.Streams
 	if options.output {
 		streams.Stdout = os.Stdout
-		if !c.Config.Tty {
+		if !options.tty {
 			streams.Stderr = os.Stderr
 		}
 	}
-	detached := make(chan struct{})
-	if options.stdin {
-		streams.Stdin = os.Stdin
-		if c.Config.Tty {
-			streams.Stdin = &detachReader{source: os.Stdin, keys: keys, detach: sync.OnceFunc(func() { close(detached) })}
-		}
+	input, leave, err := options.input()
+	if err != nil {
+		return err
 	}
-	restore, err := rawTerminal(c.Config.Tty && options.stdin)
+	streams.Stdin = input
+	restore, err := rawTerminal(options.tty && options.stdin)
 	if err != nil {
 		return err
 	}
@@ -58,13 +58,44 @@ func attachTo(c *engine.Container, options attachOptions, connect func(engine.St
 	}
 	defer session.Close()
 	warn(session.Warnings)
-	stop := forwardSignals(c.Config.Tty, options.sigProxy, session)
-	defer stop()
-	return waitSession(session, detached, restore)
+	defer options.forwardSignals(session, leave)()
+	return waitSession(session, leave, restore)
 }
 
-// waitSession waits for the end of the session or for the detach keys.
-func waitSession(session *engine.Session, detached <-chan struct{}, restore func()) error {
+// input returns our standard input, if it is wanted, and a way to leave without waiting for the end: on a terminal,
+// the detach keys take it.
+func (o attachOptions) input() (io.Reader, *exit, error) {
+	leave := &exit{taken: make(chan struct{})}
+	switch {
+	case !o.stdin:
+		return nil, leave, nil
+	case !o.tty:
+		return os.Stdin, leave, nil
+	}
+	keys, err := parseDetachKeys(o.detachKeys)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &detachReader{source: os.Stdin, keys: keys, detach: func() { leave.take("read escape sequence", nil) }}, leave, nil
+}
+
+// exit is a way out of an attached command that leaves the process running.
+type exit struct {
+	once    sync.Once
+	taken   chan struct{} // closed when it is taken; the rest holds from then on
+	message string
+	err     error
+}
+
+func (e *exit) take(message string, err error) {
+	e.once.Do(func() {
+		e.message, e.err = message, err
+		close(e.taken)
+	})
+}
+
+// waitSession waits for the end of the session, or until somebody leaves.
+func waitSession(session *engine.Session, leave *exit, restore func()) error {
 	type result struct {
 		exit engine.Exit
 		err  error
@@ -75,10 +106,10 @@ func waitSession(session *engine.Session, detached <-chan struct{}, restore func
 		done <- result{exit, err}
 	}()
 	select {
-	case <-detached:
+	case <-leave.taken:
 		restore()
-		fmt.Fprintln(os.Stderr, "read escape sequence")
-		return nil
+		fmt.Fprintln(os.Stderr, leave.message)
+		return leave.err
 	case r := <-done:
 		restore()
 		if r.err != nil {
@@ -95,57 +126,59 @@ func waitSession(session *engine.Session, detached <-chan struct{}, restore func
 }
 
 // execAttached runs a further process, connected to our streams, and ends with its exit code.
-func execAttached(c *engine.Container, options engine.ExecOptions, interactive, detach bool) error {
-	if options.Tty && interactive && !stdinIsTerminal() {
-		return errors.New("the input device is not a TTY: leave out -t, or run in a terminal")
+func execAttached(c *engine.Container, options engine.ExecOptions, attach attachOptions) error {
+	var streams engine.Streams
+	if attach.output {
+		streams = engine.Streams{Stdout: os.Stdout, Stderr: os.Stderr}
 	}
-	streams := engine.Streams{Stdout: os.Stdout, Stderr: os.Stderr}
-	if interactive {
-		streams.Stdin = os.Stdin
+	input, leave, err := attach.input()
+	if err != nil {
+		return err
 	}
-	if detach {
-		streams = engine.Streams{}
-	}
+	streams.Stdin = input
 	options.Size = terminalSize()
+	restore, err := rawTerminal(attach.tty && attach.stdin)
+	if err != nil {
+		return err
+	}
+	defer restore()
 	session, err := c.Exec(options, streams)
 	if err != nil {
 		return err
 	}
 	defer session.Close()
-	if detach {
+	if options.Detach {
 		return nil
 	}
-	restore := func() {}
+	copied := make(chan struct{})
+	close(copied)
 	if session.Console != nil {
-		if restore, err = rawTerminal(interactive); err != nil {
-			return err
-		}
-		defer restore()
-		copied := connectConsole(session.Console, interactive)
-		defer func() { <-copied }()
+		copied = connectConsole(session.Console, input)
 	}
-	return waitSession(session, nil, restore)
+	err = waitSession(session, leave, restore)
+	select {
+	case <-leave.taken:
+	default:
+		<-copied
+	}
+	return err
 }
 
 // connectConsole copies between our terminal and that of an executed process, and keeps their sizes the same. The
 // channel it returns is closed when the output has ended.
-func connectConsole(console *os.File, interactive bool) <-chan struct{} {
-	resize := func() {
-		if size := terminalSize(); size.Rows != 0 {
-			// Without a size the terminal still works.
-			unix.IoctlSetWinsize(int(console.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: size.Rows, Col: size.Cols})
-		}
-	}
-	resize()
+func connectConsole(console *os.File, input io.Reader) chan struct{} {
 	changed := make(chan os.Signal, 1)
 	signal.Notify(changed, unix.SIGWINCH)
 	go func() {
 		for range changed {
-			resize()
+			if size := terminalSize(); size.Rows != 0 {
+				// Without a size the terminal still works.
+				unix.IoctlSetWinsize(int(console.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: size.Rows, Col: size.Cols})
+			}
 		}
 	}()
-	if interactive {
-		go io.Copy(console, os.Stdin)
+	if input != nil {
+		go io.Copy(console, input)
 	}
 	copied := make(chan struct{})
 	go func() {
@@ -155,7 +188,11 @@ func connectConsole(console *os.File, interactive bool) <-chan struct{} {
 	return copied
 }
 
-// rawTerminal puts our terminal into raw mode, if wanted, and returns the function that puts it back.
+// stdinIsTerminal tells whether somebody types into our standard input.
+func stdinIsTerminal() bool { return term.IsTerminal(int(os.Stdin.Fd())) }
+
+// rawTerminal puts our terminal into raw mode, if wanted, and returns the function that puts it back. It is put back
+// also when a signal ends us.
 func rawTerminal(wanted bool) (restore func(), err error) {
 	if !wanted || !stdinIsTerminal() {
 		return func() {}, nil
@@ -165,7 +202,16 @@ func rawTerminal(wanted bool) (restore func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("put the terminal into raw mode: %w", err)
 	}
-	return sync.OnceFunc(func() { term.Restore(fd, state) }), nil
+	restore = sync.OnceFunc(func() { term.Restore(fd, state) })
+	ending := make(chan os.Signal, 1)
+	signal.Notify(ending, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
+	go func() {
+		s := (<-ending).(syscall.Signal)
+		restore()
+		signal.Reset(s)
+		unix.Kill(os.Getpid(), s)
+	}()
+	return restore, nil
 }
 
 // terminalSize returns the size of our terminal, or zeroes where we have none.
@@ -178,94 +224,37 @@ func terminalSize() engine.WinSize {
 	return engine.WinSize{}
 }
 
+// forceAfter is how many times one asks an attached command to end before it does so by itself, whatever the container
+// makes of it.
+const forceAfter = 3
+
 // forwardSignals passes our signals on until stop is called: with a terminal only its changes of size, since keys
 // reach the container as what they are; without, all that mean something to another process.
-func forwardSignals(tty, proxy bool, session *engine.Session) (stop func()) {
+func (o attachOptions) forwardSignals(session *engine.Session, leave *exit) (stop func()) {
 	received := make(chan os.Signal, 32)
 	switch {
-	case tty:
+	case o.tty:
 		signal.Notify(received, unix.SIGWINCH)
-	case proxy:
+	case o.sigProxy:
 		signal.Notify(received)
 		signal.Reset(unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE, unix.SIGWINCH, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGCONT)
 	}
 	go func() {
+		asked := 0
 		for s := range received {
-			// An error means that the container has ended, which the session tells.
-			switch sig := s.(syscall.Signal); sig {
-			case unix.SIGWINCH:
+			sig := s.(syscall.Signal)
+			if sig == unix.SIGWINCH {
 				session.Resize(terminalSize())
-			case unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGCONT:
-			default:
-				session.Signal(sig)
+				continue
 			}
+			if sig == unix.SIGINT || sig == unix.SIGTERM {
+				asked++
+			}
+			if asked == forceAfter {
+				leave.take(fmt.Sprintf("rcrun: got %d SIGTERM or SIGINT, leaving the container to itself", asked), exitStatus(128+int(sig)))
+			}
+			session.Signal(sig) // an error means that the container has ended, which the session tells
 		}
 	}()
 	return func() { signal.Stop(received) }
-}
-
-// detachReader reads from source until the detach keys come in one row; keys that turn out not to be the whole
-// sequence are passed on.
-type detachReader struct {
-	source io.Reader
-	keys   []byte
-	detach func()
-	held   int    // keys of the sequence that were read and held back
-	ready  []byte // what is to be returned next
-}
-
-func (r *detachReader) Read(p []byte) (int, error) {
-	for len(r.ready) == 0 {
-		buffer := make([]byte, len(p))
-		n, err := r.source.Read(buffer)
-		if err != nil {
-			return 0, err
-		}
-		for _, b := range buffer[:n] {
-			if r.feed(b) {
-				r.detach()
-				return 0, io.EOF
-			}
-		}
-	}
-	n := copy(p, r.ready)
-	r.ready = r.ready[n:]
-	return n, nil
-}
-
-// feed takes one byte and tells whether it completes the sequence.
-func (r *detachReader) feed(b byte) bool {
-	if len(r.keys) > 0 && b == r.keys[r.held] {
-		r.held++
-		return r.held == len(r.keys)
-	}
-	r.ready = append(r.ready, r.keys[:r.held]...)
-	r.held = 0
-	if len(r.keys) > 0 && b == r.keys[0] {
-		r.held = 1
-		return false
-	}
-	r.ready = append(r.ready, b)
-	return false
-}
-
-// parseDetachKeys reads a list such as "ctrl-p,ctrl-q" or "a"; an empty one means that there are none.
-func parseDetachKeys(text string) ([]byte, error) {
-	if text == "" {
-		return nil, nil
-	}
-	var keys []byte
-	for _, key := range strings.Split(text, ",") {
-		name, isCtrl := strings.CutPrefix(key, "ctrl-")
-		switch {
-		case len(name) != 1:
-			return nil, fmt.Errorf("invalid --detach-keys %q: want letters or ctrl-LETTER, separated by commas", text)
-		case !isCtrl:
-			keys = append(keys, name[0])
-		default:
-			b := name[0] &^ 0x60 // of letters, and of @ [ \ ] ^ _, the control character
-			keys = append(keys, b)
-		}
-	}
-	return keys, nil
 }

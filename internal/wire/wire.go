@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -86,6 +87,9 @@ func FromFile(f *os.File) (*Conn, error) {
 // New speaks over sock and takes it over.
 func New(sock *net.UnixConn) *Conn { return &Conn{sock: sock} }
 
+// SetDeadline bounds all sending and receiving from then on; the zero time means no bound.
+func (c *Conn) SetDeadline(t time.Time) error { return c.sock.SetDeadline(t) }
+
 // Close ends the conversation; the other side's Recv returns io.EOF.
 func (c *Conn) Close() error { return c.sock.Close() }
 
@@ -144,7 +148,7 @@ func (c *Conn) Recv() (_ Message, err error) {
 	files, err := parseRights(rights[:rightsLen])
 	defer func() {
 		if err != nil {
-			closeAll(files)
+			CloseFiles(files)
 		}
 	}()
 	if err != nil {
@@ -178,17 +182,17 @@ func (c *Conn) Expect(kind string, body any, want int) ([]*os.File, error) {
 	}
 	switch {
 	case m.Kind == kindError:
-		closeAll(m.Files)
+		CloseFiles(m.Files)
 		return nil, decodeError(m.Body)
 	case m.Kind != kind:
-		closeAll(m.Files)
+		CloseFiles(m.Files)
 		return nil, fmt.Errorf("wait for %s: got %s", kind, m.Kind)
 	case len(m.Files) != want:
-		closeAll(m.Files)
+		CloseFiles(m.Files)
 		return nil, fmt.Errorf("wait for %s: got %d files, want %d", kind, len(m.Files), want)
 	}
 	if err := m.Decode(body); err != nil {
-		closeAll(m.Files)
+		CloseFiles(m.Files)
 		return nil, err
 	}
 	return m.Files, nil
@@ -231,8 +235,11 @@ func parseRights(rights []byte) ([]*os.File, error) {
 	return files, nil
 }
 
-func closeAll(files []*os.File) {
+// CloseFiles closes files, of which some may be nil.
+func CloseFiles(files []*os.File) {
 	for _, f := range files {
-		f.Close()
+		if f != nil {
+			f.Close()
+		}
 	}
 }

@@ -1,0 +1,153 @@
+package engine
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// supervise serves clients until the payload ends, then takes everything down, records the end and lets the lock go.
+// From then on the container can be started or removed by others; what remains is to give those who are attached the
+// rest of the output, for as long as they take it.
+func (m *monitor) supervise() {
+	m.sessions.Go(m.accept)
+	go m.stopOnSignal()
+	failed := make(chan string, 2)
+	go m.watchServer(failed)
+	go m.watchNetwork(failed)
+	status, err := m.box.Wait()
+	close(m.payloadEnded)
+	m.exit.Code = status.Code
+	if err != nil {
+		m.exit = Exit{Code: killedExit, Error: "the container was killed: " + err.Error()}
+	}
+	m.out.payloadEnded()
+	m.err.payloadEnded()
+	m.copying.Wait()
+	m.out.end()
+	m.err.end() // with a terminal nothing was copied there
+	m.tearDown()
+	select {
+	case m.exit.Error = <-failed:
+	default:
+	}
+	if err := m.recordExit(); err != nil {
+		slog.Error("record the end of the container", "error", err)
+	}
+	close(m.ended)
+	m.closeSocket()
+	m.lock.release()
+	m.sessions.Wait()
+}
+
+// watchServer kills the container when its filesystem server dies, and says so. A server that ends without an error
+// has seen its mount go away, which is what happens when the container ends.
+func (m *monitor) watchServer(failed chan<- string) {
+	if m.fuse == nil {
+		return
+	}
+	<-m.fuse.done
+	if m.fuse.err != nil {
+		failed <- fmt.Sprintf("the filesystem server died (%v)", m.fuse.err)
+		m.box.Signal(syscall.SIGKILL) // an error means that it has ended already
+	}
+}
+
+// watchNetwork notes when the network dies before the container, which goes on without it.
+func (m *monitor) watchNetwork(failed chan<- string) {
+	if m.slirp == nil {
+		return
+	}
+	select {
+	case <-m.payloadEnded:
+	case <-m.slirp.Done():
+		slog.Error("slirp4netns died: the container has no network any more")
+		failed <- "slirp4netns died while the container ran"
+	}
+}
+
+// stopOnSignal stops the container as the stop command does when the monitor itself is asked to end, as at a shutdown
+// or the end of a login session.
+func (m *monitor) stopOnSignal() {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGTERM, syscall.SIGINT)
+	<-asked
+	sig, patience := m.c.stopMethod(nil)
+	m.box.Signal(sig)
+	select {
+	case <-m.payloadEnded:
+	case <-afterOrNever(patience):
+		m.box.Signal(syscall.SIGKILL)
+	}
+}
+
+// tearDown ends everything that start began. It waits for each, so that nothing is left afterwards.
+func (m *monitor) tearDown() {
+	const patience = 2 * time.Second
+	if m.box != nil {
+		if err := m.box.Close(); err != nil {
+			slog.Error("end the container", "error", err)
+		}
+	}
+	if m.slirp != nil {
+		if err := m.slirp.Close(); err != nil {
+			slog.Error("take the network down", "error", err)
+		}
+	}
+	if m.fuse != nil {
+		m.fuse.stop(patience)
+	}
+	if m.log != nil {
+		m.log.Close()
+	}
+}
+
+// closeSocket goes last: until the end is recorded, those who find the container running must be able to ask.
+func (m *monitor) closeSocket() {
+	if m.listener != nil {
+		m.listener.Close()
+	}
+	if err := os.RemoveAll(m.c.State.RunDir); err != nil {
+		slog.Error("remove the run directory", "error", err)
+	}
+}
+
+func (m *monitor) recordStart() error {
+	self, err := identify(os.Getpid())
+	if err != nil {
+		return err
+	}
+	m.c.State = State{Status: Running, Pid: m.box.InitPid(), Monitor: self, RunDir: m.c.State.RunDir, StartedAt: time.Now().UTC()}
+	if m.slirp != nil {
+		m.c.State.Ports = publishedPorts(m.slirp.Ports())
+	}
+	return m.c.writeState()
+}
+
+// recordFailure notes why the container did not start, or removes one that was to be removed, and lets the lock go.
+func (m *monitor) recordFailure(f failure) error {
+	defer m.lock.release()
+	if m.c.HostConfig.AutoRemove {
+		return m.remove()
+	}
+	m.c.State = State{Status: m.before, RunDir: m.c.State.RunDir, ExitCode: f.Code, Error: f.Text}
+	return m.c.writeState()
+}
+
+// recordExit notes how the container ended; with --rm it is removed instead.
+func (m *monitor) recordExit() error {
+	if m.c.HostConfig.AutoRemove {
+		return m.remove()
+	}
+	m.c.State = State{Status: Exited, RunDir: m.c.State.RunDir, ExitCode: m.exit.Code, Error: m.exit.Error,
+		StartedAt: m.c.State.StartedAt, FinishedAt: time.Now().UTC()}
+	return m.c.writeState()
+}
+
+func (m *monitor) remove() error {
+	defer m.engine.Close()
+	return m.engine.erase(m.c.ID)
+}
