@@ -11,10 +11,9 @@ import "github.com/hanwen/go-fuse/v2/fuse"
 //	Tmpfile                    O_TMPFILE is EOPNOTSUPP then, which programs are prepared for
 //	Statx                      the kernel falls back on GETATTR; there is no birth time
 //	Writev                     go-fuse falls back on Write, data being in one piece
-//	OnUnmount, SetDebug        nothing to do
+//	Init, OnUnmount, SetDebug  nothing to do
 type answers interface {
 	String() string
-	Init(*fuse.Server)
 	Lookup(<-chan struct{}, *fuse.InHeader, string, *fuse.EntryOut) fuse.Status
 	Forget(uint64, uint64)
 	GetAttr(<-chan struct{}, *fuse.GetAttrIn, *fuse.AttrOut) fuse.Status

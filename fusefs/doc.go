@@ -16,6 +16,11 @@
 //     reported too late.
 //   - Locks are not forwarded: a mount has one kernel, which knows them all.
 //
+// What a request costs is mostly that one thread sleeps while another wakes up. So requests are read and answered by
+// one thread at a time, which after a reply looks for the next request for some microseconds before it sleeps, and
+// others take over only from one that is held up (transport.go). A write of 4 KiB takes three quarters of the time
+// that it takes with go-fuse's loop, a removal two thirds.
+//
 // Permissions are the kernel's to check (mount option default_permissions), as are names' existence and types. The
 // server runs in the host's user namespace, as the caller; the ids in requests are the container's.
 //

@@ -43,9 +43,8 @@ func (s *server) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32
 // staleMode makes the kernel ask for the mode of a file again: it leaves dropping suid and sgid to the server, but
 // goes on believing, and executing by, the mode it knows.
 func (s *server) staleMode(n *unionmount.Node) {
-	const attributesOnly = -1
-	if code := s.kernel.InodeNotify(n.ID(), attributesOnly, 0); !code.Ok() && code != fuse.ENOENT {
-		s.log.Error("tell the kernel of a changed mode", "status", code)
+	if err := s.link.attributesChanged(n.ID()); err != nil && err != unix.ENOENT {
+		s.log.Error("tell the kernel of a changed mode", "error", err)
 	}
 }
 

@@ -48,11 +48,11 @@ func Serve(dev *os.File, u *unionmount.Union, opts Options) error {
 	}
 	s := &server{RawFileSystem: fuse.NewDefaultRawFileSystem(), union: u, log: log, counters: opts.Counters,
 		uids: newIDView(opts.UIDs), gids: newIDView(opts.GIDs)}
-	server, err := fuse.NewServer(s, fmt.Sprintf("/dev/fd/%d", fd), s.mountOptions(opts.Debug))
-	if err != nil {
+	s.link = newTransport(fd, fuse.NewProtocolServer(s, s.mountOptions(opts.Debug)))
+	defer unix.Close(fd)
+	if err := s.link.serve(); err != nil {
 		return fmt.Errorf("serve filesystem: %w", err)
 	}
-	server.Serve()
 	return nil
 }
 
@@ -77,13 +77,10 @@ type server struct {
 	union    *unionmount.Union
 	log      *slog.Logger
 	counters *Counters
-	kernel   *fuse.Server // for notifications; set by Init
+	link     *transport
 	uids     idView
 	gids     idView
 }
-
-// Init is called once, after the kernel's INIT and before any other request.
-func (s *server) Init(kernel *fuse.Server) { s.kernel = kernel }
 
 func (s *server) mountOptions(debug bool) *fuse.MountOptions {
 	return &fuse.MountOptions{

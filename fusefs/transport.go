@@ -1,0 +1,301 @@
+package fusefs
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	maxReaders = 32
+	// bufferSize holds the largest request and the largest reply, with their headers.
+	bufferSize = maxWrite + 4096
+	// longSpin and shortSpin bound how long the leader looks for a request before it sleeps. Waking up costs some
+	// tens of microseconds; requests that are not a part of a sequence are not worth looking for.
+	longSpin  = 60 * time.Microsecond
+	shortSpin = 4 * time.Microsecond
+	// slow is what a request takes on average when another reader leads meanwhile.
+	slow = 100 * time.Microsecond
+	// tick is how long a single request may hold up the others, and rest for how many ticks without requests the
+	// watch goes on.
+	tick = time.Millisecond
+	rest = 10
+	// opcodes bounds the numbers of requests whose durations are remembered.
+	opcodes = 64
+)
+
+// transport moves requests and replies between /dev/fuse and the protocol. One reader, the leader, waits for requests
+// and answers them itself: with one reader no thread sleeps while another wakes up, which is most of what a request
+// costs. What is slow on average is answered after another reader was made the leader, and a leader that is held up
+// unexpectedly is replaced by the watch. A leader that is done looks for the next request for some time before it
+// sleeps, because a caller that has got its reply mostly has another one.
+type transport struct {
+	fd       int
+	protocol *fuse.ProtocolServer
+	start    time.Time
+
+	leader  atomic.Pointer[reader]
+	usual   [opcodes]atomic.Int64 // the average duration of requests by opcode, in nanoseconds
+	dozing  atomic.Bool           // the watch waits for rouse
+	rouse   chan struct{}
+	gone    chan struct{} // closed when there will be no more requests
+	readers sync.WaitGroup
+
+	mu    sync.Mutex // guards what follows
+	free  []*reader  // that wait until they lead
+	count int        // of readers
+	err   error      // why the transport ended, other than by an unmount
+	ended bool
+}
+
+// reader is one that reads and answers requests.
+type reader struct {
+	t       *transport
+	in, out []byte
+	lead    chan struct{} // has a token when the reader was made the leader
+	spin    time.Duration // how long to look for the next request
+	busy    atomic.Int64  // when the request that it answers came, in nanoseconds of now; 0 between requests
+}
+
+var errGone = errors.New("the filesystem was unmounted")
+
+func newTransport(fd int, protocol *fuse.ProtocolServer) *transport {
+	return &transport{fd: fd, protocol: protocol, start: time.Now(), rouse: make(chan struct{}, 1), gone: make(chan struct{})}
+}
+
+// serve answers requests until the mount is gone.
+func (t *transport) serve() error {
+	t.mu.Lock()
+	t.startLocked()
+	t.mu.Unlock()
+	go t.watch()
+	t.readers.Wait()
+	return t.err
+}
+
+// startLocked starts another reader as the leader.
+func (t *transport) startLocked() {
+	r := &reader{t: t, in: make([]byte, bufferSize), out: make([]byte, bufferSize), lead: make(chan struct{}, 1), spin: shortSpin}
+	t.count++
+	t.leader.Store(r)
+	t.readers.Add(1)
+	go r.run()
+}
+
+// replace makes another reader the leader if r is, and if there may be another.
+func (t *transport) replace(r *reader) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch last := len(t.free) - 1; {
+	case t.ended || t.leader.Load() != r:
+	case last >= 0:
+		next := t.free[last]
+		t.free = t.free[:last]
+		t.leader.Store(next)
+		next.lead <- struct{}{}
+	case t.count < maxReaders:
+		t.startLocked()
+	}
+}
+
+// retire lets r wait until it is to lead again. It returns false when there is nothing more to do.
+func (t *transport) retire(r *reader) bool {
+	t.mu.Lock()
+	if t.ended {
+		t.mu.Unlock()
+		return false
+	}
+	t.free = append(t.free, r)
+	t.mu.Unlock()
+	select {
+	case <-r.lead:
+		return true
+	case <-t.gone:
+		return false
+	}
+}
+
+// end has all readers end.
+func (t *transport) end(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ended {
+		return
+	}
+	t.ended = true
+	if err != errGone {
+		t.err = err
+	}
+	close(t.gone)
+}
+
+// watch replaces a leader that is held up by a request.
+func (t *transport) watch() {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for quiet := 0; ; {
+		select {
+		case <-ticker.C:
+		case <-t.gone:
+			return
+		}
+		r := t.leader.Load()
+		since := r.busy.Load()
+		switch {
+		case since == 0:
+			quiet++
+		case t.now()-since > int64(tick):
+			t.replace(r)
+			quiet = 0
+		default:
+			quiet = 0
+		}
+		if quiet > rest {
+			t.doze()
+			quiet = 0
+		}
+	}
+}
+
+// doze waits for a request.
+func (t *transport) doze() {
+	t.dozing.Store(true)
+	defer t.dozing.Store(false)
+	if t.leader.Load().busy.Load() != 0 {
+		return
+	}
+	select {
+	case <-t.rouse:
+	case <-t.gone:
+	}
+}
+
+// now returns the time since the transport was made, in nanoseconds.
+func (t *transport) now() int64 { return int64(time.Since(t.start)) }
+
+// run reads and answers requests whenever r leads.
+func (r *reader) run() {
+	defer r.t.readers.Done()
+	for {
+		for r.t.leader.Load() == r {
+			n, err := r.next()
+			if err != nil {
+				r.t.end(err)
+				return
+			}
+			r.answer(r.in[:n])
+		}
+		if !r.t.retire(r) {
+			return
+		}
+	}
+}
+
+// next reads a request.
+func (r *reader) next() (int, error) {
+	start := r.t.now()
+	found := r.look(start)
+	for {
+		n, err := unix.Read(r.t.fd, r.in)
+		switch err {
+		case nil:
+			r.learn(found, time.Duration(r.t.now()-start))
+			return n, nil
+		case unix.EINTR, unix.ENOENT: // ENOENT: the caller was killed before the request was read
+		case unix.ENODEV:
+			return 0, errGone
+		default:
+			return 0, fmt.Errorf("read a request: %w", err)
+		}
+	}
+}
+
+// learn adapts how long to look for the next request to how long this one took to come.
+func (r *reader) learn(found bool, waited time.Duration) {
+	switch {
+	case waited < longSpin:
+		r.spin = longSpin
+	case !found:
+		r.spin = max(r.spin/2, shortSpin)
+	}
+}
+
+// look tells whether a request came soon.
+func (r *reader) look(start int64) bool {
+	fds := [1]unix.PollFd{{Fd: int32(r.t.fd), Events: unix.POLLIN}}
+	for {
+		if n, _, _ := unix.RawSyscall(unix.SYS_POLL, uintptr(unsafe.Pointer(&fds)), 1, 0); n == 1 {
+			return true
+		}
+		if r.t.now()-start > int64(r.spin) {
+			return false
+		}
+	}
+}
+
+// answer answers a request, leaving the lead to another reader if it takes long.
+func (r *reader) answer(request []byte) {
+	start := r.t.now()
+	r.busy.Store(start)
+	if r.t.dozing.Load() {
+		select {
+		case r.t.rouse <- struct{}{}:
+		default:
+		}
+	}
+	usual := r.t.usualOf(request)
+	if usual.Load() > int64(slow) {
+		r.t.replace(r)
+	}
+	r.reply(request)
+	r.busy.Store(0)
+	average := usual.Load()
+	usual.Store(average + (r.t.now()-start-average)/8)
+}
+
+func (t *transport) usualOf(request []byte) *atomic.Int64 {
+	header := (*fuse.InHeader)(unsafe.Pointer(&request[0]))
+	return &t.usual[header.Opcode%opcodes]
+}
+
+// reply handles a request and writes the reply. That it cannot be written means that nobody waits for it any more.
+func (r *reader) reply(request []byte) {
+	n, status := r.t.protocol.HandleRequest([][]byte{request}, [][]byte{r.out})
+	if !status.Ok() { // no reply was made, because the request is malformed
+		header := (*fuse.InHeader)(unsafe.Pointer(&request[0]))
+		n = int(unsafe.Sizeof(fuse.OutHeader{}))
+		*(*fuse.OutHeader)(unsafe.Pointer(&r.out[0])) = fuse.OutHeader{Length: uint32(n), Status: -int32(status), Unique: header.Unique}
+	}
+	if n > 0 {
+		retry(func() error { _, err := unix.Write(r.t.fd, r.out[:n]); return err })
+	}
+}
+
+func retry(f func() error) error {
+	for {
+		if err := f(); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// attributesChanged makes the kernel ask for the attributes of a node again. ENOENT means that it does not know it.
+func (t *transport) attributesChanged(node uint64) error {
+	message := struct {
+		fuse.OutHeader
+		fuse.NotifyInvalInodeOut
+	}{}
+	const size = unsafe.Sizeof(message)
+	message.OutHeader = fuse.OutHeader{Length: uint32(size), Status: -int32(fuse.NOTIFY_INVAL_INODE)}
+	message.NotifyInvalInodeOut = fuse.NotifyInvalInodeOut{Ino: node, Off: -1}
+	return retry(func() error {
+		_, err := unix.Write(t.fd, (*[size]byte)(unsafe.Pointer(&message))[:])
+		return err
+	})
+}
