@@ -298,8 +298,8 @@ func TestMissingWorkingDirectory(t *testing.T) {
 	if err := b.Start(); err != nil {
 		t.Errorf("a missing directory below a mount: %v", err)
 	}
-	_, err := Create(context.Background(), newConfig(t, []string{"true"}, func(c *Config) { c.Spec.Process.Cwd = "/etc/passwd/x" }))
-	if err == nil || !strings.Contains(err.Error(), "make working directory /etc/passwd/x: not a directory") {
+	_, err := Create(context.Background(), newConfig(t, []string{"true"}, func(c *Config) { c.Spec.Process.Cwd = "/bin/busybox/x" }))
+	if err == nil || !strings.Contains(err.Error(), "make working directory /bin/busybox/x: not a directory") {
 		t.Errorf("a directory below a file: %v", err)
 	}
 }

@@ -195,6 +195,7 @@ type inspection struct {
 		Running    bool
 		Pid        int
 		ExitCode   int
+		Error      string
 		StartedAt  time.Time
 		FinishedAt time.Time
 	}
