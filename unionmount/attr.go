@@ -87,7 +87,7 @@ func (n *Node) nlink(backing uint32) uint32 {
 	switch {
 	case n.dead.Load():
 		return 0
-	case n.isDir() && n.firstSlot() < len(n.lowers)-1:
+	case n.isDir() && (n.u.opts.StaticNlink || n.firstSlot() < len(n.lowers)-1):
 		return 1
 	case n.isDir():
 		return backing
@@ -157,7 +157,7 @@ func (u *Union) setattrHeld(n *Node, in SetAttr) error {
 		}
 	}
 	if id := in.apply(n.stat); id != n.stat || in.Mode != nil || in.UID != nil || in.GID != nil {
-		if err := changeIdentity(h.fd, &n.stat, id); err != nil {
+		if err := u.upper.change(h.fd, &n.stat, id); err != nil {
 			return err
 		}
 	}
@@ -202,21 +202,4 @@ func withoutPriv(mode uint32) uint32 {
 		mode &^= unix.S_ISGID
 	}
 	return mode
-}
-
-// changeIdentity makes the backing file behind fd stand for want instead of *have, and notes it there. The xattr
-// comes first: with it, the bits on disk do not show. A link on disk has nothing to change: see convertLink.
-func changeIdentity(fd int, have *layerfmt.Stat, want layerfmt.Stat) error {
-	st, err := statFD(fd)
-	if err != nil || st.Mode&unix.S_IFMT == unix.S_IFLNK {
-		return err
-	}
-	path := procPath(fd)
-	if *have != want && (want.NeedsXattr() || have.NeedsXattr()) {
-		if err := unix.Setxattr(path, layerfmt.StatXattr, []byte(want.Encode()), 0); err != nil {
-			return err
-		}
-	}
-	*have = want
-	return unix.Chmod(path, layerfmt.BackingPerm(want.Mode)) // also when it is the same: the ctime changes
 }

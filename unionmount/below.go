@@ -48,7 +48,7 @@ func (u *Union) drawContent(n *Node, d *draft, want content) error {
 	if err != nil {
 		return err
 	}
-	if want == contentOwn || st.Size == 0 {
+	if want == contentOwn || st.Size == 0 || !u.upper.refersBelow() {
 		return u.copyData(n, d.fd)
 	}
 	return u.borrow(n, d, st.Size)
@@ -56,7 +56,7 @@ func (u *Union) drawContent(n *Node, d *draft, want content) error {
 
 // borrow lets a draft refer to the data of the lower file. A path that is too long for an xattr makes a copy.
 func (u *Union) borrow(n *Node, d *draft, size int64) error {
-	err := unix.Setxattr(procPath(d.fd), layerfmt.DataXattr, []byte(belowOf(n.lowers).Encode()), 0)
+	err := setXattr(d.fd, layerfmt.DataXattr, belowOf(n.lowers).Encode())
 	for _, tooLong := range []error{unix.E2BIG, unix.ENOSPC, unix.ERANGE} {
 		if errors.Is(err, tooLong) {
 			return u.copyData(n, d.fd)

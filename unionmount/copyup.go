@@ -109,7 +109,7 @@ func (u *Union) copyTo(n *Node, at *link, want content) error {
 // groupCopy puts the copy of a file with several names into the index. It counts the name that is about to be
 // published as one that only the lower has: after a crash, the count may be too high but not too low.
 func (u *Union) groupCopy(n *Node, d *draft) (*linkGroup, error) {
-	if n.isDir() || n.foreign != nil || n.stat.BackingType() == unix.S_IFLNK {
+	if n.isDir() || n.foreign != nil || !carriesXattrs(u.upper.policy.backing(n.stat)) {
 		return nil, nil
 	}
 	st, err := u.statBacking(n)
@@ -188,8 +188,8 @@ func (u *Union) drawCopy(n *Node, d *draft, want content) error {
 			return err
 		}
 	}
-	// A link on disk has no user xattrs: its st_ino lasts as long as its node.
-	if n.stat.BackingType() != unix.S_IFLNK {
+	// What has no user xattrs on disk, such as a link, keeps its st_ino as long as its node.
+	if carriesXattrs(u.upper.policy.backing(n.stat)) {
 		if err := setOrigin(d.fd, n.ino); err != nil {
 			return err
 		}
@@ -203,7 +203,7 @@ func (u *Union) drawCopy(n *Node, d *draft, want content) error {
 
 // setOrigin notes the st_ino that the copy behind fd is to show.
 func setOrigin(fd int, ino uint64) error {
-	return unix.Setxattr(procPath(fd), originXattr, []byte(strconv.FormatUint(ino, 10)), 0)
+	return setXattr(fd, originXattr, strconv.FormatUint(ino, 10))
 }
 
 // copyXattrs copies the xattrs of n that a container sees.
@@ -220,7 +220,7 @@ func (u *Union) copyXattrs(n *Node, to int) error {
 		if err != nil {
 			return err
 		}
-		if err := unix.Setxattr(procPath(to), layerfmt.EscapeXattr(name), value, 0); err != nil {
+		if err := setXattr(to, u.upper.diskXattr(name), string(value)); err != nil {
 			return err
 		}
 	}
@@ -255,7 +255,7 @@ func (u *Union) convertLinkAt(n *Node, l link, in SetAttr) (done bool, err error
 	}
 	st, err := u.statBacking(n)
 	id := in.apply(n.stat)
-	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFLNK || id.BackingType() == unix.S_IFLNK {
+	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFLNK || u.upper.policy.backing(id)&unix.S_IFMT == unix.S_IFLNK {
 		return true, err
 	}
 	return true, u.replaceLink(n, l, id, &st)

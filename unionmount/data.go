@@ -153,7 +153,7 @@ func (u *Union) dropPriv(n *Node, killPriv bool) error {
 	if !killPriv || id == n.stat {
 		return nil
 	}
-	return changeIdentity(h.fd, &n.stat, id)
+	return u.upper.change(h.fd, &n.stat, id)
 }
 
 // truncateHeld sets the size of n, which is in the upper. Meta of n is held.
@@ -215,7 +215,7 @@ func (u *Union) CopyFileRange(in *Node, inOffset int64, out *Node, outOffset int
 
 // Fsync has what was written to a node on disk, without its metadata if dataOnly. What the lowers have needs none.
 func (u *Union) Fsync(n *Node, dataOnly bool) error {
-	if !n.inUpper.Load() {
+	if !n.inUpper.Load() || u.opts.Volatile {
 		return nil
 	}
 	n.meta.RLock()
@@ -234,7 +234,7 @@ func (u *Union) Fsync(n *Node, dataOnly bool) error {
 
 // openSync opens the backing file of n for fsync(2); -1 of what cannot be opened.
 func (u *Union) openSync(n *Node) (int, error) {
-	if n.kind == unix.S_IFLNK && n.stat.BackingType() == unix.S_IFLNK {
+	if !carriesXattrs(u.upper.policy.backing(n.stat)) {
 		return -1, nil
 	}
 	h, err := u.backing(n, slotUpper)

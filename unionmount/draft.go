@@ -25,7 +25,7 @@ func (u *Union) newDraft() *draft {
 // newDraftFor returns a draft of an entry for a place where there is nothing but the given mark; dirfd and name are
 // that place.
 func (u *Union) newDraftFor(id layerfmt.Stat, m mark, dirfd int, name string) *draft {
-	if m == markNone && !id.NeedsXattr() {
+	if m == markNone && u.upper.atOnce(id) {
 		return &draft{u: u, dirfd: dirfd, name: name, fd: -1}
 	}
 	return u.newDraft()
@@ -33,14 +33,16 @@ func (u *Union) newDraftFor(id layerfmt.Stat, m mark, dirfd int, name string) *d
 
 // make makes the file that stands for an entry of the given identity, with the target of a symbolic link.
 func (d *draft) make(id layerfmt.Stat, target string) (err error) {
-	perm := layerfmt.BackingPerm(id.Mode)
-	switch id.BackingType() {
+	mode := d.u.upper.backing(id)
+	switch mode & unix.S_IFMT {
 	case unix.S_IFDIR:
-		err = unix.Mkdirat(d.dirfd, d.name, perm)
+		err = unix.Mkdirat(d.dirfd, d.name, mode&0o777)
 	case unix.S_IFLNK:
 		err = unix.Symlinkat(target, d.dirfd, d.name)
+	case unix.S_IFREG:
+		d.fd, err = openat(d.dirfd, d.name, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR, mode&0o777)
 	default:
-		d.fd, err = openat(d.dirfd, d.name, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR, perm)
+		err = unix.Mknodat(d.dirfd, d.name, mode&(unix.S_IFMT|0o777), int(id.Rdev))
 	}
 	if err != nil {
 		return err
@@ -50,7 +52,7 @@ func (d *draft) make(id layerfmt.Stat, target string) (err error) {
 		if d.fd, err = openat(d.dirfd, d.name, unix.O_PATH, 0); err != nil {
 			return err
 		}
-	} else if id.Mode&unix.S_IFMT == unix.S_IFLNK {
+	} else if id.Mode&unix.S_IFMT == unix.S_IFLNK { // and a file stands for it
 		if err := writeAll(d.fd, []byte(target), 0); err != nil {
 			return err
 		}
@@ -60,28 +62,16 @@ func (d *draft) make(id layerfmt.Stat, target string) (err error) {
 
 // identify gives the file the owner, mode and device of id.
 func (d *draft) identify(id layerfmt.Stat) (err error) {
-	if d.st, err = statFD(d.fd); err != nil || id.BackingType() == unix.S_IFLNK {
+	if d.st, err = statFD(d.fd); err != nil {
 		return err
 	}
-	if id.NeedsXattr() {
-		if err := unix.Setxattr(procPath(d.fd), layerfmt.StatXattr, []byte(id.Encode()), 0); err != nil {
-			return err
-		}
-	}
-	if perm := layerfmt.BackingPerm(id.Mode); d.st.Mode&0o7777 != perm { // for the umask, or a setgid directory
-		return unix.Chmod(procPath(d.fd), perm)
-	}
-	return nil
+	return d.u.upper.identify(d.fd, &d.st, id)
 }
 
 func (d *draft) isDir() bool { return d.st.Mode&unix.S_IFMT == unix.S_IFDIR }
 
 // makeOpaque hides what the lowers have below the draft, a directory.
-func (d *draft) makeOpaque() error { return setOpaque(d.fd) }
-
-func setOpaque(fd int) error {
-	return unix.Setxattr(procPath(fd), layerfmt.OpaqueXattr, []byte("y"), 0)
-}
+func (d *draft) makeOpaque() error { return d.u.upper.makeOpaque(d.fd) }
 
 // publish moves the draft to a name in the upper where there is nothing but the given mark.
 func (d *draft) publish(dirfd int, name string, m mark) error {

@@ -50,7 +50,7 @@ func (g *linkGroup) nlink(backing uint32) uint32 { return backing - min(1, backi
 // startGroup makes the draft of a copy of n the head of a group, all names of which are still in the lower.
 func (u *Union) startGroup(n *Node, d *draft, names uint32) (*linkGroup, error) {
 	g := &linkGroup{key: n.lowerKey, left: names}
-	if err := unix.Setxattr(procPath(d.fd), groupXattr, []byte(g.encode()), 0); err != nil {
+	if err := setXattr(d.fd, groupXattr, g.encode()); err != nil {
 		return nil, err
 	}
 	if err := unix.Linkat(u.stage.dir, d.name, u.stage.index, g.key.indexName(), 0); err != nil {
@@ -75,7 +75,7 @@ func (u *Union) dropName(n *Node) error {
 		return err
 	}
 	defer u.fds.release(h)
-	if err := unix.Setxattr(procPath(h.fd), groupXattr, []byte(g.encode()), 0); err != nil {
+	if err := setXattr(h.fd, groupXattr, g.encode()); err != nil {
 		return n.fault("count names of", err)
 	}
 	n.group = &g

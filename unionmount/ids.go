@@ -7,13 +7,22 @@ type IDMapping struct {
 	Size      uint32 `json:"size"`
 }
 
-// toContainer returns the container's id of a host id; one that the maps cannot show is 0, so that programs in the
-// container meet root's files rather than nobody's.
-func toContainer(maps []IDMapping, host uint32) uint32 {
+// toContainer returns the container's id of a host id, or unmapped for one that the maps cannot show.
+func toContainer(maps []IDMapping, host, unmapped uint32) uint32 {
 	for _, m := range maps {
 		if host >= m.Host && host-m.Host < m.Size {
 			return m.Container + (host - m.Host)
 		}
 	}
-	return 0
+	return unmapped
+}
+
+// toHost is the inverse of toContainer.
+func toHost(maps []IDMapping, container uint32) (host uint32, known bool) {
+	for _, m := range maps {
+		if container >= m.Container && container-m.Container < m.Size {
+			return m.Host + (container - m.Container), true
+		}
+	}
+	return 0, false
 }

@@ -17,6 +17,7 @@ const originXattr = "user.rcrun.origin"
 // layer is an open layer. It is immutable.
 type layer struct {
 	Layer
+	policy
 	index int // 0 is the upper, lowers follow, the nearest first
 	depth int // of lowers, as layerfmt.Below numbers them: the lowest is 1
 	dir   string
@@ -43,9 +44,6 @@ func (s *inodeSpaces) number(o Ownership, dev uint64) uint64 {
 }
 
 func openLayer(l Layer, index int, spaces *inodeSpaces) (*layer, error) {
-	if l.Ownership != CallerOwned && l.Ownership != HostOwned {
-		return nil, fmt.Errorf("layer %s: unknown ownership %q", l.Dir, l.Ownership)
-	}
 	fd, err := unix.Open(l.Dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open layer %s: %w", l.Dir, err)
@@ -55,7 +53,12 @@ func openLayer(l Layer, index int, spaces *inodeSpaces) (*layer, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("stat layer %s: %w", l.Dir, err)
 	}
-	return &layer{Layer: l, index: index, dir: l.Dir, root: fd, dev: st.Dev, space: spaces.number(l.Ownership, st.Dev)}, nil
+	p, err := newPolicy(&l, fd)
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return &layer{Layer: l, policy: p, index: index, dir: l.Dir, root: fd, dev: st.Dev, space: spaces.number(l.Ownership, st.Dev)}, nil
 }
 
 func (l *layer) close() { unix.Close(l.root) }
@@ -86,7 +89,7 @@ func (p *probed) isDir() bool { return p.id.Mode&unix.S_IFMT == unix.S_IFDIR }
 
 // probe examines the entry name of the directory dirfd in l. ENOENT is returned bare.
 func (l *layer) probe(dirfd int, name string) (probed, error) {
-	if l.Ownership == HostOwned {
+	if l.Ownership == HostOwned && l.index != 0 {
 		return l.probeHost(dirfd, name)
 	}
 	st, err := statAt(dirfd, name)
@@ -118,18 +121,20 @@ func (l *layer) probeHost(dirfd int, name string) (probed, error) {
 
 // interpret finds out what the backing file with the given attributes stands for. path is for xattrs.
 func (l *layer) interpret(st unix.Stat_t, path string, follow bool) (probed, error) {
-	p := probed{st: st, id: l.plainID(&st)}
+	p := probed{st: st, id: l.plain(&st)}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFCHR:
 		p.whiteout = st.Rdev == 0
 		return p, nil
 	case unix.S_IFDIR:
 	case unix.S_IFREG:
-		if l.Ownership == HostOwned && st.Size > 0 {
+		if l.statXattr() == "" && l.index != 0 && st.Size > 0 {
 			return p, nil
 		}
 	default:
-		return p, nil
+		if l.StatXattr != layerfmt.PrivilegedStatXattr { // which alone other types than those above can have
+			return p, nil
+		}
 	}
 	names, err := listXattrs(path, follow)
 	if err != nil {
@@ -137,14 +142,6 @@ func (l *layer) interpret(st unix.Stat_t, path string, follow bool) (probed, err
 	}
 	err = l.readMarks(&p, names, path, follow)
 	return p, err
-}
-
-func (l *layer) plainID(st *unix.Stat_t) layerfmt.Stat {
-	id := layerfmt.Stat{Mode: st.Mode, Rdev: st.Rdev}
-	if l.Ownership == HostOwned {
-		id.UID, id.GID = toContainer(l.UIDs, st.Uid), toContainer(l.GIDs, st.Gid)
-	}
-	return id
 }
 
 // readMarks reads the xattrs among names that say something about the entry itself.
@@ -165,7 +162,7 @@ func (l *layer) readMarks(p *probed, names []string, path string, follow bool) e
 		case slices.Contains(layerfmt.OpaqueXattrs, name) && p.st.Mode&unix.S_IFMT == unix.S_IFDIR:
 			value, err := read()
 			p.opaque = p.opaque || err == nil && value == "y"
-		case l.Ownership == CallerOwned:
+		default:
 			err = l.readMark(p, name, read)
 		}
 		if err != nil {
@@ -175,14 +172,14 @@ func (l *layer) readMarks(p *probed, names []string, path string, follow bool) e
 	return nil
 }
 
-// readMark reads the xattr name if it is one that only trees of the caller's have a use for.
+// readMark reads the xattr name if it is one that has a meaning in this layer.
 func (l *layer) readMark(p *probed, name string, read func() (string, error)) error {
 	switch {
-	case name == layerfmt.StatXattr:
-		return decodeMark(&p.id, read, func(value string) (layerfmt.Stat, error) { return layerfmt.Decode(value, p.st.Mode) })
-	case name == layerfmt.DataXattr && p.st.Mode&unix.S_IFMT == unix.S_IFREG:
+	case name == l.statXattr():
+		return decodeMark(&p.id, read, func(value string) (layerfmt.Stat, error) { return l.decode(value, &p.st) })
+	case name == layerfmt.DataXattr && l.refersBelow() && p.st.Mode&unix.S_IFMT == unix.S_IFREG:
 		return l.readBelow(&p.data, name, read)
-	case name == layerfmt.RedirectXattr && p.st.Mode&unix.S_IFMT == unix.S_IFDIR:
+	case name == layerfmt.RedirectXattr && l.refersBelow() && p.st.Mode&unix.S_IFMT == unix.S_IFDIR:
 		return l.readBelow(&p.redirect, name, read)
 	case name == originXattr && l.isUpper():
 		return decodeMark(&p.origin, read, func(value string) (uint64, error) { return strconv.ParseUint(value, 10, 64) })

@@ -241,7 +241,7 @@ func (u *Union) hideBelow(n *Node, lowerHas bool) error {
 		return err
 	}
 	defer u.fds.release(h)
-	return setOpaque(h.fd)
+	return u.upper.makeOpaque(h.fd)
 }
 
 // move renames in the upper.

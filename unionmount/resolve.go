@@ -138,11 +138,36 @@ func (n *Node) openVerified(dirfd int, name string, flags int, ino uint64) (int,
 // held.
 func (u *Union) data(n *Node) (*handle, error) {
 	if n.inUpper.Load() && !n.borrows.Load() {
-		return u.openData(n, slotData, slotUpper, unix.O_RDWR)
+		h, err := u.openData(n, slotData, slotUpper, unix.O_RDWR)
+		if errors.Is(err, unix.EACCES) {
+			return u.openForbidden(n)
+		}
+		return h, err
 	}
 	h, err := u.openData(n, slotLowerData, 0, unix.O_RDONLY|unix.O_NOATIME)
 	if errors.Is(err, unix.EPERM) { // O_NOATIME is for the file's owner
 		h, err = u.openData(n, slotLowerData, 0, unix.O_RDONLY)
+	}
+	return h, err
+}
+
+// openForbidden opens the data of a file in the upper whose permissions forbid it: where the server has no privileges,
+// a file may be open for writing and yet be read-only.
+func (u *Union) openForbidden(n *Node) (h *handle, err error) {
+	backing, err := u.backing(n, slotUpper)
+	if err != nil {
+		return nil, err
+	}
+	defer u.fds.release(backing)
+	u.access.Lock()
+	defer u.access.Unlock()
+	err = withOwnerAccess(backing.fd, func() (err error) {
+		h, err = u.openData(n, slotData, slotUpper, unix.O_RDWR)
+		return err
+	})
+	if err != nil && h != nil {
+		u.fds.release(h)
+		h = nil
 	}
 	return h, err
 }

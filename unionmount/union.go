@@ -15,7 +15,8 @@ type Ownership string
 const (
 	// CallerOwned trees are encoded as package layerfmt says.
 	CallerOwned Ownership = "caller"
-	// HostOwned trees are ordinary directories of the host: real ids, translated by the layer's maps.
+	// HostOwned trees are ordinary directories of the host: real ids, translated by the layer's maps. Other overlay
+	// filesystems read and write such trees.
 	HostOwned Ownership = "host"
 )
 
@@ -23,8 +24,17 @@ const (
 type Layer struct {
 	Dir       string      `json:"dir"`
 	Ownership Ownership   `json:"ownership"`
-	UIDs      []IDMapping `json:"uids,omitempty"` // of HostOwned layers
-	GIDs      []IDMapping `json:"gids,omitempty"`
+
+	// The following are of HostOwned layers.
+
+	UIDs []IDMapping `json:"uids,omitempty"`
+	GIDs []IDMapping `json:"gids,omitempty"`
+	// Unmapped is the id that stands for those which the maps do not show. Root, so that programs in a container meet
+	// root's files rather than nobody's, unless it is set.
+	Unmapped uint32 `json:"unmapped,omitempty"`
+	// StatXattr is the xattr in which every entry is to have its owner and mode, as fuse-overlayfs keeps them where it
+	// may not set them: one of layerfmt.StatXattrs. One that the root has already comes first.
+	StatXattr string `json:"statXattr,omitempty"`
 }
 
 // Options describe a Union.
@@ -32,12 +42,18 @@ type Options struct {
 	// Lowers are the read-only layers, the nearest first. At least one, or an Upper, which refers to them by their
 	// number from the lowest, by inode numbers and by paths: an Upper is always given the same ones.
 	Lowers []Layer `json:"lowers"`
-	// Upper is the directory that takes all changes, in layerfmt encoding; empty for a read-only Union. Its root
-	// directory must exist.
+	// Upper is the directory that takes all changes, CallerOwned unless UpperAs says else; empty for a read-only Union.
+	// Its root directory must exist.
 	Upper string `json:"upper,omitempty"`
+	// UpperAs, if not nil, describes the upper like a layer; its Dir is not used.
+	UpperAs *Layer `json:"upperAs,omitempty"`
 	// Work is an existing directory on the same filesystem as Upper, for nothing but this Union. It belongs to
 	// Upper: it holds its index of hard links. Required with Upper.
 	Work string `json:"work,omitempty"`
+	// StaticNlink shows 1 as the link count of all directories.
+	StaticNlink bool `json:"staticNlink,omitempty"`
+	// Volatile lets fsync do nothing.
+	Volatile bool `json:"volatile,omitempty"`
 	// MaxFiles bounds the backing files kept open while they are not in use; 0 means half of RLIMIT_NOFILE. Files
 	// deleted while they are still known to the kernel come on top.
 	MaxFiles int `json:"maxFiles,omitempty"`
@@ -45,6 +61,7 @@ type Options struct {
 
 // Union is an open union of layers. All methods may be called from any number of goroutines.
 type Union struct {
+	opts   Options
 	upper  *layer   // nil when read-only
 	lowers []*layer // nearest first
 	stage  *stage   // nil when read-only
@@ -52,6 +69,7 @@ type Union struct {
 	root   *Node
 
 	nextID  atomic.Uint64
+	access  sync.Mutex // held while a file of the upper is made accessible to be opened
 	copyUps atomic.Uint64
 
 	// moving is held for writing while a rename changes the disk and Node.links, and for reading by those who missed
@@ -78,7 +96,7 @@ func Open(opts Options) (_ *Union, err error) {
 	if opts.Upper != "" && opts.Work == "" {
 		return nil, errors.New("open union: an upper directory needs a work directory")
 	}
-	u := &Union{byID: map[uint64]*Node{}, byFile: map[backingKey]*Node{}}
+	u := &Union{opts: opts, byID: map[uint64]*Node{}, byFile: map[backingKey]*Node{}}
 	defer func() {
 		if err != nil {
 			u.Close()
@@ -117,7 +135,12 @@ func openFDCache(max int) (*fdCache, error) {
 func (u *Union) openLayers(opts Options) (err error) {
 	spaces := &inodeSpaces{}
 	if opts.Upper != "" {
-		if u.upper, err = openLayer(Layer{Dir: opts.Upper, Ownership: CallerOwned}, 0, spaces); err != nil {
+		upper := Layer{Ownership: CallerOwned}
+		if opts.UpperAs != nil {
+			upper = *opts.UpperAs
+		}
+		upper.Dir = opts.Upper
+		if u.upper, err = openLayer(upper, 0, spaces); err != nil {
 			return err
 		}
 		if u.stage, err = openStage(opts.Work, u.upper); err != nil {
@@ -166,9 +189,9 @@ func (u *Union) openRoot() error {
 }
 
 // inheritRoot gives the root directory of a new upper the attributes of the one it covers, as a copy-up would; that
-// it has an origin tells that this was done.
+// it has an origin tells that this was done. Of a HostOwned one it is left alone: there, whoever made it chose them.
 func (u *Union) inheritRoot() error {
-	if u.upper == nil || len(u.lowers) == 0 {
+	if u.upper == nil || len(u.lowers) == 0 || u.upper.Ownership != CallerOwned {
 		return nil
 	}
 	covering, err := u.upper.probe(u.upper.root, ".")
@@ -183,7 +206,7 @@ func (u *Union) inheritRoot() error {
 	if err != nil {
 		return fault("stat", nearest, "/", err)
 	}
-	if err := changeIdentity(u.upper.root, &covering.id, covered.id); err != nil {
+	if err := u.upper.policy.change(u.upper.root, &covering.id, covered.id); err != nil {
 		return fault("set attributes of", u.upper, "/", err)
 	}
 	if err := setTimes(u.upper.root, covered.st.Atim, covered.st.Mtim); err != nil {

@@ -5,8 +5,6 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
 // capsXattr holds file capabilities, which a change of the data or the owner drops.
@@ -47,8 +45,8 @@ func (u *Union) getXattr(n *Node, name string) ([]byte, error) {
 		return nil, err
 	}
 	defer u.fds.release(h)
-	disk, ok := n.topLayer().diskXattr(name)
-	if !ok {
+	disk := n.topLayer().diskXattr(name)
+	if _, visible := n.topLayer().seenXattr(disk); !visible {
 		return nil, unix.ENODATA
 	}
 	value, err := readXattrFollow(procPath(h.fd), disk)
@@ -64,21 +62,6 @@ func (u *Union) mayHaveXattrs(n *Node) bool {
 		return true
 	}
 	return n.foreign == nil
-}
-
-// diskXattr returns the name under which the layer stores the container's xattr name.
-func (l *layer) diskXattr(name string) (string, bool) {
-	if l.Ownership == CallerOwned {
-		return layerfmt.EscapeXattr(name), true
-	}
-	return name, l.hostXattr(name)
-}
-
-// hostXattr tells whether a container sees the xattr of a host file: those that describe the file itself, not those
-// that the host's security modules put there.
-func (l *layer) hostXattr(name string) bool {
-	_, visible := layerfmt.UnescapeXattr(name)
-	return visible && !strings.HasPrefix(name, layerfmt.EscapePrefix) || name == capsXattr
 }
 
 // ListXattr returns the names of all extended attributes.
@@ -106,9 +89,7 @@ func (u *Union) listXattr(n *Node) ([]string, error) {
 	l := n.topLayer()
 	var names []string
 	for _, name := range disk {
-		if l.Ownership == HostOwned && l.hostXattr(name) {
-			names = append(names, name)
-		} else if seen, ok := layerfmt.UnescapeXattr(name); ok && l.Ownership == CallerOwned {
+		if seen, ok := l.seenXattr(name); ok {
 			names = append(names, seen)
 		}
 	}
@@ -153,7 +134,7 @@ func (u *Union) changeXattr(n *Node, name string, change func(path, disk string)
 	if name == capsXattr {
 		n.caps = capsUnknown
 	}
-	err = change(procPath(h.fd), layerfmt.EscapeXattr(name))
+	err = change(procPath(h.fd), u.upper.diskXattr(name))
 	if err == unix.ENODATA || err == unix.EEXIST {
 		return err
 	}
@@ -165,10 +146,10 @@ func (u *Union) dropCaps(n *Node, fd int) error {
 	if n.caps == capsNone || n.kind != unix.S_IFREG {
 		return nil
 	}
-	err := unix.Removexattr(procPath(fd), layerfmt.EscapeXattr(capsXattr))
-	if err != nil && err != unix.ENODATA && err != unix.EOPNOTSUPP {
+	err := unix.Removexattr(procPath(fd), u.upper.diskXattr(capsXattr))
+	if err != nil && err != unix.ENODATA && err != unix.EOPNOTSUPP && err != unix.EPERM {
 		return err
 	}
-	n.caps = capsNone
+	n.caps = capsNone // with EPERM, too: for a process that may not drop them, the kernel drops them when it writes
 	return nil
 }

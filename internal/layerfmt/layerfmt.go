@@ -33,6 +33,15 @@ import (
 // file, symlink, pipe, socket, block-MAJOR-MINOR or char-MAJOR-MINOR. The octal mode is the twelve permission bits.
 const StatXattr = "user.containers.override_stat"
 
+// The other xattrs that fuse-overlayfs keeps the same value in: with xattr_permissions=1, and formerly.
+const (
+	PrivilegedStatXattr = "security.fuseoverlayfs.override_stat"
+	FormerStatXattr     = "user.fuseoverlayfs.override_stat"
+)
+
+// StatXattrs are all of them, in the order in which fuse-overlayfs looks for them.
+var StatXattrs = []string{PrivilegedStatXattr, FormerStatXattr, StatXattr}
+
 // Stat is the logical identity of an entry as a container sees it.
 type Stat struct {
 	UID, GID uint32
@@ -110,10 +119,11 @@ func Decode(value string, backing uint32) (Stat, error) {
 	uid, err1 := strconv.ParseUint(fields[0], 10, 32)
 	gid, err2 := strconv.ParseUint(fields[1], 10, 32)
 	mode, err3 := strconv.ParseUint(fields[2], 8, 32)
-	if err1 != nil || err2 != nil || err3 != nil || mode > 0o7777 {
+	typeBits := uint32(mode) &^ 0o7777 // which fuse-overlayfs writes, too
+	if err1 != nil || err2 != nil || err3 != nil || typeBits != 0 && typeBits != backing&unix.S_IFMT {
 		return Stat{}, fmt.Errorf("%s %q: bad number", StatXattr, value)
 	}
-	s := Stat{UID: uint32(uid), GID: uint32(gid), Mode: uint32(mode)}
+	s := Stat{UID: uint32(uid), GID: uint32(gid), Mode: uint32(mode) & 0o7777}
 	if len(fields) == 3 {
 		s.Mode |= backing & unix.S_IFMT
 		return s, nil

@@ -14,10 +14,14 @@ const (
 	WhiteoutXattr = "user.overlay.whiteout"
 	// OpaqueXattr is the opaque mark that is written (value "y"), the one rootless kernel overlay uses.
 	OpaqueXattr = "user.overlay.opaque"
+	// PrivilegedOpaqueXattr is the mark of the kernel's overlay in the hands of root.
+	PrivilegedOpaqueXattr = "trusted.overlay.opaque"
+	// FuseOpaqueXattr is the mark of fuse-overlayfs.
+	FuseOpaqueXattr = "user.fuseoverlayfs.opaque"
 )
 
 // OpaqueXattrs are all the xattrs whose value "y" makes a directory opaque.
-var OpaqueXattrs = []string{OpaqueXattr, "user.fuseoverlayfs.opaque", "trusted.overlay.opaque"}
+var OpaqueXattrs = []string{OpaqueXattr, FuseOpaqueXattr, PrivilegedOpaqueXattr}
 
 // ReservedName tells whether a name is one of layer trees' own and can thus not be given to a file where
 // whiteouts are files.
