@@ -20,6 +20,7 @@ export PATH        := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 
 build:
 	$(GO) build -ldflags '$(LDFLAGS)' -o bin/rcrun ./cmd/rcrun
+	ln -sf rcrun bin/fuse-rcrun
 
 demo:
 	scripts/setup build

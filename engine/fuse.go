@@ -50,7 +50,8 @@ func serveFuse(conn *wire.Conn) error {
 	if err != nil {
 		return err
 	}
-	return fusefs.Serve(files[0], union, fusefs.Options{UIDs: request.UIDs, GIDs: request.GIDs})
+	defer files[0].Close()
+	return serveUnion(union, files[0], request)
 }
 
 // fuseServer is the monitor's view of the stage.
@@ -137,15 +138,9 @@ type fuseRoot struct{ UID, GID uint32 } // ids that the namespace maps, whose th
 // Mount opens a connection in the sandbox's user namespace, which is what makes the requests carry the container's
 // ids, and mounts it. allow_other lets every user of that namespace in, default_permissions has the kernel check them.
 func (r fuseRoot) Mount(target string) (*os.File, error) {
-	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	dev, err := fusefs.Mount(target, fusefs.MountOptions{Source: "rcrun", Subtype: "rcrun", Flags: unix.MS_NODEV,
+		AllowOther: true, DefaultPermissions: true, UID: r.UID, GID: r.GID})
 	if err != nil {
-		return nil, wire.Errorf("sandbox", "open", "/dev/fuse", err)
-	}
-	dev := os.NewFile(uintptr(fd), "/dev/fuse")
-	flags := uintptr(unix.MS_NODEV)
-	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=%d,group_id=%d,allow_other,default_permissions", fd, r.UID, r.GID)
-	if err := unix.Mount("rcrun", target, "fuse.rcrun", flags, options); err != nil {
-		dev.Close()
 		return nil, wire.Errorf("sandbox", "mount the root filesystem", target, err)
 	}
 	return dev, nil

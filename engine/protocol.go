@@ -47,7 +47,11 @@ const (
 
 type openRequest struct {
 	Stack      unionmount.Options
-	UIDs, GIDs []fusefs.IDRange // that the container's user namespace maps
+	UIDs, GIDs []fusefs.IDRange // that the mount's user namespace maps
+	Target     string           // where it is mounted, unless in a container
+	Debug      bool
+
+	SquashUID, SquashGID *uint32 // as fusefs.Options has them
 }
 
 type startRequest struct {

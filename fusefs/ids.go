@@ -11,11 +11,12 @@ type IDRange struct {
 type idView struct {
 	mapped   []IDRange
 	fallback uint32
+	squash   *uint32 // shown instead of any, if not nil
 }
 
 // newIDView returns the view of a namespace that maps the given ids; none given means all.
-func newIDView(mapped []IDRange) idView {
-	v := idView{mapped: mapped}
+func newIDView(mapped []IDRange, squash *uint32) idView {
+	v := idView{mapped: mapped, squash: squash}
 	if len(mapped) > 0 && !v.contains(0) {
 		v.fallback = mapped[0].First
 	}
@@ -32,6 +33,9 @@ func (v idView) contains(id uint32) bool {
 }
 
 func (v idView) show(id uint32) uint32 {
+	if v.squash != nil {
+		return *v.squash
+	}
 	if v.contains(id) {
 		return id
 	}

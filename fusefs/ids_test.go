@@ -13,7 +13,7 @@ func TestIDView(t *testing.T) {
 		"root and a range":   {[]IDRange{{0, 1}, {1, 65536}}, map[uint32]uint32{65536: 65536, 65537: 0, 42: 42}},
 		"a range to the end": {[]IDRange{{4294967290, 5}, {0, 2}}, map[uint32]uint32{4294967294: 4294967294, 4294967295: 0, 2: 0}},
 	} {
-		view := newIDView(c.mapped)
+		view := newIDView(c.mapped, nil)
 		for id, want := range c.shown {
 			if got := view.show(id); got != want {
 				t.Errorf("%s: %d is shown as %d, want %d", name, id, got, want)

@@ -28,6 +28,8 @@ type Options struct {
 	// UIDs and GIDs are the ids that the mount's user namespace maps: none given means all of them. Files of others
 	// are shown as root's, or where root is not mapped as those of the first id that is.
 	UIDs, GIDs []IDRange
+	// SquashUID and SquashGID, if not nil, are whom all files are shown to belong to. On disk nothing changes.
+	SquashUID, SquashGID *uint32
 	// Counters, if not nil, count requests while the server runs.
 	Counters *Counters
 }
@@ -47,7 +49,7 @@ func Serve(dev *os.File, u *unionmount.Union, opts Options) error {
 		opts.Counters = &Counters{}
 	}
 	s := &server{RawFileSystem: fuse.NewDefaultRawFileSystem(), union: u, log: log, counters: opts.Counters,
-		uids: newIDView(opts.UIDs), gids: newIDView(opts.GIDs)}
+		uids: newIDView(opts.UIDs, opts.SquashUID), gids: newIDView(opts.GIDs, opts.SquashGID)}
 	s.link = newTransport(fd, fuse.NewProtocolServer(s, s.mountOptions(opts.Debug)))
 	defer unix.Close(fd)
 	if err := s.link.serve(); err != nil {

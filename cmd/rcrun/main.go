@@ -1,6 +1,7 @@
 // Rcrun runs containers without root and without a daemon.
 //
-// The binary is also each of the processes of a container: argv[0] tells it which. Everything about the command line
+// The binary is also each of the processes of a container, and a union filesystem that is called like fuse-overlayfs:
+// argv[0] tells it which. Everything about the command line
 // is in this package: a command reads its flags into an options struct and makes one call to the packages below.
 //
 // Exit codes: 0; that of the container's or executed process (128+n where signal n killed it); 125 where rcrun itself
@@ -33,6 +34,9 @@ func main() {
 		os.Exit(stage())
 	}
 	closeInherited()
+	if calledAsOverlay(os.Args[0]) {
+		os.Exit(overlayMain(os.Args[0], os.Args[1:]))
+	}
 	os.Exit(exitCode(execute(os.Args[1:])))
 }
 

@@ -15,8 +15,39 @@ func unionCommand() *cobra.Command {
 		Use:   "union",
 		Short: "Use the union filesystem by itself",
 	}
-	cmd.AddCommand(unionStatsCommand())
+	cmd.AddCommand(unionMountCommand(), unionUnmountCommand(), unionStatsCommand())
 	return cmd
+}
+
+func unionMountCommand() *cobra.Command {
+	var a overlayArgs
+	cmd := &cobra.Command{
+		Use:   "mount [flags] MOUNTPOINT",
+		Short: "Mount several directories as one",
+		Long: "Mount several directories as one. The options are those of fuse-overlayfs; see fuse-rcrun --help.\n" +
+			"Without upperdir the mount is read-only.",
+		Example: "  rcrun union mount -o lowerdir=top:bottom,upperdir=changes,workdir=work /mnt",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			a.operands = args
+			return mountOverlay(a, overlayDefaults("rcrun"))
+		},
+	}
+	cmd.Flags().StringArrayVarP(&a.options, "options", "o", nil, "options, separated by commas")
+	cmd.Flags().BoolVarP(&a.foreground, "foreground", "f", false, "serve the filesystem here instead of in a process of its own")
+	cmd.Flags().BoolVarP(&a.debug, "debug", "d", false, "print every request; in the foreground")
+	return cmd
+}
+
+func unionUnmountCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "unmount MOUNTPOINT...",
+		Aliases: []string{"umount"},
+		Short:   "Unmount unions",
+		Example: "  rcrun union unmount /mnt",
+		Args:    cobra.MinimumNArgs(1),
+		RunE:    func(_ *cobra.Command, args []string) error { return unmountAll(args) },
+	}
 }
 
 func unionStatsCommand() *cobra.Command {

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/fusefs"
+	"github.com/rcrun/rcrun/unionmount"
+	"golang.org/x/sys/unix"
+)
+
+// overlayName is the name under which this binary is called like fuse-overlayfs.
+const overlayName = "fuse-rcrun"
+
+// calledAsOverlay tells whether arg0 is that name, also with what mount(8) puts before it.
+func calledAsOverlay(arg0 string) bool {
+	return strings.TrimPrefix(filepath.Base(arg0), "mount.") == overlayName
+}
+
+const overlayHelp = `Usage: fuse-rcrun [-f] [-d] [-o OPTION[,OPTION...]]... [SOURCE] MOUNTPOINT
+
+Mounts several directories as one. It takes the arguments of fuse-overlayfs.
+
+  -o lowerdir=DIR[:DIR...]   directories to read, the topmost first
+  -o upperdir=DIR            directory that takes all changes; without it the mount is read-only
+  -o workdir=DIR             empty directory beside the upper one
+  -o uidmapping=DISK:SHOWN:COUNT[:...], gidmapping=...
+                             translate owners
+  -o squash_to_root, squash_to_uid=UID, squash_to_gid=GID
+                             show one owner for all files
+  -o xattr_permissions=2     keep owners and modes in xattrs (1: in privileged ones)
+  -o ownership=caller        layers are files of one user, as in rcrun's own store
+  -o volatile                let fsync do nothing
+  -o static_nlink            show link count 1 for all directories
+  -f                         stay in the foreground
+  -d, --debug                print every request
+  -V, --version              print the version
+  -h, --help                 print this
+
+A comma or colon in a path is written with a backslash before it. Unmount with umount or fusermount3 -u.
+`
+
+// overlayMain is the program that is called like fuse-overlayfs. It returns the exit code.
+func overlayMain(arg0 string, args []string) int {
+	if err := overlay(filepath.Base(arg0), args); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", filepath.Base(arg0), err)
+		return 1
+	}
+	return 0
+}
+
+func overlay(name string, args []string) error {
+	a, err := parseOverlayArgs(args)
+	switch {
+	case err != nil:
+		return err
+	case a.help:
+		fmt.Print(overlayHelp)
+		return nil
+	case a.version:
+		// The first line is in the form of fuse-overlayfs: callers look for its version to learn what it can do.
+		fmt.Printf("fuse-overlayfs: version %s\nrcrun version %s\n", overlayVersion, version)
+		return nil
+	}
+	return mountOverlay(a, overlayDefaults(name))
+}
+
+// overlayVersion is the version of fuse-overlayfs whose options are all known.
+const overlayVersion = "1.14"
+
+// mountOverlay mounts what the arguments say.
+func mountOverlay(a overlayArgs, defaults overlayOptions) error {
+	target, err := a.target()
+	if err != nil {
+		return err
+	}
+	o, err := parseOverlayOptions(a.options, defaults)
+	if err != nil {
+		return err
+	}
+	m, err := o.union(target)
+	if err != nil {
+		return err
+	}
+	m.Debug = m.Debug || a.debug
+	if a.foreground || m.Debug { // as with all programs that use libfuse
+		return m.Serve()
+	}
+	return m.Start()
+}
+
+// overlayDefaults are what holds where the options say nothing else: as fuse-overlayfs has it.
+func overlayDefaults(name string) overlayOptions {
+	o := overlayOptions{ownership: unionmount.HostOwned}
+	o.mount = engine.UnionMount{Mount: fusefs.MountOptions{Source: name, Subtype: name, Flags: unix.MS_NOATIME,
+		DefaultPermissions: true, AllowOther: mayAllowOther("/etc/fuse.conf"), UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}}
+	if os.Geteuid() != 0 {
+		o.mount.Mount.Flags |= unix.MS_NOSUID | unix.MS_NODEV
+	}
+	return o
+}
+
+// mayAllowOther tells whether the user may let others into a mount: root may, also that of a user namespace of one's
+// own, and others where the configuration of fusermount says so.
+func mayAllowOther(config string) bool {
+	if os.Geteuid() == 0 {
+		return true
+	}
+	file, err := os.Open(config)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		if strings.TrimSpace(lines.Text()) == "user_allow_other" {
+			return true
+		}
+	}
+	return false
+}
+
+// unmountAll unmounts unions. One that fails does not keep the others from their turn.
+func unmountAll(targets []string) error {
+	var all []error
+	for _, target := range targets {
+		path, err := filepath.Abs(target)
+		if err == nil {
+			err = fusefs.Unmount(path)
+		}
+		all = append(all, err)
+	}
+	return errors.Join(all...)
+}

@@ -1,0 +1,307 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/unionmount"
+	"golang.org/x/sys/unix"
+)
+
+// overlayArgs are the arguments of a program that is called like fuse-overlayfs.
+type overlayArgs struct {
+	foreground, debug, version, help bool
+	options                          []string // the values of all -o
+	operands                         []string // [SOURCE] MOUNTPOINT
+}
+
+// parseOverlayArgs reads arguments as libfuse does: options and operands in any order. Options that it does not know
+// it ignores: callers pass what one version or another of fuse-overlayfs takes.
+func parseOverlayArgs(args []string) (overlayArgs, error) {
+	var a overlayArgs
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
+		value, hasValue := strings.CutPrefix(arg, "-o")
+		switch {
+		case arg == "-o":
+			if i++; i == len(args) {
+				return a, fmt.Errorf("option -o needs a value")
+			}
+			a.options = append(a.options, args[i])
+		case hasValue:
+			a.options = append(a.options, value)
+		case arg == "-f":
+			a.foreground = true
+		case arg == "-d" || arg == "--debug":
+			a.debug = true
+		case arg == "-V" || arg == "--version":
+			a.version = true
+		case arg == "-h" || arg == "--help":
+			a.help = true
+		case arg == "--":
+			a.operands = append(a.operands, args[i+1:]...)
+			return a, nil
+		case !strings.HasPrefix(arg, "-"):
+			a.operands = append(a.operands, arg)
+		}
+	}
+	return a, nil
+}
+
+// target returns the mount point; a source before it says nothing that the options do not.
+func (a overlayArgs) target() (string, error) {
+	if n := len(a.operands); n == 1 || n == 2 {
+		return a.operands[n-1], nil
+	}
+	return "", fmt.Errorf("want [SOURCE] MOUNTPOINT, got %d operands", len(a.operands))
+}
+
+// overlayOptions are what -o says.
+type overlayOptions struct {
+	mount      engine.UnionMount
+	lowers     []string
+	ownership  unionmount.Ownership
+	uids, gids []unionmount.IDMapping
+	statXattr  string
+	squashRoot bool
+	allowOther bool // whatever the default is
+}
+
+// parseOverlayOptions reads options in order: what comes later holds.
+func parseOverlayOptions(lists []string, defaults overlayOptions) (overlayOptions, error) {
+	o := defaults
+	for _, list := range lists {
+		for _, option := range splitEscaped(list, ',') {
+			name, value, _ := strings.Cut(option, "=")
+			if err := o.set(name, value); err != nil {
+				return o, fmt.Errorf("option %s: %w", option, err)
+			}
+		}
+	}
+	return o, nil
+}
+
+// valueOptions are the options that have a value, which is parsed by their function.
+var valueOptions = map[string]func(o *overlayOptions, value string) error{
+	"lowerdir": func(o *overlayOptions, value string) error {
+		o.lowers = nil
+		for _, dir := range splitEscaped(value, ':') {
+			o.lowers = append(o.lowers, unescape(dir))
+		}
+		return nil
+	},
+	"upperdir":          func(o *overlayOptions, value string) error { o.mount.Stack.Upper = unescape(value); return nil },
+	"workdir":           func(o *overlayOptions, value string) error { o.mount.Stack.Work = unescape(value); return nil },
+	"ownership":         func(o *overlayOptions, value string) error { o.ownership = unionmount.Ownership(value); return nil },
+	"uidmapping":        func(o *overlayOptions, value string) (err error) { o.uids, err = parseMapping(value); return err },
+	"gidmapping":        func(o *overlayOptions, value string) (err error) { o.gids, err = parseMapping(value); return err },
+	"squash_to_uid":     func(o *overlayOptions, value string) error { return parseID(&o.mount.SquashUID, value) },
+	"squash_to_gid":     func(o *overlayOptions, value string) error { return parseID(&o.mount.SquashGID, value) },
+	"xattr_permissions": (*overlayOptions).setXattrPermissions,
+	"fsync":             func(o *overlayOptions, value string) error { o.mount.Stack.Volatile = value == "0"; return nil },
+	"fsname":            func(o *overlayOptions, value string) error { o.mount.Mount.Source = unescape(value); return nil },
+	"subtype":           func(o *overlayOptions, value string) error { o.mount.Mount.Subtype = unescape(value); return nil },
+	"context": func(o *overlayOptions, value string) error {
+		o.mount.Mount.Context = strings.Trim(value, `"`)
+		return nil
+	},
+	"max_read": func(o *overlayOptions, value string) (err error) {
+		o.mount.Mount.MaxRead, err = strconv.Atoi(value)
+		return err
+	},
+}
+
+// switchOptions are the options without a value.
+var switchOptions = map[string]func(o *overlayOptions){
+	"squash_to_root":      func(o *overlayOptions) { o.squashRoot = true },
+	"static_nlink":        func(o *overlayOptions) { o.mount.Stack.StaticNlink = true },
+	"volatile":            func(o *overlayOptions) { o.mount.Stack.Volatile = true },
+	"allow_other":         func(o *overlayOptions) { o.allowOther = true },
+	"default_permissions": func(o *overlayOptions) { o.mount.Mount.DefaultPermissions = true },
+	"debug":               func(o *overlayOptions) { o.mount.Debug = true },
+}
+
+// mountFlags are the options that are flags of mount(2), and those that take one back.
+var mountFlags = map[string]struct {
+	flag  uintptr
+	clear bool
+}{
+	"ro": {unix.MS_RDONLY, false}, "rw": {unix.MS_RDONLY, true},
+	"nosuid": {unix.MS_NOSUID, false}, "suid": {unix.MS_NOSUID, true},
+	"nodev": {unix.MS_NODEV, false}, "dev": {unix.MS_NODEV, true},
+	"noexec": {unix.MS_NOEXEC, false}, "exec": {unix.MS_NOEXEC, true},
+	"noatime": {unix.MS_NOATIME, false}, "atime": {unix.MS_NOATIME, true},
+	"nodiratime": {unix.MS_NODIRATIME, false}, "diratime": {unix.MS_NODIRATIME, true},
+	"relatime": {unix.MS_RELATIME, false}, "norelatime": {unix.MS_RELATIME, true},
+	"strictatime": {unix.MS_STRICTATIME, false}, "nostrictatime": {unix.MS_STRICTATIME, true},
+	"sync": {unix.MS_SYNCHRONOUS, false}, "async": {unix.MS_SYNCHRONOUS, true},
+	"dirsync": {unix.MS_DIRSYNC, false},
+}
+
+// set applies one option. There are those that need nothing to be done, because what they ask for is always or never
+// the case (noacl, xino, index, threaded, ...), and those that nobody knows; none of them is an error.
+func (o *overlayOptions) set(name, value string) error {
+	if set, ok := valueOptions[name]; ok {
+		return set(o, value)
+	}
+	if set, ok := switchOptions[name]; ok {
+		set(o)
+	}
+	if f, ok := mountFlags[name]; ok && f.clear {
+		o.mount.Mount.Flags &^= f.flag
+	} else if ok {
+		o.mount.Mount.Flags |= f.flag
+	}
+	return nil
+}
+
+func (o *overlayOptions) setXattrPermissions(value string) error {
+	switch value {
+	case "0":
+		o.statXattr = ""
+	case "1":
+		o.statXattr = layerfmt.PrivilegedStatXattr
+	case "2":
+		o.statXattr = layerfmt.StatXattr
+	default:
+		return fmt.Errorf("want 1 or 2")
+	}
+	return nil
+}
+
+// parseMapping reads triples of an id on disk, the id that it is shown as, and how many follow, all with colons.
+func parseMapping(text string) ([]unionmount.IDMapping, error) {
+	fields := strings.Split(text, ":")
+	if len(fields)%3 != 0 {
+		return nil, fmt.Errorf("want triples of id on disk, id shown and count, separated by colons")
+	}
+	var maps []unionmount.IDMapping
+	for len(fields) > 0 {
+		var numbers [3]uint32
+		for i := range numbers {
+			n, err := strconv.ParseUint(fields[i], 10, 32)
+			if err != nil {
+				return nil, err
+			}
+			numbers[i] = uint32(n)
+		}
+		maps = append(maps, unionmount.IDMapping{Host: numbers[0], Container: numbers[1], Size: numbers[2]})
+		fields = fields[3:]
+	}
+	return maps, nil
+}
+
+func parseID(into **uint32, text string) error {
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil {
+		return err
+	}
+	id := uint32(n)
+	*into = &id
+	return nil
+}
+
+// splitEscaped splits text at a separator unless a backslash comes before it. The backslashes stay: what is left may be
+// split again before it is unescaped.
+func splitEscaped(text string, separator byte) []string {
+	var parts []string
+	start := 0
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			i++ // what follows means itself
+		case separator:
+			parts = append(parts, text[start:i])
+			start = i + 1
+		}
+	}
+	return append(parts, text[start:])
+}
+
+// unescape removes the backslashes before characters that mean themselves.
+func unescape(text string) string {
+	if !strings.Contains(text, `\`) {
+		return text
+	}
+	var out strings.Builder
+	for i := 0; i < len(text); i++ {
+		if text[i] == '\\' && i+1 < len(text) {
+			i++
+		}
+		out.WriteByte(text[i])
+	}
+	return out.String()
+}
+
+// overflowID is what the kernel shows for an id that has no other in a user namespace.
+const overflowID = 65534
+
+// union completes the description of the mount at a directory: absolute paths, and layers of one kind.
+func (o overlayOptions) union(target string) (engine.UnionMount, error) {
+	m := o.mount
+	if len(o.lowers) == 0 && m.Stack.Upper == "" {
+		return m, fmt.Errorf("lowerdir or upperdir is needed")
+	}
+	if m.Stack.Upper == "" {
+		m.Mount.Flags |= unix.MS_RDONLY
+	}
+	for _, path := range []*string{&m.Stack.Upper, &m.Stack.Work} {
+		if err := override(path, *path); err != nil {
+			return m, err
+		}
+	}
+	var err error
+	if m.Target, err = filepath.Abs(target); err == nil {
+		m.Target, err = filepath.EvalSymlinks(m.Target)
+	}
+	if err != nil {
+		return m, fmt.Errorf("find mount point: %w", err)
+	}
+	for _, dir := range o.lowers {
+		lower := o.layer()
+		if err := override(&lower.Dir, dir); err != nil {
+			return m, err
+		}
+		m.Stack.Lowers = append(m.Stack.Lowers, lower)
+	}
+	upper := o.layer()
+	upper.StatXattr = o.statXattr
+	m.Stack.UpperAs = &upper
+	m.Mount.AllowOther = m.Mount.AllowOther || o.allowOther
+	o.squash(&m)
+	return m, nil
+}
+
+// layer describes any layer, but for where it is.
+func (o overlayOptions) layer() unionmount.Layer {
+	l := unionmount.Layer{Ownership: o.ownership}
+	if o.ownership == unionmount.HostOwned {
+		all := []unionmount.IDMapping{{Size: 1<<32 - 1}}
+		l.UIDs, l.GIDs, l.Unmapped = all, all, overflowID
+		if o.uids != nil {
+			l.UIDs = o.uids
+		}
+		if o.gids != nil {
+			l.GIDs = o.gids
+		}
+	}
+	return l
+}
+
+// squash shows all files as root's unless an owner was named.
+func (o overlayOptions) squash(m *engine.UnionMount) {
+	if !o.squashRoot {
+		return
+	}
+	root := uint32(0)
+	if m.SquashUID == nil {
+		m.SquashUID = &root
+	}
+	if m.SquashGID == nil {
+		m.SquashGID = &root
+	}
+}

@@ -1,0 +1,141 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/rcrun/rcrun/fusefs"
+	"github.com/rcrun/rcrun/unionmount"
+	"golang.org/x/sys/unix"
+)
+
+// UnionMount is a union filesystem without a container.
+type UnionMount struct {
+	Stack  unionmount.Options
+	Target string // where to mount it; absolute
+	Mount  fusefs.MountOptions
+	Debug  bool // log every request; only in the foreground, where there is somebody to read it
+
+	SquashUID, SquashGID *uint32 // as fusefs.Options has them
+}
+
+// Start mounts the union and returns when it can be used. Its server is a process of its own, which ends with the
+// mount. It keeps none of the caller's files open: who waits for the end of their output need not wait for the
+// unmounting.
+func (m UnionMount) Start() error {
+	request, err := m.request()
+	if err != nil {
+		return err
+	}
+	cmd, conn, err := spawn(FuseStage, nil)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.Send(msgOpen, request); err != nil {
+		return err
+	}
+	if _, err := conn.Expect(msgReady, nil, 0); err != nil {
+		cmd.Wait() // it ended with the error
+		return err
+	}
+	dev, err := fusefs.Mount(m.Target, m.Mount)
+	if err != nil {
+		return err // the server ends with the connection
+	}
+	err = conn.Send(msgServe, nil, dev)
+	dev.Close() // as long as it is open here, nobody would be told of a server that died
+	if err == nil {
+		err = m.awaitAnswer()
+	}
+	if err != nil {
+		return errors.Join(err, fusefs.Unmount(m.Target))
+	}
+	return cmd.Process.Release()
+}
+
+// awaitAnswer returns when the server has answered a request.
+func (m UnionMount) awaitAnswer() error {
+	var st unix.Statfs_t
+	for {
+		err := unix.Statfs(m.Target, &st)
+		if err == nil {
+			return nil
+		}
+		if err != unix.EINTR {
+			return fmt.Errorf("wait for the filesystem at %s: %w", m.Target, err)
+		}
+	}
+}
+
+// Serve mounts the union and serves it until it is unmounted.
+func (m UnionMount) Serve() error {
+	request, err := m.request()
+	if err != nil {
+		return err
+	}
+	union, err := unionmount.Open(m.Stack)
+	if err != nil {
+		return err
+	}
+	defer union.Close()
+	dev, err := fusefs.Mount(m.Target, m.Mount)
+	if err != nil {
+		return err
+	}
+	defer dev.Close()
+	return serveUnion(union, dev, request)
+}
+
+// request describes the union to its server. The server's own user namespace is the mount's: what it does not map, the
+// kernel shows as such where owners are real, and fusefs where they are not.
+func (m UnionMount) request() (r openRequest, err error) {
+	r = openRequest{Stack: m.Stack, SquashUID: m.SquashUID, SquashGID: m.SquashGID, Target: m.Target, Debug: m.Debug}
+	if as := m.Stack.UpperAs; as != nil && as.Ownership == unionmount.HostOwned {
+		return r, nil
+	}
+	if r.UIDs, err = ownIDs("uid_map"); err == nil {
+		r.GIDs, err = ownIDs("gid_map")
+	}
+	return r, err
+}
+
+// ownIDs reads which ids the calling process's user namespace has.
+func ownIDs(file string) ([]fusefs.IDRange, error) {
+	text, err := os.Open("/proc/self/" + file)
+	if err != nil {
+		return nil, err
+	}
+	defer text.Close()
+	var ranges []fusefs.IDRange
+	for {
+		var r fusefs.IDRange
+		var outside uint32
+		if _, err := fmt.Fscan(text, &r.First, &outside, &r.Size); err != nil {
+			return ranges, nil // the end
+		}
+		ranges = append(ranges, r)
+	}
+}
+
+// serveUnion serves a union until its mount is gone. A signal that asks the process to end has it unmounted, if it has
+// a place in this process's view at all.
+func serveUnion(union *unionmount.Union, dev *os.File, request openRequest) error {
+	if request.Target != "" {
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+		defer stop()
+		unmounting := context.AfterFunc(ctx, func() {
+			if err := fusefs.Unmount(request.Target); err != nil {
+				slog.Error("unmount on a signal", "error", err)
+			}
+		})
+		defer unmounting()
+	}
+	return fusefs.Serve(dev, union, fusefs.Options{UIDs: request.UIDs, GIDs: request.GIDs,
+		SquashUID: request.SquashUID, SquashGID: request.SquashGID, Debug: request.Debug})
+}

@@ -1,0 +1,186 @@
+package fusefs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// MountOptions say how a filesystem is mounted.
+type MountOptions struct {
+	// Source is shown as what is mounted.
+	Source string
+	// Subtype is the second half of the type that is shown, fuse.SUBTYPE.
+	Subtype string
+	// Flags are those of mount(2): unix.MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOATIME, ...
+	Flags uintptr
+	// AllowOther lets users other than UID in.
+	AllowOther bool
+	// DefaultPermissions has the kernel check permissions.
+	DefaultPermissions bool
+	// MaxRead bounds a read request in bytes; 0 leaves it to the kernel.
+	MaxRead int
+	// Context is the SELinux label of all files; empty for none.
+	Context string
+	// UID and GID are whose the mount is, in ids of the calling process.
+	UID, GID uint32
+}
+
+// Mount mounts a FUSE connection on a directory and returns its end, which is to be given to Serve. The connection
+// belongs to the user namespace of the calling process, whose ids its requests carry. Where the process may not mount,
+// fusermount3 does it for the user.
+func Mount(target string, o MountOptions) (*os.File, error) {
+	dev, err := mountDirect(target, o)
+	if !errors.Is(err, unix.EPERM) {
+		return dev, err
+	}
+	helper, helperErr := fusermount()
+	if helperErr != nil {
+		return nil, fmt.Errorf("%w (and %w)", err, helperErr)
+	}
+	return mountThrough(helper, target, o)
+}
+
+// Unmount undoes Mount, by the same means. A mount that is in use goes when its last user does.
+func Unmount(target string) error {
+	err := unix.Unmount(target, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+	if err == nil {
+		return nil
+	}
+	if err != unix.EPERM {
+		return fmt.Errorf("unmount %s: %w", target, err)
+	}
+	helper, helperErr := fusermount()
+	if helperErr != nil {
+		return fmt.Errorf("unmount %s: %w (and %w)", target, err, helperErr)
+	}
+	cmd := exec.Command(helper, "-u", "-z", "--", target)
+	cmd.Dir = "/" // which is no mount of ours
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("unmount %s: %s", target, said(text, err))
+	}
+	return nil
+}
+
+func mountDirect(target string, o MountOptions) (*os.File, error) {
+	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: "/dev/fuse", Err: err}
+	}
+	dev := os.NewFile(uintptr(fd), "/dev/fuse")
+	data := append([]string{fmt.Sprintf("fd=%d,rootmode=40000,user_id=%d,group_id=%d", fd, o.UID, o.GID)}, o.data()...)
+	if err := unix.Mount(o.Source, target, "fuse."+o.Subtype, o.Flags, strings.Join(data, ",")); err != nil {
+		dev.Close()
+		return nil, &os.PathError{Op: "mount", Path: target, Err: err}
+	}
+	return dev, nil
+}
+
+// data returns the options that are FUSE's own.
+func (o MountOptions) data() []string {
+	var data []string
+	if o.AllowOther {
+		data = append(data, "allow_other")
+	}
+	if o.DefaultPermissions {
+		data = append(data, "default_permissions")
+	}
+	if o.MaxRead > 0 {
+		data = append(data, fmt.Sprintf("max_read=%d", o.MaxRead))
+	}
+	if o.Context != "" {
+		data = append(data, fmt.Sprintf("context=%q", o.Context))
+	}
+	return data
+}
+
+// fusermount finds the setuid program that mounts for users.
+func fusermount() (string, error) {
+	for _, name := range []string{"fusermount3", "fusermount"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	return "", errors.New("there is no fusermount3; it is in the package fuse3")
+}
+
+// mountThrough has fusermount mount. It opens the device and passes it over a socket that _FUSE_COMMFD names.
+func mountThrough(helper, target string, o MountOptions) (*os.File, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socketpair", err)
+	}
+	defer unix.Close(pair[0])
+	theirs := os.NewFile(uintptr(pair[1]), "fusermount")
+	const inherited = 3 // the first of ExtraFiles
+	cmd := exec.Command(helper, "-o", o.helperOptions(), "--", target)
+	cmd.ExtraFiles = []*os.File{theirs}
+	cmd.Env = append(os.Environ(), fmt.Sprintf("_FUSE_COMMFD=%d", inherited))
+	text, err := cmd.CombinedOutput()
+	theirs.Close()
+	if err != nil {
+		return nil, fmt.Errorf("mount %s: %s", target, said(text, err))
+	}
+	dev, err := receiveFile(pair[0])
+	if err != nil {
+		return nil, fmt.Errorf("mount %s: receive connection from %s: %w", target, helper, err)
+	}
+	return dev, nil
+}
+
+// said is what a program said when it ended with err.
+func said(text []byte, err error) string {
+	if message := strings.TrimSpace(string(text)); message != "" {
+		return message
+	}
+	return err.Error()
+}
+
+// helperOptions returns the options in fusermount's syntax. Flags that only root may set it refuses by itself.
+func (o MountOptions) helperOptions() string {
+	escape := strings.NewReplacer(`\`, `\\`, `,`, `\,`)
+	options := append(o.data(), "fsname="+escape.Replace(o.Source), "subtype="+escape.Replace(o.Subtype))
+	for _, f := range helperFlags {
+		if o.Flags&f.flag != 0 {
+			options = append(options, f.name)
+		}
+	}
+	return strings.Join(options, ",")
+}
+
+// helperFlags are the flags whose names fusermount knows; it sets nosuid and nodev by itself.
+var helperFlags = []struct {
+	flag uintptr
+	name string
+}{
+	{unix.MS_RDONLY, "ro"},
+	{unix.MS_NOEXEC, "noexec"},
+	{unix.MS_NOATIME, "noatime"},
+	{unix.MS_SYNCHRONOUS, "sync"},
+	{unix.MS_DIRSYNC, "dirsync"},
+}
+
+// receiveFile receives one file that is passed over a socket.
+func receiveFile(sock int) (*os.File, error) {
+	rights := make([]byte, unix.CmsgSpace(4))
+	_, n, _, _, err := unix.Recvmsg(sock, make([]byte, 1), rights, unix.MSG_CMSG_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	messages, err := unix.ParseSocketControlMessage(rights[:n])
+	if err != nil {
+		return nil, err
+	}
+	if len(messages) != 1 {
+		return nil, errors.New("no file came")
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fds[0]), "/dev/fuse"), nil
+}
