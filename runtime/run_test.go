@@ -299,7 +299,7 @@ func TestMissingWorkingDirectory(t *testing.T) {
 		t.Errorf("a missing directory below a mount: %v", err)
 	}
 	_, err := Create(context.Background(), newConfig(t, []string{"true"}, func(c *Config) { c.Spec.Process.Cwd = "/bin/busybox/x" }))
-	if err == nil || !strings.Contains(err.Error(), "make working directory /bin/busybox/x: not a directory") {
+	if err == nil || !strings.Contains(err.Error(), "make working directory /bin/busybox/x: ") || !errors.Is(err, unix.ENOTDIR) {
 		t.Errorf("a directory below a file: %v", err)
 	}
 }

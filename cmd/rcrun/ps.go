@@ -29,12 +29,14 @@ type psRow struct {
 }
 
 func (a *app) psCommand() *cobra.Command {
-	var all, quiet, noTrunc bool
+	var all, latest, quiet, noTrunc bool
+	var last int
 	var format string
+	var filters []string
 	cmd := &cobra.Command{
 		Use:     "ps [flags]",
 		Short:   "List containers",
-		Example: "  rcrun ps -a\n  rcrun ps -a --format '{{.Names}} {{.Status}}'",
+		Example: "  rcrun ps -a\n  rcrun ps -a --format '{{.Names}} {{.Status}}'\n  rcrun rm $(rcrun ps -q --filter status=exited)",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(func(e *engine.Engine) error {
@@ -45,14 +47,28 @@ func (a *app) psCommand() *cobra.Command {
 				for _, err := range broken {
 					warn([]string{err.Error()})
 				}
-				if !all {
-					list = slices.DeleteFunc(list, func(c *engine.Container) bool { return c.State.Status != engine.Running })
+				if latest {
+					last = 1
+				}
+				keep, err := parseFilters(filters)
+				if err != nil {
+					return err
+				}
+				all = all || last > 0 || keep.status != nil
+				list = slices.DeleteFunc(list, func(c *engine.Container) bool {
+					return !all && c.State.Status != engine.Running || !keep.matches(c)
+				})
+				if last > 0 {
+					list = list[:min(last, len(list))]
 				}
 				return printContainers(list, quiet, noTrunc, format)
 			})
 		},
 	}
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "list containers that do not run, too")
+	cmd.Flags().BoolVarP(&latest, "latest", "l", false, "list only the container created last")
+	cmd.Flags().IntVarP(&last, "last", "n", -1, "list only the containers created last, as many as this")
+	cmd.Flags().StringArrayVarP(&filters, "filter", "f", nil, "list only some: id=, name=, status=, ancestor=, label=KEY[=VALUE]")
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print ids only")
 	cmd.Flags().BoolVar(&noTrunc, "no-trunc", false, "print ids and commands in full")
 	cmd.Flags().StringVar(&format, "format", "", "json, or a Go template")
