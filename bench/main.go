@@ -1,81 +1,35 @@
-// Bench measures how long containers take to start: a whole "run --rm IMAGE true", beside podman's where podman is
-// installed, and the parts of it that are processes of rcrun's own.
+// Bench measures, side by side with others and always as an ordinary user, what there is to be measured:
 //
-// What is compared takes turns, one of each in every round, so that whatever else the machine does meets all of them
-// alike; the median of the rounds is what counts. Only ratios within one run mean anything.
-//
-//	bench --rcrun bin/rcrun [--rounds 20] [--json]
+//	bench start [FLAGS]    how long containers take to start
+//	bench fs [FLAGS]       how fast the filesystem is
 package main
 
 import (
-	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"os"
-	"strings"
-	"text/tabwriter"
+
+	"github.com/rcrun/rcrun/bench/filesystem"
+	"github.com/rcrun/rcrun/bench/startup"
 )
 
-type options struct {
-	rcrun  string // the binary
-	rounds int
-	json   bool
-}
-
 func main() {
-	var o options
-	flag.StringVar(&o.rcrun, "rcrun", "bin/rcrun", "the binary to be measured")
-	flag.IntVar(&o.rounds, "rounds", 20, "how many times everything is measured")
-	flag.BoolVar(&o.json, "json", false, "print JSON instead of a table")
-	flag.Parse()
-	if err := run(o, os.Stdout); err != nil {
+	if err := run(os.Args, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(o options, out io.Writer) (err error) {
-	work, err := os.MkdirTemp("/tmp", "rb")
-	if err != nil {
-		return fmt.Errorf("make a working directory: %w", err)
+// run is also each of the processes that the filesystem benchmark consists of: argv[0] tells which.
+func run(args []string, out io.Writer) error {
+	if stage, ok := filesystem.Stages()[args[0]]; ok {
+		return stage()
 	}
-	defer func() {
-		if removeErr := os.RemoveAll(work); err == nil {
-			err = removeErr
+	commands := map[string]func([]string, io.Writer) error{"start": startup.Main, "fs": filesystem.Main}
+	if len(args) > 1 {
+		if command, ok := commands[args[1]]; ok {
+			return command(args[2:], out)
 		}
-	}()
-	subjects, closeAll, err := prepare(o.rcrun, work)
-	if err != nil {
-		return err
 	}
-	defer func() {
-		if closeErr := closeAll(); err == nil {
-			err = closeErr
-		}
-	}()
-	results, err := measure(subjects, o.rounds)
-	if err != nil {
-		return err
-	}
-	if o.json {
-		return json.NewEncoder(out).Encode(results)
-	}
-	return printTable(out, results)
+	return fmt.Errorf("usage: bench start|fs [FLAGS]; --help after either tells the flags")
 }
-
-// printTable prints milliseconds, and for a subject with a reference the ratio to it.
-func printTable(out io.Writer, results []result) error {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "\tmedian ms\tmin ms\tmax ms\tratio")
-	for _, r := range results {
-		ratio := ""
-		if r.Ratio != 0 {
-			ratio = fmt.Sprintf("%.2f of %s", r.Ratio, r.Reference)
-		}
-		fmt.Fprintln(table, strings.Join([]string{r.Name, millis(r.Median), millis(r.Min), millis(r.Max), ratio}, "\t"))
-	}
-	return table.Flush()
-}
-
-func millis(seconds float64) string { return fmt.Sprintf("%.1f", seconds*1000) }

@@ -1,9 +1,11 @@
-package main
+package startup
 
 import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/rcrun/rcrun/bench/stats"
 )
 
 // subject is something whose duration is measured.
@@ -43,22 +45,15 @@ func measure(subjects []subject, rounds int) ([]result, error) {
 func summarize(subjects []subject, times [][]float64) []result {
 	medians := map[string]float64{}
 	for i, s := range subjects {
-		slices.Sort(times[i])
-		medians[s.name] = median(times[i])
+		medians[s.name] = stats.Median(times[i])
 	}
 	var results []result
 	for i, s := range subjects {
-		r := result{Name: s.name, Median: medians[s.name], Min: times[i][0], Max: times[i][len(times[i])-1]}
+		r := result{Name: s.name, Median: medians[s.name], Min: slices.Min(times[i]), Max: slices.Max(times[i])}
 		if reference := medians[s.reference]; reference > 0 {
 			r.Reference, r.Ratio = s.reference, r.Median/reference
 		}
 		results = append(results, r)
 	}
 	return results
-}
-
-// median returns the median of sorted values.
-func median(sorted []float64) float64 {
-	n := len(sorted)
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }

@@ -1,0 +1,90 @@
+// Package filesystem measures filesystems side by side: a plain directory, the kernel's overlay, fuse-overlayfs and this
+// module's, doing the same work on the same trees.
+//
+// Decisions:
+//
+//   - Everything runs in a user namespace, because that is where an ordinary user can mount all of them. There the user
+//     is root, as in a container.
+//   - The subjects take turns within every round, so that whatever else the machine does meets them alike. Ratios are
+//     taken within a round, medians over the rounds; only ratios mean anything on another machine.
+//   - Every trial starts with a fresh mount and an empty upper directory. That is as cold as an ordinary user can make
+//     it: the page cache of the files below stays warm, so the disk is not measured. A warm trial does its work twice.
+//   - Nothing is left behind, however it ends: processes die with their pid namespace and mounts with their mount
+//     namespace, both with the measuring process. The working directory is removed in a namespace of the same ids.
+package filesystem
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// Options say what to measure and what to make of it.
+type Options struct {
+	Rounds        int
+	Only          string   // part of the names of what is to be measured, or a group; "" is everything
+	Subjects      []string // names; none is all that are there
+	Scale         float64  // of the work; 1 is the full size
+	Tree          string   // a tar of the tree to work on; "" has one made
+	FuseOverlayfs string   // the binary
+	JSON          string   // a file for the results; "" for none
+	SVG           string   // a directory for the charts; "" for none
+}
+
+// Main measures as the arguments say and prints the report to out.
+func Main(args []string, out io.Writer) error {
+	var o Options
+	flags := flag.NewFlagSet("bench fs", flag.ExitOnError)
+	flags.IntVar(&o.Rounds, "rounds", 3, "how many times everything is measured")
+	flags.StringVar(&o.Only, "only", "", "measure only what has this in its name, or is of this `group`")
+	flags.Func("subjects", "measure only these `subjects`, separated by commas", func(list string) error {
+		o.Subjects = strings.Split(list, ",")
+		return nil
+	})
+	flags.Float64Var(&o.Scale, "scale", 1, "shrink the work to this `part`")
+	flags.StringVar(&o.Tree, "tree", "", "work on the tree in this tar `file` instead of one that is made up")
+	flags.StringVar(&o.FuseOverlayfs, "fuse-overlayfs", fuseOverlayfs, "the `binary` to compare with")
+	flags.StringVar(&o.JSON, "json", "", "write all values to this `file`")
+	flags.StringVar(&o.SVG, "svg", "", "draw charts into this `directory`")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	report, err := Measure(ctx, o)
+	if err != nil {
+		return err
+	}
+	return report.publish(o, out)
+}
+
+// Measure measures in a working directory that it makes and removes.
+func Measure(ctx context.Context, o Options) (report *Report, err error) {
+	if o.Rounds < 1 || o.Scale <= 0 {
+		return nil, errors.New("there must be at least one round, and a scale above 0")
+	}
+	if o.Tree != "" {
+		if o.Tree, err = filepath.Abs(o.Tree); err != nil {
+			return nil, fmt.Errorf("find the tree: %w", err)
+		}
+	}
+	dir, err := os.MkdirTemp("", "rcrun-bench-fs")
+	if err != nil {
+		return nil, fmt.Errorf("make a working directory: %w", err)
+	}
+	defer func() {
+		err = errors.Join(err, runStage(context.Background(), removeStage, dir, nil))
+	}()
+	report = &Report{Machine: describeMachine(dir, o.FuseOverlayfs), Rounds: o.Rounds, Scale: o.Scale}
+	if err := runStage(ctx, measureStage, request{Options: o, Dir: dir}, &report.Rows); err != nil {
+		return nil, err
+	}
+	return report, nil
+}

@@ -1,0 +1,80 @@
+// Package workload holds what is done to a filesystem while the clock runs. It knows nothing of mounts: every workload
+// works below a directory, the root of a tree that Sources and an unpacked archive make up, whatever shows that tree.
+//
+// The work is what people do with a container's root filesystem, done by the programs they do it with where those
+// matter (tar, rm, git, go, python), and by plain system calls from here where the program's own work would hide the
+// filesystem's.
+package workload
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// Workload is one kind of work. Setup comes first and is not timed.
+type Workload interface {
+	Setup(root string) error
+	Run(root string) error
+}
+
+// Entry is a Workload in the list of them.
+type Entry struct {
+	Name  string
+	Group string // of workloads of a kind
+	// Layers is how many layers the work is done on: those that Layers makes. 0 is the tree itself.
+	Layers int
+	// Changes tells that more is changed than Scratch, which Setup or Run may make.
+	Changes bool
+	// Remount tells that the filesystem is to be mounted afresh between Setup and Run, so that the kernel knows
+	// nothing of what Setup made.
+	Remount bool
+	// Needs is the program without which there is no such workload; "" for none.
+	Needs string
+	Workload
+}
+
+// Config is what the sizes of the workloads depend on.
+type Config struct {
+	Scale   float64 // of the numbers of files and bytes; 1 is the full size
+	Archive string  // a tar of the tree
+	Owner   string  // UID:GID that files of the tree can be given
+}
+
+// count returns n scaled, and at least 1.
+func (c Config) count(n int) int { return max(1, int(float64(n)*c.Scale)) }
+
+// Directories below the root.
+const (
+	Scratch = "bench-scratch" // what workloads make, most of them nothing else; no tree brings it
+	sources = "bench-sources" // what Sources made
+	system  = "usr"           // most of the tree
+	shared  = "usr/share"     // a part of it with many small files
+)
+
+// nothing is for workloads that need no setup.
+type nothing struct{}
+
+func (nothing) Setup(string) error { return nil }
+
+// command is a program run in a directory below the root.
+type command struct {
+	nothing
+	dir  string // relative to the root
+	args []string
+}
+
+func (c command) Run(root string) error {
+	cmd := exec.Command(c.args[0], c.args[1:]...)
+	cmd.Dir = filepath.Join(root, c.dir)
+	cmd.Env = append(os.Environ(), "HOME="+root, "LC_ALL=C")
+	cmd.Env = append(cmd.Env, programEnv(root)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", strings.Join(c.args, " "), err, out)
+	}
+	return nil
+}
+
+func shell(script string) []string { return []string{"sh", "-ec", script} }
