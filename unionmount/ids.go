@@ -17,12 +17,12 @@ func toContainer(maps []IDMapping, host, unmapped uint32) uint32 {
 	return unmapped
 }
 
-// toHost is the inverse of toContainer.
-func toHost(maps []IDMapping, container uint32) (host uint32, known bool) {
+// toHost is the inverse of toContainer, and tells whether the maps have the id.
+func toHost(maps []IDMapping, container, unmapped uint32) (host uint32, known bool) {
 	for _, m := range maps {
 		if container >= m.Container && container-m.Container < m.Size {
 			return m.Host + (container - m.Container), true
 		}
 	}
-	return 0, false
+	return unmapped, false
 }

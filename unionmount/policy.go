@@ -147,11 +147,12 @@ func (p hostOwned) atOnce(id layerfmt.Stat) bool {
 	return err == nil && owner == p.self && id.Mode&0o7000 == 0
 }
 
-// onDisk returns the owner that an entry has on disk; EINVAL where it cannot have one, as of chown(2).
+// onDisk returns the owner that an entry has on disk. One that the maps do not have is the unmapped one there, too; but
+// never root: then it is EINVAL, as of chown(2).
 func (p hostOwned) onDisk(id layerfmt.Stat) (Owner, error) {
-	uid, known := toHost(p.uids, id.UID)
-	gid, alsoKnown := toHost(p.gids, id.GID)
-	if !known || !alsoKnown {
+	uid, known := toHost(p.uids, id.UID, p.unmapped)
+	gid, alsoKnown := toHost(p.gids, id.GID, p.unmapped)
+	if p.unmapped == 0 && !(known && alsoKnown) {
 		return Owner{}, unix.EINVAL
 	}
 	return Owner{uid, gid}, nil

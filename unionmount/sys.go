@@ -138,15 +138,19 @@ func growXattr(get func(path, name string, buf []byte) (int, error), path, name 
 	}
 }
 
-// setXattr sets an xattr of the file behind fd, which may be O_PATH. The owner of a file that forbids writing must be
-// asked for it: permissions are the business of those who asked for the change, and they were checked.
+// setXattr sets an xattr of the file behind fd, which may be O_PATH.
 func setXattr(fd int, name, value string) error {
-	set := func() error { return unix.Setxattr(procPath(fd), name, []byte(value), 0) }
-	err := set()
+	return owning(fd, func() error { return unix.Setxattr(procPath(fd), name, []byte(value), 0) })
+}
+
+// owning calls f, and where the permissions of the file behind fd forbid what f does, again while they do not: they are
+// about those who asked for it, and were checked.
+func owning(fd int, f func() error) error {
+	err := f()
 	if err != unix.EACCES {
 		return err
 	}
-	return withOwnerAccess(fd, set)
+	return withOwnerAccess(fd, f)
 }
 
 // withOwnerAccess calls f while the owner of the file behind fd may read and write it.

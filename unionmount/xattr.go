@@ -134,7 +134,7 @@ func (u *Union) changeXattr(n *Node, name string, change func(path, disk string)
 	if name == capsXattr {
 		n.caps = capsUnknown
 	}
-	err = change(procPath(h.fd), u.upper.diskXattr(name))
+	err = owning(h.fd, func() error { return change(procPath(h.fd), u.upper.diskXattr(name)) })
 	if err == unix.ENODATA || err == unix.EEXIST {
 		return err
 	}
