@@ -267,3 +267,16 @@ func TestWorkingDirectoryBelowMount(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestOneProcessor runs everything with a single thread for Go code: nothing may wait for another goroutine in a system
+// call that only this one could end.
+func TestOneProcessor(t *testing.T) {
+	u := newUserWithImage(t)
+	u.setenv("GOMAXPROCS", "1")
+	u.run("run", "-d", "--name", "c1", "bb", "sh", "-c", "find / -xdev >/found; cp -r /etc /copy; rm -r /etc; sleep 1000")
+	u.prints("8\n", "exec", "-i", "c1", "sh", "-c", "seq 8 | wc -l; echo")
+	eventually(t, "the container has done its work", func() bool { return u.try("exec", "c1", "ls", "/etc/passwd").code != 0 })
+	u.prints("c1", "stop", "-t", "0", "c1")
+	u.run("start", "c1")
+	u.run("rm", "-f", "c1")
+}
