@@ -42,7 +42,15 @@
 //
 // The root directory of a new upper takes over the attributes of the one it covers.
 //
-// Renaming a directory that has a lower part answers EXDEV, upon which tools copy.
+// A directory that is merged with lower ones is renamed by noting their path and layers in the upper one
+// (layerfmt.RedirectXattr), which is opaque besides: nothing is copied, and what is below goes along, because all that
+// is found in it is found through it. Lowers hold no such notes, so a directory has the same path in all of them. The
+// note is made before the rename and taken back after one to where it says nothing; in between it changes nothing. A
+// rename over a directory that still holds whiteouts is the one that a crash can catch half-way: the emptied directory
+// then is at the old name.
+//
+// st_nlink of a merged directory is 1: to count its subdirectories would take reading it, and programs take 1 as
+// "not counted".
 //
 // # Safety
 //

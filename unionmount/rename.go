@@ -4,12 +4,14 @@ import (
 	"errors"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
-// Rename moves a name to another directory or name, replacing what is there. flags may hold unix.RENAME_NOREPLACE or
-// unix.RENAME_EXCHANGE. A directory of which the lowers have a part is EXDEV.
+// Rename moves a name to another directory or name, replacing what is there. flags may hold unix.RENAME_NOREPLACE, or
+// RENAME_WHITEOUT to leave a device 0:0 behind, or RENAME_EXCHANGE alone.
 func (u *Union) Rename(oldDir *Node, oldName string, newDir *Node, newName string, flags uint) error {
-	if flags&^(unix.RENAME_NOREPLACE|unix.RENAME_EXCHANGE) != 0 || flags == unix.RENAME_NOREPLACE|unix.RENAME_EXCHANGE {
+	if !validRenameFlags(flags) {
 		return unix.EINVAL
 	}
 	if err := checkName(oldName); err != nil {
@@ -28,16 +30,22 @@ func (u *Union) Rename(oldDir *Node, oldName string, newDir *Node, newName strin
 	return r.source.fault("rename", r.commit())
 }
 
+func validRenameFlags(flags uint) bool {
+	const known = unix.RENAME_NOREPLACE | unix.RENAME_EXCHANGE | unix.RENAME_WHITEOUT
+	return flags&^known == 0 && (flags&unix.RENAME_EXCHANGE == 0 || flags == unix.RENAME_EXCHANGE)
+}
+
 // renaming is a rename under way: prepare with nothing locked, then validate and commit with the directories locked.
 type renaming struct {
 	u        *Union
 	from, to link
 	flags    uint
 
-	source, target           *Node   // target is nil where the new name is free
-	sourceObject             *object // set by validate
-	targetObject             *object
-	lowerHasOld, lowerHasNew bool
+	source, target             *Node    // target is nil where the new name is free
+	sourceObject, targetObject *object  // set by validate
+	below                      struct { // what the lowers have at the two names; set by validate
+		from, to *object // nil for nothing
+	}
 }
 
 func (r *renaming) exchange() bool { return r.flags&unix.RENAME_EXCHANGE != 0 }
@@ -68,11 +76,11 @@ func (r *renaming) prepare() (err error) {
 	if err := r.checkTypes(); err != nil || r.source == r.target {
 		return err
 	}
-	if err := r.copyUp(r.source); err != nil {
+	if err := r.u.copyUpToMove(r.source); err != nil {
 		return err
 	}
 	if r.exchange() {
-		if err := r.copyUp(r.target); err != nil {
+		if err := r.u.copyUpToMove(r.target); err != nil {
 			return err
 		}
 	}
@@ -121,12 +129,12 @@ func (u *Union) isBelow(dir, n *Node) bool {
 	return true
 }
 
-// copyUp has what is to move in the upper.
-func (r *renaming) copyUp(n *Node) error {
-	if n.isDir() && (len(n.lowers) > 0 || n.foreign != nil) {
-		return unix.EXDEV
+// copyUpToMove has what is to move in the upper. The mount point of a layer stays where it is.
+func (u *Union) copyUpToMove(n *Node) error {
+	if n.isDir() && n.foreign != nil {
+		return unix.EBUSY
 	}
-	return r.u.copyUp(n, contentBelow)
+	return u.copyUp(n, contentBelow)
 }
 
 // validate looks again, now that nothing can change any more.
@@ -141,13 +149,21 @@ func (r *renaming) validate() (err error) {
 	if err := r.validateTarget(); err != nil {
 		return err
 	}
-	_, err = u.findLower(r.from.parent, r.from.name)
-	if r.lowerHasOld, err = visible(err); err != nil {
+	if r.below.from, err = u.belowAt(r.from); err != nil {
 		return err
 	}
-	_, err = u.findLower(r.to.parent, r.to.name)
-	r.lowerHasNew, err = visible(err)
+	r.below.to, err = u.belowAt(r.to)
 	return err
+}
+
+// belowAt returns what the lowers have at a name, nil for nothing.
+func (u *Union) belowAt(l link) (*object, error) {
+	o, err := u.findLower(l.parent, l.name)
+	exists, err := visible(err)
+	if err != nil || !exists {
+		return nil, err
+	}
+	return &o, nil
 }
 
 func (r *renaming) validateTarget() error {
@@ -208,59 +224,41 @@ func (r *renaming) change(oldDir, newDir int) error {
 	return err
 }
 
-// ready lets the moved entries show nothing of the lowers at their new places, and keeps hold of what is replaced.
+// ready lets the moved entries show at their new places what they show now, and keeps hold of what is replaced.
 func (r *renaming) ready() error {
 	u := r.u
 	if err := u.nameUpper(r.source, r.from, r.sourceObject); err != nil {
 		return err
 	}
-	if err := u.hideBelow(r.source, r.lowerHasNew); err != nil {
+	if err := u.detach(r.source, r.below.to); err != nil {
 		return err
 	}
 	if r.target == nil {
 		return nil
 	}
-	if !r.exchange() {
-		r.target.meta.Lock()
-		defer r.target.meta.Unlock()
-		return u.pin(r.target)
+	if r.exchange() {
+		if err := u.nameUpper(r.target, r.to, r.targetObject); err != nil {
+			return err
+		}
+		return u.detach(r.target, r.below.from)
 	}
-	if err := u.nameUpper(r.target, r.to, r.targetObject); err != nil {
-		return err
-	}
-	return u.hideBelow(r.target, r.lowerHasOld)
-}
-
-// hideBelow makes a directory of the upper opaque if the lowers have something where it goes.
-func (u *Union) hideBelow(n *Node, lowerHas bool) error {
-	if !n.isDir() || !lowerHas {
-		return nil
-	}
-	h, err := u.backing(n, slotUpper)
-	if err != nil {
-		return err
-	}
-	defer u.fds.release(h)
-	return u.upper.makeOpaque(h.fd)
+	r.target.meta.Lock()
+	defer r.target.meta.Unlock()
+	return u.pin(r.target)
 }
 
 // move renames in the upper.
 func (r *renaming) move(oldDir, newDir int) error {
-	u := r.u
-	has := absent
-	if r.target != nil {
-		has = r.targetObject.presentIn()
-	}
 	m := r.targetObject.mark
-	if r.source.isDir() && (has == presentDir || m == markEntry) {
-		// The directory in the way may hold whiteouts, or is one: what is there goes to the old name and is removed.
+	if r.source.isDir() && m == markEntry {
+		// A directory cannot replace a whiteout, but change places with it, and one may be wanted there.
 		if err := unix.Renameat2(oldDir, r.from.name, newDir, r.to.name, unix.RENAME_EXCHANGE); err != nil {
 			return err
 		}
-		if m == markEntry {
-			has = presentFile
-		}
-		return u.vanish(oldDir, r.from.name, has, r.lowerHasOld)
+		return r.u.vanish(oldDir, r.from.name, presentFile, r.below.from != nil)
+	}
+	if r.source.isDir() && r.target != nil && r.targetObject.presentIn() == presentDir {
+		return r.replaceDir(oldDir, newDir)
 	}
 	if err := r.moveLeavingWhiteout(oldDir, newDir); err != nil {
 		return err
@@ -268,10 +266,29 @@ func (r *renaming) move(oldDir, newDir int) error {
 	return clearMark(newDir, r.to.name, m)
 }
 
+// replaceDir renames over a directory in which nothing is to be seen, but which may hold whiteouts: it goes to the old
+// name and is removed there. Should a crash come in between, it is an empty directory at that name, too.
+func (r *renaming) replaceDir(oldDir, newDir int) error {
+	u := r.u
+	if err := u.hideLowers(r.target); err != nil {
+		return err
+	}
+	swap := func() error {
+		return unix.Renameat2(oldDir, r.from.name, newDir, r.to.name, unix.RENAME_EXCHANGE)
+	}
+	if err := swap(); err != nil {
+		return err
+	}
+	if err := u.vanish(oldDir, r.from.name, presentDir, r.below.from != nil); err != nil {
+		return errors.Join(err, swap())
+	}
+	return nil
+}
+
 // moveLeavingWhiteout renames, and leaves a whiteout at the old name if the lowers have it: in the same step where
 // the filesystem can, else with a moment, for a crash to hit, in which the lower's entry shows again.
 func (r *renaming) moveLeavingWhiteout(oldDir, newDir int) error {
-	if !r.lowerHasOld {
+	if r.below.from == nil {
 		return unix.Renameat(oldDir, r.from.name, newDir, r.to.name)
 	}
 	if !r.u.stage.devices {
@@ -292,17 +309,40 @@ func (r *renaming) moveLeavingWhiteout(oldDir, newDir int) error {
 
 // settle updates listings and the node that was replaced.
 func (r *renaming) settle() error {
+	u := r.u
 	if r.exchange() {
+		u.attach(r.source, r.below.to)
+		u.attach(r.target, r.below.from)
 		return nil
 	}
+	u.attach(r.source, r.below.to)
 	r.from.parent.listing.remove(r.from.name)
 	r.to.parent.listing.add(r.to.name)
-	if r.target == nil {
-		return nil
+	if r.target != nil {
+		r.target.meta.Lock()
+		defer r.target.meta.Unlock()
+		if err := u.unname(r.target, r.to, r.targetObject); err != nil {
+			return err
+		}
 	}
-	r.target.meta.Lock()
-	defer r.target.meta.Unlock()
-	return r.u.unname(r.target, r.to, r.targetObject)
+	if r.flags&unix.RENAME_WHITEOUT != 0 {
+		return r.leaveDevice()
+	}
+	return nil
+}
+
+// leaveDevice makes the device that a caller of rename wants at the old name: a whiteout to whoever mounts a union on
+// top of this one, and here a device like others.
+func (r *renaming) leaveDevice() error {
+	o, err := r.u.find(r.from.parent, r.from.name)
+	if exists, err := visible(err); exists || err != nil {
+		return err
+	}
+	_, err = r.u.makeEntry(r.from.parent, r.from.name, o.mark, layerfmt.Stat{Mode: unix.S_IFCHR}, "")
+	if err == nil {
+		r.from.parent.listing.add(r.from.name)
+	}
+	return err
 }
 
 func (u *Union) moveLink(n *Node, from, to link) {

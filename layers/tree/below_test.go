@@ -1,9 +1,12 @@
 package tree
 
 import (
+	"archive/tar"
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -72,5 +75,58 @@ func TestPackRefusesWhatItCannotFind(t *testing.T) {
 		if err := Pack(upper, &bytes.Buffer{}, PackOptions{Lowers: lowers}); err == nil {
 			t.Errorf("%s: packed", below)
 		}
+	}
+	upper := t.TempDir()
+	writeRef(t, upper+"/new", layerfmt.RedirectXattr, "1:d", 0)
+	if err := Pack(upper, &bytes.Buffer{}, PackOptions{}); err == nil {
+		t.Error("packed a renamed directory without the layers below")
+	}
+}
+
+// TestRenamedDirectory packs a directory that two of three layers have a part of, and wants all of it.
+func TestRenamedDirectory(t *testing.T) {
+	lowers := Lowers{
+		mustUnpack(t, nil, entry{name: "unrelated"}),
+		mustUnpack(t, nil, entry{name: "d/"}, entry{name: "d/top", body: "top"}, entry{name: "d/.wh.gone"},
+			entry{name: "d/sub/"}, entry{name: "d/sub/.wh..wh..opq"}, entry{name: "d/sub/x", body: "x"}),
+		mustUnpack(t, nil, entry{name: "d/"}, entry{name: "d/bottom", body: "bottom"}, entry{name: "d/gone"},
+			entry{name: "d/sub/hidden"}, entry{name: "d/deleted"}, entry{name: "d/moved/y", body: "y"}),
+	}
+	upper := mustUnpack(t, lowers, entry{name: ".wh.d"})
+	writeRef(t, upper+"/new", layerfmt.RedirectXattr, "9,2-1:d", 0)
+	writeRef(t, upper+"/new/again", layerfmt.RedirectXattr, "1:d/moved", 0)
+	writeRef(t, upper+"/new/bottom", layerfmt.DataXattr, "1:d/bottom", 6)
+	for _, name := range []string{"deleted", "moved"} {
+		if err := unix.Mknod(upper+"/new/"+name, unix.S_IFCHR, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out bytes.Buffer
+	if err := Pack(upper, &out, PackOptions{OmitRoot: true, Lowers: lowers}); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for tr := tar.NewReader(&out); ; {
+		hdr, err := tr.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(tr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, hdr.Name+"="+string(body))
+	}
+	want := []string{".wh.d=", "new/=", "new/.wh..wh..opq=", "new/again/=", "new/again/y=y", "new/bottom=bottom", "new/sub/=",
+		"new/sub/x=x", "new/top=top"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	changes, err := Changes(upper, lowers)
+	if want := (Change{"/new/again/y", Added}); err != nil || !slices.Contains(changes, want) || slices.Contains(changes, Change{"/new/deleted", Deleted}) {
+		t.Errorf("changes: %v, %v", changes, err)
 	}
 }

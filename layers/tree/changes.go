@@ -26,41 +26,24 @@ type Change struct {
 }
 
 // Changes lists what the tree at dir changes in the layers below it, in lexical order of the directories' contents.
-// Its cost depends on the tree only, not on the layers below. A directory that is there because of what it contains
-// is listed as modified.
+// Its cost depends on the tree only, not on the layers below, but for what renamed directories contain. A directory
+// that is there because of what it contains is listed as modified.
 func Changes(dir string, lowers Lowers) ([]Change, error) {
 	var changes []Change
-	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || path == dir {
-			return err
+	err := lowers.walk(dir, func(it item) error {
+		if it.name == "" || it.kind == opaqueMark {
+			return nil
 		}
-		name := strings.TrimPrefix(path, dir+"/")
-		if change, ok := changeOf(path, name, entry, lowers); ok {
-			changes = append(changes, change)
+		change := Change{"/" + it.name, Added}
+		if it.kind == whiteout {
+			change.Kind = Deleted
+		} else if _, ok := lowers.Lookup(strings.Split(it.name, "/")); ok {
+			change.Kind = Modified
 		}
+		changes = append(changes, change)
 		return nil
 	})
 	return changes, err
-}
-
-func changeOf(path, name string, entry fs.DirEntry, lowers Lowers) (Change, bool) {
-	if isMark(path) {
-		return Change{"/" + name, Deleted}, true
-	}
-	if !entry.IsDir() {
-		switch kind, hidden := parseDeletion(entry.Name()); kind {
-		case noDeletion:
-		case whiteout:
-			return Change{"/" + filepath.Join(filepath.Dir(name), hidden), Deleted}, true
-		default:
-			return Change{}, false
-		}
-	}
-	kind := Added
-	if _, ok := lowers.Lookup(strings.Split(name, "/")); ok {
-		kind = Modified
-	}
-	return Change{"/" + name, kind}, true
 }
 
 // Size returns the sum of the sizes in bytes of the regular files of a tree, each inode once.

@@ -20,11 +20,12 @@ func (l Lowers) Lookup(parts []string) (st layerfmt.Stat, ok bool) {
 		return layerfmt.Stat{}, false
 	}
 	st, err := ReadStat(l[0])
-	dirs, ok := l.visible(), err == nil
+	paths, ok := l.visible(), err == nil
 	for _, part := range parts {
-		if st, dirs, ok = lookupStep(dirs, part); !ok {
+		if !ok || st.Mode&unix.S_IFMT != unix.S_IFDIR {
 			return layerfmt.Stat{}, false
 		}
+		st, paths, ok = lookupStep(paths, part)
 	}
 	return st, ok
 }
@@ -39,30 +40,31 @@ func (l Lowers) visible() []string {
 	return l
 }
 
-// lookupStep looks name up in directories that are merged, and returns what is there and, if that is a directory,
-// the directories that are merged into it.
-func lookupStep(dirs []string, name string) (st layerfmt.Stat, merged []string, ok bool) {
+// lookupStep looks name up in directories that are merged, and returns what is there and its paths on disk: the one
+// that shows and, if that is a directory, those that are merged into it.
+func lookupStep(dirs []string, name string) (st layerfmt.Stat, paths []string, ok bool) {
 	for _, dir := range dirs {
 		here, found, hidden := probe(dir, name)
 		if hidden {
 			break
 		}
+		isDir := here.Mode&unix.S_IFMT == unix.S_IFDIR
 		if !found {
 			continue
+		}
+		if ok && !isDir {
+			break
 		}
 		if !ok {
 			st, ok = here, true
 		}
 		path := filepath.Join(dir, name)
-		if here.Mode&unix.S_IFMT != unix.S_IFDIR {
-			break
-		}
-		merged = append(merged, path)
-		if isOpaque(path) {
+		paths = append(paths, path)
+		if !isDir || isOpaque(path) || hiddenByFile(dir, name) {
 			break
 		}
 	}
-	return st, merged, ok
+	return st, paths, ok
 }
 
 // probe looks name up in one directory. hidden says that the layers below do not count, because the name is deleted

@@ -19,7 +19,8 @@ import (
 type PackOptions struct {
 	// OmitRoot leaves out the entry of the root directory, which a layer has only if it changes it.
 	OmitRoot bool
-	// Lowers are the trees of the layers below, in which a writable layer may have the data of its files.
+	// Lowers are the trees of the layers below, in which a writable layer may have the data of its files and the
+	// content of its directories.
 	Lowers Lowers
 }
 
@@ -27,8 +28,14 @@ type PackOptions struct {
 // devices, xattrs and hard links as a container sees them, deletions as entries that begin with ".wh.". Sockets are
 // left out, for which tar has no type. The tree must not change meanwhile.
 func Pack(dir string, w io.Writer, opts PackOptions) error {
-	p := &packer{root: dir, lowers: opts.Lowers, tw: tar.NewWriter(w), first: map[inode]string{}}
-	if err := p.entry("", opts.OmitRoot); err != nil {
+	p := &packer{lowers: opts.Lowers, tw: tar.NewWriter(w), first: map[inode]string{}}
+	err := opts.Lowers.walk(dir, func(it item) error {
+		if opts.OmitRoot && it.name == "" && it.kind == noDeletion {
+			return nil
+		}
+		return p.item(it)
+	})
+	if err != nil {
 		return err
 	}
 	return p.tw.Close()
@@ -37,61 +44,23 @@ func Pack(dir string, w io.Writer, opts PackOptions) error {
 type inode struct{ dev, ino uint64 }
 
 type packer struct {
-	root   string
 	lowers Lowers
 	tw     *tar.Writer
 	first  map[inode]string // the name of the first entry of each inode with several
 }
 
-// entry writes the file name, given relative to the root, and all that is below it.
-func (p *packer) entry(name string, omit bool) error {
-	path := filepath.Join(p.root, name)
-	var st unix.Stat_t
-	if err := unix.Lstat(path, &st); err != nil {
-		return &os.PathError{Op: "stat", Path: path, Err: err}
+func (p *packer) item(it item) error {
+	switch it.kind {
+	case whiteout:
+		dir, base := filepath.Split(it.name)
+		return p.mark(dir+layerfmt.WhiteoutPrefix+base, &it.st)
+	case opaqueMark:
+		return p.mark(filepath.Join(it.name, layerfmt.OpaqueMarker), &it.st)
 	}
-	if isMark(path) {
-		return p.mark(filepath.Join(filepath.Dir(name), layerfmt.WhiteoutPrefix+filepath.Base(name)), &st)
-	}
-	if layerfmt.ReservedName(filepath.Base(name)) && st.Mode&unix.S_IFMT == unix.S_IFREG {
-		return p.mark(name, &st)
-	}
-	if !omit {
-		if err := p.inode(name, path, &st); err != nil {
-			return fmt.Errorf("pack %s: %w", path, err)
-		}
-	}
-	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
-		return p.children(name, path, &st)
+	if err := p.inode(it.name, it.path, &it.st); err != nil {
+		return fmt.Errorf("pack %s: %w", it.path, err)
 	}
 	return nil
-}
-
-func (p *packer) children(name, path string, st *unix.Stat_t) error {
-	entries, err := os.ReadDir(path)
-	if err != nil {
-		return err
-	}
-	if isOpaque(path) && !hasMarker(entries) {
-		if err := p.mark(filepath.Join(name, layerfmt.OpaqueMarker), st); err != nil {
-			return err
-		}
-	}
-	for _, e := range entries {
-		if err := p.entry(filepath.Join(name, e.Name()), false); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func hasMarker(entries []os.DirEntry) bool {
-	for _, e := range entries {
-		if e.Name() == layerfmt.OpaqueMarker {
-			return true
-		}
-	}
-	return false
 }
 
 // mark writes an entry that deletes something of the layers below.
