@@ -57,16 +57,19 @@ func (u *Union) drawContent(n *Node, d *draft, want content) error {
 // borrow lets a draft refer to the data of the lower file. A path that is too long for an xattr makes a copy.
 func (u *Union) borrow(n *Node, d *draft, size int64) error {
 	err := setXattr(d.fd, layerfmt.DataXattr, belowOf(n.lowers).Encode())
-	for _, tooLong := range []error{unix.E2BIG, unix.ENOSPC, unix.ERANGE} {
-		if errors.Is(err, tooLong) {
-			return u.copyData(n, d.fd)
-		}
+	if isTooLong(err) {
+		return u.copyData(n, d.fd)
 	}
 	if err != nil {
 		return err
 	}
 	d.borrows = true
 	return unix.Ftruncate(d.fd, size) // for those who add up sizes without knowing of the reference
+}
+
+// isTooLong tells whether an xattr could not be set because of its length. Of the disk being full the same is said.
+func isTooLong(err error) bool {
+	return errors.Is(err, unix.E2BIG) || errors.Is(err, unix.ERANGE) || errors.Is(err, unix.ENOSPC)
 }
 
 // statBelow stats the lower file that has the data of n. Meta of n is held.
