@@ -25,8 +25,8 @@ func (u *Union) Mknod(dir *Node, name string, mode uint32, rdev uint64, owner Ow
 		return nil, Attr{}, unix.EINVAL
 	}
 	id := layerfmt.Stat{UID: owner.UID, GID: owner.GID, Mode: mode & (unix.S_IFMT | 0o7777), Rdev: rdev}
-	if u.upper != nil && rdev == 0 && u.upper.policy.backing(id)&unix.S_IFMT == unix.S_IFCHR {
-		return nil, Attr{}, unix.EPERM // it would be a whiteout
+	if u.upper != nil && u.upper.isWhiteout(id) {
+		return nil, Attr{}, unix.EPERM
 	}
 	return u.create(dir, name, id, "")
 }

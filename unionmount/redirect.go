@@ -20,7 +20,7 @@ func (u *Union) detach(n *Node, newBelow *object) error {
 	}
 	defer u.fds.release(h)
 	if len(n.lowers) > 0 {
-		err := unix.Setxattr(procPath(h.fd), layerfmt.RedirectXattr, []byte(belowOf(n.lowers).Encode()), 0)
+		err := setXattr(h.fd, layerfmt.RedirectXattr, belowOf(n.lowers).Encode())
 		if isTooLong(err) {
 			return unix.EXDEV // upon which tools copy
 		}
@@ -28,7 +28,7 @@ func (u *Union) detach(n *Node, newBelow *object) error {
 			return err
 		}
 	}
-	return setOpaque(h.fd)
+	return u.upper.makeOpaque(h.fd)
 }
 
 // attach takes back what detach has noted of a directory that is now where the lowers have what it is merged with. The
@@ -54,5 +54,5 @@ func (u *Union) hideLowers(n *Node) error {
 		return err
 	}
 	defer u.fds.release(h)
-	return setOpaque(h.fd)
+	return u.upper.makeOpaque(h.fd)
 }

@@ -9,7 +9,8 @@ import (
 )
 
 // Rename moves a name to another directory or name, replacing what is there. flags may hold unix.RENAME_NOREPLACE, or
-// RENAME_WHITEOUT to leave a device 0:0 behind, or RENAME_EXCHANGE alone.
+// RENAME_WHITEOUT to leave a device 0:0 behind, or RENAME_EXCHANGE alone. EXDEV is a directory with a lower part where
+// the upper cannot refer to that.
 func (u *Union) Rename(oldDir *Node, oldName string, newDir *Node, newName string, flags uint) error {
 	if !validRenameFlags(flags) {
 		return unix.EINVAL
@@ -63,6 +64,9 @@ func (r *renaming) done() {
 func (r *renaming) prepare() (err error) {
 	if r.u.upper == nil {
 		return unix.EROFS
+	}
+	if r.flags&unix.RENAME_WHITEOUT != 0 && r.u.upper.isWhiteout(leftDevice()) {
+		return unix.EINVAL
 	}
 	if r.source, _, err = r.u.Lookup(r.from.parent, r.from.name); err != nil {
 		return err
@@ -133,6 +137,9 @@ func (u *Union) isBelow(dir, n *Node) bool {
 func (u *Union) copyUpToMove(n *Node) error {
 	if n.isDir() && n.foreign != nil {
 		return unix.EBUSY
+	}
+	if n.isDir() && len(n.lowers) > 0 && !u.upper.refersBelow() {
+		return unix.EXDEV
 	}
 	return u.copyUp(n, contentBelow)
 }
@@ -331,6 +338,9 @@ func (r *renaming) settle() error {
 	return nil
 }
 
+// leftDevice is what RENAME_WHITEOUT leaves.
+func leftDevice() layerfmt.Stat { return layerfmt.Stat{Mode: unix.S_IFCHR} }
+
 // leaveDevice makes the device that a caller of rename wants at the old name: a whiteout to whoever mounts a union on
 // top of this one, and here a device like others.
 func (r *renaming) leaveDevice() error {
@@ -338,7 +348,7 @@ func (r *renaming) leaveDevice() error {
 	if exists, err := visible(err); exists || err != nil {
 		return err
 	}
-	_, err = r.u.makeEntry(r.from.parent, r.from.name, o.mark, layerfmt.Stat{Mode: unix.S_IFCHR}, "")
+	_, err = r.u.makeEntry(r.from.parent, r.from.name, o.mark, leftDevice(), "")
 	if err == nil {
 		r.from.parent.listing.add(r.from.name)
 	}

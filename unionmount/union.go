@@ -22,8 +22,8 @@ const (
 
 // Layer is one directory tree. It crosses process boundaries as JSON.
 type Layer struct {
-	Dir       string      `json:"dir"`
-	Ownership Ownership   `json:"ownership"`
+	Dir       string    `json:"dir"`
+	Ownership Ownership `json:"ownership"`
 
 	// The following are of HostOwned layers.
 

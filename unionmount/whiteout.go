@@ -26,6 +26,11 @@ func (o *object) presentIn() presence {
 	return presentFile
 }
 
+// isWhiteout tells whether the file that would stand for an entry in l means that there is none.
+func (l *layer) isWhiteout(id layerfmt.Stat) bool {
+	return id.Rdev == 0 && l.policy.backing(id)&unix.S_IFMT == unix.S_IFCHR
+}
+
 // vanish removes name from the upper directory dirfd and, if the lowers have it, leaves a whiteout there.
 func (u *Union) vanish(dirfd int, name string, has presence, whiteout bool) error {
 	switch {
