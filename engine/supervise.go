@@ -15,9 +15,8 @@ import (
 func (m *monitor) supervise() {
 	m.sessions.Go(m.accept)
 	go m.stopOnSignal()
-	failed := make(chan string, 2)
+	failed := make(chan string, 1)
 	go m.watchServer(failed)
-	go m.watchNetwork(failed)
 	status, err := m.box.Wait()
 	close(m.payloadEnded)
 	m.exit.Code = status.Code
@@ -29,6 +28,9 @@ func (m *monitor) supervise() {
 	m.copying.Wait()
 	m.out.end()
 	m.err.end() // with a terminal nothing was copied there
+	if m.networkDied() {
+		m.exit.Error = "slirp4netns died while the container ran"
+	}
 	m.tearDown()
 	select {
 	case m.exit.Error = <-failed:
@@ -56,16 +58,17 @@ func (m *monitor) watchServer(failed chan<- string) {
 	}
 }
 
-// watchNetwork notes when the network dies before the container, which goes on without it.
-func (m *monitor) watchNetwork(failed chan<- string) {
+// networkDied tells whether slirp4netns, which outlives the payload otherwise, has ended by itself. The container goes
+// on without a network.
+func (m *monitor) networkDied() bool {
 	if m.slirp == nil {
-		return
+		return false
 	}
 	select {
-	case <-m.payloadEnded:
 	case <-m.slirp.Done():
-		slog.Error("slirp4netns died: the container has no network any more")
-		failed <- "slirp4netns died while the container ran"
+		return true
+	default:
+		return false
 	}
 }
 
