@@ -40,7 +40,7 @@ const (
 )
 
 // StatXattrs are all of them, in the order in which fuse-overlayfs looks for them.
-var StatXattrs = []string{PrivilegedStatXattr, FormerStatXattr, StatXattr}
+var StatXattrs = []string{PrivilegedStatXattr, StatXattr, FormerStatXattr}
 
 // Stat is the logical identity of an entry as a container sees it.
 type Stat struct {
