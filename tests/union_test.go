@@ -114,6 +114,18 @@ func TestUnionIsReadyWhenMounted(t *testing.T) {
 	}
 }
 
+// TestUnionThroughMount lets mount(8) find the program, which gives it a PATH of its own.
+func TestUnionThroughMount(t *testing.T) {
+	u := newUnionUser(t)
+	u.inHome(makeLayers)
+	got := u.asRoot(`mount -t tmpfs none /usr/local/bin; ln -s $OURS /usr/local/bin/fuse-rcrun
+		mount -t fuse.fuse-rcrun -o rw,dev,suid,lowerdir=$PWD/lower,upperdir=$PWD/upper,workdir=$PWD/work SOURCE mnt
+		cat mnt/file; rm mnt/file; umount mnt; ls -l upper/file | cut -c 1`)
+	if want := "low\nc"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // overlays are the filesystems that can be mounted by users and share layers.
 var overlays = map[string]string{
 	"ours":   `$OURS -o lowerdir=$lower,upperdir=$upper,workdir=work mnt`,
