@@ -39,9 +39,9 @@ func (m *monitor) supervise() {
 	if err := m.recordExit(); err != nil {
 		slog.Error("record the end of the container", "error", err)
 	}
-	close(m.ended)
-	m.closeSocket()
+	m.closeSocket() // before the lock goes: the next monitor uses the same directory
 	m.lock.release()
+	close(m.ended) // after it: who hears of the end may start the container again at once
 	m.sessions.Wait()
 }
 
@@ -108,7 +108,7 @@ func (m *monitor) tearDown() {
 	}
 }
 
-// closeSocket goes last: until the end is recorded, those who find the container running must be able to ask.
+// closeSocket comes after the end is recorded: until then, those who find the container running must be able to ask.
 func (m *monitor) closeSocket() {
 	if m.listener != nil {
 		m.listener.Close()

@@ -61,12 +61,12 @@ type process struct {
 	args []string
 }
 
-// processes returns the user's rcrun processes of the given name (argv[0]), or all of them.
+// processes returns the user's processes of the given name (argv[0], without its directory), or all of them.
 func (u *user) processes(name string) []process {
 	var found []process
 	for _, pid := range allProcesses() {
 		args := strings.Split(commandLine(pid), " ")
-		if u.owns(pid) && (name == "" || args[0] == name) {
+		if u.owns(pid) && (name == "" || filepath.Base(args[0]) == name) {
 			found = append(found, process{pid: pid, args: args})
 		}
 	}
