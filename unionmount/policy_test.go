@@ -32,6 +32,13 @@ func newHostUnion(t *testing.T, as Layer, lowers ...tree) *fixture {
 	return f
 }
 
+// rootIsMe describes trees in which root's files belong to the user of the tests.
+func rootIsMe() Layer {
+	as := hostOwnedLayer()
+	as.UIDs, as.GIDs = []IDMapping{{Host: uint32(os.Getuid()), Size: 1}}, []IDMapping{{Host: uint32(os.Getgid()), Size: 1}}
+	return as
+}
+
 func (f *fixture) xattrsOnDisk(path string) []string {
 	f.t.Helper()
 	names, err := listXattrs(f.opts.Upper+"/"+path, false)
