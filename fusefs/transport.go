@@ -20,6 +20,9 @@ const (
 	// tens of microseconds; requests that are not a part of a sequence are not worth looking for.
 	longSpin  = 60 * time.Microsecond
 	shortSpin = 4 * time.Microsecond
+	// crowd is how long it takes to make way when others want the processor, and relief how long to leave it to them.
+	crowd  = 20 * time.Microsecond
+	relief = 100 * time.Millisecond
 	// slow is what a request takes on average when another reader leads meanwhile.
 	slow = 100 * time.Microsecond
 	// tick is how long a single request may hold up the others, and rest for how many ticks without requests the
@@ -60,6 +63,7 @@ type reader struct {
 	in, out []byte
 	lead    chan struct{} // has a token when the reader was made the leader
 	spin    time.Duration // how long to look for the next request
+	crowded int64         // until when not to look at all
 	busy    atomic.Int64  // when the request that it answers came, in nanoseconds of now; 0 between requests
 }
 
@@ -226,17 +230,21 @@ func (r *reader) learn(found bool, waited time.Duration) {
 	}
 }
 
-// look tells whether a request came soon.
+// look tells whether a request came soon. It makes way for other threads; having to, it does not look again for a
+// while, because there are more of them than processors.
 func (r *reader) look(start int64) bool {
 	fds := [1]unix.PollFd{{Fd: int32(r.t.fd), Events: unix.POLLIN}}
-	for {
+	for at := start; at-start < int64(r.spin) && at > r.crowded; {
 		if n, _, _ := unix.RawSyscall(unix.SYS_POLL, uintptr(unsafe.Pointer(&fds)), 1, 0); n == 1 {
 			return true
 		}
-		if r.t.now()-start > int64(r.spin) {
-			return false
+		unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
+		before := at
+		if at = r.t.now(); at-before > int64(crowd) {
+			r.crowded = at + int64(relief)
 		}
 	}
+	return false
 }
 
 // answer answers a request, leaving the lead to another reader if it takes long.
