@@ -99,7 +99,7 @@ func (l *layer) probe(dirfd int, name string) (probed, error) {
 	if st.Dev != l.dev {
 		return l.foreign(dirfd, name)
 	}
-	return l.interpret(st, procPathAt(dirfd, name), false)
+	return l.interpret(st, xattrSource{dirfd, name})
 }
 
 // probeHost does without stat(2) by name, which would enter a mount.
@@ -116,11 +116,11 @@ func (l *layer) probeHost(dirfd int, name string) (probed, error) {
 	if err != nil {
 		return probed{}, err
 	}
-	return l.interpret(st, procPath(fd), true)
+	return l.interpret(st, xattrSource{fd: fd})
 }
 
-// interpret finds out what the backing file with the given attributes stands for. path is for xattrs.
-func (l *layer) interpret(st unix.Stat_t, path string, follow bool) (probed, error) {
+// interpret finds out what the backing file with the given attributes stands for.
+func (l *layer) interpret(st unix.Stat_t, x xattrSource) (probed, error) {
 	p := probed{st: st, id: l.plain(&st)}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFCHR:
@@ -136,23 +136,19 @@ func (l *layer) interpret(st unix.Stat_t, path string, follow bool) (probed, err
 			return p, nil
 		}
 	}
-	names, err := listXattrs(path, follow)
+	names, err := x.list()
 	if err != nil {
 		return p, err
 	}
-	err = l.readMarks(&p, names, path, follow)
+	err = l.readMarks(&p, names, x)
 	return p, err
 }
 
 // readMarks reads the xattrs among names that say something about the entry itself.
-func (l *layer) readMarks(p *probed, names []string, path string, follow bool) error {
-	get := readXattr
-	if follow {
-		get = readXattrFollow
-	}
+func (l *layer) readMarks(p *probed, names []string, x xattrSource) error {
 	for _, name := range names {
 		read := func() (string, error) {
-			value, err := get(path, name)
+			value, err := x.read(name)
 			return string(value), err
 		}
 		var err error

@@ -251,7 +251,7 @@ type annotated struct {
 // the one that l asks for, which the root then gets.
 func claimStatXattr(l *Layer, root int, h hostOwned) error {
 	for _, name := range layerfmt.StatXattrs {
-		if _, err := readXattrFollow(procPath(root), name); err == nil {
+		if _, err := (xattrSource{fd: root}).read(name); err == nil {
 			l.StatXattr = name
 			return nil
 		}

@@ -41,7 +41,7 @@ func rootIsMe() Layer {
 
 func (f *fixture) xattrsOnDisk(path string) []string {
 	f.t.Helper()
-	names, err := listXattrs(f.opts.Upper+"/"+path, false)
+	names, err := xattrSource{unix.AT_FDCWD, f.opts.Upper + "/" + path}.list()
 	must(f.t, err)
 	slices.Sort(names)
 	return names

@@ -115,29 +115,6 @@ func setTimes(fd int, atime, mtime unix.Timespec) error {
 	return nil
 }
 
-// readXattr returns the value of an xattr of the file that path names, links not followed.
-func readXattr(path, name string) ([]byte, error) { return growXattr(unix.Lgetxattr, path, name) }
-
-// readXattrFollow is readXattr for a procPath, which is a link itself.
-func readXattrFollow(path, name string) ([]byte, error) { return growXattr(unix.Getxattr, path, name) }
-
-func growXattr(get func(path, name string, buf []byte) (int, error), path, name string) ([]byte, error) {
-	buf := make([]byte, 256)
-	for {
-		n, err := get(path, name, buf)
-		if err == nil {
-			return buf[:n], nil
-		}
-		if err != unix.ERANGE {
-			return nil, err
-		}
-		if n, err = get(path, name, nil); err != nil {
-			return nil, err
-		}
-		buf = make([]byte, n+64)
-	}
-}
-
 // setXattr sets an xattr of the file behind fd, which may be O_PATH.
 func setXattr(fd int, name, value string) error {
 	return owning(fd, func() error { return unix.Setxattr(procPath(fd), name, []byte(value), 0) })
@@ -163,41 +140,6 @@ func withOwnerAccess(fd int, f func() error) error {
 		return err
 	}
 	return errors.Join(f(), unix.Chmod(procPath(fd), st.Mode&0o7777))
-}
-
-// listXattrs returns the names of all xattrs that path has, none where the filesystem keeps none.
-func listXattrs(path string, follow bool) ([]string, error) {
-	list := unix.Llistxattr
-	if follow {
-		list = unix.Listxattr
-	}
-	buf := make([]byte, 512)
-	n, err := list(path, buf)
-	for err == unix.ERANGE {
-		if n, err = list(path, nil); err == nil {
-			buf = make([]byte, n+64)
-			n, err = list(path, buf)
-		}
-	}
-	if errors.Is(err, unix.EOPNOTSUPP) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return splitNames(buf[:n]), nil
-}
-
-func splitNames(list []byte) []string {
-	var names []string
-	for len(list) > 0 {
-		name, rest, _ := bytes.Cut(list, []byte{0})
-		if len(name) > 0 {
-			names = append(names, string(name))
-		}
-		list = rest
-	}
-	return names
 }
 
 // dirEntry is one record of getdents64(2).

@@ -49,7 +49,7 @@ func (u *Union) getXattr(n *Node, name string) ([]byte, error) {
 	if _, visible := n.topLayer().seenXattr(disk); !visible {
 		return nil, unix.ENODATA
 	}
-	value, err := readXattrFollow(procPath(h.fd), disk)
+	value, err := xattrSource{fd: h.fd}.read(disk)
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EACCES) && n.firstSlot() >= 0 {
 		err = unix.ENODATA
 	}
@@ -82,7 +82,7 @@ func (u *Union) listXattr(n *Node) ([]string, error) {
 		return nil, err
 	}
 	defer u.fds.release(h)
-	disk, err := listXattrs(procPath(h.fd), true)
+	disk, err := xattrSource{fd: h.fd}.list()
 	if err != nil {
 		return nil, err
 	}
