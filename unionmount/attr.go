@@ -50,8 +50,11 @@ func (u *Union) attrOf(n *Node, o *object) (Attr, error) {
 
 // statBacking stats the file that shows, without opening it where no descriptor is open.
 func (u *Union) statBacking(n *Node) (unix.Stat_t, error) {
-	if n.foreign != nil && !n.inUpper.Load() {
+	if !n.inUpper.Load() && n.foreign != nil {
 		return *n.foreign, nil
+	}
+	if !n.inUpper.Load() && n.still != nil {
+		return *n.still, nil
 	}
 	slot := n.firstSlot()
 	h, err := u.backing(n, slot)

@@ -24,6 +24,9 @@ type Node struct {
 	lowerKey backingKey
 	// foreign holds the attributes of a node that stands for a mount point of a layer, and has no lowers. Immutable.
 	foreign *unix.Stat_t
+	// still holds the attributes of a lower file that nobody changes, one of the store's: a file costs no descriptor then
+	// to be asked for its attributes. Immutable.
+	still *unix.Stat_t
 	// shared says that the lower backing file has several names. Immutable.
 	shared bool
 
@@ -124,6 +127,9 @@ func (u *Union) newNodeLocked(o *object) *Node {
 		n.upperKey = o.key()
 	} else if o.top.foreign {
 		n.foreign = &o.top.st
+	} else if o.topLayer.Ownership == CallerOwned {
+		still := o.top.st // by itself: the object shall not be kept
+		n.still = &still
 	}
 	for _, key := range []backingKey{n.lowerKey, n.upperKey} {
 		if key.ino != 0 {

@@ -25,26 +25,29 @@ func lockDirs(dirs ...*Node) (unlock func()) {
 
 // Unlink removes a name of what is not a directory.
 func (u *Union) Unlink(dir *Node, name string) error {
-	return u.remove(dir, name, func(n *Node) error {
-		if n.isDir() {
-			return unix.EISDIR
-		}
-		return nil
-	})
+	if err := checkName(name); err != nil {
+		return err
+	}
+	if err := u.copyUp(dir, contentBelow); err != nil {
+		return err
+	}
+	dir.entries.Lock()
+	defer dir.entries.Unlock()
+	o, err := u.find(dir, name)
+	if err != nil {
+		return err
+	}
+	if o.top.isDir() {
+		return unix.EISDIR
+	}
+	n := u.adopt(dir, name, &o)
+	defer u.Forget(n, 1)
+	return u.removeFound(n, link{dir, name}, &o)
 }
 
-// Rmdir removes a directory in which nothing is to be seen.
+// Rmdir removes a directory in which nothing is to be seen. Which one must be known before it can be locked together
+// with its parent.
 func (u *Union) Rmdir(dir *Node, name string) error {
-	return u.remove(dir, name, func(n *Node) error {
-		if !n.isDir() {
-			return unix.ENOTDIR
-		}
-		return u.checkEmpty(n)
-	})
-}
-
-// remove removes a name, if allowed agrees that its node be removed.
-func (u *Union) remove(dir *Node, name string, allowed func(*Node) error) error {
 	if u.upper == nil {
 		return unix.EROFS
 	}
@@ -62,7 +65,10 @@ func (u *Union) remove(dir *Node, name string, allowed func(*Node) error) error 
 	if err != nil {
 		return err
 	}
-	if err := allowed(n); err != nil {
+	if !n.isDir() {
+		return unix.ENOTDIR
+	}
+	if err := u.checkEmpty(n); err != nil {
 		return err
 	}
 	return u.removeFound(n, link{dir, name}, o)
@@ -89,8 +95,7 @@ func (u *Union) isNodeOf(n *Node, o *object) bool {
 
 // removeFound removes the name l of n, which was found as o. Entries of l.parent and of n are held.
 func (u *Union) removeFound(n *Node, l link, o *object) error {
-	_, err := u.findLower(l.parent, l.name)
-	whiteout, err := visible(err)
+	whiteout, err := u.lowerHas(l, o)
 	if err != nil {
 		return err
 	}
@@ -109,6 +114,15 @@ func (u *Union) removeFound(n *Node, l link, o *object) error {
 	}
 	l.parent.listing.remove(l.name)
 	return u.unname(n, l, o)
+}
+
+// lowerHas tells whether the lowers have something at the name l, at which o was found.
+func (u *Union) lowerHas(l link, o *object) (bool, error) {
+	if !o.inUpper || o.indexed {
+		return true, nil
+	}
+	_, err := u.findLower(l.parent, l.name)
+	return visible(err)
 }
 
 // unname lets n, found as o, no longer have the name l, which is gone. Meta of n is held; the file is pinned.

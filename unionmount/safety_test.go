@@ -335,7 +335,7 @@ func TestErrorsTellWhere(t *testing.T) {
 	must(t, err)
 	defer f.u.Forget(n, 1)
 	must(t, os.RemoveAll(f.opts.Lowers[0].Dir+"/d"))
-	_, err = f.u.Getattr(n)
+	_, err = f.u.Read(n, make([]byte, 1), 0)
 	var fault *Error
 	if !errors.As(err, &fault) || fault.Path != "d/file" || fault.Layer != f.opts.Lowers[0].Dir || !errors.Is(err, unix.ENOENT) {
 		t.Errorf("got %v", err)
