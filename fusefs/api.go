@@ -7,9 +7,7 @@ import "github.com/hanwen/go-fuse/v2/fuse"
 //
 //	Access                     the kernel checks permissions (default_permissions) and does not ask
 //	GetLk, SetLk, SetLkw       not negotiated: the kernel keeps locks by itself
-//	Release, Flush, ReleaseDir never sent: nothing is opened
-//	Tmpfile                    O_TMPFILE is EOPNOTSUPP then, which programs are prepared for
-//	Statx                      the kernel falls back on GETATTR; there is no birth time
+//	Release, Flush, ReleaseDir nothing is opened; only after TMPFILE are they sent
 //	Writev                     go-fuse falls back on Write, data being in one piece
 //	Init, OnUnmount, SetDebug  nothing to do
 type answers interface {
@@ -33,6 +31,8 @@ type answers interface {
 	Open(<-chan struct{}, *fuse.OpenIn, *fuse.OpenOut) fuse.Status
 	OpenDir(<-chan struct{}, *fuse.OpenIn, *fuse.OpenOut) fuse.Status
 	Create(<-chan struct{}, *fuse.CreateIn, string, *fuse.CreateOut) fuse.Status
+	Tmpfile(<-chan struct{}, *fuse.CreateIn, *fuse.CreateOut) fuse.Status
+	Statx(<-chan struct{}, *fuse.StatxIn, *fuse.StatxOut) fuse.Status
 	Read(<-chan struct{}, *fuse.ReadIn, []byte) (fuse.ReadResult, fuse.Status)
 	Write(<-chan struct{}, *fuse.WriteIn, []byte) (uint32, fuse.Status)
 	Lseek(<-chan struct{}, *fuse.LseekIn, *fuse.LseekOut) fuse.Status

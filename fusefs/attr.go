@@ -25,6 +25,40 @@ func (s *server) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOu
 	return fuse.OK
 }
 
+// Statx answers STATX, which the kernel sends when somebody asks for a time of birth.
+func (s *server) Statx(_ <-chan struct{}, in *fuse.StatxIn, out *fuse.StatxOut) fuse.Status {
+	s.counters.count(&s.counters.Statx)
+	n, code := s.node(in.NodeId)
+	if !code.Ok() {
+		return code
+	}
+	a, err := s.union.Getattr(n)
+	if err != nil {
+		return s.status("statx", err)
+	}
+	born, err := s.union.Birth(n)
+	if err != nil {
+		return s.status("statx", err)
+	}
+	out.AttrValid = forever
+	out.Statx = fuse.Statx{
+		Mask: unix.STATX_BASIC_STATS, Blksize: uint32(a.Blksize), Nlink: a.Nlink,
+		Uid: s.uids.show(a.UID), Gid: s.gids.show(a.GID), Mode: uint16(a.Mode),
+		Ino: a.Ino, Size: uint64(a.Size), Blocks: uint64(a.Blocks),
+		Atime: sxTime(a.Atime), Mtime: sxTime(a.Mtime), Ctime: sxTime(a.Ctime),
+		RdevMajor: unix.Major(a.Rdev), RdevMinor: unix.Minor(a.Rdev),
+	}
+	if born != (unix.Timespec{}) {
+		out.Mask |= unix.STATX_BTIME
+		out.Btime = sxTime(born)
+	}
+	return fuse.OK
+}
+
+func sxTime(t unix.Timespec) fuse.SxTime {
+	return fuse.SxTime{Sec: uint64(t.Sec), Nsec: uint32(t.Nsec)}
+}
+
 // SetAttr answers SETATTR: chmod, chown, truncate and utimes.
 func (s *server) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
 	s.counters.count(&s.counters.SetAttr)

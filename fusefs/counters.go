@@ -7,7 +7,7 @@ type Counters struct {
 	Lookup, Forget, GetAttr, SetAttr, Readlink, Symlink, Mknod, Mkdir, Unlink, Rmdir, Rename, Link atomic.Uint64
 	Open, OpenDir, Create                                                                          atomic.Uint64 // those answered ENOSYS
 	Read, Write, StatFs, Fsync, FsyncDir, Fallocate, Lseek, CopyFileRange, Ioctl                   atomic.Uint64
-	GetXAttr, SetXAttr, ListXAttr, RemoveXAttr, ReadDir, ReadDirPlus                               atomic.Uint64
+	GetXAttr, SetXAttr, ListXAttr, RemoveXAttr, ReadDir, ReadDirPlus, Statx, Tmpfile               atomic.Uint64
 	// Total is the sum of all others but Forget, which nobody waits for.
 	Total atomic.Uint64
 	// Bytes counts the file data that requests moved.

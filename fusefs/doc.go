@@ -7,13 +7,16 @@
 //   - OPEN and OPENDIR are answered ENOSYS. The kernel then opens by itself, sends no RELEASE and FLUSH either, and
 //     keeps cached data and directories over a close. There are no handles: a request names a node, and a directory
 //     is read by cookies that belong to the node.
-//   - CREATE is answered ENOSYS: the kernel uses MKNOD and its own open.
+//   - CREATE is answered ENOSYS: the kernel uses MKNOD and its own open. Only files without a name (O_TMPFILE) are
+//     opened by the server.
 //   - Entries, also negative ones, and attributes never expire; cached data is dropped by the kernel only where it
 //     changes something itself; targets of links are cached.
 //   - READDIRPLUS fills all of that in for a whole directory.
 //   - HANDLE_KILLPRIV_V2: the server drops suid, sgid and capabilities, so a write need not ask for them first.
 //   - No writeback cache: with it, every close makes the kernel ask for the block count again, and a full disk is
 //     reported too late.
+//   - POSIX ACLs are the kernel's to obey, by POSIX_ACL; the union has them inherited in place of the umask, which for
+//     that reason is not applied by the kernel (DONT_MASK).
 //   - Locks are not forwarded: a mount has one kernel, which knows them all.
 //
 // What a request costs is mostly that one thread sleeps while another wakes up. So requests are read and answered by

@@ -73,9 +73,6 @@ func TestOpenFlags(t *testing.T) {
 		must(t, f.Sync())
 		must(t, f.Close())
 		wantFile(t, mnt+"/middle", "0123XY6789")
-		if _, err := unix.Open(mnt, unix.O_TMPFILE|unix.O_RDWR, 0o600); err != unix.EOPNOTSUPP {
-			t.Errorf("O_TMPFILE: %v", err)
-		}
 	})
 }
 

@@ -52,8 +52,21 @@ func (s *server) Mknod(_ <-chan struct{}, in *fuse.MknodIn, name string, out *fu
 	if mode&unix.S_IFMT == 0 {
 		mode |= unix.S_IFREG
 	}
+	mode = s.union.Masked(dir, mode, in.Umask)
 	n, a, err := s.union.Mknod(dir, name, mode, fromKernelDevice(in.Rdev), ownerOf(&in.InHeader))
 	return s.entry("mknod", n, a, err, out)
+}
+
+// Tmpfile answers TMPFILE: O_TMPFILE, which is the one way to open a file that needs the server.
+func (s *server) Tmpfile(_ <-chan struct{}, in *fuse.CreateIn, out *fuse.CreateOut) fuse.Status {
+	s.counters.count(&s.counters.Tmpfile)
+	dir, code := s.node(in.NodeId)
+	if !code.Ok() {
+		return code
+	}
+	n, a, err := s.union.Tmpfile(dir, s.union.Masked(dir, in.Mode, in.Umask), ownerOf(&in.InHeader))
+	out.OpenFlags = fuse.FOPEN_KEEP_CACHE
+	return s.entry("tmpfile", n, a, err, &out.EntryOut)
 }
 
 // Mkdir answers MKDIR.
@@ -63,7 +76,7 @@ func (s *server) Mkdir(_ <-chan struct{}, in *fuse.MkdirIn, name string, out *fu
 	if !code.Ok() {
 		return code
 	}
-	n, a, err := s.union.Mkdir(dir, name, in.Mode, ownerOf(&in.InHeader))
+	n, a, err := s.union.Mkdir(dir, name, s.union.Masked(dir, in.Mode, in.Umask), ownerOf(&in.InHeader))
 	return s.entry("mkdir", n, a, err, out)
 }
 

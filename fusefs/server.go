@@ -19,6 +19,9 @@ const (
 	maxBackground = 64
 )
 
+// capabilities are what the server can do besides what go-fuse takes for granted.
+const capabilities = fuse.CAP_HANDLE_KILLPRIV_V2 | fuse.CAP_NO_OPENDIR_SUPPORT | fuse.CAP_DONT_MASK | fuse.CAP_SETXATTR_EXT
+
 // Options are for Serve; the zero value is a quiet server.
 type Options struct {
 	// Debug logs every request and reply.
@@ -30,6 +33,9 @@ type Options struct {
 	UIDs, GIDs []IDRange
 	// SquashUID and SquashGID, if not nil, are whom all files are shown to belong to. On disk nothing changes.
 	SquashUID, SquashGID *uint32
+	// NoACL does without POSIX ACLs. With them, the kernel asks once for that of every file and directory that is used by
+	// others than its owner.
+	NoACL bool
 	// Counters, if not nil, count requests while the server runs.
 	Counters *Counters
 }
@@ -50,7 +56,7 @@ func Serve(dev *os.File, u *unionmount.Union, opts Options) error {
 	}
 	s := &server{RawFileSystem: fuse.NewDefaultRawFileSystem(), union: u, log: log, counters: opts.Counters,
 		uids: newIDView(opts.UIDs, opts.SquashUID), gids: newIDView(opts.GIDs, opts.SquashGID)}
-	s.link = newTransport(fd, fuse.NewProtocolServer(s, s.mountOptions(opts.Debug)))
+	s.link = newTransport(fd, fuse.NewProtocolServer(s, s.mountOptions(opts)))
 	defer unix.Close(fd)
 	if err := s.link.serve(); err != nil {
 		return fmt.Errorf("serve filesystem: %w", err)
@@ -84,16 +90,17 @@ type server struct {
 	gids     idView
 }
 
-func (s *server) mountOptions(debug bool) *fuse.MountOptions {
+func (s *server) mountOptions(opts Options) *fuse.MountOptions {
 	return &fuse.MountOptions{
 		Name:                     "rcrun",
 		MaxWrite:                 maxWrite,
 		MaxBackground:            maxBackground,
 		EnableSymlinkCaching:     true,
 		ExplicitDataCacheControl: true,
-		ExtraCapabilities:        fuse.CAP_HANDLE_KILLPRIV_V2 | fuse.CAP_NO_OPENDIR_SUPPORT,
+		ExtraCapabilities:        capabilities,
+		EnableAcl:                !opts.NoACL,
 		DisabledCapabilities:     fuse.CAP_PASSTHROUGH,
-		Debug:                    debug,
+		Debug:                    opts.Debug,
 		Logger:                   slog.NewLogLogger(s.log.Handler(), slog.LevelInfo),
 		PanicHandler:             s.panicked,
 	}

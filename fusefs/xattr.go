@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/rcrun/rcrun/unionmount"
 )
 
 // GetXAttr answers GETXATTR. A buffer that is too small, as is the one of length 0 that asks for the size, is ERANGE
@@ -60,7 +62,11 @@ func (s *server) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, v
 	if !code.Ok() {
 		return code
 	}
-	return s.status("setxattr", s.union.SetXattr(n, name, value, int(in.Flags)))
+	flags := int(in.Flags)
+	if in.SetXAttrFlags&fuse.SETXATTR_ACL_KILL_SGID != 0 {
+		flags |= unionmount.XattrKillSgid
+	}
+	return s.status("setxattr", s.union.SetXattr(n, name, value, flags))
 }
 
 // RemoveXAttr answers REMOVEXATTR.

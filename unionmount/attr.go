@@ -29,6 +29,25 @@ func (u *Union) Getattr(n *Node) (Attr, error) {
 	return u.attrHeld(n)
 }
 
+// Birth returns when the file that shows was made, zero where its filesystem does not know. A copy-up makes it anew.
+func (u *Union) Birth(n *Node) (unix.Timespec, error) {
+	n.meta.RLock()
+	defer n.meta.RUnlock()
+	if n.foreign != nil && !n.inUpper.Load() {
+		return unix.Timespec{}, nil
+	}
+	h, err := u.backing(n, n.firstSlot())
+	if err != nil {
+		return unix.Timespec{}, err
+	}
+	defer u.fds.release(h)
+	var st unix.Statx_t
+	if err := unix.Statx(h.fd, "", unix.AT_EMPTY_PATH, unix.STATX_BTIME, &st); err != nil || st.Mask&unix.STATX_BTIME == 0 {
+		return unix.Timespec{}, n.fault("stat", err)
+	}
+	return unix.NsecToTimespec(st.Btime.Sec*1e9 + int64(st.Btime.Nsec)), nil
+}
+
 // attrHeld is Getattr with meta held.
 func (u *Union) attrHeld(n *Node) (Attr, error) {
 	st, err := u.statBacking(n)
@@ -154,20 +173,33 @@ func (u *Union) setattrHeld(n *Node, in SetAttr) error {
 		return err
 	}
 	defer u.fds.release(h)
-	if in.UID != nil || in.GID != nil || in.Size != nil {
-		if err := u.dropCaps(n, h.fd); err != nil {
-			return err
-		}
-	}
-	if id := in.apply(n.stat); id != n.stat || in.Mode != nil || in.UID != nil || in.GID != nil {
-		if err := u.upper.change(h.fd, &n.stat, id); err != nil {
-			return err
-		}
+	if err := u.changeIdentity(n, h.fd, in); err != nil {
+		return err
 	}
 	if in.Atime == nil && in.Mtime == nil {
 		return nil
 	}
 	return setTimes(h.fd, timeOrOmit(in.Atime), timeOrOmit(in.Mtime))
+}
+
+// changeIdentity changes owner and mode, and what goes with them. fd is of the backing file in the upper. Meta of n is
+// held.
+func (u *Union) changeIdentity(n *Node, fd int, in SetAttr) error {
+	if in.UID != nil || in.GID != nil || in.Size != nil {
+		if err := u.dropCaps(n, fd); err != nil {
+			return err
+		}
+	}
+	id := in.apply(n.stat)
+	if id == n.stat && in.Mode == nil && in.UID == nil && in.GID == nil {
+		return nil
+	}
+	if in.Mode != nil {
+		if err := u.chmodACL(n, fd, *in.Mode); err != nil {
+			return err
+		}
+	}
+	return u.upper.change(fd, &n.stat, id)
 }
 
 func timeOrOmit(t *unix.Timespec) unix.Timespec {

@@ -60,7 +60,11 @@ func (u *Union) create(dir *Node, name string, id layerfmt.Stat, target string) 
 	if err != nil {
 		return nil, Attr{}, err
 	}
-	o, err := u.makeEntry(dir, name, m, dir.inherit(id), target)
+	id, acls, err := u.inheritACLs(dir, dir.inherit(id))
+	if err != nil {
+		return nil, Attr{}, err
+	}
+	o, err := u.makeEntry(dir, name, m, id, target, acls)
 	if err != nil {
 		return nil, Attr{}, dir.fault("make "+name+" in", err)
 	}
@@ -109,15 +113,18 @@ func (dir *Node) inherit(id layerfmt.Stat) layerfmt.Stat {
 }
 
 // makeEntry makes an entry in the upper.
-func (u *Union) makeEntry(dir *Node, name string, m mark, id layerfmt.Stat, target string) (*object, error) {
+func (u *Union) makeEntry(dir *Node, name string, m mark, id layerfmt.Stat, target string, acls birthACLs) (*object, error) {
 	parent, err := u.backing(dir, slotUpper)
 	if err != nil {
 		return nil, err
 	}
 	defer u.fds.release(parent)
-	d := u.newDraftFor(id, m, parent.fd, name)
+	d := u.newDraftFor(id, m, acls, parent.fd, name)
 	defer d.discard()
 	if err := d.make(id, target); err != nil {
+		return nil, err
+	}
+	if err := d.giveACLs(acls); err != nil {
 		return nil, err
 	}
 	if d.isDir() && m != markNone {

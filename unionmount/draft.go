@@ -24,8 +24,8 @@ func (u *Union) newDraft() *draft {
 
 // newDraftFor returns a draft of an entry for a place where there is nothing but the given mark; dirfd and name are
 // that place.
-func (u *Union) newDraftFor(id layerfmt.Stat, m mark, dirfd int, name string) *draft {
-	if m == markNone && u.upper.atOnce(id) {
+func (u *Union) newDraftFor(id layerfmt.Stat, m mark, acls birthACLs, dirfd int, name string) *draft {
+	if m == markNone && u.upper.atOnce(id) && acls.none() {
 		return &draft{u: u, dirfd: dirfd, name: name, fd: -1}
 	}
 	return u.newDraft()

@@ -43,6 +43,9 @@ type Node struct {
 	// dead is set when a directory is removed. Set with its entries held.
 	dead atomic.Bool
 
+	// defaults is the default ACL of a directory; nil as long as it is not known. Changed with meta held.
+	defaults atomic.Pointer[acl]
+
 	meta     sync.RWMutex  // guards what follows
 	upperKey backingKey    // of the backing file in the upper; changed with Union.mu held, too
 	stat     layerfmt.Stat // owner, mode and device

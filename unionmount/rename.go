@@ -348,7 +348,7 @@ func (r *renaming) leaveDevice() error {
 	if exists, err := visible(err); exists || err != nil {
 		return err
 	}
-	_, err = r.u.makeEntry(r.from.parent, r.from.name, o.mark, leftDevice(), "")
+	_, err = r.u.makeEntry(r.from.parent, r.from.name, o.mark, leftDevice(), "", birthACLs{})
 	if err == nil {
 		r.from.parent.listing.add(r.from.name)
 	}

@@ -62,7 +62,6 @@ func TestXattrFlags(t *testing.T) {
 	must(t, set("user.one", unix.XATTR_REPLACE))
 	must(t, set("user.two", unix.XATTR_CREATE))
 	f.wantXattr("a", "user.one", "2")
-	wantErrno(t, "ACL", set("system.posix_acl_access", 0), unix.EOPNOTSUPP)
 }
 
 // TestLinksOutOfTheTree has symbolic links and swapped directories where a path leads through.

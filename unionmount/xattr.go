@@ -2,7 +2,6 @@ package unionmount
 
 import (
 	"errors"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,9 +17,6 @@ const (
 	capsNone
 )
 
-// aclPrefix starts the names of POSIX ACLs, which are not supported: they would have to be translated and obeyed.
-const aclPrefix = "system.posix_acl_"
-
 // GetXattr returns the value of an extended attribute; ENODATA when there is none of the name.
 func (u *Union) GetXattr(n *Node, name string) ([]byte, error) {
 	n.meta.RLock()
@@ -34,9 +30,6 @@ func (u *Union) GetXattr(n *Node, name string) ([]byte, error) {
 
 // getXattr is GetXattr with meta held.
 func (u *Union) getXattr(n *Node, name string) ([]byte, error) {
-	if strings.HasPrefix(name, aclPrefix) {
-		return nil, unix.EOPNOTSUPP
-	}
 	if !u.mayHaveXattrs(n) {
 		return nil, unix.ENODATA
 	}
@@ -96,28 +89,29 @@ func (u *Union) listXattr(n *Node) ([]string, error) {
 	return names, nil
 }
 
-// SetXattr sets an extended attribute; flags may hold unix.XATTR_CREATE or unix.XATTR_REPLACE.
+// SetXattr sets an extended attribute; flags may hold unix.XATTR_CREATE, unix.XATTR_REPLACE or XattrKillSgid.
 func (u *Union) SetXattr(n *Node, name string, value []byte, flags int) error {
-	if strings.HasPrefix(name, aclPrefix) {
-		return unix.EOPNOTSUPP
-	}
-	return u.changeXattr(n, name, func(path, disk string) error {
-		return unix.Setxattr(path, disk, value, flags)
+	return u.changeXattr(n, name, func(fd int) error {
+		if isACL(name) {
+			return u.setACL(n, fd, name, value, flags)
+		}
+		return unix.Setxattr(procPath(fd), u.upper.diskXattr(name), value, flags&^XattrKillSgid)
 	})
 }
 
 // RemoveXattr removes an extended attribute; ENODATA when there is none of the name.
 func (u *Union) RemoveXattr(n *Node, name string) error {
-	if strings.HasPrefix(name, aclPrefix) {
-		return unix.EOPNOTSUPP
+	if isACL(name) {
+		return u.SetXattr(n, name, nil, 0)
 	}
 	if _, err := u.GetXattr(n, name); err != nil {
 		return err
 	}
-	return u.changeXattr(n, name, unix.Removexattr)
+	return u.changeXattr(n, name, func(fd int) error { return unix.Removexattr(procPath(fd), u.upper.diskXattr(name)) })
 }
 
-func (u *Union) changeXattr(n *Node, name string, change func(path, disk string) error) error {
+// changeXattr has n in the upper and calls change with its backing file.
+func (u *Union) changeXattr(n *Node, name string, change func(fd int) error) error {
 	if err := u.copyUp(n, contentBelow); err != nil {
 		return err
 	}
@@ -134,7 +128,7 @@ func (u *Union) changeXattr(n *Node, name string, change func(path, disk string)
 	if name == capsXattr {
 		n.caps = capsUnknown
 	}
-	err = owning(h.fd, func() error { return change(procPath(h.fd), u.upper.diskXattr(name)) })
+	err = owning(h.fd, func() error { return change(h.fd) })
 	if err == unix.ENODATA || err == unix.EEXIST {
 		return err
 	}
