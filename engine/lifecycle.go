@@ -68,18 +68,28 @@ func (c *Container) Stop(timeout *time.Duration) error {
 		_, err := other.Wait()
 		ended <- err
 	}()
-	if err := c.Signal(sig); err != nil {
-		return c.ignoreEnded(err)
+	if err := c.signalOrEnded(sig); err != nil {
+		return err
 	}
 	select {
 	case err := <-ended:
 		return c.ignoreEnded(err)
 	case <-afterOrNever(patience):
 	}
-	if err := c.Signal(syscall.SIGKILL); err != nil {
-		return c.ignoreEnded(err)
+	if err := c.signalOrEnded(syscall.SIGKILL); err != nil {
+		return err
 	}
 	return c.ignoreEnded(<-ended)
+}
+
+// signalOrEnded is Signal for one who waits for the end anyway: that it has come already is no error.
+func (c *Container) signalOrEnded(sig syscall.Signal) error {
+	err := c.Signal(sig)
+	var answer *Failure
+	if errors.As(err, &answer) {
+		return nil // the monitor is there, and has nobody to give the signal to any more
+	}
+	return c.ignoreEnded(err)
 }
 
 // stopMethod returns the signal that asks the payload to end, and how long it has for that. A signal that an image
