@@ -475,3 +475,30 @@ func TestOwnersAreMetadata(t *testing.T) {
 	must(t, f.chown("link", 0, 0))
 	f.want("link", "target")
 }
+
+// TestWhiteoutsAreLinks deletes more lower files than the whiteout device has links left for.
+func TestWhiteoutsAreLinks(t *testing.T) {
+	f := newUnion(t, tree{"a": file(""), "b": file(""), "c": file("")})
+	if !f.u.stage.devices {
+		t.Skip("whiteouts are no devices here")
+	}
+	for _, name := range []string{"a", "b"} {
+		must(t, f.u.Unlink(f.u.Root(), name))
+	}
+	must(t, f.u.stage.makeDevice())
+	must(t, f.u.Unlink(f.u.Root(), "c"))
+	var links []uint64
+	for _, name := range []string{"a", "b", "c"} {
+		st, err := statAt(f.u.upper.root, name)
+		if err != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != 0 {
+			t.Errorf("%s is %#o, %v", name, st.Mode, err)
+		}
+		links = append(links, uint64(st.Nlink))
+	}
+	if !slices.Equal(links, []uint64{2, 2, 2}) {
+		t.Errorf("%d links", links)
+	}
+	if names := f.ls(""); len(names) != 0 {
+		t.Errorf("left: %q", names)
+	}
+}

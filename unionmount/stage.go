@@ -18,8 +18,9 @@ type stage struct {
 }
 
 const (
-	stageName = "stage"
-	indexName = "index"
+	stageName    = "stage"
+	indexName    = "index"
+	whiteoutName = "whiteout" // in the stage, the device that whiteouts are links of
 )
 
 func openStage(work string, upper *layer) (_ *stage, err error) {
@@ -73,13 +74,32 @@ func (s *stage) close() {
 // name returns one that no file in the stage has.
 func (s *stage) name() string { return strconv.FormatUint(s.next.Add(1), 10) }
 
-// probeDevices finds out whether a whiteout device can be made and a link be renamed over it.
+// probeDevices finds out whether a whiteout device can be made and have links.
 func (s *stage) probeDevices() bool {
 	name := s.name()
+	return s.makeDevice() == nil && s.putDevice(s.dir, name) == nil && unix.Unlinkat(s.dir, name, 0) == nil
+}
+
+// makeDevice makes the device that whiteouts are links of, in place of the one before.
+func (s *stage) makeDevice() error {
+	name := s.name()
 	if err := unix.Mknodat(s.dir, name, unix.S_IFCHR, 0); err != nil {
-		return false
+		return err
 	}
-	return unix.Unlinkat(s.dir, name, 0) == nil
+	return unix.Renameat(s.dir, name, s.dir, whiteoutName)
+}
+
+// putDevice makes a whiteout device: a link, because to find a free inode takes most of the time of a removal. When the
+// device has as many links as the filesystem allows, the next one begins.
+func (s *stage) putDevice(dirfd int, name string) error {
+	err := unix.Linkat(s.dir, whiteoutName, dirfd, name, 0)
+	if err != unix.EMLINK {
+		return err
+	}
+	if err := s.makeDevice(); err != nil {
+		return err
+	}
+	return unix.Linkat(s.dir, whiteoutName, dirfd, name, 0)
 }
 
 // removeTree removes name and, if it is a directory, everything below it. That it does not exist is no error.

@@ -143,6 +143,7 @@ func (f *fixture) checkIdle() {
 	f.t.Helper()
 	if f.u.stage != nil {
 		left, err := os.ReadDir(f.opts.Work + "/stage")
+		left = slices.DeleteFunc(left, func(e os.DirEntry) bool { return e.Name() == whiteoutName })
 		if err != nil || len(left) > 0 {
 			f.t.Errorf("left in the stage: %v, %v", left, err)
 		}

@@ -49,10 +49,10 @@ func (u *Union) vanish(dirfd int, name string, has presence, whiteout bool) erro
 // putDevice replaces what is at name by a whiteout, in one step.
 func (u *Union) putDevice(dirfd int, name string, has presence) error {
 	if has == absent {
-		return unix.Mknodat(dirfd, name, unix.S_IFCHR, 0)
+		return u.stage.putDevice(dirfd, name)
 	}
 	tmp := u.stage.name()
-	if err := unix.Mknodat(u.stage.dir, tmp, unix.S_IFCHR, 0); err != nil {
+	if err := u.stage.putDevice(u.stage.dir, tmp); err != nil {
 		return err
 	}
 	var flags uint
@@ -63,10 +63,9 @@ func (u *Union) putDevice(dirfd int, name string, has presence) error {
 		unix.Unlinkat(u.stage.dir, tmp, 0) // else it goes with the next Open
 		return err
 	}
-	if has == presentDir {
-		return removeTree(u.stage.dir, tmp)
-	}
-	return nil
+	// Of a file nothing is left in the stage, unless it was a whiteout already: between links of one file, rename(2)
+	// does nothing.
+	return removeTree(u.stage.dir, tmp)
 }
 
 // putWhiteoutFile makes the whiteout first: until the entry is removed, too, it still shows.
