@@ -64,12 +64,13 @@ func (u *Union) create(dir *Node, name string, id layerfmt.Stat, target string) 
 	if err != nil {
 		return nil, Attr{}, err
 	}
-	o, err := u.makeEntry(dir, name, m, id, target, acls)
+	o, fd, err := u.makeEntry(dir, name, m, id, target, acls)
 	if err != nil {
 		return nil, Attr{}, dir.fault("make "+name+" in", err)
 	}
 	dir.listing.add(name)
 	n := u.adopt(dir, name, o)
+	u.keepOpen(n, fd)
 	a, err := u.attrOf(n, o)
 	return n, a, err
 }
@@ -112,31 +113,43 @@ func (dir *Node) inherit(id layerfmt.Stat) layerfmt.Stat {
 	return id
 }
 
-// makeEntry makes an entry in the upper.
-func (u *Union) makeEntry(dir *Node, name string, m mark, id layerfmt.Stat, target string, acls birthACLs) (*object, error) {
+// keepOpen takes over the descriptor that the backing file of n was made with: what is made is mostly used at once.
+func (u *Union) keepOpen(n *Node, fd int) {
+	slot := slotUpper
+	if n.kind == unix.S_IFREG {
+		slot = slotData
+	}
+	u.fds.release(u.fds.add(fdKey{n, slot}, fd))
+}
+
+// makeEntry makes an entry in the upper. The descriptor that it returns, as in draft.fd, is the caller's.
+func (u *Union) makeEntry(dir *Node, name string, m mark, id layerfmt.Stat, target string, acls birthACLs) (_ *object, fd int, err error) {
 	parent, err := u.backing(dir, slotUpper)
 	if err != nil {
-		return nil, err
+		return nil, -1, err
 	}
 	defer u.fds.release(parent)
 	d := u.newDraftFor(id, m, acls, parent.fd, name)
 	defer d.discard()
 	if err := d.make(id, target); err != nil {
-		return nil, err
+		return nil, -1, err
 	}
 	if err := d.giveACLs(acls); err != nil {
-		return nil, err
+		return nil, -1, err
 	}
 	if d.isDir() && m != markNone {
 		if err := d.makeOpaque(); err != nil {
-			return nil, err
+			return nil, -1, err
 		}
 	}
 	if err := d.publish(parent.fd, name, m); err != nil {
-		return nil, err
+		return nil, -1, err
 	}
 	st, err := statFD(d.fd)
-	return &object{top: &probed{st: st, id: id}, topLayer: u.upper, inUpper: true}, err
+	if err != nil {
+		return nil, -1, err
+	}
+	return &object{top: &probed{st: st, id: id}, topLayer: u.upper, inUpper: true}, d.take(), nil
 }
 
 // Link gives a node that is not a directory another name. It counts as a lookup of the node.

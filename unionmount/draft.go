@@ -90,6 +90,13 @@ func (d *draft) publish(dirfd int, name string, m mark) error {
 	return clearMark(dirfd, name, m)
 }
 
+// take returns the descriptor of the draft, which from now on is the caller's to close.
+func (d *draft) take() int {
+	fd := d.fd
+	d.fd = -1
+	return fd
+}
+
 // discard closes the draft and removes what was not published. That the file stays when this fails costs space
 // until the next Open and no more.
 func (d *draft) discard() {

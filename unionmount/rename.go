@@ -348,11 +348,13 @@ func (r *renaming) leaveDevice() error {
 	if exists, err := visible(err); exists || err != nil {
 		return err
 	}
-	_, err = r.u.makeEntry(r.from.parent, r.from.name, o.mark, leftDevice(), "", birthACLs{})
-	if err == nil {
-		r.from.parent.listing.add(r.from.name)
+	_, fd, err := r.u.makeEntry(r.from.parent, r.from.name, o.mark, leftDevice(), "", birthACLs{})
+	if err != nil {
+		return err
 	}
-	return err
+	unix.Close(fd)
+	r.from.parent.listing.add(r.from.name)
+	return nil
 }
 
 func (u *Union) moveLink(n *Node, from, to link) {

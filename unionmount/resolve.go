@@ -29,11 +29,17 @@ func (n *Node) topLayer() *layer {
 	return n.u.stack()[0]
 }
 
-// backing returns an O_PATH descriptor of one of a node's backing files: the upper's, or that of a lower by index.
+// backing returns a descriptor of one of a node's backing files, that of a lower by index or the upper's, to be used
+// as one opened with O_PATH.
 func (u *Union) backing(n *Node, slot int) (*handle, error) {
 	key := fdKey{n, slot}
 	if h := u.fds.get(key); h != nil {
 		return h, nil
+	}
+	if slot == slotUpper && n.kind == unix.S_IFREG {
+		if h := u.fds.get(fdKey{n, slotData}); h != nil {
+			return h, nil
+		}
 	}
 	fd, err := u.openBacking(n, slot, unix.O_PATH)
 	if err != nil {
