@@ -502,3 +502,18 @@ func TestWhiteoutsAreLinks(t *testing.T) {
 		t.Errorf("left: %q", names)
 	}
 }
+
+func TestModesAfterOwners(t *testing.T) {
+	f := newUnion(t, tree{"lower": file("x").owned("5:5:0600:file")})
+	must(t, f.create("upper", 0o644))
+	for _, path := range []string{"lower", "upper"} {
+		must(t, f.chown(path, 1, 1))
+		must(t, f.chown(path, 0, 0))
+		must(t, f.chmod(path, 0o751))
+		f.remounted(func() {
+			if a := f.stat(path); a.Mode != unix.S_IFREG|0o751 || a.UID != 0 {
+				t.Errorf("%s: %+v", path, a)
+			}
+		})
+	}
+}

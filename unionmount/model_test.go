@@ -18,15 +18,33 @@ import (
 // errors and the same trees. The lower layers of the union together show what the directory has at the start.
 // RCRUN_MODEL_SEED repeats a run, RCRUN_MODEL_RUNS makes more of them.
 func TestModel(t *testing.T) {
-	t.Run("caller", func(t *testing.T) { testModel(t, newUnion) })
-	t.Run("host", func(t *testing.T) {
-		testModel(t, func(t *testing.T, lowers ...tree) *fixture { return newHostUnion(t, rootIsMe(), lowers...) })
-	})
+	host := rootIsMe()
+	t.Run("caller", func(t *testing.T) { testModel(t, nil) })
+	t.Run("host", func(t *testing.T) { testModel(t, &host) })
 }
 
-// testModel is TestModel for the unions that make makes.
-func testModel(t *testing.T, make func(*testing.T, ...tree) *fixture) {
-	runs, seed := 12, uint64(time.Now().UnixNano())
+// testModel is TestModel for layers that are as described, nil meaning the caller's.
+func testModel(t *testing.T, as *Layer) {
+	runs, seed := modelRuns(12)
+	for i := range runs {
+		run := seed + uint64(i)
+		t.Run(fmt.Sprintf("seed=%d", run), func(t *testing.T) {
+			m := newModel(t, rand.New(rand.NewPCG(run, 0)), t.TempDir(), as)
+			for step := 0; step < 400 && !t.Failed(); step++ {
+				m.run(step)
+			}
+			if t.Failed() {
+				t.Logf("last operations:\n%s", strings.Join(m.log[max(0, len(m.log)-60):], "\n"))
+			}
+			m.releaseAll()
+			m.close()
+		})
+	}
+}
+
+// modelRuns returns how many runs to make and the seed of the first; others follow.
+func modelRuns(usual int) (runs int, seed uint64) {
+	runs, seed = usual, uint64(time.Now().UnixNano())
 	if text := os.Getenv("RCRUN_MODEL_RUNS"); text != "" {
 		runs, _ = strconv.Atoi(text)
 	}
@@ -34,22 +52,7 @@ func testModel(t *testing.T, make func(*testing.T, ...tree) *fixture) {
 		runs = 1
 		seed, _ = strconv.ParseUint(text, 10, 64)
 	}
-	for i := range runs {
-		run := seed + uint64(i)
-		t.Run(fmt.Sprintf("seed=%d", run), func(t *testing.T) {
-			m := newModel(t, rand.New(rand.NewPCG(run, 0)), make)
-			for step := 0; step < 400 && !t.Failed(); step++ {
-				m.step()
-				if step%40 == 39 {
-					m.compareTrees()
-				}
-			}
-			if t.Failed() {
-				t.Logf("last operations:\n%s", strings.Join(m.log[max(0, len(m.log)-60):], "\n"))
-			}
-			m.releaseAll()
-		})
-	}
+	return runs, seed
 }
 
 // model is a union and its oracle.
@@ -61,6 +64,8 @@ type model struct {
 	log    []string
 	inos   map[identity]uint64 // st_ino in the union of the oracle's inodes
 	paths  []string            // of what there was at the last comparison
+
+	crashed bool // the union was left by a process that was killed
 }
 
 // identity is an inode of the oracle, for all time.
@@ -75,12 +80,26 @@ type heldFile struct {
 	fd   int
 }
 
-func newModel(t *testing.T, r *rand.Rand, make func(*testing.T, ...tree) *fixture) *model {
+// newModel makes a model with directories in dir, described by as if it is not nil.
+func newModel(t *testing.T, r *rand.Rand, dir string, as *Layer) *model {
 	layers := randomLayers(r)
-	m := &model{fixture: make(t, layers...), r: r, oracle: t.TempDir(), inos: map[identity]uint64{}}
+	m := &model{fixture: plantUnion(t, dir, layers...), r: r, oracle: dir + "/oracle", inos: map[identity]uint64{}}
+	if as != nil {
+		m.describe(*as)
+	}
+	m.open()
+	must(t, os.Mkdir(m.oracle, 0o755))
 	flatten(layers).plant(t, m.oracle)
 	m.compareTrees()
 	return m
+}
+
+// run does the next operation, and now and then compares everything.
+func (m *model) run(step int) {
+	m.step()
+	if step%40 == 39 {
+		m.compareTrees()
+	}
 }
 
 func (m *model) pick(of ...string) string { return of[m.r.IntN(len(of))] }
@@ -99,6 +118,7 @@ func (m *model) step() {
 		"create": m.doCreate, "mkdir": m.doMkdir, "symlink": m.doSymlink, "link": m.doLink, "unlink": m.doUnlink,
 		"rmdir": m.doRmdir, "rename": m.doRename, "write": m.doWrite, "truncate": m.doTruncate, "chmod": m.doChmod,
 		"setxattr": m.doSetxattr, "hold": m.doHold, "writeHeld": m.doWriteHeld, "release": m.doRelease, "reopen": m.doReopen,
+		"chown": m.doChown, "utimes": m.doUtimes, "tmpfile": m.doTmpfile,
 	}
 	names := slices.Sorted(maps.Keys(ops))
 	names = append(names, "rename", "rename", "unlink", "create", "mkdir", "write", "link")
@@ -263,6 +283,70 @@ func (m *model) doChmod() {
 	m.same("chmod "+path, m.chmod(path, mode), m.oracleFile(path, func(fd int) error { return unix.Fchmod(fd, mode) }))
 }
 
+// changeable tells whether a path leads to something whose metadata both can change alike.
+func (m *model) changeable(path string) bool {
+	n, err := m.walk(path)
+	if err != nil {
+		return true
+	}
+	defer m.u.Forget(n, 1)
+	return n.kind != unix.S_IFLNK
+}
+
+// doChown lets the oracle note the owner in an xattr, where describeOracle looks for it.
+func (m *model) doChown() {
+	path, uid := m.path(), uint32(m.r.IntN(3))
+	if !m.changeable(path) || m.opts.UpperAs != nil { // where other ids than the test's cannot be had
+		return
+	}
+	m.same(fmt.Sprintf("chown %s %d", path, uid), m.chown(path, uid, uid), m.oracleFile(path, func(fd int) error {
+		return unix.Fsetxattr(fd, "user.owner", []byte{byte('0' + uid)}, 0)
+	}))
+}
+
+func (m *model) doUtimes() {
+	path, mtime := m.path(), unix.Timespec{Sec: int64(m.r.IntN(1000)), Nsec: int64(m.r.IntN(1000))}
+	if !m.changeable(path) {
+		return
+	}
+	m.same("utimes "+path, m.setattr(path, SetAttr{Mtime: &mtime}), m.oracleFile(path, func(fd int) error {
+		return setTimes(fd, unix.Timespec{Nsec: unix.UTIME_OMIT}, mtime)
+	}))
+	if n, err := m.walk(path); err == nil {
+		a, err := m.u.Getattr(n)
+		if err != nil || a.Mtime != mtime {
+			m.t.Errorf("utimes %s: mtime %v, %v; want %v", path, a.Mtime, err, mtime)
+		}
+		m.u.Forget(n, 1)
+	}
+}
+
+// doTmpfile makes a file without a name and gives it one.
+func (m *model) doTmpfile() {
+	path, data := m.path(), m.path()
+	err := m.in(path, func(dir *Node, name string) error {
+		n, _, err := m.u.Tmpfile(dir, 0o644, Owner{})
+		if err != nil {
+			return err
+		}
+		defer m.u.Forget(n, 1)
+		_, err = m.u.Write(n, []byte(data), 0, false)
+		must(m.t, err)
+		if _, err = m.u.Link(n, dir, name); err == nil {
+			m.u.Forget(n, 1)
+		}
+		return err
+	})
+	m.same("tmpfile "+path, err, m.oracleIn(path, func(dir int, name string) error {
+		fd, err := unix.Openat(dir, name, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR, 0o644)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		return writeAll(fd, []byte(data), 0)
+	}))
+}
+
 func (m *model) doSetxattr() {
 	path, value := m.path(), m.path()
 	if n, err := m.walk(path); err == nil {
@@ -343,19 +427,35 @@ func (m *model) doReopen() {
 // compareTrees compares everything that both show.
 func (m *model) compareTrees() {
 	m.t.Helper()
+	for _, difference := range m.differences() {
+		m.t.Error(difference)
+	}
+}
+
+func (m *model) differences() (found []string) {
+	m.t.Helper()
 	got, want := map[string]string{}, map[string]string{}
 	m.describeUnion("", got)
 	m.describeOracle("", want)
 	m.paths = slices.Sorted(maps.Keys(want))
 	for _, path := range m.paths {
 		if got[path] != want[path] {
-			m.t.Errorf("%s: union shows %q, a plain directory %q", path, got[path], want[path])
+			found = append(found, fmt.Sprintf("%s: union shows %q, a plain directory %q", path, got[path], want[path]))
 		}
 		delete(got, path)
 	}
-	for path, text := range got {
-		m.t.Errorf("%s: union shows %q, a plain directory has nothing", path, text)
+	for _, path := range slices.Sorted(maps.Keys(got)) {
+		found = append(found, fmt.Sprintf("%s: union shows %q, a plain directory has nothing", path, got[path]))
 	}
+	return found
+}
+
+// links returns the count to be compared: after a crash it may be too high.
+func (m *model) links(count uint64) uint64 {
+	if m.crashed {
+		return 0
+	}
+	return count
 }
 
 func (m *model) describeUnion(dir string, into map[string]string) {
@@ -364,12 +464,12 @@ func (m *model) describeUnion(dir string, into map[string]string) {
 		a := m.stat(path)
 		var xattr []byte
 		m.at(path, func(n *Node) (err error) { xattr, err = m.u.GetXattr(n, "user.t"); return err })
-		text := fmt.Sprintf("%o %s", a.Mode, xattr)
+		text := fmt.Sprintf("%o %s %d", a.Mode, xattr, a.UID)
 		m.checkIdentity(path, a.Ino)
 		if a.Mode&unix.S_IFMT == unix.S_IFDIR {
 			m.describeUnion(path, into)
 		} else {
-			text += fmt.Sprintf(" %d %d %s", a.Nlink, a.Size, m.read(path))
+			text += fmt.Sprintf(" %d %d %s", m.links(uint64(a.Nlink)), a.Size, m.read(path))
 		}
 		into[path] = text
 	}
@@ -400,16 +500,20 @@ func (m *model) describeOracle(dir string, into map[string]string) {
 		var st unix.Stat_t
 		must(m.t, unix.Lstat(full, &st))
 		xattr, _ := readXattr(full, "user.t")
-		text := fmt.Sprintf("%o %s", st.Mode, xattr)
+		owner, err := readXattr(full, "user.owner")
+		if err != nil {
+			owner = []byte{'0'}
+		}
+		text := fmt.Sprintf("%o %s %s", st.Mode, xattr, owner)
 		switch st.Mode & unix.S_IFMT {
 		case unix.S_IFDIR:
 			m.describeOracle(path, into)
 		case unix.S_IFLNK:
 			target, _ := os.Readlink(full)
-			text += fmt.Sprintf(" %d %d %s", st.Nlink, st.Size, target)
+			text += fmt.Sprintf(" %d %d %s", m.links(uint64(st.Nlink)), st.Size, target)
 		default:
 			data, _ := os.ReadFile(full)
-			text += fmt.Sprintf(" %d %d %s", st.Nlink, st.Size, data)
+			text += fmt.Sprintf(" %d %d %s", m.links(uint64(st.Nlink)), st.Size, data)
 		}
 		into[path] = text
 	}

@@ -90,20 +90,29 @@ func (p callerOwned) identify(fd int, st *unix.Stat_t, id layerfmt.Stat) error {
 	return fixPerm(fd, st, p.backing(id))
 }
 
-// change sets the xattr first: with it, the bits on disk do not show. A link on disk has nothing to change: see
-// convertLink.
+// change sets the xattr first: with it, the bits on disk do not show. One that is needed no longer is removed last, or
+// later changes that need none would not show. A link on disk has nothing to change: see convertLink.
 func (p callerOwned) change(fd int, have *layerfmt.Stat, want layerfmt.Stat) error {
 	st, err := statFD(fd)
 	if err != nil || st.Mode&unix.S_IFMT == unix.S_IFLNK {
 		return err
 	}
+	path := procPath(fd)
 	if *have != want && (want.NeedsXattr() || have.NeedsXattr()) {
 		if err := setXattr(fd, layerfmt.StatXattr, want.Encode()); err != nil {
 			return err
 		}
 	}
+	if err := unix.Chmod(path, p.backing(want)&0o7777); err != nil { // also when it is the same: the ctime changes
+		return err
+	}
+	if have.NeedsXattr() && !want.NeedsXattr() {
+		if err := unix.Removexattr(path, layerfmt.StatXattr); err != nil {
+			return err
+		}
+	}
 	*have = want
-	return unix.Chmod(procPath(fd), p.backing(want)&0o7777) // also when it is the same: the ctime changes
+	return nil
 }
 
 func (callerOwned) refersBelow() bool { return true }

@@ -22,14 +22,19 @@ func hostOwnedLayer() Layer {
 func newHostUnion(t *testing.T, as Layer, lowers ...tree) *fixture {
 	f := newUnion(t, lowers...)
 	f.close()
+	f.describe(as)
+	f.open()
+	return f
+}
+
+// describe changes what the layers of a union, which is not open, are.
+func (f *fixture) describe(as Layer) {
 	f.opts.UpperAs = &as
 	for i := range f.opts.Lowers {
 		dir := f.opts.Lowers[i].Dir
 		f.opts.Lowers[i] = as
 		f.opts.Lowers[i].Dir, f.opts.Lowers[i].StatXattr = dir, ""
 	}
-	f.open()
-	return f
 }
 
 // rootIsMe describes trees in which root's files belong to the user of the tests.

@@ -110,18 +110,31 @@ type fixture struct {
 // newUnion opens a union of an empty upper and the given lowers, the nearest first.
 func newUnion(t *testing.T, lowers ...tree) *fixture {
 	t.Helper()
-	dir := t.TempDir()
-	f := &fixture{t: t, opts: Options{Upper: dir + "/upper", Work: dir + "/work", MaxFiles: 64}}
+	f := plantUnion(t, t.TempDir(), lowers...)
+	f.open()
+	t.Cleanup(f.close)
+	return f
+}
+
+// plantUnion makes the directories of a union in dir, without opening it.
+func plantUnion(t *testing.T, dir string, lowers ...tree) *fixture {
+	t.Helper()
+	f := unionIn(t, dir, len(lowers))
 	must(t, os.Mkdir(f.opts.Upper, 0o755))
 	must(t, os.Mkdir(f.opts.Work, 0o755))
 	for i, tr := range lowers {
-		l := Layer{Dir: fmt.Sprintf("%s/lower%d", dir, i), Ownership: CallerOwned}
-		must(t, os.Mkdir(l.Dir, 0o755))
-		tr.plant(t, l.Dir)
-		f.opts.Lowers = append(f.opts.Lowers, l)
+		must(t, os.Mkdir(f.opts.Lowers[i].Dir, 0o755))
+		tr.plant(t, f.opts.Lowers[i].Dir)
 	}
-	f.open()
-	t.Cleanup(f.close)
+	return f
+}
+
+// unionIn names the directories of plantUnion.
+func unionIn(t *testing.T, dir string, lowers int) *fixture {
+	f := &fixture{t: t, opts: Options{Upper: dir + "/upper", Work: dir + "/work", MaxFiles: 64}}
+	for i := range lowers {
+		f.opts.Lowers = append(f.opts.Lowers, Layer{Dir: fmt.Sprintf("%s/lower%d", dir, i), Ownership: CallerOwned})
+	}
 	return f
 }
 
