@@ -52,6 +52,7 @@ type openRequest struct {
 	Debug      bool
 
 	SquashUID, SquashGID *uint32 // as fusefs.Options has them
+	NoACL                bool
 }
 
 type startRequest struct {

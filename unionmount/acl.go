@@ -80,6 +80,24 @@ func (a acl) encode() []byte {
 	return value
 }
 
+// translateACL returns the value of an ACL's xattr with the ids of users and groups translated. One that is malformed,
+// as on disk it may be, stays so.
+func translateACL(value []byte, translate func(maps []IDMapping, id uint32) uint32, uids, gids []IDMapping) []byte {
+	a, err := parseACL(value)
+	if err != nil || len(a) == 0 {
+		return value
+	}
+	for i := range a {
+		switch a[i].tag {
+		case aclUser:
+			a[i].id = translate(uids, a[i].id)
+		case aclGroup:
+			a[i].id = translate(gids, a[i].id)
+		}
+	}
+	return a.encode()
+}
+
 // saysMore tells whether the nine bits of a mode cannot stand for a.
 func (a acl) saysMore() bool { return len(a) > 3 }
 
@@ -185,14 +203,19 @@ func (u *Union) inheritACLs(dir *Node, id layerfmt.Stat) (layerfmt.Stat, birthAC
 // giveACLs gives a draft the ACLs that it inherits.
 func (d *draft) giveACLs(born birthACLs) error {
 	if born.access.saysMore() {
-		if err := setXattr(d.fd, d.u.upper.diskXattr(accessACL), string(born.access.encode())); err != nil {
+		if err := d.giveXattr(accessACL, born.access.encode()); err != nil {
 			return err
 		}
 	}
 	if len(born.inherit) == 0 {
 		return nil
 	}
-	return setXattr(d.fd, d.u.upper.diskXattr(defaultACL), string(born.inherit.encode()))
+	return d.giveXattr(defaultACL, born.inherit.encode())
+}
+
+// giveXattr gives a draft an xattr as a container calls it.
+func (d *draft) giveXattr(name string, value []byte) error {
+	return setXattr(d.fd, d.u.upper.diskXattr(name), string(d.u.upper.diskValue(name, value)))
 }
 
 // setACL sets an ACL of n, whose backing file in the upper is behind fd. Meta of n is held.
@@ -223,7 +246,7 @@ func (u *Union) setACL(n *Node, fd int, name string, value []byte, flags int) er
 func (u *Union) putACL(fd int, name string, a acl, stored bool) error {
 	disk := u.upper.diskXattr(name)
 	if stored {
-		return setXattr(fd, disk, string(a.encode()))
+		return setXattr(fd, disk, string(u.upper.diskValue(name, a.encode())))
 	}
 	err := unix.Removexattr(procPath(fd), disk)
 	if err == unix.ENODATA {

@@ -220,7 +220,7 @@ func (u *Union) copyXattrs(n *Node, to int) error {
 		if err != nil {
 			return err
 		}
-		if err := setXattr(to, u.upper.diskXattr(name), string(value)); err != nil {
+		if err := setXattr(to, u.upper.diskXattr(name), string(u.upper.diskValue(name, value))); err != nil {
 			return err
 		}
 	}

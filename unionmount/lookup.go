@@ -38,6 +38,14 @@ func (o *object) ino() uint64 {
 	return o.topLayer.showIno(o.top.st.Ino)
 }
 
+// shownIno returns what is seen of an inode number.
+func (u *Union) shownIno(ino uint64) uint64 {
+	if !u.opts.Ino32 {
+		return ino
+	}
+	return max(uint64(uint32(ino^ino>>32)), 1) // 0 means none
+}
+
 // Lookup returns the node of a name in a directory, with its attributes. It counts as a lookup of the node, to be
 // taken back by Forget. A name that does not exist is ENOENT.
 func (u *Union) Lookup(dir *Node, name string) (*Node, Attr, error) {

@@ -109,7 +109,7 @@ func (u *Union) newNodeLocked(o *object) *Node {
 	n := &Node{
 		u:     u,
 		id:    u.nextID.Add(1),
-		ino:   o.ino(),
+		ino:   u.shownIno(o.ino()),
 		kind:  o.top.id.Mode & unix.S_IFMT,
 		stat:  o.top.id,
 		group: o.top.group,

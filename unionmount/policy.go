@@ -35,6 +35,10 @@ type policy interface {
 	diskXattr(name string) string
 	// seenXattr is its inverse; ok is false for what no container sees.
 	seenXattr(disk string) (name string, ok bool)
+	// diskValue returns what is stored as the value of an xattr that the container gives one.
+	diskValue(name string, value []byte) []byte
+	// seenValue is its inverse.
+	seenValue(name string, value []byte) []byte
 	// makeOpaque marks the directory behind fd.
 	makeOpaque(fd int) error
 }
@@ -120,6 +124,10 @@ func (callerOwned) refersBelow() bool { return true }
 func (callerOwned) diskXattr(name string) string { return layerfmt.EscapeXattr(name) }
 
 func (callerOwned) seenXattr(disk string) (string, bool) { return layerfmt.UnescapeXattr(disk) }
+
+func (callerOwned) diskValue(_ string, value []byte) []byte { return value }
+
+func (callerOwned) seenValue(_ string, value []byte) []byte { return value }
 
 func (callerOwned) makeOpaque(fd int) error { return setXattr(fd, layerfmt.OpaqueXattr, "y") }
 
@@ -221,7 +229,7 @@ const trustedOverlay = "trusted.overlay."
 // diskXattr lets names be where they mean what they say, and escapes those that mean something to overlay filesystems,
 // and those of the host's security modules.
 func (hostOwned) diskXattr(name string) string {
-	if name == capsXattr || strings.HasPrefix(name, "trusted.") && !strings.HasPrefix(name, trustedOverlay) {
+	if name == capsXattr || isACL(name) || strings.HasPrefix(name, "trusted.") && !strings.HasPrefix(name, trustedOverlay) {
 		return name
 	}
 	return layerfmt.EscapeXattr(name)
@@ -232,6 +240,24 @@ func (p hostOwned) seenXattr(disk string) (string, bool) {
 		return name, p.diskXattr(name) == disk
 	}
 	return disk, p.diskXattr(disk) == disk
+}
+
+// diskValue translates the ids in an ACL.
+func (p hostOwned) diskValue(name string, value []byte) []byte {
+	if !isACL(name) {
+		return value
+	}
+	return translateACL(value, func(maps []IDMapping, id uint32) uint32 {
+		host, _ := toHost(maps, id, p.unmapped)
+		return host
+	}, p.uids, p.gids)
+}
+
+func (p hostOwned) seenValue(name string, value []byte) []byte {
+	if !isACL(name) {
+		return value
+	}
+	return translateACL(value, func(maps []IDMapping, id uint32) uint32 { return toContainer(maps, id, p.unmapped) }, p.uids, p.gids)
 }
 
 // makeOpaque makes the mark that the kernel reads; one in the name of users, and fuse-overlayfs's own, where the
@@ -327,9 +353,21 @@ func (p annotated) annotate(fd int, id layerfmt.Stat) error {
 	return setXattr(fd, p.xattr, id.Encode())
 }
 
+// diskXattr escapes ACLs, too: on disk they would be about the permissions there.
+func (p annotated) diskXattr(name string) string {
+	if isACL(name) {
+		return layerfmt.EscapeXattr(name)
+	}
+	return p.hostOwned.diskXattr(name)
+}
+
 func (p annotated) seenXattr(disk string) (string, bool) {
 	if slices.Contains(layerfmt.StatXattrs, disk) {
 		return "", false
 	}
-	return p.hostOwned.seenXattr(disk)
+	if name, ok := layerfmt.UnescapeXattr(disk); ok && isACL(name) {
+		return name, true
+	}
+	name, ok := p.hostOwned.seenXattr(disk)
+	return name, ok && !isACL(name)
 }

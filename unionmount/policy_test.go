@@ -227,3 +227,45 @@ func TestAnnotatedLower(t *testing.T) {
 	}
 	f.want("bad", "!input/output error")
 }
+
+// TestHostOwnedACLs has ACLs be real ones on disk, with ids translated.
+func TestHostOwnedACLs(t *testing.T) {
+	me := uint32(os.Getuid())
+	f := newHostUnion(t, rootIsMe(), tree{"low": file("low")})
+	const nobody = 1<<32 - 1 // what the kernel puts where no id belongs
+	a := acl{{aclUserObj, 6, nobody}, {aclUser, 4, 0}, {aclGroupObj, 0, nobody}, {aclMask, 4, nobody}, {aclOther, 0, nobody}}
+	must(t, f.mknod("new", unix.S_IFREG|0o644, 0, Owner{}))
+	set := func(n *Node) error { return f.u.SetXattr(n, accessACL, a.encode(), 0) }
+	if err := f.at("new", set); errnoOf(err) == unix.EOPNOTSUPP {
+		t.Skip("no ACLs on this filesystem")
+	} else {
+		must(t, err)
+	}
+	must(t, f.at("low", set))
+	f.reopen()
+	for _, name := range []string{"new", "low"} {
+		value, err := xattrOf(f.opts.Upper+"/"+name, accessACL)
+		must(t, err)
+		disk, err := parseACL(value)
+		must(t, err)
+		if disk[1].id != me {
+			t.Errorf("%s: on disk, the ACL names user %d, want %d", name, disk[1].id, me)
+		}
+		must(t, f.at(name, func(n *Node) error {
+			seen, err := f.u.GetXattr(n, accessACL)
+			if string(seen) != string(a.encode()) {
+				t.Errorf("%s: the ACL is seen as %v", name, seen)
+			}
+			return err
+		}))
+		if got := f.stat(name); got.Mode != unix.S_IFREG|0o640 {
+			t.Errorf("%s has mode %#o", name, got.Mode)
+		}
+	}
+}
+
+func xattrOf(path, name string) ([]byte, error) {
+	buf := make([]byte, 1024)
+	n, err := unix.Lgetxattr(path, name, buf)
+	return buf[:max(n, 0)], err
+}

@@ -52,6 +52,8 @@ type Options struct {
 	Work string `json:"work,omitempty"`
 	// StaticNlink shows 1 as the link count of all directories.
 	StaticNlink bool `json:"staticNlink,omitempty"`
+	// Ino32 shows inode numbers of 32 bits, for programs that know no others. Two files may then have the same.
+	Ino32 bool `json:"ino32,omitempty"`
 	// Volatile lets fsync do nothing.
 	Volatile bool `json:"volatile,omitempty"`
 	// MaxFiles bounds the backing files kept open while they are not in use; 0 means half of RLIMIT_NOFILE. Files

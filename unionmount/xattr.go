@@ -46,7 +46,7 @@ func (u *Union) getXattr(n *Node, name string) ([]byte, error) {
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EACCES) && n.firstSlot() >= 0 {
 		err = unix.ENODATA
 	}
-	return value, err
+	return n.topLayer().seenValue(name, value), err
 }
 
 // mayHaveXattrs tells whether there is a backing file that can carry xattrs of a user.

@@ -119,6 +119,8 @@ var valueOptions = map[string]func(o *overlayOptions, value string) error{
 var switchOptions = map[string]func(o *overlayOptions){
 	"squash_to_root":      func(o *overlayOptions) { o.squashRoot = true },
 	"static_nlink":        func(o *overlayOptions) { o.mount.Stack.StaticNlink = true },
+	"ino32_t":             func(o *overlayOptions) { o.mount.Stack.Ino32 = true },
+	"noacl":               func(o *overlayOptions) { o.mount.NoACL = true },
 	"volatile":            func(o *overlayOptions) { o.mount.Stack.Volatile = true },
 	"allow_other":         func(o *overlayOptions) { o.allowOther = true },
 	"default_permissions": func(o *overlayOptions) { o.mount.Mount.DefaultPermissions = true },
@@ -143,7 +145,7 @@ var mountFlags = map[string]struct {
 }
 
 // set applies one option. There are those that need nothing to be done, because what they ask for is always or never
-// the case (noacl, xino, index, threaded, ...), and those that nobody knows; none of them is an error.
+// the case (xino, index, threaded, ...), and those that nobody knows; none of them is an error.
 func (o *overlayOptions) set(name, value string) error {
 	if set, ok := valueOptions[name]; ok {
 		return set(o, value)
