@@ -46,8 +46,8 @@ func (r request) measure() ([]Row, error) {
 		rows[i] = Row{Group: m.group, Name: m.name, Unit: m.unit, Values: map[string][]float64{}, Failed: map[string]string{}}
 	}
 	for round := range r.Rounds {
-		fmt.Fprintf(os.Stderr, "round %d of %d\n", round+1, r.Rounds)
 		for i, m := range measurements {
+			fmt.Fprintf(os.Stderr, "round %d of %d: %s\n", round+1, r.Rounds, m.name)
 			for _, s := range subjects {
 				rows[i].add(s.name(), func() (float64, error) { return m.on(s, trees) })
 			}
