@@ -9,6 +9,10 @@
 //     taken within a round, medians over the rounds; only ratios mean anything on another machine.
 //   - Every trial starts with a fresh mount and an empty upper directory. That is as cold as an ordinary user can make
 //     it: the page cache of the files below stays warm, so the disk is not measured. A warm trial does its work twice.
+//   - It works in memory unless told otherwise. On a disk, most of the time of whatever makes or removes many files is the
+//     disk's, and different each time.
+//   - This module's filesystem is measured twice: with owners on the disk as the others have them, and as metadata, as
+//     containers have it.
 //   - Nothing is left behind, however it ends: processes die with their pid namespace and mounts with their mount
 //     namespace, both with the measuring process. The working directory is removed in a namespace of the same ids.
 package filesystem
@@ -33,6 +37,8 @@ type Options struct {
 	Subjects      []string // names; none is all that are there
 	Scale         float64  // of the work; 1 is the full size
 	Tree          string   // a tar of the tree to work on; "" has one made
+	Dir           string   // to work in; "" is memory where it can hold the files, else where temporary files go
+	Rcrun         string   // the binary
 	FuseOverlayfs string   // the binary
 	JSON          string   // a file for the results; "" for none
 	SVG           string   // a directory for the charts; "" for none
@@ -50,6 +56,8 @@ func Main(args []string, out io.Writer) error {
 	})
 	flags.Float64Var(&o.Scale, "scale", 1, "shrink the work to this `part`")
 	flags.StringVar(&o.Tree, "tree", "", "work on the tree in this tar `file` instead of one that is made up")
+	flags.StringVar(&o.Dir, "dir", "", "work in this `directory`, so on its disk, instead of in memory")
+	flags.StringVar(&o.Rcrun, "rcrun", "bin/rcrun", "the `binary` to be measured")
 	flags.StringVar(&o.FuseOverlayfs, "fuse-overlayfs", fuseOverlayfs, "the `binary` to compare with")
 	flags.StringVar(&o.JSON, "json", "", "write all values to this `file`")
 	flags.StringVar(&o.SVG, "svg", "", "draw charts into this `directory`")
@@ -70,14 +78,12 @@ func Measure(ctx context.Context, o Options) (report *Report, err error) {
 	if o.Rounds < 1 || o.Scale <= 0 {
 		return nil, errors.New("there must be at least one round, and a scale above 0")
 	}
-	if o.Tree != "" {
-		if o.Tree, err = filepath.Abs(o.Tree); err != nil {
-			return nil, fmt.Errorf("find the tree: %w", err)
-		}
+	if err := o.makeAbsolute(); err != nil {
+		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "rcrun-bench-fs")
+	dir, err := makePlace(o.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("make a working directory: %w", err)
+		return nil, err
 	}
 	defer func() {
 		err = errors.Join(err, runStage(context.Background(), removeStage, dir, nil))
@@ -87,4 +93,19 @@ func Measure(ctx context.Context, o Options) (report *Report, err error) {
 		return nil, err
 	}
 	return report, nil
+}
+
+// makeAbsolute makes the paths good for a process in another directory. Names to be looked up in PATH are left alone.
+func (o *Options) makeAbsolute() error {
+	for _, path := range []*string{&o.Tree, &o.Rcrun, &o.FuseOverlayfs} {
+		if !strings.Contains(*path, "/") {
+			continue
+		}
+		absolute, err := filepath.Abs(*path)
+		if err != nil {
+			return fmt.Errorf("find %s: %w", *path, err)
+		}
+		*path = absolute
+	}
+	return nil
 }

@@ -25,14 +25,13 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// temporary is a directory for everything that is made, which must be gone in the end.
+// temporary returns a directory for everything that is made, which must be gone in the end.
 func temporary(t *testing.T) string {
 	t.Helper()
 	if err := rootless.RequireUserNamespaces(); err != nil {
 		t.Skip(err)
 	}
 	dir := t.TempDir()
-	t.Setenv("TMPDIR", dir)
 	t.Cleanup(func() {
 		if left, err := filepath.Glob(dir + "/*"); err != nil || len(left) > 0 {
 			t.Errorf("left behind: %v, %v", left, err)
@@ -45,16 +44,17 @@ func temporary(t *testing.T) string {
 	return dir
 }
 
-// Every workload works on the plain directory and on ours; but for the build with go, whose preparation takes long and
+// Every workload works on the plain directory, and on ours where RCRUN names the binary; but for the build with go, whose preparation takes long and
 // which the tests of the workloads have.
 func TestMeasure(t *testing.T) {
-	temporary(t)
+	dir := temporary(t)
 	t.Setenv("PATH", "/usr/bin:/bin:/usr/sbin:/sbin")
 	subjects := []string{plain{}.name()}
-	if rootless.RequireFuse() == nil {
-		subjects = append(subjects, ours)
+	binary := os.Getenv("RCRUN")
+	if binary != "" && rootless.RequireFuse() == nil {
+		subjects = append(subjects, ours, oursStore)
 	}
-	report, err := Measure(context.Background(), Options{Rounds: 1, Scale: 0.002, Subjects: subjects})
+	report, err := Measure(context.Background(), Options{Rounds: 1, Scale: 0.002, Subjects: subjects, Dir: dir, Rcrun: binary})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,13 +76,13 @@ func TestMeasure(t *testing.T) {
 
 // What a subject cannot do is told, and the others are measured nevertheless.
 func TestMeasureGoesOn(t *testing.T) {
-	temporary(t)
+	dir := temporary(t)
 	broken := filepath.Join(t.TempDir(), "broken")
 	if err := os.WriteFile(broken, []byte("#!/bin/sh\necho out of order >&2\nexit 1\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	report, err := Measure(context.Background(), Options{
-		Rounds: 2, Scale: 0.002, Only: "untar", Subjects: []string{fuseOverlayfs, plain{}.name()}, FuseOverlayfs: broken,
+		Rounds: 2, Scale: 0.002, Only: "untar", Subjects: []string{fuseOverlayfs, plain{}.name()}, FuseOverlayfs: broken, Dir: dir,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +95,7 @@ func TestMeasureGoesOn(t *testing.T) {
 }
 
 func TestMeasureRefuses(t *testing.T) {
-	temporary(t)
+	dir := temporary(t)
 	for _, o := range []Options{
 		{Scale: 1},
 		{Rounds: 1},
@@ -103,6 +103,7 @@ func TestMeasureRefuses(t *testing.T) {
 		{Rounds: 1, Scale: 0.001, Subjects: []string{"no such subject"}},
 		{Rounds: 1, Scale: 0.001, Only: "untar", Tree: "/no/such/tar"},
 	} {
+		o.Dir = dir
 		if _, err := Measure(context.Background(), o); err == nil {
 			t.Errorf("%+v was accepted", o)
 		}
@@ -122,7 +123,7 @@ func TestMeasureIsEnded(t *testing.T) {
 		}
 		cancel()
 	}()
-	_, err := Measure(ctx, Options{Rounds: 1000000, Scale: 0.002, Only: "untar", Subjects: []string{plain{}.name()}})
+	_, err := Measure(ctx, Options{Rounds: 1000000, Scale: 0.002, Only: "untar", Subjects: []string{plain{}.name()}, Dir: dir})
 	if err == nil {
 		t.Error("no error")
 	}

@@ -216,11 +216,7 @@ func (r request) chooseMeasurements() ([]measurement, error) {
 
 // chooseSubjects returns those that were asked for, in that order; all that are there if none was.
 func (r request) chooseSubjects() ([]subject, error) {
-	all := []subject{plain{}, overlay{}}
-	if path, err := exec.LookPath(r.FuseOverlayfs); err == nil {
-		all = append(all, program{called: fuseOverlayfs, path: path})
-	}
-	all = append(all, union{})
+	all := append([]subject{plain{}, overlay{}}, programs(r.Options)...)
 	if len(r.Subjects) == 0 {
 		return all, nil
 	}

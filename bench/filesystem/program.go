@@ -6,14 +6,37 @@ import (
 	"strings"
 )
 
-// fuseOverlayfs is the name of the subject, and of its binary where no other is given.
-const fuseOverlayfs = "fuse-overlayfs"
+// The names of the subjects that are programs.
+const (
+	fuseOverlayfs = "fuse-overlayfs"
+	ours          = "rcrun"       // with owners as they are on the disk, as fuse-overlayfs has them
+	oursStore     = "rcrun-store" // with owners as metadata, as the engine has them
+)
 
 // program is fuse-overlayfs or what is called as it is.
 type program struct {
 	layered
-	called string
-	path   string
+	called  string
+	path    string
+	arg0    string // by which the program knows what it is
+	options string // beside the directories
+}
+
+// programs returns those that are installed.
+func programs(o Options) []subject {
+	all := []program{
+		{called: fuseOverlayfs, path: o.FuseOverlayfs, arg0: fuseOverlayfs},
+		{called: ours, path: o.Rcrun, arg0: "fuse-rcrun"},
+		{called: oursStore, path: o.Rcrun, arg0: "fuse-rcrun", options: ",ownership=caller"},
+	}
+	var found []subject
+	for _, p := range all {
+		if path, err := exec.LookPath(p.path); err == nil {
+			p.path = path
+			found = append(found, p)
+		}
+	}
+	return found
 }
 
 func (p program) name() string { return p.called }
@@ -22,8 +45,9 @@ func (p program) mount(s stack) (*mounted, error) {
 	if err := p.prepare(s); err != nil {
 		return nil, err
 	}
-	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", strings.Join(s.nearestFirst(), ":"), s.upper(), s.work())
-	server, err := startServer(exec.Command(p.path, "-f", "-o", options, s.target()))
+	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s%s",
+		strings.Join(s.nearestFirst(), ":"), s.upper(), s.work(), p.options)
+	server, err := startServer(&exec.Cmd{Path: p.path, Args: []string{p.arg0, "-f", "-o", options, s.target()}})
 	if err != nil {
 		return nil, err
 	}

@@ -33,13 +33,10 @@ type Row struct {
 	Failed map[string]string    `json:"failed,omitempty"` // why, by subject
 }
 
-// ours is the subject whose ratios to the others are reported.
-var ours = union{}.name()
-
 // subjects returns the names of the subjects that have any value, in the order of the columns.
 func (r *Report) subjects() []string {
 	var names []string
-	for _, name := range []string{plain{}.name(), overlay{}.name(), fuseOverlayfs, ours} {
+	for _, name := range []string{plain{}.name(), overlay{}.name(), fuseOverlayfs, ours, oursStore} {
 		if slices.ContainsFunc(r.Rows, func(row Row) bool { return len(row.Values[name]) > 0 }) {
 			names = append(names, name)
 		}
@@ -63,15 +60,33 @@ func (r *Report) publish(o Options, out io.Writer) error {
 	return nil
 }
 
-// printTable prints Markdown that can be read as it is: medians, and by how much the time of ours is a multiple of each
-// other subject's.
-func (r *Report) printTable(out io.Writer) error {
-	fmt.Fprintf(out, "%s\nRounds: %d; scale: %g. Medians, in ms unless another unit is given.\n\n", r.Machine, r.Rounds, r.Scale)
+// comparison is of a subject of ours with another.
+type comparison struct{ own, reference string }
+
+// comparisons returns those that the report shows.
+func (r *Report) comparisons() []comparison {
+	var all []comparison
 	names := r.subjects()
-	references := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == ours })
+	for _, own := range []string{ours, oursStore} {
+		for _, reference := range []string{overlay{}.name(), fuseOverlayfs} {
+			if slices.Contains(names, own) && slices.Contains(names, reference) {
+				all = append(all, comparison{own, reference})
+			}
+		}
+	}
+	return all
+}
+
+// printTable prints Markdown that can be read as it is: medians, and times of ours as multiples of others' times.
+func (r *Report) printTable(out io.Writer) error {
+	fmt.Fprintf(out, "%s\nRounds: %d; scale: %g. Medians, in ms unless another unit is given; ratios are medians of each round's.\n\n",
+		r.Machine, r.Rounds, r.Scale)
+	names, comparisons := r.subjects(), r.comparisons()
 	header := slices.Concat([]string{""}, names)
-	for _, reference := range references {
-		header = append(header, ours+" / "+reference)
+	last := append([]string{"geometric mean of all times"}, slices.Repeat([]string{""}, len(names))...)
+	for _, c := range comparisons {
+		header = append(header, c.own+" / "+c.reference)
+		last = append(last, formatRatio(r.geoMean(c)))
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 1, ' ', 0)
 	printCells(table, header)
@@ -81,16 +96,12 @@ func (r *Report) printTable(out io.Writer) error {
 		for _, name := range names {
 			cells = append(cells, row.format(name))
 		}
-		for _, reference := range references {
-			cells = append(cells, formatRatio(row.ratio(reference)))
+		for _, c := range comparisons {
+			cells = append(cells, formatRatio(row.ratio(c)))
 		}
 		printCells(table, cells)
 	}
-	cells := append([]string{"geometric mean of all times"}, slices.Repeat([]string{""}, len(names))...)
-	for _, reference := range references {
-		cells = append(cells, formatRatio(r.geoMean(reference)))
-	}
-	printCells(table, cells)
+	printCells(table, last)
 	return table.Flush()
 }
 
@@ -112,10 +123,8 @@ func (r Row) format(subject string) string {
 	return fmt.Sprintf("%.1f %s", median, r.Unit)
 }
 
-// ratio returns ours divided by the reference's, NaN where either is missing.
-func (r Row) ratio(reference string) float64 {
-	return stats.Ratio(r.Values[ours], r.Values[reference])
-}
+// ratio is NaN where either has no value.
+func (r Row) ratio(c comparison) float64 { return stats.Ratio(r.Values[c.own], r.Values[c.reference]) }
 
 func formatRatio(ratio float64) string {
 	if math.IsNaN(ratio) {
@@ -125,11 +134,11 @@ func formatRatio(ratio float64) string {
 }
 
 // geoMean is of the ratios of all times.
-func (r *Report) geoMean(reference string) float64 {
+func (r *Report) geoMean(c comparison) float64 {
 	var ratios []float64
 	for _, row := range r.Rows {
 		if row.Unit == "s" {
-			ratios = append(ratios, row.ratio(reference))
+			ratios = append(ratios, row.ratio(c))
 		}
 	}
 	return stats.GeoMean(ratios)

@@ -11,9 +11,9 @@ import (
 
 func TestPublish(t *testing.T) {
 	report := &Report{Rounds: 2, Scale: 1, Rows: []Row{
-		{Group: "a", Name: "first", Unit: "s", Values: map[string][]float64{"plain": {0.001, 0.002}, ours: {0.002, 0.004}}},
+		{Group: "a", Name: "first", Unit: "s", Values: map[string][]float64{"overlay": {0.001, 0.002}, ours: {0.002, 0.004}}},
 		{Group: "a", Name: "second", Unit: "s", Values: map[string][]float64{ours: {0.008, 0.008}, fuseOverlayfs: {0.016, 0.016}},
-			Failed: map[string]string{"plain": "no reason"}},
+			Failed: map[string]string{"overlay": "no reason"}},
 		{Group: "b c", Name: "third", Unit: "MiB", Values: map[string][]float64{ours: {2}, fuseOverlayfs: {1}}},
 	}}
 	dir := t.TempDir()
@@ -23,7 +23,7 @@ func TestPublish(t *testing.T) {
 	}
 	text := strings.Join(strings.Fields(out.String()), " ")
 	for _, want := range []string{
-		"| | plain | fuse-overlayfs | rcrun | rcrun / plain | rcrun / fuse-overlayfs |",
+		"| | overlay | fuse-overlayfs | rcrun | rcrun / overlay | rcrun / fuse-overlayfs |",
 		"| first | 1.5 | | 3.0 | 2.00 | |",
 		"| second | failed | 16.0 | 8.0 | | 0.50 |",
 		"| third | | 1.0 MiB | 2.0 MiB | | 2.00 |",
@@ -41,7 +41,7 @@ func TestPublish(t *testing.T) {
 	if err == nil {
 		err = json.Unmarshal(encoded, &read)
 	}
-	if err != nil || len(read.Rows) != 3 || read.Rows[1].Failed["plain"] != "no reason" {
+	if err != nil || len(read.Rows) != 3 || read.Rows[1].Failed["overlay"] != "no reason" {
 		t.Errorf("%+v, %v", read, err)
 	}
 	for chart, want := range map[string]string{"a.svg": "3.0 ms", "b-c.svg": "2.0 MiB"} {

@@ -20,13 +20,12 @@ import (
 const (
 	measureStage = "bench-measure"
 	removeStage  = "bench-remove"
-	serveStage   = "bench-serve"
 )
 
 // Stages returns what to do as each of the processes that this package starts. The main function is to call the one
 // that argv[0] names.
 func Stages() map[string]func() error {
-	return map[string]func() error{measureStage: measureMain, removeStage: removeMain, serveStage: serveMain}
+	return map[string]func() error{measureStage: measureMain, removeStage: removeMain}
 }
 
 // runStage runs a stage as root of new user, mount and pid namespaces, with as many ids as the user may map, and decodes
