@@ -109,7 +109,7 @@ func (u *Union) copyTo(n *Node, at *link, want content) error {
 // groupCopy puts the copy of a file with several names into the index. It counts the name that is about to be
 // published as one that only the lower has: after a crash, the count may be too high but not too low.
 func (u *Union) groupCopy(n *Node, d *draft) (*linkGroup, error) {
-	if n.isDir() || n.foreign != nil || !carriesXattrs(u.upper.policy.backing(n.stat)) {
+	if n.isDir() || n.foreign != nil || !carriesXattrs(u.upper.copied(n.stat)) {
 		return nil, nil
 	}
 	st, err := u.statBacking(n)
@@ -177,7 +177,7 @@ func (u *Union) drawCopy(n *Node, d *draft, want content) error {
 	if err != nil {
 		return err
 	}
-	if err := d.make(n.stat, target); err != nil {
+	if err := d.makeAs(u.upper.copied(n.stat), n.stat, target); err != nil {
 		return err
 	}
 	if n.foreign == nil {
@@ -188,8 +188,8 @@ func (u *Union) drawCopy(n *Node, d *draft, want content) error {
 			return err
 		}
 	}
-	// What has no user xattrs on disk, such as a link, keeps its st_ino as long as its node.
-	if carriesXattrs(u.upper.policy.backing(n.stat)) {
+	// What has no user xattrs on disk keeps its st_ino as long as its node.
+	if carriesXattrs(u.upper.copied(n.stat)) {
 		if err := setOrigin(d.fd, n.ino); err != nil {
 			return err
 		}

@@ -25,15 +25,19 @@ func (u *Union) newDraft() *draft {
 // newDraftFor returns a draft of an entry for a place where there is nothing but the given mark; dirfd and name are
 // that place.
 func (u *Union) newDraftFor(id layerfmt.Stat, m mark, acls birthACLs, dirfd int, name string) *draft {
-	if m == markNone && u.upper.atOnce(id) && acls.none() {
+	if m == markNone && u.upper.atOnce(id) && id.Mode&u.umask == 0 && acls.none() {
 		return &draft{u: u, dirfd: dirfd, name: name, fd: -1}
 	}
 	return u.newDraft()
 }
 
 // make makes the file that stands for an entry of the given identity, with the target of a symbolic link.
-func (d *draft) make(id layerfmt.Stat, target string) (err error) {
-	mode := d.u.upper.backing(id)
+func (d *draft) make(id layerfmt.Stat, target string) error {
+	return d.makeAs(d.u.upper.backing(id), id, target)
+}
+
+// makeAs is make with the type and permissions that the file is to have on disk.
+func (d *draft) makeAs(mode uint32, id layerfmt.Stat, target string) (err error) {
 	switch mode & unix.S_IFMT {
 	case unix.S_IFDIR:
 		err = unix.Mkdirat(d.dirfd, d.name, mode&0o777)

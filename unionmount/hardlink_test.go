@@ -80,3 +80,33 @@ func TestDeletedLinkNamesAreRemembered(t *testing.T) {
 		t.Errorf("nlink is %d after copy-up", n)
 	}
 }
+
+func TestCopiesOfSymlinks(t *testing.T) {
+	f := newUnion(t, tree{"a": symlink("target"), "b": hardlink("a"), "c": hardlink("a"), "single": symlink("other")})
+	ino, single := f.stat("a").Ino, f.stat("single").Ino
+	must(t, f.rename("a", "d", 0))
+	must(t, f.setattr("c", SetAttr{Mtime: &unix.Timespec{Sec: 5}}))
+	must(t, f.rename("single", "moved", 0))
+	f.remounted(func() {
+		for _, path := range []string{"b", "c", "d"} {
+			f.want(path, "target")
+			if a := f.stat(path); a.Ino != ino || a.Nlink != 3 || a.Mode != unix.S_IFLNK|0o777 || a.Size != 6 || a.Mtime.Sec != 5 {
+				t.Errorf("%s: %+v", path, a)
+			}
+		}
+		if a := f.stat("moved"); a.Ino != single || a.Nlink != 1 {
+			t.Errorf("%+v", a)
+		}
+	})
+	must(t, f.chown("b", 3, 4))
+	must(t, f.chown("b", 0, 0))
+	must(t, f.chown("d", 3, 4))
+	f.remounted(func() {
+		for _, path := range []string{"b", "c", "d"} {
+			f.want(path, "target")
+			if a := f.stat(path); a.UID != 3 || a.Ino != ino {
+				t.Errorf("%s: %+v", path, a)
+			}
+		}
+	})
+}

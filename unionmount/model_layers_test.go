@@ -23,7 +23,7 @@ func randomPath(r *rand.Rand) string {
 }
 
 // randomLayers returns one to five layers, the nearest first. In one of them the directory h holds a file with three
-// names.
+// names and a link with two.
 func randomLayers(r *rand.Rand) []tree {
 	layers := make([]tree, 1+r.IntN(5))
 	for i := range layers {
@@ -34,6 +34,7 @@ func randomLayers(r *rand.Rand) []tree {
 	}
 	group := layers[r.IntN(len(layers))]
 	group["h/1"], group["h/2"], group["h/3"] = file("group"), hardlink("h/1"), hardlink("h/1")
+	group["h/4"], group["h/5"] = symlink("1"), hardlink("h/4")
 	return layers
 }
 

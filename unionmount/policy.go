@@ -23,6 +23,8 @@ type policy interface {
 	decode(value string, st *unix.Stat_t) (layerfmt.Stat, error)
 	// backing returns the type and permissions, as in st_mode, that the file of an entry has.
 	backing(id layerfmt.Stat) uint32
+	// copied is backing for the copy of a lower entry, which is to carry an xattr if any file that stands for it can.
+	copied(id layerfmt.Stat) uint32
 	// atOnce tells whether a file made with these stands for the entry without more being done to it.
 	atOnce(id layerfmt.Stat) bool
 	// identify makes the file behind fd, just made and with attributes st, stand for id.
@@ -80,18 +82,31 @@ func (callerOwned) backing(id layerfmt.Stat) uint32 {
 	return id.BackingType() | layerfmt.BackingPerm(id.Mode)
 }
 
+// copied has a file stand for a link, also for one that could be a link.
+func (p callerOwned) copied(id layerfmt.Stat) uint32 {
+	if id.Mode&unix.S_IFMT == unix.S_IFLNK {
+		return unix.S_IFREG | layerfmt.BackingPerm(id.Mode)
+	}
+	return p.backing(id)
+}
+
+// needsXattr tells whether a file on disk, if it is not a link itself, needs the xattr to stand for id.
+func (callerOwned) needsXattr(id layerfmt.Stat) bool {
+	return id.NeedsXattr() || id.Mode&unix.S_IFMT == unix.S_IFLNK
+}
+
 func (callerOwned) atOnce(id layerfmt.Stat) bool { return !id.NeedsXattr() }
 
 func (p callerOwned) identify(fd int, st *unix.Stat_t, id layerfmt.Stat) error {
-	if id.BackingType() == unix.S_IFLNK {
+	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
 		return nil
 	}
-	if id.NeedsXattr() {
+	if p.needsXattr(id) {
 		if err := setXattr(fd, layerfmt.StatXattr, id.Encode()); err != nil {
 			return err
 		}
 	}
-	return fixPerm(fd, st, p.backing(id))
+	return fixPerm(fd, st, layerfmt.BackingPerm(id.Mode))
 }
 
 // change sets the xattr first: with it, the bits on disk do not show. One that is needed no longer is removed last, or
@@ -102,15 +117,16 @@ func (p callerOwned) change(fd int, have *layerfmt.Stat, want layerfmt.Stat) err
 		return err
 	}
 	path := procPath(fd)
-	if *have != want && (want.NeedsXattr() || have.NeedsXattr()) {
+	had, needs := p.needsXattr(*have), p.needsXattr(want)
+	if *have != want && (had || needs) {
 		if err := setXattr(fd, layerfmt.StatXattr, want.Encode()); err != nil {
 			return err
 		}
 	}
-	if err := unix.Chmod(path, p.backing(want)&0o7777); err != nil { // also when it is the same: the ctime changes
+	if err := unix.Chmod(path, layerfmt.BackingPerm(want.Mode)); err != nil { // also when it is the same: the ctime changes
 		return err
 	}
-	if have.NeedsXattr() && !want.NeedsXattr() {
+	if had && !needs {
 		if err := unix.Removexattr(path, layerfmt.StatXattr); err != nil {
 			return err
 		}
@@ -158,6 +174,8 @@ func (hostOwned) statXattr() string { return "" }
 func (p hostOwned) decode(_ string, st *unix.Stat_t) (layerfmt.Stat, error) { return p.plain(st), nil }
 
 func (hostOwned) backing(id layerfmt.Stat) uint32 { return id.Mode }
+
+func (p hostOwned) copied(id layerfmt.Stat) uint32 { return p.backing(id) }
 
 func (p hostOwned) atOnce(id layerfmt.Stat) bool {
 	owner, err := p.onDisk(id)
@@ -319,6 +337,8 @@ func (p annotated) backing(id layerfmt.Stat) uint32 {
 	}
 	return kind | layerfmt.BackingPerm(id.Mode)
 }
+
+func (p annotated) copied(id layerfmt.Stat) uint32 { return p.backing(id) }
 
 func (annotated) atOnce(layerfmt.Stat) bool { return false }
 

@@ -3,6 +3,7 @@ package unionmount
 import (
 	"bytes"
 	"errors"
+	"os"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -32,6 +33,18 @@ func procPath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
 // procPathAt names an entry of the directory dirfd, for l*xattr(2).
 func procPathAt(dirfd int, name string) string { return procPath(dirfd) + "/" + name }
+
+// readUmask returns the umask of the process without changing it, for which there is no system call.
+func readUmask() (uint32, error) {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(status), "\nUmask:\t")
+	digits, _, _ := strings.Cut(rest, "\n")
+	umask, err := strconv.ParseUint(digits, 8, 32)
+	return uint32(umask), err
+}
 
 // openat opens the entry name of dirfd, never following a symbolic link.
 func openat(dirfd int, name string, flags int, perm uint32) (int, error) {

@@ -69,6 +69,7 @@ type Union struct {
 	stage  *stage   // nil when read-only
 	fds    *fdCache
 	root   *Node
+	umask  uint32 // of the process: permissions that making a file does not give it
 
 	nextID  atomic.Uint64
 	access  sync.Mutex // held while a file of the upper is made accessible to be opened
@@ -106,6 +107,9 @@ func Open(opts Options) (_ *Union, err error) {
 	}()
 	if u.fds, err = openFDCache(opts.MaxFiles); err != nil {
 		return nil, fmt.Errorf("open union: %w", err)
+	}
+	if u.umask, err = readUmask(); err != nil {
+		return nil, fmt.Errorf("open union: read umask: %w", err)
 	}
 	if err := u.openLayers(opts); err != nil {
 		return nil, fmt.Errorf("open union: %w", err)

@@ -8,8 +8,8 @@
 //     group, bits the owner needs, suid, sgid, sticky) is in the xattr [StatXattr]. No xattr means 0:0 and the
 //     permission bits on disk.
 //   - A symbolic link owned by 0:0 is a symbolic link. Linux allows no user xattr on a link, so a link with another
-//     owner, and every device, fifo and socket, is an empty regular file (a link: a file whose content is the
-//     target) with a StatXattr that names the type.
+//     owner or with anything else to be noted of it, and every device, fifo and socket, is an empty regular file (a
+//     link: a file whose content is the target) with a StatXattr that names the type.
 //   - Xattrs that a user may not set (security.*, trusted.*, system.*), and those whose names mean something to a
 //     reader of layer trees, are stored under an escaped name: [EscapeXattr].
 //   - A deleted name is a whiteout, in any of three forms, and a directory made anew over a deleted one carries an
