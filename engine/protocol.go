@@ -52,7 +52,7 @@ type openRequest struct {
 	Debug      bool
 
 	SquashUID, SquashGID *uint32 // as fusefs.Options has them
-	NoACL                bool
+	NoACL, Writeback     bool
 }
 
 type startRequest struct {

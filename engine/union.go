@@ -22,7 +22,7 @@ type UnionMount struct {
 	Debug  bool // log every request; only in the foreground, where there is somebody to read it
 
 	SquashUID, SquashGID *uint32 // as fusefs.Options has them
-	NoACL                bool
+	NoACL, Writeback     bool
 }
 
 // Start mounts the union and returns when it can be used. Its server is a process of its own, which ends with the
@@ -96,7 +96,7 @@ func (m UnionMount) Serve() error {
 // request describes the union to its server. The server's own user namespace is the mount's: what it does not map, the
 // kernel shows as such where owners are real, and fusefs where they are not.
 func (m UnionMount) request() (r openRequest, err error) {
-	r = openRequest{Stack: m.Stack, SquashUID: m.SquashUID, SquashGID: m.SquashGID, NoACL: m.NoACL, Target: m.Target, Debug: m.Debug}
+	r = openRequest{Stack: m.Stack, SquashUID: m.SquashUID, SquashGID: m.SquashGID, NoACL: m.NoACL, Writeback: m.Writeback, Target: m.Target, Debug: m.Debug}
 	if as := m.Stack.UpperAs; as != nil && as.Ownership == unionmount.HostOwned {
 		return r, nil
 	}
@@ -138,5 +138,5 @@ func serveUnion(union *unionmount.Union, dev *os.File, request openRequest) erro
 		defer unmounting()
 	}
 	return fusefs.Serve(dev, union, fusefs.Options{UIDs: request.UIDs, GIDs: request.GIDs,
-		SquashUID: request.SquashUID, SquashGID: request.SquashGID, NoACL: request.NoACL, Debug: request.Debug})
+		SquashUID: request.SquashUID, SquashGID: request.SquashGID, NoACL: request.NoACL, Writeback: request.Writeback, Debug: request.Debug})
 }

@@ -256,6 +256,48 @@ func TestDevicesAndPipes(t *testing.T) {
 	})
 }
 
+// TestWriteback writes little by little where the kernel collects it, to a new file and to a lower one.
+func TestWriteback(t *testing.T) {
+	m := withLower(t, map[string]string{"lower": strings.Repeat("l", 10000)})
+	m.writeback = true
+	const line = "0123456789abcdef"
+	m.check = func(t *testing.T, m *mounted, c *Counters) {
+		wantFile(t, m.upper()+"/new", strings.Repeat(line, 10000))
+		wantFile(t, m.upper()+"/lower", strings.Repeat("l", 10000)+line)
+		if n := c.Write.Load(); n > 10 {
+			t.Errorf("%d WRITE", n)
+		}
+	}
+	m.run(t, func(t *testing.T, mnt string) {
+		f, err := os.Create(mnt + "/new")
+		must(t, err)
+		for range 10000 {
+			_, err := f.WriteString(line)
+			must(t, err)
+		}
+		must(t, f.Close())
+		wantFile(t, mnt+"/new", strings.Repeat(line, 10000))
+		f, err = os.OpenFile(mnt+"/lower", os.O_APPEND|os.O_WRONLY, 0)
+		must(t, err)
+		_, err = f.WriteString(line)
+		must(t, err)
+		must(t, f.Close())
+		if st, err := os.Stat(mnt + "/lower"); err != nil || st.Size() != 10016 {
+			t.Errorf("%v, %v", st, err)
+		}
+		must(t, os.Truncate(mnt+"/new", 5))
+		wantFile(t, mnt+"/new", line[:5])
+		f, err = os.OpenFile(mnt+"/new", os.O_WRONLY, 0)
+		must(t, err)
+		for i := range 10000 {
+			_, err := f.WriteAt([]byte(line), int64(i*len(line)))
+			must(t, err)
+		}
+		must(t, f.Sync())
+		must(t, f.Close())
+	})
+}
+
 // TestWarmRequests counts requests: what the kernel knows it does not ask again.
 func TestWarmRequests(t *testing.T) {
 	m := withLower(t, map[string]string{"d/file": "data"})

@@ -63,6 +63,7 @@ type mounted struct {
 	dir  string // holds the layers and the mount point
 	// check, if not nil, runs in the serving process after the body.
 	check func(t *testing.T, m *mounted, c *Counters)
+	writeback bool // as in Options
 	// manyIDs skips the test where the child has but one id.
 	manyIDs bool
 }
@@ -174,7 +175,7 @@ func (m *mounted) serve(conn *wire.Conn, counters *Counters) error {
 	}
 	defer u.Close()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	return Serve(files[0], u, Options{Logger: log, Counters: counters, Debug: os.Getenv("FUSE_DEBUG") != ""})
+	return Serve(files[0], u, Options{Logger: log, Counters: counters, Debug: os.Getenv("FUSE_DEBUG") != "", Writeback: m.writeback})
 }
 
 // runInside mounts, sends the device up, and runs the body.

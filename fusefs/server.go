@@ -19,7 +19,7 @@ const (
 	maxBackground = 64
 )
 
-// capabilities are what the server can do besides what go-fuse takes for granted.
+// capabilities are what the server can always do besides what go-fuse takes for granted.
 const capabilities = fuse.CAP_HANDLE_KILLPRIV_V2 | fuse.CAP_NO_OPENDIR_SUPPORT | fuse.CAP_DONT_MASK | fuse.CAP_SETXATTR_EXT
 
 // Options are for Serve; the zero value is a quiet server.
@@ -36,6 +36,9 @@ type Options struct {
 	// NoACL does without POSIX ACLs. With them, the kernel asks once for that of every file and directory that is used by
 	// others than its owner.
 	NoACL bool
+	// Writeback has the kernel collect what is written and send it late: many small writes become few requests. It
+	// costs a request for the attributes of a file after each time it was closed, and a full disk shows only then.
+	Writeback bool
 	// Counters, if not nil, count requests while the server runs.
 	Counters *Counters
 }
@@ -90,6 +93,13 @@ type server struct {
 	gids     idView
 }
 
+func (o *Options) capabilities() uint64 {
+	if o.Writeback {
+		return capabilities | fuse.CAP_WRITEBACK_CACHE
+	}
+	return capabilities
+}
+
 func (s *server) mountOptions(opts Options) *fuse.MountOptions {
 	return &fuse.MountOptions{
 		Name:                     "rcrun",
@@ -97,7 +107,7 @@ func (s *server) mountOptions(opts Options) *fuse.MountOptions {
 		MaxBackground:            maxBackground,
 		EnableSymlinkCaching:     true,
 		ExplicitDataCacheControl: true,
-		ExtraCapabilities:        capabilities,
+		ExtraCapabilities:        opts.capabilities(),
 		EnableAcl:                !opts.NoACL,
 		DisabledCapabilities:     fuse.CAP_PASSTHROUGH,
 		Debug:                    opts.Debug,

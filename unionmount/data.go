@@ -58,6 +58,9 @@ func (u *Union) Read(n *Node, buf []byte, offset int64) (int, error) {
 		return 0, err
 	}
 	defer u.fds.release(h)
+	if n.still != nil && !n.inUpper.Load() { // whose end is known, so that it need not be met
+		buf = buf[:max(0, min(int64(len(buf)), n.still.Size-offset))]
+	}
 	total := 0
 	for total < len(buf) {
 		got, err := retry(func() (int, error) { return unix.Pread(h.fd, buf[total:], offset+int64(total)) })

@@ -103,6 +103,7 @@ var valueOptions = map[string]func(o *overlayOptions, value string) error{
 	"squash_to_gid":     func(o *overlayOptions, value string) error { return parseID(&o.mount.SquashGID, value) },
 	"xattr_permissions": (*overlayOptions).setXattrPermissions,
 	"fsync":             func(o *overlayOptions, value string) error { o.mount.Stack.Volatile = value == "0"; return nil },
+	"writeback":         func(o *overlayOptions, value string) error { o.mount.Writeback = value == "1"; return nil },
 	"fsname":            func(o *overlayOptions, value string) error { o.mount.Mount.Source = unescape(value); return nil },
 	"subtype":           func(o *overlayOptions, value string) error { o.mount.Mount.Subtype = unescape(value); return nil },
 	"context": func(o *overlayOptions, value string) error {
