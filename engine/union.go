@@ -96,7 +96,8 @@ func (m UnionMount) Serve() error {
 // request describes the union to its server. The server's own user namespace is the mount's: what it does not map, the
 // kernel shows as such where owners are real, and fusefs where they are not.
 func (m UnionMount) request() (r openRequest, err error) {
-	r = openRequest{Stack: m.Stack, SquashUID: m.SquashUID, SquashGID: m.SquashGID, NoACL: m.NoACL, Writeback: m.Writeback, Target: m.Target, Debug: m.Debug}
+	r = openRequest{Stack: m.Stack, SquashUID: m.SquashUID, SquashGID: m.SquashGID, NoACL: m.NoACL, Writeback: m.Writeback,
+		Target: m.Target, Debug: m.Debug}
 	if as := m.Stack.UpperAs; as != nil && as.Ownership == unionmount.HostOwned {
 		return r, nil
 	}

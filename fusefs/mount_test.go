@@ -62,7 +62,7 @@ type mounted struct {
 	opts unionmount.Options
 	dir  string // holds the layers and the mount point
 	// check, if not nil, runs in the serving process after the body.
-	check func(t *testing.T, m *mounted, c *Counters)
+	check     func(t *testing.T, m *mounted, c *Counters)
 	writeback bool // as in Options
 	// manyIDs skips the test where the child has but one id.
 	manyIDs bool
