@@ -13,8 +13,8 @@
 //     changes something itself; targets of links are cached.
 //   - READDIRPLUS fills all of that in for a whole directory.
 //   - HANDLE_KILLPRIV_V2: the server drops suid, sgid and capabilities, so a write need not ask for them first.
-//   - No writeback cache, unless asked for: with it, every close makes the kernel ask for the block count again, and a full disk is
-//     reported too late.
+//   - No writeback cache, unless asked for: with it, every close makes the kernel ask for the block count again, and a
+//     full disk is reported too late.
 //   - POSIX ACLs are the kernel's to obey, by POSIX_ACL; the union has them inherited in place of the umask, which for
 //     that reason is not applied by the kernel (DONT_MASK).
 //   - Locks are not forwarded: a mount has one kernel, which knows them all.
