@@ -23,6 +23,7 @@ type layer struct {
 	dir   string
 	root  int // O_PATH
 	dev   uint64
+	mount uint64 // id of the mount that root is in; 0 where the kernel does not tell
 	space uint64 // goes into the high bits of st_ino
 }
 
@@ -53,12 +54,17 @@ func openLayer(l Layer, index int, spaces *inodeSpaces) (*layer, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("stat layer %s: %w", l.Dir, err)
 	}
+	_, mount, err := statMount(fd, ".")
+	if err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("stat layer %s: %w", l.Dir, err)
+	}
 	p, err := newPolicy(&l, fd)
 	if err != nil {
 		unix.Close(fd)
 		return nil, err
 	}
-	return &layer{Layer: l, policy: p, index: index, dir: l.Dir, root: fd, dev: st.Dev, space: spaces.number(l.Ownership, st.Dev)}, nil
+	return &layer{Layer: l, policy: p, index: index, dir: l.Dir, root: fd, dev: st.Dev, mount: mount, space: spaces.number(l.Ownership, st.Dev)}, nil
 }
 
 func (l *layer) close() { unix.Close(l.root) }
@@ -102,8 +108,22 @@ func (l *layer) probe(dirfd int, name string) (probed, error) {
 	return l.interpret(st, xattrSource{dirfd, name})
 }
 
-// probeHost does without stat(2) by name, which would enter a mount.
+// probeHost is probe where there may be mounts. It asks the filesystems in them nothing: one may be the union's own.
 func (l *layer) probeHost(dirfd int, name string) (probed, error) {
+	st, mount, err := statMount(dirfd, name)
+	switch {
+	case err == unix.EACCES || err == nil && mount == 0: // a mount of another user's, or a kernel that does not tell
+		return l.probeOpened(dirfd, name)
+	case err != nil:
+		return probed{}, err
+	case mount != l.mount:
+		return l.foreign(dirfd, name)
+	}
+	return l.interpret(st, xattrSource{dirfd, name})
+}
+
+// probeOpened does without stat(2) by name, which would enter a mount.
+func (l *layer) probeOpened(dirfd int, name string) (probed, error) {
 	fd, err := openBeneath(dirfd, name, unix.O_PATH)
 	if errors.Is(err, unix.EXDEV) {
 		return l.foreign(dirfd, name)

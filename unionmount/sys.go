@@ -101,6 +101,32 @@ func statAt(dirfd int, name string) (st unix.Stat_t, err error) {
 	return st, err
 }
 
+// statMount is lstat(2) of an entry of dirfd that tells the mount it is in, too (0 before Linux 5.8), and that waits for
+// no filesystem's server: what it says of an entry in another mount may be out of date.
+func statMount(dirfd int, name string) (st unix.Stat_t, mount uint64, err error) {
+	var x unix.Statx_t
+	const flags = unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT | unix.AT_STATX_DONT_SYNC
+	if err := unix.Statx(dirfd, name, flags, unix.STATX_BASIC_STATS|unix.STATX_MNT_ID, &x); err != nil {
+		return st, 0, err
+	}
+	st = unix.Stat_t{Dev: unix.Mkdev(x.Dev_major, x.Dev_minor), Ino: x.Ino, Mode: uint32(x.Mode), Uid: x.Uid, Gid: x.Gid,
+		Rdev: unix.Mkdev(x.Rdev_major, x.Rdev_minor), Size: int64(x.Size), Blocks: int64(x.Blocks),
+		Atim: timespec(x.Atime), Mtim: timespec(x.Mtime), Ctim: timespec(x.Ctime)}
+	assign(&st.Nlink, x.Nlink)
+	assign(&st.Blksize, x.Blksize)
+	if x.Mask&unix.STATX_MNT_ID != 0 {
+		mount = x.Mnt_id
+	}
+	return st, mount, nil
+}
+
+// assign sets a field whose type differs among architectures.
+func assign[T uint64 | uint32 | int64 | int32](to *T, value uint32) { *to = T(value) }
+
+func timespec(t unix.StatxTimestamp) unix.Timespec {
+	return unix.Timespec{Sec: t.Sec, Nsec: int64(t.Nsec)}
+}
+
 func statFD(fd int) (st unix.Stat_t, err error) {
 	err = unix.Fstat(fd, &st)
 	return st, err
