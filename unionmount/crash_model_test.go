@@ -52,7 +52,7 @@ func crashOnce(t *testing.T, seed uint64) {
 	for step := range done {
 		m.run(step)
 	}
-	left := &model{fixture: unionIn(t, dir, len(m.opts.Lowers)), oracle: m.oracle, inos: map[identity]uint64{}, crashed: true}
+	left := &model{fixture: unionIn(t, dir, len(m.opts.Lowers)), oracle: m.oracle, crashed: true}
 	left.open()
 	defer left.close()
 	m.crashed = true

@@ -62,17 +62,14 @@ type model struct {
 	oracle string
 	held   []heldFile
 	log    []string
-	inos   map[identity]uint64 // st_ino in the union of the oracle's inodes
+	inos   map[identity]uint64 // st_ino in the union of the oracle's inodes; nil not to look at them
 	paths  []string            // of what there was at the last comparison
 
 	crashed bool // the union was left by a process that was killed
 }
 
-// identity is an inode of the oracle, for all time.
-type identity struct {
-	ino  uint64
-	born unix.StatxTimestamp
-}
+// identity is an inode of the oracle, for all time: its file handle.
+type identity string
 
 // heldFile is a file that is open in both.
 type heldFile struct {
@@ -470,7 +467,7 @@ func (m *model) describeUnion(dir string, into map[string]string) {
 		var xattr []byte
 		m.at(path, func(n *Node) (err error) { xattr, err = m.u.GetXattr(n, "user.t"); return err })
 		text := fmt.Sprintf("%o %s %d", a.Mode, xattr, a.UID)
-		m.checkIdentity(path, a.Ino)
+		m.checkIdentity(path, a.Mode&unix.S_IFMT, a.Ino)
 		if a.Mode&unix.S_IFMT == unix.S_IFDIR {
 			m.describeUnion(path, into)
 		} else {
@@ -481,15 +478,15 @@ func (m *model) describeUnion(dir string, into map[string]string) {
 }
 
 // checkIdentity wants an inode to have the same number for ever.
-func (m *model) checkIdentity(path string, ino uint64) {
-	var st unix.Statx_t
-	if unix.Statx(unix.AT_FDCWD, m.oracle+"/"+path, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_INO|unix.STATX_BTIME, &st) != nil {
+func (m *model) checkIdentity(path string, kind uint32, ino uint64) {
+	handle, _, err := unix.NameToHandleAt(unix.AT_FDCWD, m.oracle+"/"+path, 0)
+	if m.inos == nil || err != nil {
 		return // the comparison will tell
 	}
-	id := identity{st.Ino, st.Btime}
-	if st.Mode&unix.S_IFMT == unix.S_IFLNK && m.opts.UpperAs != nil {
+	if kind == unix.S_IFLNK && m.opts.UpperAs != nil {
 		return // a copy that is a link itself cannot note the number it had
 	}
+	id := identity(handle.Bytes())
 	if known, ok := m.inos[id]; ok && known != ino {
 		m.t.Errorf("%s has inode number %d and had %d before", path, ino, known)
 	}
