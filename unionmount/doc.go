@@ -12,6 +12,14 @@
 // Names that start with ".wh." are whiteouts in every tree that is read, so no container can see or make a file of
 // such a name: looking it up is ENOENT, making it is EPERM.
 //
+// # Ownership
+//
+// How the files of a tree stand for its entries is a policy of the layer's (policy.go), and the only difference between
+// a store of plain files that belong to one user and a tree with real owners that other overlay filesystems share. An
+// upper of the latter kind holds nothing that only we could read: copies have their data, directories with a lower part
+// are not renamed, ACLs and devices are real. What we alone know there (st_ino before copy-up, hard links of the lower)
+// the others may lose without harm.
+//
 // # Nodes
 //
 // A Node is an inode. It is found by its backing file (layer, inode number), so that all names of a hard-linked file

@@ -244,8 +244,8 @@ func (hostOwned) refersBelow() bool { return false }
 // trustedOverlay starts the xattrs of the kernel's overlay filesystem.
 const trustedOverlay = "trusted.overlay."
 
-// diskXattr lets names be where they mean what they say, and escapes those that mean something to overlay filesystems,
-// and those of the host's security modules.
+// diskXattr leaves names that mean to the host what they mean to the container, and escapes those that mean something to
+// overlay filesystems or to the host's security modules.
 func (hostOwned) diskXattr(name string) string {
 	if name == capsXattr || isACL(name) || strings.HasPrefix(name, "trusted.") && !strings.HasPrefix(name, trustedOverlay) {
 		return name
