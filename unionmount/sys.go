@@ -190,9 +190,9 @@ type dirEntry struct {
 
 // readDir calls f with every entry of the directory behind fd, which must be at its start, but "." and "..".
 func readDir(fd int, f func(dirEntry)) error {
-	buf := make([]byte, 64<<10)
+	var buf [16 << 10]byte // small enough for the stack, where it costs nothing
 	for {
-		n, err := retry(func() (int, error) { return unix.Getdents(fd, buf) })
+		n, err := retry(func() (int, error) { return unix.Getdents(fd, buf[:]) })
 		if err != nil {
 			return err
 		}
