@@ -60,7 +60,8 @@ func TestUnionOfUser(t *testing.T) {
 	}
 	contains(t, u.run("union", "stats", "mnt"), "COUNTER", "setattr", "copy-ups")
 	u.fails(125, []string{"not the root"}, "union", "stats", ".")
-	u.run("union", "unmount", "mnt")
+	u.inHome("ln -s mnt alias")
+	u.run("union", "unmount", "alias")
 	u.fails(125, []string{"unmount", "mnt"}, "union", "unmount", "mnt")
 	u.noLeftovers()
 }
@@ -83,6 +84,28 @@ func TestUnionInForeground(t *testing.T) {
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("after %v: %v", signal, err)
 		}
+	}
+}
+
+// TestUnionServerEnds asks the server to end, and kills it.
+func TestUnionServerEnds(t *testing.T) {
+	u := newUnionUser(t)
+	u.inHome(makeLayers)
+	mounted := func() bool { return u.inHome(`grep -c " $PWD/mnt " /proc/self/mountinfo || true`) == "1" }
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		u.run("union", "mount", "-o", "lowerdir=lower", "mnt")
+		if !mounted() {
+			t.Fatal("it is not mounted")
+		}
+		for _, server := range u.processes("rcrun-fuse") {
+			if err := syscall.Kill(server.pid, signal); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if signal == syscall.SIGKILL {
+			u.run("union", "unmount", "mnt")
+		}
+		eventually(t, "unmount", func() bool { return !mounted() })
 	}
 }
 

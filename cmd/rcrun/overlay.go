@@ -131,9 +131,18 @@ func unmountAll(targets []string) error {
 	for _, target := range targets {
 		path, err := filepath.Abs(target)
 		if err == nil {
-			err = fusefs.Unmount(path)
+			err = fusefs.Unmount(resolved(path))
 		}
 		all = append(all, err)
 	}
 	return errors.Join(all...)
+}
+
+// resolved returns a path without symbolic links; the path itself where they cannot be found out, as with a mount whose
+// server has died.
+func resolved(path string) string {
+	if plain, err := filepath.EvalSymlinks(path); err == nil {
+		return plain
+	}
+	return path
 }
