@@ -209,6 +209,9 @@ func (r *reader) next() (int, error) {
 		n, err := unix.Read(r.t.fd, r.in)
 		switch err {
 		case nil:
+			if n < int(unsafe.Sizeof(fuse.InHeader{})) {
+				return 0, fmt.Errorf("read a request: %d bytes are none", n)
+			}
 			r.learn(found, time.Duration(r.t.now()-start))
 			return n, nil
 		case unix.EINTR, unix.ENOENT: // ENOENT: the caller was killed before the request was read
