@@ -121,8 +121,15 @@ func (s *server) StatFs(_ <-chan struct{}, _ *fuse.InHeader, out *fuse.StatfsOut
 	return fuse.OK
 }
 
-// Ioctl answers IOCTL: there are none, which to the caller is ENOTTY.
-func (s *server) Ioctl(_ <-chan struct{}, _ *fuse.IoctlIn, _ []byte, _ *fuse.IoctlOut, _ []byte) fuse.Status {
+// Ioctl answers IOCTL: reading and setting the flags of chattr(1). There are no others, which to the caller is ENOTTY.
+func (s *server) Ioctl(_ <-chan struct{}, in *fuse.IoctlIn, value []byte, out *fuse.IoctlOut, answer []byte) fuse.Status {
 	s.counters.count(&s.counters.Ioctl)
-	return fuse.Status(unix.ENOTTY)
+	n, code := s.node(in.NodeId)
+	if !code.Ok() {
+		return code
+	}
+	if len(answer) == 0 {
+		return s.status("ioctl", s.union.Ioctl(n, in.Cmd, value))
+	}
+	return s.status("ioctl", s.union.Ioctl(n, in.Cmd, answer))
 }
