@@ -13,8 +13,9 @@
 //     disk's, and different each time.
 //   - This module's filesystem is measured twice: with owners on the disk as the others have them, and as metadata, as
 //     containers have it.
-//   - Nothing is left behind, however it ends: processes die with their pid namespace and mounts with their mount
-//     namespace, both with the measuring process. The working directory is removed in a namespace of the same ids.
+//   - No process and no mount is left behind, however it ends: they die with their namespaces, and these with the process
+//     that measures, which ends when its parent does. The working directory is removed in a namespace of the same ids;
+//     only SIGKILL leaves it.
 package filesystem
 
 import (
