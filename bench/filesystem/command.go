@@ -90,7 +90,7 @@ func Measure(ctx context.Context, o Options) (report *Report, err error) {
 		err = errors.Join(err, runStage(context.Background(), removeStage, dir, nil))
 	}()
 	report = &Report{Machine: describeMachine(dir, o.FuseOverlayfs), Rounds: o.Rounds, Scale: o.Scale}
-	if err := runStage(ctx, measureStage, request{Options: o, Dir: dir}, &report.Rows); err != nil {
+	if err := runStage(ctx, measureStage, request{Options: o, Place: dir}, &report.Rows); err != nil {
 		return nil, err
 	}
 	return report, nil

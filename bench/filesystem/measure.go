@@ -20,13 +20,13 @@ func measureMain() error { return serveRequest(request.measure) }
 // request says what to measure.
 type request struct {
 	Options
-	Dir string // an empty directory to work in
+	Place string // an empty directory to work in
 }
 
 // measure has every subject take its turn in every measurement of every round. What fails is noted in its row, once,
 // and the others go on.
 func (r request) measure() ([]Row, error) {
-	if err := enter(r.Dir); err != nil {
+	if err := enter(r.Place); err != nil {
 		return nil, err
 	}
 	subjects, err := r.chooseSubjects()
@@ -48,7 +48,8 @@ func (r request) measure() ([]Row, error) {
 	for round := range r.Rounds {
 		for i, m := range measurements {
 			fmt.Fprintf(os.Stderr, "round %d of %d: %s\n", round+1, r.Rounds, m.name)
-			for _, s := range subjects {
+			for turn := range subjects {
+				s := subjects[(turn+round)%len(subjects)] // nobody always comes after the same one
 				rows[i].add(s.name(), func() (float64, error) { return m.on(s, trees) })
 			}
 		}
@@ -199,7 +200,7 @@ func memory() measurement {
 // chooseMeasurements returns those that were asked for and can be made here.
 func (r request) chooseMeasurements() ([]measurement, error) {
 	var all []measurement
-	for _, e := range workload.All(workload.Config{Scale: r.Scale, Archive: archivePath(r.Dir), Owner: otherOwner()}) {
+	for _, e := range workload.All(workload.Config{Scale: r.Scale, Archive: archivePath(r.Place), Owner: otherOwner()}) {
 		if _, err := exec.LookPath(e.Needs); e.Needs != "" && err != nil {
 			fmt.Fprintf(os.Stderr, "%s is left out: %v\n", e.Name, err)
 			continue

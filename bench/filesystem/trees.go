@@ -26,13 +26,13 @@ func archivePath(dir string) string { return filepath.Join(dir, "tree.tar") }
 // prepareTrees makes what the measurements need. All files belong to the user, so that what keeps owners as metadata and
 // what keeps them on disk can show the same tree.
 func prepareTrees(r request, measurements []measurement) (trees, error) {
-	t := trees{dir: r.Dir, stacks: map[int][]string{}}
+	t := trees{dir: r.Place, stacks: map[int][]string{}}
 	config := workload.Config{Scale: r.Scale}
 	tree, err := makeTree(r, config)
 	if err != nil {
 		return t, err
 	}
-	sources := filepath.Join(r.Dir, "sources")
+	sources := filepath.Join(r.Place, "sources")
 	if err := workload.Sources(config, sources); err != nil {
 		return t, err
 	}
@@ -41,7 +41,7 @@ func prepareTrees(r request, measurements []measurement) (trees, error) {
 		if m.needs == "go" {
 			err = workload.FillGoCache(sources)
 		} else if t.stacks[m.layers] == nil {
-			t.stacks[m.layers], err = workload.Layers(config, filepath.Join(r.Dir, "L"+strconv.Itoa(m.layers)), m.layers)
+			t.stacks[m.layers], err = workload.Layers(config, filepath.Join(r.Place, "L"+strconv.Itoa(m.layers)), m.layers)
 		}
 		if err != nil {
 			return t, err
@@ -52,7 +52,7 @@ func prepareTrees(r request, measurements []measurement) (trees, error) {
 
 // makeTree unpacks an archive without its devices, or makes a tree where none is given, and packs it.
 func makeTree(r request, config workload.Config) (dir string, err error) {
-	dir = filepath.Join(r.Dir, "tree")
+	dir = filepath.Join(r.Place, "tree")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return "", fmt.Errorf("make tree: %w", err)
 	}
@@ -64,7 +64,7 @@ func makeTree(r request, config workload.Config) (dir string, err error) {
 	if err != nil {
 		return "", err
 	}
-	return dir, tar("-cf", archivePath(r.Dir), "-C", dir, ".")
+	return dir, tar("-cf", archivePath(r.Place), "-C", dir, ".")
 }
 
 func tar(args ...string) error {
