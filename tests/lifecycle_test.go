@@ -158,12 +158,15 @@ func TestLogs(t *testing.T) {
 	if r := u.try("logs", "c1"); r.stdout != "one\ntwo\nfour" || r.stderr != "three\n" {
 		t.Errorf("logs afterwards: %q and %q", r.stdout, r.stderr)
 	}
-	u.prints("four", "logs", "--tail", "1", "c1")
+	if r := u.try("logs", "--tail", "1", "c1"); r.stdout+r.stderr != "four" && r.stdout+r.stderr != "three\n" {
+		t.Errorf("the last line of two streams is %q and %q", r.stdout, r.stderr)
+	}
 	// Long lines and control characters come through unchanged.
 	u.run("run", "--name", "long", "bb", "sh", "-c", "head -c 100000 /dev/zero | tr '\\0' x; printf '\\n\\001\\033\"'")
 	if got, want := u.run("logs", "long"), strings.Repeat("x", 100000)+"\n\001\033\""; got != want {
 		t.Errorf("%d bytes of output came back as %d", len(want), len(got))
 	}
+	u.prints("\001\033\"", "logs", "--tail", "1", "long")
 }
 
 func TestWait(t *testing.T) {
