@@ -54,7 +54,7 @@ func (b Bars) SVG() string {
 	fmt.Fprintf(&out, `<rect width="%d" height="%d" fill="white"/>`+"\n", width, height)
 	text(&out, 10, 18, "start", "bold", b.Title)
 	for i, name := range b.Series {
-		x := left + i*120
+		x := 10 + i*130
 		fmt.Fprintf(&out, `<rect x="%d" y="29" width="10" height="10" fill="%s"/>`+"\n", x, colour(i))
 		text(&out, x+14, 38, "start", "normal", name)
 	}
