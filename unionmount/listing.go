@@ -3,7 +3,9 @@ package unionmount
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -22,6 +24,10 @@ type listing struct {
 	at      map[string]int // index in slots
 	removed int            // slots without a name
 	last    uint64         // cookie given last
+
+	// below tells of each name in which of the lowers, by index, a lookup has to begin: the first that has the name or
+	// a whiteout file for it. Nil before the listing is loaded, and where there is but one lower; never changed.
+	below atomic.Pointer[map[string]int]
 }
 
 // slot is a name with its cookie. The name of one that was removed is empty.
@@ -100,16 +106,37 @@ func (u *Union) load(n *Node) error {
 		return nil
 	}
 	l.at, l.slots, l.last = map[string]int{}, nil, cookieDotDot
+	below := map[string]int{}
 	for slot := n.firstSlot(); slot < len(n.lowers); slot++ {
-		if err := u.loadLayer(n, slot); err != nil {
+		if err := u.loadLayer(n, slot, below); err != nil {
 			return n.fault("list", err)
 		}
 	}
 	l.loaded = true
+	if len(n.lowers) > 1 {
+		l.below.Store(&below)
+	}
 	return nil
 }
 
-func (u *Union) loadLayer(n *Node, slot int) error {
+// firstLower returns the index of the first lower in which a name must be looked for: the number of lowers if none has
+// it.
+func (n *Node) firstLower(name string) int {
+	if !n.isDir() {
+		return 0
+	}
+	below := n.listing.below.Load()
+	if below == nil {
+		return 0
+	}
+	if slot, ok := (*below)[name]; ok {
+		return slot
+	}
+	return len(n.lowers)
+}
+
+// loadLayer takes in the names of one layer, and notes in below which of the lowers have a name first.
+func (u *Union) loadLayer(n *Node, slot int, below map[string]int) error {
 	h, err := u.backing(n, slot)
 	if err != nil {
 		return err
@@ -121,8 +148,12 @@ func (u *Union) loadLayer(n *Node, slot int) error {
 	}
 	defer unix.Close(fd)
 	return readDir(fd, func(e dirEntry) {
-		if !layerfmt.ReservedName(e.name) {
+		hidden, reserved := strings.CutPrefix(e.name, layerfmt.WhiteoutPrefix)
+		if !reserved {
 			n.listing.addLocked(e.name)
+		}
+		if _, found := below[hidden]; !found && slot >= 0 && len(n.lowers) > 1 {
+			below[hidden] = slot
 		}
 	})
 }

@@ -112,6 +112,11 @@ func (u *Union) findFrom(dir *Node, name string, first int) (object, error) {
 		return o, unix.ENOENT
 	}
 	for slot := first; slot < len(dir.lowers); slot++ {
+		if o.top == nil && slot >= 0 {
+			if slot = max(slot, dir.firstLower(name)); slot == len(dir.lowers) {
+				break
+			}
+		}
 		more, err := u.findIn(dir, slot, name, &o)
 		if err != nil {
 			return o, err

@@ -2,6 +2,7 @@ package unionmount
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -223,4 +224,39 @@ func TestOpenClearsStage(t *testing.T) {
 	f.open()
 	must(t, f.chmod("a", 0o600))
 	f.want("a", "a")
+}
+
+// TestListedNames looks names up before and after the directory was listed, which tells where to look for them.
+func TestListedNames(t *testing.T) {
+	f := newUnion(t, tree{"d/a": file("top"), "d/.wh.c": file(""), "d/s/x": file("")},
+		tree{"d/b": file("middle"), "d/c": file("hidden"), "d/.wh.e": file("")},
+		tree{"d/a": file("below"), "d/c": file("hidden"), "d/e": file("hidden"), "d/f": file("low"), "d/s/y": file("")})
+	look := func() {
+		t.Helper()
+		for name, want := range map[string]bool{"a": true, "b": true, "c": false, "e": false, "f": true, "none": false, "s/x": true, "s/y": true} {
+			n, err := f.walk("d/" + name)
+			if exists, err := visible(err); err != nil || exists != want {
+				t.Errorf("%s exists: %v, %v", name, exists, err)
+			}
+			if n != nil {
+				f.u.Forget(n, 1)
+			}
+		}
+	}
+	look()
+	if got := f.ls("d"); !slices.Equal(got, []string{"a", "b", "f", "s"}) {
+		t.Errorf("listed %q", got)
+	}
+	look()
+	d, err := f.walk("d")
+	must(t, err)
+	defer f.u.Forget(d, 1)
+	must(t, f.u.Unlink(d, "f"))
+	n, _, err := f.u.Create(d, "f", 0o644, Owner{})
+	must(t, err)
+	f.u.Forget(n, 1)
+	must(t, f.u.Unlink(d, "f"))
+	if _, _, err := f.u.Lookup(d, "f"); err != unix.ENOENT {
+		t.Errorf("a lower file deleted twice: %v", err)
+	}
 }
