@@ -8,6 +8,7 @@
 // but the Union changes the upper. Whatever the trees hold, they are read through one probe (layer.go) that knows
 // whiteouts, opaque marks, override metadata and mount points. Every other step asks it, never the disk: a listing
 // is the set of names of all layers, and which of them exist is decided by the same lookup that resolves names.
+// What a listing knows of the lowers, which layer has a name first, spares later lookups those above it.
 //
 // Names that start with ".wh." are whiteouts in every tree that is read, so no container can see or make a file of
 // such a name: looking it up is ENOENT, making it is EPERM.
