@@ -104,8 +104,6 @@ func (m *model) run(step int) {
 	}
 }
 
-func (m *model) pick(of ...string) string { return of[m.r.IntN(len(of))] }
-
 // path returns one of few paths, so that operations meet, and often one of something.
 func (m *model) path() string {
 	if len(m.paths) == 0 || m.r.IntN(2) == 0 {

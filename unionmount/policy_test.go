@@ -186,7 +186,7 @@ func TestAnnotatedUpper(t *testing.T) {
 	if got := f.xattrsOnDisk("."); !slices.Contains(got, layerfmt.StatXattr) {
 		t.Errorf("the root has only %q", got)
 	}
-	must(t, f.mknod("new", unix.S_IFREG|0o000, 0, Owner{0, 0}))
+	must(t, f.mknod("new", unix.S_IFREG, 0, Owner{0, 0}))
 	must(t, f.mknod("null", unix.S_IFCHR|0o666, unix.Mkdev(1, 3), Owner{0, 6}))
 	must(t, f.chown("low", 5, 6))
 	must(t, f.chmod("low", 0o4711))
