@@ -92,7 +92,7 @@ func (t *transfer) copy(ctx context.Context, src types.ImageReference, name refe
 	}
 	var resolved types.ImageReference
 	_, err = imagecopy.Image(ctx, t.policy, dest, src, &imagecopy.Options{
-		ReportWriter:            t.progress,
+		ReportWriter:            progressWriter(t.progress),
 		SourceCtx:               t.sys,
 		DestinationCtx:          t.sys,
 		ReportResolvedReference: &resolved,
