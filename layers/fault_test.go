@@ -121,11 +121,11 @@ func TestKilledImport(t *testing.T) {
 	mustImport(t, s, "half", "x")
 }
 
-// TestRealTree imports the tar of a whole distribution, where $RCRUN_TEST_ROOTFS names one, and compares all entries.
+// TestRealTree imports the tar of a whole distribution, where $RCRUN_DEBIAN names one, and compares all entries.
 func TestRealTree(t *testing.T) {
-	path := os.Getenv("RCRUN_TEST_ROOTFS")
+	path := os.Getenv("RCRUN_DEBIAN")
 	if path == "" {
-		t.Skip("RCRUN_TEST_ROOTFS names no tar")
+		t.Skip("RCRUN_DEBIAN names no tar")
 	}
 	in, err := os.Open(path)
 	if err != nil {
