@@ -211,7 +211,7 @@ func (e *Engine) sweep() error {
 
 func (e *Engine) sweepOne(id string) error {
 	dir := e.Dirs.container(id)
-	if _, err := os.Lstat(filepath.Join(dir, configFile)); !errors.Is(err, fs.ErrNotExist) {
+	if !isUnfinished(dir) {
 		return nil
 	}
 	held, err := tryLock(filepath.Join(dir, lockFile))
@@ -223,7 +223,16 @@ func (e *Engine) sweepOne(id string) error {
 	case isYoung(dir):
 		return nil // its maker may be about to lock it
 	}
+	if !isUnfinished(dir) {
+		return nil // its maker finished it before we had the lock
+	}
 	return e.erase(id)
+}
+
+// isUnfinished tells whether a container's directory lacks the configuration, which is written last.
+func isUnfinished(dir string) bool {
+	_, err := os.Lstat(filepath.Join(dir, configFile))
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // isYoung tells whether a directory has just been made, or is gone.

@@ -248,7 +248,10 @@ func TestTerminalIsRestoredBySignal(t *testing.T) {
 func TestNetworkDies(t *testing.T) {
 	u := newUserWithImage(t)
 	u.run("run", "-d", "--name", "c1", "bb", "sleep", "1000")
-	u.processes("slirp4netns")[0].kill(t)
+	for _, p := range u.processes("slirp4netns") { // it may have a child for a moment
+		p.kill(t)
+	}
+	eventually(t, "slirp4netns is gone", func() bool { return len(u.processes("slirp4netns")) == 0 })
 	u.prints("alive", "exec", "c1", "echo", "alive")
 	u.run("kill", "c1")
 	contains(t, u.inspect("c1").State.Error, "slirp4netns")
