@@ -30,10 +30,16 @@ func MonitorMain() int {
 	}
 	var request startRequest
 	if err := message.Decode(&request); err != nil {
-		conn.Send(msgFailed, toFailure(err))
-		return 1
+		return refuse(conn, err)
 	}
 	return monitorContainer(conn, request, message.Files)
+}
+
+// refuse tells the command that the container does not start, and returns the stage's exit code. A command that has
+// gone away does not want to know.
+func refuse(conn *wire.Conn, err error) int {
+	conn.Send(msgFailed, toFailure(err))
+	return 1
 }
 
 // monitorContainer starts the container of the request and stays with it to its end.
@@ -41,22 +47,19 @@ func monitorContainer(conn *wire.Conn, request startRequest, files []*os.File) i
 	m, err := newMonitor(request)
 	if err != nil {
 		wire.CloseFiles(files)
-		conn.Send(msgFailed, toFailure(err))
-		return 1
+		return refuse(conn, err)
 	}
 	streams, err := request.Streams.take(files)
 	if err != nil {
 		wire.CloseFiles(files)
-		conn.Send(msgFailed, toFailure(err))
-		return 1
+		return refuse(conn, err)
 	}
 	first := &attachment{conn: conn, streams: streams}
 	if err := m.start(first); err != nil {
 		err = errors.Join(err, m.recordFailure(toFailure(err)))
-		conn.Send(msgFailed, toFailure(err))
-		return 1
+		return refuse(conn, err)
 	}
-	conn.Send(msgStarted, startedReply{Pid: m.box.InitPid(), Warnings: m.warnings})
+	conn.Send(msgStarted, startedReply{Pid: m.box.InitPid(), Warnings: m.warnings}) // an error shows in what follows
 	m.sessions.Go(func() { m.serveAttached(first) })
 	m.supervise()
 	return 0

@@ -132,14 +132,12 @@ func (t tree) makeEntry(entry initEntry) error {
 	return err
 }
 
-// makeNode replaces whatever is at name by a new entry of root's, unless both are directories.
+// makeNode replaces whatever is at name by a new entry of root's, unless it is a directory, which is left alone as
+// Docker leaves it.
 func (t tree) makeNode(dir *unionmount.Node, name string, kind uint32) (*unionmount.Node, error) {
 	node, _, err := t.union.Lookup(dir, name)
 	switch {
 	case err == nil && node.Kind() == unix.S_IFDIR:
-		if kind != unix.S_IFDIR {
-			return nil, unix.EISDIR
-		}
 		return node, nil
 	case err == nil:
 		if err := t.union.Unlink(dir, name); err != nil {

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 func temporary(t *testing.T) string {
 	t.Helper()
 	if err := rootless.RequireUserNamespaces(); err != nil {
-		t.Skip(err)
+		t.Skipf("the subjects live in user namespaces of their own: %v", err)
 	}
 	dir := t.TempDir()
 	t.Cleanup(func() {

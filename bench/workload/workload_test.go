@@ -114,7 +114,7 @@ func TestWorkloads(t *testing.T) {
 	for _, e := range All(c) {
 		t.Run(e.Name, func(t *testing.T) {
 			if _, err := exec.LookPath(e.Needs); e.Needs != "" && err != nil {
-				t.Skip(err)
+				t.Skipf("the program that the workload measures is not installed: %v", err)
 			}
 			trial := prepare(t, c, e, root)
 			if err := e.Setup(trial); err != nil {
