@@ -5,12 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
-	"time"
 
-	"github.com/docker/go-units"
 	"github.com/opencontainers/go-digest"
-	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -141,81 +137,6 @@ func (a *app) pullCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&tlsVerify, "tls-verify", true, "insist on HTTPS with a valid certificate")
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print no progress")
 	return cmd
-}
-
-// imageRow is an image under one of its names, with the names that Docker's templates use.
-type imageRow struct {
-	Repository   string
-	Tag          string
-	ID           string
-	CreatedAt    string
-	CreatedSince string
-	Size         string
-	Digest       string
-}
-
-func (a *app) imagesCommand() *cobra.Command {
-	var quiet, noTrunc bool
-	var format string
-	cmd := &cobra.Command{
-		Use:     "images [flags]",
-		Short:   "List images",
-		Example: "  rcrun images\n  rcrun images --format '{{.Repository}}:{{.Tag}}'",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withStore(func(s *layers.Store) error {
-				images, err := s.Images()
-				if err != nil {
-					return err
-				}
-				return printImages(imageRows(images, noTrunc), quiet, format)
-			})
-		},
-	}
-	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print ids only")
-	cmd.Flags().BoolVar(&noTrunc, "no-trunc", false, "print ids in full")
-	cmd.Flags().StringVar(&format, "format", "", "json, or a Go template")
-	return cmd
-}
-
-func imageRows(images []layers.Image, noTrunc bool) []imageRow {
-	rows := []imageRow{}
-	for _, image := range images {
-		row := imageRow{Repository: "<none>", Tag: "<none>", ID: engine.ShortID(image.ID), CreatedAt: image.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"),
-			CreatedSince: units.HumanDuration(time.Since(image.Created)) + " ago", Size: units.HumanSizeWithPrecision(float64(image.Size), 3), Digest: string(image.Digest)}
-		if noTrunc {
-			row.ID = digest.NewDigestFromEncoded(digest.SHA256, image.ID).String()
-		}
-		if len(image.RepoTags) == 0 {
-			rows = append(rows, row)
-		}
-		for _, name := range image.RepoTags {
-			colon := strings.LastIndex(name, ":")
-			row.Repository, row.Tag = name[:colon], name[colon+1:]
-			rows = append(rows, row)
-		}
-	}
-	return rows
-}
-
-func printImages(rows []imageRow, quiet bool, format string) error {
-	if quiet {
-		seen := map[string]bool{}
-		for _, row := range rows {
-			if !seen[row.ID] {
-				fmt.Println(row.ID)
-			}
-			seen[row.ID] = true
-		}
-		return nil
-	}
-	return printRows(rows, format, []column[imageRow]{
-		{"REPOSITORY", func(r imageRow) string { return r.Repository }},
-		{"TAG", func(r imageRow) string { return r.Tag }},
-		{"IMAGE ID", func(r imageRow) string { return r.ID }},
-		{"CREATED", func(r imageRow) string { return r.CreatedSince }},
-		{"SIZE", func(r imageRow) string { return r.Size }},
-	})
 }
 
 func (a *app) rmiCommand() *cobra.Command {

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/docker/go-units"
+	"github.com/opencontainers/go-digest"
+	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/layers"
+	"github.com/spf13/cobra"
+)
+
+// imageRow is an image under one of its names, with the names that Docker's templates use.
+type imageRow struct {
+	Repository   string
+	Tag          string
+	ID           string
+	CreatedAt    string
+	CreatedSince string
+	Size         string
+	Digest       string
+}
+
+// imageListing is how to list images.
+type imageListing struct {
+	filter                  layers.ImageFilter
+	quiet, noTrunc, digests bool
+	format                  string
+}
+
+// none stands where an image has no name, or no digest, to show.
+const none = "<none>"
+
+func (a *app) imagesCommand() *cobra.Command {
+	var list imageListing
+	var filters []string
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "images [flags] [NAME[:TAG]]",
+		Short: "List images",
+		Example: "  rcrun images\n  rcrun images --filter dangling=true -q\n  rcrun images --digests 'debian:*'\n" +
+			"  rcrun images --format '{{.Repository}}:{{.Tag}}'",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var err error
+			if list.filter, err = parseImageFilters(filters, time.Now()); err != nil {
+				return err
+			}
+			list.filter.References = append(list.filter.References, args...)
+			return a.withStore(list.run)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVarP(&all, "all", "a", false, "no effect: every image is listed anyway")
+	flags.StringArrayVarP(&filters, "filter", "f", nil, "list only some: "+imageFilterKeys)
+	flags.BoolVar(&list.digests, "digests", false, "print the digests of the manifests, too")
+	flags.BoolVarP(&list.quiet, "quiet", "q", false, "print ids only")
+	flags.BoolVar(&list.noTrunc, "no-trunc", false, "print ids in full")
+	flags.StringVar(&list.format, "format", "", "json, or a Go template")
+	return cmd
+}
+
+// run prints the list. Images that are damaged are printed as far as is known, before the error that tells of them.
+func (l *imageListing) run(s *layers.Store) error {
+	images, broken := s.Images()
+	images, err := s.FilterImages(images, l.filter)
+	if err != nil {
+		return err
+	}
+	if err := l.print(l.rows(images, time.Now())); err != nil {
+		return err
+	}
+	return broken
+}
+
+func (l *imageListing) rows(images []layers.Image, now time.Time) []imageRow {
+	rows := []imageRow{}
+	for i := range images {
+		rows = append(rows, l.rowsOf(&images[i], now)...)
+	}
+	return rows
+}
+
+// rowsOf returns a row for each name of an image; with digests one for each digest that the name has.
+func (l *imageListing) rowsOf(image *layers.Image, now time.Time) []imageRow {
+	row := imageRow{
+		Repository: none, Tag: none, Digest: none, ID: engine.ShortID(image.ID),
+		CreatedAt:    image.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"),
+		CreatedSince: units.HumanDuration(now.Sub(image.Created)) + " ago",
+		Size:         units.HumanSizeWithPrecision(float64(image.Size), 3),
+	}
+	if l.noTrunc {
+		row.ID = digest.NewDigestFromEncoded(digest.SHA256, image.ID).String()
+	}
+	if image.Digest != "" {
+		row.Digest = image.Digest.String()
+	}
+	if len(image.RepoTags) == 0 {
+		return withDigests(row, image.RepoDigests, l.digests)
+	}
+	var rows []imageRow
+	for _, name := range image.RepoTags {
+		colon := strings.LastIndex(name, ":")
+		row.Repository, row.Tag = name[:colon], name[colon+1:]
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// withDigests returns the rows of an image that has no tag: one for each repository that it was pulled from by digest.
+func withDigests(row imageRow, repoDigests []string, every bool) []imageRow {
+	var rows []imageRow
+	for _, name := range repoDigests {
+		row.Repository, row.Digest, _ = strings.Cut(name, "@")
+		known := func(r imageRow) bool { return r.Repository == row.Repository }
+		if every || !slices.ContainsFunc(rows, known) {
+			rows = append(rows, row)
+		}
+	}
+	if len(rows) == 0 {
+		return []imageRow{row}
+	}
+	return rows
+}
+
+func (l *imageListing) print(rows []imageRow) error {
+	if l.quiet {
+		seen := map[string]bool{}
+		for _, row := range rows {
+			if !seen[row.ID] {
+				fmt.Println(row.ID)
+			}
+			seen[row.ID] = true
+		}
+		return nil
+	}
+	columns := []column[imageRow]{
+		{"REPOSITORY", func(r imageRow) string { return r.Repository }},
+		{"TAG", func(r imageRow) string { return r.Tag }},
+		{"IMAGE ID", func(r imageRow) string { return r.ID }},
+		{"CREATED", func(r imageRow) string { return r.CreatedSince }},
+		{"SIZE", func(r imageRow) string { return r.Size }},
+	}
+	if l.digests {
+		columns = slices.Insert(columns, 2, column[imageRow]{"DIGEST", func(r imageRow) string { return r.Digest }})
+	}
+	return printRows(rows, l.format, columns)
+}
+
+// imageFilterKeys are the filters that parseImageFilters knows, for people.
+const imageFilterKeys = "dangling=BOOL, label=KEY[=VALUE], label!=KEY[=VALUE], before=IMAGE, since=IMAGE, until=TIME, reference=PATTERN"
+
+// parseImageFilters reads key=value pairs. Of a key that is given several times, all labels must fit, and one of the
+// references; of the others the last counts.
+func parseImageFilters(flags []string, now time.Time) (f layers.ImageFilter, err error) {
+	for _, flag := range flags {
+		key, value, hasValue := strings.Cut(flag, "=")
+		if !hasValue {
+			return f, fmt.Errorf("invalid --filter %q: want key=value", flag)
+		}
+		switch key {
+		case "dangling":
+			dangling, err := strconv.ParseBool(value)
+			if err != nil {
+				return f, fmt.Errorf("invalid --filter %q: want true or false", flag)
+			}
+			f.Dangling = &dangling
+		case "label":
+			f.Labels = append(f.Labels, value)
+		case "label!":
+			f.NotLabels = append(f.NotLabels, value)
+		case "before":
+			f.Before = value
+		case "since", "after":
+			f.Since = value
+		case "reference":
+			f.References = append(f.References, value)
+		case "until":
+			if f.Until, err = parseSince(value, now); err != nil {
+				return f, fmt.Errorf("invalid --filter %q: want a time such as 2006-01-02T15:04:05Z, or a duration such as 24h", flag)
+			}
+		default:
+			return f, fmt.Errorf("invalid --filter %q: known are %s", flag, imageFilterKeys)
+		}
+	}
+	return f, nil
+}
