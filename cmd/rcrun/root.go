@@ -63,6 +63,7 @@ func execute(args []string) error {
 		a.psCommand(), a.logsCommand(), a.inspectCommand(),
 		a.stopCommand(), a.killCommand(), a.waitCommand(), a.rmCommand(),
 		a.importCommand(), a.loadCommand(), a.pullCommand(), a.imagesCommand(), a.rmiCommand(),
+		a.layerCommand(), a.systemCommand(),
 		a.versionCommand(), a.infoCommand(), unionCommand(),
 	)
 	return root.ExecuteContext(context.Background())

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/docker/go-units"
+	"github.com/opencontainers/go-digest"
+	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/layers"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) layerCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "layer COMMAND",
+		Short:   "See the layers of images and containers",
+		Example: "  rcrun layer ls\n  rcrun layer tree web\n  rcrun layer inspect sha256:...",
+		Args:    cobra.NoArgs,
+	}
+	cmd.AddCommand(a.layerListCommand(), a.layerInspectCommand(), a.treeCommand())
+	return cmd
+}
+
+// layerRow is a layer as "layer ls" prints it.
+type layerRow struct {
+	ChainID   string
+	DiffID    string
+	CacheID   string
+	Parent    string
+	Size      string
+	CreatedAt string
+	Images    int
+}
+
+func (a *app) layerListCommand() *cobra.Command {
+	var quiet, noTrunc bool
+	var format string
+	cmd := &cobra.Command{
+		Use:     "ls [flags]",
+		Aliases: []string{"list"},
+		Short:   "List the layers that images consist of",
+		Example: "  rcrun layer ls\n  rcrun layer ls --format '{{.ChainID}} {{.Size}}' --no-trunc",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withStore(func(s *layers.Store) error {
+				all, err := s.ImageLayers()
+				if err != nil {
+					return err
+				}
+				return printLayers(all, quiet, noTrunc, format)
+			})
+		},
+	}
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print chain ids only")
+	cmd.Flags().BoolVar(&noTrunc, "no-trunc", false, "print ids in full")
+	cmd.Flags().StringVar(&format, "format", "", "json, or a Go template")
+	return cmd
+}
+
+func printLayers(all []layers.LayerInfo, quiet, noTrunc bool, format string) error {
+	show := shortDigest
+	if noTrunc {
+		show = digest.Digest.String
+	}
+	rows := []layerRow{}
+	for _, l := range all {
+		row := layerRow{ChainID: show(l.ChainID), DiffID: show(l.DiffID), CacheID: l.CacheID, Parent: show(l.Parent),
+			Size: units.HumanSizeWithPrecision(float64(l.Size), 3), CreatedAt: l.Created.Local().Format(time.DateTime), Images: len(l.Images)}
+		if !noTrunc {
+			row.CacheID = engine.ShortID(l.CacheID)
+		}
+		rows = append(rows, row)
+	}
+	if quiet {
+		format = "{{.ChainID}}"
+	}
+	return printRows(rows, format, []column[layerRow]{
+		{"CHAIN ID", func(r layerRow) string { return r.ChainID }},
+		{"DIFF ID", func(r layerRow) string { return r.DiffID }},
+		{"CACHE ID", func(r layerRow) string { return r.CacheID }},
+		{"PARENT", func(r layerRow) string { return r.Parent }},
+		{"SIZE", func(r layerRow) string { return r.Size }},
+		{"CREATED", func(r layerRow) string { return r.CreatedAt }},
+	})
+}
+
+// shortDigest is the abbreviation of a digest that people read; "" stays.
+func shortDigest(d digest.Digest) string {
+	if d == "" {
+		return ""
+	}
+	return engine.ShortID(d.Encoded())
+}
+
+// containerLayers is what "layer inspect" prints of a container.
+type containerLayers struct {
+	Name    string
+	MountID string        // of the layer that takes the container's changes
+	InitID  string        // of the layer below that, with the places for mounts
+	Parent  digest.Digest // the chain id of the image's uppermost layer, "" without an image
+}
+
+func (a *app) layerInspectCommand() *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use:   "inspect [flags] LAYER|CONTAINER...",
+		Short: "Print all that is known of layers",
+		Long: "Print all that is known of layers. A layer is named by its chain id, cache id or diff id, or an abbreviation; " +
+			"of a container the layers are named that it has on top of its image.",
+		Example: "  rcrun layer inspect $(rcrun layer ls -q)\n  rcrun layer inspect -f '{{.Parent}}' web",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(func(e *engine.Engine) error {
+				objects := []any{}
+				for _, name := range args {
+					object, err := inspectLayer(e, name)
+					if err != nil {
+						return err
+					}
+					objects = append(objects, object)
+				}
+				if format != "" && format != "json" {
+					return printObjects(objects, format)
+				}
+				return printJSON(objects)
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&format, "format", "f", "", "a Go template")
+	return cmd
+}
+
+func inspectLayer(e *engine.Engine, name string) (any, error) {
+	store, err := e.Store()
+	if err != nil {
+		return nil, err
+	}
+	layer, err := store.ImageLayer(name)
+	if err == nil || !errors.Is(err, layers.ErrNotFound) {
+		return layer, err
+	}
+	c, lookupErr := e.Lookup(name)
+	if errors.Is(lookupErr, engine.ErrNoContainer) {
+		return nil, fmt.Errorf("no such layer or container: %s", name)
+	}
+	if lookupErr != nil {
+		return nil, lookupErr
+	}
+	object := containerLayers{Name: c.Name, MountID: c.ID, InitID: initID(c)}
+	image, err := imageChain(store, c.ImageID)
+	if err == nil && len(image) > 0 {
+		object.Parent = image[0].ChainID
+	}
+	return object, err
+}
+
+// initID is the name of the layer between a container's own and its image.
+func initID(c *engine.Container) string { return c.ID + "-init" }
+
+// imageChain returns the layers of an image, the uppermost first; none for no image.
+func imageChain(s *layers.Store, imageID string) ([]layers.LayerInfo, error) {
+	if imageID == "" {
+		return nil, nil
+	}
+	image, err := s.Image(imageID)
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.ImageLayers()
+	if err != nil {
+		return nil, err
+	}
+	var chain []layers.LayerInfo
+	for i := range all {
+		l := all[len(all)-1-i] // those above come first so
+		for _, have := range image.Layers {
+			if have.ID == l.CacheID {
+				chain = append(chain, l)
+			}
+		}
+	}
+	return chain, nil
+}
+
+// names returns the names that people know images by.
+func imageNames(images []layers.Image, ids []string) string {
+	var names []string
+	for _, image := range images {
+		for _, id := range ids {
+			if image.ID != id {
+				continue
+			}
+			if len(image.RepoTags) == 0 {
+				names = append(names, engine.ShortID(id))
+			}
+			names = append(names, image.RepoTags...)
+		}
+	}
+	return strings.Join(names, ", ")
+}

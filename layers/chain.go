@@ -1,0 +1,150 @@
+package layers
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"go.podman.io/storage"
+)
+
+// LayerInfo is what the store knows of a layer that images consist of.
+type LayerInfo struct {
+	// ChainID names the layer together with all below it, on every host alike.
+	ChainID digest.Digest
+	// DiffID is the digest of the layer's tar.
+	DiffID digest.Digest
+	// CacheID is the layer's id in this store, and the name of its directory. It follows from the content where the
+	// content was known beforehand (pull, load): so two processes that fetch the same layer at once find each other's.
+	CacheID string
+	// Parent is the chain id of the layer below, "" for the undermost.
+	Parent digest.Digest
+	// Size is that of the tar, in bytes.
+	Size int64
+	// TarSplit is the file which tells, together with the tree, every byte of the tar.
+	TarSplit string
+	// Created is when the layer came into this store.
+	Created time.Time
+	// Images are the ids of the images whose uppermost layer it is.
+	Images []string
+}
+
+// ChainID returns the chain id of a layer on top of the one with the chain id parent, which is "" for none.
+func ChainID(parent, diffID digest.Digest) digest.Digest {
+	if parent == "" {
+		return diffID
+	}
+	return digest.FromString(parent.String() + " " + diffID.String())
+}
+
+// ImageLayers lists the layers that images consist of, or that are left of images whose transfer was cut off: each
+// after the one below it.
+func (s *Store) ImageLayers() ([]LayerInfo, error) {
+	r, err := s.records()
+	if err != nil {
+		return nil, err
+	}
+	return s.imageLayers(r), nil
+}
+
+func (s *Store) imageLayers(r *records) []LayerInfo {
+	c := chains{store: s, known: r.layers, done: map[string]*LayerInfo{}}
+	for _, id := range slices.Sorted(maps.Keys(r.layers)) {
+		if r.layers[id].UncompressedDigest != "" {
+			c.add(id)
+		}
+	}
+	for _, img := range r.images {
+		if info := c.done[img.TopLayer]; info != nil {
+			info.Images = append(info.Images, img.ID)
+		}
+	}
+	list := make([]LayerInfo, len(c.order))
+	for i, id := range c.order {
+		list[i] = *c.done[id]
+	}
+	return list
+}
+
+// chains describes layers, those below before those above.
+type chains struct {
+	store *Store
+	known map[string]storage.Layer
+	done  map[string]*LayerInfo // nil for a layer that cannot be described
+	order []string              // the keys of done, the lower ones first
+}
+
+// add describes a layer after those below it. One that has a layer missing below it has no chain id, and is left out.
+func (c *chains) add(id string) {
+	var path []string // from the layer downwards
+	for next := id; next != ""; next = c.known[next].Parent {
+		if _, seen := c.done[next]; seen {
+			break
+		}
+		c.done[next] = nil // also ends a chain that leads back to itself
+		path = append(path, next)
+	}
+	for _, next := range slices.Backward(path) {
+		layer, there := c.known[next]
+		parent := c.done[layer.Parent]
+		if !there || layer.Parent != "" && parent == nil {
+			continue
+		}
+		c.done[next] = c.store.layerInfo(layer, parent)
+		c.order = append(c.order, next)
+	}
+}
+
+func (s *Store) layerInfo(layer storage.Layer, parent *LayerInfo) *LayerInfo {
+	info := &LayerInfo{
+		DiffID: layer.UncompressedDigest, CacheID: layer.ID, Size: layer.UncompressedSize, Created: layer.Created,
+		TarSplit: filepath.Join(s.recordDir(layerRecords), layer.ID+".tar-split.gz"),
+	}
+	if parent != nil {
+		info.Parent = parent.ChainID
+	}
+	info.ChainID = ChainID(info.Parent, info.DiffID)
+	return info
+}
+
+// ImageLayer returns the layer of a chain id, diff id or cache id, which may be abbreviated.
+func (s *Store) ImageLayer(ref string) (*LayerInfo, error) {
+	all, err := s.ImageLayers()
+	if err != nil {
+		return nil, err
+	}
+	prefix := strings.TrimPrefix(ref, "sha256:")
+	if prefix == "" {
+		return nil, noLayer(ref)
+	}
+	var found []LayerInfo
+	for _, key := range []func(LayerInfo) string{
+		func(l LayerInfo) string { return l.ChainID.Encoded() },
+		func(l LayerInfo) string { return l.CacheID },
+		func(l LayerInfo) string { return l.DiffID.Encoded() },
+	} {
+		if found = slices.DeleteFunc(slices.Clone(all), func(l LayerInfo) bool { return !strings.HasPrefix(key(l), prefix) }); len(found) > 0 {
+			break
+		}
+	}
+	if len(found) == 0 {
+		return nil, noLayer(ref)
+	}
+	var candidates []string
+	for _, l := range found {
+		candidates = append(candidates, l.ChainID.String())
+	}
+	// Two imports of one tar are two layers that do not differ.
+	if candidates = slices.Compact(slices.Sorted(slices.Values(candidates))); len(candidates) > 1 {
+		return nil, &storeError{ErrAmbiguous, fmt.Sprintf("layer id %q is ambiguous, it may be %s", ref, strings.Join(candidates, " or "))}
+	}
+	return &found[0], nil
+}
+
+func noLayer(ref string) error {
+	return &storeError{ErrNotFound, fmt.Sprintf("no layer %q in the store", ref)}
+}

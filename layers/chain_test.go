@@ -1,0 +1,158 @@
+package layers
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// TestChainID holds against vectors worked out by the image specification's formula with other tools.
+func TestChainID(t *testing.T) {
+	a, b := digest.FromString("a"), digest.FromString("b")
+	if got := ChainID("", a); got != a {
+		t.Errorf("one layer: %s", got)
+	}
+	// printf '%s' "sha256:<a> sha256:<b>" | sha256sum
+	const two = "sha256:51c0c8ace48498d6f5fee6b0592cc06f2da0f3cbe09c5a34a97dce85c3889676"
+	if got := ChainID(a, b); got != two {
+		t.Errorf("two layers: %s, want %s", got, two)
+	}
+}
+
+func mustLoad(t testing.TB, s *Store, img *sample, tags ...string) {
+	t.Helper()
+	path := writeFile(t, dockerArchiveOf(t, []*sample{img}, [][]string{tags}))
+	if _, err := s.Load(context.Background(), path, nil, LoadOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestImageLayers compares what the store says of layers with what the test finds in their tars.
+func TestImageLayers(t *testing.T) {
+	s := openStore(t)
+	base, patch := rootfsTar(t, "x"), patchTar(t)
+	lone, both := newSample(t, "amd64", base), newSample(t, "amd64", base, patch)
+	mustLoad(t, s, lone, "lone:1")
+	mustLoad(t, s, both, "both:1")
+	if err := s.CreateContainer(containerID(1), "", mustFind(t, s, "both:1")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.ImageLayers()
+	if err != nil || len(got) != 2 {
+		t.Fatalf("%d layers, %v; want 2, one of them shared: %+v", len(got), err, got)
+	}
+	chain := digest.FromBytes(base)
+	for i, want := range []LayerInfo{
+		{ChainID: chain, DiffID: digest.FromBytes(base), Size: int64(len(base)), Images: []string{lone.id()}},
+		{ChainID: digest.FromString(chain.String() + " " + digest.FromBytes(patch).String()), DiffID: digest.FromBytes(patch),
+			Parent: chain, Size: int64(len(patch)), Images: []string{both.id()}},
+	} {
+		l := got[i]
+		if l.ChainID != want.ChainID || l.DiffID != want.DiffID || l.Parent != want.Parent || l.Size != want.Size || !slices.Equal(l.Images, want.Images) {
+			t.Errorf("layer %d is %+v, want %+v", i, l, want)
+		}
+		if _, err := os.Stat(s.layout.diff(l.CacheID)); err != nil {
+			t.Errorf("layer %d: %v", i, err)
+		}
+		if n := tarSplitEntries(t, l.TarSplit); n == 0 {
+			t.Errorf("layer %d: %s has no entries", i, l.TarSplit)
+		}
+		for _, ref := range []string{l.ChainID.String(), l.ChainID.Encoded()[:12], l.CacheID, l.DiffID.String()} {
+			if found, err := s.ImageLayer(ref); err != nil || found.ChainID != l.ChainID {
+				t.Errorf("%s: %+v, %v", ref, found, err)
+			}
+		}
+	}
+	for _, ref := range []string{"", "sha256:", "xyz", containerID(1)} {
+		if _, err := s.ImageLayer(ref); !errors.Is(err, ErrNotFound) {
+			t.Errorf("%q: %v", ref, err)
+		}
+	}
+}
+
+// TestSameChainElsewhere imports one tar into two stores: the chain id is the content's, the cache id the store's.
+func TestSameChainElsewhere(t *testing.T) {
+	var chains, caches []string
+	for range 2 {
+		s := openStore(t)
+		mustImport(t, s, "x", "x")
+		layers, err := s.ImageLayers()
+		if err != nil || len(layers) != 1 {
+			t.Fatal(layers, err)
+		}
+		chains, caches = append(chains, layers[0].ChainID.String()), append(caches, layers[0].CacheID)
+	}
+	if chains[0] != chains[1] || caches[0] == caches[1] {
+		t.Errorf("chain ids %q, cache ids %q", chains, caches)
+	}
+}
+
+func mustFind(t testing.TB, s *Store, ref string) *Image {
+	t.Helper()
+	img, err := s.Image(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+func tarSplitEntries(t *testing.T, path string) int {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Error(err)
+		return 0
+	}
+	r, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		t.Errorf("%s: %v", filepath.Base(path), err)
+		return 0
+	}
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Error(err)
+	}
+	return strings.Count(string(text), "\n")
+}
+
+func TestUsage(t *testing.T) {
+	s := openStore(t)
+	base, patch, other := rootfsTar(t, "x"), patchTar(t), archiveOf(t, file{"other", make([]byte, 3000)})
+	b, p, o := int64(len(base)), int64(len(patch)), int64(len(other))
+	mustLoad(t, s, newSample(t, "amd64", base, patch), "one:1")
+	mustLoad(t, s, newSample(t, "amd64", base, other), "two:1")
+	u, err := s.Usage()
+	if err != nil || u.Layers != b+p+o || len(u.Kept) != 0 || len(u.Images) != 2 {
+		t.Fatalf("%+v, %v; want %d bytes of layers", u, err, b+p+o)
+	}
+	for _, img := range u.Images {
+		want := map[string]int64{"one:1": p, "two:1": o}[img.RepoTags[0]]
+		if img.Unique != want || img.Shared != b {
+			t.Errorf("%s has %d bytes of its own and %d shared, want %d and %d", img.RepoTags[0], img.Unique, img.Shared, want, b)
+		}
+	}
+	for name, want := range map[string]int64{"": b + p + o, "one:1": o, "two:1": p} {
+		if got := u.Reclaimable(func(img ImageUsage) bool { return img.RepoTags[0] == name }); got != want {
+			t.Errorf("with %q active, %d bytes are reclaimable, want %d", name, got, want)
+		}
+	}
+	if u.Reclaimable(func(ImageUsage) bool { return true }) != 0 {
+		t.Error("with all images active, some of them is reclaimable")
+	}
+	// A layer of no image is what remains of a pull.
+	if _, _, err := s.lib.PutLayer("", "", nil, "", false, nil, bytes.NewReader(patch)); err != nil {
+		t.Fatal(err)
+	}
+	if u, err = s.Usage(); err != nil || u.Layers != b+p+o || len(u.Kept) != 1 || u.Kept[0].Size != p {
+		t.Errorf("%+v, %v; want one kept layer of %d bytes", u, err, p)
+	}
+}

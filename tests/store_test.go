@@ -1,0 +1,163 @@
+package tests
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/docker/go-units"
+)
+
+// loadPicture loads an image of the layers under its name.
+func (u *user) loadPicture(name string, layers ...[]byte) picture {
+	u.t.Helper()
+	p := newPicture(name, layers...)
+	path := u.path("home", "picture.tar")
+	if err := os.WriteFile(path, p.dockerArchive(u.t), 0o600); err != nil {
+		u.t.Fatal(err)
+	}
+	u.run("load", "-q", "-i", path)
+	return p
+}
+
+// decode runs a command that prints JSON objects, one a line.
+func decode[T any](u *user, args ...string) []T {
+	u.t.Helper()
+	var all []T
+	for line := range strings.Lines(u.run(args...)) {
+		var one T
+		if err := json.Unmarshal([]byte(line), &one); err != nil {
+			u.t.Fatalf("rcrun %s: %v in %s", strings.Join(args, " "), err, line)
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+func sum(text []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(text)) }
+
+// TestLayerInspect works out from the tars what the store says of their layers.
+func TestLayerInspect(t *testing.T) {
+	u := newUser(t)
+	base, upper := busyboxTree(t), upperLayer(t)
+	u.loadPicture("app:v1", base, upper)
+	u.run("create", "--name", "c1", "app:v1", "sh")
+	id := u.run("ps", "-aq", "--no-trunc")
+
+	chain := []string{sum(base), sum([]byte(sum(base) + " " + sum(upper)))}
+	for i, tar := range [][]byte{base, upper} {
+		const format = "{{.ChainID}} {{.DiffID}} {{.Size}} {{.Parent}}"
+		parent := ""
+		if i > 0 {
+			parent = chain[i-1]
+		}
+		u.prints(fmt.Sprintf("%s %s %d %s", chain[i], sum(tar), len(tar), parent), "layer", "inspect", "-f", format, chain[i])
+		cache := u.run("layer", "inspect", "-f", "{{.CacheID}}", strings.TrimPrefix(chain[i], "sha256:")[:12])
+		if _, err := os.Stat(u.path("home/.local/share/rcrun/storage/fuse/dir", cache, "diff")); err != nil {
+			t.Error(err)
+		}
+		if info, err := os.Stat(u.run("layer", "inspect", "-f", "{{.TarSplit}}", chain[i])); err != nil || info.Size() == 0 {
+			t.Errorf("tar-split: %v, %v", info, err)
+		}
+	}
+	u.prints(id+" "+id+"-init "+chain[1], "layer", "inspect", "-f", "{{.MountID}} {{.InitID}} {{.Parent}}", "c1")
+	u.fails(125, []string{"no such layer", "nosuch"}, "layer", "inspect", "nosuch")
+	u.prints(chain[0]+"\n"+chain[1], "layer", "ls", "-q", "--no-trunc")
+}
+
+// TestTree checks that the tree of a container leads from its own layer down, and that images show what they share once.
+func TestTree(t *testing.T) {
+	u := newUser(t)
+	base, upper := busyboxTree(t), upperLayer(t)
+	u.loadPicture("base:1", base)
+	u.loadPicture("app:v1", base, upper)
+	u.loadPicture("app:v2", base, pack(t, file("two", 0o644, "2")))
+	u.run("create", "--name", "c1", "app:v1", "sh")
+	id := u.run("ps", "-aq", "--no-trunc")
+
+	chain := sum([]byte(sum(base) + " " + sum(upper)))
+	want := "0 rw " + id + " c1\n1 init " + id + "-init \n2 image " + chain + " app:v1\n3 image " + sum(base) + " "
+	u.prints(want, "layer", "tree", "--format", "{{.Depth}} {{.Kind}} {{.ID}} {{.Names}}", "c1")
+
+	all := u.run("layer", "tree", "--format", "{{.Depth}} {{.ID}} {{.Names}}")
+	if n := strings.Count(all, sum(base)); n != 1 {
+		t.Errorf("the shared layer is shown %d times in\n%s", n, all)
+	}
+	contains(t, all, "0 "+sum(base)+" base:1", "1 "+chain+" app:v1", "app:v2")
+	if one := u.run("layer", "tree", "app:v1"); strings.Contains(one, "app:v2") || !strings.Contains(one, "└─ ") {
+		t.Errorf("the tree of one image is\n%s", one)
+	}
+}
+
+// TestSystemDF compares what df says with the tars of the images and with what a container writes.
+func TestSystemDF(t *testing.T) {
+	u := newUser(t)
+	base, upper := busyboxTree(t), upperLayer(t)
+	u.loadPicture("base:1", base)
+	u.loadPicture("app:v1", base, upper)
+	u.run("run", "--name", "c1", "base:1", "sh", "-c", "head -c 5000 /dev/zero >/file")
+
+	type row struct{ Type, TotalCount, Active, Size, Reclaimable string }
+	rows := decode[row](u, "system", "df", "--format", "json")
+	if len(rows) != 4 {
+		t.Fatalf("%d rows: %+v", len(rows), rows)
+	}
+	size := func(n int) string { return units.HumanSizeWithPrecision(float64(n), 3) }
+	free := fmt.Sprintf("%s (%d%%)", size(len(upper)), 100*len(upper)/(len(base)+len(upper)))
+	for i, want := range []row{
+		{"Images", "2", "1", size(len(base) + len(upper)), free},
+		{"Containers", "1", "0", "5kB", "5kB (100%)"},
+		{"Local Volumes", "0", "0", "0B", "0B"},
+		{"Build Cache", "0", "0", "0B", "0B"},
+	} {
+		if rows[i] != want {
+			t.Errorf("row %+v, want %+v", rows[i], want)
+		}
+	}
+	contains(t, u.run("system", "df"), "TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE")
+	contains(t, u.run("system", "df", "-v"), "SHARED SIZE", "UNIQUE SIZE", "app", "c1", "5kB")
+}
+
+// TestImageFilters checks each filter of images.
+func TestImageFilters(t *testing.T) {
+	u := newUser(t)
+	tar := pack(t, file("one", 0o644, "1"))
+	for i, args := range [][]string{{"-", "old:1"}, {"-c", "LABEL stage=new", "-", "new:1"}, {"-", "registry.example/new:2"}, {"-"}} {
+		r := u.tryWith(tar, append([]string{"import", "-m", fmt.Sprint(i)}, args...)...)
+		u.succeeded(r)
+	}
+	const names = "{{.Repository}}:{{.Tag}}"
+	for filter, want := range map[string]string{
+		"dangling=true":         "<none>:<none>",
+		"dangling=false":        "registry.example/new:2\nnew:1\nold:1",
+		"label=stage":           "new:1",
+		"label=stage=new":       "new:1",
+		"label=stage=old":       "",
+		"label!=stage":          "<none>:<none>\nregistry.example/new:2\nold:1",
+		"before=new:1":          "old:1",
+		"since=new:1":           "<none>:<none>\nregistry.example/new:2",
+		"reference=new":         "new:1",
+		"reference=*new:2":      "",
+		"reference=*/new":       "registry.example/new:2",
+		"until=1h":              "",
+		"until=2100-01-01":      "",
+		"until=2099-01-01T0:0Z": "",
+	} {
+		r := u.try("images", "--filter", filter, "--format", names)
+		if strings.HasPrefix(filter, "until=2") {
+			u.failed(r, 125, "invalid --filter")
+		} else if u.succeeded(r) != want {
+			t.Errorf("--filter %s: %q, want %q", filter, r.out(), want)
+		}
+	}
+	u.prints("new:1", "images", "--format", names, "new")
+	u.prints("new:1", "images", "--format", names, "new:1")
+	contains(t, u.run("images", "--digests"), "DIGEST", "sha256:")
+	contains(t, u.run("images", "-a", "--no-trunc", "-q"), "sha256:")
+	for bad, part := range map[string]string{"x": "key=value", "x=1": "x=1", "dangling=perhaps": "true or false", "before=nosuch": "nosuch"} {
+		u.fails(125, []string{part}, "images", "-f", bad)
+	}
+}
