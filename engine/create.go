@@ -36,7 +36,7 @@ func (e *Engine) Create(ctx context.Context, options CreateOptions) (_ *Containe
 	c := &Container{Created: time.Now().UTC(), Config: options.Config, HostConfig: options.HostConfig, dirs: e.Dirs}
 	c.State.Status = Created
 	if image != nil {
-		merge(&c.Config, imageConfig(image))
+		merge(&c.Config, ImageConfig(image))
 		c.ImageID, c.ImageName = image.ID, options.Config.Image
 		if warning := platformWarning(image); warning != "" {
 			warnings = append(warnings, warning)
@@ -128,8 +128,8 @@ func (e *Engine) imageOf(options CreateOptions) (*layers.Image, error) {
 	return store.Image(options.Config.Image)
 }
 
-// imageConfig translates an image's configuration into the form in which it is merged.
-func imageConfig(image *layers.Image) Config {
+// ImageConfig translates an image's configuration into the form in which it is merged.
+func ImageConfig(image *layers.Image) Config {
 	from := image.Config.Config
 	return Config{
 		User: from.User, WorkingDir: from.WorkingDir, StopSignal: from.StopSignal, Env: from.Env, Cmd: from.Cmd,

@@ -217,25 +217,28 @@ func TestRemoveImage(t *testing.T) {
 	s := openStore(t)
 	filesBefore, _ := usage(t, s)
 	img := mustImport(t, s, "app:1", "x")
-	if err := s.lib.AddNames(img.ID, []string{"docker.io/library/app:2", "docker.io/library/app:3"}); err != nil {
+	if err := s.lib.AddNames(img.ID, []string{"docker.io/library/app:2", "docker.io/library/app:3", "docker.io/library/other:1"}); err != nil {
 		t.Fatal(err)
 	}
-	if steps, err := s.RemoveImage("app:1", false); err != nil || len(steps) != 1 || steps[0].Untagged != "app:1" {
+	if steps, err := s.RemoveImage("app:1", RemoveOptions{}); err != nil || len(steps) != 1 || steps[0].Untagged != "app:1" {
 		t.Fatalf("one of several names: %+v, %v", steps, err)
 	}
-	if _, err := s.RemoveImage(img.ID, false); !errors.Is(err, ErrConflict) {
-		t.Errorf("by id with several names: %v", err)
+	if _, err := s.RemoveImage(img.ID, RemoveOptions{}); !errors.Is(err, ErrConflict) {
+		t.Errorf("by id with names in several repositories: %v", err)
+	}
+	if steps, err := s.Untag("app:2", "other:1"); err != nil || len(steps) != 1 || steps[0].Untagged != "other:1" {
+		t.Errorf("untag: %+v, %v", steps, err)
 	}
 	if err := s.CreateContainer(containerID(1), "", img); err != nil {
 		t.Fatal(err)
 	}
-	if steps, err := s.RemoveImage("app:2", false); err != nil || len(steps) != 1 {
+	if steps, err := s.RemoveImage("app:2", RemoveOptions{}); err != nil || len(steps) != 1 {
 		t.Errorf("one of two names of an image in use: %+v, %v", steps, err)
 	}
-	if _, err := s.RemoveImage("app:3", false); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), containerID(1)) {
+	if _, err := s.RemoveImage("app:3", RemoveOptions{}); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), containerID(1)) {
 		t.Errorf("the last name of an image in use: %v", err)
 	}
-	if steps, err := s.RemoveImage("app:3", true); err != nil || len(steps) != 1 || steps[0].Untagged != "app:3" {
+	if steps, err := s.RemoveImage("app:3", RemoveOptions{Force: true}); err != nil || len(steps) != 1 || steps[0].Untagged != "app:3" {
 		t.Errorf("the last name of an image in use, with force: %+v, %v", steps, err)
 	}
 	if stack, err := s.ContainerStack(containerID(1)); err != nil || len(stack.Lowers) != 1 {
@@ -244,11 +247,11 @@ func TestRemoveImage(t *testing.T) {
 	if err := s.RemoveContainer(containerID(1)); err != nil {
 		t.Fatal(err)
 	}
-	steps, err := s.RemoveImage(img.ID[:12], false)
+	steps, err := s.RemoveImage(img.ID[:12], RemoveOptions{})
 	if err != nil || len(steps) != 2 || steps[0].Deleted != "sha256:"+img.ID || steps[1].Deleted != "sha256:"+img.TopLayer {
 		t.Errorf("the image without a name: %+v, %v", steps, err)
 	}
-	if _, err := s.RemoveImage("app:3", false); !errors.Is(err, ErrNotFound) {
+	if _, err := s.RemoveImage("app:3", RemoveOptions{}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("after removal: %v", err)
 	}
 	// Left are the library's own files: records and locks.

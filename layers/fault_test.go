@@ -146,7 +146,7 @@ func TestRealTree(t *testing.T) {
 	}
 	n := compareTree(t, in, s.layout.diff(img.TopLayer))
 	t.Logf("%d entries", n)
-	if _, err := s.RemoveImage(id, false); err != nil {
+	if _, err := s.RemoveImage(id, RemoveOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if files, bytes := usage(t, s); files > 40 || bytes > 10_000 {

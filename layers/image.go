@@ -94,6 +94,21 @@ func (s *Store) Image(ref string) (*Image, error) {
 	return &img, nil
 }
 
+// DriverData returns the name of the graph driver, and what it says of the uppermost layer of an image.
+func (s *Store) DriverData(img *Image) (driver string, data map[string]string, err error) {
+	d, err := s.lib.GraphDriver()
+	if err != nil {
+		return "", nil, fmt.Errorf("describe image %s: %w", img.ID, err)
+	}
+	if img.TopLayer != "" {
+		data, err = d.Metadata(img.TopLayer)
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("describe image %s: %w", img.ID, err)
+	}
+	return d.String(), data, nil
+}
+
 func (s *Store) layersByID() (map[string]storage.Layer, error) {
 	all, err := s.lib.Layers()
 	if err != nil {

@@ -47,7 +47,7 @@ func (s *Store) importTar(ctx context.Context, r io.Reader, opts ImportOptions) 
 	}
 	var names []string
 	if opts.Name != "" {
-		name, err := normalize(opts.Name)
+		name, err := newName(opts.Name)
 		if err != nil {
 			return "", err
 		}

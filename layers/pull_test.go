@@ -125,7 +125,7 @@ func TestPull(t *testing.T) {
 		t.Errorf("look up by digest: %v", err)
 	}
 	for i, want := range []string{ref, reg.host + "/team/one:latest"} {
-		steps, err := s.RemoveImage(want, false)
+		steps, err := s.RemoveImage(want, RemoveOptions{})
 		if err != nil || len(steps) == 0 || steps[0].Untagged != want || (len(steps) > 1) != (i == 1) {
 			t.Errorf("remove %s: %+v, %v", want, steps, err)
 		}

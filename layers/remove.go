@@ -16,22 +16,31 @@ type Removal struct {
 	Deleted  string // "sha256:" and the id
 }
 
+// RemoveOptions is how to remove an image.
+type RemoveOptions struct {
+	// Force removes an image that has names in several repositories, and takes the names from one that containers
+	// need, which then stays until they are gone.
+	Force bool
+	// Runs tells of the id of a container whether it runs. An image that a running container needs is not removed by
+	// its id even with Force. nil: none does.
+	Runs func(container string) bool
+}
+
 // RemoveImage takes from an image the name that ref is, or all if ref is an id, and removes the image when no name is
 // left. Layers that other images or containers need stay.
 //
-// Without force, an image that a container needs keeps its last name (ErrInUse), and one of several names is not
-// removed by id (ErrConflict). With force, an image that a container needs loses its names but stays.
-func (s *Store) RemoveImage(ref string, force bool) ([]Removal, error) {
+// Without force, an image that a container needs keeps its last name (ErrInUse), and one with names in several
+// repositories is not removed by id (ErrConflict).
+func (s *Store) RemoveImage(ref string, opts RemoveOptions) ([]Removal, error) {
 	record, err := s.find(ref)
 	if err != nil {
 		return nil, err
 	}
-	names := namesToRemove(ref, record)
-	left := len(record.Names) - len(names)
-	if left > 0 {
+	names, byID := namesToRemove(ref, record)
+	if len(names) < len(record.Names) {
 		return s.untag(record.ID, names)
 	}
-	if err := s.mayRemove(ref, record, names, force); err != nil {
+	if err := s.mayRemove(ref, record, byID, opts); err != nil {
 		return nil, err
 	}
 	steps, err := s.untag(record.ID, names)
@@ -39,7 +48,7 @@ func (s *Store) RemoveImage(ref string, force bool) ([]Removal, error) {
 		return steps, err
 	}
 	removed, err := s.lib.DeleteImage(record.ID, true)
-	if force && errors.Is(err, storage.ErrImageUsedByContainer) {
+	if opts.Force && errors.Is(err, storage.ErrImageUsedByContainer) {
 		return steps, nil
 	}
 	if err != nil && !isMissing(err) {
@@ -52,40 +61,53 @@ func (s *Store) RemoveImage(ref string, force bool) ([]Removal, error) {
 }
 
 // namesToRemove returns those names of the image that ref means: itself, or all where ref is an id.
-func namesToRemove(ref string, record storage.Image) []string {
+func namesToRemove(ref string, record storage.Image) (names []string, byID bool) {
 	name, err := normalize(ref)
-	if err != nil || strings.HasPrefix(record.ID, strings.TrimPrefix(ref, "sha256:")) && !slices.Contains(record.Names, name.String()) {
-		return record.Names
-	}
-	if slices.Contains(record.Names, name.String()) {
-		return []string{name.String()}
+	switch {
+	case err == nil && slices.Contains(record.Names, name.String()):
+		return []string{name.String()}, false
+	case err != nil || strings.HasPrefix(record.ID, strings.TrimPrefix(ref, "sha256:")):
+		return record.Names, true
 	}
 	// A digest of a repository stands for the names of that repository.
-	var names []string
 	for _, n := range record.Names {
-		if have, err := reference.ParseNormalizedNamed(n); err == nil && have.Name() == name.Name() {
+		if repository(n) == name.Name() {
 			names = append(names, n)
 		}
 	}
-	return names
+	return names, false
+}
+
+// repository returns a name without its tag or digest.
+func repository(name string) string {
+	ref, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return name
+	}
+	return ref.Name()
 }
 
 // mayRemove tells why an image may not lose the last of its names.
-func (s *Store) mayRemove(ref string, record storage.Image, names []string, force bool) error {
-	if force {
-		return nil
+func (s *Store) mayRemove(ref string, record storage.Image, byID bool, opts RemoveOptions) error {
+	inSeveral := slices.ContainsFunc(record.Names, func(n string) bool { return repository(n) != repository(record.Names[0]) })
+	if byID && inSeveral && !opts.Force {
+		return &storeError{ErrConflict, fmt.Sprintf("remove image %s: it has names in several repositories (%s); remove them one by one, or use force",
+			ref, strings.Join(record.Names, ", "))}
 	}
-	if len(names) > 1 {
-		return &storeError{ErrConflict, fmt.Sprintf("remove image %s: it has several names (%s); remove them one by one, or use force",
-			ref, strings.Join(names, ", "))}
+	if opts.Force && (!byID || opts.Runs == nil) {
+		return nil
 	}
 	containers, err := s.lib.Containers()
 	if err != nil {
 		return fmt.Errorf("remove image %s: %w", ref, err)
 	}
 	for _, c := range containers {
-		if c.ImageID == record.ID {
-			return &storeError{ErrInUse, fmt.Sprintf("remove image %s: container %s uses it", ref, c.ID)}
+		switch runs := opts.Runs != nil && opts.Runs(c.ID); {
+		case c.ImageID != record.ID:
+		case opts.Force && runs:
+			return &storeError{ErrInUse, fmt.Sprintf("remove image %s: the running container %s uses it", ref, c.ID)}
+		case !opts.Force:
+			return &storeError{ErrInUse, fmt.Sprintf("remove image %s: container %s uses it; remove that first, or use force", ref, c.ID)}
 		}
 	}
 	return nil

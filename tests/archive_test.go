@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -38,6 +39,12 @@ func encode(t *testing.T, v any) []byte {
 		t.Fatal(err)
 	}
 	return text
+}
+
+// addHistory tells of a step by which the image was made.
+func (p *picture) addHistory(by string, empty bool) {
+	created := time.Unix(1700000000, 0).UTC()
+	p.config.History = append(p.config.History, v1.History{Created: &created, CreatedBy: by, EmptyLayer: empty})
 }
 
 // id is the image's ID: the digest of its configuration.

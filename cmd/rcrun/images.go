@@ -138,34 +138,3 @@ func (a *app) pullCommand() *cobra.Command {
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print no progress")
 	return cmd
 }
-
-func (a *app) rmiCommand() *cobra.Command {
-	var force bool
-	cmd := &cobra.Command{
-		Use:     "rmi [flags] IMAGE...",
-		Short:   "Remove images",
-		Example: "  rcrun rmi debian:12",
-		Args:    cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withStore(func(s *layers.Store) error {
-				for _, name := range args {
-					removed, err := s.RemoveImage(name, force)
-					for _, r := range removed {
-						if r.Untagged != "" {
-							fmt.Println("Untagged:", r.Untagged)
-						}
-						if r.Deleted != "" {
-							fmt.Println("Deleted:", r.Deleted)
-						}
-					}
-					if err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-		},
-	}
-	cmd.Flags().BoolVarP(&force, "force", "f", false, "remove an image with several names, or one that a stopped container uses")
-	return cmd
-}

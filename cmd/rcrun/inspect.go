@@ -5,24 +5,150 @@ import (
 	"fmt"
 	"time"
 
-	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/layers"
+	"github.com/spf13/cobra"
 )
+
+// lookup finds an object and returns what inspect prints of it.
+type lookup func(e *engine.Engine, name string) (any, error)
+
+// lookups are the kinds of objects by the value of --type.
+var lookups = map[string]lookup{"": inspectAny, "container": inspectContainer, "image": inspectImage}
+
+func (a *app) inspectCommand() *cobra.Command {
+	var kind string
+	cmd := a.inspectWith(func() (lookup, error) {
+		if l, ok := lookups[kind]; ok {
+			return l, nil
+		}
+		return nil, fmt.Errorf("invalid --type %q: want container or image", kind)
+	})
+	cmd.Use = "inspect [flags] CONTAINER|IMAGE..."
+	cmd.Short = "Print all that is known of containers and images"
+	cmd.Example = "  rcrun inspect web\n  rcrun inspect -f '{{.State.Pid}}' web\n  rcrun inspect --type image debian:12"
+	cmd.ValidArgsFunction = a.completeContainers
+	cmd.Flags().StringVar(&kind, "type", "", "container or image (default: a container, or an image if there is none of that name)")
+	return cmd
+}
+
+func (a *app) imageInspectCommand() *cobra.Command {
+	cmd := a.inspectWith(func() (lookup, error) { return inspectImage, nil })
+	cmd.Use = "inspect [flags] IMAGE..."
+	cmd.Short = "Print all that is known of images"
+	cmd.Example = "  rcrun image inspect -f '{{.Config.Cmd}}' debian:12"
+	cmd.ValidArgsFunction = a.completeImages
+	return cmd
+}
+
+func (a *app) containerInspectCommand() *cobra.Command {
+	cmd := a.inspectWith(func() (lookup, error) { return inspectContainer, nil })
+	cmd.Use = "inspect [flags] CONTAINER..."
+	cmd.Short = "Print all that is known of containers"
+	cmd.Example = "  rcrun container inspect -f '{{.State.Status}}' web"
+	cmd.ValidArgsFunction = a.completeContainers
+	return cmd
+}
+
+// inspectWith makes an inspect command of what its flags choose. What is found is printed, whatever else is missing.
+func (a *app) inspectWith(choose func() (lookup, error)) *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			find, err := choose()
+			if err != nil {
+				return err
+			}
+			return a.with(func(e *engine.Engine) error {
+				objects, missing := []any{}, []error{}
+				for _, name := range args {
+					object, err := find(e, name)
+					if err != nil {
+						missing = append(missing, err)
+						continue
+					}
+					objects = append(objects, object)
+				}
+				return errors.Join(append([]error{printInspected(objects, format)}, missing...)...)
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&format, "format", "f", "", "json, or a Go template")
+	return cmd
+}
+
+func printInspected(objects []any, format string) error {
+	if format != "" && format != "json" {
+		return printObjects(objects, format)
+	}
+	return printJSON(objects)
+}
+
+func inspectContainer(e *engine.Engine, name string) (any, error) {
+	c, err := e.Lookup(name)
+	if err != nil {
+		return nil, err
+	}
+	return c.Inspect()
+}
+
+func inspectImage(e *engine.Engine, name string) (any, error) {
+	store, err := e.Store()
+	if err != nil {
+		return nil, err
+	}
+	image, err := store.Image(name)
+	if err != nil {
+		return nil, err
+	}
+	return describeImage(store, image)
+}
+
+// inspectAny takes a container of that name before an image.
+func inspectAny(e *engine.Engine, name string) (any, error) {
+	object, err := inspectContainer(e, name)
+	if !errors.Is(err, engine.ErrNoContainer) {
+		return object, err
+	}
+	object, err = inspectImage(e, name)
+	if errors.Is(err, layers.ErrNotFound) {
+		return nil, fmt.Errorf("no such container or image: %s", name)
+	}
+	return object, err
+}
 
 // imageInspection is what inspect prints of an image: Docker's object, as far as rcrun has the facts.
 type imageInspection struct {
 	ID           string         `json:"Id"`
 	RepoTags     []string       `json:"RepoTags"`
 	RepoDigests  []string       `json:"RepoDigests"`
+	Parent       string         `json:"Parent"`
+	Comment      string         `json:"Comment"`
 	Created      time.Time      `json:"Created"`
 	Author       string         `json:"Author"`
+	Config       imageConfig    `json:"Config"`
 	Architecture string         `json:"Architecture"`
 	Variant      string         `json:"Variant,omitempty"`
 	Os           string         `json:"Os"`
 	Size         int64          `json:"Size"`
-	Config       v1.ImageConfig `json:"Config"`
+	GraphDriver  graphDriver    `json:"GraphDriver"`
 	RootFS       rootFS         `json:"RootFS"`
+	History      []imageHistory `json:"History"` // podman's; Docker has it in its history command only
+	Digest       string         `json:"Digest,omitempty"`
+}
+
+// imageConfig is the configuration of an image in the form of a container's, as Docker prints it.
+type imageConfig struct {
+	engine.Config
+	Healthcheck *layers.Healthcheck `json:"Healthcheck,omitempty"`
+	OnBuild     []string            `json:"OnBuild"`
+	Shell       []string            `json:"Shell,omitempty"`
+}
+
+type graphDriver struct {
+	Name string            `json:"Name"`
+	Data map[string]string `json:"Data"`
 }
 
 type rootFS struct {
@@ -30,37 +156,38 @@ type rootFS struct {
 	Layers []string `json:"Layers"`
 }
 
-// inspectOne returns what inspect prints of a container or, where there is none of that name, of an image.
-func inspectOne(e *engine.Engine, name string) (any, error) {
-	c, err := e.Lookup(name)
-	if err == nil {
-		return c.Inspect()
-	}
-	if !errors.Is(err, engine.ErrNoContainer) {
-		return nil, err
-	}
-	store, err := e.Store()
-	if err != nil {
-		return nil, err
-	}
-	image, err := store.Image(name)
-	if errors.Is(err, layers.ErrNotFound) {
-		return nil, fmt.Errorf("no such container or image: %s", name)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return inspectImage(image), nil
+type imageHistory struct {
+	Created    *time.Time `json:"created,omitempty"`
+	CreatedBy  string     `json:"created_by,omitempty"`
+	Comment    string     `json:"comment,omitempty"`
+	EmptyLayer bool       `json:"empty_layer,omitempty"`
 }
 
-func inspectImage(image *layers.Image) imageInspection {
+func describeImage(store *layers.Store, image *layers.Image) (imageInspection, error) {
+	driver, data, err := store.DriverData(image)
+	if err != nil {
+		return imageInspection{}, err
+	}
+	config := imageConfig{Config: engine.ImageConfig(image), Healthcheck: image.Docker.Healthcheck, OnBuild: image.Docker.OnBuild, Shell: image.Docker.Shell}
 	i := imageInspection{
-		ID: "sha256:" + image.ID, RepoTags: image.RepoTags, RepoDigests: image.RepoDigests, Created: image.Created, Author: image.Config.Author,
-		Architecture: image.Config.Architecture, Variant: image.Config.Variant, Os: image.Config.OS, Size: image.Size, Config: image.Config.Config,
-		RootFS: rootFS{Type: "layers", Layers: []string{}},
+		ID: "sha256:" + image.ID, RepoTags: orEmpty(image.RepoTags), RepoDigests: orEmpty(image.RepoDigests), Created: image.Created,
+		Author: image.Config.Author, Config: config, Architecture: image.Config.Architecture, Variant: image.Config.Variant, Os: image.Config.OS,
+		Size: image.Size, GraphDriver: graphDriver{driver, data}, RootFS: rootFS{Type: "layers", Layers: []string{}}, Digest: image.Digest.String(),
 	}
 	for _, id := range image.Config.RootFS.DiffIDs {
 		i.RootFS.Layers = append(i.RootFS.Layers, id.String())
 	}
-	return i
+	for _, h := range image.Config.History {
+		i.History = append(i.History, imageHistory{Created: h.Created, CreatedBy: h.CreatedBy, Comment: h.Comment, EmptyLayer: h.EmptyLayer})
+		i.Comment = h.Comment
+	}
+	return i, nil
+}
+
+// orEmpty has a list without members printed as such, and not as null.
+func orEmpty(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
 }

@@ -188,32 +188,3 @@ func parseSince(text string, now time.Time) (time.Time, error) {
 	}
 	return time.Time{}, fmt.Errorf("invalid --since %q: want a time such as 2006-01-02T15:04:05Z, a duration such as 10m, or Unix seconds", text)
 }
-
-func (a *app) inspectCommand() *cobra.Command {
-	var format string
-	cmd := &cobra.Command{
-		Use:               "inspect [flags] CONTAINER|IMAGE...",
-		Short:             "Print all that is known of containers and images",
-		Example:           "  rcrun inspect web\n  rcrun inspect -f '{{.State.Pid}}' web",
-		Args:              cobra.MinimumNArgs(1),
-		ValidArgsFunction: a.completeContainers,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.with(func(e *engine.Engine) error {
-				objects := []any{}
-				for _, name := range args {
-					object, err := inspectOne(e, name)
-					if err != nil {
-						return err
-					}
-					objects = append(objects, object)
-				}
-				if format != "" && format != "json" {
-					return printObjects(objects, format)
-				}
-				return printJSON(objects)
-			})
-		},
-	}
-	cmd.Flags().StringVarP(&format, "format", "f", "", "a Go template")
-	return cmd
-}

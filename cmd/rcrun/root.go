@@ -64,6 +64,7 @@ func execute(args []string) error {
 		a.stopCommand(), a.killCommand(), a.waitCommand(), a.rmCommand(),
 		a.importCommand(), a.loadCommand(), a.pullCommand(), a.imagesCommand(), a.rmiCommand(),
 		a.layerCommand(), a.systemCommand(),
+		a.tagCommand(), a.untagCommand(), a.historyCommand(), a.imageCommand(), a.containerCommand(),
 		a.versionCommand(), a.infoCommand(), unionCommand(),
 	)
 	return root.ExecuteContext(context.Background())

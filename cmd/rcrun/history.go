@@ -1,0 +1,106 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/docker/go-units"
+	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/layers"
+	"github.com/spf13/cobra"
+)
+
+// historyRow is a step of an image's history, with the names that Docker's templates use.
+type historyRow struct {
+	ID           string
+	CreatedAt    string
+	CreatedSince string
+	CreatedBy    string
+	Size         string
+	Comment      string
+}
+
+// createdByWidth is how much of a command the table shows.
+const createdByWidth = 45
+
+type historyFlags struct {
+	quiet, noTrunc, human bool
+	format                string
+}
+
+func (a *app) historyCommand() *cobra.Command {
+	var flags historyFlags
+	cmd := &cobra.Command{
+		Use:               "history [flags] IMAGE",
+		Short:             "Show the steps by which an image was made",
+		Example:           "  rcrun history debian:12\n  rcrun history --no-trunc --format '{{.CreatedBy}}' debian:12",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeImages,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withStore(func(s *layers.Store) error {
+				image, err := s.Image(args[0])
+				if err != nil {
+					return err
+				}
+				return printHistory(historyRows(image, flags, time.Now()), flags)
+			})
+		},
+	}
+	cmd.Flags().BoolVarP(&flags.quiet, "quiet", "q", false, "print ids only")
+	cmd.Flags().BoolVar(&flags.noTrunc, "no-trunc", false, "print ids and commands in full")
+	cmd.Flags().BoolVarP(&flags.human, "human", "H", true, "print sizes and dates for people")
+	cmd.Flags().StringVar(&flags.format, "format", "", "json, or a Go template")
+	return cmd
+}
+
+// historyRows describes the steps. Only the last has an id, that of the image: the others' images are not here.
+func historyRows(image *layers.Image, flags historyFlags, now time.Time) []historyRow {
+	rows := []historyRow{}
+	for i, step := range image.History() {
+		row := historyRow{ID: "<missing>", CreatedBy: step.CreatedBy, Comment: step.Comment, Size: "0"}
+		if i == 0 {
+			row.ID = engine.ShortID(image.ID)
+			if flags.noTrunc {
+				row.ID = "sha256:" + image.ID
+			}
+		}
+		if !flags.noTrunc {
+			row.CreatedBy = shorten(row.CreatedBy, createdByWidth)
+		}
+		if step.Created != nil {
+			row.CreatedAt = step.Created.Format(time.RFC3339)
+			row.CreatedSince = units.HumanDuration(now.Sub(*step.Created)) + " ago"
+		}
+		size := int64(0)
+		if step.Layer != nil {
+			size = step.Layer.Size
+		}
+		row.Size = strconv.FormatInt(size, 10)
+		if flags.human {
+			row.Size = units.HumanSizeWithPrecision(float64(size), 3)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func printHistory(rows []historyRow, flags historyFlags) error {
+	if flags.quiet {
+		for _, row := range rows {
+			fmt.Println(row.ID)
+		}
+		return nil
+	}
+	created := column[historyRow]{"CREATED", func(r historyRow) string { return r.CreatedSince }}
+	if !flags.human {
+		created = column[historyRow]{"CREATED AT", func(r historyRow) string { return r.CreatedAt }}
+	}
+	return printRows(rows, flags.format, []column[historyRow]{
+		{"IMAGE", func(r historyRow) string { return r.ID }},
+		created,
+		{"CREATED BY", func(r historyRow) string { return r.CreatedBy }},
+		{"SIZE", func(r historyRow) string { return r.Size }},
+		{"COMMENT", func(r historyRow) string { return r.Comment }},
+	})
+}

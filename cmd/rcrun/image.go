@@ -1,0 +1,138 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/layers"
+	"github.com/spf13/cobra"
+)
+
+// imageCommand groups what is done with images, under the names that Docker has for it there.
+func (a *app) imageCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "image",
+		Short:   "Work with images",
+		Example: "  rcrun image ls\n  rcrun image inspect debian:12",
+	}
+	cmd.AddCommand(
+		renamed(a.imagesCommand(), "ls [flags]", "list"), renamed(a.rmiCommand(), "rm [flags] IMAGE...", "remove"), a.imageInspectCommand(),
+		a.tagCommand(), a.untagCommand(), a.historyCommand(), a.importCommand(), a.loadCommand(), a.pullCommand(),
+	)
+	return cmd
+}
+
+// containerCommand does the same for containers.
+func (a *app) containerCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "container",
+		Short:   "Work with containers",
+		Example: "  rcrun container ls -a\n  rcrun container inspect web",
+	}
+	cmd.AddCommand(
+		a.runCommand(), a.createCommand(), a.startCommand(), a.attachCommand(), a.execCommand(),
+		renamed(a.psCommand(), "ls [flags]", "list", "ps"), a.logsCommand(), a.containerInspectCommand(),
+		a.stopCommand(), a.killCommand(), a.waitCommand(), a.rmCommand(),
+	)
+	return cmd
+}
+
+// renamed gives a command the name that it has in a group.
+func renamed(cmd *cobra.Command, use string, aliases ...string) *cobra.Command {
+	cmd.Use, cmd.Aliases = use, aliases
+	return cmd
+}
+
+func (a *app) tagCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:               "tag IMAGE NAME[:TAG]...",
+		Short:             "Give an image further names",
+		Example:           "  rcrun tag debian:12 registry.example/base:latest",
+		Args:              cobra.MinimumNArgs(2),
+		ValidArgsFunction: a.completeImages,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withStore(func(s *layers.Store) error { return s.Tag(args[0], args[1:]...) })
+		},
+	}
+}
+
+func (a *app) untagCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:               "untag IMAGE [NAME[:TAG]...]",
+		Short:             "Take names from an image, all if none is given; the image stays",
+		Example:           "  rcrun untag debian:12 registry.example/base:latest",
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeImages,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withStore(func(s *layers.Store) error {
+				removed, err := s.Untag(args[0], args[1:]...)
+				printRemovals(removed)
+				return err
+			})
+		},
+	}
+}
+
+func printRemovals(removed []layers.Removal) {
+	for _, r := range removed {
+		if r.Untagged != "" {
+			fmt.Println("Untagged:", r.Untagged)
+		}
+		if r.Deleted != "" {
+			fmt.Println("Deleted:", r.Deleted)
+		}
+	}
+}
+
+func (a *app) rmiCommand() *cobra.Command {
+	var force bool
+	cmd := &cobra.Command{
+		Use:   "rmi [flags] IMAGE...",
+		Short: "Remove images, or one of several names of them",
+		Long: "Takes from an image the name that is given, and removes the image with its last name; given an id, it removes all names.\n" +
+			"An image that a container uses is not removed. With --force it loses its names, and goes when the container is gone.",
+		Example:           "  rcrun rmi debian:12",
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeImages,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(func(e *engine.Engine) error {
+				var all []error
+				for _, name := range args {
+					all = append(all, removeImage(e, name, force))
+				}
+				return errors.Join(all...)
+			})
+		},
+	}
+	cmd.Flags().BoolVarP(&force, "force", "f", false, "remove an image with names in several repositories; take the names from one that a container uses")
+	return cmd
+}
+
+// removeImage removes an image. With force, one that is not there is as good as removed.
+func removeImage(e *engine.Engine, name string, force bool) error {
+	removed, err := e.RemoveImage(name, force)
+	printRemovals(removed)
+	if force && errors.Is(err, layers.ErrNotFound) {
+		fmt.Fprintln(os.Stderr, "rcrun:", err)
+		return nil
+	}
+	return err
+}
+
+// completeImages offers the names of images.
+func (a *app) completeImages(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	var names []string
+	err := a.withStore(func(s *layers.Store) error {
+		images, err := s.Images()
+		for _, image := range images {
+			names = append(names, image.RepoTags...)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}

@@ -1,0 +1,20 @@
+package engine
+
+import (
+	"github.com/rcrun/rcrun/layers"
+)
+
+// RemoveImage removes an image, or one of its names, as layers.Store.RemoveImage does.
+func (e *Engine) RemoveImage(ref string, force bool) ([]layers.Removal, error) {
+	store, err := e.Store()
+	if err != nil {
+		return nil, err
+	}
+	return store.RemoveImage(ref, layers.RemoveOptions{Force: force, Runs: e.runs})
+}
+
+// runs tells whether the container with the full id runs.
+func (e *Engine) runs(id string) bool {
+	c, err := e.Dirs.load(id)
+	return err == nil && c.State.Status == Running
+}

@@ -1,0 +1,63 @@
+package layers
+
+import (
+	"fmt"
+	"slices"
+
+	"go.podman.io/image/v5/docker/reference"
+)
+
+// newName normalizes a name that an image is to get. A digest is refused: it says what an image is, not what it is
+// called.
+func newName(name string) (reference.Named, error) {
+	ref, err := normalize(name)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := ref.(reference.Digested); ok {
+		return nil, fmt.Errorf("image name %q: a name to be given has no digest", name)
+	}
+	return ref, nil
+}
+
+// Tag gives an image further names. An image that had one of them loses it.
+func (s *Store) Tag(ref string, names ...string) error {
+	full := make([]string, len(names))
+	for i, name := range names {
+		n, err := newName(name)
+		if err != nil {
+			return fmt.Errorf("tag %s: %w", ref, err)
+		}
+		full[i] = n.String()
+	}
+	record, err := s.find(ref)
+	if err != nil {
+		return err
+	}
+	if err := s.lib.AddNames(record.ID, full); err != nil {
+		return fmt.Errorf("tag %s: %w", ref, err)
+	}
+	return nil
+}
+
+// Untag takes names from an image, all if none is given, and returns them. The image stays.
+func (s *Store) Untag(ref string, names ...string) ([]Removal, error) {
+	record, err := s.find(ref)
+	if err != nil {
+		return nil, err
+	}
+	if len(names) == 0 {
+		return s.untag(record.ID, record.Names)
+	}
+	full := make([]string, len(names))
+	for i, name := range names {
+		n, err := normalize(name)
+		if err != nil {
+			return nil, fmt.Errorf("untag %s: %w", ref, err)
+		}
+		if full[i] = n.String(); !slices.Contains(record.Names, full[i]) {
+			return nil, &storeError{ErrNotFound, fmt.Sprintf("untag %s: %s is not a name of the image", ref, name)}
+		}
+	}
+	return s.untag(record.ID, full)
+}
