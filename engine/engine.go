@@ -39,5 +39,5 @@ func (e *Engine) Close() error {
 }
 
 func openStore(dirs Dirs) (*layers.Store, error) {
-	return layers.Open(layers.Options{Root: dirs.store(), RunRoot: dirs.storeRun()})
+	return layers.Open(layers.Options{Root: dirs.store(), RunRoot: dirs.storeRun(), Mounter: LayerMounter{}})
 }

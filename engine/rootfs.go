@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/rcrun/rcrun/rootless"
@@ -28,10 +29,8 @@ func (e *Engine) stackOf(c *Container) (unionmount.Options, error) {
 	if err != nil {
 		return unionmount.Options{}, err
 	}
-	options := unionmount.Options{Upper: stack.Upper, Work: stack.Work, Lowers: []unionmount.Layer{callerOwned(c.path(initDir))}}
-	for _, dir := range stack.Lowers {
-		options.Lowers = append(options.Lowers, callerOwned(dir))
-	}
+	options := unionOf(stack)
+	options.Lowers = slices.Insert(options.Lowers, 0, callerOwned(c.path(initDir)))
 	if c.HostConfig.Rootfs != "" {
 		layer, err := hostLayer(c.HostConfig.Rootfs, c.HostConfig.UsernsMode)
 		if err != nil {

@@ -100,7 +100,7 @@ func TestContainerWithoutImage(t *testing.T) {
 	if err != nil || len(stack.Lowers) != 0 {
 		t.Errorf("got %+v, %v", stack, err)
 	}
-	if st, err := tree.ReadStat(stack.Upper); err != nil || st.Mode != unix.S_IFDIR|0o755 {
+	if st, err := tree.ReadStat(stack.Upper); err != nil || st.Mode != unix.S_IFDIR|rootPerm {
 		t.Errorf("the root is %+v, %v", st, err)
 	}
 }

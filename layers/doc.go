@@ -12,6 +12,9 @@
 //     when there is none) and for containers work (an empty directory for whoever mounts). A layer holds only what it
 //     adds: there is nothing to copy when a container is made, and [Store.ContainerStack] follows the parents without
 //     opening the store's records.
+//   - Nothing here needs a layer to be mounted: Diff, Changes and the rest read the trees. The driver's Get is for others
+//     who use the library. It has the union of a layer mounted by a [Mounter] that it is given, since this package
+//     knows nothing of mounts; all who ask share one mount until the last of them puts it back.
 //   - A container's layer has the id of the container. That is what makes the previous point possible.
 //   - Layers are unpacked without a lock on the store, into a directory of their own, and moved into place under the
 //     lock: pulls do not hold up anything else. Before that their files are flushed to disk, so that a layer on record

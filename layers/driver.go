@@ -33,6 +33,7 @@ type driver struct {
 	graphdriver.Driver
 	graphdriver.ApplyDiffStaging
 	layout layout
+	unions *unions // nil where nobody can mount
 }
 
 func newDriver(home string, options graphdriver.Options) (graphdriver.Driver, error) {
@@ -70,10 +71,24 @@ func (d *driver) CreateReadWrite(id, parent string, opts *graphdriver.CreateOpts
 	return d.create(id, parent, opts, true)
 }
 
-// CreateFromTemplate makes a layer with the content of another one, which the library asks for to have it with other
-// owners. Owners are the same for all id maps here.
-func (d *driver) CreateFromTemplate(_, template string, _ *idtools.IDMappings, _ string, _ *idtools.IDMappings, _ *graphdriver.CreateOpts, _ bool) error {
-	return fmt.Errorf("copy layer %s: %w", template, graphdriver.ErrNotSupported)
+// mountWith has Get mount unions.
+func (d *driver) mountWith(m Mounter) { d.unions = newUnions(d.layout, m) }
+
+// CreateFromTemplate makes a layer with the content of another one on the same parent. The mappings do not matter,
+// since owners are kept unmapped.
+func (d *driver) CreateFromTemplate(id, template string, _ *idtools.IDMappings, parent string, _ *idtools.IDMappings, opts *graphdriver.CreateOpts, readWrite bool) (err error) {
+	content, err := d.Diff(template, nil, parent, nil, "")
+	if err != nil {
+		return fmt.Errorf("copy layer %s: %w", template, err)
+	}
+	defer content.Close()
+	if err := d.create(id, parent, opts, readWrite); err != nil {
+		return err
+	}
+	if _, err := d.ApplyDiff(id, graphdriver.ApplyDiffOpts{Diff: content}); err != nil {
+		return errors.Join(fmt.Errorf("copy layer %s: %w", template, err), os.RemoveAll(d.layout.layer(id)))
+	}
+	return nil
 }
 
 func (d *driver) create(id, parent string, opts *graphdriver.CreateOpts, writable bool) (err error) {
@@ -115,17 +130,34 @@ func (d *driver) makeLayerDir(id string) error {
 	return os.Mkdir(dir, 0o700)
 }
 
-// Get returns the tree of a layer. It is not a union with those below: whoever wants one mounts it.
-func (d *driver) Get(id string, _ graphdriver.MountOpts) (string, error) {
+// Get returns where a layer is to be seen with those below it: a mount, which every further Get shares, until as many
+// calls of Put. Where nobody can mount, it is the layer's own tree.
+func (d *driver) Get(id string, options graphdriver.MountOpts) (string, error) {
 	dir := d.layout.diff(id)
 	if _, err := os.Stat(dir); err != nil {
 		return "", err
 	}
-	return dir, nil
+	if d.unions == nil {
+		return dir, nil
+	}
+	return d.unions.get(id, options)
 }
 
-// Put has nothing to release.
-func (d *driver) Put(string) error { return nil }
+// Put releases what Get returned.
+func (d *driver) Put(id string) error {
+	if d.unions == nil {
+		return nil
+	}
+	return d.unions.put(id)
+}
+
+// Cleanup takes down all mounts that Get made.
+func (d *driver) Cleanup() error {
+	if d.unions == nil {
+		return nil
+	}
+	return d.unions.putAll()
+}
 
 // ApplyDiff unpacks a tar into the tree of a layer.
 func (d *driver) ApplyDiff(id string, options graphdriver.ApplyDiffOpts) (int64, error) {

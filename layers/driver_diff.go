@@ -11,36 +11,30 @@ import (
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
-// Diff returns the tar of a layer's own tree. The mappings do not matter, since owners are kept unmapped.
+// Diff returns the tar of a layer's own tree, or, compared with no layer, of all that it shows with those below it. The
+// mappings do not matter, since owners are kept unmapped.
 func (d *driver) Diff(id string, _ *idtools.IDMappings, parent string, _ *idtools.IDMappings, _ string) (io.ReadCloser, error) {
-	if err := d.checkParent(id, parent); err != nil {
-		return nil, err
-	}
-	same, err := d.sameRoot(id, parent)
+	chain, err := d.layout.chain(id)
 	if err != nil {
 		return nil, err
 	}
-	lowers, err := d.layout.chain(parent)
-	if err != nil {
-		return nil, err
-	}
-	r, w := io.Pipe()
-	go func() {
-		w.CloseWithError(tree.Pack(d.layout.diff(id), w, tree.PackOptions{OmitRoot: same, Lowers: lowers}))
-	}()
-	return r, nil
-}
-
-// checkParent refuses to compare a layer with anything but the one below it: a layer is its own difference from that.
-func (d *driver) checkParent(id, parent string) error {
 	below, err := d.layout.parent(id)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if below != parent {
-		return fmt.Errorf("compare layer %s with %q, which is not the one below it: %w", id, parent, graphdriver.ErrNotSupported)
+	options := tree.PackOptions{Lowers: chain[1:], Flatten: parent == "" && below != ""}
+	switch {
+	case options.Flatten:
+	case parent != below:
+		return nil, fmt.Errorf("pack what layer %s has over %s, which is not the one below it: %w", id, parent, graphdriver.ErrNotSupported)
+	default:
+		if options.OmitRoot, err = d.sameRoot(id, parent); err != nil {
+			return nil, err
+		}
 	}
-	return nil
+	r, w := io.Pipe()
+	go func() { w.CloseWithError(tree.Pack(chain[0], w, options)) }()
+	return r, nil
 }
 
 // sameRoot tells whether a layer leaves the root directory as the layer below has it.
@@ -56,16 +50,29 @@ func (d *driver) sameRoot(id, parent string) (bool, error) {
 	return mine == below, err
 }
 
-// Changes lists what a layer changes in the ones below it.
+// Changes lists what a layer changes in the ones below it, at a cost that depends on the changes only. Compared with
+// another layer than the one below, both are read as a whole.
 func (d *driver) Changes(id string, _ *idtools.IDMappings, parent string, _ *idtools.IDMappings, _ string) ([]archive.Change, error) {
-	if err := d.checkParent(id, parent); err != nil {
-		return nil, err
-	}
-	lowers, err := d.layout.chain(parent)
+	chain, err := d.layout.chain(id)
 	if err != nil {
 		return nil, err
 	}
-	changes, err := tree.Changes(d.layout.diff(id), lowers)
+	below, err := d.layout.parent(id)
+	if err != nil {
+		return nil, err
+	}
+	if below == parent {
+		return archiveChanges(tree.Changes(chain[0], chain[1:]))
+	}
+	other, err := d.layout.chain(parent)
+	if err != nil {
+		return nil, err
+	}
+	return archiveChanges(tree.Compare(chain, other))
+}
+
+// archiveChanges translates changes into the library's form.
+func archiveChanges(changes []tree.Change, err error) ([]archive.Change, error) {
 	if err != nil {
 		return nil, err
 	}

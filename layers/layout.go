@@ -33,10 +33,17 @@ func checkID(id string) error {
 // layout finds the files of layers below the driver's home directory.
 type layout struct{ home string }
 
-func (l layout) layer(id string) string      { return filepath.Join(l.home, "dir", filepath.Base(id)) }
-func (l layout) diff(id string) string       { return filepath.Join(l.layer(id), diffDir) }
-func (l layout) work(id string) string       { return filepath.Join(l.layer(id), workDir) }
-func (l layout) staging() string             { return filepath.Join(l.home, "staging") }
+func (l layout) layer(id string) string { return filepath.Join(l.home, "dir", filepath.Base(id)) }
+func (l layout) diff(id string) string  { return filepath.Join(l.layer(id), diffDir) }
+func (l layout) work(id string) string  { return filepath.Join(l.layer(id), workDir) }
+func (l layout) staging() string        { return filepath.Join(l.home, "staging") }
+func (l layout) mounts() string         { return filepath.Join(l.home, "mounts") }
+func (l layout) mountPoint(id string) string {
+	return filepath.Join(l.mounts(), filepath.Base(id), "root")
+}
+func (l layout) mountWork(id string) string {
+	return filepath.Join(l.mounts(), filepath.Base(id), workDir)
+}
 func (l layout) parentFile(id string) string { return filepath.Join(l.layer(id), parentName) }
 
 // parent returns the id of the layer below, "" when there is none.
@@ -76,9 +83,13 @@ func (l layout) parentTree(parent string) string {
 	return l.diff(parent)
 }
 
+// rootPerm are the permissions of a root directory of which no layer says anything: those that all drivers of the
+// library give it, so that an image is the same with each of them.
+const rootPerm = 0o555
+
 // makeTree makes an empty tree whose root has the owner and mode of the root of the tree below.
 func makeTree(dir, below string) error {
-	st := layerfmt.Stat{Mode: unix.S_IFDIR | 0o755}
+	st := layerfmt.Stat{Mode: unix.S_IFDIR | rootPerm}
 	if below != "" {
 		var err error
 		if st, err = tree.ReadStat(below); err != nil {

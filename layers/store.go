@@ -18,6 +18,8 @@ type Options struct {
 	Root string
 	// RunRoot is a directory for what may be lost at the next boot, made if missing.
 	RunRoot string
+	// Mounter, if not nil, mounts what the library asks the driver for. Nothing in this package needs it.
+	Mounter Mounter
 }
 
 // Store is an open store. Its methods may be called from several goroutines, and several processes may use the same
@@ -58,7 +60,24 @@ func open(opts Options) (*Store, error) {
 		RunRoot:         opts.RunRoot,
 		GraphDriverName: driverName,
 	})
-	return s, err
+	if err != nil {
+		return nil, err
+	}
+	return s, s.setMounter(opts.Mounter)
+}
+
+func (s *Store) setMounter(m Mounter) error {
+	if m == nil {
+		return nil
+	}
+	lib, err := s.lib.GraphDriver()
+	if err != nil {
+		return err
+	}
+	if ours, ok := lib.(*driver); ok {
+		ours.mountWith(m)
+	}
+	return nil
 }
 
 // makeOwnDirs makes the directories and sees to it that they can be written to, since the library's errors about that

@@ -22,6 +22,8 @@ type PackOptions struct {
 	// Lowers are the trees of the layers below, in which a writable layer may have the data of its files and the
 	// content of its directories.
 	Lowers Lowers
+	// Flatten packs all that is to be seen of the tree and its Lowers together.
+	Flatten bool
 }
 
 // Pack writes the tree at dir as an uncompressed tar in the form of an image layer, names sorted: owners, modes,
@@ -29,7 +31,11 @@ type PackOptions struct {
 // left out, for which tar has no type. The tree must not change meanwhile.
 func Pack(dir string, w io.Writer, opts PackOptions) error {
 	p := &packer{lowers: opts.Lowers, tw: tar.NewWriter(w), first: map[inode]string{}}
-	err := opts.Lowers.walk(dir, func(it item) error {
+	walk := opts.Lowers.walk
+	if opts.Flatten {
+		walk = opts.Lowers.walkUnion
+	}
+	err := walk(dir, func(it item) error {
 		if opts.OmitRoot && it.name == "" && it.kind == noDeletion {
 			return nil
 		}

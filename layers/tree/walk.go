@@ -26,6 +26,12 @@ func (l Lowers) walk(dir string, visit func(item) error) error {
 	return w.entry("", []string{dir}, false)
 }
 
+// walkUnion visits all that is to be seen of the tree at dir and of l below it together, in the same order.
+func (l Lowers) walkUnion(dir string, visit func(item) error) error {
+	w := &walk{lowers: l, visit: visit}
+	return w.entry("", append(Lowers{dir}, l...).visible(), true)
+}
+
 type walk struct {
 	lowers Lowers
 	visit  func(item) error

@@ -1,0 +1,164 @@
+package layers_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	graphdriver "go.podman.io/storage/drivers"
+	"go.podman.io/storage/drivers/graphtest"
+
+	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/rootless"
+)
+
+// mounting is the name of the driver with unions that are mounted.
+const mounting = "fuse-mounting"
+
+func TestMain(m *testing.M) {
+	switch os.Args[0] {
+	case engine.FuseStage:
+		os.Exit(engine.FuseMain())
+	case rootless.EnterStage:
+		fmt.Fprintln(os.Stderr, rootless.Enter())
+		os.Exit(1)
+	}
+	if err := layers.RegisterMounting(mounting, engine.LayerMounter{}); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// inside runs a test once more in a user namespace with all of the user's ids, and tells whether this is it.
+func inside(t *testing.T) bool {
+	t.Helper()
+	if os.Args[0] == rootless.InsideStage {
+		return true
+	}
+	ids, warnings, err := rootless.PlanMap(rootless.ModeHost, rootless.CurrentCaller())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ids.SingleID {
+		t.Skip("the files of several owners cannot be made:", warnings)
+	}
+	code, err := rootless.RunInside(ids, []string{"-test.run=^" + t.Name() + "$"}, os.Environ())
+	if err != nil || code != 0 {
+		t.Errorf("in the user namespace: exit code %d, %v", code, err)
+	}
+	return false
+}
+
+// TestLibrarySuite runs the suite that the library has for its drivers, but for the case about quotas. It makes files of
+// several owners through Get's mounts, which takes a user namespace.
+func TestLibrarySuite(t *testing.T) {
+	if !inside(t) {
+		return
+	}
+	graphtest.GetDriver(t, mounting) // kept over all cases
+	drops := dropsSetuid(t)
+	for name, run := range map[string]func(t testing.TB){
+		"CreateEmpty":        func(t testing.TB) { graphtest.DriverTestCreateEmpty(t, mounting) },
+		"CreateBase":         func(t testing.TB) { graphtest.DriverTestCreateBase(t, mounting) },
+		"CreateSnap":         func(t testing.TB) { graphtest.DriverTestCreateSnap(t, mounting) },
+		"CreateFromTemplate": func(t testing.TB) { graphtest.DriverTestCreateFromTemplate(t, mounting) },
+		"DeepLayerRead":      func(t testing.TB) { graphtest.DriverTestDeepLayerRead(t, 128, mounting) },
+		"DiffApply10":        func(t testing.TB) { graphtest.DriverTestDiffApply(t, 10, mounting) },
+		"DiffApply100":       func(t testing.TB) { graphtest.DriverTestDiffApply(t, 100, mounting) },
+		"Changes":            func(t testing.TB) { graphtest.DriverTestChanges(t, mounting) },
+		"Echo":               func(t testing.TB) { graphtest.DriverTestEcho(t, mounting) },
+		"ListLayers":         func(t testing.TB) { graphtest.DriverTestListLayers(t, mounting) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			if drops {
+				run(withoutSetuid{t})
+			} else {
+				run(t)
+			}
+		})
+	}
+}
+
+// dropsSetuid tells whether a plain file loses its set-user-ID bit when it is written: the kernel has it so for whoever
+// lacks CAP_FSETID in the first of all user namespaces.
+func dropsSetuid(t *testing.T) bool {
+	t.Helper()
+	path := t.TempDir() + "/file"
+	if err := os.WriteFile(path, []byte("data"), 0o600|os.ModeSetuid); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Mode()&os.ModeSetuid == 0
+}
+
+// withoutSetuid takes it that a file lacks its set-user-ID bit: the suite expects a file to keep it that it writes to.
+type withoutSetuid struct{ *testing.T }
+
+func (t withoutSetuid) Errorf(format string, args ...any) {
+	t.Helper()
+	text := fmt.Sprintf(format, args...)
+	if strings.Contains(text, "expected: 0x800000") && strings.Contains(text, "actual  : 0x0\n") {
+		return
+	}
+	t.T.Errorf("%s", text)
+}
+
+// TestSharedMount checks that all who get a layer share one mount, which the last of them takes down.
+func TestSharedMount(t *testing.T) {
+	if !inside(t) {
+		return
+	}
+	root := t.TempDir()
+	d, err := graphdriver.GetDriver(mounting, graphdriver.Options{Root: root, RunRoot: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Create("base", "", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.CreateReadWrite("top", "base", nil); err != nil {
+		t.Fatal(err)
+	}
+	first, err := d.Get("top", graphdriver.MountOpts{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second, err := d.Get("top", graphdriver.MountOpts{}); err != nil || second != first {
+		t.Errorf("got %q, then %q, %v", first, second, err)
+	}
+	for left := 1; left >= 0; left-- {
+		if err := os.Mkdir(fmt.Sprint(first, "/", left), 0o755); err != nil {
+			t.Error(err)
+		}
+		if err := d.Put("top"); err != nil {
+			t.Error(err)
+		}
+		if n := mountsBelow(t, root); n != left {
+			t.Errorf("%d mounts with %d uses left", n, left)
+		}
+	}
+	if _, err := d.Get("top", graphdriver.MountOpts{}); err != nil {
+		t.Error(err)
+	}
+	if err := d.Cleanup(); err != nil || mountsBelow(t, root) != 0 {
+		t.Errorf("after the clean-up %d mounts, %v", mountsBelow(t, root), err)
+	}
+	if changes, err := d.Changes("top", nil, "base", nil, ""); err != nil || len(changes) != 2 {
+		t.Errorf("changes %v, %v; want both directories", changes, err)
+	}
+}
+
+func mountsBelow(t *testing.T, dir string) int {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Count(string(text), " "+dir+"/")
+}

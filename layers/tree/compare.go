@@ -1,0 +1,109 @@
+package tree
+
+import (
+	"maps"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
+)
+
+// Compare lists what the union of the trees of now has changed since that of before, each given with the nearest first.
+// It reads both unions; of trees that lie on each other, Changes tells the same at less cost. The root is not compared.
+func Compare(now, before Lowers) ([]Change, error) {
+	after, err := now.portrait()
+	if err != nil {
+		return nil, err
+	}
+	earlier, err := before.portrait()
+	if err != nil {
+		return nil, err
+	}
+	changed := map[string]ChangeKind{}
+	for name, is := range after {
+		was, existed := earlier[name]
+		if !existed {
+			changed[name] = Added
+		} else if !is.equal(was) {
+			changed[name] = Modified
+		}
+	}
+	for name := range earlier {
+		_, exists := after[name]
+		_, parentExists := after[parentOf(name)]
+		if !exists && (parentExists || parentOf(name) == "") {
+			changed[name] = Deleted
+		}
+	}
+	return withParents(changed), nil
+}
+
+// withParents lists changes sorted, with the directories that they are in.
+func withParents(changed map[string]ChangeKind) []Change {
+	for name := range maps.Clone(changed) {
+		for dir := parentOf(name); dir != ""; dir = parentOf(dir) {
+			if _, listed := changed[dir]; !listed {
+				changed[dir] = Modified
+			}
+		}
+	}
+	list := make([]Change, 0, len(changed))
+	for _, name := range slices.Sorted(maps.Keys(changed)) {
+		list = append(list, Change{"/" + name, changed[name]})
+	}
+	return list
+}
+
+// parentOf returns the directory of a relative name, "" for the root.
+func parentOf(name string) string {
+	if dir := filepath.Dir(name); dir != "." {
+		return dir
+	}
+	return ""
+}
+
+// feature is what tells a file from another version of it without reading its data.
+type feature struct {
+	stat   layerfmt.Stat
+	link   string
+	size   int64         // of a regular file
+	mtime  unix.Timespec // likewise: that of a directory changes with what is in it
+	xattrs map[string]string
+}
+
+func (f feature) equal(other feature) bool {
+	return f.stat == other.stat && f.link == other.link && f.size == other.size && f.mtime == other.mtime && maps.Equal(f.xattrs, other.xattrs)
+}
+
+// portrait returns all that a union shows but its root, by name.
+func (l Lowers) portrait() (map[string]feature, error) {
+	all := map[string]feature{}
+	if len(l) == 0 {
+		return all, nil
+	}
+	err := l[1:].walkUnion(l[0], func(it item) (err error) {
+		if it.name != "" && it.kind == noDeletion {
+			all[it.name], err = featureOf(it)
+		}
+		return err
+	})
+	return all, err
+}
+
+func featureOf(it item) (f feature, err error) {
+	if f.stat, err = logicalStat(it.path, &it.st); err != nil {
+		return f, err
+	}
+	if f.xattrs, err = containerXattrs(it.path); err != nil {
+		return f, err
+	}
+	switch f.stat.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		f.size, f.mtime = it.st.Size, it.st.Mtim
+	case unix.S_IFLNK:
+		f.link, err = readLink(it.path, &it.st)
+	}
+	return f, err
+}

@@ -1,0 +1,135 @@
+package rootless
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	goruntime "runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+)
+
+// The names by which the program finds, in argv[0], that RunInside has started it: as EnterStage it has to call Enter,
+// which executes it again as InsideStage with its arguments.
+const (
+	EnterStage  = "rcrun-enter"
+	InsideStage = "rcrun-inside"
+)
+
+// enterFD is where the program finds the pipe that tells it that its id map is written.
+const enterFD = 3
+
+// RunInside runs this program once more, as user 0 of a user namespace with the map m and with a mount namespace of its
+// own, and returns its exit code as a shell has it. Standard streams, working directory and process group are those of
+// the calling process; signals are passed on.
+func RunInside(m Map, args, env []string) (code int, err error) {
+	// The death of the thread that starts the child ends it.
+	goruntime.LockOSThread()
+	defer goruntime.UnlockOSThread()
+	cmd, err := startInside(m, args, env)
+	if err != nil {
+		return 0, fmt.Errorf("enter a user namespace: %w", err)
+	}
+	stop := passSignals(cmd.Process)
+	err = cmd.Wait()
+	stop()
+	if cmd.ProcessState == nil {
+		return 0, fmt.Errorf("wait for the process in the user namespace: %w", err)
+	}
+	if status := cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signaled() {
+		return 128 + int(status.Signal()), nil
+	}
+	return cmd.ProcessState.ExitCode(), nil
+}
+
+func startInside(m Map, args, env []string) (*exec.Cmd, error) {
+	wait, written, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer wait.Close()
+	defer written.Close()
+	cmd := &exec.Cmd{
+		Path: "/proc/self/exe", Args: append([]string{EnterStage}, args...), Env: env,
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, ExtraFiles: []*os.File{wait},
+		SysProcAttr: &syscall.SysProcAttr{
+			Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS,
+			// All that it takes to become user 0, which has all of them. Others are lost by execve(2).
+			AmbientCaps: []uintptr{unix.CAP_SETUID, unix.CAP_SETGID},
+			Pdeathsig:   syscall.SIGKILL,
+		},
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	if err := m.Write(cmd.Process.Pid); err != nil {
+		written.Close() // which ends the child
+		return nil, errors.Join(err, ignoreExit(cmd.Wait()))
+	}
+	_, err = written.Write([]byte{0})
+	return cmd, err
+}
+
+// ignoreExit drops the error of a child that ended as it was to.
+func ignoreExit(err error) error {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return nil
+	}
+	return err
+}
+
+// passSignals passes on what ends or informs programs. What a terminal sends reaches the whole process group already.
+func passSignals(to *os.Process) (stop func()) {
+	received := make(chan os.Signal, 8)
+	signal.Notify(received, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGINT, syscall.SIGQUIT)
+	go func() {
+		for sig := range received {
+			if (sig == syscall.SIGINT || sig == syscall.SIGQUIT) && inForeground() {
+				continue
+			}
+			to.Signal(sig) // one that has ended takes none
+		}
+	}()
+	return func() {
+		signal.Stop(received)
+		close(received)
+	}
+}
+
+// inForeground tells whether a terminal's interrupt key reaches the process.
+func inForeground() bool {
+	for _, file := range []*os.File{os.Stdin, os.Stdout, os.Stderr} {
+		if !term.IsTerminal(int(file.Fd())) {
+			continue
+		}
+		group, err := unix.IoctlGetInt(int(file.Fd()), unix.TIOCGPGRP)
+		return err == nil && group == unix.Getpgrp()
+	}
+	return false
+}
+
+// Enter makes the process user 0 of the namespace that RunInside made it in, and executes the program again. It
+// returns only with an error.
+func Enter() error {
+	pipe := os.NewFile(enterFD, "pipe")
+	_, err := io.ReadFull(pipe, make([]byte, 1))
+	pipe.Close()
+	if err != nil {
+		return fmt.Errorf("wait for the id map: %w", err) // its writer tells why there is none
+	}
+	if err := errors.Join(unix.Setresgid(0, 0, 0), unix.Setresuid(0, 0, 0)); err != nil {
+		return fmt.Errorf("become user 0: %w", err)
+	}
+	// The change of credentials has taken this back.
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return fmt.Errorf("bind the process to its starter: %w", err)
+	}
+	err = unix.Exec("/proc/self/exe", append([]string{InsideStage}, os.Args[1:]...), os.Environ())
+	return &os.PathError{Op: "execute", Path: "/proc/self/exe", Err: err}
+}
