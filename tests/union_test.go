@@ -260,3 +260,21 @@ func TestPodman(t *testing.T) {
 		t.Errorf("what the other removed is there:\n%s", got)
 	}
 }
+
+// TestUnionRenamesLowerDirectories has the drop-in leave an upper that any reader understands, and rcrun's own verb one
+// that says where things are.
+func TestUnionRenamesLowerDirectories(t *testing.T) {
+	u := newUnionUser(t)
+	u.inHome(makeLayers + `head -c 100000 /dev/zero | tr '\0' z > lower/dir/big; mkdir upper2 work2`)
+	got := u.asRoot(`rename() { perl -e 'rename($ARGV[0], $ARGV[1]) or die "rename: $!\n"' "$@"; }
+		$OURS -o lowerdir=lower,upperdir=upper,workdir=work mnt
+		rename mnt/dir mnt/new; chmod 600 mnt/new/big; ls mnt/new; umount mnt
+		fuse-overlayfs -o lowerdir=lower,upperdir=upper,workdir=work mnt 2>/dev/null; find mnt | sort; cat mnt/new/x; tr -d z < mnt/new/big | wc -c; umount mnt
+		${OURS%/*}/rcrun union mount -o lowerdir=lower,upperdir=upper2,workdir=work2 mnt
+		rename mnt/dir mnt/new; chmod 600 mnt/new/big; cat mnt/new/x; tr -d z < mnt/new/big | wc -c; umount mnt
+		find upper2 | sort; test $(stat -c %b upper2/new/big) -le 8`)
+	want := "big\nx\nmnt\nmnt/exec\nmnt/file\nmnt/gone\nmnt/move\nmnt/new\nmnt/new/big\nmnt/new/x\nx\n0\nx\n0\nupper2\nupper2/dir\nupper2/new\nupper2/new/big"
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}

@@ -2,42 +2,9 @@ package unionmount
 
 import (
 	"errors"
-	"fmt"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/rcrun/rcrun/internal/layerfmt"
 )
-
-// below returns what an entry of the upper refers to instead of what has its name in the lowers, or nil.
-func (p *probed) below() *layerfmt.Below {
-	if p.isDir() {
-		return p.redirect
-	}
-	return p.data
-}
-
-// placesOf returns the files that a reference in the upper names.
-func (u *Union) placesOf(b *layerfmt.Below) ([]place, error) {
-	places := make([]place, len(b.Layers))
-	for i, depth := range b.Layers {
-		if depth > len(u.lowers) {
-			return nil, fmt.Errorf("reference to layer %d of %d", depth, len(u.lowers))
-		}
-		places[i] = place{u.lowers[len(u.lowers)-depth], b.Path}
-	}
-	return places, nil
-}
-
-// belowOf returns the reference to files that have the same path in all layers. The lowers have no references
-// themselves, so those of a node do.
-func belowOf(places []place) layerfmt.Below {
-	b := layerfmt.Below{Path: places[0].path}
-	for _, p := range places {
-		b.Layers = append(b.Layers, p.layer.depth)
-	}
-	return b
-}
 
 // drawContent gives the draft of a copy of n the content that is wanted.
 func (u *Union) drawContent(n *Node, d *draft, want content) error {
@@ -48,19 +15,22 @@ func (u *Union) drawContent(n *Node, d *draft, want content) error {
 	if err != nil {
 		return err
 	}
-	if want == contentOwn || st.Size == 0 || !u.upper.refersBelow() {
+	if want == contentOwn || st.Size < u.upper.leastBorrowed() {
 		return u.copyData(n, d.fd)
 	}
 	return u.borrow(n, d, st.Size)
 }
 
-// borrow lets a draft refer to the data of the lower file. A path that is too long for an xattr makes a copy.
+// borrow lets a draft refer to the data of the lower file, or copies it where there is no way to say so, as with a path
+// that is too long for an xattr.
 func (u *Union) borrow(n *Node, d *draft, size int64) error {
-	err := setXattr(d.fd, layerfmt.DataXattr, belowOf(n.lowers).Encode())
-	if isTooLong(err) {
-		return u.copyData(n, d.fd)
-	}
+	marks, err := u.marksTo(n.lowers[n.dataSlot():], false)
 	if err != nil {
+		return err
+	}
+	if err := setMarks(d.fd, marks); len(marks) == 0 || isTooLong(err) {
+		return errors.Join(u.clearMarks(d.fd, false), u.copyData(n, d.fd))
+	} else if err != nil {
 		return err
 	}
 	d.borrows = true
@@ -74,7 +44,7 @@ func isTooLong(err error) bool {
 
 // statBelow stats the lower file that has the data of n. Meta of n is held.
 func (u *Union) statBelow(n *Node) (unix.Stat_t, error) {
-	h, err := u.backing(n, 0)
+	h, err := u.backing(n, n.dataSlot())
 	if err != nil {
 		return unix.Stat_t{}, err
 	}
@@ -135,12 +105,42 @@ func (u *Union) ownContentHeld(n *Node, want content) error {
 	if err := setTimes(fd, before.Atim, before.Mtim); err != nil {
 		return err
 	}
-	if err := unix.Fremovexattr(fd, layerfmt.DataXattr); err != nil {
+	if err := u.clearMarks(fd, false); err != nil {
 		return err
 	}
 	n.borrows.Store(false)
 	u.fds.drop(fdKey{n, slotLowerData})
 	return nil
+}
+
+// anchor has the reference of a file in the upper that borrows its data hold at any other name or place, too: the kernel
+// notes a path only of files that it renames. Without a way to say so the file gets its own data.
+func (u *Union) anchor(n *Node) error {
+	if !n.borrows.Load() || u.upper.Ownership == CallerOwned {
+		return nil
+	}
+	noted, err := u.noteData(n)
+	if noted || err != nil {
+		return n.fault("refer to data of", err)
+	}
+	return u.ownContent(n, contentOwn)
+}
+
+// noteData notes where the data of n is, if it can.
+func (u *Union) noteData(n *Node) (bool, error) {
+	n.meta.Lock()
+	defer n.meta.Unlock()
+	marks, err := u.marksTo(n.lowers[n.dataSlot():], false)
+	if len(marks) == 0 || err != nil || !n.borrows.Load() {
+		return false, err
+	}
+	h, err := u.backing(n, slotUpper)
+	if err != nil {
+		return false, err
+	}
+	defer u.fds.release(h)
+	err = setMarks(h.fd, marks)
+	return err == nil, err
 }
 
 // hollow gives back the space of a file that could not be filled.

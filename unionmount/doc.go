@@ -17,9 +17,10 @@
 //
 // How the files of a tree stand for its entries is a policy of the layer's (policy.go), and the only difference between
 // a store of plain files that belong to one user and a tree with real owners that other overlay filesystems share. An
-// upper of the latter kind holds nothing that only we could read: copies have their data, directories with a lower part
-// are not renamed, ACLs and devices are real. What we alone know there (st_ino before copy-up, hard links of the lower)
-// the others may lose without harm.
+// upper of the latter kind holds nothing that only we could read: ACLs and devices are real; copies have their data and
+// renamed directories are whole, unless it is asked for (Layer.Redirect, Metacopy) that they refer to the lowers as the
+// kernel's overlay has it. That is not the rule, because fuse-overlayfs does not follow such references and would show
+// holes. What we alone know there (st_ino before copy-up, hard links of the lower) the others may lose without harm.
 //
 // # Nodes
 //
@@ -41,7 +42,7 @@
 // is removed. Data is not synced by a copy-up, as it is not by cp: whoever needs it on disk calls fsync.
 //
 // A regular file is copied up without its data when only its attributes or names change: the copy refers to the lower
-// file (layerfmt.DataXattr) and borrows its data until that is to be changed. Then the copy is filled in place, so
+// file (reference.go) and borrows its data until that is to be changed. Then the copy is filled in place, so
 // that names and descriptors stay, and the reference, which counts as long as it is there, is removed last.
 //
 // A lower file with several names is copied up once: the copy is also linked into the index, a directory beside the
@@ -51,12 +52,16 @@
 //
 // The root directory of a new upper takes over the attributes of the one it covers.
 //
-// A directory that is merged with lower ones is renamed by noting their path and layers in the upper one
-// (layerfmt.RedirectXattr), which is opaque besides: nothing is copied, and what is below goes along, because all that
-// is found in it is found through it. Lowers hold no such notes, so a directory has the same path in all of them. The
-// note is made before the rename and taken back after one to where it says nothing; in between it changes nothing. A
-// rename over a directory that still holds whiteouts is the one that a crash can catch half-way: the emptied directory
-// then is at the old name.
+// A directory that is merged with lower ones is renamed by noting in the upper one where they are: nothing is copied, and
+// what is below goes along, because all that is found in it is found through it. The note is made before the rename and
+// taken back after one to where it says nothing; in between it changes nothing. Where it cannot be made, everything that
+// is to be seen in the directory is copied up first, and then it is opaque: a program that renames it need not know
+// what to do about EXDEV, and it is less work than copying by hand. A rename over a directory that still holds whiteouts
+// is the one that a crash can catch half-way: the emptied directory then is at the old name.
+//
+// CallerOwned uppers name the lower directories or file exactly, by layer and path. The kernel's notes are a path, which
+// is looked up in the layers below (trail in reference.go); they may be in any layer, so directories that are merged may
+// have different paths, and before one is written it is made sure that it leads where it should.
 //
 // st_nlink of a merged directory is 1: to count its subdirectories would take reading it, and programs take 1 as
 // "not counted".

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -87,8 +88,8 @@ type probed struct {
 	foreign  bool   // a mount point, of which st tells no more than type and inode number
 	origin   uint64 // of copies in the upper
 	group    *linkGroup
-	data     *layerfmt.Below // where a file of the upper has its data, if not in itself
-	redirect *layerfmt.Below // what is merged into a directory of the upper, if not what has its name below
+	data     *reference // where a file has its data, if not in itself
+	redirect *reference // what is merged into a directory, if not what has its name below
 }
 
 func (p *probed) isDir() bool { return p.id.Mode&unix.S_IFMT == unix.S_IFDIR }
@@ -148,7 +149,7 @@ func (l *layer) interpret(st unix.Stat_t, x xattrSource) (probed, error) {
 		return p, nil
 	case unix.S_IFDIR:
 	case unix.S_IFREG:
-		if l.statXattr() == "" && l.index != 0 && st.Size > 0 {
+		if l.statXattr() == "" && l.index != 0 && st.Size > 0 && !l.mayBeHollow(&st) {
 			return p, nil
 		}
 	default:
@@ -166,6 +167,7 @@ func (l *layer) interpret(st unix.Stat_t, x xattrSource) (probed, error) {
 
 // readMarks reads the xattrs among names that say something about the entry itself.
 func (l *layer) readMarks(p *probed, names []string, x xattrSource) error {
+	var refers overlayMarks
 	for _, name := range names {
 		read := func() (string, error) {
 			value, err := x.read(name)
@@ -173,11 +175,13 @@ func (l *layer) readMarks(p *probed, names []string, x xattrSource) error {
 		}
 		var err error
 		switch {
-		case name == layerfmt.WhiteoutXattr && p.st.Mode&unix.S_IFMT == unix.S_IFREG && p.st.Size == 0:
+		case (name == layerfmt.WhiteoutXattr || name == layerfmt.PrivilegedWhiteoutXattr) && p.st.Mode&unix.S_IFMT == unix.S_IFREG && p.st.Size == 0:
 			p.whiteout = true
 		case slices.Contains(layerfmt.OpaqueXattrs, name) && p.st.Mode&unix.S_IFMT == unix.S_IFDIR:
 			value, err := read()
 			p.opaque = p.opaque || err == nil && value == "y"
+		case l.overlayPrefix() != "" && strings.HasPrefix(name, l.overlayPrefix()):
+			err = refers.read(strings.TrimPrefix(name, l.overlayPrefix()), read)
 		default:
 			err = l.readMark(p, name, read)
 		}
@@ -185,6 +189,7 @@ func (l *layer) readMarks(p *probed, names []string, x xattrSource) error {
 			return err
 		}
 	}
+	refers.apply(p)
 	return nil
 }
 
@@ -193,9 +198,9 @@ func (l *layer) readMark(p *probed, name string, read func() (string, error)) er
 	switch {
 	case name == l.statXattr():
 		return decodeMark(&p.id, read, func(value string) (layerfmt.Stat, error) { return l.decode(value, &p.st) })
-	case name == layerfmt.DataXattr && l.refersBelow() && p.st.Mode&unix.S_IFMT == unix.S_IFREG:
+	case name == layerfmt.DataXattr && l.Ownership == CallerOwned && p.st.Mode&unix.S_IFMT == unix.S_IFREG:
 		return l.readBelow(&p.data, name, read)
-	case name == layerfmt.RedirectXattr && l.refersBelow() && p.st.Mode&unix.S_IFMT == unix.S_IFDIR:
+	case name == layerfmt.RedirectXattr && l.Ownership == CallerOwned && p.st.Mode&unix.S_IFMT == unix.S_IFDIR:
 		return l.readBelow(&p.redirect, name, read)
 	case name == originXattr && l.isUpper():
 		return decodeMark(&p.origin, read, func(value string) (uint64, error) { return strconv.ParseUint(value, 10, 64) })
@@ -205,14 +210,14 @@ func (l *layer) readMark(p *probed, name string, read func() (string, error)) er
 	return nil
 }
 
-// readBelow reads a reference to the layers below, which only the upper may hold: in another layer it was left by a
+// readBelow reads a reference to numbered layers, which only the upper may hold: in another layer it was left by a
 // union of other layers.
-func (l *layer) readBelow(into **layerfmt.Below, name string, read func() (string, error)) error {
+func (l *layer) readBelow(into **reference, name string, read func() (string, error)) error {
 	if !l.isUpper() {
 		return fmt.Errorf("%s: not in the topmost layer", name)
 	}
 	var b layerfmt.Below
-	*into = &b
+	*into = &reference{exact: &b}
 	return decodeMark(&b, read, layerfmt.DecodeBelow)
 }
 

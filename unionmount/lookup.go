@@ -164,9 +164,9 @@ func (u *Union) findIn(dir *Node, slot int, name string, o *object) (more bool, 
 		return false, nil
 	}
 	o.add(dir, slot, name, l, &p)
-	if below := p.below(); below != nil {
-		o.lowers, err = u.placesOf(below)
-		return false, dir.fault("look up "+name+" in", err)
+	if ref := p.below(); ref != nil {
+		err := u.addBelow(o, ref, dir, slot, name)
+		return false, dir.fault("follow "+name+" in", err)
 	}
 	if lowest || !p.isDir() || p.foreign || p.opaque || l.hasWhiteoutFile(h.fd, name) {
 		return false, nil

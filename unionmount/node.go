@@ -18,7 +18,8 @@ type Node struct {
 	ino  uint64 // st_ino; immutable
 	kind uint32 // type bits of st_mode; immutable
 
-	// lowers are the lower backing files: of a directory all that are merged, of another node at most one. Immutable.
+	// lowers are the lower backing files: of a directory all that are merged; of another node at most one, and behind it
+	// the one that has its data if it has none itself. Immutable.
 	lowers []place
 	// lowerKey is the backing file of lowers[0], or of a mount point; its ino is 0 without one. Immutable.
 	lowerKey backingKey
@@ -37,9 +38,11 @@ type Node struct {
 
 	// inUpper says that the node has a backing file in the upper. Set with meta held; never unset.
 	inUpper atomic.Bool
-	// borrows says that the backing file in the upper of a regular file has no data yet: it is that of lowers[0].
-	// Changed with meta held; once unset, never set.
+	// borrows says that the file that shows, a regular one, has no data: it is that of the last of lowers. Changed with
+	// meta held; of a file in the upper never set again.
 	borrows atomic.Bool
+	// whole says that a directory shows nothing of its lowers any more, all of it being in the upper. Never unset.
+	whole atomic.Bool
 	// dead is set when a directory is removed. Set with its entries held.
 	dead atomic.Bool
 
@@ -124,8 +127,8 @@ func (u *Union) newNodeLocked(o *object) *Node {
 	if n.group != nil {
 		n.lowerKey = n.group.key
 	}
+	n.borrows.Store(o.top.data != nil)
 	if o.inUpper {
-		n.borrows.Store(o.top.data != nil)
 		n.inUpper.Store(true)
 		n.upperKey = o.key()
 	} else if o.top.foreign {

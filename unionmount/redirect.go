@@ -4,14 +4,123 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
-// detach makes a directory of the upper show at a new place what it shows now. What is merged into it is noted by
-// name, which changes nothing as long as it is at its old place; what the lowers have at the new place is hidden.
+// prepareToLeave has a directory ready to be shown at another place: in the upper, and either able to say there what is
+// merged into it, or in no need of it because the upper has all of that.
+func (u *Union) prepareToLeave(n *Node) error {
+	if err := u.copyUp(n, contentBelow); err != nil {
+		return err
+	}
+	if len(n.lowers) == 0 || n.whole.Load() {
+		return nil
+	}
+	noted, err := u.noteBelow(n)
+	if noted || err != nil {
+		return n.fault("refer to what is below", err)
+	}
+	if err := u.copyUpTree(n); err != nil {
+		return err
+	}
+	n.whole.Store(true)
+	return nil
+}
+
+// noteBelow notes what is merged into a directory, if it can, which changes nothing as long as it is at its old place.
+func (u *Union) noteBelow(n *Node) (bool, error) {
+	marks, err := u.marksTo(n.lowers, true)
+	if len(marks) == 0 || err != nil {
+		return false, err
+	}
+	h, err := u.backing(n, slotUpper)
+	if err != nil {
+		return false, err
+	}
+	defer u.fds.release(h)
+	err = setMarks(h.fd, marks)
+	if isTooLong(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// copyUpTree gives everything that is to be seen below a directory a file in the upper, under each of its names. None
+// of it is lost again: what comes in meanwhile is in the upper anyway.
+func (u *Union) copyUpTree(dir *Node) error {
+	dir.entries.RLock()
+	names, err := u.names(dir)
+	dir.entries.RUnlock()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := u.copyUpEntry(dir, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (u *Union) copyUpEntry(dir *Node, name string) error {
+	n, _, err := u.Lookup(dir, name)
+	exists, err := visible(err)
+	if err != nil || !exists {
+		return err
+	}
+	defer u.Forget(n, 1)
+	if n.isDir() && n.foreign != nil {
+		return unix.EBUSY
+	}
+	if err := u.copyUp(n, contentBelow); err != nil {
+		return err
+	}
+	if n.isDir() {
+		return u.copyUpTree(n)
+	}
+	if err := u.anchor(n); err != nil {
+		return err
+	}
+	return u.nameCopy(n, link{dir, name})
+}
+
+// nameCopy gives a copy the name l in the upper, if it is (still) one of its names.
+func (u *Union) nameCopy(n *Node, l link) error {
+	l.parent.entries.Lock()
+	defer l.parent.entries.Unlock()
+	o, err := u.find(l.parent, l.name)
+	exists, err := visible(err)
+	if err != nil || !exists || !u.isNodeOf(n, &o) {
+		return err
+	}
+	return n.fault("link", u.nameUpper(n, l, &o))
+}
+
+// detach makes a directory of the upper show at a new place what it shows now: what is merged into it is noted, or all
+// in the upper; what the lowers have at the new place is hidden.
 func (u *Union) detach(n *Node, newBelow *object) error {
 	if !n.isDir() || len(n.lowers) == 0 && newBelow == nil {
+		return nil
+	}
+	if len(n.lowers) == 0 {
+		return u.hideLowers(n)
+	}
+	if !n.whole.Load() {
+		noted, err := u.noteBelow(n)
+		if err == nil && !noted {
+			err = unix.EXDEV // upon which tools copy
+		}
+		return err
+	}
+	if err := u.hideLowers(n); err != nil {
+		return err
+	}
+	return u.forgetBelow(n)
+}
+
+// forgetBelow removes a note of what is merged into a directory that no longer needs it.
+func (u *Union) forgetBelow(n *Node) error {
+	marks := u.upper.marks(&reference{}, true)
+	if len(marks) == 0 {
 		return nil
 	}
 	h, err := u.backing(n, slotUpper)
@@ -19,22 +128,13 @@ func (u *Union) detach(n *Node, newBelow *object) error {
 		return err
 	}
 	defer u.fds.release(h)
-	if len(n.lowers) > 0 {
-		err := setXattr(h.fd, layerfmt.RedirectXattr, belowOf(n.lowers).Encode())
-		if isTooLong(err) {
-			return unix.EXDEV // upon which tools copy
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return u.upper.makeOpaque(h.fd)
+	return removeXattr(h.fd, marks[0].name)
 }
 
 // attach takes back what detach has noted of a directory that is now where the lowers have what it is merged with. The
 // note may stay without harm, so it does where it cannot be removed.
 func (u *Union) attach(n *Node, below *object) {
-	if !n.isDir() || below == nil || !slices.Equal(n.lowers, below.lowers) {
+	if !n.isDir() || n.whole.Load() || below == nil || !slices.Equal(n.lowers, below.lowers) {
 		return
 	}
 	h, err := u.backing(n, slotUpper)
@@ -42,9 +142,7 @@ func (u *Union) attach(n *Node, below *object) {
 		return
 	}
 	defer u.fds.release(h)
-	if unix.Removexattr(procPath(h.fd), layerfmt.OpaqueXattr) == nil { // first: alone, it would hide the lowers
-		unix.Removexattr(procPath(h.fd), layerfmt.RedirectXattr)
-	}
+	u.clearMarks(h.fd, true)
 }
 
 // hideLowers makes a directory of the upper opaque that shows nothing of the lowers, so that it does not elsewhere.

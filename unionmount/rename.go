@@ -9,8 +9,7 @@ import (
 )
 
 // Rename moves a name to another directory or name, replacing what is there. flags may hold unix.RENAME_NOREPLACE, or
-// RENAME_WHITEOUT to leave a device 0:0 behind, or RENAME_EXCHANGE alone. EXDEV is a directory with a lower part where
-// the upper cannot refer to that.
+// RENAME_WHITEOUT to leave a device 0:0 behind, or RENAME_EXCHANGE alone.
 func (u *Union) Rename(oldDir *Node, oldName string, newDir *Node, newName string, flags uint) error {
 	if !validRenameFlags(flags) {
 		return unix.EINVAL
@@ -138,10 +137,13 @@ func (u *Union) copyUpToMove(n *Node) error {
 	if n.isDir() && n.foreign != nil {
 		return unix.EBUSY
 	}
-	if n.isDir() && len(n.lowers) > 0 && !u.upper.refersBelow() {
-		return unix.EXDEV
+	if n.isDir() {
+		return u.prepareToLeave(n)
 	}
-	return u.copyUp(n, contentBelow)
+	if err := u.copyUp(n, contentBelow); err != nil {
+		return err
+	}
+	return u.anchor(n)
 }
 
 // validate looks again, now that nothing can change any more.

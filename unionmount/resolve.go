@@ -14,6 +14,9 @@ func (n *Node) firstSlot() int {
 	return 0
 }
 
+// dataSlot is where the data of a regular file is that has none in the upper.
+func (n *Node) dataSlot() int { return len(n.lowers) - 1 }
+
 func (n *Node) layerAt(slot int) *layer {
 	if slot == slotUpper {
 		return n.u.upper
@@ -150,9 +153,9 @@ func (u *Union) data(n *Node) (*handle, error) {
 		}
 		return h, err
 	}
-	h, err := u.openData(n, slotLowerData, 0, unix.O_RDONLY|unix.O_NOATIME)
+	h, err := u.openData(n, slotLowerData, n.dataSlot(), unix.O_RDONLY|unix.O_NOATIME)
 	if errors.Is(err, unix.EPERM) { // O_NOATIME is for the file's owner
-		h, err = u.openData(n, slotLowerData, 0, unix.O_RDONLY)
+		h, err = u.openData(n, slotLowerData, n.dataSlot(), unix.O_RDONLY)
 	}
 	return h, err
 }

@@ -35,6 +35,14 @@ type Layer struct {
 	// StatXattr is the xattr in which every entry is to have its owner and mode, as fuse-overlayfs keeps them where it
 	// may not set them: one of layerfmt.StatXattrs. One that the root has already comes first.
 	StatXattr string `json:"statXattr,omitempty"`
+	// Follow has references to the layers below followed that the kernel's overlay notes, or a union with the following
+	// two: of renamed directories, and of files that have no data.
+	Follow bool `json:"follow,omitempty"`
+	// Redirect and Metacopy, of an upper, have renamed directories and files of which only attributes or names were
+	// changed refer to the layers below as the kernel's overlay has it. Otherwise they are copied: fuse-overlayfs follows
+	// no references, and the kernel only those that root has made.
+	Redirect bool `json:"redirect,omitempty"`
+	Metacopy bool `json:"metacopy,omitempty"`
 }
 
 // Options describe a Union.
@@ -70,6 +78,8 @@ type Union struct {
 	fds    *fdCache
 	root   *Node
 	umask  uint32 // of the process: permissions that making a file does not give it
+
+	redirected atomic.Bool // a lower was met whose directories refer to others by another path
 
 	nextID  atomic.Uint64
 	access  sync.Mutex // held while a file of the upper is made accessible to be opened

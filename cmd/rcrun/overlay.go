@@ -35,6 +35,10 @@ Mounts several directories as one. It takes the arguments of fuse-overlayfs.
                              show one owner for all files
   -o xattr_permissions=2     keep owners and modes in xattrs (1: in privileged ones)
   -o ownership=caller        layers are files of one user, as in rcrun's own store
+  -o redirect_dir=on         rename directories by a reference to the lower ones
+  -o metacopy=on             change attributes of files without copying their data
+                             (with these two only the kernel's overlay, mounted by
+                             root, and rcrun can read the upper directory)
   -o writeback=1             have the kernel collect small writes
   -o volatile                let fsync do nothing
   -o static_nlink            show link count 1 for all directories

@@ -69,6 +69,9 @@ type overlayOptions struct {
 	statXattr  string
 	squashRoot bool
 	allowOther bool // whatever the default is
+
+	redirect, metacopy bool // whether the upper refers to the layers below
+	nofollow           bool // whether what refers to layers below is left alone
 }
 
 // parseOverlayOptions reads options in order: what comes later holds.
@@ -102,6 +105,8 @@ var valueOptions = map[string]func(o *overlayOptions, value string) error{
 	"squash_to_uid":     func(o *overlayOptions, value string) error { return parseID(&o.mount.SquashUID, value) },
 	"squash_to_gid":     func(o *overlayOptions, value string) error { return parseID(&o.mount.SquashGID, value) },
 	"xattr_permissions": (*overlayOptions).setXattrPermissions,
+	"redirect_dir":      (*overlayOptions).setRedirect,
+	"metacopy":          func(o *overlayOptions, value string) error { o.metacopy = value == "on"; return nil },
 	"fsync":             func(o *overlayOptions, value string) error { o.mount.Stack.Volatile = value == "0"; return nil },
 	"writeback":         func(o *overlayOptions, value string) error { o.mount.Writeback = value == "1"; return nil },
 	"fsname":            func(o *overlayOptions, value string) error { o.mount.Mount.Source = unescape(value); return nil },
@@ -124,6 +129,7 @@ var switchOptions = map[string]func(o *overlayOptions){
 	"noacl":               func(o *overlayOptions) { o.mount.NoACL = true },
 	"volatile":            func(o *overlayOptions) { o.mount.Stack.Volatile = true },
 	"allow_other":         func(o *overlayOptions) { o.allowOther = true },
+	"allow_root":          func(o *overlayOptions) { o.allowOther, o.mount.Mount.AllowOther = false, false },
 	"default_permissions": func(o *overlayOptions) { o.mount.Mount.DefaultPermissions = true },
 	"debug":               func(o *overlayOptions) { o.mount.Debug = true },
 }
@@ -146,7 +152,11 @@ var mountFlags = map[string]struct {
 }
 
 // set applies one option. There are those that need nothing to be done, because what they ask for is always or never
-// the case (xino, index, threaded, ...), and those that nobody knows; none of them is an error.
+// the case, and those that nobody knows; none of them is an error. Of fuse-overlayfs' and libfuse's own options, the
+// former are xino (numbers are always unique and stable), index (hard links always hold), timeout (what is cached never
+// expires), max_write (as large as there is), threaded, clone_fd, max_threads, max_idle_threads (the server decides),
+// auto_unmount (a server that ends unmounts; one that was killed cannot), attr_timeout, entry_timeout and the like.
+// allow_root keeps others out, root too: the kernel knows but one of them or all.
 func (o *overlayOptions) set(name, value string) error {
 	if set, ok := valueOptions[name]; ok {
 		return set(o, value)
@@ -172,6 +182,15 @@ func (o *overlayOptions) setXattrPermissions(value string) error {
 		o.statXattr = layerfmt.StatXattr
 	default:
 		return fmt.Errorf("want 1 or 2")
+	}
+	return nil
+}
+
+// setRedirect takes the values that the kernel's overlay knows, and ignores others as other programs do.
+func (o *overlayOptions) setRedirect(value string) error {
+	switch value {
+	case "on", "off", "follow", "nofollow":
+		o.redirect, o.nofollow = value == "on", value == "nofollow"
 	}
 	return nil
 }
@@ -273,6 +292,9 @@ func (o overlayOptions) union(target string) (engine.UnionMount, error) {
 	}
 	upper := o.layer()
 	upper.StatXattr = o.statXattr
+	if o.ownership == unionmount.HostOwned { // the others refer in their own way
+		upper.Redirect, upper.Metacopy = o.redirect, o.metacopy
+	}
 	m.Stack.UpperAs = &upper
 	m.Mount.AllowOther = m.Mount.AllowOther || o.allowOther
 	o.squash(&m)
@@ -284,7 +306,7 @@ func (o overlayOptions) layer() unionmount.Layer {
 	l := unionmount.Layer{Ownership: o.ownership}
 	if o.ownership == unionmount.HostOwned {
 		all := []unionmount.IDMapping{{Size: 1<<32 - 1}}
-		l.UIDs, l.GIDs, l.Unmapped = all, all, overflowID
+		l.UIDs, l.GIDs, l.Unmapped, l.Follow = all, all, overflowID, !o.nofollow
 		if o.uids != nil {
 			l.UIDs = o.uids
 		}

@@ -115,6 +115,38 @@ func TestOverlayOptions(t *testing.T) {
 	}
 }
 
+// TestOverlayReferences looks at when an upper refers to the layers below it: for the drop-in only when it is told to.
+func TestOverlayReferences(t *testing.T) {
+	for options, want := range map[string]unionmount.Layer{
+		"rw":                            {Follow: true},
+		"redirect_dir=on":               {Follow: true, Redirect: true},
+		"redirect_dir=on,metacopy=on":   {Follow: true, Redirect: true, Metacopy: true},
+		"redirect_dir=on,redirect_dir=": {Follow: true, Redirect: true},
+		"redirect_dir=off,metacopy=off": {Follow: true},
+		"redirect_dir=follow":           {Follow: true},
+		"redirect_dir=nofollow":         {},
+		"metacopy=on,ownership=caller":  {},
+	} {
+		m, err := parsedUnion(t, "lowerdir=l,upperdir=u,workdir=w", options).union(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		up, low := m.Stack.UpperAs, m.Stack.Lowers[0]
+		if up.Redirect != want.Redirect || up.Metacopy != want.Metacopy || up.Follow != want.Follow || low.Follow != want.Follow {
+			t.Errorf("%s: upper %+v, lower %+v", options, up, low)
+		}
+	}
+}
+
+func TestAllowRootKeepsOthersOut(t *testing.T) {
+	for options, want := range map[string]bool{"allow_other": true, "allow_root": false, "allow_other,allow_root": false} {
+		m, err := parsedUnion(t, "lowerdir=l", options).union(t.TempDir())
+		if err != nil || m.Mount.AllowOther != want {
+			t.Errorf("%s: %v, %v", options, m.Mount.AllowOther, err)
+		}
+	}
+}
+
 func TestBadOverlayOptions(t *testing.T) {
 	for _, option := range []string{"uidmapping=1", "uidmapping=1:2", "gidmapping=0:0:x", "uidmapping=0:0:4294967296", "squash_to_uid=-1",
 		"squash_to_gid=", "xattr_permissions=3", "max_read=much"} {

@@ -25,12 +25,15 @@ func unionMountCommand() *cobra.Command {
 		Use:   "mount [flags] MOUNTPOINT",
 		Short: "Mount several directories as one",
 		Long: "Mount several directories as one. The options are those of fuse-overlayfs; see fuse-rcrun --help.\n" +
-			"Without upperdir the mount is read-only.",
+			"Without upperdir the mount is read-only. Other than there, redirect_dir=on and metacopy=on hold unless\n" +
+			"they are turned off: for an upper directory that fuse-overlayfs or podman is to read.",
 		Example: "  rcrun union mount -o lowerdir=top:bottom,upperdir=changes,workdir=work /mnt",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			a.operands = args
-			return mountOverlay(a, overlayDefaults("rcrun"))
+			defaults := overlayDefaults("rcrun")
+			defaults.redirect, defaults.metacopy = true, true
+			return mountOverlay(a, defaults)
 		},
 	}
 	cmd.Flags().StringArrayVarP(&a.options, "options", "o", nil, "options, separated by commas")

@@ -12,6 +12,8 @@ const (
 	// WhiteoutXattr marks an empty regular file as a whiteout; the kernel looks at it only in directories that
 	// carry an OpaqueXattr of value "x".
 	WhiteoutXattr = "user.overlay.whiteout"
+	// PrivilegedWhiteoutXattr is the same in the hands of root.
+	PrivilegedWhiteoutXattr = "trusted.overlay.whiteout"
 	// OpaqueXattr is the opaque mark that is written (value "y"), the one rootless kernel overlay uses.
 	OpaqueXattr = "user.overlay.opaque"
 	// PrivilegedOpaqueXattr is the mark of the kernel's overlay in the hands of root.
