@@ -7,7 +7,7 @@ import "github.com/hanwen/go-fuse/v2/fuse"
 //
 //	Access                     the kernel checks permissions (default_permissions) and does not ask
 //	GetLk, SetLk, SetLkw       not negotiated: the kernel keeps locks by itself
-//	Release, Flush, ReleaseDir nothing is opened; only after TMPFILE are they sent
+//	Release, ReleaseDir        nothing is opened; only after TMPFILE are they sent
 //	Writev                     go-fuse falls back on Write, data being in one piece
 //	Init, OnUnmount, SetDebug  nothing to do
 type answers interface {
@@ -30,6 +30,7 @@ type answers interface {
 	RemoveXAttr(<-chan struct{}, *fuse.InHeader, string) fuse.Status
 	Open(<-chan struct{}, *fuse.OpenIn, *fuse.OpenOut) fuse.Status
 	OpenDir(<-chan struct{}, *fuse.OpenIn, *fuse.OpenOut) fuse.Status
+	Flush(<-chan struct{}, *fuse.FlushIn) fuse.Status
 	Create(<-chan struct{}, *fuse.CreateIn, string, *fuse.CreateOut) fuse.Status
 	Tmpfile(<-chan struct{}, *fuse.CreateIn, *fuse.CreateOut) fuse.Status
 	Statx(<-chan struct{}, *fuse.StatxIn, *fuse.StatxOut) fuse.Status

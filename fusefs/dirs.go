@@ -8,7 +8,6 @@ import (
 
 // ReadDirPlus answers READDIRPLUS: every entry with its attributes, as if it had been looked up.
 func (s *server) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
-	s.counters.count(&s.counters.ReadDirPlus)
 	return s.readDir(in, func(e *unionmount.Dirent) bool {
 		entry := out.AddDirLookupEntry(dirEntry(e))
 		if entry == nil {
@@ -23,7 +22,6 @@ func (s *server) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEn
 
 // ReadDir answers READDIR, which a kernel sends that does not know READDIRPLUS.
 func (s *server) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
-	s.counters.count(&s.counters.ReadDir)
 	return s.readDir(in, func(e *unionmount.Dirent) bool {
 		taken := out.AddDirEntry(dirEntry(e))
 		if taken && e.Node != nil {
@@ -47,6 +45,5 @@ func dirEntry(e *unionmount.Dirent) fuse.DirEntry {
 
 // FsyncDir answers FSYNCDIR.
 func (s *server) FsyncDir(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
-	s.counters.count(&s.counters.FsyncDir)
 	return s.fsync(in)
 }

@@ -11,7 +11,6 @@ const fdatasync = 1 // FsyncIn.FsyncFlags: data only
 
 // Read answers READ.
 func (s *server) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
-	s.counters.count(&s.counters.Read)
 	n, code := s.node(in.NodeId)
 	if !code.Ok() {
 		return nil, code
@@ -20,13 +19,12 @@ func (s *server) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.Read
 	if err != nil {
 		return nil, s.status("read", err)
 	}
-	s.counters.Bytes.Read.Add(uint64(got))
+	s.counters.bytes.read.Add(uint64(got))
 	return fuse.ReadResultData(buf[:got]), fuse.OK
 }
 
 // Write answers WRITE.
 func (s *server) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32, fuse.Status) {
-	s.counters.count(&s.counters.Write)
 	n, code := s.node(in.NodeId)
 	if !code.Ok() {
 		return 0, code
@@ -36,7 +34,7 @@ func (s *server) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32
 		defer s.staleMode(n)
 	}
 	put, err := s.union.Write(n, data, int64(in.Offset), kill)
-	s.counters.Bytes.Write.Add(uint64(put))
+	s.counters.bytes.write.Add(uint64(put))
 	return uint32(put), s.status("write", err)
 }
 
@@ -50,7 +48,6 @@ func (s *server) staleMode(n *unionmount.Node) {
 
 // Fallocate answers FALLOCATE.
 func (s *server) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
-	s.counters.count(&s.counters.Fallocate)
 	n, code := s.node(in.NodeId)
 	if !code.Ok() {
 		return code
@@ -63,7 +60,6 @@ func (s *server) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status 
 
 // Lseek answers LSEEK, which the kernel sends for SEEK_DATA and SEEK_HOLE.
 func (s *server) Lseek(_ <-chan struct{}, in *fuse.LseekIn, out *fuse.LseekOut) fuse.Status {
-	s.counters.count(&s.counters.Lseek)
 	n, code := s.node(in.NodeId)
 	if !code.Ok() {
 		return code
@@ -75,7 +71,6 @@ func (s *server) Lseek(_ <-chan struct{}, in *fuse.LseekIn, out *fuse.LseekOut) 
 
 // CopyFileRange answers COPY_FILE_RANGE.
 func (s *server) CopyFileRange(_ <-chan struct{}, in *fuse.CopyFileRangeIn) (uint32, fuse.Status) {
-	s.counters.count(&s.counters.CopyFileRange)
 	from, code := s.node(in.NodeId)
 	if !code.Ok() {
 		return 0, code
@@ -89,13 +84,12 @@ func (s *server) CopyFileRange(_ <-chan struct{}, in *fuse.CopyFileRangeIn) (uin
 	}
 	const most = 1 << 30 // the answer has 32 bits
 	n, err := s.union.CopyFileRange(from, int64(in.OffIn), to, int64(in.OffOut), int(min(in.Len, most)))
-	s.counters.Bytes.CopyFileRange.Add(uint64(n))
+	s.counters.bytes.copyFileRange.Add(uint64(n))
 	return uint32(n), s.status("copy_file_range", err)
 }
 
 // Fsync answers FSYNC.
 func (s *server) Fsync(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
-	s.counters.count(&s.counters.Fsync)
 	return s.fsync(in)
 }
 
@@ -109,7 +103,6 @@ func (s *server) fsync(in *fuse.FsyncIn) fuse.Status {
 
 // StatFs answers STATFS.
 func (s *server) StatFs(_ <-chan struct{}, _ *fuse.InHeader, out *fuse.StatfsOut) fuse.Status {
-	s.counters.count(&s.counters.StatFs)
 	st, err := s.union.Statfs()
 	if err != nil {
 		return s.status("statfs", err)
@@ -123,7 +116,6 @@ func (s *server) StatFs(_ <-chan struct{}, _ *fuse.InHeader, out *fuse.StatfsOut
 
 // Ioctl answers IOCTL: reading and setting the flags of chattr(1). There are no others, which to the caller is ENOTTY.
 func (s *server) Ioctl(_ <-chan struct{}, in *fuse.IoctlIn, value []byte, out *fuse.IoctlOut, answer []byte) fuse.Status {
-	s.counters.count(&s.counters.Ioctl)
 	n, code := s.node(in.NodeId)
 	if !code.Ok() {
 		return code

@@ -43,8 +43,8 @@ func TestOpenFlags(t *testing.T) {
 	m.check = func(t *testing.T, m *mounted, c *Counters) {
 		wantFile(t, m.upper()+"/append", "lower\none\ntwo\n")
 		wantFile(t, m.lower(0)+"/append", "lower\n")
-		if c.Open.Load() > 1 || c.Create.Load() > 1 || c.OpenDir.Load() > 1 {
-			t.Errorf("%d OPEN, %d CREATE, %d OPENDIR", c.Open.Load(), c.Create.Load(), c.OpenDir.Load())
+		if c.of("open") > 1 || c.of("create") > 1 || c.of("opendir") > 1 {
+			t.Errorf("%d OPEN, %d CREATE, %d OPENDIR", c.of("open"), c.of("create"), c.of("opendir"))
 		}
 	}
 	m.run(t, func(t *testing.T, mnt string) {
@@ -264,7 +264,7 @@ func TestWriteback(t *testing.T) {
 	m.check = func(t *testing.T, m *mounted, c *Counters) {
 		wantFile(t, m.upper()+"/new", strings.Repeat(line, 10000))
 		wantFile(t, m.upper()+"/lower", strings.Repeat("l", 10000)+line)
-		if n := c.Write.Load(); n > 10 {
+		if n := c.of("write"); n > 10 {
 			t.Errorf("%d WRITE", n)
 		}
 	}
@@ -305,19 +305,19 @@ func TestWarmRequests(t *testing.T) {
 		// OPEN and OPENDIR once each, to learn that they are not needed; the root's attributes; d and file come by
 		// READDIRPLUS or LOOKUP; one READ, one LOOKUP of what is missing. A second round must add nothing but the
 		// GETATTR that follows a first read, for the access time.
-		if n := c.Read.Load(); n != 1 {
+		if n := c.of("read"); n != 1 {
 			t.Errorf("%d READ", n)
 		}
-		if n := c.Lookup.Load(); n != 3 {
+		if n := c.of("lookup"); n != 3 {
 			t.Errorf("%d LOOKUP", n)
 		}
-		if n := c.Open.Load() + c.OpenDir.Load(); n > 2 {
+		if n := c.of("open") + c.of("opendir"); n > 2 {
 			t.Errorf("%d OPEN and OPENDIR", n)
 		}
-		if n := c.ReadDirPlus.Load(); n > 2 {
+		if n := c.of("readdirplus"); n > 2 {
 			t.Errorf("%d READDIRPLUS", n)
 		}
-		if n := c.Total.Load(); n > 16 {
+		if n := c.of("total"); n > 16 {
 			t.Errorf("%d requests in all", n)
 		}
 	}
@@ -350,7 +350,7 @@ func TestWalkOfManyFiles(t *testing.T) {
 		}
 	}
 	m.check = func(t *testing.T, m *mounted, c *Counters) {
-		if n := c.Lookup.Load(); n > dirs {
+		if n := c.of("lookup"); n > dirs {
 			t.Errorf("%d LOOKUP: a walk gets its attributes by READDIRPLUS", n)
 		}
 	}

@@ -11,7 +11,6 @@ import (
 
 // Lookup answers LOOKUP. That there is no such name is an answer like others, for the kernel to remember.
 func (s *server) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
-	s.counters.count(&s.counters.Lookup)
 	dir, code := s.node(in.NodeId)
 	if !code.Ok() {
 		return code
@@ -35,7 +34,6 @@ func (s *server) entry(op string, n *unionmount.Node, a unionmount.Attr, err err
 
 // Forget answers FORGET and each part of BATCH_FORGET.
 func (s *server) Forget(id, count uint64) {
-	s.counters.count(&s.counters.Forget)
 	if n, ok := s.union.Node(id); ok {
 		s.union.Forget(n, count)
 	}
@@ -43,7 +41,6 @@ func (s *server) Forget(id, count uint64) {
 
 // Mknod answers MKNOD.
 func (s *server) Mknod(_ <-chan struct{}, in *fuse.MknodIn, name string, out *fuse.EntryOut) fuse.Status {
-	s.counters.count(&s.counters.Mknod)
 	dir, code := s.node(in.NodeId)
 	if !code.Ok() {
 		return code
@@ -59,7 +56,6 @@ func (s *server) Mknod(_ <-chan struct{}, in *fuse.MknodIn, name string, out *fu
 
 // Tmpfile answers TMPFILE: O_TMPFILE, which is the one way to open a file that needs the server.
 func (s *server) Tmpfile(_ <-chan struct{}, in *fuse.CreateIn, out *fuse.CreateOut) fuse.Status {
-	s.counters.count(&s.counters.Tmpfile)
 	dir, code := s.node(in.NodeId)
 	if !code.Ok() {
 		return code
@@ -71,7 +67,6 @@ func (s *server) Tmpfile(_ <-chan struct{}, in *fuse.CreateIn, out *fuse.CreateO
 
 // Mkdir answers MKDIR.
 func (s *server) Mkdir(_ <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
-	s.counters.count(&s.counters.Mkdir)
 	dir, code := s.node(in.NodeId)
 	if !code.Ok() {
 		return code
@@ -82,7 +77,6 @@ func (s *server) Mkdir(_ <-chan struct{}, in *fuse.MkdirIn, name string, out *fu
 
 // Symlink answers SYMLINK.
 func (s *server) Symlink(_ <-chan struct{}, in *fuse.InHeader, target, name string, out *fuse.EntryOut) fuse.Status {
-	s.counters.count(&s.counters.Symlink)
 	dir, code := s.node(in.NodeId)
 	if !code.Ok() {
 		return code
@@ -93,7 +87,6 @@ func (s *server) Symlink(_ <-chan struct{}, in *fuse.InHeader, target, name stri
 
 // Link answers LINK.
 func (s *server) Link(_ <-chan struct{}, in *fuse.LinkIn, name string, out *fuse.EntryOut) fuse.Status {
-	s.counters.count(&s.counters.Link)
 	dir, code := s.node(in.NodeId)
 	if !code.Ok() {
 		return code
@@ -108,7 +101,6 @@ func (s *server) Link(_ <-chan struct{}, in *fuse.LinkIn, name string, out *fuse
 
 // Unlink answers UNLINK.
 func (s *server) Unlink(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
-	s.counters.count(&s.counters.Unlink)
 	dir, code := s.node(in.NodeId)
 	if !code.Ok() {
 		return code
@@ -118,7 +110,6 @@ func (s *server) Unlink(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.
 
 // Rmdir answers RMDIR.
 func (s *server) Rmdir(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
-	s.counters.count(&s.counters.Rmdir)
 	dir, code := s.node(in.NodeId)
 	if !code.Ok() {
 		return code
@@ -128,7 +119,6 @@ func (s *server) Rmdir(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.S
 
 // Rename answers RENAME and RENAME2.
 func (s *server) Rename(_ <-chan struct{}, in *fuse.RenameIn, oldName, newName string) fuse.Status {
-	s.counters.count(&s.counters.Rename)
 	oldDir, code := s.node(in.NodeId)
 	if !code.Ok() {
 		return code
@@ -142,7 +132,6 @@ func (s *server) Rename(_ <-chan struct{}, in *fuse.RenameIn, oldName, newName s
 
 // Readlink answers READLINK.
 func (s *server) Readlink(_ <-chan struct{}, in *fuse.InHeader) ([]byte, fuse.Status) {
-	s.counters.count(&s.counters.Readlink)
 	n, code := s.node(in.NodeId)
 	if !code.Ok() {
 		return nil, code

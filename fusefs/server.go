@@ -59,7 +59,7 @@ func Serve(dev *os.File, u *unionmount.Union, opts Options) error {
 	}
 	s := &server{RawFileSystem: fuse.NewDefaultRawFileSystem(), union: u, log: log, counters: opts.Counters,
 		uids: newIDView(opts.UIDs, opts.SquashUID), gids: newIDView(opts.GIDs, opts.SquashGID)}
-	s.link = newTransport(fd, fuse.NewProtocolServer(s, s.mountOptions(opts)))
+	s.link = newTransport(fd, fuse.NewProtocolServer(s, s.mountOptions(opts)), opts.Counters)
 	defer unix.Close(fd)
 	if err := s.link.serve(); err != nil {
 		return fmt.Errorf("serve filesystem: %w", err)

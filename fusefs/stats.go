@@ -3,9 +3,6 @@ package fusefs
 import (
 	"encoding/json"
 	"fmt"
-	"reflect"
-	"strings"
-	"sync/atomic"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -20,8 +17,8 @@ const statsXattr = "user.rcrun.stats"
 
 // Stats are the counters of a running server.
 type Stats struct {
-	// Requests counts the requests of each kind, by the names of Counters' fields in lower case, and as "total" all
-	// but forget; kinds that never came are left out.
+	// Requests counts the requests of each kind, and as "total" all but forget, which nobody waits for; kinds that
+	// never came are left out.
 	Requests map[string]uint64 `json:"requests"`
 	// Bytes counts the bytes of file data that requests moved, likewise.
 	Bytes map[string]uint64 `json:"bytes"`
@@ -51,26 +48,10 @@ func isStats(id uint64, name string) bool { return id == fuse.FUSE_ROOT_ID && na
 
 // getStats answers GETXATTR of statsXattr.
 func (s *server) getStats(buf []byte) (uint32, fuse.Status) {
-	stats := Stats{Requests: counted(s.counters), Bytes: counted(&s.counters.Bytes), Stats: s.union.Stats()}
+	stats := Stats{Requests: s.counters.byKind(), Bytes: s.counters.bytes.byKind(), Stats: s.union.Stats()}
 	text, err := json.Marshal(stats)
 	if err != nil {
 		return 0, s.status("encode counters", err)
 	}
 	return fit(buf, text)
-}
-
-// counted returns those fields of a struct, which counters points to, that are counters and not zero.
-func counted(counters any) map[string]uint64 {
-	values := map[string]uint64{}
-	fields := reflect.ValueOf(counters).Elem()
-	for i := range fields.NumField() {
-		counter, ok := fields.Field(i).Addr().Interface().(*atomic.Uint64)
-		if !ok {
-			continue
-		}
-		if n := counter.Load(); n > 0 {
-			values[strings.ToLower(fields.Type().Field(i).Name)] = n
-		}
-	}
-	return values
 }

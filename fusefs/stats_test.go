@@ -46,3 +46,6 @@ func TestStats(t *testing.T) {
 		}
 	})
 }
+
+// of returns the number of requests of a kind.
+func (c *Counters) of(kind string) uint64 { return c.byKind()[kind] }

@@ -29,8 +29,6 @@ const (
 	// watch goes on.
 	tick = time.Millisecond
 	rest = 10
-	// opcodes bounds the numbers of requests whose durations are remembered.
-	opcodes = 64
 )
 
 // transport moves requests and replies between /dev/fuse and the protocol. One reader, the leader, waits for requests
@@ -41,6 +39,7 @@ const (
 type transport struct {
 	fd       int
 	protocol *fuse.ProtocolServer
+	counters *Counters
 	start    time.Time
 
 	leader  atomic.Pointer[reader]
@@ -69,8 +68,8 @@ type reader struct {
 
 var errGone = errors.New("the filesystem was unmounted")
 
-func newTransport(fd int, protocol *fuse.ProtocolServer) *transport {
-	return &transport{fd: fd, protocol: protocol, start: time.Now(), rouse: make(chan struct{}, 1), gone: make(chan struct{})}
+func newTransport(fd int, protocol *fuse.ProtocolServer, counters *Counters) *transport {
+	return &transport{fd: fd, protocol: protocol, counters: counters, start: time.Now(), rouse: make(chan struct{}, 1), gone: make(chan struct{})}
 }
 
 // serve answers requests until the mount is gone.
@@ -260,7 +259,9 @@ func (r *reader) answer(request []byte) {
 		default:
 		}
 	}
-	usual := r.t.usualOf(request)
+	opcode := (*fuse.InHeader)(unsafe.Pointer(&request[0])).Opcode
+	r.t.counters.count(opcode)
+	usual := &r.t.usual[opcode%opcodes]
 	if usual.Load() > int64(slow) {
 		r.t.replace(r)
 	}
@@ -268,11 +269,6 @@ func (r *reader) answer(request []byte) {
 	r.busy.Store(0)
 	average := usual.Load()
 	usual.Store(average + (r.t.now()-start-average)/8)
-}
-
-func (t *transport) usualOf(request []byte) *atomic.Int64 {
-	header := (*fuse.InHeader)(unsafe.Pointer(&request[0]))
-	return &t.usual[header.Opcode%opcodes]
 }
 
 // reply handles a request and writes the reply. That it cannot be written means that nobody waits for it any more.

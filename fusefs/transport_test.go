@@ -38,7 +38,7 @@ func TestHeldUpReader(t *testing.T) {
 	kernel, server := ends[0], ends[1]
 	defer unix.Close(server)
 	fs := &heldUp{fuse.NewDefaultRawFileSystem(), make(chan struct{})}
-	transport := newTransport(server, fuse.NewProtocolServer(fs, &fuse.MountOptions{MaxWrite: maxWrite}))
+	transport := newTransport(server, fuse.NewProtocolServer(fs, &fuse.MountOptions{MaxWrite: maxWrite}), &Counters{})
 	done := make(chan error)
 	go func() { done <- transport.serve() }()
 

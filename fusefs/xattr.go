@@ -11,7 +11,6 @@ import (
 // GetXAttr answers GETXATTR. A buffer that is too small, as is the one of length 0 that asks for the size, is ERANGE
 // with the size; go-fuse makes of it what the kernel expects.
 func (s *server) GetXAttr(_ <-chan struct{}, in *fuse.InHeader, name string, buf []byte) (uint32, fuse.Status) {
-	s.counters.count(&s.counters.GetXAttr)
 	if isStats(in.NodeId, name) {
 		return s.getStats(buf)
 	}
@@ -28,7 +27,6 @@ func (s *server) GetXAttr(_ <-chan struct{}, in *fuse.InHeader, name string, buf
 
 // ListXAttr answers LISTXATTR.
 func (s *server) ListXAttr(_ <-chan struct{}, in *fuse.InHeader, buf []byte) (uint32, fuse.Status) {
-	s.counters.count(&s.counters.ListXAttr)
 	n, code := s.node(in.NodeId)
 	if !code.Ok() {
 		return 0, code
@@ -54,7 +52,6 @@ func fit(buf, data []byte) (uint32, fuse.Status) {
 
 // SetXAttr answers SETXATTR.
 func (s *server) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, value []byte) fuse.Status {
-	s.counters.count(&s.counters.SetXAttr)
 	if isStats(in.NodeId, name) {
 		return fuse.EPERM
 	}
@@ -71,7 +68,6 @@ func (s *server) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, v
 
 // RemoveXAttr answers REMOVEXATTR.
 func (s *server) RemoveXAttr(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
-	s.counters.count(&s.counters.RemoveXAttr)
 	if isStats(in.NodeId, name) {
 		return fuse.EPERM
 	}
