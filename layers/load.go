@@ -28,8 +28,9 @@ type LoadOptions struct {
 // containerdName is the annotation that holds the whole name of an image in the archives of docker and containerd.
 const containerdName = "io.containerd.image.name"
 
-// Load brings in the images of a docker-archive or oci-archive, told apart by what is in it, compressed or not. path
-// "-" reads r. It returns the names of the images, or "sha256:ID" of those without.
+// Load brings in the images of a docker-archive or oci-archive, told apart by what is in it, compressed or not, or of an
+// image layout that is a directory. Of an image for several platforms it takes the host's. path "-" reads r. It returns
+// the names of the images, or "sha256:ID" of those without.
 func (s *Store) Load(ctx context.Context, path string, r io.Reader, opts LoadOptions) (loaded []string, err error) {
 	t, err := s.newTransfer(opts.Progress, "")
 	if err != nil {
@@ -40,6 +41,24 @@ func (s *Store) Load(ctx context.Context, path string, r io.Reader, opts LoadOpt
 			err = fmt.Errorf("load %s: %w", path, err)
 		}
 	}()
+	if isDir(path) {
+		loaded, err = t.loadLayout(ctx, path)
+	} else {
+		loaded, err = t.loadArchive(ctx, path, r)
+	}
+	if err == nil && len(loaded) == 0 {
+		err = errors.New("it holds no image")
+	}
+	return loaded, err
+}
+
+// isDir tells whether path is a directory; "-" is not, whatever there is of that name.
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return path != "-" && err == nil && info.IsDir()
+}
+
+func (t *transfer) loadArchive(ctx context.Context, path string, r io.Reader) ([]string, error) {
 	file, err := t.plainArchive(ctx, path, r)
 	if err != nil {
 		return nil, err
@@ -49,15 +68,14 @@ func (s *Store) Load(ctx context.Context, path string, r io.Reader, opts LoadOpt
 	if err != nil {
 		return nil, err
 	}
-	if kind == dockerArchive {
-		loaded, err = t.loadDocker(ctx, file.Name())
-	} else {
-		loaded, err = t.loadOCI(ctx, file)
+	if kind == DockerArchive {
+		return t.loadDocker(ctx, file.Name())
 	}
-	if err == nil && len(loaded) == 0 {
-		err = errors.New("the archive holds no image")
+	dir := filepath.Join(t.scratch.Path, "layout")
+	if err := extractLayout(ctx, file, dir); err != nil {
+		return nil, err
 	}
-	return loaded, err
+	return t.loadLayout(ctx, dir)
 }
 
 // plainArchive returns the archive as an uncompressed file: itself if it is one, else a copy.
@@ -100,34 +118,27 @@ func isPlainFile(file *os.File) bool {
 	return (err == nil || err == io.EOF) && archive.DetectCompression(head[:n]) == archive.Uncompressed
 }
 
-type archiveFormat int
-
-const (
-	dockerArchive archiveFormat = iota
-	ociArchive
-)
-
 // archiveKind looks at the names in an archive. One that is both, as newer versions of docker write it, is taken for a
 // docker-archive, which has all names of the images.
-func archiveKind(file *os.File) (archiveFormat, error) {
+func archiveKind(file *os.File) (ArchiveFormat, error) {
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return 0, err
+		return "", err
 	}
 	oci := false
 	for tr := tar.NewReader(file); ; {
 		hdr, err := tr.Next()
 		switch {
 		case err == io.EOF && oci:
-			return ociArchive, nil
+			return OCIArchive, nil
 		case err == io.EOF:
-			return 0, errors.New("not an archive of images: it has neither a manifest.json nor an oci-layout " +
+			return "", errors.New("not an archive of images: it has neither a manifest.json nor an oci-layout " +
 				"(a plain root filesystem is imported, not loaded)")
 		case err != nil:
-			return 0, fmt.Errorf("not an archive of images: %w", err)
+			return "", fmt.Errorf("not an archive of images: %w", err)
 		}
 		switch path.Clean(hdr.Name) {
 		case "manifest.json":
-			return dockerArchive, nil
+			return DockerArchive, nil
 		case v1.ImageLayoutFile:
 			oci = true
 		}
@@ -179,11 +190,8 @@ func (t *transfer) loadOne(ctx context.Context, src types.ImageReference, names 
 	return loaded, t.store.lib.AddNames(id, full)
 }
 
-func (t *transfer) loadOCI(ctx context.Context, file *os.File) (loaded []string, err error) {
-	dir := filepath.Join(t.scratch.Path, "layout")
-	if err := extractLayout(ctx, file, dir); err != nil {
-		return nil, err
-	}
+// loadLayout copies the images of an image layout.
+func (t *transfer) loadLayout(ctx context.Context, dir string) (loaded []string, err error) {
 	images, err := ocilayout.List(dir)
 	if err != nil {
 		return nil, err

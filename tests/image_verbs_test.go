@@ -8,17 +8,9 @@ import (
 	"testing"
 )
 
-// loadTwoLayers loads an image of two layers and returns its name.
-func (u *user) loadTwoLayers(name string) picture {
-	u.t.Helper()
-	p := newPicture(name, busyboxTree(u.t), upperLayer(u.t))
-	u.succeeded(u.tryWith(p.dockerArchive(u.t), "load", "-q"))
-	return p
-}
-
 func TestTag(t *testing.T) {
 	u := newUser(t)
-	id := u.loadTwoLayers("example.org/app:v1").id(t)
+	id := u.loadPicture("example.org/app:v1", busyboxTree(t), upperLayer(t)).id(t)
 	u.prints("", "tag", "example.org/app:v1", "app", "127.0.0.1:5000/team/app:v2")
 	u.hasImage("app:latest", id)
 	u.hasImage("127.0.0.1:5000/team/app:v2", id)
@@ -38,7 +30,7 @@ func TestTag(t *testing.T) {
 
 func TestRmi(t *testing.T) {
 	u := newUser(t)
-	id := u.loadTwoLayers("app:v1").id(t)
+	id := u.loadPicture("app:v1", busyboxTree(t), upperLayer(t)).id(t)
 	u.run("tag", "app:v1", "app:v2", "other:v1")
 	u.fails(125, []string{"several repositories", "other:v1", "force"}, "rmi", id)
 	u.prints("Untagged: other:v1", "rmi", "other:v1")

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -32,81 +31,6 @@ func progressTo(file *os.File, quiet bool) io.Writer {
 		return nil
 	}
 	return file
-}
-
-func (a *app) importCommand() *cobra.Command {
-	var options layers.ImportOptions
-	cmd := &cobra.Command{
-		Use:     "import [flags] FILE|- [NAME[:TAG]]",
-		Short:   "Make an image of one layer from a tar of a root filesystem",
-		Example: "  mmdebstrap --variant=minbase bookworm - | rcrun import -c 'CMD [\"bash\"]' - debian:12",
-		Args:    cobra.RangeArgs(1, 2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 2 {
-				options.Name = args[1]
-			}
-			source, err := openInput(args[0])
-			if err != nil {
-				return err
-			}
-			defer source.Close()
-			return a.withStore(func(s *layers.Store) error {
-				id, err := s.Import(cmd.Context(), source, options)
-				if err != nil {
-					return err
-				}
-				fmt.Println(digest.NewDigestFromEncoded(digest.SHA256, id))
-				return nil
-			})
-		},
-	}
-	cmd.Flags().StringArrayVarP(&options.Changes, "change", "c", nil, "apply a Dockerfile instruction: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME, WORKDIR")
-	cmd.Flags().StringVarP(&options.Message, "message", "m", "", "comment in the image's history")
-	cmd.Flags().StringVar(&options.Platform, "platform", "", "platform of the image: os/arch[/variant] (default this host's)")
-	return cmd
-}
-
-var errStdinTerminal = errors.New("standard input is a terminal: give a file, or pipe one in")
-
-// openInput opens a file, or standard input for "-".
-func openInput(path string) (io.ReadCloser, error) {
-	if path == "-" {
-		if stdinIsTerminal() {
-			return nil, errStdinTerminal
-		}
-		return io.NopCloser(os.Stdin), nil
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("open archive: %w", err)
-	}
-	return file, nil
-}
-
-func (a *app) loadCommand() *cobra.Command {
-	var input string
-	var quiet bool
-	cmd := &cobra.Command{
-		Use:     "load [flags]",
-		Short:   "Load images from an archive made by save: docker-archive or oci-archive",
-		Example: "  rcrun load -i image.tar\n  docker save debian:12 | rcrun load",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if input == "-" && stdinIsTerminal() {
-				return errStdinTerminal
-			}
-			return a.withStore(func(s *layers.Store) error {
-				loaded, err := s.Load(cmd.Context(), input, os.Stdin, layers.LoadOptions{Progress: progressTo(os.Stderr, quiet)})
-				for _, name := range loaded {
-					fmt.Println("Loaded image:", name)
-				}
-				return err
-			})
-		},
-	}
-	cmd.Flags().StringVarP(&input, "input", "i", "-", "archive to read, - for standard input")
-	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print no progress")
-	return cmd
 }
 
 func (a *app) pullCommand() *cobra.Command {

@@ -62,7 +62,7 @@ func execute(args []string) error {
 		a.runCommand(), a.createCommand(), a.startCommand(), a.attachCommand(), a.execCommand(),
 		a.psCommand(), a.logsCommand(), a.inspectCommand(),
 		a.stopCommand(), a.killCommand(), a.waitCommand(), a.rmCommand(),
-		a.importCommand(), a.loadCommand(), a.pullCommand(), a.imagesCommand(), a.rmiCommand(),
+		a.importCommand(), a.loadCommand(), a.saveCommand(), a.pullCommand(), a.imagesCommand(), a.rmiCommand(),
 		a.layerCommand(), a.systemCommand(),
 		a.tagCommand(), a.untagCommand(), a.historyCommand(), a.imageCommand(), a.containerCommand(),
 		a.versionCommand(), a.infoCommand(), unionCommand(),

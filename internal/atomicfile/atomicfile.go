@@ -5,13 +5,22 @@ package atomicfile
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 )
 
 // Write replaces the file at path with content: it writes a temporary file beside it, flushes it to the disk and
 // renames it. On an error the old file is as it was and no temporary file is left.
-func Write(path string, content []byte, perm os.FileMode) (err error) {
+func Write(path string, content []byte, perm os.FileMode) error {
+	return WriteFrom(path, perm, func(w io.Writer) error {
+		_, err := w.Write(content)
+		return err
+	})
+}
+
+// WriteFrom is Write for content that write produces. An error of write's is returned in the same way as our own.
+func WriteFrom(path string, perm os.FileMode, write func(w io.Writer) error) (err error) {
 	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
@@ -26,7 +35,7 @@ func Write(path string, content []byte, perm os.FileMode) (err error) {
 	if err := temp.Chmod(perm); err != nil {
 		return err
 	}
-	if _, err := temp.Write(content); err != nil {
+	if err := write(temp); err != nil {
 		return err
 	}
 	if err := temp.Sync(); err != nil {

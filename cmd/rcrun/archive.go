@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/rcrun/rcrun/internal/atomicfile"
+	"github.com/rcrun/rcrun/layers"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+)
+
+func (a *app) importCommand() *cobra.Command {
+	var options layers.ImportOptions
+	cmd := &cobra.Command{
+		Use:     "import [flags] FILE|- [NAME[:TAG]]",
+		Short:   "Make an image of one layer from a tar of a root filesystem",
+		Example: "  mmdebstrap --variant=minbase bookworm - | rcrun import -c 'CMD [\"bash\"]' - debian:12",
+		Args:    cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 2 {
+				options.Name = args[1]
+			}
+			source, err := openInput(args[0])
+			if err != nil {
+				return err
+			}
+			defer source.Close()
+			return a.withStore(func(s *layers.Store) error {
+				id, err := s.Import(cmd.Context(), source, options)
+				if err != nil {
+					return err
+				}
+				fmt.Println(digest.NewDigestFromEncoded(digest.SHA256, id))
+				return nil
+			})
+		},
+	}
+	cmd.Flags().StringArrayVarP(&options.Changes, "change", "c", nil, "apply a Dockerfile instruction: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME, WORKDIR")
+	cmd.Flags().StringVarP(&options.Message, "message", "m", "", "comment in the image's history")
+	cmd.Flags().StringVar(&options.Platform, "platform", "", "platform of the image: os/arch[/variant] (default this host's)")
+	return cmd
+}
+
+var errStdinTerminal = errors.New("standard input is a terminal: give a file, or pipe one in")
+
+// openInput opens a file, or standard input for "-".
+func openInput(path string) (io.ReadCloser, error) {
+	if path == "-" {
+		if stdinIsTerminal() {
+			return nil, errStdinTerminal
+		}
+		return io.NopCloser(os.Stdin), nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open archive: %w", err)
+	}
+	return file, nil
+}
+
+func (a *app) loadCommand() *cobra.Command {
+	var input string
+	var quiet bool
+	cmd := &cobra.Command{
+		Use:     "load [flags]",
+		Short:   "Load images from an archive made by save: docker-archive or oci-archive",
+		Example: "  rcrun load -i image.tar\n  docker save debian:12 | rcrun load",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if input == "-" && stdinIsTerminal() {
+				return errStdinTerminal
+			}
+			return a.withStore(func(s *layers.Store) error {
+				loaded, err := s.Load(cmd.Context(), input, os.Stdin, layers.LoadOptions{Progress: progressTo(os.Stderr, quiet)})
+				for _, name := range loaded {
+					fmt.Println("Loaded image:", name)
+				}
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&input, "input", "i", "-", "archive to read, - for standard input")
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print no progress")
+	return cmd
+}
+
+func (a *app) saveCommand() *cobra.Command {
+	var output, format, compression string
+	cmd := &cobra.Command{
+		Use:   "save [flags] IMAGE...",
+		Short: "Save images to one archive, with their layers, names and histories",
+		Long: "Saves images to one archive. A name without a tag stands for all tags that it has here.\n\n" +
+			"In a docker-archive the layers are not compressed, and --compression is about the whole file; in an oci-archive it is\n" +
+			"about the layers, which are compressed by gzip unless it says otherwise.",
+		Example:           "  rcrun save -o debian.tar debian:12\n  rcrun save --format oci-archive --compression zstd debian:12 app:v1 | ssh host rcrun load",
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeImages,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			options := layers.SaveOptions{Format: layers.ArchiveFormat(format), Compression: layers.Compression(compression)}
+			return a.withStore(func(s *layers.Store) error {
+				return writeOutput(cmd.Context(), output, func(ctx context.Context, w io.Writer) error { return s.Save(ctx, w, args, options) })
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write (default standard output)")
+	cmd.Flags().StringVar(&format, "format", string(layers.DockerArchive), "docker-archive or oci-archive")
+	cmd.Flags().StringVar(&compression, "compression", "", "none, gzip or zstd")
+	return cmd
+}
+
+// writeOutput has write write to a file, or to standard output where path is empty. A file that is there is replaced
+// when all is written, and only then; on an interruption nothing is left.
+func writeOutput(ctx context.Context, path string, write func(ctx context.Context, w io.Writer) error) error {
+	ctx, stop := signal.NotifyContext(ctx, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	defer stop()
+	if path == "" {
+		if term.IsTerminal(int(os.Stdout.Fd())) {
+			return errors.New("standard output is a terminal: give a file by --output, or pipe it elsewhere")
+		}
+		return write(ctx, os.Stdout)
+	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return writeDevice(ctx, path, write)
+	}
+	return atomicfile.WriteFrom(path, 0o600, func(w io.Writer) error { return write(ctx, w) })
+}
+
+// writeDevice writes to what must not be replaced: a device or a named pipe.
+func writeDevice(ctx context.Context, path string, write func(ctx context.Context, w io.Writer) error) error {
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("open output: %w", err)
+	}
+	return errors.Join(write(ctx, file), file.Close())
+}
