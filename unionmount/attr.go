@@ -29,25 +29,6 @@ func (u *Union) Getattr(n *Node) (Attr, error) {
 	return u.attrHeld(n)
 }
 
-// Birth returns when the file that shows was made, zero where its filesystem does not know. A copy-up makes it anew.
-func (u *Union) Birth(n *Node) (unix.Timespec, error) {
-	n.meta.RLock()
-	defer n.meta.RUnlock()
-	if n.foreign != nil && !n.inUpper.Load() {
-		return unix.Timespec{}, nil
-	}
-	h, err := u.backing(n, n.firstSlot())
-	if err != nil {
-		return unix.Timespec{}, err
-	}
-	defer u.fds.release(h)
-	var st unix.Statx_t
-	if err := unix.Statx(h.fd, "", unix.AT_EMPTY_PATH, unix.STATX_BTIME, &st); err != nil || st.Mask&unix.STATX_BTIME == 0 {
-		return unix.Timespec{}, n.fault("stat", err)
-	}
-	return unix.NsecToTimespec(st.Btime.Sec*1e9 + int64(st.Btime.Nsec)), nil
-}
-
 // attrHeld is Getattr with meta held.
 func (u *Union) attrHeld(n *Node) (Attr, error) {
 	st, err := u.statBacking(n)
@@ -109,7 +90,7 @@ func (n *Node) nlink(backing uint32) uint32 {
 	switch {
 	case n.dead.Load():
 		return 0
-	case n.isDir() && (n.u.opts.StaticNlink || n.firstSlot() < len(n.lowers)-1):
+	case n.isDir() && (n.u.opts.StaticNlink || n.firstSlot() < n.layers()-1):
 		return 1
 	case n.isDir():
 		return backing

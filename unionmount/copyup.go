@@ -2,7 +2,6 @@ package unionmount
 
 import (
 	"errors"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -190,7 +189,7 @@ func (u *Union) drawCopy(n *Node, d *draft, want content) error {
 	}
 	// What has no user xattrs on disk keeps its st_ino as long as its node.
 	if carriesXattrs(u.upper.copied(n.stat)) {
-		if err := setOrigin(d.fd, n.ino); err != nil {
+		if err := u.setOrigin(n, d.fd); err != nil {
 			return err
 		}
 	}
@@ -199,11 +198,6 @@ func (u *Union) drawCopy(n *Node, d *draft, want content) error {
 		return err
 	}
 	return setTimes(d.fd, st.Atim, st.Mtim)
-}
-
-// setOrigin notes the st_ino that the copy behind fd is to show.
-func setOrigin(fd int, ino uint64) error {
-	return setXattr(fd, originXattr, strconv.FormatUint(ino, 10))
 }
 
 // copyXattrs copies the xattrs of n that a container sees.
@@ -271,7 +265,7 @@ func (u *Union) replaceLink(n *Node, l link, id layerfmt.Stat, st *unix.Stat_t) 
 	if err := d.make(id, target); err != nil {
 		return err
 	}
-	if err := setOrigin(d.fd, n.ino); err != nil {
+	if err := u.setOrigin(n, d.fd); err != nil {
 		return err
 	}
 	if err := setTimes(d.fd, st.Atim, st.Mtim); err != nil {

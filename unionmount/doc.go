@@ -56,8 +56,7 @@
 // what is below goes along, because all that is found in it is found through it. The note is made before the rename and
 // taken back after one to where it says nothing; in between it changes nothing. Where it cannot be made, everything that
 // is to be seen in the directory is copied up first, and then it is opaque: a program that renames it need not know
-// what to do about EXDEV, and it is less work than copying by hand. A rename over a directory that still holds whiteouts
-// is the one that a crash can catch half-way: the emptied directory then is at the old name.
+// what to do about EXDEV, and it is less work than copying by hand.
 //
 // CallerOwned uppers name the lower directories or file exactly, by layer and path. The kernel's notes are a path, which
 // is looked up in the layers below (trail in reference.go); they may be in any layer, so directories that are merged may

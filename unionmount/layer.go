@@ -4,16 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
-
-// originXattr is set on copies in the upper and holds the st_ino that the file had before, in decimal.
-const originXattr = "user.rcrun.origin"
 
 // layer is an open layer. It is immutable.
 type layer struct {
@@ -86,7 +82,7 @@ type probed struct {
 	whiteout bool
 	opaque   bool
 	foreign  bool   // a mount point, of which st tells no more than type and inode number
-	origin   uint64 // of copies in the upper
+	origin   origin // of copies in the upper
 	group    *linkGroup
 	data     *reference // where a file has its data, if not in itself
 	redirect *reference // what is merged into a directory, if not what has its name below
@@ -203,7 +199,7 @@ func (l *layer) readMark(p *probed, name string, read func() (string, error)) er
 	case name == layerfmt.RedirectXattr && l.Ownership == CallerOwned && p.st.Mode&unix.S_IFMT == unix.S_IFDIR:
 		return l.readBelow(&p.redirect, name, read)
 	case name == originXattr && l.isUpper():
-		return decodeMark(&p.origin, read, func(value string) (uint64, error) { return strconv.ParseUint(value, 10, 64) })
+		return decodeMark(&p.origin, read, parseOrigin)
 	case name == groupXattr && l.isUpper():
 		return decodeMark(&p.group, read, parseGroup)
 	}

@@ -107,7 +107,7 @@ func (u *Union) load(n *Node) error {
 	}
 	l.at, l.slots, l.last = map[string]int{}, nil, cookieDotDot
 	below := map[string]int{}
-	for slot := n.firstSlot(); slot < len(n.lowers); slot++ {
+	for slot := n.firstSlot(); slot < n.layers(); slot++ {
 		if err := u.loadLayer(n, slot, below); err != nil {
 			return n.fault("list", err)
 		}

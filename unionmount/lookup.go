@@ -32,8 +32,8 @@ const (
 func (o *object) key() backingKey { return backingKey{o.topLayer.index, o.top.st.Ino} }
 
 func (o *object) ino() uint64 {
-	if o.top.origin != 0 {
-		return o.top.origin
+	if o.top.origin.ino != 0 {
+		return o.top.origin.ino
 	}
 	return o.topLayer.showIno(o.top.st.Ino)
 }
@@ -111,7 +111,7 @@ func (u *Union) findFrom(dir *Node, name string, first int) (object, error) {
 	if dir.dead.Load() || layerfmt.ReservedName(name) {
 		return o, unix.ENOENT
 	}
-	for slot := first; slot < len(dir.lowers); slot++ {
+	for slot := first; slot < dir.layers(); slot++ {
 		if o.top == nil && slot >= 0 {
 			if slot = max(slot, dir.firstLower(name)); slot == len(dir.lowers) {
 				break
@@ -140,7 +140,7 @@ func (u *Union) findIn(dir *Node, slot int, name string, o *object) (more bool, 
 	}
 	defer u.fds.release(h)
 	p, err := l.probe(h.fd, name)
-	lowest := slot == len(dir.lowers)-1 // below which there is nothing to be hidden
+	lowest := slot == dir.layers()-1 // below which there is nothing to be hidden
 	if isNotExist(err) && lowest {
 		return false, nil
 	}

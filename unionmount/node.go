@@ -41,7 +41,7 @@ type Node struct {
 	// borrows says that the file that shows, a regular one, has no data: it is that of the last of lowers. Changed with
 	// meta held; of a file in the upper never set again.
 	borrows atomic.Bool
-	// whole says that a directory shows nothing of its lowers any more, all of it being in the upper. Never unset.
+	// whole says that all of a directory is in the upper, where it is opaque: its lowers count no more. Never unset.
 	whole atomic.Bool
 	// dead is set when a directory is removed. Set with its entries held.
 	dead atomic.Bool

@@ -22,8 +22,7 @@ func (u *Union) prepareToLeave(n *Node) error {
 	if err := u.copyUpTree(n); err != nil {
 		return err
 	}
-	n.whole.Store(true)
-	return nil
+	return u.partFromLowers(n)
 }
 
 // noteBelow notes what is merged into a directory, if it can, which changes nothing as long as it is at its old place.
@@ -95,40 +94,20 @@ func (u *Union) nameCopy(n *Node, l link) error {
 	return n.fault("link", u.nameUpper(n, l, &o))
 }
 
-// detach makes a directory of the upper show at a new place what it shows now: what is merged into it is noted, or all
-// in the upper; what the lowers have at the new place is hidden.
+// detach makes a directory of the upper show at a new place what it shows now: what is merged into it is noted, what the
+// lowers have at the new place is hidden.
 func (u *Union) detach(n *Node, newBelow *object) error {
-	if !n.isDir() || len(n.lowers) == 0 && newBelow == nil {
+	switch {
+	case !n.isDir() || n.whole.Load() || len(n.lowers) == 0 && newBelow == nil:
 		return nil
-	}
-	if len(n.lowers) == 0 {
+	case len(n.lowers) == 0:
 		return u.hideLowers(n)
 	}
-	if !n.whole.Load() {
-		noted, err := u.noteBelow(n)
-		if err == nil && !noted {
-			err = unix.EXDEV // upon which tools copy
-		}
-		return err
+	noted, err := u.noteBelow(n)
+	if err == nil && !noted {
+		err = unix.EXDEV // upon which tools copy
 	}
-	if err := u.hideLowers(n); err != nil {
-		return err
-	}
-	return u.forgetBelow(n)
-}
-
-// forgetBelow removes a note of what is merged into a directory that no longer needs it.
-func (u *Union) forgetBelow(n *Node) error {
-	marks := u.upper.marks(&reference{}, true)
-	if len(marks) == 0 {
-		return nil
-	}
-	h, err := u.backing(n, slotUpper)
-	if err != nil {
-		return err
-	}
-	defer u.fds.release(h)
-	return removeXattr(h.fd, marks[0].name)
+	return err
 }
 
 // attach takes back what detach has noted of a directory that is now where the lowers have what it is merged with. The
@@ -153,4 +132,33 @@ func (u *Union) hideLowers(n *Node) error {
 	}
 	defer u.fds.release(h)
 	return u.upper.makeOpaque(h.fd)
+}
+
+// partFromLowers makes a directory of which everything is in the upper opaque.
+func (u *Union) partFromLowers(n *Node) error {
+	if n.whole.Load() {
+		return nil
+	}
+	if err := u.hideLowers(n); err != nil {
+		return err
+	}
+	if err := u.forgetBelow(n); err != nil {
+		return err
+	}
+	n.whole.Store(true)
+	return nil
+}
+
+// forgetBelow removes a note of what is merged into an opaque directory.
+func (u *Union) forgetBelow(n *Node) error {
+	marks := u.upper.marks(&reference{}, true)
+	if len(marks) == 0 {
+		return nil
+	}
+	h, err := u.backing(n, slotUpper)
+	if err != nil {
+		return err
+	}
+	defer u.fds.release(h)
+	return removeXattr(h.fd, marks[0].name)
 }

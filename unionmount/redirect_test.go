@@ -207,3 +207,33 @@ func TestRenamedDirectoryOfHost(t *testing.T) {
 	must(t, os.WriteFile(f.opts.Lowers[0].Dir+"/d/sub/y", []byte("edited on the host"), 0o644))
 	f.want("sub/y", "edited on the host")
 }
+
+// TestRenameOverEmptiedDirectory replaces a directory in which everything was deleted, also when it ends half-way.
+func TestRenameOverEmptiedDirectory(t *testing.T) {
+	host, referring := rootIsMe(), referringLayer()
+	for name, as := range map[string]*Layer{"caller": nil, "host": &host, "referring": &referring} {
+		t.Run(name, func(t *testing.T) {
+			f := newUnion(t, tree{"d/x": file("x"), "e/y": file("y"), "e/z/a": file("a")}, tree{"e/w": file("w")})
+			if as != nil {
+				f.close()
+				f.describe(*as)
+				f.open()
+			}
+			must(t, f.rename("e", "f", 0))
+			for _, path := range []string{"f/y", "f/w", "f/z/a"} {
+				must(t, f.unlink(path))
+			}
+			must(t, f.rmdir("f/z"))
+			must(t, f.at("f", func(n *Node) error {
+				n.entries.Lock()
+				defer n.entries.Unlock()
+				return f.u.sweep(n)
+			}))
+			f.remounted(func() { f.wantNames("f"); f.wantNames("d", "x"); f.wantNames("/", "d", "f") })
+			must(t, f.rename("d", "f", 0))
+			f.remounted(func() { f.wantNames("f", "x"); f.wantNames("/", "f") })
+			must(t, f.rename("f", "e", 0))
+			f.remounted(func() { f.wantNames("e", "x"); f.wantNames("/", "e") })
+		})
+	}
+}

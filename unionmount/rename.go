@@ -251,6 +251,11 @@ func (r *renaming) ready() error {
 		}
 		return u.detach(r.target, r.below.from)
 	}
+	if r.targetObject.presentIn() == presentDir {
+		if err := u.sweep(r.target); err != nil {
+			return err
+		}
+	}
 	r.target.meta.Lock()
 	defer r.target.meta.Unlock()
 	return u.pin(r.target)
@@ -266,32 +271,26 @@ func (r *renaming) move(oldDir, newDir int) error {
 		}
 		return r.u.vanish(oldDir, r.from.name, presentFile, r.below.from != nil)
 	}
-	if r.source.isDir() && r.target != nil && r.targetObject.presentIn() == presentDir {
-		return r.replaceDir(oldDir, newDir)
-	}
 	if err := r.moveLeavingWhiteout(oldDir, newDir); err != nil {
 		return err
 	}
 	return clearMark(newDir, r.to.name, m)
 }
 
-// replaceDir renames over a directory in which nothing is to be seen, but which may hold whiteouts: it goes to the old
-// name and is removed there. Should a crash come in between, it is an empty directory at that name, too.
-func (r *renaming) replaceDir(oldDir, newDir int) error {
-	u := r.u
-	if err := u.hideLowers(r.target); err != nil {
+// sweep removes the whiteouts from a directory of the upper in which nothing is to be seen, so that it is empty on disk,
+// too. Entries of it are held.
+func (u *Union) sweep(n *Node) error {
+	if len(n.lowers) > 0 {
+		if err := u.partFromLowers(n); err != nil {
+			return err
+		}
+	}
+	h, err := u.backing(n, slotUpper)
+	if err != nil {
 		return err
 	}
-	swap := func() error {
-		return unix.Renameat2(oldDir, r.from.name, newDir, r.to.name, unix.RENAME_EXCHANGE)
-	}
-	if err := swap(); err != nil {
-		return err
-	}
-	if err := u.vanish(oldDir, r.from.name, presentDir, r.below.from != nil); err != nil {
-		return errors.Join(err, swap())
-	}
-	return nil
+	defer u.fds.release(h)
+	return removeBelow(h.fd)
 }
 
 // moveLeavingWhiteout renames, and leaves a whiteout at the old name if the lowers have it: in the same step where

@@ -14,6 +14,14 @@ func (n *Node) firstSlot() int {
 	return 0
 }
 
+// layers returns how many lowers there are in which the names of a directory are looked for.
+func (n *Node) layers() int {
+	if n.whole.Load() {
+		return 0
+	}
+	return len(n.lowers)
+}
+
 // dataSlot is where the data of a regular file is that has none in the upper.
 func (n *Node) dataSlot() int { return len(n.lowers) - 1 }
 

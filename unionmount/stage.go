@@ -111,7 +111,20 @@ func removeTree(dirfd int, name string) error {
 	if err != unix.EISDIR && err != unix.EPERM {
 		return err
 	}
-	fd, err := openat(dirfd, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	fd, err := openat(dirfd, name, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := removeBelow(fd); err != nil {
+		return err
+	}
+	return unix.Unlinkat(dirfd, name, unix.AT_REMOVEDIR)
+}
+
+// removeBelow removes what is in a directory.
+func removeBelow(dirfd int) error {
+	fd, err := openat(dirfd, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return err
 	}
@@ -125,5 +138,5 @@ func removeTree(dirfd int, name string) error {
 			return err
 		}
 	}
-	return unix.Unlinkat(dirfd, name, unix.AT_REMOVEDIR)
+	return nil
 }

@@ -214,7 +214,7 @@ func (u *Union) inheritRoot() error {
 	if err != nil {
 		return fault("stat", u.upper, "/", err)
 	}
-	if covering.origin != 0 || covering.opaque || opaqueInside(u.upper.root, ".") {
+	if covering.origin.ino != 0 || covering.opaque || opaqueInside(u.upper.root, ".") {
 		return nil
 	}
 	nearest := u.lowers[0]
@@ -228,7 +228,11 @@ func (u *Union) inheritRoot() error {
 	if err := setTimes(u.upper.root, covered.st.Atim, covered.st.Mtim); err != nil {
 		return fault("set times of", u.upper, "/", err)
 	}
-	return fault("mark", u.upper, "/", setOrigin(u.upper.root, nearest.showIno(covered.st.Ino)))
+	from := origin{ino: nearest.showIno(covered.st.Ino)}
+	if from.born, err = birthOf(nearest.root); err != nil {
+		return fault("stat", nearest, "/", err)
+	}
+	return fault("mark", u.upper, "/", setXattr(u.upper.root, originXattr, from.encode()))
 }
 
 // stack returns all layers, the topmost first.
