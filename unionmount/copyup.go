@@ -154,7 +154,7 @@ func (u *Union) switchToUpper(n *Node, d *draft, group *linkGroup, pin bool) err
 		return err
 	}
 	u.mu.Lock()
-	n.upperKey = backingKey{u.upper.index, st.Ino}
+	n.upperKey = backingKey{u.upper.depth, st.Ino}
 	u.byFile[n.upperKey] = n
 	u.mu.Unlock()
 	n.group = group

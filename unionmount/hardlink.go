@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
 // groupXattr is set on the copy of a lower file that has several names; its value is a linkGroup.
@@ -22,9 +24,7 @@ type linkGroup struct {
 }
 
 // indexName returns the name of the index entry of a lower file.
-func (k backingKey) indexName() string {
-	return strconv.Itoa(k.layer) + "-" + strconv.FormatUint(k.ino, 10)
-}
+func (k backingKey) indexName() string { return layerfmt.LinkName(k.layer, k.ino) }
 
 func (g *linkGroup) encode() string {
 	return fmt.Sprintf("%d:%d:%d", g.key.layer, g.key.ino, g.left)

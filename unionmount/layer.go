@@ -16,7 +16,7 @@ type layer struct {
 	Layer
 	policy
 	index int // 0 is the upper, lowers follow, the nearest first
-	depth int // of lowers, as layerfmt.Below numbers them: the lowest is 1
+	depth int // of lowers, as layerfmt.Below numbers them: the lowest is 1; 0 of the upper
 	dir   string
 	root  int // O_PATH
 	dev   uint64

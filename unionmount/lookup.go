@@ -29,7 +29,7 @@ const (
 	markFile       // a whiteout file beside it
 )
 
-func (o *object) key() backingKey { return backingKey{o.topLayer.index, o.top.st.Ino} }
+func (o *object) key() backingKey { return backingKey{o.topLayer.depth, o.top.st.Ino} }
 
 func (o *object) ino() uint64 {
 	if o.top.origin.ino != 0 {
@@ -184,7 +184,7 @@ func (o *object) add(dir *Node, slot int, name string, l *layer, p *probed) {
 		return
 	}
 	if o.lowerKey.ino == 0 {
-		o.lowerKey = backingKey{l.index, p.st.Ino}
+		o.lowerKey = backingKey{l.depth, p.st.Ino}
 	}
 	if !p.foreign {
 		o.lowers = append(o.lowers, place{l, join(dir.lowers[slot].path, name)})

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
 // stage is the work directory: where entries are made before they are renamed into the upper, and where what is
@@ -19,7 +21,6 @@ type stage struct {
 
 const (
 	stageName    = "stage"
-	indexName    = "index"
 	whiteoutName = "whiteout" // in the stage, the device that whiteouts are links of
 )
 
@@ -48,8 +49,8 @@ func openStage(work string, upper *layer) (_ *stage, err error) {
 	if s.dir, err = makeDir(root, stageName); err != nil {
 		return nil, fmt.Errorf("make work directory %s/%s: %w", work, stageName, err)
 	}
-	if s.index, err = makeDir(root, indexName); err != nil {
-		return nil, fmt.Errorf("make work directory %s/%s: %w", work, indexName, err)
+	if s.index, err = makeDir(root, layerfmt.LinkIndex); err != nil {
+		return nil, fmt.Errorf("make work directory %s/%s: %w", work, layerfmt.LinkIndex, err)
 	}
 	s.devices = s.probeDevices()
 	return s, nil

@@ -96,7 +96,7 @@ type Union struct {
 
 // backingKey names a backing file. The layer is part of it because layers may overlap.
 type backingKey struct {
-	layer int // layer.index
+	layer int // layer.depth
 	ino   uint64
 }
 
@@ -193,7 +193,7 @@ func (u *Union) openRoot() error {
 		} else {
 			o.lowers = append(o.lowers, place{layer: l})
 			if o.lowerKey.ino == 0 {
-				o.lowerKey = backingKey{l.index, p.st.Ino}
+				o.lowerKey = backingKey{l.depth, p.st.Ino}
 			}
 		}
 		if p.opaque || opaqueInside(l.root, ".") {
