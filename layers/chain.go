@@ -3,7 +3,6 @@ package layers
 import (
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -102,7 +101,7 @@ func (c *chains) add(id string) {
 func (s *Store) layerInfo(layer storage.Layer, parent *LayerInfo) *LayerInfo {
 	info := &LayerInfo{
 		DiffID: layer.UncompressedDigest, CacheID: layer.ID, Size: layer.UncompressedSize, Created: layer.Created,
-		TarSplit: filepath.Join(s.recordDir(layerRecords), layer.ID+".tar-split.gz"),
+		TarSplit: s.tarSplit(layer.ID),
 	}
 	if parent != nil {
 		info.Parent = parent.ChainID

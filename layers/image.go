@@ -57,19 +57,21 @@ type Healthcheck struct {
 // Images lists all images, the newest first. An image whose records are damaged does not hide the others: it comes
 // without its configuration, and the error says which it was.
 func (s *Store) Images() ([]Image, error) {
-	records, err := s.lib.Images()
-	if err != nil {
-		return nil, fmt.Errorf("list images: %w", err)
-	}
-	known, err := s.layersByID()
+	r, err := s.records()
 	if err != nil {
 		return nil, err
 	}
-	images := make([]Image, len(records))
+	var images []Image
 	var broken []error
-	for i, record := range records {
-		img, err := s.describe(record, known)
-		images[i] = img
+	for _, record := range r.images {
+		if isUnfinished(record) {
+			continue
+		}
+		img, err := s.describe(record, r.layers)
+		if err != nil && !s.lib.Exists(record.ID) {
+			continue // it was removed meanwhile
+		}
+		images = append(images, img)
 		broken = append(broken, err)
 	}
 	sort.SliceStable(images, func(i, j int) bool { return images[i].Created.After(images[j].Created) })

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/vbatts/tar-split/tar/asm"
@@ -39,7 +38,7 @@ func (s *Store) writeTar(w io.Writer, layer Layer) error {
 	if !ok {
 		return s.copyTar(w, layer)
 	}
-	record, err := os.Open(filepath.Join(s.root, driver.String()+"-layers", layer.ID+".tar-split.gz"))
+	record, err := os.Open(s.tarSplit(layer.ID))
 	if errors.Is(err, os.ErrNotExist) {
 		return s.copyTar(w, layer)
 	}

@@ -39,6 +39,19 @@ func (s *Store) records() (*records, error) {
 	return r, nil
 }
 
+// ContainerIDs returns the ids of the containers that have a layer.
+func (s *Store) ContainerIDs() ([]string, error) {
+	containers, err := s.lib.Containers()
+	if err != nil {
+		return nil, fmt.Errorf("list the layers of containers: %w", err)
+	}
+	ids := make([]string, len(containers))
+	for i, c := range containers {
+		ids[i] = c.ID
+	}
+	return ids, nil
+}
+
 // needed returns the ids of the layers that images and containers consist of.
 func (r *records) needed() map[string]bool {
 	needed := map[string]bool{}

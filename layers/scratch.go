@@ -22,35 +22,35 @@ func newScratch(root string) (*scratch, error) {
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, err
 	}
-	for {
-		path := filepath.Join(root, rand.Text())
-		if err := os.Mkdir(path, 0o700); err != nil {
-			return nil, fmt.Errorf("make scratch directory: %w", err)
-		}
-		lock, err := lockDir(path)
-		if err == nil {
-			return &scratch{Path: path, lock: lock}, nil
-		}
-		// Between mkdir and lock a sweep may have taken the directory for an abandoned one.
-		if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, errors.Join(fmt.Errorf("lock scratch directory: %w", err), os.Remove(path))
-		}
+	// Nobody may look for abandoned directories until this one is locked.
+	making, err := lockDir(root, unix.LOCK_SH)
+	if err != nil {
+		return nil, err
 	}
+	defer making.Close()
+	path := filepath.Join(root, rand.Text())
+	if err := os.Mkdir(path, 0o700); err != nil {
+		return nil, fmt.Errorf("make scratch directory: %w", err)
+	}
+	lock, err := lockDir(path, unix.LOCK_EX)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock scratch directory: %w", err), os.Remove(path))
+	}
+	return &scratch{Path: path, lock: lock}, nil
 }
 
-// lockDir opens a directory and locks it without waiting. A directory that is gone once it is locked does not exist.
-func lockDir(path string) (*os.File, error) {
+// lockDir opens a directory and locks it as flock(2) does by how.
+func lockDir(path string, how int) (*os.File, error) {
 	dir, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	for err = unix.EINTR; err == unix.EINTR; {
+		err = unix.Flock(int(dir.Fd()), how)
+	}
+	if err != nil {
 		dir.Close()
 		return nil, &os.PathError{Op: "lock", Path: path, Err: err}
-	}
-	if _, err := os.Stat(path); err != nil {
-		dir.Close()
-		return nil, err
 	}
 	return dir, nil
 }
@@ -69,24 +69,36 @@ func ignoreClosed(err error) error {
 
 // sweepScratch removes the scratch directories in root that nobody uses any more.
 func sweepScratch(root string) error {
-	entries, err := os.ReadDir(root)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
+	abandoned, _, err := abandonedScratch(root)
+	for _, dir := range abandoned {
+		err = errors.Join(err, os.RemoveAll(dir.Name()), dir.Close())
 	}
 	if err != nil {
-		return fmt.Errorf("look for abandoned work: %w", err)
-	}
-	for _, e := range entries {
-		path := filepath.Join(root, e.Name())
-		lock, err := lockDir(path)
-		if err != nil {
-			continue // in use, or just removed by another process
-		}
-		err = os.RemoveAll(path)
-		lock.Close()
-		if err != nil {
-			return fmt.Errorf("remove abandoned work: %w", err)
-		}
+		return fmt.Errorf("remove abandoned work: %w", err)
 	}
 	return nil
+}
+
+// abandonedScratch returns the scratch directories in root that nobody uses any more, locked, and how many others there
+// are.
+func abandonedScratch(root string) (abandoned []*os.File, inUse int, err error) {
+	looking, err := lockDir(root, unix.LOCK_EX)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	defer looking.Close()
+	names, err := namesIn(root)
+	for _, name := range names {
+		dir, err := lockDir(filepath.Join(root, name), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil:
+			abandoned = append(abandoned, dir)
+		case errors.Is(err, unix.EWOULDBLOCK):
+			inUse++
+		}
+	}
+	return abandoned, inUse, err
 }

@@ -55,7 +55,7 @@ func open(opts Options) (*Store, error) {
 		return nil, err
 	}
 	ignoreHostConfig(opts.RunRoot)
-	s.lib, err = storage.GetStore(types.StoreOptions{
+	s.lib, err = openLibrary(types.StoreOptions{
 		GraphRoot:       root,
 		RunRoot:         opts.RunRoot,
 		GraphDriverName: driverName,
@@ -63,6 +63,7 @@ func open(opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.dropUnfinished()
 	return s, s.setMounter(opts.Mounter)
 }
 

@@ -82,12 +82,12 @@ func TestTree(t *testing.T) {
 	want := "0 rw " + id + " c1\n1 init " + id + "-init \n2 image " + chain + " app:v1\n3 image " + sum(base) + " "
 	u.prints(want, "layer", "tree", "--format", "{{.Depth}} {{.Kind}} {{.ID}} {{.Names}}", "c1")
 
-	all := u.run("layer", "tree", "--format", "{{.Depth}} {{.ID}} {{.Names}}")
+	all := u.run("image", "tree", "--format", "{{.Depth}} {{.ID}} {{.Names}}")
 	if n := strings.Count(all, sum(base)); n != 1 {
 		t.Errorf("the shared layer is shown %d times in\n%s", n, all)
 	}
 	contains(t, all, "0 "+sum(base)+" base:1", "1 "+chain+" app:v1", "app:v2")
-	if one := u.run("layer", "tree", "app:v1"); strings.Contains(one, "app:v2") || !strings.Contains(one, "└─ ") {
+	if one := u.run("image", "tree", "app:v1"); strings.Contains(one, "app:v2") || !strings.Contains(one, "└─ ") {
 		t.Errorf("the tree of one image is\n%s", one)
 	}
 }
@@ -160,4 +160,55 @@ func TestImageFilters(t *testing.T) {
 	for bad, part := range map[string]string{"x": "key=value", "x=1": "x=1", "dangling=perhaps": "true or false", "before=nosuch": "nosuch"} {
 		u.fails(125, []string{part}, "images", "-f", bad)
 	}
+}
+
+// TestStoreCheck breaks an image in the store and checks that it is named, that the other one works on, and that the
+// repair leaves a store in which the image can be had again.
+func TestStoreCheck(t *testing.T) {
+	u := newUser(t)
+	u.loadPicture("good:1", busyboxTree(t))
+	u.loadPicture("app:v1", busyboxTree(t), upperLayer(t))
+	u.prints("", "store", "check", "--deep")
+	cache := u.run("layer", "inspect", "-f", "{{.CacheID}}", sum([]byte(sum(busyboxTree(t))+" "+sum(upperLayer(t)))))
+	storage := u.path("home/.local/share/rcrun/storage")
+	if err := os.RemoveAll(storage + "/fuse/dir/" + cache); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(storage+"/fuse/dir/"+strings.Repeat("e", 64)+"/diff", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r := u.try("store", "check")
+	contains(t, r.stdout, "app:v1", cache, "files are missing", "eeeee")
+	u.failed(r, 125, "--repair", "3 problems")
+	u.prints("works", "run", "--rm", "good:1", "echo", "works")
+
+	contains(t, u.run("store", "check", "--repair"), "app:v1", "removed", "rcrun pull app:v1")
+	u.prints("", "store", "check", "--deep")
+	u.prints("good:1", "images", "--format", "{{.Repository}}:{{.Tag}}")
+	u.loadPicture("app:v1", busyboxTree(t), upperLayer(t))
+	u.checkLayers("app:v1")
+}
+
+// TestStoreCheckContainers checks that a container without its layer is named, and a layer without its container removed.
+func TestStoreCheckContainers(t *testing.T) {
+	u := newUserWithImage(t)
+	u.run("create", "--name", "c1", "bb", "sh")
+	u.run("create", "--name", "c2", "bb", "sh")
+	ids := strings.Fields(u.run("ps", "-aq", "--no-trunc")) // the newest first
+	data := u.path("home/.local/share/rcrun")
+	if err := os.RemoveAll(data + "/storage/fuse/dir/" + ids[1]); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(data + "/containers/" + ids[0]); err != nil {
+		t.Fatal(err)
+	}
+	r := u.try("store", "check", "--repair")
+	contains(t, r.stdout, "orphan "+ids[0], "rcrun rm -f "+ids[1])
+	if r.code != 125 || !strings.Contains(r.stderr, "could not be repaired") {
+		t.Errorf("exit code %d, %s", r.code, r.stderr)
+	}
+	u.run("rm", "-f", "c1")
+	u.prints("", "store", "check", "--repair")
+	u.run("rmi", "bb")
+	u.isEmptyStore()
 }

@@ -20,6 +20,7 @@ func (a *app) imageCommand() *cobra.Command {
 	cmd.AddCommand(
 		renamed(a.imagesCommand(), "ls [flags]", "list"), renamed(a.rmiCommand(), "rm [flags] IMAGE...", "remove"), a.imageInspectCommand(),
 		a.tagCommand(), a.untagCommand(), a.historyCommand(), a.importCommand(), a.loadCommand(), a.saveCommand(), a.pullCommand(),
+		a.treeCommand(),
 	)
 	return cmd
 }

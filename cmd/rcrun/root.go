@@ -63,7 +63,7 @@ func execute(args []string) error {
 		a.psCommand(), a.logsCommand(), a.inspectCommand(),
 		a.stopCommand(), a.killCommand(), a.waitCommand(), a.rmCommand(),
 		a.importCommand(), a.loadCommand(), a.saveCommand(), a.pullCommand(), a.imagesCommand(), a.rmiCommand(),
-		a.layerCommand(), a.systemCommand(),
+		a.layerCommand(), a.systemCommand(), a.storeCommand(),
 		a.tagCommand(), a.untagCommand(), a.historyCommand(), a.imageCommand(), a.containerCommand(),
 		a.versionCommand(), a.infoCommand(), unionCommand(),
 	)

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/layers"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) storeCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "store COMMAND",
+		Short:   "Look after the directory that keeps images and containers",
+		Example: "  rcrun store check --repair",
+		Args:    cobra.NoArgs,
+	}
+	cmd.AddCommand(a.storeCheckCommand())
+	return cmd
+}
+
+// problemRow is something wrong with the store, as "store check" prints it.
+type problemRow struct {
+	Kind    string // "image", "layer", "container", "orphan", "leftover", "records"
+	ID      string
+	Names   []string
+	Problem string
+	Fixed   bool
+	Action  string // what was done, or what to do
+}
+
+// storeCheck is how to check.
+type storeCheck struct {
+	layers.CheckOptions
+	repair bool
+	format string
+}
+
+func (a *app) storeCheckCommand() *cobra.Command {
+	var check storeCheck
+	cmd := &cobra.Command{
+		Use:   "check [flags]",
+		Short: "Look for what is broken or left over",
+		Long: "Look for images, layers and containers that are listed but broken, and for files that nothing needs. It may run beside " +
+			"anything else. The exit code is 0 when all is well, or has been repaired.\n\n" +
+			"--repair removes what is left over, and images and layers that cannot be used any more; an image that came from a registry " +
+			"can then be pulled again. Nothing that a container needs is removed.",
+		Example: "  rcrun store check\n  rcrun store check --deep --repair",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(func(e *engine.Engine) error { return check.run(cmd.Context(), e) })
+		},
+	}
+	cmd.Flags().BoolVar(&check.Deep, "deep", false, "read all files of the images' layers, and compare them with the digests on record")
+	cmd.Flags().BoolVar(&check.repair, "repair", false, "remove what is broken or left over")
+	cmd.Flags().StringVar(&check.format, "format", "", "json, or a Go template")
+	return cmd
+}
+
+func (c *storeCheck) run(ctx context.Context, e *engine.Engine) error {
+	problems, err := e.Check(ctx, c.CheckOptions)
+	if err != nil {
+		return err
+	}
+	rows := make([]problemRow, len(problems))
+	for i, p := range problems {
+		rows[i] = newProblemRow(layers.Repaired{Problem: p})
+	}
+	if c.repair && len(problems) > 0 {
+		store, err := e.Store()
+		if err != nil {
+			return err
+		}
+		done, err := store.Repair(problems)
+		if err != nil {
+			return err
+		}
+		for i, r := range done {
+			rows[i] = newProblemRow(r)
+		}
+	}
+	if err := c.print(rows); err != nil {
+		return err
+	}
+	return c.verdict(rows)
+}
+
+func newProblemRow(r layers.Repaired) problemRow {
+	return problemRow{Kind: string(r.Kind), ID: r.ID, Names: r.Names, Problem: r.Text, Fixed: r.Fixed, Action: r.Action}
+}
+
+// print prints the problems: a sentence each where no other format is wanted.
+func (c *storeCheck) print(rows []problemRow) error {
+	if c.format != "" {
+		return printRows(rows, c.format, []column[problemRow]{})
+	}
+	for _, r := range rows {
+		line := r.Kind
+		if r.ID != "" {
+			line += " " + r.ID
+		}
+		if len(r.Names) > 0 {
+			line += fmt.Sprintf(" %v", r.Names)
+		}
+		line += ": " + r.Problem
+		if r.Action != "" {
+			line += " (" + r.Action + ")"
+		}
+		fmt.Println(line)
+	}
+	return nil
+}
+
+// verdict is the error that tells of problems which are still there.
+func (c *storeCheck) verdict(rows []problemRow) error {
+	open := 0
+	for _, r := range rows {
+		if !r.Fixed {
+			open++
+		}
+	}
+	switch {
+	case open == 0:
+		return nil
+	case c.repair:
+		return fmt.Errorf("%d of %d problems could not be repaired", open, len(rows))
+	}
+	return fmt.Errorf("there are %d problems: rcrun store check --repair removes what is broken or left over", open)
+}

@@ -1,0 +1,66 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/rcrun/rcrun/layers"
+)
+
+// Check looks for what is wrong with the store and with the containers.
+func (e *Engine) Check(ctx context.Context, opts layers.CheckOptions) ([]layers.Problem, error) {
+	store, err := e.Store()
+	if err != nil {
+		return nil, err
+	}
+	orphans, err := e.orphans(store)
+	if err != nil {
+		return nil, err
+	}
+	problems, err := store.Check(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	damaged, err := e.checkContainers(store)
+	return append(append(problems, damaged...), orphans...), err
+}
+
+// orphans finds layers of containers that are gone. A container's directory is made before its layer and removed
+// after it.
+func (e *Engine) orphans(store *layers.Store) ([]layers.Problem, error) {
+	ids, err := store.ContainerIDs()
+	if err != nil {
+		return nil, err
+	}
+	var found []layers.Problem
+	for _, id := range ids {
+		if _, err := os.Lstat(e.Dirs.container(id)); errors.Is(err, os.ErrNotExist) {
+			found = append(found, layers.Problem{Kind: layers.OrphanLayer, ID: id, Text: "the container that it belongs to is gone"})
+		}
+	}
+	return found, nil
+}
+
+// checkContainers looks whether all containers can be read and have their layer.
+func (e *Engine) checkContainers(store *layers.Store) ([]layers.Problem, error) {
+	list, damaged, err := e.Containers()
+	if err != nil {
+		return nil, err
+	}
+	var found []layers.Problem
+	for _, err := range damaged {
+		found = append(found, layers.Problem{Kind: layers.BrokenContainer, Text: err.Error()})
+	}
+	for _, c := range list {
+		if c.HostConfig.Rootfs != "" && !c.HostConfig.RootfsOverlay {
+			continue // it has no layer
+		}
+		_, err := store.ContainerStack(c.ID)
+		if err != nil && c.refresh() == nil { // otherwise it was removed meanwhile
+			found = append(found, layers.Problem{Kind: layers.BrokenContainer, ID: c.ID, Names: []string{c.Name}, Text: fmt.Sprint(err)})
+		}
+	}
+	return found, nil
+}

@@ -1,0 +1,319 @@
+package layers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"go.podman.io/image/v5/manifest"
+	"go.podman.io/storage"
+)
+
+// CheckOptions is how thoroughly to check a store.
+type CheckOptions struct {
+	// Deep reads every file of the image layers, and compares their tars with the digests on record.
+	Deep bool
+}
+
+// Problem is something that is wrong with a store.
+type Problem struct {
+	// Kind is what it is about.
+	Kind ProblemKind
+	// ID is that of the image, layer or container; of a leftover it is the path.
+	ID string
+	// Names are those of a damaged image.
+	Names []string
+	// Text says what is wrong, as a part of a sentence.
+	Text string
+}
+
+// ProblemKind is what a Problem is about.
+type ProblemKind string
+
+// The kinds of problems.
+const (
+	BrokenImage     ProblemKind = "image"
+	BrokenLayer     ProblemKind = "layer"
+	BrokenContainer ProblemKind = "container"
+	Leftover        ProblemKind = "leftover" // is there, but nothing needs it
+	OrphanLayer     ProblemKind = "orphan"   // belongs to a container that is gone
+	LostRecords     ProblemKind = "records"  // a file has records that could not be read, and were taken out of use
+)
+
+// Check looks for what is listed but cannot be used, and for what is there but not listed. It holds no lock while it
+// reads files, and may run beside anything else: what a living process works on is not a leftover.
+func (s *Store) Check(ctx context.Context, opts CheckOptions) ([]Problem, error) {
+	problems, err := s.check(ctx, opts)
+	if err != nil {
+		return nil, fmt.Errorf("check the store %s: %w", s.root, err)
+	}
+	return problems, nil
+}
+
+func (s *Store) check(ctx context.Context, opts CheckOptions) ([]Problem, error) {
+	// What is there is listed before what is on record: a layer or an image gets its record first.
+	present, err := s.presentFiles()
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.records()
+	if err != nil {
+		return nil, err
+	}
+	c := &checker{store: s, records: r, badLayers: map[string]bool{}}
+	if err := c.checkLayers(ctx, opts.Deep); err != nil {
+		return nil, err
+	}
+	for _, img := range r.images {
+		c.checkImage(img)
+	}
+	for _, container := range r.containers {
+		c.checkContainer(container)
+	}
+	c.checkKept()
+	// What went away meanwhile was not broken but being removed.
+	after, err := s.records()
+	if err != nil {
+		return nil, err
+	}
+	problems := slices.DeleteFunc(c.problems, func(p Problem) bool { return !after.has(p) })
+	leftovers, err := present.unlisted(r, after)
+	return append(problems, leftovers...), err
+}
+
+// has tells whether what a problem is about is still on record.
+func (r *records) has(p Problem) bool {
+	switch p.Kind {
+	case BrokenLayer:
+		_, ok := r.layers[p.ID]
+		return ok
+	case BrokenImage:
+		return slices.ContainsFunc(r.images, func(img storage.Image) bool { return img.ID == p.ID })
+	case BrokenContainer:
+		return slices.ContainsFunc(r.containers, func(c storage.Container) bool { return c.ID == p.ID })
+	}
+	return true
+}
+
+// checker looks at what is on record.
+type checker struct {
+	store     *Store
+	records   *records
+	badLayers map[string]bool
+	problems  []Problem
+}
+
+func (c *checker) add(kind ProblemKind, id string, names []string, format string, args ...any) {
+	c.problems = append(c.problems, Problem{Kind: kind, ID: id, Names: names, Text: fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) checkLayers(ctx context.Context, deep bool) error {
+	containers := map[string]bool{}
+	for _, container := range c.records.containers {
+		containers[container.LayerID] = true
+	}
+	for id, layer := range c.records.layers {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		err := c.store.checkLayer(layer, c.records)
+		if err == nil && deep && !containers[id] {
+			err = c.store.checkContent(ctx, layer)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			c.badLayers[id] = true
+			c.add(BrokenLayer, id, nil, "%v", err)
+		}
+	}
+	slices.SortFunc(c.problems, func(a, b Problem) int { return strings.Compare(a.ID, b.ID) })
+	return nil
+}
+
+// checkLayer compares a layer's record with its directory.
+func (s *Store) checkLayer(layer storage.Layer, r *records) error {
+	if layer.Parent != "" {
+		if _, ok := r.layers[layer.Parent]; !ok {
+			return fmt.Errorf("the layer %s below it is missing", layer.Parent)
+		}
+	}
+	if info, err := os.Stat(s.layout.diff(layer.ID)); errors.Is(err, os.ErrNotExist) {
+		return errors.New("its files are missing")
+	} else if err != nil {
+		return err
+	} else if !info.IsDir() {
+		return fmt.Errorf("%s is not a directory", s.layout.diff(layer.ID))
+	}
+	if parent, err := s.layout.parent(layer.ID); err != nil {
+		return err
+	} else if parent != layer.Parent {
+		return fmt.Errorf("its directory names the layer %q below it, its record %q", parent, layer.Parent)
+	}
+	if layer.UncompressedDigest == "" {
+		return nil // a container's
+	}
+	if info, err := os.Stat(s.tarSplit(layer.ID)); err != nil {
+		return fmt.Errorf("the headers of its tar are missing: %w", err)
+	} else if info.Size() == 0 {
+		return errors.New("the headers of its tar are missing: the file is empty")
+	}
+	return nil
+}
+
+// checkContent makes the tar of a layer again and compares it with the digest and size on record.
+func (s *Store) checkContent(ctx context.Context, layer storage.Layer) error {
+	if layer.UncompressedDigest == "" {
+		return nil
+	}
+	digester, size := digest.Canonical.Digester(), int64(0)
+	count := writerFunc(func(p []byte) (int, error) {
+		size += int64(len(p))
+		return len(p), ctx.Err()
+	})
+	err := s.writeTar(io.MultiWriter(digester.Hash(), count), Layer{ID: layer.ID, DiffID: layer.UncompressedDigest, Size: layer.UncompressedSize})
+	if err != nil {
+		return fmt.Errorf("its files are not what was unpacked: %w", err)
+	}
+	if digester.Digest() != layer.UncompressedDigest || size != layer.UncompressedSize {
+		return fmt.Errorf("its files are not what was unpacked: the tar has %d bytes and the digest %s instead of %d and %s",
+			size, digester.Digest(), layer.UncompressedSize, layer.UncompressedDigest)
+	}
+	return nil
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// checkImage looks whether an image has all its layers and files.
+func (c *checker) checkImage(record storage.Image) {
+	var texts []string
+	diffIDs, err := c.checkChain(record.TopLayer)
+	if err != nil {
+		texts = append(texts, err.Error())
+	}
+	if err := c.store.checkConfig(record, diffIDs, err == nil); err != nil {
+		texts = append(texts, err.Error())
+	}
+	for _, name := range record.BigDataNames {
+		if err := c.store.checkImageFile(record, name); err != nil {
+			texts = append(texts, err.Error())
+		}
+	}
+	if len(texts) > 0 {
+		c.add(BrokenImage, record.ID, record.Names, "%s", strings.Join(slices.Compact(texts), "; "))
+	}
+}
+
+// checkChain looks at a layer and all below it, and returns their diff ids, the undermost first.
+func (c *checker) checkChain(id string) (diffIDs []digest.Digest, err error) {
+	for range maxLayers {
+		if id == "" {
+			slices.Reverse(diffIDs)
+			return diffIDs, nil
+		}
+		layer, ok := c.records.layers[id]
+		if !ok {
+			return nil, fmt.Errorf("layer %s is missing", id)
+		}
+		if c.badLayers[id] {
+			return nil, fmt.Errorf("layer %s is broken", id)
+		}
+		diffIDs = append(diffIDs, layer.UncompressedDigest)
+		id = layer.Parent
+	}
+	return nil, fmt.Errorf("it has more than %d layers", maxLayers)
+}
+
+// checkConfig reads the configuration of an image and compares it with the image's id and layers.
+func (s *Store) checkConfig(record storage.Image, diffIDs []digest.Digest, compare bool) error {
+	data, err := s.lib.ImageBigData(record.ID, configKey(record.ID))
+	if err != nil {
+		return fmt.Errorf("its configuration cannot be read: %w", err)
+	}
+	if got := digest.FromBytes(data); got.Encoded() != record.ID {
+		return fmt.Errorf("its configuration has the digest %s", got)
+	}
+	var img Image
+	if err := img.setConfig(data); err != nil {
+		return fmt.Errorf("its configuration cannot be read: %w", err)
+	}
+	if want := img.Config.RootFS.DiffIDs; compare && !slices.Equal(want, diffIDs) {
+		return fmt.Errorf("its layers %v are not those of its configuration, %v", diffIDs, want)
+	}
+	return nil
+}
+
+// checkImageFile compares a file of an image with its size on record, and where that is recorded with its digest.
+func (s *Store) checkImageFile(record storage.Image, name string) error {
+	data, err := s.lib.ImageBigData(record.ID, name)
+	if err != nil {
+		return fmt.Errorf("its file %q cannot be read: %w", name, err)
+	}
+	if size := record.BigDataSizes[name]; int64(len(data)) != size {
+		return fmt.Errorf("its file %q has %d bytes instead of %d", name, len(data), size)
+	}
+	got, err := digest.FromBytes(data), error(nil)
+	if strings.HasPrefix(name, storage.ImageDigestManifestBigDataNamePrefix) {
+		got, err = manifest.Digest(data) // leaves out the signature that docker's first registries put in
+	}
+	if want := record.BigDataDigests[name]; err != nil || want != got {
+		return fmt.Errorf("its file %q has not the digest %s", name, want)
+	}
+	return nil
+}
+
+// checkContainer looks whether a container has its layers.
+func (c *checker) checkContainer(record storage.Container) {
+	if _, err := c.checkChain(record.LayerID); err != nil {
+		c.add(BrokenContainer, record.ID, record.Names, "%v", err)
+	}
+}
+
+// keepTime is how long layers stay that a cut-off pull or load has left: for its repetition.
+const keepTime = 24 * time.Hour
+
+// checkKept looks for layers that nobody came back for.
+func (c *checker) checkKept() {
+	if c.store.atWork() {
+		return // somebody may be about to use them
+	}
+	for _, layer := range c.records.abandoned(time.Now().Add(-keepTime)) {
+		c.add(Leftover, c.store.layout.layer(layer.ID), nil, "no image or container has this layer, since %s", layer.Created.Local().Format(time.DateTime))
+	}
+}
+
+// abandoned returns the layers made before a time that no image or container needs, those above before those below.
+func (r *records) abandoned(before time.Time) []storage.Layer {
+	needed := r.needed()
+	var left []storage.Layer
+	for id, layer := range r.layers {
+		if !needed[id] && layer.Created.Before(before) {
+			left = append(left, layer)
+		}
+	}
+	depth := func(layer storage.Layer) (n int) {
+		for id := layer.Parent; id != "" && n < maxLayers; id = r.layers[id].Parent {
+			n++
+		}
+		return n
+	}
+	slices.SortFunc(left, func(a, b storage.Layer) int { return depth(b) - depth(a) })
+	return left
+}
+
+// tarSplit is the file which tells, together with its tree, every byte of a layer's tar.
+func (s *Store) tarSplit(id string) string {
+	return filepath.Join(s.recordDir(layerRecords), id+tarSplitSuffix)
+}
+
+const tarSplitSuffix = ".tar-split.gz"

@@ -1,0 +1,176 @@
+package layers
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.podman.io/storage"
+	"go.podman.io/storage/pkg/lockfile"
+)
+
+// presentFiles are the files and directories of a store that belong to a layer, image or container, by its id, and
+// those that belong to nothing.
+type presentFiles struct {
+	owned  map[string][]string // kind of record and id, joined by a slash, to paths
+	others []Problem
+}
+
+func (s *Store) presentFiles() (*presentFiles, error) {
+	p := &presentFiles{owned: map[string][]string{}}
+	if err := p.list(layerRecords, filepath.Join(s.layout.home, "dir"), isID); err != nil {
+		return nil, err
+	}
+	for _, kind := range []string{layerRecords, imageRecords, containerRecords} {
+		if err := p.list(kind, s.recordDir(kind), recordOwner); err != nil {
+			return nil, err
+		}
+		if err := p.listTemporary(kind, s.recordDir(kind)); err != nil {
+			return nil, err
+		}
+	}
+	for _, root := range s.scratchRoots() {
+		if err := p.listScratch(root); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// list notes the entries of a directory whose names owner finds an id in.
+func (p *presentFiles) list(kind, dir string, owner func(name string) (id string, ok bool)) error {
+	names, err := namesIn(dir)
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		if id, ok := owner(name); ok {
+			p.owned[kind+"/"+id] = append(p.owned[kind+"/"+id], path)
+		}
+		if strings.Contains(name, damagedMark) {
+			p.others = append(p.others, Problem{Kind: LostRecords, ID: path, Text: "some records in it could not be read, and are not used any more"})
+		}
+	}
+	return err
+}
+
+// isID takes every name for an id.
+func isID(name string) (string, bool) { return name, true }
+
+// recordOwner finds the id in the name of a file beside the records: that of a directory of an image's or container's
+// files, or of the headers of a layer's tar.
+func recordOwner(name string) (string, bool) {
+	id, isHeaders := strings.CutSuffix(name, tarSplitSuffix)
+	if !isHeaders && (len(id) != 64 || strings.Trim(id, "0123456789abcdef") != "") {
+		return "", false
+	}
+	return id, true
+}
+
+// temporaryPrefix is how the library's unfinished files begin.
+const temporaryPrefix = ".tmp-"
+
+// listTemporary notes files that somebody was killed over while writing. They are written under a lock, so that who
+// has the lock finds none that is still being written.
+func (p *presentFiles) listTemporary(kind, dir string) error {
+	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	lock, err := lockfile.GetLockFile(filepath.Join(dir, kind+".lock"))
+	if err != nil {
+		return err
+	}
+	lock.RLock()
+	defer lock.Unlock()
+	for _, pattern := range []string{temporaryPrefix + "*", "*/" + temporaryPrefix + "*"} {
+		paths, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			return err
+		}
+		for _, path := range paths {
+			p.others = append(p.others, leftover(path, "it was being written when its writer ended"))
+		}
+	}
+	return nil
+}
+
+// listScratch notes the unfinished work that nobody goes on with.
+func (p *presentFiles) listScratch(root string) error {
+	abandoned, _, err := abandonedScratch(root)
+	for _, dir := range abandoned {
+		p.others = append(p.others, leftover(dir.Name(), "unfinished work that nobody goes on with"))
+		dir.Close()
+	}
+	return err
+}
+
+func leftover(path, text string) Problem { return Problem{Kind: Leftover, ID: path, Text: text} }
+
+// unlisted returns what belongs to nothing that is on record before or after, and is still there.
+func (p *presentFiles) unlisted(before, after *records) ([]Problem, error) {
+	var found []Problem
+	for owner, paths := range p.owned {
+		if before.owns(owner) || after.owns(owner) {
+			continue
+		}
+		for _, path := range paths {
+			if _, err := os.Lstat(path); err == nil {
+				kind, id, _ := strings.Cut(owner, "/")
+				found = append(found, leftover(path, fmt.Sprintf("no %s %s is on record", strings.TrimSuffix(kind, "s"), id)))
+			} else if !errors.Is(err, os.ErrNotExist) {
+				return nil, err
+			}
+		}
+	}
+	for _, other := range p.others {
+		if _, err := os.Lstat(other.ID); err == nil {
+			found = append(found, other)
+		}
+	}
+	slices.SortFunc(found, func(a, b Problem) int { return strings.Compare(a.ID, b.ID) })
+	return found, nil
+}
+
+// owns tells whether there is a record of "layers/ID", "images/ID" or "containers/ID".
+func (r *records) owns(owner string) bool {
+	kind, id, _ := strings.Cut(owner, "/")
+	switch kind {
+	case layerRecords:
+		_, ok := r.layers[id]
+		return ok
+	case imageRecords:
+		return slices.ContainsFunc(r.images, func(img storage.Image) bool { return img.ID == id })
+	}
+	return slices.ContainsFunc(r.containers, func(c storage.Container) bool { return c.ID == id })
+}
+
+// namesIn returns the names in a directory, none where it does not exist.
+func namesIn(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name()
+	}
+	return names, nil
+}
+
+// scratchRoots are the directories that hold unfinished work.
+func (s *Store) scratchRoots() []string { return []string{s.tempRoot(), s.layout.staging()} }
+
+// atWork tells whether a living process is bringing in an image.
+func (s *Store) atWork() bool {
+	for _, root := range s.scratchRoots() {
+		abandoned, inUse, err := abandonedScratch(root)
+		for _, dir := range abandoned {
+			dir.Close()
+		}
+		if err != nil || inUse > 0 {
+			return true // with an error, to be on the safe side
+		}
+	}
+	return false
+}

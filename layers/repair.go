@@ -1,0 +1,195 @@
+package layers
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"go.podman.io/storage"
+	"go.podman.io/storage/pkg/lockfile"
+)
+
+// Repaired is what became of a Problem.
+type Repaired struct {
+	Problem
+	// Fixed tells whether it is a problem no more.
+	Fixed bool
+	// Action says what was done, or what else helps.
+	Action string
+}
+
+// Repair removes what a check has found: leftovers, and images and layers that cannot be used, but nothing that a
+// container needs, and nothing that is good. It looks again whether a problem is still there as far as that matters.
+func (s *Store) Repair(problems []Problem) ([]Repaired, error) {
+	r, err := s.records()
+	if err != nil {
+		return nil, fmt.Errorf("repair the store %s: %w", s.root, err)
+	}
+	var done []Repaired
+	// Images before their layers, which they hold.
+	for _, kind := range []ProblemKind{BrokenContainer, OrphanLayer, BrokenImage, BrokenLayer, LostRecords, Leftover} {
+		for _, p := range problems {
+			if p.Kind == kind {
+				done = append(done, s.repairOne(p, r))
+			}
+		}
+	}
+	if err := s.collectGarbage(); err != nil {
+		return done, fmt.Errorf("repair the store %s: %w", s.root, err)
+	}
+	for i := range done {
+		if done[i].Kind == Leftover && !done[i].Fixed {
+			_, err := os.Lstat(done[i].ID)
+			done[i].Fixed, done[i].Action = errors.Is(err, os.ErrNotExist), "removed"
+		}
+	}
+	return done, nil
+}
+
+func (s *Store) repairOne(p Problem, r *records) Repaired {
+	done := Repaired{Problem: p}
+	switch p.Kind {
+	case BrokenContainer:
+		done.Action = "remove it: rcrun rm -f " + p.ID
+	case OrphanLayer:
+		err := s.RemoveContainer(p.ID)
+		done.Fixed, done.Action = err == nil, outcome(err)
+	case BrokenImage:
+		done.Fixed, done.Action = s.repairImage(p, r)
+	case BrokenLayer:
+		done.Fixed, done.Action = s.repairLayer(p, r)
+	case LostRecords:
+		err := os.Remove(p.ID)
+		done.Fixed, done.Action = err == nil, outcome(err)
+	case Leftover:
+		done.Fixed, done.Action = s.repairLeftover(p, r)
+	}
+	return done
+}
+
+// outcome says how a removal went.
+func outcome(err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return "removed"
+}
+
+func (s *Store) repairImage(p Problem, r *records) (fixed bool, action string) {
+	for _, c := range r.containers {
+		if c.ImageID == p.ID {
+			return false, fmt.Sprintf("container %s uses it: remove that first", c.ID)
+		}
+	}
+	// The layers that are missing are no reason not to remove the others.
+	if _, err := s.lib.DeleteImage(p.ID, true); err != nil && !isMissing(err) {
+		return false, err.Error()
+	}
+	action = "removed"
+	for i, name := range p.Names {
+		action += []string{"; get it again: rcrun pull ", ", "}[min(i, 1)] + familiar(name)
+	}
+	return true, action
+}
+
+// repairLayer removes a layer with all that are built on it, unless an image or container has one of them.
+func (s *Store) repairLayer(p Problem, r *records) (fixed bool, action string) {
+	now, err := s.records()
+	if err != nil {
+		return false, err.Error()
+	}
+	for _, c := range now.containers {
+		if now.isBelow(p.ID, c.LayerID) {
+			return false, fmt.Sprintf("container %s uses it: remove that first", c.ID)
+		}
+	}
+	for _, img := range now.images {
+		if now.isBelow(p.ID, img.TopLayer) {
+			return false, fmt.Sprintf("image %s uses it: remove that first", img.ID)
+		}
+	}
+	for _, layer := range now.abandoned(time.Now()) {
+		if !now.isBelow(p.ID, layer.ID) {
+			continue
+		}
+		if err := s.lib.DeleteLayer(layer.ID); err != nil && !isMissing(err) {
+			return false, err.Error()
+		}
+	}
+	return true, "removed"
+}
+
+// isBelow tells whether the layer id is the layer top or one of those below it.
+func (r *records) isBelow(id, top string) bool {
+	for n := 0; top != "" && n < maxLayers; n++ {
+		if top == id {
+			return true
+		}
+		top = r.layers[top].Parent
+	}
+	return false
+}
+
+// repairLeftover removes what is no file of a layer, image or container; the others go in one sweep afterwards.
+func (s *Store) repairLeftover(p Problem, r *records) (fixed bool, action string) {
+	name, dir := filepath.Base(p.ID), filepath.Dir(p.ID)
+	switch {
+	case strings.HasPrefix(name, temporaryPrefix):
+		err := s.removeTemporary(p.ID)
+		return err == nil, outcome(err)
+	case slices.Contains(s.scratchRoots(), dir):
+		err := sweepScratch(dir)
+		return err == nil, outcome(err)
+	}
+	if layer, ok := r.layers[name]; ok {
+		return s.repairLayer(Problem{ID: layer.ID}, r)
+	}
+	return false, ""
+}
+
+// removeTemporary removes an unfinished file of the library's, under the lock of those who write such files.
+func (s *Store) removeTemporary(path string) error {
+	for _, kind := range []string{layerRecords, imageRecords, containerRecords} {
+		dir := s.recordDir(kind)
+		if !strings.HasPrefix(path, dir+"/") {
+			continue
+		}
+		lock, err := lockfile.GetLockFile(filepath.Join(dir, kind+".lock"))
+		if err != nil {
+			return err
+		}
+		lock.Lock()
+		defer lock.Unlock()
+		break
+	}
+	return os.Remove(path)
+}
+
+// collectGarbage removes the files of layers, images and containers that have no record. The library does that under
+// its locks, since otherwise one of them could be made anew meanwhile; it is rare that there is anything.
+func (s *Store) collectGarbage() error { return s.lib.GarbageCollect() }
+
+// tidy removes the layers that a cut-off pull or load has left and that nobody came back for.
+func (s *Store) tidy(before time.Time) (removed []storage.Layer, err error) {
+	if s.atWork() {
+		return nil, nil // somebody may be about to use them
+	}
+	r, err := s.records()
+	if err != nil {
+		return nil, err
+	}
+	for _, layer := range r.abandoned(before) {
+		switch err := s.lib.DeleteLayer(layer.ID); {
+		case err == nil:
+			removed = append(removed, layer)
+		case !isMissing(err) && !errors.Is(err, storage.ErrLayerHasChildren) && !errors.Is(err, storage.ErrLayerUsedByImage) &&
+			!errors.Is(err, storage.ErrLayerUsedByContainer): // else somebody has come back for it
+			return removed, fmt.Errorf("remove layer %s: %w", layer.ID, err)
+		}
+	}
+	return removed, nil
+}
