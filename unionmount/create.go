@@ -70,6 +70,7 @@ func (u *Union) create(dir *Node, name string, id layerfmt.Stat, target string) 
 	}
 	dir.listing.add(name)
 	n := u.adopt(dir, name, o)
+	n.madeNow()
 	u.keepOpen(n, fd)
 	a, err := u.attrOf(n, o)
 	return n, a, err
@@ -120,6 +121,13 @@ func (u *Union) keepOpen(n *Node, fd int) {
 		slot = slotData
 	}
 	u.fds.release(u.fds.add(fdKey{n, slot}, fd))
+}
+
+// madeNow notes what is known of a file that has just been made: it has no capabilities yet.
+func (n *Node) madeNow() {
+	n.meta.Lock()
+	defer n.meta.Unlock()
+	n.caps = capsNone
 }
 
 // makeEntry makes an entry in the upper. The descriptor that it returns, as in draft.fd, is the caller's.

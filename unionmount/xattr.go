@@ -30,7 +30,7 @@ func (u *Union) GetXattr(n *Node, name string) ([]byte, error) {
 
 // getXattr is GetXattr with meta held.
 func (u *Union) getXattr(n *Node, name string) ([]byte, error) {
-	if !u.mayHaveXattrs(n) {
+	if !u.mayHaveXattrs(n) || name == capsXattr && n.caps == capsNone {
 		return nil, unix.ENODATA
 	}
 	h, err := u.backing(n, n.firstSlot())
