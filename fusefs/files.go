@@ -23,6 +23,18 @@ func (s *server) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.Read
 	return fuse.ReadResultData(buf[:got]), fuse.OK
 }
 
+// openRead implements source.
+func (s *server) openRead(node uint64, offset int64, size int) (fd, length int, release func(), ok bool) {
+	n, code := s.node(node)
+	if !code.Ok() {
+		return -1, 0, nil, false
+	}
+	return s.union.OpenRead(n, offset, size)
+}
+
+// readDone implements source.
+func (s *server) readDone(length int) { s.counters.bytes.read.Add(uint64(length)) }
+
 // Write answers WRITE.
 func (s *server) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32, fuse.Status) {
 	n, code := s.node(in.NodeId)

@@ -1,6 +1,7 @@
 package fusefs
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -61,13 +62,16 @@ func Serve(dev *os.File, u *unionmount.Union, opts Options) error {
 		uids: newIDView(opts.UIDs, opts.SquashUID), gids: newIDView(opts.GIDs, opts.SquashGID)}
 	s.link = newTransport(fd, fuse.NewProtocolServer(s, s.mountOptions(opts)), opts.Counters)
 	defer unix.Close(fd)
+	if !opts.Debug { // what goes past the protocol is not logged
+		s.link.source = s
+	}
 	if err := s.link.serve(); err != nil {
 		return fmt.Errorf("serve filesystem: %w", err)
 	}
 	return nil
 }
 
-// duplicate returns a descriptor of dev for go-fuse, which takes it over.
+// duplicate returns a descriptor of dev that does not block in read(2): who waits does so in poll(2).
 func duplicate(dev *os.File) (fd int, err error) {
 	conn, err := dev.SyscallConn()
 	if err != nil {
@@ -75,10 +79,14 @@ func duplicate(dev *os.File) (fd int, err error) {
 	}
 	var dupErr error
 	err = conn.Control(func(raw uintptr) { fd, dupErr = unix.FcntlInt(raw, unix.F_DUPFD_CLOEXEC, 3) })
-	if err != nil {
+	if err = errors.Join(err, dupErr); err != nil {
 		return -1, err
 	}
-	return fd, dupErr
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
 }
 
 // server adapts a union to the requests of the kernel. What it does not override of the embedded default answers

@@ -40,6 +40,7 @@ type transport struct {
 	fd       int
 	protocol *fuse.ProtocolServer
 	counters *Counters
+	source   source // nil where every READ is the protocol's
 	start    time.Time
 
 	leader  atomic.Pointer[reader]
@@ -63,6 +64,7 @@ type reader struct {
 	lead    chan struct{} // has a token when the reader was made the leader
 	spin    time.Duration // how long to look for the next request
 	crowded int64         // until when not to look at all
+	pipe    pipe
 	busy    atomic.Int64  // when the request that it answers came, in nanoseconds of now; 0 between requests
 }
 
@@ -185,6 +187,7 @@ func (t *transport) now() int64 { return int64(time.Since(t.start)) }
 // run reads and answers requests whenever r leads.
 func (r *reader) run() {
 	defer r.t.readers.Done()
+	defer r.pipe.close()
 	for {
 		for r.t.leader.Load() == r {
 			n, err := r.next()
@@ -203,9 +206,9 @@ func (r *reader) run() {
 // next reads a request.
 func (r *reader) next() (int, error) {
 	start := r.t.now()
-	found := r.look(start)
+	n, err := r.look(start)
+	found := err != unix.EAGAIN
 	for {
-		n, err := unix.Read(r.t.fd, r.in)
 		switch err {
 		case nil:
 			if n < int(unsafe.Sizeof(fuse.InHeader{})) {
@@ -213,13 +216,33 @@ func (r *reader) next() (int, error) {
 			}
 			r.learn(found, time.Duration(r.t.now()-start))
 			return n, nil
+		case unix.EAGAIN:
+			if err := r.sleep(); err != nil {
+				return 0, fmt.Errorf("wait for a request: %w", err)
+			}
 		case unix.EINTR, unix.ENOENT: // ENOENT: the caller was killed before the request was read
 		case unix.ENODEV:
 			return 0, errGone
 		default:
 			return 0, fmt.Errorf("read a request: %w", err)
 		}
+		n, err = r.try()
 	}
+}
+
+// try reads a request if there is one, else it returns EAGAIN.
+func (r *reader) try() (int, error) {
+	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(r.t.fd), uintptr(unsafe.Pointer(&r.in[0])), uintptr(len(r.in)))
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}
+
+// sleep returns when there is a request, or none will come any more.
+func (r *reader) sleep() error {
+	fds := [1]unix.PollFd{{Fd: int32(r.t.fd), Events: unix.POLLIN}}
+	return retry(func() error { _, err := unix.Poll(fds[:], -1); return err })
 }
 
 // learn adapts how long to look for the next request to how long this one took to come.
@@ -232,13 +255,13 @@ func (r *reader) learn(found bool, waited time.Duration) {
 	}
 }
 
-// look tells whether a request came soon. It makes way for other threads; having to, it does not look again for a
-// while, because there are more of them than processors.
-func (r *reader) look(start int64) bool {
-	fds := [1]unix.PollFd{{Fd: int32(r.t.fd), Events: unix.POLLIN}}
-	for at := start; at-start < int64(r.spin) && at > r.crowded; {
-		if n, _, _ := unix.RawSyscall(unix.SYS_POLL, uintptr(unsafe.Pointer(&fds)), 1, 0); n == 1 {
-			return true
+// look tries for some time. It makes way for other threads; having to, it does not look again for a while, because
+// there are more of them than processors.
+func (r *reader) look(start int64) (int, error) {
+	for at := start; ; {
+		n, err := r.try()
+		if err != unix.EAGAIN || at-start >= int64(r.spin) || at <= r.crowded {
+			return n, err
 		}
 		unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
 		before := at
@@ -246,7 +269,6 @@ func (r *reader) look(start int64) bool {
 			r.crowded = at + int64(relief)
 		}
 	}
-	return false
 }
 
 // answer answers a request, leaving the lead to another reader if it takes long.
@@ -265,7 +287,9 @@ func (r *reader) answer(request []byte) {
 	if usual.Load() > int64(slow) {
 		r.t.replace(r)
 	}
-	r.reply(request)
+	if !r.splice(request) {
+		r.reply(request)
+	}
 	r.busy.Store(0)
 	average := usual.Load()
 	usual.Store(average + (r.t.now()-start-average)/8)

@@ -37,6 +37,7 @@ func TestHeldUpReader(t *testing.T) {
 	must(t, err)
 	kernel, server := ends[0], ends[1]
 	defer unix.Close(server)
+	must(t, unix.SetNonblock(server, true))
 	fs := &heldUp{fuse.NewDefaultRawFileSystem(), make(chan struct{})}
 	transport := newTransport(server, fuse.NewProtocolServer(fs, &fuse.MountOptions{MaxWrite: maxWrite}), &Counters{})
 	done := make(chan error)

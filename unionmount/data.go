@@ -75,6 +75,22 @@ func (u *Union) Read(n *Node, buf []byte, offset int64) (int, error) {
 	return total, nil
 }
 
+// OpenRead returns a descriptor to read a regular file from, how many of size bytes at offset there are to be read, and
+// what gives the descriptor back. ok is false where only Read reads, or tells the error.
+func (u *Union) OpenRead(n *Node, offset int64, size int) (fd, length int, release func(), ok bool) {
+	h, err := u.readable(n)
+	if h == nil || err != nil {
+		return -1, 0, nil, false
+	}
+	end := int64(0)
+	if n.still != nil && !n.inUpper.Load() {
+		end = n.still.Size
+	} else if st, err := statFD(h.fd); err == nil {
+		end = st.Size
+	}
+	return h.fd, int(max(0, min(int64(size), end-offset))), func() { u.fds.release(h) }, true
+}
+
 // readable returns the data of n for reading; nil for the empty file that stands for a mount point.
 func (u *Union) readable(n *Node) (*handle, error) {
 	if n.kind != unix.S_IFREG {
