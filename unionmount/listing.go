@@ -2,6 +2,7 @@ package unionmount
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -28,6 +29,9 @@ type listing struct {
 	// below tells of each name in which of the lowers, by index, a lookup has to begin: the first that has the name or
 	// a whiteout file for it. Nil before the listing is loaded, and where there is but one lower; never changed.
 	below atomic.Pointer[map[string]int]
+	// asked counts lookups in lowers, of which there are several, as long as the listing is not loaded; price is how
+	// many of them justify loading it, 0 before it is known.
+	asked, price atomic.Int64
 }
 
 // slot is a name with its cookie. The name of one that was removed is empty.
@@ -95,6 +99,55 @@ func (l *listing) after(cookie uint64, max int) []slot {
 		}
 	}
 	return found
+}
+
+const (
+	// namesPerLookup is how many names of a directory are read in the time in which one is asked for.
+	namesPerLookup = 16
+	// smallDirectory is a size in bytes that directories have even when they are empty.
+	smallDirectory = 4096
+	// bytesPerName is about what a name takes of the size of a directory.
+	bytesPerName = 32
+	// fewLookups per lower are not worth opening it for.
+	fewLookups = 4
+)
+
+// loadWhenPaid loads the listing of a directory with several lowers once as much has been spent on asking each of them
+// for names: so that a lookup costs the same through many layers as through one, and a directory of a million names is
+// not read for the sake of a few. That it cannot be loaded costs time, and nothing else. Entries of n are held.
+func (u *Union) loadWhenPaid(n *Node) {
+	if !n.isDir() || len(n.lowers) < 2 || n.listing.below.Load() != nil {
+		return
+	}
+	l := n.listing
+	asked := l.asked.Add(int64(len(n.lowers)))
+	if asked < int64(fewLookups*len(n.lowers)) {
+		return
+	}
+	if l.price.Load() == 0 {
+		l.price.Store(u.priceOf(n))
+	}
+	if asked >= l.price.Load() && u.load(n) != nil {
+		l.price.Store(math.MaxInt64)
+	}
+}
+
+// priceOf returns how many lookups take as long as loading the listing of n.
+func (u *Union) priceOf(n *Node) int64 {
+	var size int64
+	for slot := range n.lowers {
+		h, err := u.backing(n, slot)
+		if err != nil {
+			return math.MaxInt64
+		}
+		st, err := statFD(h.fd)
+		u.fds.release(h)
+		if err != nil {
+			return math.MaxInt64
+		}
+		size += max(0, st.Size-smallDirectory)
+	}
+	return max(1, size/bytesPerName/namesPerLookup)
 }
 
 // load reads the names of all layers of n, once. Entries of n are held.
