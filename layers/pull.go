@@ -4,89 +4,114 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
+	"path/filepath"
+	"slices"
 
+	"github.com/opencontainers/go-digest"
 	"go.podman.io/image/v5/docker"
 	"go.podman.io/image/v5/docker/reference"
-	"go.podman.io/image/v5/types"
+
+	"github.com/rcrun/rcrun/layers/blobcache"
 )
 
 // PullOptions is how to pull an image.
 type PullOptions struct {
-	// Progress takes messages for people; a terminal gets a bar per layer. nil is quiet.
-	Progress io.Writer
+	RegistryOptions
+	// Progress is told how the pull gets on; nil is quiet.
+	Progress Reporter
 	// Platform is "os/arch[/variant]" of the image to take from several; "" is the host's.
 	Platform string
-	// AuthFile keeps registry credentials; "" is where podman and docker keep them.
-	AuthFile string
-	// TLSVerify says whether a registry needs a certificate that this host trusts; nil is yes, except for a registry
-	// on the loopback interface, which may speak plain HTTP.
-	TLSVerify *bool
+}
+
+// Pulled is an image that was pulled.
+type Pulled struct {
+	Image
+	// Name is the full name under which it was pulled, FamiliarName what people call that.
+	Name, FamiliarName string
+	// RepoDigest is the digest of what the registry has under the name, which may be a list of images.
+	RepoDigest digest.Digest
+	// UpToDate says that the name stood for this image before.
+	UpToDate bool
 }
 
 // Pull copies an image from a registry into the store. Its name then means this image; another image that had the name
 // before stays, without it.
-func (s *Store) Pull(ctx context.Context, ref string, opts PullOptions) (Image, error) {
-	img, err := s.pull(ctx, ref, opts)
+//
+// Several processes may pull at once: each blob is fetched by one of them. A pull that ends early leaves no image and no
+// layer, and the next one goes on with what it has fetched.
+func (s *Store) Pull(ctx context.Context, ref string, opts PullOptions) (Pulled, error) {
+	pulled, err := s.pull(ctx, ref, opts)
 	if err != nil {
-		return Image{}, fmt.Errorf("pull %s: %w", ref, err)
+		return Pulled{}, fmt.Errorf("pull %s: %w", ref, err)
 	}
-	return *img, nil
+	return pulled, nil
 }
 
-func (s *Store) pull(ctx context.Context, ref string, opts PullOptions) (_ *Image, err error) {
-	name, err := pullName(ref)
+func (s *Store) pull(ctx context.Context, ref string, opts PullOptions) (_ Pulled, err error) {
+	names, err := candidates(ref)
+	if err != nil {
+		return Pulled{}, err
+	}
+	t, err := s.newTransfer(nil, opts.Platform)
+	if err != nil {
+		return Pulled{}, err
+	}
+	defer func() { err = errors.Join(err, t.close(), s.blobs().Sweep()) }()
+	var failures []error
+	for _, name := range names {
+		pulled, err := t.pullFrom(ctx, name, opts)
+		if err == nil {
+			return pulled, nil
+		}
+		if len(names) > 1 {
+			err = fmt.Errorf("%s: %w", reference.FamiliarString(name), err)
+		}
+		failures = append(failures, err)
+	}
+	return Pulled{}, errors.Join(failures...)
+}
+
+// Tags returns the full names of all images in a repository that have a tag, sorted.
+func (s *Store) Tags(ctx context.Context, repository string, opts RegistryOptions) ([]string, error) {
+	names, err := s.tags(ctx, repository, opts)
+	if err != nil {
+		return nil, fmt.Errorf("list tags of %s: %w", repository, err)
+	}
+	return names, nil
+}
+
+func (s *Store) tags(ctx context.Context, repository string, opts RegistryOptions) (names []string, err error) {
+	name, err := repositoryName(repository)
 	if err != nil {
 		return nil, err
 	}
-	src, err := docker.NewReference(name)
-	if err != nil {
-		return nil, err
-	}
-	t, err := s.newTransfer(opts.Progress, opts.Platform)
+	t, err := s.newTransfer(nil, "")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, t.close()) }()
-	t.sys.AuthFilePath = opts.AuthFile
-	t.sys.DockerInsecureSkipTLSVerify = insecure(name, opts.TLSVerify)
-	id, err := t.copy(ctx, src, name)
+	ref, err := docker.NewReference(reference.TagNameOnly(name))
 	if err != nil {
 		return nil, err
 	}
-	return s.Image(id)
-}
-
-// pullName normalizes the name of an image to pull. With a digest the tag says nothing, and registries take one only.
-func pullName(ref string) (reference.Named, error) {
-	name, err := normalize(ref)
+	var tags []string
+	err = opts.Retry.do(ctx, func() (err error) {
+		tags, err = docker.GetRepositoryTags(ctx, t.system(name, opts), ref)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	if digested, ok := name.(reference.Canonical); ok {
-		return reference.WithDigest(reference.TrimNamed(name), digested.Digest())
+	slices.Sort(tags)
+	for _, tag := range tags {
+		tagged, err := reference.WithTag(name, tag)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, tagged.String())
 	}
-	return name, nil
+	return names, nil
 }
 
-// insecure tells whether to do without a trusted certificate.
-func insecure(name reference.Named, verify *bool) types.OptionalBool {
-	if verify != nil {
-		return types.NewOptionalBool(!*verify)
-	}
-	if isLoopback(reference.Domain(name)) {
-		return types.OptionalBoolTrue
-	}
-	return types.OptionalBoolUndefined
-}
-
-// isLoopback tells whether a registry's host[:port] is this machine.
-func isLoopback(domain string) bool {
-	host, _, err := net.SplitHostPort(domain)
-	if err != nil {
-		host = domain
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
+// blobs is where blobs are kept while they are pulled.
+func (s *Store) blobs() blobcache.Cache { return blobcache.New(filepath.Join(s.root, "blobs")) }

@@ -23,6 +23,29 @@ import (
 	"go.podman.io/storage/pkg/archive"
 )
 
+// recorder remembers how far the layers of a transfer are.
+type recorder struct {
+	name   string
+	states map[digest.Digest]LayerState
+}
+
+func (r *recorder) Begin(name string, layers []digest.Digest) {
+	r.name, r.states = name, map[digest.Digest]LayerState{}
+}
+
+func (r *recorder) Layer(layer digest.Digest, state LayerState, _, _ int64) { r.states[layer] = state }
+
+// count returns how many layers are in a state.
+func (r *recorder) count(state LayerState) int {
+	n := 0
+	for _, s := range r.states {
+		if s == state {
+			n++
+		}
+	}
+	return n
+}
+
 // testRegistry is a registry on the loopback interface, which counts how often each blob is fetched.
 type testRegistry struct {
 	host string
@@ -94,13 +117,16 @@ func TestPull(t *testing.T) {
 	reg.push(t, one, "team/one", "latest")
 	reg.push(t, two, "team/two", "v2")
 	s := openStore(t)
-	var progress bytes.Buffer
+	var progress recorder
 	img, err := s.Pull(context.Background(), reg.host+"/team/one", PullOptions{Progress: &progress})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if img.ID != one.id() || img.RepoTags[0] != reg.host+"/team/one:latest" || img.Digest != digest.FromBytes(one.manifest) || progress.Len() == 0 {
-		t.Errorf("image %+v, progress %q", img, progress.String())
+	if img.ID != one.id() || img.RepoTags[0] != reg.host+"/team/one:latest" || img.Digest != digest.FromBytes(one.manifest) || img.UpToDate {
+		t.Errorf("image %+v", img)
+	}
+	if img.Name != reg.host+"/team/one:latest" || img.RepoDigest != img.Digest || progress.count(LayerDone) != 2 {
+		t.Errorf("image %+v, progress %v", img, progress.states)
 	}
 	checkSample(t, s, one)
 	baseBlob := digest.FromBytes(compress(t, base)).String()
@@ -201,7 +227,7 @@ func TestPullBad(t *testing.T) {
 		{reg.host + "/evil", `"../../x"`, PullOptions{}},
 		{"127.0.0.1:1/app", "refused", PullOptions{}},
 		{"Bad Name", "Bad Name", PullOptions{}},
-		{reg.host + "/good", "", PullOptions{TLSVerify: &yes}},
+		{reg.host + "/good", "", PullOptions{RegistryOptions: RegistryOptions{TLSVerify: &yes}}},
 		{reg.host + "/good", "OS/ARCH", PullOptions{Platform: "x"}},
 	} {
 		_, err := s.Pull(context.Background(), c.ref, c.opts)

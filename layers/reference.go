@@ -20,6 +20,18 @@ func normalize(name string) (reference.Named, error) {
 	return reference.TagNameOnly(ref), nil
 }
 
+// repositoryName returns the full name of a repository.
+func repositoryName(name string) (reference.Named, error) {
+	ref, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return nil, fmt.Errorf("repository %q: %w", name, err)
+	}
+	if !reference.IsNameOnly(ref) {
+		return nil, fmt.Errorf("repository %q has a tag or a digest, which name one image", name)
+	}
+	return ref, nil
+}
+
 // find returns the record that ref names. A name goes before an id that begins the same, a full id before a name.
 func (s *Store) find(ref string) (storage.Image, error) {
 	records, err := s.lib.Images()
@@ -32,18 +44,36 @@ func (s *Store) find(ref string) (storage.Image, error) {
 			return records[i], nil
 		}
 	}
-	if i := slices.IndexFunc(records, named(ref)); i >= 0 {
+	if i := indexNamed(ref, records); i >= 0 {
 		return records[i], nil
 	}
 	return findPrefix(ref, id, records)
 }
 
-// named returns a test for images that have ref for a name.
-func named(ref string) func(storage.Image) bool {
+// indexNamed returns which record has ref for a name, -1 if none has. A name without a registry is first docker's, then
+// what it would be pulled as.
+func indexNamed(ref string, records []storage.Image) int {
 	name, err := normalize(ref)
 	if err != nil {
-		return func(storage.Image) bool { return false }
+		return -1
 	}
+	if i := slices.IndexFunc(records, named(name)); i >= 0 || !isShort(ref) {
+		return i
+	}
+	names, err := candidates(ref)
+	if err != nil {
+		return -1 // which pulling the name says
+	}
+	for _, name := range names {
+		if i := slices.IndexFunc(records, named(name)); i >= 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+// named returns a test for images that have a name.
+func named(name reference.Named) func(storage.Image) bool {
 	digested, ok := name.(reference.Digested)
 	if !ok {
 		return func(r storage.Image) bool { return slices.Contains(r.Names, name.String()) }

@@ -7,13 +7,16 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
 	imagecopy "go.podman.io/image/v5/copy"
 	"go.podman.io/image/v5/docker/reference"
 	"go.podman.io/image/v5/signature"
 	istorage "go.podman.io/image/v5/storage"
 	"go.podman.io/image/v5/types"
+	"go.podman.io/storage"
 )
 
 // transfer brings images into the store. It has a scratch directory of its own, removed by close.
@@ -38,12 +41,11 @@ func (s *Store) newTransfer(progress io.Writer, platform string) (_ *transfer, e
 	}
 	t := &transfer{store: s, scratch: place, progress: progress}
 	t.sys = &types.SystemContext{
-		BigFilesTemporaryDir:    place.Path,
-		BlobInfoCacheDir:        filepath.Join(s.root, "cache"),
-		OSChoice:                system,
-		ArchitectureChoice:      arch,
-		VariantChoice:           variant,
-		DockerRegistryUserAgent: "rcrun",
+		BigFilesTemporaryDir: place.Path,
+		BlobInfoCacheDir:     filepath.Join(s.root, "cache"),
+		OSChoice:             system,
+		ArchitectureChoice:   arch,
+		VariantChoice:        variant,
 	}
 	if t.policy, err = newPolicy(t.sys); err != nil {
 		return nil, errors.Join(err, place.Close())
@@ -57,13 +59,17 @@ func (t *transfer) close() error { return errors.Join(t.policy.Destroy(), t.scra
 func newPolicy(sys *types.SystemContext) (*signature.PolicyContext, error) {
 	policy, err := signature.DefaultPolicy(sys)
 	if errors.Is(err, fs.ErrNotExist) {
-		accept := signature.NewPRInsecureAcceptAnything()
-		policy, err = &signature.Policy{Default: signature.PolicyRequirements{accept}}, nil
+		policy, err = acceptAll(), nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read signature policy: %w", err)
 	}
 	return signature.NewPolicyContext(policy)
+}
+
+// acceptAll is a policy that allows all images.
+func acceptAll() *signature.Policy {
+	return &signature.Policy{Default: signature.PolicyRequirements{signature.NewPRInsecureAcceptAnything()}}
 }
 
 // parsePlatform splits "os/arch[/variant]"; "" leaves the choice to the library, which takes the host's.
@@ -81,23 +87,33 @@ func parsePlatform(platform string) (system, arch, variant string, err error) {
 
 // copy copies one image into the store under the given name, or under its id alone if name is nil, and returns the id.
 func (t *transfer) copy(ctx context.Context, src types.ImageReference, name reference.Named) (id string, err error) {
+	return t.copyImage(ctx, src, name, t.policy, nil)
+}
+
+// copyImage is copy with a policy of its own; what happens to the layers is reported unless report is nil.
+func (t *transfer) copyImage(ctx context.Context, src types.ImageReference, name reference.Named, policy *signature.PolicyContext, report *report) (id string, err error) {
+	contents, err := t.describe(ctx, src)
+	if err != nil {
+		return "", err
+	}
+	layers, err := t.store.claim(contents.diffIDs)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, t.store.releaseLayers(layers, contents.diffIDs, err != nil)) }()
 	if name == nil {
-		if id, err = t.idOf(ctx, src); err != nil {
-			return "", err
-		}
+		id = contents.id
 	}
 	dest, err := istorage.Transport.NewStoreReference(t.store.lib, name, id)
 	if err != nil {
 		return "", err
 	}
 	var resolved types.ImageReference
-	_, err = imagecopy.Image(ctx, t.policy, dest, src, &imagecopy.Options{
-		ReportWriter:            progressWriter(t.progress),
-		SourceCtx:               t.sys,
-		DestinationCtx:          t.sys,
-		ReportResolvedReference: &resolved,
-	})
-	if err != nil {
+	options := &imagecopy.Options{ReportWriter: progressWriter(t.progress), SourceCtx: t.sys, DestinationCtx: t.sys, ReportResolvedReference: &resolved}
+	if report != nil {
+		defer report.follow(options, map[types.ProgressEvent]LayerState{types.ProgressEventSkipped: LayerExists})()
+	}
+	if _, err = imagecopy.Image(ctx, policy, dest, src, options); err != nil {
 		return "", err
 	}
 	_, record, err := istorage.ResolveReference(resolved)
@@ -107,12 +123,60 @@ func (t *transfer) copy(ctx context.Context, src types.ImageReference, name refe
 	return record.ID, nil
 }
 
-// idOf returns the id that an image will have: the digest of its configuration.
-func (t *transfer) idOf(ctx context.Context, src types.ImageReference) (id string, err error) {
+// contents is what an image's configuration says.
+type contents struct {
+	id      string // of the image: the digest of the configuration
+	diffIDs []digest.Digest
+}
+
+func (t *transfer) describe(ctx context.Context, src types.ImageReference) (_ contents, err error) {
 	img, err := src.NewImage(ctx, t.sys)
 	if err != nil {
-		return "", err
+		return contents{}, err
 	}
-	id = img.ConfigInfo().Digest.Encoded()
-	return id, img.Close()
+	defer func() { err = errors.Join(err, img.Close()) }()
+	config, err := img.OCIConfig(ctx)
+	if err != nil {
+		return contents{}, err
+	}
+	return contents{id: img.ConfigInfo().Digest.Encoded(), diffIDs: config.RootFS.DiffIDs}, nil
+}
+
+// releaseLayers gives up the claims to layers of an image. If its transfer ended early, those that came into the store
+// with it are removed, the highest first, except what others need.
+func (s *Store) releaseLayers(claimed claims, diffIDs []digest.Digest, abandoned bool) error {
+	if !abandoned {
+		return claimed.release(true)
+	}
+	var errs []error
+	for _, diffID := range slices.Backward(diffIDs) {
+		if claim, ok := claimed[diffID]; ok {
+			errs = append(errs, claim.ReleaseLast(func() error { return s.removeUnused(diffID) }))
+			delete(claimed, diffID)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// removeUnused removes the layers of a certain content that no image, container or other layer needs.
+func (s *Store) removeUnused(diffID digest.Digest) error {
+	layers, err := s.lib.LayersByUncompressedDigest(diffID)
+	if errors.Is(err, storage.ErrLayerUnknown) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, layer := range layers {
+		err := s.lib.DeleteLayer(layer.ID)
+		if err != nil && !isMissing(err) && !isNeeded(err) {
+			return fmt.Errorf("remove layer of an unfinished image: %w", err)
+		}
+	}
+	return nil
+}
+
+// isNeeded tells whether a layer could not be removed because something needs it.
+func isNeeded(err error) bool {
+	return errors.Is(err, storage.ErrLayerHasChildren) || errors.Is(err, storage.ErrLayerUsedByImage) || errors.Is(err, storage.ErrLayerUsedByContainer)
 }

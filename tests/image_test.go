@@ -1,15 +1,10 @@
 package tests
 
 import (
-	"io"
-	"log"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/google/go-containerregistry/pkg/registry"
 )
 
 // checkLayers looks at a container of busyboxTree with upperLayer.
@@ -55,65 +50,6 @@ func (u *user) isEmptyStore() {
 		if len(left) > 0 {
 			u.t.Errorf("the store still has %q", left)
 		}
-	}
-}
-
-// newRegistry starts an empty registry on the loopback interface.
-func newRegistry(t *testing.T) *httptest.Server {
-	t.Helper()
-	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
-	t.Cleanup(server.Close)
-	return server
-}
-
-func TestPull(t *testing.T) {
-	u := newUser(t)
-	server := newRegistry(t)
-	name := strings.TrimPrefix(server.URL, "http://") + "/team/app"
-	p := newPicture("app:v1", busyboxTree(t), upperLayer(t))
-	path := u.path("home", "image.tar")
-	if err := os.WriteFile(path, p.dockerArchive(t), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	u.succeeded(u.finish(u.command("skopeo", "copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false", "docker-archive:"+path, "docker://"+name+":v1")))
-
-	u.prints(p.id(t), "pull", name+":v1")
-	u.hasImage(name+":v1", p.id(t))
-	u.checkLayers(name + ":v1")
-	u.run("rmi", name+":v1")
-	u.isEmptyStore()
-	// An image that is not there is pulled by run.
-	u.checkLayers(name + ":v1")
-
-	u.fails(125, []string{name + ":v2"}, "pull", name+":v2")
-	u.fails(125, []string{name + "/missing"}, "pull", name+"/missing")
-	server.Close()
-	u.fails(125, []string{name + ":v1", "connection refused"}, "pull", name+":v1")
-	u.checkLayers(name + ":v1")
-}
-
-// TestPullShowsProgress looks at the progress bars of a terminal.
-func TestPullShowsProgress(t *testing.T) {
-	u := newUser(t)
-	server := newRegistry(t)
-	name := strings.TrimPrefix(server.URL, "http://") + "/app:v1"
-	p := newPicture("app:v1", busyboxTree(t))
-	path := u.path("home", "image.tar")
-	if err := os.WriteFile(path, p.dockerArchive(t), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	u.succeeded(u.finish(u.command("skopeo", "copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false", "docker-archive:"+path, "docker://"+name)))
-	if r := u.try("pull", name); r.stderr != "" {
-		t.Errorf("without a terminal: %q", r.stderr)
-	}
-	u.run("rmi", name)
-	term := u.onTerminal("pull", name)
-	term.expect(p.id(t))
-	if code := term.wait(); code != 0 {
-		t.Errorf("exit code %d", code)
-	}
-	if !strings.Contains(term.screen, "blob") && !strings.Contains(term.screen, "layer") {
-		t.Errorf("no progress of a layer in %q", term.screen)
 	}
 }
 

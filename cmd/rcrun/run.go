@@ -120,7 +120,11 @@ func pullForRun(ctx context.Context, e *engine.Engine, image string, flags *cont
 	default:
 		return fmt.Errorf("invalid --pull %q: want missing, always or never", flags.pull)
 	}
-	_, err = store.Pull(ctx, image, layers.PullOptions{Platform: flags.platform, Progress: progressTo(os.Stderr, flags.quiet)})
+	_, err = store.Pull(ctx, image, layers.PullOptions{
+		RegistryOptions: layers.RegistryOptions{Retry: layers.DefaultRetry()},
+		Platform:        flags.platform,
+		Progress:        pullProgress(os.Stderr, flags.quiet),
+	})
 	return err
 }
 

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/rcrun/rcrun/layers"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// registryFlags are the flags of all commands that talk to registries.
+type registryFlags struct {
+	options   layers.RegistryOptions
+	tlsVerify bool
+	set       *pflag.FlagSet
+}
+
+func addRegistryFlags(set *pflag.FlagSet) *registryFlags {
+	f := &registryFlags{set: set}
+	retry := layers.DefaultRetry()
+	set.StringVar(&f.options.AuthFile, "authfile", "", "file with registry credentials (default $REGISTRY_AUTH_FILE, else where podman and docker keep them)")
+	set.StringVar(&f.options.CertDir, "cert-dir", "", "directory with the registry's certificates (*.crt, *.cert, *.key)")
+	set.BoolVar(&f.tlsVerify, "tls-verify", true, "insist on HTTPS with a valid certificate")
+	set.IntVar(&f.options.Retry.Times, "retry", retry.Times, "how often to try again after a lost connection or an error of the server")
+	set.DurationVar(&f.options.Retry.Delay, "retry-delay", retry.Delay, "wait before the first of these attempts, doubled before each further one")
+	return f
+}
+
+// registry returns what the flags say.
+func (f *registryFlags) registry() layers.RegistryOptions {
+	options := f.options
+	if f.set.Changed("tls-verify") {
+		options.TLSVerify = &f.tlsVerify
+	}
+	return options
+}
+
+func (a *app) pullCommand() *cobra.Command {
+	var options layers.PullOptions
+	var quiet, all bool
+	cmd := &cobra.Command{
+		Use:   "pull [flags] NAME[:TAG|@DIGEST]",
+		Short: "Pull an image from a registry",
+		Long: "Pull an image, or all of a repository, from a registry. Names without a registry, mirrors and the like are as\n" +
+			"containers-registries.conf(5) says; without it they are docker.io's.",
+		Example: "  rcrun pull debian:12\n  rcrun pull 127.0.0.1:5000/app   # a registry on loopback may speak plain HTTP",
+		Args:    cobra.ExactArgs(1),
+	}
+	registry := addRegistryFlags(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		options.RegistryOptions = registry.registry()
+		options.Progress = pullProgress(os.Stdout, quiet)
+		return a.withStore(func(s *layers.Store) error {
+			names := args
+			if all {
+				var err error
+				if names, err = s.Tags(cmd.Context(), args[0], options.RegistryOptions); err != nil {
+					return err
+				}
+			} else if !quiet && !hasVersion(args[0]) {
+				fmt.Println("Using default tag: latest")
+			}
+			for _, name := range names {
+				pulled, err := s.Pull(cmd.Context(), name, options)
+				if err != nil {
+					return err
+				}
+				printPulled(pulled, quiet)
+			}
+			return nil
+		})
+	}
+	cmd.Flags().BoolVarP(&all, "all-tags", "a", false, "pull all tags of the repository")
+	cmd.Flags().StringVar(&options.Platform, "platform", "", "platform of the image: os/arch[/variant]")
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print only the image's id")
+	return cmd
+}
+
+// hasVersion tells whether a name has a tag or a digest, and not only a registry with a port.
+func hasVersion(name string) bool {
+	return strings.ContainsAny(name[strings.LastIndexByte(name, '/')+1:], ":@")
+}
+
+// printPulled prints what a pull came to.
+func printPulled(pulled layers.Pulled, quiet bool) {
+	if quiet {
+		fmt.Println(digest.NewDigestFromEncoded(digest.SHA256, pulled.ID))
+		return
+	}
+	status := "Downloaded newer image for"
+	if pulled.UpToDate {
+		status = "Image is up to date for"
+	}
+	fmt.Printf("Digest: %s\nStatus: %s %s\n%s\n", pulled.RepoDigest, status, pulled.FamiliarName, pulled.Name)
+}

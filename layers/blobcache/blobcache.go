@@ -1,0 +1,169 @@
+// Package blobcache holds blobs on their way from a registry into the store, so that the processes of a user fetch
+// each of them once, and so that a download which was broken off goes on where it ended.
+//
+// Decisions, and their because:
+//
+//   - A blob is complete under its own name, and "part" beside it while it arrives. Nobody gets to see a blob before its
+//     size and digest are verified.
+//   - Who is going to need a blob claims it before looking whether the store has its content already. Blobs are removed
+//     by the last one to release them. So whoever finds nothing in the store finds the blob here once it has been
+//     fetched: what is missing in both places was fetched by nobody.
+//   - Claims and the right to fetch are locks of open files, which end with the process. Both are ranges of one lock
+//     file, which the last one out removes too: nothing is left of a blob that nobody needs.
+//   - A blob that a killed process left is taken for a part: its content was perhaps never written to disk. Hashing it
+//     again costs less than a flush of every blob.
+//   - Parts are kept for a day when a download ends early, unless their content was wrong.
+package blobcache
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Suffixes of what lies beside a blob.
+const (
+	partSuffix = ".part"
+	lockSuffix = ".lock"
+)
+
+// keepParts is how long an unfinished download is kept.
+const keepParts = 24 * time.Hour
+
+// Cache is a directory of blobs, shared by any number of processes.
+type Cache struct{ dir string }
+
+// New returns the cache in dir, which is made once it is needed.
+func New(dir string) Cache { return Cache{dir: dir} }
+
+// Claim is the right to rely on a blob until it is released. Its methods may be called from several goroutines.
+type Claim struct {
+	digest digest.Digest
+	path   string // of the complete blob
+	lock   *os.File
+
+	fetching sync.Mutex // within this process, for which the lock of the file is one
+}
+
+// Claim claims a blob, whether it is there or not.
+func (c Cache) Claim(d digest.Digest) (*Claim, error) {
+	claim, err := c.claim(d)
+	if err != nil {
+		return nil, fmt.Errorf("claim blob %s: %w", d, err)
+	}
+	return claim, nil
+}
+
+func (c Cache) claim(d digest.Digest) (*Claim, error) {
+	if err := d.Validate(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(c.dir, 0o700); err != nil {
+		return nil, err
+	}
+	claim := &Claim{digest: d, path: filepath.Join(c.dir, d.Algorithm().String()+"-"+d.Encoded())}
+	lock, alone, err := openLock(claim.path + lockSuffix)
+	if err != nil {
+		return nil, err
+	}
+	claim.lock = lock
+	if alone {
+		err = ignoreMissing(os.Rename(claim.path, claim.path+partSuffix))
+	}
+	if err == nil {
+		err = claimShared(lock)
+	}
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return claim, nil
+}
+
+// Claimed tells whether any process has claimed a blob.
+func (c Cache) Claimed(d digest.Digest) (bool, error) {
+	claim, err := c.claim(d)
+	if err != nil {
+		return false, err
+	}
+	alone, err := claim.withdraw()
+	return !alone, errors.Join(err, claim.leave(alone))
+}
+
+// Release gives the claim up. If nobody else has claimed the blob, what is there of it is removed, unless it is to be
+// kept for another attempt.
+func (c *Claim) Release(keep bool) error {
+	if keep {
+		return c.ReleaseLast(nil)
+	}
+	return c.ReleaseLast(func() error {
+		return errors.Join(ignoreMissing(os.Remove(c.path)), ignoreMissing(os.Remove(c.path+partSuffix)))
+	})
+}
+
+// ReleaseLast gives the claim up. If nobody else has claimed the blob, last is called first, if it is not nil; nobody can
+// claim it meanwhile.
+func (c *Claim) ReleaseLast(last func() error) error {
+	alone, err := c.withdraw()
+	if alone && last != nil {
+		err = last()
+	}
+	return errors.Join(err, c.leave(alone))
+}
+
+// withdraw ends the claim, and tells whether it was the last one; then nobody else can claim the blob until leave.
+func (c *Claim) withdraw() (alone bool, err error) {
+	if err := unlock(c.lock, claimByte); err != nil {
+		return false, err
+	}
+	return tryExclusive(c.lock, claimByte)
+}
+
+func (c *Claim) leave(alone bool) (err error) {
+	if alone {
+		err = ignoreMissing(os.Remove(c.path + lockSuffix))
+	}
+	return errors.Join(err, c.lock.Close())
+}
+
+// Sweep removes unfinished downloads that nobody has gone on with for a day.
+func (c Cache) Sweep() error { return c.sweep(time.Now().Add(-keepParts)) }
+
+// Clear removes all unfinished downloads that no process has claimed.
+func (c Cache) Clear() error { return c.sweep(time.Now().Add(time.Hour)) }
+
+// sweep removes what nobody has claimed and was last written to before a certain time.
+func (c Cache) sweep(before time.Time) error {
+	entries, err := os.ReadDir(c.dir)
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil || !info.ModTime().Before(before) {
+			continue // removed meanwhile, or new
+		}
+		algorithm, hex, _ := strings.Cut(entry.Name(), "-")
+		hex, _, _ = strings.Cut(hex, ".")
+		claim, err := c.claim(digest.NewDigestFromEncoded(digest.Algorithm(algorithm), hex))
+		if err != nil {
+			continue // no file of ours
+		}
+		if err := claim.Release(false); err != nil {
+			return fmt.Errorf("remove unfinished download: %w", err)
+		}
+	}
+	return nil
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,115 @@
+package blobcache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Source opens a blob where it comes from, at an offset in bytes.
+type Source func(ctx context.Context, offset int64) (io.ReadCloser, error)
+
+// InterruptedError is a download that ended early, or that came to something else than was expected. Another attempt
+// may do better; it goes on from what is there.
+type InterruptedError struct {
+	Have int64 // bytes of the blob that are there now
+	Err  error
+}
+
+func (e *InterruptedError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *InterruptedError) Unwrap() error { return e.Err }
+
+// Fetch returns the blob, opened for reading. If nobody has fetched it yet it does so from source, and whoever wants
+// the same blob waits meanwhile; waiting is called if that is this caller, and may be nil. size is in bytes, -1 if it
+// is not known.
+func (c *Claim) Fetch(ctx context.Context, size int64, source Source, waiting func()) (_ *os.File, err error) {
+	done, err := c.Lock(ctx, waiting)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	file, err := os.Open(c.path)
+	if !errors.Is(err, os.ErrNotExist) {
+		return file, err
+	}
+	if err := c.download(ctx, size, source); err != nil {
+		return nil, fmt.Errorf("blob %s: %w", c.digest, err)
+	}
+	if err := os.Rename(c.path+partSuffix, c.path); err != nil {
+		return nil, err
+	}
+	return os.Open(c.path)
+}
+
+// download completes the part and verifies it.
+func (c *Claim) download(ctx context.Context, size int64, source Source) (err error) {
+	part, err := os.OpenFile(c.path+partSuffix, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, part.Close()) }()
+	digester := c.digest.Algorithm().Digester()
+	have, err := io.Copy(digester.Hash(), part)
+	if err != nil {
+		return err
+	}
+	received := int64(0)
+	if size < 0 || have < size {
+		received, err = receive(ctx, source, have, size, io.MultiWriter(part, digester.Hash()))
+	}
+	if local := (*os.PathError)(nil); errors.As(err, &local) {
+		// A disk that is full is no better for what arrived so far.
+		return errors.Join(err, os.Remove(part.Name()))
+	}
+	if err != nil {
+		return err
+	}
+	return c.verify(have+received, size, digester.Digest())
+}
+
+// receive reads a blob from an offset on until it is size bytes long, and returns the number of bytes it read.
+func receive(ctx context.Context, source Source, offset, size int64, to io.Writer) (received int64, err error) {
+	body, err := source(ctx, offset)
+	if err != nil {
+		return 0, err
+	}
+	defer body.Close()
+	var from io.Reader = body
+	if size >= 0 {
+		from = io.LimitReader(body, size-offset+1) // one more byte tells that it is too long
+	}
+	received, err = io.Copy(to, from)
+	if local := (*os.PathError)(nil); errors.As(err, &local) {
+		return received, err
+	}
+	if err == nil && offset+received < size {
+		err = fmt.Errorf("ends after %d of %d bytes: %w", offset+received, size, io.ErrUnexpectedEOF)
+	}
+	if err != nil {
+		return received, &InterruptedError{Have: offset + received, Err: err}
+	}
+	return received, nil
+}
+
+// verify checks what has arrived. What is wrong is not kept.
+func (c *Claim) verify(length, size int64, got digest.Digest) error {
+	var err error
+	switch {
+	case size >= 0 && length > size:
+		err = fmt.Errorf("is longer than the %d bytes of its description", size)
+	case got != c.digest:
+		err = fmt.Errorf("has the wrong content, of digest %s", got)
+	default:
+		return nil
+	}
+	if err := os.Remove(c.path + partSuffix); err != nil {
+		return err
+	}
+	return &InterruptedError{Err: err}
+}

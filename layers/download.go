@@ -1,0 +1,257 @@
+package layers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	"go.podman.io/image/v5/docker"
+	"go.podman.io/image/v5/docker/reference"
+	"go.podman.io/image/v5/image"
+	"go.podman.io/image/v5/manifest"
+	"go.podman.io/image/v5/signature"
+	"go.podman.io/image/v5/types"
+	"go.podman.io/storage"
+
+	"github.com/rcrun/rcrun/layers/blobcache"
+)
+
+// download is the pull of one image under a name that is decided.
+type download struct {
+	*transfer
+	opts   PullOptions
+	name   reference.Named
+	sys    *types.SystemContext // for the registry
+	report *report
+
+	ref      types.ImageReference
+	src      types.ImageSource
+	top      []byte               // what the registry has under the name: an image's manifest or a list
+	topKind  string               // its media type
+	image    *image.UnparsedImage // the image of our platform
+	manifest []byte               // its manifest
+	claims   claims
+}
+
+// pullFrom pulls an image from the registry that its name says.
+func (t *transfer) pullFrom(ctx context.Context, name reference.Named, opts PullOptions) (_ Pulled, err error) {
+	d := &download{transfer: t, opts: opts, name: name, sys: t.system(name, opts.RegistryOptions), report: newReport(opts.Progress)}
+	if err := d.open(ctx); err != nil {
+		return Pulled{}, err
+	}
+	defer func() { err = errors.Join(err, d.src.Close()) }()
+	if err := d.choose(ctx); err != nil {
+		return Pulled{}, err
+	}
+	layers, config, err := d.parts()
+	if err != nil {
+		return Pulled{}, err
+	}
+	if d.claims, err = t.store.claim(slices.Concat(layers, config, []digest.Digest{d.digest()})); err != nil {
+		return Pulled{}, err
+	}
+	// What has been fetched is of use to the next attempt.
+	defer func() { err = errors.Join(err, d.claims.release(err != nil)) }()
+	d.report.begin(name.String(), layers)
+	return d.bring(ctx)
+}
+
+// open asks the registry what it has under the name.
+func (d *download) open(ctx context.Context) (err error) {
+	if d.ref, err = docker.NewReference(d.name); err != nil {
+		return err
+	}
+	return d.opts.Retry.do(ctx, func() error {
+		d.src, err = d.ref.NewImageSource(ctx, d.sys)
+		return err
+	})
+}
+
+// choose finds the image of the platform that is wanted, and sees to it that the signature policy allows it. From there
+// on nothing but what has been judged is used: the manifest names all else by digest.
+func (d *download) choose(ctx context.Context) error {
+	return d.opts.Retry.do(ctx, func() error {
+		top, kind, err := d.src.GetManifest(ctx, nil)
+		if err != nil {
+			return err
+		}
+		instance, err := d.instance(top, kind)
+		if err != nil {
+			return err
+		}
+		d.top, d.topKind, d.image = top, kind, image.UnparsedInstance(d.src, instance)
+		if _, err := d.policy.IsRunningImageAllowed(ctx, d.image); err != nil {
+			return fmt.Errorf("signature policy: %w", err)
+		}
+		d.manifest, _, err = d.image.Manifest(ctx)
+		return err
+	})
+}
+
+// instance returns the digest of the image of our platform in a list, nil if the manifest is no list.
+func (d *download) instance(top []byte, kind string) (*digest.Digest, error) {
+	if !manifest.MIMETypeIsMultiImage(kind) {
+		return nil, nil
+	}
+	list, err := manifest.ListFromBlob(top, kind)
+	if err != nil {
+		return nil, err
+	}
+	instance, err := list.ChooseInstance(d.sys)
+	return &instance, err
+}
+
+// parts returns the digests of the image's layers, the lowest first, and of its configuration, if it has one.
+func (d *download) parts() (layers, config []digest.Digest, err error) {
+	_, kind, err := d.image.Manifest(context.Background()) // which is known already
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := manifest.FromBlob(d.manifest, kind)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, layer := range m.LayerInfos() {
+		layers = append(layers, layer.Digest)
+	}
+	if info := m.ConfigInfo(); info.Digest != "" {
+		config = append(config, info.Digest)
+	}
+	return layers, config, nil
+}
+
+// digest returns the digest of the image's manifest.
+func (d *download) digest() digest.Digest { return digest.FromBytes(d.manifest) }
+
+// bring gets the image into the store unless it is there. Of several processes that want the same image, one works and
+// the others find it afterwards.
+func (d *download) bring(ctx context.Context) (_ Pulled, err error) {
+	done, err := d.claims[d.digest()].Lock(ctx, nil)
+	if err != nil {
+		return Pulled{}, err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	before := d.current()
+	id, err := d.present()
+	if err != nil {
+		return Pulled{}, err
+	}
+	if id == "" {
+		id, err = d.fetch(ctx)
+	}
+	if err != nil {
+		return Pulled{}, err
+	}
+	img, err := d.store.Image(id)
+	if err != nil {
+		return Pulled{}, err
+	}
+	return Pulled{
+		Image:        *img,
+		Name:         d.name.String(),
+		FamiliarName: reference.FamiliarString(d.name),
+		RepoDigest:   digest.FromBytes(d.top),
+		UpToDate:     before == id,
+	}, nil
+}
+
+// current returns the id of the image that has the name now, "" if there is none.
+func (d *download) current() string {
+	if record, err := d.store.find(d.name.String()); err == nil {
+		return record.ID
+	}
+	return ""
+}
+
+// present gives the name to the image if the store has it with this manifest, and returns its id, else "".
+func (d *download) present() (id string, err error) {
+	records, err := d.store.lib.ImagesByDigest(d.digest())
+	if errors.Is(err, storage.ErrImageUnknown) || err == nil && len(records) == 0 {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	id = records[0].ID
+	if _, err := d.store.lib.Layer(records[0].TopLayer); err != nil && records[0].TopLayer != "" {
+		return "", nil // the record of an image that is no longer whole
+	}
+	for layer := range d.report.states {
+		d.report.layer(layer, LayerExists, 0, 0)
+	}
+	return id, d.store.lib.AddNames(id, []string{d.name.String()})
+}
+
+// fetch copies the image, which the policy has allowed, from the registry.
+func (d *download) fetch(ctx context.Context) (id string, err error) {
+	policy, err := signature.NewPolicyContext(acceptAll())
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, policy.Destroy()) }()
+	src := claimedReference{d.ref, d}
+	id, err = d.copyImage(ctx, src, d.name, policy, d.report)
+	if errors.Is(err, storage.ErrLayerUnknown) {
+		// A layer was there when the copy began, and was removed with the last image that had it.
+		id, err = d.copyImage(ctx, src, d.name, policy, d.report)
+	}
+	if err == nil {
+		d.report.finish()
+	}
+	return id, err
+}
+
+// blob returns a blob from among those that are claimed, fetching it if nobody has done so.
+func (d *download) blob(ctx context.Context, info types.BlobInfo) (body io.ReadCloser, err error) {
+	claim, ok := d.claims[info.Digest]
+	if !ok {
+		return nil, fmt.Errorf("blob %s is no part of the image", info.Digest)
+	}
+	source := func(ctx context.Context, offset int64) (io.ReadCloser, error) {
+		d.report.layer(info.Digest, LayerTransfer, offset, info.Size)
+		body, err := openBlobAt(ctx, d.src, info, offset)
+		if err != nil {
+			return nil, err
+		}
+		return d.report.reader(info.Digest, body, offset, info.Size), nil
+	}
+	waiting := func() { d.report.layer(info.Digest, LayerWaiting, 0, info.Size) }
+	err = d.opts.Retry.do(ctx, func() error {
+		body, err = claim.Fetch(ctx, info.Size, source, waiting)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.report.layer(info.Digest, LayerTransferred, 0, info.Size)
+	return body, nil
+}
+
+// claims are the blobs of an image that is being pulled.
+type claims map[digest.Digest]*blobcache.Claim
+
+func (s *Store) claim(blobs []digest.Digest) (claims, error) {
+	claimed := claims{}
+	for _, blob := range blobs {
+		if claimed[blob] != nil {
+			continue
+		}
+		claim, err := s.blobs().Claim(blob)
+		if err != nil {
+			return nil, errors.Join(err, claimed.release(true))
+		}
+		claimed[blob] = claim
+	}
+	return claimed, nil
+}
+
+func (c claims) release(keep bool) error {
+	var errs []error
+	for _, claim := range c {
+		errs = append(errs, claim.Release(keep))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,73 @@
+package layers
+
+import (
+	"cmp"
+	"net"
+	"os"
+	"path/filepath"
+
+	"go.podman.io/image/v5/docker/reference"
+	"go.podman.io/image/v5/types"
+)
+
+// RegistryOptions says how to talk to registries.
+type RegistryOptions struct {
+	// AuthFile keeps credentials; "" is where podman and docker keep them.
+	AuthFile string
+	// TLSVerify says whether a registry needs a certificate that this host trusts; nil is yes, except for registries on
+	// the loopback interface and those that registries.conf calls insecure, which may speak plain HTTP.
+	TLSVerify *bool
+	// CertDir has the certificates for a registry, as the directories of /etc/containers/certs.d do; "" is those.
+	CertDir string
+	// Retry is for what may pass: lost connections, and a registry that is overloaded or being restarted.
+	Retry Retry
+}
+
+// userAgent is how rcrun calls itself to registries.
+const userAgent = "rcrun"
+
+// apply sets what the options say about the registry of a domain (HOST[:PORT]).
+func (o RegistryOptions) apply(sys *types.SystemContext, domain string) {
+	sys.DockerRegistryUserAgent = userAgent
+	sys.DockerCertPath = o.CertDir
+	sys.AuthFilePath = cmp.Or(o.AuthFile, os.Getenv("REGISTRY_AUTH_FILE"))
+	sys.DockerInsecureSkipTLSVerify = insecure(domain, o.TLSVerify)
+}
+
+// insecure tells whether to do without a trusted certificate.
+func insecure(domain string, verify *bool) types.OptionalBool {
+	if verify != nil {
+		return types.NewOptionalBool(!*verify)
+	}
+	if isLoopback(domain) {
+		return types.OptionalBoolTrue
+	}
+	return types.OptionalBoolUndefined
+}
+
+// isLoopback tells whether a registry's host[:port] is this machine.
+func isLoopback(domain string) bool {
+	host, _, err := net.SplitHostPort(domain)
+	if err != nil {
+		host = domain
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// system returns a copy of the transfer's settings for the registry of an image.
+func (t *transfer) system(name reference.Named, opts RegistryOptions) *types.SystemContext {
+	sys := *t.sys
+	opts.apply(&sys, reference.Domain(name))
+	return &sys
+}
+
+// durableAuthFile is where credentials are kept on a host without a directory for the user's session: podman reads this
+// file too.
+func durableAuthFile() (string, error) {
+	config, err := os.UserConfigDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(config, "containers", "auth.json"), nil
+}
