@@ -29,8 +29,42 @@ type Change struct {
 // Its cost depends on the tree only, not on the layers below, but for what renamed directories contain. A directory
 // that is there because of what it contains is listed as modified.
 func Changes(dir string, lowers Lowers) ([]Change, error) {
+	return WritableChanges(dir, lowers, Writable{})
+}
+
+// WritableChanges is Changes for the layer of a container, which it leaves the hidden layers out of.
+func WritableChanges(dir string, lowers Lowers, w Writable) ([]Change, error) {
+	v, err := newView(lowers, w)
+	if err != nil {
+		return nil, err
+	}
+	changes, err := v.changes(dir)
+	if err != nil || len(v.links) == 0 {
+		return changes, err
+	}
+	return v.addUntouched(changes, dir)
+}
+
+// addUntouched adds the names that the tree does not have, and whose file it changes all the same.
+func (v view) addUntouched(changes []Change, dir string) ([]Change, error) {
+	names, err := v.untouched(dir)
+	if err != nil || len(names) == 0 {
+		return changes, err
+	}
+	changed := map[string]ChangeKind{}
+	for _, c := range changes {
+		changed[c.Path[1:]] = c.Kind
+	}
+	for _, it := range names {
+		changed[it.name] = Modified
+	}
+	return withParents(changed), nil
+}
+
+func (v view) changes(dir string) ([]Change, error) {
+	lowers := v.image()
 	var changes []Change
-	err := lowers.walk(dir, func(it item) error {
+	err := v.walk(dir, func(it item) error {
 		if it.name == "" || it.kind == opaqueMark {
 			return nil
 		}

@@ -83,7 +83,7 @@ func (l Lowers) portrait() (map[string]feature, error) {
 	if len(l) == 0 {
 		return all, nil
 	}
-	err := l[1:].walkUnion(l[0], func(it item) (err error) {
+	err := view{lowers: l[1:]}.walkUnion(l[0], func(it item) (err error) {
 		if it.name != "" && it.kind == noDeletion {
 			all[it.name], err = featureOf(it)
 		}

@@ -16,18 +16,24 @@ type Lowers []string
 // Lookup returns the entry at the given components, none being the root. ok is false where the stack has none, or
 // it cannot be read.
 func (l Lowers) Lookup(parts []string) (st layerfmt.Stat, ok bool) {
+	st, _, ok = l.find(parts)
+	return st, ok
+}
+
+// find is Lookup that also returns where on disk the entry is, as lookupStep does.
+func (l Lowers) find(parts []string) (st layerfmt.Stat, paths []string, ok bool) {
 	if len(l) == 0 {
-		return layerfmt.Stat{}, false
+		return layerfmt.Stat{}, nil, false
 	}
 	st, err := ReadStat(l[0])
-	paths, ok := l.visible(), err == nil
+	paths, ok = l.visible(), err == nil
 	for _, part := range parts {
 		if !ok || st.Mode&unix.S_IFMT != unix.S_IFDIR {
-			return layerfmt.Stat{}, false
+			return layerfmt.Stat{}, nil, false
 		}
 		st, paths, ok = lookupStep(paths, part)
 	}
-	return st, ok
+	return st, paths, ok
 }
 
 // visible leaves out the trees below one whose root hides them.

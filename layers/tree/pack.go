@@ -24,35 +24,81 @@ type PackOptions struct {
 	Lowers Lowers
 	// Flatten packs all that is to be seen of the tree and its Lowers together.
 	Flatten bool
+	// Writable is about the layer of a container.
+	Writable Writable
 }
 
 // Pack writes the tree at dir as an uncompressed tar in the form of an image layer, names sorted: owners, modes,
 // devices, xattrs and hard links as a container sees them, deletions as entries that begin with ".wh.". Sockets are
 // left out, for which tar has no type. The tree must not change meanwhile.
 func Pack(dir string, w io.Writer, opts PackOptions) error {
-	p := &packer{lowers: opts.Lowers, tw: tar.NewWriter(w), first: map[inode]string{}}
-	walk := opts.Lowers.walk
-	if opts.Flatten {
-		walk = opts.Lowers.walkUnion
+	v, err := newView(opts.Lowers, opts.Writable)
+	if err != nil {
+		return err
 	}
-	err := walk(dir, func(it item) error {
+	p := &packer{view: v, tw: tar.NewWriter(w), first: map[inode]string{}, dirs: map[string]bool{"": true}}
+	visit := func(it item) error {
 		if opts.OmitRoot && it.name == "" && it.kind == noDeletion {
 			return nil
 		}
 		return p.item(it)
-	})
+	}
+	if opts.Flatten {
+		err = v.walkUnion(dir, visit)
+	} else if err = v.walk(dir, visit); err == nil && len(v.links) > 0 {
+		err = p.untouched(dir)
+	}
 	if err != nil {
 		return err
 	}
 	return p.tw.Close()
 }
 
+// untouched writes the names that the tree does not have, and whose file it changes all the same, as further names of
+// that file.
+func (p *packer) untouched(dir string) error {
+	names, err := p.view.untouched(dir)
+	if err != nil {
+		return err
+	}
+	for _, it := range names {
+		if err := p.parents(filepath.Dir(it.name), append(Lowers{dir}, p.lowers...)); err != nil {
+			return err
+		}
+		if err := p.item(it); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parents writes the directories down to dir, a name in the union of all, that were not written yet: who unpacks the
+// layer by itself would not know their owners and modes.
+func (p *packer) parents(dir string, all Lowers) error {
+	if dir == "." || p.dirs[dir] {
+		return nil
+	}
+	if err := p.parents(filepath.Dir(dir), all); err != nil {
+		return err
+	}
+	_, paths, ok := all.find(strings.Split(dir, "/"))
+	if !ok {
+		return fmt.Errorf("pack %s: %w", dir, unix.ENOENT)
+	}
+	it := item{name: dir, path: paths[0]}
+	if err := unix.Lstat(it.path, &it.st); err != nil {
+		return &os.PathError{Op: "stat", Path: it.path, Err: err}
+	}
+	return p.item(it)
+}
+
 type inode struct{ dev, ino uint64 }
 
 type packer struct {
-	lowers Lowers
-	tw     *tar.Writer
-	first  map[inode]string // the name of the first entry of each inode with several
+	view
+	tw    *tar.Writer
+	first map[inode]string // the name of the first entry of each inode with several
+	dirs  map[string]bool  // that have an entry
 }
 
 func (p *packer) item(it item) error {
@@ -62,6 +108,9 @@ func (p *packer) item(it item) error {
 		return p.mark(dir+layerfmt.WhiteoutPrefix+base, &it.st)
 	case opaqueMark:
 		return p.mark(filepath.Join(it.name, layerfmt.OpaqueMarker), &it.st)
+	}
+	if it.st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		p.dirs[it.name] = true
 	}
 	if err := p.inode(it.name, it.path, &it.st); err != nil {
 		return fmt.Errorf("pack %s: %w", it.path, err)

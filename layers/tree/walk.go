@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -19,22 +20,22 @@ type item struct {
 	kind deletion    // noDeletion of an entry, whiteout or opaqueMark
 }
 
-// walk visits all that the tree at dir, which is above l, says of names: a directory before what is in it, names
+// walk visits all that the tree at dir, which is above those of v, says of names: a directory before what is in it, names
 // sorted. A directory that was renamed comes as if it had been made anew, with all that is to be seen in it.
-func (l Lowers) walk(dir string, visit func(item) error) error {
-	w := &walk{lowers: l, visit: visit}
+func (v view) walk(dir string, visit func(item) error) error {
+	w := &walk{view: v, visit: visit}
 	return w.entry("", []string{dir}, false)
 }
 
-// walkUnion visits all that is to be seen of the tree at dir and of l below it together, in the same order.
-func (l Lowers) walkUnion(dir string, visit func(item) error) error {
-	w := &walk{lowers: l, visit: visit}
-	return w.entry("", append(Lowers{dir}, l...).visible(), true)
+// walkUnion visits all that is to be seen of the tree at dir and of the image below it together, in the same order.
+func (v view) walkUnion(dir string, visit func(item) error) error {
+	w := &walk{view: v, visit: visit}
+	return w.entry("", append(Lowers{dir}, v.image()...).visible(), true)
 }
 
 type walk struct {
-	lowers Lowers
-	visit  func(item) error
+	view
+	visit func(item) error
 }
 
 // entry visits a name, which paths[0] has on disk; if that is a directory, the others are merged into it. anew says
@@ -53,16 +54,25 @@ func (w *walk) entry(name string, paths []string, anew bool) error {
 	switch it.kind {
 	case noDeletion:
 	case whiteout:
-		if anew {
+		if anew || w.hidden > 0 && !w.hides(it.name) {
 			return nil
 		}
 	default: // of an opaque directory it is said with the directory; others say nothing
 		return nil
 	}
+	if err := w.follow(&it); err != nil {
+		return err
+	}
 	if err := w.visit(it); err != nil || !isDir {
 		return err
 	}
 	return w.children(it, paths[1:], anew)
+}
+
+// hides tells whether the image has something of that name for a whiteout to hide.
+func (w *walk) hides(name string) bool {
+	_, ok := w.image().Lookup(strings.Split(name, "/"))
+	return ok
 }
 
 func (w *walk) children(it item, below []string, anew bool) error {
@@ -79,7 +89,7 @@ func (w *walk) children(it item, below []string, anew bool) error {
 		if len(w.lowers) == 0 {
 			return &os.PathError{Op: "find content of", Path: it.path, Err: errors.New("it was renamed, and no layer below is known")}
 		}
-		below, anew = w.lowers.directories(redirect), true
+		below, anew = w.directories(redirect), true
 	}
 	dirs := append([]string{it.path}, below...)
 	names, err := namesIn(dirs)
@@ -100,13 +110,14 @@ func (w *walk) children(it item, below []string, anew bool) error {
 	return nil
 }
 
-// directories returns the directories that a reference names. A layer that is not in l is one that lies between it
-// and the container, and whose content is none of an image's.
-func (l Lowers) directories(b *layerfmt.Below) []string {
+// directories returns the directories of the image that a reference names. The others lie between the image and the
+// container, and what is in them is none of the image's.
+func (v view) directories(b *layerfmt.Below) []string {
+	image := v.image()
 	var dirs []string
 	for _, depth := range b.Layers {
-		if depth <= len(l) {
-			dirs = append(dirs, filepath.Join(l[len(l)-depth], b.Path))
+		if depth <= len(image) {
+			dirs = append(dirs, filepath.Join(image[len(image)-depth], b.Path))
 		}
 	}
 	return dirs
