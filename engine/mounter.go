@@ -21,8 +21,10 @@ func (LayerMounter) Unmount(target string) error { return fusefs.Unmount(target)
 // unionOf returns the union of a stack of the store's layers.
 func unionOf(stack layers.Stack) unionmount.Options {
 	options := unionmount.Options{Upper: stack.Upper, Work: stack.Work}
-	for _, dir := range stack.Lowers {
-		options.Lowers = append(options.Lowers, callerOwned(dir))
+	for _, lower := range stack.Lowers {
+		layer := callerOwned(lower.Dir)
+		layer.Index = lower.Index
+		options.Lowers = append(options.Lowers, layer)
 	}
 	return options
 }

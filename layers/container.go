@@ -12,9 +12,15 @@ import (
 
 // Stack is what to mount for a container: directories in the encoding of package layerfmt.
 type Stack struct {
-	Upper  string   // takes the changes
-	Work   string   // empty, on the filesystem of Upper
-	Lowers []string // read-only, the nearest first
+	Upper  string  // takes the changes
+	Work   string  // empty, on the filesystem of Upper
+	Lowers []Lower // read-only, the nearest first
+}
+
+// Lower is a layer of an image.
+type Lower struct {
+	Dir   string
+	Index string // of Dir, as package layerindex has it; layers of older stores have none
 }
 
 // CreateContainer makes the read-write layer of a container. id is the container's full id; name is a further name for
@@ -82,7 +88,7 @@ func (s *Store) ContainerStack(id string) (Stack, error) {
 	if err != nil {
 		return Stack{}, fmt.Errorf("find the layers of container %s: %w", id, err)
 	}
-	return Stack{Upper: chain[0], Work: work, Lowers: chain[1:]}, nil
+	return Stack{Upper: chain[0], Work: work, Lowers: lowersOf(chain[1:])}, nil
 }
 
 // ContainerSize returns how much a container has added to its image, in bytes.

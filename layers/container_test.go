@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/layerindex"
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
@@ -29,8 +30,13 @@ func TestContainer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(stack.Lowers) != 1 || stack.Lowers[0] != s.layout.diff(img.TopLayer) {
+	if len(stack.Lowers) != 1 || stack.Lowers[0].Dir != s.layout.diff(img.TopLayer) {
 		t.Errorf("lower layers %q", stack.Lowers)
+	}
+	if index, err := layerindex.Open(stack.Lowers[0].Index); err != nil {
+		t.Error(err)
+	} else if err := index.Close(); err != nil {
+		t.Error(err)
 	}
 	for _, dir := range []string{stack.Upper, stack.Work} {
 		if names, err := os.ReadDir(dir); err != nil || len(names) > 0 {

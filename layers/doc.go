@@ -9,9 +9,9 @@
 //     layerfmt, all files the caller's. So nothing here needs a user namespace, newuidmap or any other program, and
 //     rm -rf removes a store.
 //   - On disk a layer is ROOT/fuse/dir/ID with diff (the tree), parent (the id of the layer below, as text; absent
-//     when there is none) and for containers work (an empty directory for whoever mounts). A layer holds only what it
-//     adds: there is nothing to copy when a container is made, and [Store.ContainerStack] follows the parents without
-//     opening the store's records.
+//     when there is none), for image layers index (what is in the tree, as package layerindex has it) and for containers
+//     work (an empty directory for whoever mounts). A layer holds only what it adds: there is nothing to copy when a
+//     container is made, and [Store.ContainerStack] follows the parents without opening the store's records.
 //   - Nothing here needs a layer to be mounted: Diff, Changes and the rest read the trees. The driver's Get is for others
 //     who use the library. It has the union of a layer mounted by a [Mounter] that it is given, since this package
 //     knows nothing of mounts; all who ask share one mount until the last of them puts it back.

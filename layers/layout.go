@@ -17,6 +17,7 @@ import (
 // The entries of a layer's directory.
 const (
 	diffDir    = "diff"
+	indexName  = "index" // of the tree
 	workDir    = "work"
 	parentName = "parent"
 )
@@ -35,6 +36,7 @@ type layout struct{ home string }
 
 func (l layout) layer(id string) string { return filepath.Join(l.home, "dir", filepath.Base(id)) }
 func (l layout) diff(id string) string  { return filepath.Join(l.layer(id), diffDir) }
+func (l layout) index(id string) string { return filepath.Join(l.layer(id), indexName) }
 func (l layout) work(id string) string  { return filepath.Join(l.layer(id), workDir) }
 func (l layout) staging() string        { return filepath.Join(l.home, "staging") }
 func (l layout) mounts() string         { return filepath.Join(l.home, "mounts") }
@@ -75,6 +77,15 @@ func (l layout) chain(id string) (tree.Lowers, error) {
 	return dirs, nil
 }
 
+// lowersOf returns the layers of an image, given their trees.
+func lowersOf(trees tree.Lowers) []Lower {
+	var lowers []Lower
+	for _, dir := range trees {
+		lowers = append(lowers, Lower{Dir: dir, Index: filepath.Join(filepath.Dir(dir), indexName)})
+	}
+	return lowers
+}
+
 // parentTree returns the tree of the layer below, "" when there is none.
 func (l layout) parentTree(parent string) string {
 	if parent == "" {
@@ -102,7 +113,7 @@ func makeTree(dir, below string) error {
 	return tree.WriteStat(dir, st)
 }
 
-// unpack unpacks a tar into the tree at dir and flushes it to disk.
+// unpack unpacks a tar into the tree at dir, writes its index beside it, and flushes both to disk.
 func unpack(dir string, r io.Reader, lowers tree.Lowers) (int64, error) {
 	root, err := os.Open(dir)
 	if err != nil {
@@ -113,8 +124,33 @@ func unpack(dir string, r io.Reader, lowers tree.Lowers) (int64, error) {
 	if err != nil {
 		return -1, err
 	}
+	if err := writeIndex(root, filepath.Join(filepath.Dir(dir), indexName)); err != nil {
+		return -1, err
+	}
 	if err := unix.Syncfs(int(root.Fd())); err != nil {
 		return -1, fmt.Errorf("flush layer to disk: %w", err)
 	}
 	return size, nil
+}
+
+// writeIndex writes the index of a tree, in place of one that others may be using.
+func writeIndex(root *os.File, path string) (err error) {
+	if err := removeIndex(path); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	return tree.WriteIndex(root, file)
+}
+
+// removeIndex removes the index of a tree, if it has one.
+func removeIndex(path string) error {
+	err := os.Remove(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
 }

@@ -61,9 +61,14 @@ func (s staging[C, A, P]) unpack(dir, parent string, options graphdriver.ApplyDi
 	return unpack(dir, options.Diff, lowers)
 }
 
-// CommitStagedLayer makes a staged tree that of a layer, in the place of the empty one that the layer was created with.
+// CommitStagedLayer makes a staged tree and its index those of a layer, in the place of the empty tree that the layer was
+// created with.
 func (s staging[C, A, P]) CommitStagedLayer(id string, staged *A) error {
 	dir := s.layout.diff(id)
+	index := filepath.Join(filepath.Dir(struct{ Path string }(*staged).Path), indexName)
+	if err := os.Rename(index, s.layout.index(id)); err != nil {
+		return err
+	}
 	if err := os.Remove(dir); err != nil {
 		return err
 	}

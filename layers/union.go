@@ -58,11 +58,13 @@ func (u *unions) get(id string, options graphdriver.MountOpts) (target string, e
 			return "", err
 		}
 	}
-	stack := Stack{Upper: chain[0], Work: work, Lowers: chain[1:]}
 	if slices.Contains(options.Options, "ro") {
-		stack = Stack{Lowers: chain}
+		return target, u.mounter.Mount(Stack{Lowers: lowersOf(chain)}, target)
 	}
-	return target, u.mounter.Mount(stack, target)
+	if err := removeIndex(u.layout.index(id)); err != nil { // the tree is about to differ
+		return "", err
+	}
+	return target, u.mounter.Mount(Stack{Upper: chain[0], Work: work, Lowers: lowersOf(chain[1:])}, target)
 }
 
 // put releases what get returned.

@@ -54,7 +54,7 @@ func (u *Union) statBacking(n *Node) (unix.Stat_t, error) {
 		return *n.foreign, nil
 	}
 	if !n.inUpper.Load() && n.still != nil {
-		return *n.still, nil
+		return n.still.Stat_t, nil
 	}
 	slot := n.firstSlot()
 	h, err := u.backing(n, slot)

@@ -71,6 +71,7 @@ func (f *fixture) wantXattr(path, name, value string) {
 func TestCopyUpKeepsHoles(t *testing.T) {
 	f := newUnion(t, tree{"sparse": file("start")})
 	must(t, os.Truncate(f.opts.Lowers[0].Dir+"/sparse", 1<<30))
+	f.reopenChanged()
 	must(t, f.write("sparse", "end", 1<<30))
 	a := f.stat("sparse")
 	if a.Size != 1<<30+3 || a.Blocks*512 > 1<<20 {
@@ -100,6 +101,7 @@ func TestCopyUpOfSeveralExtents(t *testing.T) {
 		_, err := lower.WriteAt([]byte{'a' + byte(i)}, at)
 		must(t, err)
 	}
+	f.reopenChanged()
 	must(t, f.write("extents", "X", 2<<20))
 	want, err := os.ReadFile(lower.Name())
 	must(t, err)

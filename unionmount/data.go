@@ -21,8 +21,10 @@ func (u *Union) linkTarget(n *Node) (string, error) {
 	if n.kind != unix.S_IFLNK {
 		return "", nil
 	}
-	slot := n.firstSlot()
-	h, err := u.backing(n, slot)
+	if k := n.known(); k != nil {
+		return k.target, nil
+	}
+	h, err := u.backing(n, n.firstSlot())
 	if err != nil {
 		return "", err
 	}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/internal/layerindex"
 )
 
 // layer is an open layer. It is immutable.
@@ -22,6 +23,9 @@ type layer struct {
 	dev   uint64
 	mount uint64 // id of the mount that root is in; 0 where the kernel does not tell
 	space uint64 // goes into the high bits of st_ino
+
+	contents *layerindex.Index // what the files in it are; nil when they have to be asked
+	blksize  int64             // of all files
 }
 
 // inodeSpaces numbers the devices that layers lie on, so that inode numbers of different ones differ.
@@ -61,10 +65,20 @@ func openLayer(l Layer, index int, spaces *inodeSpaces) (*layer, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	return &layer{Layer: l, policy: p, index: index, dir: l.Dir, root: fd, dev: st.Dev, mount: mount, space: spaces.number(l.Ownership, st.Dev)}, nil
+	opened := &layer{Layer: l, policy: p, index: index, dir: l.Dir, root: fd, dev: st.Dev, mount: mount,
+		space: spaces.number(l.Ownership, st.Dev), blksize: int64(st.Blksize)}
+	if index > 0 && l.Ownership == CallerOwned {
+		opened.contents = openIndex(l.Index, &st)
+	}
+	return opened, nil
 }
 
-func (l *layer) close() { unix.Close(l.root) }
+func (l *layer) close() {
+	unix.Close(l.root)
+	if l.contents != nil {
+		l.contents.Close()
+	}
+}
 
 func (l *layer) isUpper() bool { return l.index == 0 }
 
@@ -84,8 +98,9 @@ type probed struct {
 	foreign  bool   // a mount point, of which st tells no more than type and inode number
 	origin   origin // of copies in the upper
 	group    *linkGroup
-	data     *reference // where a file has its data, if not in itself
-	redirect *reference // what is merged into a directory, if not what has its name below
+	data     *reference        // where a file has its data, if not in itself
+	redirect *reference        // what is merged into a directory, if not what has its name below
+	entry    *layerindex.Entry // where it is known from the index of the layer
 }
 
 func (p *probed) isDir() bool { return p.id.Mode&unix.S_IFMT == unix.S_IFDIR }

@@ -26,9 +26,8 @@ type listing struct {
 	removed int            // slots without a name
 	last    uint64         // cookie given last
 
-	// below tells of each name in which of the lowers, by index, a lookup has to begin: the first that has the name or
-	// a whiteout file for it. Nil before the listing is loaded, and where there is but one lower; never changed.
-	below atomic.Pointer[map[string]int]
+	// merged is nil before it is made, and replaced but never changed.
+	merged atomic.Pointer[merged]
 	// asked counts lookups in lowers, of which there are several, as long as the listing is not loaded; price is how
 	// many of them justify loading it, 0 before it is known.
 	asked, price atomic.Int64
@@ -116,7 +115,7 @@ const (
 // for names: so that a lookup costs the same through many layers as through one, and a directory of a million names is
 // not read for the sake of a few. That it cannot be loaded costs time, and nothing else. Entries of n are held.
 func (u *Union) loadWhenPaid(n *Node) {
-	if !n.isDir() || len(n.lowers) < 2 || n.listing.below.Load() != nil {
+	if !n.isDir() || len(n.lowers) < 2 || !n.asksDisk() {
 		return
 	}
 	l := n.listing
@@ -132,10 +131,22 @@ func (u *Union) loadWhenPaid(n *Node) {
 	}
 }
 
+// asksDisk tells whether a lookup has to ask a lower of which it is not known whether it has the name.
+func (n *Node) asksDisk() bool {
+	if m := n.listing.merged.Load(); m != nil && m.from == 0 {
+		return false
+	}
+	return slices.ContainsFunc(n.lowers, func(p place) bool { return !p.dir.Known() })
+}
+
 // priceOf returns how many lookups take as long as loading the listing of n.
 func (u *Union) priceOf(n *Node) int64 {
 	var size int64
-	for slot := range n.lowers {
+	for slot, p := range n.lowers {
+		if p.dir.Known() {
+			size += bytesPerName * int64(p.dir.Len())
+			continue
+		}
 		h, err := u.backing(n, slot)
 		if err != nil {
 			return math.MaxInt64
@@ -159,37 +170,33 @@ func (u *Union) load(n *Node) error {
 		return nil
 	}
 	l.at, l.slots, l.last = map[string]int{}, nil, cookieDotDot
-	below := map[string]int{}
+	lowers := make([][]string, len(n.lowers)) // the names that a lookup has to ask each for
 	for slot := n.firstSlot(); slot < n.layers(); slot++ {
-		if err := u.loadLayer(n, slot, below); err != nil {
+		err := u.readNames(n, slot, func(name string) {
+			of, reserved := strings.CutPrefix(name, layerfmt.WhiteoutPrefix)
+			if !reserved {
+				l.addLocked(name)
+			}
+			if slot >= 0 && len(n.lowers) > 1 {
+				lowers[slot] = append(lowers[slot], of)
+			}
+		})
+		if err != nil {
 			return n.fault("list", err)
 		}
 	}
 	l.loaded = true
 	if len(n.lowers) > 1 {
-		l.below.Store(&below)
+		l.merged.Store(newMerged(0, lowers))
 	}
 	return nil
 }
 
-// firstLower returns the index of the first lower in which a name must be looked for: the number of lowers if none has
-// it.
-func (n *Node) firstLower(name string) int {
-	if !n.isDir() {
-		return 0
+// readNames calls f with the names that one layer has in n.
+func (u *Union) readNames(n *Node, slot int, f func(name string)) error {
+	if slot >= 0 && n.lowers[slot].dir.Known() {
+		return n.lowers[slot].dir.Names(f)
 	}
-	below := n.listing.below.Load()
-	if below == nil {
-		return 0
-	}
-	if slot, ok := (*below)[name]; ok {
-		return slot
-	}
-	return len(n.lowers)
-}
-
-// loadLayer takes in the names of one layer, and notes in below which of the lowers have a name first.
-func (u *Union) loadLayer(n *Node, slot int, below map[string]int) error {
 	h, err := u.backing(n, slot)
 	if err != nil {
 		return err
@@ -200,15 +207,7 @@ func (u *Union) loadLayer(n *Node, slot int, below map[string]int) error {
 		return err
 	}
 	defer unix.Close(fd)
-	return readDir(fd, func(e dirEntry) {
-		hidden, reserved := strings.CutPrefix(e.name, layerfmt.WhiteoutPrefix)
-		if !reserved {
-			n.listing.addLocked(e.name)
-		}
-		if _, found := below[hidden]; !found && slot >= 0 && len(n.lowers) > 1 {
-			below[hidden] = slot
-		}
-	})
+	return readDir(fd, func(e dirEntry) { f(e.name) })
 }
 
 // names returns all names that some layer has in n. Entries of n are held.

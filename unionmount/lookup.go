@@ -112,12 +112,8 @@ func (u *Union) findFrom(dir *Node, name string, first int) (object, error) {
 	if dir.dead.Load() || layerfmt.ReservedName(name) {
 		return o, unix.ENOENT
 	}
-	for slot := first; slot < dir.layers(); slot++ {
-		if o.top == nil && slot >= 0 {
-			if slot = max(slot, dir.firstLower(name)); slot == len(dir.lowers) {
-				break
-			}
-		}
+	way := dir.wayTo(name)
+	for slot := way.next(first); slot < dir.layers(); slot = way.next(slot + 1) {
 		more, err := u.findIn(dir, slot, name, &o)
 		if err != nil {
 			return o, err
@@ -134,7 +130,11 @@ func (u *Union) findFrom(dir *Node, name string, first int) (object, error) {
 
 // findIn adds to o what one backing directory has at a name, and tells whether those below it count.
 func (u *Union) findIn(dir *Node, slot int, name string, o *object) (more bool, err error) {
+	if slot >= 0 && dir.lowers[slot].dir.Known() {
+		return u.findIndexed(dir, slot, name, o)
+	}
 	l := dir.layerAt(slot)
+	u.diskLookups.Add(1)
 	h, err := u.backing(dir, slot)
 	if err != nil {
 		return false, err
@@ -188,7 +188,7 @@ func (o *object) add(dir *Node, slot int, name string, l *layer, p *probed) {
 		o.lowerKey = backingKey{l.depth, p.st.Ino}
 	}
 	if !p.foreign {
-		o.lowers = append(o.lowers, place{l, join(dir.lowers[slot].path, name)})
+		o.lowers = append(o.lowers, place{layer: l, path: join(dir.lowers[slot].path, name)})
 	}
 }
 

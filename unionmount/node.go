@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/internal/layerindex"
 )
 
 // Node is an inode of a Union: a file, directory, link or special file, whatever its names are.
@@ -25,9 +26,9 @@ type Node struct {
 	lowerKey backingKey
 	// foreign holds the attributes of a node that stands for a mount point of a layer, and has no lowers. Immutable.
 	foreign *unix.Stat_t
-	// still holds the attributes of a lower file that nobody changes, one of the store's: a file costs no descriptor then
+	// still holds what is known of a lower file that nobody changes, one of the store's: a file costs no descriptor then
 	// to be asked for its attributes. Immutable.
-	still *unix.Stat_t
+	still *still
 	// shared says that the lower backing file has several names. Immutable.
 	shared bool
 
@@ -73,6 +74,12 @@ type link struct {
 type place struct {
 	layer *layer
 	path  string
+	dir   layerindex.Dir // what the layer's index has of a directory; unknown without one
+}
+
+// samePlaces tells whether two lists are of the same files.
+func samePlaces(a, b []place) bool {
+	return slices.EqualFunc(a, b, func(x, y place) bool { return x.layer == y.layer && x.path == y.path })
 }
 
 // ID returns a number that no other node of the Union has or will have. It is what Union.Node takes.
@@ -134,8 +141,7 @@ func (u *Union) newNodeLocked(o *object) *Node {
 	} else if o.top.foreign {
 		n.foreign = &o.top.st
 	} else if o.topLayer.Ownership == CallerOwned {
-		still := o.top.st // by itself: the object shall not be kept
-		n.still = &still
+		n.still = newStill(o.top)
 	}
 	for _, key := range []backingKey{n.lowerKey, n.upperKey} {
 		if key.ino != 0 {

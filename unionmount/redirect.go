@@ -1,8 +1,6 @@
 package unionmount
 
 import (
-	"slices"
-
 	"golang.org/x/sys/unix"
 )
 
@@ -113,7 +111,7 @@ func (u *Union) detach(n *Node, newBelow *object) error {
 // attach takes back what detach has noted of a directory that is now where the lowers have what it is merged with. The
 // note may stay without harm, so it does where it cannot be removed.
 func (u *Union) attach(n *Node, below *object) {
-	if !n.isDir() || n.whole.Load() || below == nil || !slices.Equal(n.lowers, below.lowers) {
+	if !n.isDir() || n.whole.Load() || below == nil || !samePlaces(n.lowers, below.lowers) {
 		return
 	}
 	h, err := u.backing(n, slotUpper)

@@ -104,7 +104,7 @@ func (u *Union) placesOf(ref *reference, l *layer, rest []place, dir bool) ([]pl
 		if depth > len(u.lowers) {
 			return nil, fmt.Errorf("reference to layer %d of %d", depth, len(u.lowers))
 		}
-		places[i] = place{u.lowers[len(u.lowers)-depth], ref.exact.Path}
+		places[i] = u.lowers[len(u.lowers)-depth].placeAt(ref.exact.Path)
 	}
 	return places, nil
 }
@@ -124,7 +124,7 @@ func (u *Union) marksTo(to []place, dir bool) ([]xattrMark, error) {
 		if !dir {
 			reached = reached[max(0, len(reached)-1):]
 		}
-		if !slices.Equal(reached, to) {
+		if !samePlaces(reached, to) {
 			return nil, nil
 		}
 	}
@@ -219,7 +219,7 @@ func (t *trail) step(dirs []place, name string) (found []place, err error) {
 		if p == nil || len(found) > 0 && !p.isDir() {
 			return found, nil
 		}
-		found = append(found, place{dir.layer, join(dir.path, name)})
+		found = append(found, place{layer: dir.layer, path: join(dir.path, name)})
 		t.file = !p.isDir()
 		if ref := p.below(); ref != nil {
 			further, err := t.further(ref, dir.layer, dirs[i+1:], name, p.isDir())

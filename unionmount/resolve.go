@@ -202,6 +202,9 @@ func (u *Union) openData(n *Node, slot, of, flags int) (*handle, error) {
 	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
 		err = unix.ESTALE // whoever owns the layer replaced the file
 	}
+	if err == nil {
+		err = n.checkStill(&st)
+	}
 	if err != nil {
 		unix.Close(fd)
 		return nil, n.fault("open", err)

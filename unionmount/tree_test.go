@@ -125,6 +125,9 @@ func plantUnion(t *testing.T, dir string, lowers ...tree) *fixture {
 	for i, tr := range lowers {
 		must(t, os.Mkdir(f.opts.Lowers[i].Dir, 0o755))
 		tr.plant(t, f.opts.Lowers[i].Dir)
+		if indexed {
+			writeIndex(t, f.opts.Lowers[i])
+		}
 	}
 	return f
 }
@@ -133,7 +136,8 @@ func plantUnion(t *testing.T, dir string, lowers ...tree) *fixture {
 func unionIn(t *testing.T, dir string, lowers int) *fixture {
 	f := &fixture{t: t, opts: Options{Upper: dir + "/upper", Work: dir + "/work", MaxFiles: 64}}
 	for i := range lowers {
-		f.opts.Lowers = append(f.opts.Lowers, Layer{Dir: fmt.Sprintf("%s/lower%d", dir, i), Ownership: CallerOwned})
+		lower := fmt.Sprintf("%s/lower%d", dir, i)
+		f.opts.Lowers = append(f.opts.Lowers, Layer{Dir: lower, Ownership: CallerOwned, Index: lower + ".index"})
 	}
 	return f
 }

@@ -24,6 +24,9 @@ const (
 type Layer struct {
 	Dir       string    `json:"dir"`
 	Ownership Ownership `json:"ownership"`
+	// Index is the path of the index of a CallerOwned lower layer, as package layerindex has it. The tree itself is read
+	// where there is none or it is of another tree.
+	Index string `json:"index,omitempty"`
 
 	// The following are of HostOwned layers.
 
@@ -84,6 +87,8 @@ type Union struct {
 	nextID  atomic.Uint64
 	access  sync.Mutex // held while a file of the upper is made accessible to be opened
 	copyUps atomic.Uint64
+
+	diskLookups, indexLookups atomic.Uint64 // of a name in one layer
 
 	// moving is held for writing while a rename changes the disk and Node.links, and for reading by those who missed
 	// the one or the other. It is not held around anything else.
@@ -181,9 +186,9 @@ func (u *Union) openRoot() error {
 	}
 	o := object{}
 	for _, l := range u.stack() {
-		p, err := l.probe(l.root, ".")
+		p, here, err := l.probeRoot()
 		if err != nil {
-			return fault("stat", l, "/", err)
+			return err
 		}
 		if o.top == nil {
 			o.top, o.topLayer = &p, l
@@ -191,12 +196,12 @@ func (u *Union) openRoot() error {
 		if l == u.upper {
 			o.inUpper = true
 		} else {
-			o.lowers = append(o.lowers, place{layer: l})
+			o.lowers = append(o.lowers, here)
 			if o.lowerKey.ino == 0 {
 				o.lowerKey = backingKey{l.depth, p.st.Ino}
 			}
 		}
-		if p.opaque || opaqueInside(l.root, ".") {
+		if p.opaque {
 			break
 		}
 	}
@@ -210,17 +215,14 @@ func (u *Union) inheritRoot() error {
 	if u.upper == nil || len(u.lowers) == 0 || u.upper.Ownership != CallerOwned {
 		return nil
 	}
-	covering, err := u.upper.probe(u.upper.root, ".")
-	if err != nil {
-		return fault("stat", u.upper, "/", err)
-	}
-	if covering.origin.ino != 0 || covering.opaque || opaqueInside(u.upper.root, ".") {
-		return nil
+	covering, _, err := u.upper.probeRoot()
+	if err != nil || covering.origin.ino != 0 || covering.opaque {
+		return err
 	}
 	nearest := u.lowers[0]
-	covered, err := nearest.probe(nearest.root, ".")
+	covered, _, err := nearest.probeRoot()
 	if err != nil {
-		return fault("stat", nearest, "/", err)
+		return err
 	}
 	if err := u.upper.policy.change(u.upper.root, &covering.id, covered.id); err != nil {
 		return fault("set attributes of", u.upper, "/", err)

@@ -33,6 +33,9 @@ func (u *Union) getXattr(n *Node, name string) ([]byte, error) {
 	if !u.mayHaveXattrs(n) || name == capsXattr && n.caps == capsNone {
 		return nil, unix.ENODATA
 	}
+	if k := n.known(); k != nil {
+		return k.xattr(name)
+	}
 	h, err := u.backing(n, n.firstSlot())
 	if err != nil {
 		return nil, err
@@ -69,6 +72,9 @@ func (u *Union) ListXattr(n *Node) ([]string, error) {
 func (u *Union) listXattr(n *Node) ([]string, error) {
 	if !u.mayHaveXattrs(n) {
 		return nil, nil
+	}
+	if k := n.known(); k != nil {
+		return k.xattrNames(), nil
 	}
 	h, err := u.backing(n, n.firstSlot())
 	if err != nil {

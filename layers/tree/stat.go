@@ -98,13 +98,17 @@ func containerXattrs(path string) (map[string]string, error) {
 }
 
 func listXattrs(path string) ([]string, error) {
-	n, err := unix.Llistxattr(path, nil)
-	if errors.Is(err, unix.ENOTSUP) || err == nil && n == 0 {
-		return nil, nil
+	var most [512]byte
+	buf := most[:]
+	n, err := unix.Llistxattr(path, buf)
+	if errors.Is(err, unix.ERANGE) {
+		if n, err = unix.Llistxattr(path, nil); err == nil {
+			buf = make([]byte, n)
+			n, err = unix.Llistxattr(path, buf)
+		}
 	}
-	buf := make([]byte, n)
-	if err == nil {
-		n, err = unix.Llistxattr(path, buf)
+	if errors.Is(err, unix.ENOTSUP) {
+		return nil, nil
 	}
 	if err != nil {
 		return nil, &os.PathError{Op: "list xattrs of", Path: path, Err: err}

@@ -1,0 +1,148 @@
+package unionmount
+
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/layerindex"
+)
+
+// openIndex opens the index of a lower whose root has the given attributes. It returns nil where there is none, it is of
+// another tree, or it cannot be read: it holds nothing that the tree does not, which then is read itself.
+func openIndex(path string, root *unix.Stat_t) *layerindex.Index {
+	if path == "" {
+		return nil
+	}
+	x, err := layerindex.Open(path)
+	if err != nil {
+		return nil
+	}
+	if top := x.Root(); top.Ino != root.Ino || top.Mtime != root.Mtim {
+		x.Close()
+		return nil
+	}
+	return x
+}
+
+// indexed is probe for what the layer's index has.
+func (l *layer) indexed(e *layerindex.Entry) probed {
+	p := probed{id: e.Stat, whiteout: e.Whiteout, opaque: e.Opaque, entry: e}
+	p.st = unix.Stat_t{Dev: l.dev, Ino: e.Ino, Mode: e.Stat.Mode, Rdev: e.Stat.Rdev, Size: e.Size, Blocks: e.Blocks,
+		Blksize: l.blksize, Atim: e.Mtime, Mtim: e.Mtime, Ctim: e.Ctime}
+	assign(&p.st.Nlink, e.Nlink)
+	return p
+}
+
+// findIndexed is findIn where the layer has an index.
+func (u *Union) findIndexed(dir *Node, slot int, name string, o *object) (more bool, err error) {
+	from := dir.lowers[slot]
+	u.indexLookups.Add(1)
+	e, found, err := from.dir.Lookup(name)
+	switch {
+	case err != nil:
+		return false, dir.fault("look up "+name+" in index of", err)
+	case !found:
+		return true, nil
+	case e.Whiteout || o.top != nil && !e.IsDir():
+		return false, nil
+	}
+	p := from.layer.indexed(&e)
+	o.add(dir, slot, name, from.layer, &p)
+	o.lowers[len(o.lowers)-1].dir = from.layer.openDir(&e, from.dir)
+	return e.IsDir() && !e.Opaque && slot < dir.layers()-1, nil
+}
+
+// openDir opens what the index has of the directory e, which was found in parent; none if that cannot be read, so that
+// the directory on disk is.
+func (l *layer) openDir(e *layerindex.Entry, parent layerindex.Dir) layerindex.Dir {
+	if !e.IsDir() {
+		return layerindex.Dir{}
+	}
+	d, err := l.contents.Dir(e, parent)
+	if err != nil {
+		return layerindex.Dir{}
+	}
+	return d
+}
+
+// placeAt returns the place of a path in a lower.
+func (l *layer) placeAt(path string) place {
+	p := place{layer: l, path: path}
+	if l.contents == nil {
+		return p
+	}
+	root := l.contents.Root()
+	d := l.openDir(&root, layerindex.Dir{})
+	for name := range strings.SplitSeq(path, "/") {
+		e, found, err := d.Lookup(name)
+		if err != nil || !found {
+			return p
+		}
+		d = l.openDir(&e, d)
+	}
+	p.dir = d
+	return p
+}
+
+// probeRoot is probe for the root directory.
+func (l *layer) probeRoot() (probed, place, error) {
+	if l.contents != nil {
+		root := l.contents.Root()
+		return l.indexed(&root), place{layer: l, dir: l.openDir(&root, layerindex.Dir{})}, nil
+	}
+	p, err := l.probe(l.root, ".")
+	p.opaque = p.opaque || err == nil && opaqueInside(l.root, ".")
+	return p, place{layer: l}, fault("stat", l, "/", err)
+}
+
+// still is what is known of a lower file that nobody changes, one of the store's.
+type still struct {
+	unix.Stat_t
+	// indexed says that what follows is known, too.
+	indexed bool
+	target  string // of a symbolic link
+	xattrs  []layerindex.Xattr
+}
+
+func newStill(p *probed) *still {
+	s := &still{Stat_t: p.st} // by itself: what was found shall not be kept
+	if p.entry != nil {
+		s.indexed, s.target, s.xattrs = true, p.entry.Target, p.entry.Xattrs
+	}
+	return s
+}
+
+// known returns what the index says of a node that has no file in the upper; nil if there is none. Meta of n is held.
+func (n *Node) known() *still {
+	if n.inUpper.Load() || n.still == nil || !n.still.indexed {
+		return nil
+	}
+	return n.still
+}
+
+func (s *still) xattr(name string) ([]byte, error) {
+	for _, x := range s.xattrs {
+		if x.Name == name {
+			return []byte(x.Value), nil
+		}
+	}
+	return nil, unix.ENODATA
+}
+
+func (s *still) xattrNames() []string {
+	var names []string
+	for _, x := range s.xattrs {
+		names = append(names, x.Name)
+	}
+	return names
+}
+
+// checkStill tells whether an opened file is the one that the index was made of.
+func (n *Node) checkStill(st *unix.Stat_t) error {
+	if k := n.known(); k != nil && (st.Ino != k.Ino || st.Size != k.Size || st.Mtim != k.Mtim) {
+		return fmt.Errorf("the file has been changed since its layer was made: %w", unix.ESTALE)
+	}
+	return nil
+}
