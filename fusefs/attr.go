@@ -109,7 +109,9 @@ func (s *server) fillAttrOut(out *fuse.AttrOut, a *unionmount.Attr) {
 // fillEntry describes a node that was looked up.
 func (s *server) fillEntry(out *fuse.EntryOut, n *unionmount.Node, a *unionmount.Attr) {
 	out.NodeId = n.ID()
-	out.Generation = 1 // ids are not used again
+	if out.NodeId != fuse.FUSE_ROOT_ID { // of which the kernel wants 0
+		out.Generation = 1 // ids are not used again
+	}
 	out.EntryValid, out.AttrValid = forever, forever
 	s.fillAttr(&out.Attr, a)
 }

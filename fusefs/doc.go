@@ -17,6 +17,8 @@
 //     full disk is reported too late.
 //   - POSIX ACLs are the kernel's to obey, by POSIX_ACL; the union has them inherited in place of the umask, which for
 //     that reason is not applied by the kernel (DONT_MASK).
+//   - A file can be opened by its handle (name_to_handle_at) as long as the kernel remembers it: handles are node ids, and
+//     to find a forgotten file by its inode number takes privileges on the host. Then it is ESTALE.
 //   - Locks are not forwarded: a mount has one kernel, which knows them all.
 //
 // What a request costs is mostly that one thread sleeps while another wakes up. So requests are read and answered by

@@ -15,12 +15,24 @@ func (s *server) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, out *
 	if !code.Ok() {
 		return code
 	}
-	n, a, err := s.union.Lookup(dir, name)
+	n, a, err := s.lookup(dir, name)
 	if errors.Is(err, unix.ENOENT) {
 		out.EntryValid = forever
 		return fuse.OK
 	}
 	return s.entry("lookup", n, a, err, out)
+}
+
+// lookup finds a name. "." and ".." are asked for when a file was opened by its handle and the kernel no longer knows how
+// it was reached.
+func (s *server) lookup(dir *unionmount.Node, name string) (*unionmount.Node, unionmount.Attr, error) {
+	switch name {
+	case ".":
+		return s.union.LookupAgain(dir)
+	case "..":
+		return s.union.LookupParent(dir)
+	}
+	return s.union.Lookup(dir, name)
 }
 
 // entry answers with a node that was looked up or made.

@@ -11,7 +11,6 @@ import (
 
 // unsuitable are tests of go-fuse's suite that do not apply, with the reason.
 var unsuitable = map[string]string{
-	"Tmpfile":             "O_TMPFILE is not supported",
 	"FcntlFlockLocksFile": "expects that a process's record locks conflict with each other; see TestLocks",
 }
 

@@ -21,7 +21,8 @@ const (
 )
 
 // capabilities are what the server can always do besides what go-fuse takes for granted.
-const capabilities = fuse.CAP_HANDLE_KILLPRIV_V2 | fuse.CAP_NO_OPENDIR_SUPPORT | fuse.CAP_DONT_MASK | fuse.CAP_SETXATTR_EXT
+const capabilities = fuse.CAP_HANDLE_KILLPRIV_V2 | fuse.CAP_NO_OPENDIR_SUPPORT | fuse.CAP_DONT_MASK | fuse.CAP_SETXATTR_EXT |
+	fuse.CAP_EXPORT_SUPPORT
 
 // Options are for Serve; the zero value is a quiet server.
 type Options struct {

@@ -2,6 +2,8 @@ package unionmount
 
 import (
 	"errors"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,8 +19,25 @@ const (
 	capsNone
 )
 
+// checkXattr refuses names of namespaces that there are not, as filesystems do: EOPNOTSUPP.
+func checkXattr(name string) error {
+	namespace, rest, ok := strings.Cut(name, ".")
+	switch {
+	case !ok || !slices.Contains([]string{"user", "trusted", "security", "system"}, namespace):
+		return unix.EOPNOTSUPP
+	case rest == "":
+		return unix.EINVAL
+	case namespace == "system" && !isACL(name):
+		return unix.EOPNOTSUPP
+	}
+	return nil
+}
+
 // GetXattr returns the value of an extended attribute; ENODATA when there is none of the name.
 func (u *Union) GetXattr(n *Node, name string) ([]byte, error) {
+	if err := checkXattr(name); err != nil {
+		return nil, err
+	}
 	n.meta.RLock()
 	defer n.meta.RUnlock()
 	value, err := u.getXattr(n, name)
@@ -97,6 +116,9 @@ func (u *Union) listXattr(n *Node) ([]string, error) {
 
 // SetXattr sets an extended attribute; flags may hold unix.XATTR_CREATE, unix.XATTR_REPLACE or XattrKillSgid.
 func (u *Union) SetXattr(n *Node, name string, value []byte, flags int) error {
+	if err := checkXattr(name); err != nil {
+		return err
+	}
 	return u.changeXattr(n, name, func(fd int) error {
 		if isACL(name) {
 			return u.setACL(n, fd, name, value, flags)
