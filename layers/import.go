@@ -53,6 +53,12 @@ func (s *Store) importTar(ctx context.Context, r io.Reader, opts ImportOptions) 
 		}
 		names = []string{name.String()}
 	}
+	// Says that somebody is at work, until the image has its name.
+	working, err := newScratch(s.tempRoot())
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, working.Close()) }()
 	content, err := openTar(contextReader{ctx, r})
 	if err != nil {
 		return "", errors.Join(err, ctx.Err())

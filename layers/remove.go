@@ -43,17 +43,15 @@ func (s *Store) RemoveImage(ref string, opts RemoveOptions) ([]Removal, error) {
 	if err := s.mayRemove(ref, record, byID, opts); err != nil {
 		return nil, err
 	}
-	steps, err := s.untag(record.ID, names)
-	if err != nil {
-		return steps, err
-	}
+	// The names go with the record, so that a crash leaves all or none.
 	removed, err := s.lib.DeleteImage(record.ID, true)
 	if opts.Force && errors.Is(err, storage.ErrImageUsedByContainer) {
-		return steps, nil
+		return s.untag(record.ID, names)
 	}
 	if err != nil && !isMissing(err) {
-		return steps, fmt.Errorf("remove image %s: %w", ref, err)
+		return nil, fmt.Errorf("remove image %s: %w", ref, err)
 	}
+	steps := untagged(names)
 	for _, id := range append([]string{record.ID}, removed...) {
 		steps = append(steps, Removal{Deleted: "sha256:" + id})
 	}
@@ -120,11 +118,14 @@ func (s *Store) untag(id string, names []string) ([]Removal, error) {
 	if err := s.lib.RemoveNames(id, names); err != nil {
 		return nil, fmt.Errorf("take names from image %s: %w", id, err)
 	}
-	var steps []Removal
+	return untagged(names), nil
+}
+
+func untagged(names []string) (steps []Removal) {
 	for _, name := range names {
 		steps = append(steps, Removal{Untagged: familiar(name)})
 	}
-	return steps, nil
+	return steps
 }
 
 func familiar(name string) string {

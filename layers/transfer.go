@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	imagecopy "go.podman.io/image/v5/copy"
@@ -35,6 +36,8 @@ func (s *Store) newTransfer(progress io.Writer, platform string) (_ *transfer, e
 	if err != nil {
 		return nil, err
 	}
+	// What earlier ones have left for too long is removed; that this fails is no reason not to begin.
+	_, _ = s.tidy(time.Now().Add(-keepTime))
 	place, err := newScratch(s.tempRoot())
 	if err != nil {
 		return nil, err

@@ -212,3 +212,36 @@ func TestStoreCheckContainers(t *testing.T) {
 	u.run("rmi", "bb")
 	u.isEmptyStore()
 }
+
+// TestPrune checks what each kind of pruning takes and what it leaves.
+func TestPrune(t *testing.T) {
+	u := newUserWithImage(t)
+	u.importImage("spare:1", pack(t, file("one", 0o644, "1")))
+	u.succeeded(u.tryWith(pack(t, file("two", 0o644, "2")), "import", "-"))
+	u.run("run", "-d", "--name", "up", "--label", "a=b", "bb", "sleep", "1000")
+	u.run("create", "--name", "made", "bb", "sh")
+	u.run("run", "--name", "ended", "--label", "a=b", "bb", "sh", "-c", "head -c 3000 /dev/zero >/file")
+	const names = "{{.Repository}}:{{.Tag}}"
+
+	u.fails(125, []string{"--force"}, "image", "prune")
+	if r := u.tryWith([]byte("n\n"), "image", "prune", "-a"); r.code != 0 || !strings.Contains(r.stdout, "[y/N]") {
+		t.Errorf("exit code %d, %q", r.code, r.stdout)
+	}
+	u.prints("Total reclaimed space: 0B", "image", "prune", "-f", "--filter", "label=nosuch")
+	u.fails(125, []string{"reference"}, "image", "prune", "-f", "--filter", "reference=x")
+	u.prints("<none>:<none>\nspare:1\nbb:latest", "images", "--format", names)
+	r := u.tryWith([]byte("y\n"), "image", "prune")
+	contains(t, u.succeeded(r), "dangling", "Deleted Images:", "deleted: sha256:", "Total reclaimed space: 2.05kB")
+	u.prints("spare:1\nbb:latest", "images", "--format", names)
+
+	contains(t, u.run("container", "prune", "-f", "--filter", "label=a"), "Deleted Containers:", "3kB")
+	u.prints("made\nup", "ps", "-a", "--format", "{{.Names}}")
+	contains(t, u.run("system", "prune", "-f"), "Deleted Containers:", "Total reclaimed space: 0B")
+	u.prints("up", "ps", "-a", "--format", "{{.Names}}")
+	contains(t, u.run("system", "prune", "-af", "--volumes"), "untagged: spare:1")
+	u.prints("bb:latest", "images", "--format", names)
+	u.prints("", "store", "check", "--deep")
+	u.run("rm", "-f", "up")
+	u.run("system", "prune", "-af")
+	u.isEmptyStore()
+}

@@ -20,7 +20,7 @@ func (a *app) imageCommand() *cobra.Command {
 	cmd.AddCommand(
 		renamed(a.imagesCommand(), "ls [flags]", "list"), renamed(a.rmiCommand(), "rm [flags] IMAGE...", "remove"), a.imageInspectCommand(),
 		a.tagCommand(), a.untagCommand(), a.historyCommand(), a.importCommand(), a.loadCommand(), a.saveCommand(), a.pullCommand(),
-		a.treeCommand(),
+		a.treeCommand(), a.imagePruneCommand(),
 	)
 	return cmd
 }
@@ -35,7 +35,7 @@ func (a *app) containerCommand() *cobra.Command {
 	cmd.AddCommand(
 		a.runCommand(), a.createCommand(), a.startCommand(), a.attachCommand(), a.execCommand(),
 		renamed(a.psCommand(), "ls [flags]", "list", "ps"), a.logsCommand(), a.containerInspectCommand(),
-		a.stopCommand(), a.killCommand(), a.waitCommand(), a.rmCommand(),
+		a.stopCommand(), a.killCommand(), a.waitCommand(), a.rmCommand(), a.containerPruneCommand(),
 	)
 	return cmd
 }

@@ -19,7 +19,7 @@ func (a *app) systemCommand() *cobra.Command {
 		Example: "  rcrun system df\n  rcrun system prune",
 		Args:    cobra.NoArgs,
 	}
-	cmd.AddCommand(a.dfCommand())
+	cmd.AddCommand(a.dfCommand(), a.systemPruneCommand())
 	return cmd
 }
 

@@ -1,0 +1,50 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Prune removes the containers that do not run and that want takes, and returns their ids and the bytes that they had
+// written. One that is just being started or removed is left alone.
+func (e *Engine) Prune(want func(*Container) bool) (removed []string, space int64, err error) {
+	store, err := e.Store()
+	if err != nil {
+		return nil, 0, err
+	}
+	list, damaged, err := e.Containers()
+	if err != nil {
+		return nil, 0, err
+	}
+	failed := errors.Join(damaged...)
+	for _, c := range list {
+		if c.State.Status == Running || !want(c) {
+			continue
+		}
+		size, sizeErr := store.ContainerSize(c.ID)
+		switch err := e.pruneOne(c); {
+		case errors.Is(err, errLocked):
+		case err != nil:
+			failed = errors.Join(failed, fmt.Errorf("remove container %s: %w", c.Name, err))
+		default:
+			removed = append(removed, c.ID)
+			if sizeErr == nil { // one without a layer has written nothing
+				space += size
+			}
+		}
+	}
+	return removed, space, failed
+}
+
+// pruneOne removes a container whose lock is free.
+func (e *Engine) pruneOne(c *Container) error {
+	held, err := c.tryLock()
+	if err != nil {
+		return err
+	}
+	defer held.release()
+	if err := c.settle(); err != nil {
+		return err
+	}
+	return e.erase(c.ID)
+}
