@@ -10,7 +10,7 @@ import (
 const (
 	fuseOverlayfs = "fuse-overlayfs"
 	ours          = "rcrun"       // with owners as they are on the disk, as fuse-overlayfs has them
-	oursStore     = "rcrun-store" // with owners as metadata, as the engine has them
+	oursStore     = "rcrun-store" // with owners as metadata and indexes, as the engine has them
 )
 
 // program is fuse-overlayfs or what is called as it is.

@@ -1,6 +1,7 @@
 package filesystem
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -8,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/rcrun/rcrun/bench/workload"
+	"github.com/rcrun/rcrun/layers/tree"
 )
 
 // trees is what all subjects show, made once.
@@ -28,31 +30,73 @@ func archivePath(dir string) string { return filepath.Join(dir, "tree.tar") }
 func prepareTrees(r request, measurements []measurement) (trees, error) {
 	t := trees{dir: r.Place, stacks: map[int][]string{}}
 	config := workload.Config{Scale: r.Scale}
-	tree, err := makeTree(r, config)
+	main, err := makeTree(r, config)
 	if err != nil {
 		return t, err
 	}
-	sources := filepath.Join(r.Place, "sources")
+	sources, err := lowerDir(r.Place, "sources")
+	if err != nil {
+		return t, err
+	}
 	if err := workload.Sources(config, sources); err != nil {
 		return t, err
 	}
-	t.stacks[0] = []string{tree, sources}
+	t.stacks[0] = []string{main, sources}
 	for _, m := range measurements {
 		if m.needs == "go" {
 			err = workload.FillGoCache(sources)
 		} else if t.stacks[m.layers] == nil {
-			t.stacks[m.layers], err = workload.Layers(config, filepath.Join(r.Place, "L"+strconv.Itoa(m.layers)), m.layers)
+			t.stacks[m.layers], err = workload.Layers(config, filepath.Join(r.Place, "L"+strconv.Itoa(m.layers)), lowerName, m.layers)
 		}
 		if err != nil {
 			return t, err
 		}
 	}
-	return t, nil
+	return t, t.writeIndexes()
+}
+
+// lowerName is the name of a lower directory. Each is alone in another one, where its index is, too.
+const lowerName = "diff"
+
+// lowerDir returns the path of a lower directory, the one around which it makes.
+func lowerDir(place, of string) (string, error) {
+	dir := filepath.Join(place, of)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return "", fmt.Errorf("make tree: %w", err)
+	}
+	return filepath.Join(dir, lowerName), nil
+}
+
+// writeIndexes gives the lower directories the indexes that image layers have.
+func (t trees) writeIndexes() error {
+	for _, lowers := range t.stacks {
+		for _, dir := range lowers {
+			if err := writeIndex(dir); err != nil {
+				return fmt.Errorf("make tree: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+func writeIndex(dir string) error {
+	root, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	file, err := os.Create(filepath.Join(filepath.Dir(dir), "index"))
+	if err != nil {
+		return err
+	}
+	return errors.Join(tree.WriteIndex(root, file), file.Close())
 }
 
 // makeTree unpacks an archive without its devices, or makes a tree where none is given, and packs it.
 func makeTree(r request, config workload.Config) (dir string, err error) {
-	dir = filepath.Join(r.Place, "tree")
+	if dir, err = lowerDir(r.Place, "tree"); err != nil {
+		return "", err
+	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return "", fmt.Errorf("make tree: %w", err)
 	}

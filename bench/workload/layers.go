@@ -16,12 +16,12 @@ const (
 	layeredDirs  = 16
 )
 
-// Layers makes n layers in directories of dir, which it creates, and returns their paths, the lowest first. Every layer
-// has all the directories and an even share of the files.
-func Layers(c Config, dir string, n int) ([]string, error) {
+// Layers makes n layers below dir, which it creates, and returns their paths, the lowest first: each is called name, in a
+// directory of its own. Every layer has all the directories and an even share of the files.
+func Layers(c Config, dir, name string, n int) ([]string, error) {
 	layers := make([]string, n)
 	for i := range layers {
-		layers[i] = filepath.Join(dir, strconv.Itoa(i))
+		layers[i] = filepath.Join(dir, strconv.Itoa(i), name)
 		for d := range layeredDirs {
 			if err := os.MkdirAll(filepath.Join(layers[i], layeredDir(d)), 0o755); err != nil {
 				return nil, fmt.Errorf("make layers: %w", err)

@@ -82,7 +82,7 @@ func TestLayersHoldTheSameTree(t *testing.T) {
 		return seen
 	}
 	for _, n := range []int{1, 16} {
-		layers, err := Layers(c, t.TempDir(), n)
+		layers, err := Layers(c, t.TempDir(), "layer", n)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +138,7 @@ func prepare(t *testing.T, c Config, e Entry, root string) string {
 	t.Helper()
 	trees := []string{root}
 	if e.Layers > 0 {
-		layers, err := Layers(c, t.TempDir(), e.Layers)
+		layers, err := Layers(c, t.TempDir(), "layer", e.Layers)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -288,6 +288,9 @@ func (o overlayOptions) union(target string) (engine.UnionMount, error) {
 		if err := override(&lower.Dir, dir); err != nil {
 			return m, err
 		}
+		if o.ownership == unionmount.CallerOwned { // as the layers of the store have it
+			lower.Index = filepath.Join(filepath.Dir(lower.Dir), "index")
+		}
 		m.Stack.Lowers = append(m.Stack.Lowers, lower)
 	}
 	upper := o.layer()
