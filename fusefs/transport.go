@@ -18,11 +18,13 @@ const (
 	bufferSize = maxWrite + 4096
 	// longSpin and shortSpin bound how long the leader looks for a request before it sleeps. Waking up costs some
 	// tens of microseconds; requests that are not a part of a sequence are not worth looking for.
-	longSpin  = 60 * time.Microsecond
+	longSpin  = 120 * time.Microsecond
 	shortSpin = 4 * time.Microsecond
-	// crowd is how long it takes to make way when others want the processor, and relief how long to leave it to them.
-	crowd  = 20 * time.Microsecond
-	relief = 100 * time.Millisecond
+	// crowd is how long it takes to make way when others than callers want the processor, throng how long when they want
+	// all of it, and relief how long to leave it to them.
+	crowd  = 200 * time.Microsecond
+	throng = 500 * time.Microsecond
+	relief = 50 * time.Millisecond
 	// slow is what a request takes on average when another reader leads meanwhile.
 	slow = 100 * time.Microsecond
 	// tick is how long a single request may hold up the others, and rest for how many ticks without requests the
@@ -65,7 +67,7 @@ type reader struct {
 	spin    time.Duration // how long to look for the next request
 	crowded int64         // until when not to look at all
 	pipe    pipe
-	busy    atomic.Int64  // when the request that it answers came, in nanoseconds of now; 0 between requests
+	busy    atomic.Int64 // when the request that it answers came, in nanoseconds of now; 0 between requests
 }
 
 var errGone = errors.New("the filesystem was unmounted")
@@ -255,20 +257,21 @@ func (r *reader) learn(found bool, waited time.Duration) {
 	}
 }
 
-// look tries for some time. It makes way for other threads; having to, it does not look again for a while, because
-// there are more of them than processors.
+// look tries for some time. Between tries it makes way for other threads, best of all for the caller, which on the same
+// processor then runs, and asks, without either of them having to be woken up. Others that take a long turn are a
+// reason not to look for a while: one who sleeps gets the processor sooner than one who made way.
 func (r *reader) look(start int64) (int, error) {
-	for at := start; ; {
-		n, err := r.try()
-		if err != unix.EAGAIN || at-start >= int64(r.spin) || at <= r.crowded {
-			return n, err
-		}
+	n, err := r.try()
+	for at := start; err == unix.EAGAIN && at-start < int64(r.spin) && at > r.crowded; {
 		unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
 		before := at
-		if at = r.t.now(); at-before > int64(crowd) {
+		n, err = r.try()
+		at = r.t.now()
+		if turn := at - before; turn > int64(crowd) && err == unix.EAGAIN || turn > int64(throng) {
 			r.crowded = at + int64(relief)
 		}
 	}
+	return n, err
 }
 
 // answer answers a request, leaving the lead to another reader if it takes long.
