@@ -48,6 +48,7 @@ const (
 type openRequest struct {
 	Stack      unionmount.Options
 	UIDs, GIDs []fusefs.IDRange // that the mount's user namespace maps
+	HostRoot   bool             // as in fusefs.Options
 	Target     string           // where it is mounted, unless in a container
 	Debug      bool
 

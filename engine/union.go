@@ -98,14 +98,18 @@ func (m UnionMount) Serve() error {
 func (m UnionMount) request() (r openRequest, err error) {
 	r = openRequest{Stack: m.Stack, SquashUID: m.SquashUID, SquashGID: m.SquashGID, NoACL: m.NoACL, Writeback: m.Writeback,
 		Target: m.Target, Debug: m.Debug}
-	if as := m.Stack.UpperAs; as != nil && as.Ownership == unionmount.HostOwned {
-		return r, nil
-	}
 	if r.UIDs, err = ownIDs("uid_map"); err == nil {
 		r.GIDs, err = ownIDs("gid_map")
 	}
+	r.HostRoot = len(r.UIDs) == 1 && r.UIDs[0].Size == allIDs
+	if as := m.Stack.UpperAs; as != nil && as.Ownership == unionmount.HostOwned {
+		r.UIDs, r.GIDs = nil, nil
+	}
 	return r, err
 }
+
+// allIDs is how many ids a process has that is in no user namespace but the first.
+const allIDs = 1<<32 - 1
 
 // ownIDs reads which ids the calling process's user namespace has.
 func ownIDs(file string) ([]fusefs.IDRange, error) {
@@ -138,6 +142,6 @@ func serveUnion(union *unionmount.Union, dev *os.File, request openRequest) erro
 		})
 		defer unmounting()
 	}
-	return fusefs.Serve(dev, union, fusefs.Options{UIDs: request.UIDs, GIDs: request.GIDs,
+	return fusefs.Serve(dev, union, fusefs.Options{UIDs: request.UIDs, GIDs: request.GIDs, HostRoot: request.HostRoot,
 		SquashUID: request.SquashUID, SquashGID: request.SquashGID, NoACL: request.NoACL, Writeback: request.Writeback, Debug: request.Debug})
 }

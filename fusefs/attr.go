@@ -63,7 +63,7 @@ func (s *server) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOu
 	if !code.Ok() {
 		return code
 	}
-	a, err := s.union.Setattr(n, changes(in))
+	a, err := s.union.Setattr(n, s.changes(in))
 	if err != nil {
 		return s.status("setattr", err)
 	}
@@ -71,8 +71,9 @@ func (s *server) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOu
 	return fuse.OK
 }
 
-func changes(in *fuse.SetAttrIn) unionmount.SetAttr {
-	c := unionmount.SetAttr{KillPriv: in.Valid&fuse.FATTR_KILL_SUIDGID != 0}
+func (s *server) changes(in *fuse.SetAttrIn) unionmount.SetAttr {
+	// That nothing is to be changed is what a change to no other owner looks like, which drops suid and sgid all the same.
+	c := unionmount.SetAttr{KillPriv: in.Valid == 0 || in.Valid&fuse.FATTR_KILL_SUIDGID != 0, By: s.callerOf(&in.InHeader)}
 	if mode, ok := in.GetMode(); ok {
 		c.Mode = &mode
 	}

@@ -41,13 +41,20 @@ func (s *server) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32
 	if !code.Ok() {
 		return 0, code
 	}
-	kill := in.WriteFlags&fuse.WRITE_KILL_SUIDGID != 0
-	if kill && n.Privileged() {
+	by := s.callerOf(&in.InHeader)
+	by.Privileged = in.WriteFlags&fuse.WRITE_KILL_SUIDGID == 0
+	if !by.Privileged && n.Privileged() {
 		defer s.staleMode(n)
 	}
-	put, err := s.union.Write(n, data, int64(in.Offset), kill)
+	put, err := s.union.Write(n, data, int64(in.Offset), by)
 	s.counters.bytes.write.Add(uint64(put))
 	return uint32(put), s.status("write", err)
+}
+
+// callerOf tells who sent a request. Root is taken for privileged where the kernel does not say who is, but not that of
+// a user namespace.
+func (s *server) callerOf(in *fuse.InHeader) unionmount.Caller {
+	return unionmount.Caller{UID: in.Uid, GID: in.Gid, Privileged: in.Uid == 0 && s.hostRoot}
 }
 
 // staleMode makes the kernel ask for the mode of a file again: it leaves dropping suid and sgid to the server, but
@@ -67,7 +74,7 @@ func (s *server) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status 
 	if n.Privileged() {
 		defer s.staleMode(n)
 	}
-	return s.status("fallocate", s.union.Fallocate(n, in.Mode, int64(in.Offset), int64(in.Length)))
+	return s.status("fallocate", s.union.Fallocate(n, in.Mode, int64(in.Offset), int64(in.Length), s.callerOf(&in.InHeader)))
 }
 
 // Lseek answers LSEEK, which the kernel sends for SEEK_DATA and SEEK_HOLE.
@@ -95,7 +102,7 @@ func (s *server) CopyFileRange(_ <-chan struct{}, in *fuse.CopyFileRangeIn) (uin
 		defer s.staleMode(to)
 	}
 	const most = 1 << 30 // the answer has 32 bits
-	n, err := s.union.CopyFileRange(from, int64(in.OffIn), to, int64(in.OffOut), int(min(in.Len, most)))
+	n, err := s.union.CopyFileRange(from, int64(in.OffIn), to, int64(in.OffOut), int(min(in.Len, most)), s.callerOf(&in.InHeader))
 	s.counters.bytes.copyFileRange.Add(uint64(n))
 	return uint32(n), s.status("copy_file_range", err)
 }

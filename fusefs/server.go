@@ -35,6 +35,8 @@ type Options struct {
 	UIDs, GIDs []IDRange
 	// SquashUID and SquashGID, if not nil, are whom all files are shown to belong to. On disk nothing changes.
 	SquashUID, SquashGID *uint32
+	// HostRoot says that the mount's root is the host's, and not only that of a user namespace.
+	HostRoot bool
 	// NoACL does without POSIX ACLs. With them, the kernel asks once for that of every file and directory that is used by
 	// others than its owner.
 	NoACL bool
@@ -60,7 +62,7 @@ func Serve(dev *os.File, u *unionmount.Union, opts Options) error {
 		opts.Counters = &Counters{}
 	}
 	s := &server{RawFileSystem: fuse.NewDefaultRawFileSystem(), union: u, log: log, counters: opts.Counters,
-		uids: newIDView(opts.UIDs, opts.SquashUID), gids: newIDView(opts.GIDs, opts.SquashGID)}
+		hostRoot: opts.HostRoot, uids: newIDView(opts.UIDs, opts.SquashUID), gids: newIDView(opts.GIDs, opts.SquashGID)}
 	s.link = newTransport(fd, fuse.NewProtocolServer(s, s.mountOptions(opts)), opts.Counters)
 	defer unix.Close(fd)
 	if !opts.Debug { // what goes past the protocol is not logged
@@ -100,6 +102,7 @@ type server struct {
 	link     *transport
 	uids     idView
 	gids     idView
+	hostRoot bool
 }
 
 func (o *Options) capabilities() uint64 {

@@ -132,7 +132,7 @@ func TestTmpfile(t *testing.T) {
 		if a.Nlink != 0 || a.Mode != unix.S_IFREG|0o4640 || a.UID != 3 || a.GID != 4 {
 			t.Errorf("%+v", a)
 		}
-		_, err = f.u.Write(n, []byte("data"), 0, false)
+		_, err = f.u.Write(n, []byte("data"), 0, asRoot)
 		must(t, err)
 		_, err = f.u.Link(n, dir, "named")
 		must(t, err)

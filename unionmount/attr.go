@@ -108,9 +108,10 @@ type SetAttr struct {
 	UID, GID     *uint32
 	Size         *int64
 	Atime, Mtime *unix.Timespec // Nsec may be unix.UTIME_NOW
-	// KillPriv drops suid and sgid when the size changes, as for a caller without CAP_FSETID. A change of owner
-	// drops them always.
+	// KillPriv drops suid and sgid, as a change of the size by a caller without CAP_FSETID must. A change of owner
+	// drops them always. By tells which.
 	KillPriv bool
+	By       Caller
 }
 
 // Setattr changes attributes of a node and returns all of them.
@@ -121,7 +122,7 @@ func (u *Union) Setattr(n *Node, in SetAttr) (Attr, error) {
 	if err := u.copyUp(n, in.needs()); err != nil {
 		return Attr{}, err
 	}
-	if err := u.convertLink(n, in); err != nil {
+	if err := u.convertLink(n, in, false); err != nil {
 		return Attr{}, err
 	}
 	n.meta.Lock()
@@ -166,7 +167,7 @@ func (u *Union) setattrHeld(n *Node, in SetAttr) error {
 // changeIdentity changes owner and mode, and what goes with them. fd is of the backing file in the upper. Meta of n is
 // held.
 func (u *Union) changeIdentity(n *Node, fd int, in SetAttr) error {
-	if in.UID != nil || in.GID != nil || in.Size != nil {
+	if in.UID != nil || in.GID != nil || in.Size != nil || in.KillPriv {
 		if err := u.dropCaps(n, fd); err != nil {
 			return err
 		}
@@ -199,23 +200,11 @@ func (in *SetAttr) apply(old layerfmt.Stat) layerfmt.Stat {
 	if in.GID != nil {
 		id.GID = *in.GID
 	}
-	if in.UID != nil || in.GID != nil || in.Size != nil && in.KillPriv {
-		id.Mode = withoutPriv(id.Mode)
+	if in.UID != nil || in.GID != nil || in.KillPriv {
+		id.Mode = in.By.strip(old)
 	}
 	if in.Mode != nil {
 		id.Mode = id.Mode&^0o7777 | *in.Mode&0o7777
 	}
 	return id
-}
-
-// withoutPriv drops suid, and sgid where it is not the mark of mandatory locking, of all but directories.
-func withoutPriv(mode uint32) uint32 {
-	if mode&unix.S_IFMT == unix.S_IFDIR {
-		return mode
-	}
-	mode &^= unix.S_ISUID
-	if mode&unix.S_IXGRP != 0 {
-		mode &^= unix.S_ISGID
-	}
-	return mode
 }

@@ -74,11 +74,11 @@ func TestBorrowedDataBecomesOwn(t *testing.T) {
 			return f.write("f", "x", 0)
 		}, "x"},
 		"allocate": {func(f *fixture) error {
-			return f.at("f", func(n *Node) error { return f.u.Fallocate(n, 0, 0, int64(len(bigData))) })
+			return f.at("f", func(n *Node) error { return f.u.Fallocate(n, 0, 0, int64(len(bigData)), asRoot) })
 		}, bigData},
 		"copy to itself": {func(f *fixture) error {
 			return f.at("f", func(n *Node) error {
-				_, err := f.u.CopyFileRange(n, 0, n, 8192, 3)
+				_, err := f.u.CopyFileRange(n, 0, n, 8192, 3, asRoot)
 				return err
 			})
 		}, bigData},
@@ -133,7 +133,7 @@ func TestBorrowedDataOfDeletedFile(t *testing.T) {
 			if err != nil || got != bigData {
 				t.Errorf("%d bytes, %v", len(got), err)
 			}
-			_, err = f.u.Write(n, []byte("new"), 0, false)
+			_, err = f.u.Write(n, []byte("new"), 0, asRoot)
 			must(t, err)
 			got, err = f.contentOf(n)
 			if err != nil || got != "new"+bigData[3:] {

@@ -292,7 +292,7 @@ func TestUnlinkedFilesGoOn(t *testing.T) {
 		if got, err := f.contentOf(n); err != nil || got != path {
 			t.Errorf("%s: read %q, %v", path, got, err)
 		}
-		_, err = f.u.Write(n, []byte("+"), int64(len(path)), false)
+		_, err = f.u.Write(n, []byte("+"), int64(len(path)), asRoot)
 		must(t, err)
 		if got, err := f.contentOf(n); err != nil || got != path+"+" {
 			t.Errorf("%s: read %q, %v after writing", path, got, err)
@@ -421,7 +421,7 @@ func TestSetuidIsDropped(t *testing.T) {
 	}
 	err := f.at("a", func(n *Node) error { _, err := f.u.GetXattr(n, capsXattr); return err })
 	wantErrno(t, "capabilities after a write", err, unix.ENODATA)
-	must(t, f.at("a", func(n *Node) error { _, err := f.u.Write(n, []byte("x"), 0, true); return err }))
+	must(t, f.at("a", func(n *Node) error { _, err := f.u.Write(n, []byte("x"), 0, Caller{}); return err }))
 	must(t, f.chown("b", 5, 5))
 	must(t, f.chown("c", 5, 5))
 	must(t, f.chown("d", 5, 5))

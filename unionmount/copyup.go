@@ -222,9 +222,9 @@ func (u *Union) copyXattrs(n *Node, to int) error {
 }
 
 // convertLink replaces a symbolic link on disk by the file that stands for a link with another owner than root, if
-// that is what in makes of it. Other names of the link keep the old owner.
-func (u *Union) convertLink(n *Node, in SetAttr) error {
-	if n.kind != unix.S_IFLNK || in.UID == nil && in.GID == nil {
+// that is what in makes of it. A link that is to have other names becomes one before, so that they go along.
+func (u *Union) convertLink(n *Node, in SetAttr, shared bool) error {
+	if n.kind != unix.S_IFLNK || in.UID == nil && in.GID == nil && !shared {
 		return nil
 	}
 	for {
@@ -232,14 +232,14 @@ func (u *Union) convertLink(n *Node, in SetAttr) error {
 		if !named {
 			return nil
 		}
-		done, err := u.convertLinkAt(n, l, in)
+		done, err := u.convertLinkAt(n, l, in, shared)
 		if done || err != nil {
-			return n.fault("change owner of", err)
+			return n.fault("change form of", err)
 		}
 	}
 }
 
-func (u *Union) convertLinkAt(n *Node, l link, in SetAttr) (done bool, err error) {
+func (u *Union) convertLinkAt(n *Node, l link, in SetAttr, shared bool) (done bool, err error) {
 	l.parent.entries.Lock()
 	defer l.parent.entries.Unlock()
 	n.meta.Lock()
@@ -249,20 +249,24 @@ func (u *Union) convertLinkAt(n *Node, l link, in SetAttr) (done bool, err error
 	}
 	st, err := u.statBacking(n)
 	id := in.apply(n.stat)
-	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFLNK || u.upper.policy.backing(id)&unix.S_IFMT == unix.S_IFLNK {
+	mode := u.upper.policy.backing(id)
+	if shared {
+		mode = u.upper.copied(id)
+	}
+	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFLNK || mode&unix.S_IFMT == unix.S_IFLNK {
 		return true, err
 	}
-	return true, u.replaceLink(n, l, id, &st)
+	return true, u.replaceLink(n, l, id, mode, &st)
 }
 
-func (u *Union) replaceLink(n *Node, l link, id layerfmt.Stat, st *unix.Stat_t) error {
+func (u *Union) replaceLink(n *Node, l link, id layerfmt.Stat, mode uint32, st *unix.Stat_t) error {
 	target, err := u.linkTarget(n)
 	if err != nil {
 		return err
 	}
 	d := u.newDraft()
 	defer d.discard()
-	if err := d.make(id, target); err != nil {
+	if err := d.makeAs(mode, id, target); err != nil {
 		return err
 	}
 	if err := u.setOrigin(n, d.fd); err != nil {

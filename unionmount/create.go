@@ -174,6 +174,9 @@ func (u *Union) Link(n *Node, dir *Node, name string) (Attr, error) {
 	if err := u.anchor(n); err != nil {
 		return Attr{}, err
 	}
+	if err := u.convertLink(n, SetAttr{}, true); err != nil {
+		return Attr{}, err
+	}
 	dir.entries.Lock()
 	defer dir.entries.Unlock()
 	m, err := u.vacant(dir, name)

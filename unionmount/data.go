@@ -106,15 +106,15 @@ func (u *Union) readable(n *Node) (*handle, error) {
 	return u.data(n)
 }
 
-// writable returns the data of n in the upper. All that changes data goes through it.
-func (u *Union) writable(n *Node, killPriv bool) (*handle, error) {
+// writable returns the data of n in the upper, to be changed by a caller. All that changes data goes through it.
+func (u *Union) writable(n *Node, by Caller) (*handle, error) {
 	if n.kind != unix.S_IFREG {
 		return nil, unix.EINVAL
 	}
 	if err := u.copyUp(n, contentOwn); err != nil {
 		return nil, err
 	}
-	if err := u.dropPriv(n, killPriv); err != nil {
+	if err := u.dropPriv(n, by); err != nil {
 		return nil, n.fault("drop privileges of", err)
 	}
 	n.meta.RLock()
@@ -122,10 +122,9 @@ func (u *Union) writable(n *Node, killPriv bool) (*handle, error) {
 	return u.data(n)
 }
 
-// Write writes data to a regular file. killPriv drops suid and sgid, as a write by a caller without CAP_FSETID must;
-// file capabilities are always dropped.
-func (u *Union) Write(n *Node, data []byte, offset int64, killPriv bool) (int, error) {
-	h, err := u.writable(n, killPriv)
+// Write writes data to a regular file.
+func (u *Union) Write(n *Node, data []byte, offset int64, by Caller) (int, error) {
+	h, err := u.writable(n, by)
 	if err != nil {
 		return 0, err
 	}
@@ -144,39 +143,6 @@ func (u *Union) Write(n *Node, data []byte, offset int64, killPriv bool) (int, e
 	return total, nil
 }
 
-// Privileged tells whether a file has suid or sgid bits that an unprivileged write would drop.
-func (n *Node) Privileged() bool {
-	n.meta.RLock()
-	defer n.meta.RUnlock()
-	return withoutPriv(n.stat.Mode) != n.stat.Mode
-}
-
-// dropPriv drops what a change of data drops.
-func (u *Union) dropPriv(n *Node, killPriv bool) error {
-	n.meta.RLock()
-	nothing := n.caps == capsNone && (!killPriv || withoutPriv(n.stat.Mode) == n.stat.Mode)
-	n.meta.RUnlock()
-	if nothing {
-		return nil
-	}
-	n.meta.Lock()
-	defer n.meta.Unlock()
-	h, err := u.backing(n, slotUpper)
-	if err != nil {
-		return err
-	}
-	defer u.fds.release(h)
-	if err := u.dropCaps(n, h.fd); err != nil {
-		return err
-	}
-	id := n.stat
-	id.Mode = withoutPriv(id.Mode)
-	if !killPriv || id == n.stat {
-		return nil
-	}
-	return u.upper.change(h.fd, &n.stat, id)
-}
-
 // truncateHeld sets the size of n, which is in the upper. Meta of n is held.
 func (u *Union) truncateHeld(n *Node, size int64) error {
 	h, err := u.data(n)
@@ -189,8 +155,8 @@ func (u *Union) truncateHeld(n *Node, size int64) error {
 }
 
 // Fallocate is fallocate(2).
-func (u *Union) Fallocate(n *Node, mode uint32, offset, length int64) error {
-	h, err := u.writable(n, true)
+func (u *Union) Fallocate(n *Node, mode uint32, offset, length int64, by Caller) error {
+	h, err := u.writable(n, by)
 	if err != nil {
 		return err
 	}
@@ -217,8 +183,8 @@ func (u *Union) Lseek(n *Node, offset int64, whence int) (int64, error) {
 }
 
 // CopyFileRange copies data between files, sharing it where the filesystem can, and returns how much.
-func (u *Union) CopyFileRange(in *Node, inOffset int64, out *Node, outOffset int64, length int) (int, error) {
-	to, err := u.writable(out, true)
+func (u *Union) CopyFileRange(in *Node, inOffset int64, out *Node, outOffset int64, length int, by Caller) (int, error) {
+	to, err := u.writable(out, by)
 	if err != nil {
 		return 0, err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -26,6 +27,9 @@ type layer struct {
 
 	contents *layerindex.Index // what the files in it are; nil when they have to be asked
 	blksize  int64             // of all files
+
+	// access is Union.access, of the upper.
+	access *sync.Mutex
 }
 
 // inodeSpaces numbers the devices that layers lie on, so that inode numbers of different ones differ.
@@ -173,7 +177,30 @@ func (l *layer) interpret(st unix.Stat_t, x xattrSource) (probed, error) {
 		return p, err
 	}
 	err = l.readMarks(&p, names, x)
+	if errors.Is(err, unix.EACCES) && l.isUpper() {
+		err = l.readClosed(&p, names, x)
+	}
 	return p, err
+}
+
+// readClosed is readMarks for a file whose permissions keep even its owner from reading it.
+func (l *layer) readClosed(p *probed, names []string, x xattrSource) error {
+	fd, err := reopenAt(x.fd, x.name)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	l.access.Lock()
+	defer l.access.Unlock()
+	return withOwnerAccess(fd, func() error { return l.readMarks(p, names, xattrSource{fd: fd}) })
+}
+
+// reopenAt returns another O_PATH descriptor of the entry name of dirfd, or of dirfd itself when name is empty.
+func reopenAt(dirfd int, name string) (int, error) {
+	if name == "" {
+		return unix.FcntlInt(uintptr(dirfd), unix.F_DUPFD_CLOEXEC, 3)
+	}
+	return openat(dirfd, name, unix.O_PATH, 0)
 }
 
 // readMarks reads the xattrs among names that say something about the entry itself.
@@ -189,8 +216,11 @@ func (l *layer) readMarks(p *probed, names []string, x xattrSource) error {
 		case (name == layerfmt.WhiteoutXattr || name == layerfmt.PrivilegedWhiteoutXattr) && p.st.Mode&unix.S_IFMT == unix.S_IFREG && p.st.Size == 0:
 			p.whiteout = true
 		case slices.Contains(layerfmt.OpaqueXattrs, name) && p.st.Mode&unix.S_IFMT == unix.S_IFDIR:
-			value, err := read()
-			p.opaque = p.opaque || err == nil && value == "y"
+			value, readErr := read()
+			p.opaque = p.opaque || readErr == nil && value == "y"
+			if l.isUpper() {
+				err = readErr
+			}
 		case l.overlayPrefix() != "" && strings.HasPrefix(name, l.overlayPrefix()):
 			err = refers.read(strings.TrimPrefix(name, l.overlayPrefix()), read)
 		default:

@@ -329,7 +329,7 @@ func (m *model) doTmpfile() {
 			return err
 		}
 		defer m.u.Forget(n, 1)
-		_, err = m.u.Write(n, []byte(data), 0, false)
+		_, err = m.u.Write(n, []byte(data), 0, asRoot)
 		must(m.t, err)
 		if _, err = m.u.Link(n, dir, name); err == nil {
 			m.u.Forget(n, 1)
@@ -381,7 +381,7 @@ func (m *model) doWriteHeld() {
 		return
 	}
 	h, data := m.held[m.r.IntN(len(m.held))], m.path()
-	_, err := m.u.Write(h.node, []byte(data), 1, false)
+	_, err := m.u.Write(h.node, []byte(data), 1, asRoot)
 	_, want := unix.Pwrite(h.fd, []byte(data), 1)
 	m.same("write held", err, want)
 	st, err := statFD(h.fd)

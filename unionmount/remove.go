@@ -2,6 +2,7 @@ package unionmount
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -109,11 +110,26 @@ func (u *Union) removeFound(n *Node, l link, o *object) error {
 	if err := u.pin(n); err != nil {
 		return err
 	}
-	if err := u.vanish(parent.fd, l.name, o.presentIn(), whiteout); err != nil {
+	if err := u.vanishNode(n, parent.fd, l.name, o.presentIn(), whiteout); err != nil {
 		return n.fault("remove", err)
 	}
 	l.parent.listing.remove(l.name)
 	return u.unname(n, l, o)
+}
+
+// vanishNode is vanish for what is known to be n: a directory that may not be written cannot be moved out of the way as it
+// is. Meta of n is held.
+func (u *Union) vanishNode(n *Node, dirfd int, name string, has presence, whiteout bool) error {
+	vanish := func() error { return u.vanish(dirfd, name, has, whiteout) }
+	if has != presentDir {
+		return vanish()
+	}
+	h, err := u.backing(n, slotUpper)
+	if err != nil {
+		return err
+	}
+	defer u.fds.release(h)
+	return owning(h.fd, vanish)
 }
 
 // lowerHas tells whether the lowers have something at the name l, at which o was found.
@@ -148,8 +164,25 @@ func (u *Union) forgetFiles(n *Node) {
 	u.forgetFilesLocked(n)
 }
 
-// checkEmpty returns ENOTEMPTY if something is to be seen in n. Entries of n are held.
+// checkEmpty returns ENOTEMPTY if something is to be seen in n, also where its permissions are against it: they need not
+// let anybody read a directory who may remove it. Entries of n are held.
 func (u *Union) checkEmpty(n *Node) error {
+	err := u.seekEntries(n)
+	if !errors.Is(err, unix.EACCES) || !n.inUpper.Load() {
+		return err
+	}
+	n.meta.Lock()
+	defer n.meta.Unlock()
+	h, err := u.backing(n, slotUpper)
+	if err != nil {
+		return err
+	}
+	defer u.fds.release(h)
+	return withOwnerAccess(h.fd, func() error { return u.seekEntries(n) })
+}
+
+// seekEntries returns ENOTEMPTY if it finds that something is to be seen in n.
+func (u *Union) seekEntries(n *Node) error {
 	names, err := u.names(n)
 	if err != nil {
 		return err

@@ -290,7 +290,7 @@ func (u *Union) sweep(n *Node) error {
 		return err
 	}
 	defer u.fds.release(h)
-	return removeBelow(h.fd)
+	return owning(h.fd, func() error { return removeBelow(h.fd) })
 }
 
 // moveLeavingWhiteout renames, and leaves a whiteout at the old name if the lowers have it: in the same step where

@@ -231,7 +231,7 @@ func TestFewDescriptors(t *testing.T) {
 		if got, err := f.contentOf(nodes[i]); err != nil || got != "data" {
 			t.Fatalf("read %q, %v", got, err)
 		}
-		if _, err := f.u.Write(nodes[i], []byte("+"), 4, false); err != nil {
+		if _, err := f.u.Write(nodes[i], []byte("+"), 4, asRoot); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -271,7 +271,7 @@ func TestParallelRenames(t *testing.T) {
 		}
 	})
 	for i := range 500 {
-		if _, err := f.u.Write(n, []byte("x"), int64(i), false); err != nil {
+		if _, err := f.u.Write(n, []byte("x"), int64(i), asRoot); err != nil {
 			t.Errorf("write: %v", err)
 			break
 		}

@@ -117,7 +117,7 @@ func removeTree(dirfd int, name string) error {
 		return err
 	}
 	defer unix.Close(fd)
-	if err := removeBelow(fd); err != nil {
+	if err := owning(fd, func() error { return removeBelow(fd) }); err != nil {
 		return err
 	}
 	return unix.Unlinkat(dirfd, name, unix.AT_REMOVEDIR)

@@ -169,16 +169,24 @@ func owning(fd int, f func() error) error {
 	return withOwnerAccess(fd, f)
 }
 
-// withOwnerAccess calls f while the owner of the file behind fd may read and write it.
+// withOwnerAccess calls f while the owner of the file behind fd may read and write it, and search a directory.
 func withOwnerAccess(fd int, f func() error) error {
 	st, err := statFD(fd)
 	if err != nil {
 		return err
 	}
-	if err := unix.Chmod(procPath(fd), st.Mode&0o7777|0o600); err != nil {
+	needed := uint32(0o600)
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		needed = 0o700
+	}
+	if err := unix.Chmod(procPath(fd), st.Mode&0o7777|needed); err != nil {
 		return err
 	}
-	return errors.Join(f(), unix.Chmod(procPath(fd), st.Mode&0o7777))
+	err = f()
+	if now, statErr := statFD(fd); statErr != nil || now.Mode != st.Mode|needed {
+		return errors.Join(err, statErr) // somebody else gave it a mode meanwhile
+	}
+	return errors.Join(err, unix.Chmod(procPath(fd), st.Mode&0o7777))
 }
 
 // dirEntry is one record of getdents64(2).

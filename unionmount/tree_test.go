@@ -15,6 +15,9 @@ import (
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
+// asRoot makes changes that drop no bits.
+var asRoot = Caller{Privileged: true}
+
 // tree is a layer's content as a literal: path to entry. Directories on the way to a path need no entry.
 type tree map[string]entry
 
@@ -279,7 +282,7 @@ func (f *fixture) rename(from, to string, flags uint) error {
 
 func (f *fixture) write(path string, data string, offset int64) error {
 	return f.at(path, func(n *Node) error {
-		_, err := f.u.Write(n, []byte(data), offset, false)
+		_, err := f.u.Write(n, []byte(data), offset, asRoot)
 		return err
 	})
 }

@@ -85,7 +85,7 @@ type Union struct {
 	redirected atomic.Bool // a lower was met whose directories refer to others by another path
 
 	nextID  atomic.Uint64
-	access  sync.Mutex // held while a file of the upper is made accessible to be opened
+	access  sync.Mutex // held while a file of the upper is made accessible for a moment
 	copyUps atomic.Uint64
 
 	diskLookups, indexLookups atomic.Uint64 // of a name in one layer
@@ -164,6 +164,7 @@ func (u *Union) openLayers(opts Options) (err error) {
 		if u.upper, err = openLayer(upper, 0, spaces); err != nil {
 			return err
 		}
+		u.upper.access = &u.access
 		if u.stage, err = openStage(opts.Work, u.upper); err != nil {
 			return err
 		}
