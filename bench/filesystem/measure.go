@@ -95,6 +95,7 @@ type measurement struct {
 	needs             string // as those of workload.Entry
 	layers            int
 	changes           bool
+	options           string // as those of workload.Entry
 	take              func(t *trial) (float64, error)
 }
 
@@ -112,6 +113,7 @@ type trial struct {
 func (m measurement) on(s subject, trees trees) (value float64, err error) {
 	stack := trees.stack(m.layers)
 	stack.spoils = m.changes
+	stack.options = m.options
 	stack.place = filepath.Join(trees.dir, s.name())
 	if err := os.MkdirAll(stack.place, 0o755); err != nil {
 		return 0, err
@@ -146,7 +148,7 @@ func timed(e workload.Entry) measurement {
 		err := e.Run(t.mounted.root)
 		return time.Since(start).Seconds(), err
 	}
-	return measurement{group: e.Group, name: e.Name, unit: "s", needs: e.Needs, layers: e.Layers, changes: e.Changes, take: take}
+	return measurement{group: e.Group, name: e.Name, unit: "s", needs: e.Needs, layers: e.Layers, changes: e.Changes, options: e.Options, take: take}
 }
 
 func (t *trial) setUp(e workload.Entry) error {
@@ -203,6 +205,10 @@ func (r request) chooseMeasurements() ([]measurement, error) {
 	for _, e := range workload.All(workload.Config{Scale: r.Scale, Archive: archivePath(r.Place), Owner: otherOwner()}) {
 		if _, err := exec.LookPath(e.Needs); e.Needs != "" && err != nil {
 			fmt.Fprintf(os.Stderr, "%s is left out: %v\n", e.Name, err)
+			continue
+		}
+		if e.Debian && r.Tree == "" {
+			fmt.Fprintf(os.Stderr, "%s is left out: the tree is made up\n", e.Name)
 			continue
 		}
 		all = append(all, timed(e))

@@ -47,6 +47,9 @@ func (p program) mount(s stack) (*mounted, error) {
 	}
 	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s%s",
 		strings.Join(s.nearestFirst(), ":"), s.upper(), s.work(), p.options)
+	if p.called != fuseOverlayfs && s.options != "" {
+		options += "," + s.options
+	}
 	server, err := startServer(&exec.Cmd{Path: p.path, Args: []string{p.arg0, "-f", "-o", options, s.target()}})
 	if err != nil {
 		return nil, err

@@ -16,10 +16,11 @@ type subject interface {
 
 // stack is directories to be shown as one.
 type stack struct {
-	lowers []string // the lowest first
-	key    string   // names the lowers
-	place  string   // an existing directory for a subject's own use
-	spoils bool     // tells that more is going to be changed than workload.Scratch
+	lowers  []string // the lowest first
+	key     string   // names the lowers
+	place   string   // an existing directory for a subject's own use
+	options string   // for this module's filesystem
+	spoils  bool     // tells that more is going to be changed than workload.Scratch
 }
 
 func (s stack) upper() string  { return filepath.Join(s.place, "upper") }

@@ -7,6 +7,9 @@ import (
 
 const mib = 1 << 20
 
+// writeback has the kernel collect what is written.
+const writeback = "writeback=1"
+
 // All returns the workloads in the order of the report, each group in one piece.
 func All(c Config) []Entry {
 	return slices.Concat(
@@ -30,11 +33,13 @@ func treeEntries() []Entry {
 		{Name: "walk, cold", Workload: walk{workers: 1}},
 		{Name: "walk, cold, 2 workers", Workload: walk{workers: 2}},
 		{Name: "walk, cold, 8 workers", Workload: walk{workers: 8}},
-		{Name: "walk, warm", Workload: walk{workers: 1, warm: true}},
+		{Name: "walk, second", Workload: walk{workers: 1, before: 1}},
+		{Name: "walk, warm", Workload: walk{workers: 1, before: 2}},
 		{Name: "read, cold", Workload: readTree{workers: 1}},
 		{Name: "read, cold, 2 workers", Workload: readTree{workers: 2}},
 		{Name: "read, cold, 8 workers", Workload: readTree{workers: 8}},
-		{Name: "read, warm", Workload: readTree{workers: 1, warm: true}},
+		{Name: "read, second", Workload: readTree{workers: 1, before: 1}},
+		{Name: "read, warm", Workload: readTree{workers: 1, before: 2}},
 	}
 }
 
@@ -43,9 +48,12 @@ func dataEntries(c Config) []Entry {
 	return []Entry{
 		{Name: "write 256 MiB", Workload: transfer{size: size, block: mib, write: true}},
 		{Name: "write 65536 x 4 KiB", Workload: transfer{size: size, block: 4096, write: true}},
+		{Name: "write 65536 x 4 KiB, writeback", Options: writeback, Workload: transfer{size: size, block: 4096, write: true}},
 		{Name: "read 256 MiB, cold", Remount: true, Workload: transfer{size: size, block: mib}},
 		{Name: "random write 16384 x 4 KiB", Workload: random{size: size, count: places, write: true}},
+		{Name: "random write 16384 x 4 KiB, writeback", Options: writeback, Workload: random{size: size, count: places, write: true}},
 		{Name: "random read 16384 x 4 KiB, cold", Remount: true, Workload: random{size: size, count: places}},
+		{Name: "fio, 4 jobs of mixed 4 KiB", Needs: "fio", Workload: fio{size: c.count(8) * mib, jobs: 4}},
 	}
 }
 
@@ -77,6 +85,8 @@ func programEntries(c Config) []Entry {
 		{Name: "git init, add, commit, status", Changes: true, Needs: "git", Workload: command{args: shell(gitScript), dir: sourcesGit}},
 		{Name: "go build", Changes: true, Needs: "go", Workload: command{args: build, dir: sourcesGo}},
 		{Name: "python imports", Changes: true, Needs: "python3", Workload: command{args: shell(pythonImports)}},
+		{Name: "apt-get install", Changes: true, Debian: true, Needs: "dpkg-deb", Workload: aptInstall{files: c.count(2000)}},
+		{Name: "sqlite inserts, writeback", Changes: true, Needs: "python3", Options: writeback, Workload: sqliteInserts(c.count(2000))},
 		{Name: "sqlite inserts", Changes: true, Needs: "python3", Workload: sqliteInserts(c.count(2000))},
 	}
 }

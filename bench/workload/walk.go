@@ -13,12 +13,16 @@ import (
 // walk reads every directory and the attributes of every entry, as find -printf does.
 type walk struct {
 	workers int
-	warm    bool // walks once before
+	before  int // how often it is done before the clock runs
 }
 
-func (w walk) Setup(root string) error {
-	if w.warm {
-		return w.Run(root)
+func (w walk) Setup(root string) error { return repeat(w.before, root, w.Run) }
+
+func repeat(times int, root string, run func(root string) error) error {
+	for range times {
+		if err := run(root); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -33,15 +37,10 @@ func Walk(root string) error { return walk{workers: 1}.Run(root) }
 // readTree is walk with all regular files read.
 type readTree struct {
 	workers int
-	warm    bool // reads once before
+	before  int // how often it is done before the clock runs
 }
 
-func (r readTree) Setup(root string) error {
-	if r.warm {
-		return r.Run(root)
-	}
-	return nil
-}
+func (r readTree) Setup(root string) error { return repeat(r.before, root, r.Run) }
 
 func (r readTree) Run(root string) error {
 	buffers := sync.Pool{New: func() any { return new([128 << 10]byte) }}

@@ -31,6 +31,10 @@ type Entry struct {
 	// Remount tells that the filesystem is to be mounted afresh between Setup and Run, so that the kernel knows
 	// nothing of what Setup made.
 	Remount bool
+	// Options are mount options of this module's filesystem, which the others do without.
+	Options string
+	// Debian tells that the tree must be a real Debian, not one that is made up.
+	Debian bool
 	// Needs is the program without which there is no such workload; "" for none.
 	Needs string
 	Workload
