@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"net"
 	"os"
-	"path/filepath"
 
 	"go.podman.io/image/v5/docker/reference"
 	"go.podman.io/image/v5/types"
@@ -60,14 +59,4 @@ func (t *transfer) system(name reference.Named, opts RegistryOptions) *types.Sys
 	sys := *t.sys
 	opts.apply(&sys, reference.Domain(name))
 	return &sys
-}
-
-// durableAuthFile is where credentials are kept on a host without a directory for the user's session: podman reads this
-// file too.
-func durableAuthFile() (string, error) {
-	config, err := os.UserConfigDir()
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(config, "containers", "auth.json"), nil
 }

@@ -39,6 +39,7 @@ type report struct {
 
 	mu     sync.Mutex // guards to's methods and what is below
 	layers []digest.Digest
+	other  map[digest.Digest]digest.Digest // further digests of layers; set before the transfer begins
 	states map[digest.Digest]LayerState
 	last   map[digest.Digest]time.Time // when the bytes of a layer were reported
 }
@@ -64,6 +65,9 @@ func (r *report) begin(name string, layers []digest.Digest) {
 func (r *report) layer(d digest.Digest, state LayerState, done, total int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if layer, ok := r.other[d]; ok {
+		d = layer
+	}
 	if before, ok := r.states[d]; !ok || before >= LayerDone || r.to == nil {
 		return
 	}

@@ -32,11 +32,7 @@ func TestInterchangePodman(t *testing.T) {
 	u := newUser(t)
 	p := interchangePicture(t, "example.org/app:v1")
 	u.succeeded(u.tryWith(p.dockerArchive(t), "load"))
-	defer func() {
-		u.podman("rmi", "-fa")
-		u.succeeded(u.finish(u.command("podman", "unshare", "rm", "-rf", u.path("podman"))))
-		u.podman("system", "migrate") // which ends the process that keeps its namespace
-	}()
+	defer u.removePodman()
 	for format, compressions := range map[string][]string{
 		"docker-archive": {"none"}, // Debian's podman cannot read a compressed one, whoever wrote it
 		"oci-archive":    {"none", "gzip", "zstd"},
@@ -73,6 +69,14 @@ func (u *user) podman(args ...string) string {
 	u.t.Helper()
 	global := []string{"--root", u.path("podman"), "--runroot", u.path("podman-run"), "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--events-backend", "none"}
 	return u.succeeded(u.finish(u.command("podman", append(global, args...)...)))
+}
+
+// removePodman removes podman's images and what it keeps running.
+func (u *user) removePodman() {
+	u.t.Helper()
+	u.podman("rmi", "-fa")
+	u.succeeded(u.finish(u.command("podman", "unshare", "rm", "-rf", u.path("podman"))))
+	u.podman("system", "migrate") // which ends the process that keeps its namespace
 }
 
 // TestInterchangeSkopeo has skopeo read our archives and write others.

@@ -19,7 +19,7 @@ func (a *app) imageCommand() *cobra.Command {
 	}
 	cmd.AddCommand(
 		renamed(a.imagesCommand(), "ls [flags]", "list"), renamed(a.rmiCommand(), "rm [flags] IMAGE...", "remove"), a.imageInspectCommand(),
-		a.tagCommand(), a.untagCommand(), a.historyCommand(), a.importCommand(), a.loadCommand(), a.saveCommand(), a.pullCommand(),
+		a.tagCommand(), a.untagCommand(), a.historyCommand(), a.importCommand(), a.loadCommand(), a.saveCommand(), a.pullCommand(), a.pushCommand(),
 		a.treeCommand(), a.imagePruneCommand(),
 	)
 	return cmd

@@ -38,6 +38,19 @@ func pullProgress(file *os.File, quiet bool) layers.Reporter {
 	})
 }
 
+// pushProgress shows a push on a file, nowhere when it is to be quiet.
+func pushProgress(file *os.File, quiet bool) layers.Reporter {
+	if quiet {
+		return nil
+	}
+	return newLayerLines(file, func(name string) string {
+		return fmt.Sprintf("The push refers to repository [%s]", name[:strings.LastIndexByte(name, ':')])
+	}, map[layers.LayerState]string{
+		layers.LayerWaiting: "Preparing", layers.LayerTransfer: "Pushing", layers.LayerTransferred: "Pushing",
+		layers.LayerDone: "Pushed", layers.LayerExists: "Layer already exists",
+	})
+}
+
 func newLayerLines(file *os.File, title func(string) string, states map[layers.LayerState]string) *layerLines {
 	l := &layerLines{out: file, title: title, states: states}
 	if term.IsTerminal(int(file.Fd())) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -20,10 +21,16 @@ type registryFlags struct {
 
 func addRegistryFlags(set *pflag.FlagSet) *registryFlags {
 	f := &registryFlags{set: set}
-	retry := layers.DefaultRetry()
 	set.StringVar(&f.options.AuthFile, "authfile", "", "file with registry credentials (default $REGISTRY_AUTH_FILE, else where podman and docker keep them)")
 	set.StringVar(&f.options.CertDir, "cert-dir", "", "directory with the registry's certificates (*.crt, *.cert, *.key)")
 	set.BoolVar(&f.tlsVerify, "tls-verify", true, "insist on HTTPS with a valid certificate")
+	return f
+}
+
+// addTransferFlags adds the flags of commands that transfer images.
+func addTransferFlags(set *pflag.FlagSet) *registryFlags {
+	f := addRegistryFlags(set)
+	retry := layers.DefaultRetry()
 	set.IntVar(&f.options.Retry.Times, "retry", retry.Times, "how often to try again after a lost connection or an error of the server")
 	set.DurationVar(&f.options.Retry.Delay, "retry-delay", retry.Delay, "wait before the first of these attempts, doubled before each further one")
 	return f
@@ -49,7 +56,7 @@ func (a *app) pullCommand() *cobra.Command {
 		Example: "  rcrun pull debian:12\n  rcrun pull 127.0.0.1:5000/app   # a registry on loopback may speak plain HTTP",
 		Args:    cobra.ExactArgs(1),
 	}
-	registry := addRegistryFlags(cmd.Flags())
+	registry := addTransferFlags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		options.RegistryOptions = registry.registry()
 		options.Progress = pullProgress(os.Stdout, quiet)
@@ -95,4 +102,55 @@ func printPulled(pulled layers.Pulled, quiet bool) {
 		status = "Image is up to date for"
 	}
 	fmt.Printf("Digest: %s\nStatus: %s %s\n%s\n", pulled.RepoDigest, status, pulled.FamiliarName, pulled.Name)
+}
+
+func (a *app) pushCommand() *cobra.Command {
+	var options layers.PushOptions
+	var quiet, all bool
+	cmd := &cobra.Command{
+		Use:     "push [flags] NAME[:TAG] [DESTINATION]",
+		Short:   "Push an image to a registry",
+		Example: "  rcrun push registry.example/team/app:1.0\n  rcrun push app 127.0.0.1:5000/app   # under another name",
+		Args:    cobra.RangeArgs(1, 2),
+	}
+	registry := addTransferFlags(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		options.RegistryOptions = registry.registry()
+		options.Progress = pushProgress(os.Stdout, quiet)
+		if len(args) == 2 {
+			options.To = args[1]
+		}
+		return a.withStore(func(s *layers.Store) error {
+			names := args[:1]
+			if all {
+				var err error
+				if names, err = s.TagsHere(args[0]); err != nil {
+					return err
+				}
+			}
+			if len(names) > 1 && options.To != "" {
+				return errors.New("several tags cannot be pushed to one destination")
+			}
+			for _, name := range names {
+				pushed, err := s.Push(cmd.Context(), name, options)
+				if err != nil {
+					return err
+				}
+				printPushed(pushed, quiet)
+			}
+			return nil
+		})
+	}
+	cmd.Flags().BoolVarP(&all, "all-tags", "a", false, "push all tags of the repository")
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print only the image's name")
+	return cmd
+}
+
+// printPushed prints what a push came to.
+func printPushed(pushed layers.Pushed, quiet bool) {
+	if quiet {
+		fmt.Println(pushed.Name)
+		return
+	}
+	fmt.Printf("%s: digest: %s size: %d\n", pushed.Tag, pushed.Digest, pushed.Size)
 }

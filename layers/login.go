@@ -1,0 +1,123 @@
+package layers
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"go.podman.io/image/v5/docker"
+	"go.podman.io/image/v5/pkg/docker/config"
+	"go.podman.io/image/v5/types"
+)
+
+// Credentials are what a user has to show to a registry.
+type Credentials struct{ Username, Password string }
+
+// ErrWrongCredentials is what a registry says that does not know them.
+var ErrWrongCredentials = errors.New("the registry does not accept the user name and password")
+
+// KnownCredentials returns the credentials for a registry that were kept by whichever program, none if there are none.
+func KnownCredentials(registry string, opts RegistryOptions) (Credentials, error) {
+	registry, sys, err := loginSystem(registry, opts)
+	if err != nil {
+		return Credentials{}, err
+	}
+	known, err := config.GetCredentials(sys, registry)
+	if err != nil {
+		return Credentials{}, fmt.Errorf("look up credentials for %s: %w", registry, err)
+	}
+	return Credentials{Username: known.Username, Password: known.Password}, nil
+}
+
+// Login shows credentials to a registry (HOST[:PORT][/REPOSITORY]) and keeps them if it accepts them, where podman looks
+// for them too: in a file or with a credential helper.
+func Login(ctx context.Context, registry string, with Credentials, opts RegistryOptions) error {
+	registry, sys, err := loginSystem(registry, opts)
+	if err != nil {
+		return err
+	}
+	err = opts.Retry.do(ctx, func() error {
+		return docker.CheckAuth(ctx, sys, with.Username, with.Password, host(registry))
+	})
+	if refused := (docker.ErrUnauthorizedForCredentials{}); errors.As(err, &refused) {
+		err = ErrWrongCredentials
+	}
+	if err == nil {
+		_, err = config.SetCredentials(sys, registry, with.Username, with.Password)
+	}
+	if err != nil {
+		return fmt.Errorf("log in to %s: %w", registry, err)
+	}
+	return nil
+}
+
+// Logout forgets the credentials for a registry.
+func Logout(registry string, opts RegistryOptions) error {
+	registry, sys, err := loginSystem(registry, opts)
+	if err != nil {
+		return err
+	}
+	err = config.RemoveAuthentication(sys, registry)
+	if errors.Is(err, config.ErrNotLoggedIn) {
+		if known, _ := config.GetCredentials(sys, registry); known.Username != "" {
+			err = errors.New("the credentials were kept by another program: log out with that, docker for instance")
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("log out of %s: %w", registry, err)
+	}
+	return nil
+}
+
+// LogoutAll forgets the credentials for all registries.
+func LogoutAll(opts RegistryOptions) error {
+	_, sys, err := loginSystem("docker.io", opts)
+	if err == nil {
+		err = config.RemoveAllAuthentication(sys)
+	}
+	if err != nil {
+		return fmt.Errorf("log out of all registries: %w", err)
+	}
+	return nil
+}
+
+// loginSystem returns a registry's name in the form that keeps credentials, and the settings for it.
+func loginSystem(registry string, opts RegistryOptions) (string, *types.SystemContext, error) {
+	_, plain, ok := strings.Cut(registry, "://")
+	if !ok {
+		plain = registry
+	}
+	plain = strings.TrimSuffix(plain, "/")
+	if plain == "" {
+		return "", nil, fmt.Errorf("registry %q: want HOST[:PORT]", registry)
+	}
+	sys := &types.SystemContext{}
+	opts.apply(sys, host(plain))
+	file, err := loginFile(sys.AuthFilePath)
+	sys.AuthFilePath = file
+	return plain, sys, err
+}
+
+// host returns the HOST[:PORT] of what credentials are for.
+func host(registry string) string {
+	name, _, _ := strings.Cut(registry, "/")
+	return name
+}
+
+// loginFile returns the file that keeps credentials: the one that is chosen, else "" for the library's, which is in the
+// directory of the user's session. On a host without such a directory the library would take one that only root can
+// make; it reads the one in the user's configuration all the same, and so does podman.
+func loginFile(chosen string) (string, error) {
+	if chosen != "" || os.Getenv("XDG_RUNTIME_DIR") != "" {
+		return chosen, nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("find where to keep credentials: %w", err)
+	}
+	return filepath.Join(cmp.Or(os.Getenv("XDG_CONFIG_HOME"), filepath.Join(home, ".config")), "containers", "auth.json"), nil
+}
