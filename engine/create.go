@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/rootless"
 )
 
 // CreateOptions describe a container to be made.
@@ -27,6 +28,9 @@ type CreateOptions struct {
 // whether or not there is an error.
 func (e *Engine) Create(ctx context.Context, options CreateOptions) (_ *Container, warnings []string, err error) {
 	if err := validate(&options); err != nil {
+		return nil, nil, err
+	}
+	if err := e.checkDriver(options.HostConfig); err != nil {
 		return nil, nil, err
 	}
 	image, err := e.imageOf(options)
@@ -114,6 +118,23 @@ func (e *Engine) makeLayers(c *Container, image *layers.Image) error {
 		return err
 	}
 	return c.writeInitLayer(stack)
+}
+
+// checkDriver refuses what only layers can do that show any owner to any id map.
+func (e *Engine) checkDriver(host HostConfig) error {
+	if host.Rootfs != "" && !host.RootfsOverlay {
+		return nil
+	}
+	driver, err := FindStorageDriver(e.Dirs, e.StorageDriver)
+	switch {
+	case err != nil || driver == layers.DriverFuse:
+		return err
+	case host.Rootfs != "":
+		return fmt.Errorf("--rootfs %s:O needs the storage driver fuse, and this store has %s", host.Rootfs, driver)
+	case host.UsernsMode != "" && host.UsernsMode != rootless.ModeHost:
+		return fmt.Errorf("--userns=%s needs the storage driver fuse, and this store has %s, whose files belong to the ids of the default map", host.UsernsMode, driver)
+	}
+	return nil
 }
 
 // imageOf returns the image that the options name; nil when the root is a directory.

@@ -10,6 +10,8 @@ import (
 // ps, logs, exec and stop do not.
 type Engine struct {
 	Dirs Dirs
+	// StorageDriver is the driver of an image store that is to be made; a store that is there has its own.
+	StorageDriver string
 
 	openStore sync.Once
 	store     *layers.Store
@@ -26,7 +28,7 @@ func New(dirs Dirs) (*Engine, error) {
 
 // Store returns the image store, opening it at the first call.
 func (e *Engine) Store() (*layers.Store, error) {
-	e.openStore.Do(func() { e.store, e.storeErr = openStore(e.Dirs) })
+	e.openStore.Do(func() { e.store, e.storeErr = e.openImages() })
 	return e.store, e.storeErr
 }
 
@@ -38,6 +40,11 @@ func (e *Engine) Close() error {
 	return e.store.Close()
 }
 
-func openStore(dirs Dirs) (*layers.Store, error) {
-	return layers.Open(layers.Options{Root: dirs.store(), RunRoot: dirs.storeRun(), Mounter: LayerMounter{}})
+func (e *Engine) openImages() (*layers.Store, error) {
+	return layers.Open(layers.Options{Root: e.Dirs.store(), RunRoot: e.Dirs.storeRun(), Driver: e.StorageDriver, Mounter: LayerMounter{}})
+}
+
+// FindStorageDriver returns the driver of the image store in dirs, which wanted is for one that is to be made.
+func FindStorageDriver(dirs Dirs, wanted string) (string, error) {
+	return layers.FindDriver(dirs.store(), wanted)
 }

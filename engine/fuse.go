@@ -112,15 +112,17 @@ func (s *fuseServer) stop(patience time.Duration) {
 
 // The kinds of root filesystem that the sandbox can mount.
 const (
-	rootFuse = "fuse" // fuseRoot
-	rootBind = "bind" // bindRoot
+	rootFuse    = "fuse"    // fuseRoot
+	rootBind    = "bind"    // bindRoot
+	rootOverlay = "overlay" // overlayRoot
 )
 
 // Roots are the factories that the sandbox stage is given.
 func Roots() map[string]runtime.RootFactory {
 	return map[string]runtime.RootFactory{
-		rootFuse: func(config json.RawMessage) (runtime.Root, error) { return decodeRoot[fuseRoot](config) },
-		rootBind: func(config json.RawMessage) (runtime.Root, error) { return decodeRoot[bindRoot](config) },
+		rootFuse:    func(config json.RawMessage) (runtime.Root, error) { return decodeRoot[fuseRoot](config) },
+		rootBind:    func(config json.RawMessage) (runtime.Root, error) { return decodeRoot[bindRoot](config) },
+		rootOverlay: func(config json.RawMessage) (runtime.Root, error) { return decodeRoot[overlayRoot](config) },
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/rcrun/rcrun/internal/wire"
+	"github.com/rcrun/rcrun/layers"
 	"github.com/rcrun/rcrun/rootless"
 	"github.com/rcrun/rcrun/runtime"
 )
@@ -200,6 +201,24 @@ func (m *monitor) chooseRoot(config *runtime.Config, ids rootless.Map) error {
 		config.RootKind, config.RootConfig = rootBind, bindRoot{Dir: dir}
 		return nil
 	}
+	stack, err := m.engine.layersOf(m.c)
+	if err != nil {
+		return err
+	}
+	switch stack.Driver {
+	case layers.DriverVFS:
+		config.RootKind, config.RootConfig = rootBind, bindRoot{Dir: stack.Upper}
+		return nil
+	case layers.DriverOverlay:
+		config.RootKind = rootOverlay
+		config.RootConfig, err = newOverlayRoot(stack, m.c.path(initDir))
+		return err
+	}
+	return m.serveRoot(config, ids)
+}
+
+// serveRoot starts the server of a union of our own.
+func (m *monitor) serveRoot(config *runtime.Config, ids rootless.Map) error {
 	if err := rootless.RequireFuse(); err != nil {
 		return err
 	}

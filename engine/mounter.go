@@ -21,10 +21,25 @@ func (LayerMounter) Unmount(target string) error { return fusefs.Unmount(target)
 // unionOf returns the union of a stack of the store's layers.
 func unionOf(stack layers.Stack) unionmount.Options {
 	options := unionmount.Options{Upper: stack.Upper, Work: stack.Work}
+	if stack.Driver != layers.DriverFuse {
+		upper := storeLayer(stack.Driver, stack.Upper)
+		options.UpperAs = &upper
+	}
 	for _, lower := range stack.Lowers {
-		layer := callerOwned(lower.Dir)
+		layer := storeLayer(stack.Driver, lower.Dir)
 		layer.Index = lower.Index
 		options.Lowers = append(options.Lowers, layer)
 	}
 	return options
 }
+
+// storeLayer is a directory of the store as a layer. Owners are metadata only with the driver of our own.
+func storeLayer(driver, dir string) unionmount.Layer {
+	if driver == layers.DriverFuse {
+		return unionmount.Layer{Dir: dir, Ownership: unionmount.CallerOwned}
+	}
+	return unionmount.Layer{Dir: dir, Ownership: unionmount.HostOwned, UIDs: everyID(), GIDs: everyID()}
+}
+
+// everyID maps every id to itself.
+func everyID() []unionmount.IDMapping { return []unionmount.IDMapping{{Size: allIDs}} }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rcrun/rcrun/layers"
 	"github.com/rcrun/rcrun/rootless"
 	"github.com/rcrun/rcrun/unionmount"
 	"golang.org/x/sys/unix"
@@ -21,16 +22,11 @@ const (
 
 // stackOf returns the directories that make up the container's root filesystem.
 func (e *Engine) stackOf(c *Container) (unionmount.Options, error) {
-	store, err := e.Store()
+	stack, err := e.layersOf(c)
 	if err != nil {
 		return unionmount.Options{}, err
 	}
-	stack, err := store.ContainerStack(c.ID)
-	if err != nil {
-		return unionmount.Options{}, err
-	}
-	options := unionOf(stack)
-	options.Lowers = slices.Insert(options.Lowers, 0, callerOwned(c.path(initDir)))
+	options := c.unionOf(stack)
 	if c.HostConfig.Rootfs != "" {
 		layer, err := hostLayer(c.HostConfig.Rootfs, c.HostConfig.UsernsMode)
 		if err != nil {
@@ -41,8 +37,24 @@ func (e *Engine) stackOf(c *Container) (unionmount.Options, error) {
 	return options, nil
 }
 
-func callerOwned(dir string) unionmount.Layer {
-	return unionmount.Layer{Dir: dir, Ownership: unionmount.CallerOwned}
+// layersOf returns what the store has for a container.
+func (e *Engine) layersOf(c *Container) (layers.Stack, error) {
+	store, err := e.Store()
+	if err != nil {
+		return layers.Stack{}, err
+	}
+	return store.ContainerStack(c.ID)
+}
+
+// unionOf adds the init layer to the store's layers. A tree that is the whole root has none.
+func (c *Container) unionOf(stack layers.Stack) unionmount.Options {
+	options := unionOf(stack)
+	if stack.Driver == layers.DriverVFS {
+		options.Work = c.path(initWorkDir)
+		return options
+	}
+	options.Lowers = slices.Insert(options.Lowers, 0, storeLayer(stack.Driver, c.path(initDir)))
+	return options
 }
 
 // hostLayer is a directory of the host as a layer. Its owners are the host's, so they are translated by the id map
@@ -87,14 +99,20 @@ const mtabTarget = "/proc/mounts"
 
 // writeInitLayer writes the init layer through a union of its own, with the image below: so what is in the way is
 // hidden, what is missing is made, and nothing is written through a link of the image's. No mount is needed for it.
+// Where there is no union, but a tree that is the whole root, what is missing is made in that.
 func (c *Container) writeInitLayer(stack unionmount.Options) error {
 	for _, dir := range []string{initDir, initWorkDir} {
 		if err := os.MkdirAll(c.path(dir), 0o755); err != nil {
 			return fmt.Errorf("create init layer: %w", err)
 		}
 	}
-	image := unionmount.Options{Upper: c.path(initDir), Work: c.path(initWorkDir), Lowers: stack.Lowers[1:]}
+	image := stack
+	whole := len(stack.Lowers) == 0
+	if !whole {
+		image.Upper, image.Work, image.Lowers = c.path(initDir), c.path(initWorkDir), stack.Lowers[1:]
+	}
 	return withUnion(image, func(t tree) error {
+		t.sparing = whole
 		for _, entry := range initEntries {
 			if err := t.makeEntry(entry); err != nil {
 				return fmt.Errorf("create init layer: %s: %w", entry.path, err)
@@ -105,14 +123,17 @@ func (c *Container) writeInitLayer(stack unionmount.Options) error {
 }
 
 // tree changes a union by path, in this process.
-type tree struct{ union *unionmount.Union }
+type tree struct {
+	union   *unionmount.Union
+	sparing bool // what is there already is replaced only if it is of another kind
+}
 
 func withUnion(options unionmount.Options, work func(tree) error) error {
 	union, err := unionmount.Open(options)
 	if err != nil {
 		return err
 	}
-	return errors.Join(work(tree{union}), union.Close())
+	return errors.Join(work(tree{union: union}), union.Close())
 }
 
 // makeEntry makes an entry of the init layer, all of whose parents become real directories. A directory that is there
@@ -136,7 +157,7 @@ func (t tree) makeEntry(entry initEntry) error {
 func (t tree) makeNode(dir *unionmount.Node, name string, kind uint32) (*unionmount.Node, error) {
 	node, _, err := t.union.Lookup(dir, name)
 	switch {
-	case err == nil && node.Kind() == unix.S_IFDIR:
+	case err == nil && (node.Kind() == unix.S_IFDIR || t.sparing && node.Kind() == kind):
 		return node, nil
 	case err == nil:
 		if err := t.union.Unlink(dir, name); err != nil {

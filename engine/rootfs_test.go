@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rcrun/rcrun/layers"
 	"github.com/rcrun/rcrun/unionmount"
 )
 
@@ -24,7 +25,7 @@ func TestInitLayer(t *testing.T) {
 		}
 	}
 	// The first of the lowers is the init layer itself.
-	stack := unionmount.Options{Lowers: []unionmount.Layer{callerOwned(c.path(initDir)), callerOwned(image)}}
+	stack := unionmount.Options{Lowers: []unionmount.Layer{storeLayer(layers.DriverFuse, c.path(initDir)), storeLayer(layers.DriverFuse, image)}}
 	if err := c.writeInitLayer(stack); err != nil {
 		t.Fatal(err)
 	}

@@ -4,14 +4,18 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"go.podman.io/storage"
 
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
-// Stack is what to mount for a container: directories in the encoding of package layerfmt.
+// Stack is what to mount for a container. What the directories are depends on the driver: with DriverFuse they are in
+// the encoding of package layerfmt; with DriverOverlay they are as the kernel has them, with user.overlay xattrs; with
+// DriverVFS the upper is the whole root, to be used as it is.
 type Stack struct {
+	Driver string
 	Upper  string  // takes the changes
 	Work   string  // empty, on the filesystem of Upper
 	Lowers []Lower // read-only, the nearest first
@@ -77,23 +81,36 @@ func wrapRemove(id string, err error) error {
 	return fmt.Errorf("remove container %s: %w", id, err)
 }
 
-// ContainerStack returns the directories of a container. It reads one small file per layer and takes no lock. The
-// error is ErrNotFound when there is no such container.
+// ContainerStack returns the directories of a container. It reads one small file per layer at most and takes no lock.
+// The error is ErrNotFound when there is no such container.
 func (s *Store) ContainerStack(id string) (Stack, error) {
-	work := s.layout.work(id)
-	if _, err := os.Stat(work); errors.Is(err, os.ErrNotExist) {
+	var stack Stack
+	var err error
+	switch s.driver {
+	case DriverOverlay:
+		stack, err = overlayLayout{filepath.Join(s.root, DriverOverlay)}.stack(id)
+	case DriverVFS:
+		stack, err = s.vfsStack(id)
+	default:
+		stack, err = s.layout.stack(id)
+	}
+	if errors.Is(err, os.ErrNotExist) {
 		return Stack{}, &storeError{ErrNotFound, fmt.Sprintf("no layer for container %s in the store", id)}
 	}
-	chain, err := s.layout.chain(id)
 	if err != nil {
 		return Stack{}, fmt.Errorf("find the layers of container %s: %w", id, err)
 	}
-	return Stack{Upper: chain[0], Work: work, Lowers: lowersOf(chain[1:])}, nil
+	return stack, nil
 }
 
 // ContainerSize returns how much a container has added to its image, in bytes.
-func (s *Store) ContainerSize(id string) (int64, error) {
-	size, err := tree.Size(s.layout.diff(id))
+func (s *Store) ContainerSize(id string) (size int64, err error) {
+	stack, err := s.ContainerStack(id)
+	if err == nil && s.driver == DriverVFS {
+		size, err = s.lib.DiffSize("", id) // which compares the copy with the image
+	} else if err == nil {
+		size, err = tree.Size(stack.Upper)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("measure container %s: %w", id, err)
 	}

@@ -12,6 +12,10 @@
 //     when there is none), for image layers index (what is in the tree, as package layerindex has it) and for containers
 //     work (an empty directory for whoever mounts). A layer holds only what it adds: there is nothing to copy when a
 //     container is made, and [Store.ContainerStack] follows the parents without opening the store's records.
+//   - The library's drivers overlay and vfs can be chosen for a store when it is made, to compare with and to have the
+//     kernel's speed. Their files have their owners on disk, so whoever opens such a store must be user 0 of a user
+//     namespace that has the ids; this package takes that for granted, and commands run themselves again in one. A
+//     store keeps its driver, which shows in the name of the directory with the library's records.
 //   - Nothing here needs a layer to be mounted: Diff, Changes and the rest read the trees. The driver's Get is for others
 //     who use the library. It has the union of a layer mounted by a [Mounter] that it is given, since this package
 //     knows nothing of mounts; all who ask share one mount until the last of them puts it back.

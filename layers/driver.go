@@ -11,7 +11,6 @@ import (
 	"go.podman.io/storage/pkg/idtools"
 
 	"github.com/rcrun/rcrun/internal/atomicfile"
-	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
@@ -50,11 +49,6 @@ func newDriver(home string, options graphdriver.Options) (graphdriver.Driver, er
 
 // String returns the name of the driver.
 func (d *driver) String() string { return driverName }
-
-// Status returns what "info" shows about the driver.
-func (d *driver) Status() [][2]string {
-	return [][2]string{{"Layer encoding", "plain files, " + layerfmt.StatXattr}}
-}
 
 // Metadata returns where the tree of a layer is.
 func (d *driver) Metadata(id string) (map[string]string, error) {

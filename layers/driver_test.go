@@ -154,3 +154,29 @@ func TestOrphan(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestDriverStatus compares what the driver says of the filesystem with what it then does there.
+func TestDriverStatus(t *testing.T) {
+	d := openDriver(t)
+	stackLayers(t, d)
+	status := map[string]string{}
+	for _, pair := range d.Status() {
+		status[pair[0]] = pair[1]
+	}
+	for _, key := range []string{"Backing Filesystem", "Reflink", "Quota"} {
+		if status[key] == "" {
+			t.Errorf("no %s in %q", key, status)
+		}
+	}
+	var st unix.Stat_t
+	device := unix.Lstat(d.layout.diff("top")+"/etc/alias", &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR
+	if device != (status["Whiteouts"] == "devices 0:0") {
+		t.Errorf("whiteouts are %q, and a device: %v", status["Whiteouts"], device)
+	}
+	if status["User Xattrs"] != "true" {
+		t.Errorf("xattrs: %q", status["User Xattrs"]) // the other tests need them
+	}
+	if left, err := os.ReadDir(d.layout.staging()); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}

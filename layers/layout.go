@@ -86,6 +86,18 @@ func lowersOf(trees tree.Lowers) []Lower {
 	return lowers
 }
 
+// stack returns the directories of a container's layer, which is one with a work directory.
+func (l layout) stack(id string) (Stack, error) {
+	if _, err := os.Stat(l.work(id)); err != nil {
+		return Stack{}, err
+	}
+	chain, err := l.chain(id)
+	if err != nil {
+		return Stack{}, err
+	}
+	return Stack{Driver: DriverFuse, Upper: chain[0], Work: l.work(id), Lowers: lowersOf(chain[1:])}, nil
+}
+
 // parentTree returns the tree of the layer below, "" when there is none.
 func (l layout) parentTree(parent string) string {
 	if parent == "" {

@@ -18,6 +18,9 @@ type Options struct {
 	Root string
 	// RunRoot is a directory for what may be lost at the next boot, made if missing.
 	RunRoot string
+	// Driver is the driver of a store that is to be made, "" for DriverFuse. The others need to be run as user 0 of a
+	// user namespace with many ids, and in a mount namespace of one's own.
+	Driver string
 	// Mounter, if not nil, mounts what the library asks the driver for. Nothing in this package needs it.
 	Mounter Mounter
 }
@@ -26,8 +29,9 @@ type Options struct {
 // store at once.
 type Store struct {
 	root   string
+	driver string
 	lib    storage.Store
-	layout layout
+	layout layout // of DriverFuse
 }
 
 // Open opens the store, making it if it is not there.
@@ -50,7 +54,11 @@ func open(opts Options) (*Store, error) {
 	if err := makeOwnDirs(root, opts.RunRoot); err != nil {
 		return nil, err
 	}
-	s := &Store{root: root, layout: layout{home: filepath.Join(root, driverName)}}
+	driver, err := FindDriver(root, opts.Driver)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{root: root, driver: driver, layout: layout{home: filepath.Join(root, driverName)}}
 	if err := sweepScratch(s.tempRoot()); err != nil {
 		return nil, err
 	}
@@ -58,13 +66,17 @@ func open(opts Options) (*Store, error) {
 	s.lib, err = openLibrary(types.StoreOptions{
 		GraphRoot:       root,
 		RunRoot:         opts.RunRoot,
-		GraphDriverName: driverName,
+		GraphDriverName: driver,
 	})
 	if err != nil {
 		return nil, err
 	}
+	if err := errors.Join(s.checkMounts(), s.setMounter(opts.Mounter)); err != nil {
+		s.lib.Free()
+		return nil, err
+	}
 	s.dropUnfinished()
-	return s, s.setMounter(opts.Mounter)
+	return s, nil
 }
 
 func (s *Store) setMounter(m Mounter) error {

@@ -59,12 +59,12 @@ func (u *unions) get(id string, options graphdriver.MountOpts) (target string, e
 		}
 	}
 	if slices.Contains(options.Options, "ro") {
-		return target, u.mounter.Mount(Stack{Lowers: lowersOf(chain)}, target)
+		return target, u.mounter.Mount(Stack{Driver: DriverFuse, Lowers: lowersOf(chain)}, target)
 	}
 	if err := removeIndex(u.layout.index(id)); err != nil { // the tree is about to differ
 		return "", err
 	}
-	return target, u.mounter.Mount(Stack{Upper: chain[0], Work: work, Lowers: lowersOf(chain[1:])}, target)
+	return target, u.mounter.Mount(Stack{Driver: DriverFuse, Upper: chain[0], Work: work, Lowers: lowersOf(chain[1:])}, target)
 }
 
 // put releases what get returned.

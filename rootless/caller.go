@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -49,8 +50,10 @@ func CurrentCaller() Caller {
 	uids, gids, err := idtools.GetSubIDRanges(int(c.UID), name)
 	c.SubUIDs, c.SubGIDs = ranges(uids), ranges(gids)
 	if mayWriteMaps() {
-		if err != nil {
-			c.SubUIDs, c.SubGIDs = ownIDs("/proc/self/uid_map"), ownIDs("/proc/self/gid_map")
+		uidsHere, gidsHere := ownIDs("/proc/self/uid_map"), ownIDs("/proc/self/gid_map")
+		// The files that list ranges are those of the host, whose ids a namespace need not have.
+		if err != nil || !within(c.SubUIDs, uidsHere) || !within(c.SubGIDs, gidsHere) {
+			c.SubUIDs, c.SubGIDs = uidsHere, gidsHere
 		}
 		if total(c.SubUIDs) <= 1 || total(c.SubGIDs) <= 1 {
 			c.Problem = Problem{What: "the user namespace that rcrun runs in has no other", Fix: "unshare --map-root-user --map-auto"}
@@ -127,6 +130,17 @@ func mayWriteMaps() bool {
 	}
 	const both = 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID
 	return data[0].Effective&both == both
+}
+
+// within tells whether each of ranges lies in one of whole.
+func within(ranges, whole []Range) bool {
+	for _, r := range ranges {
+		inside := func(w Range) bool { return r.Start >= w.Start && r.end() <= w.end() }
+		if !slices.ContainsFunc(whole, inside) {
+			return false
+		}
+	}
+	return true
 }
 
 // ownIDs returns the ids that exist in the caller's own user namespace, read from its map. Root without a range of

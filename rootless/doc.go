@@ -9,6 +9,8 @@
 //     union filesystem and never ids on the disk; so it is a warning, not an error. Only "nomap", which asks for
 //     subordinate ids alone, has nothing weaker to offer.
 //   - The maps are planned by a pure function of a [Caller], so that every host can be tested on one.
+//   - What needs the files of many owners runs in a child: a process with threads, as every Go program is, cannot
+//     enter a user namespace itself. [RunInside] starts the program again and is its shadow until it ends.
 //   - slirp4netns is told to end by a pipe that its starter holds, not by a signal: the pipe closes also when the
 //     starter is killed. Options that old versions lack are found out by starting without them after a failure, not
 //     by asking for the version first, which would cost every container an exec.

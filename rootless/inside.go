@@ -48,6 +48,10 @@ func RunInside(m Map, args, env []string) (code int, err error) {
 }
 
 func startInside(m Map, args, env []string) (*exec.Cmd, error) {
+	caps, err := allCaps()
+	if err != nil {
+		return nil, err
+	}
 	wait, written, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -59,8 +63,8 @@ func startInside(m Map, args, env []string) (*exec.Cmd, error) {
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, ExtraFiles: []*os.File{wait},
 		SysProcAttr: &syscall.SysProcAttr{
 			Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS,
-			// All that it takes to become user 0, which has all of them. Others are lost by execve(2).
-			AmbientCaps: []uintptr{unix.CAP_SETUID, unix.CAP_SETGID},
+			// What is not among these is lost by execve(2); what it gains there later costs it its death signal.
+			AmbientCaps: caps,
 			Pdeathsig:   syscall.SIGKILL,
 		},
 	}
@@ -73,6 +77,21 @@ func startInside(m Map, args, env []string) (*exec.Cmd, error) {
 	}
 	_, err = written.Write([]byte{0})
 	return cmd, err
+}
+
+// allCaps lists the capabilities that the kernel knows.
+func allCaps() ([]uintptr, error) {
+	var caps []uintptr
+	for c := uintptr(0); ; c++ {
+		_, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, c, 0, 0, 0)
+		if err == unix.EINVAL {
+			return caps, nil
+		}
+		if err != nil {
+			return nil, os.NewSyscallError("prctl", err)
+		}
+		caps = append(caps, c)
+	}
 }
 
 // ignoreExit drops the error of a child that ended as it was to.
@@ -115,13 +134,14 @@ func inForeground() bool {
 }
 
 // Enter makes the process user 0 of the namespace that RunInside made it in, and executes the program again. It
-// returns only with an error.
+// returns only with an error, which is io.EOF if the starter has given up.
 func Enter() error {
+	starter := os.Getppid()
 	pipe := os.NewFile(enterFD, "pipe")
 	_, err := io.ReadFull(pipe, make([]byte, 1))
 	pipe.Close()
 	if err != nil {
-		return fmt.Errorf("wait for the id map: %w", err) // its writer tells why there is none
+		return fmt.Errorf("wait for the id map: %w", err)
 	}
 	if err := errors.Join(unix.Setresgid(0, 0, 0), unix.Setresuid(0, 0, 0)); err != nil {
 		return fmt.Errorf("become user 0: %w", err)
@@ -129,6 +149,9 @@ func Enter() error {
 	// The change of credentials has taken this back.
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
 		return fmt.Errorf("bind the process to its starter: %w", err)
+	}
+	if os.Getppid() != starter {
+		return fmt.Errorf("bind the process to its starter, which has gone: %w", io.EOF)
 	}
 	err = unix.Exec("/proc/self/exe", append([]string{InsideStage}, os.Args[1:]...), os.Environ())
 	return &os.PathError{Op: "execute", Path: "/proc/self/exe", Err: err}

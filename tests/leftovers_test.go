@@ -16,6 +16,10 @@ func (u *user) leave() {
 		u.try(append([]string{"rm", "-f"}, strings.Fields(r.stdout)...)...)
 	}
 	u.noLeftovers()
+	if driverOf(u.t) != "" {
+		u.finish(u.command("unshare", "--user", "--map-root-user", "--map-auto", "rm", "-rf", u.dir)) // of subordinate ids
+		return
+	}
 	// Everything belongs to the user, so that an ordinary rm -rf must do.
 	if err := os.RemoveAll(u.dir); err != nil {
 		u.t.Errorf("remove the user's files: %v", err)

@@ -53,7 +53,9 @@ type hostInfo struct {
 	Running    int
 	Images     int
 	Driver     string
-	Host       []rootless.Finding
+	// DriverStatus is what the storage driver says of itself: pairs of a key and a value, as Docker has them.
+	DriverStatus [][2]string
+	Host         []rootless.Finding
 }
 
 func (a *app) infoCommand() *cobra.Command {
@@ -88,7 +90,7 @@ func (a *app) infoCommand() *cobra.Command {
 }
 
 func collectInfo(e *engine.Engine) (hostInfo, error) {
-	info := hostInfo{Version: version, Arch: runtime.GOARCH, DataDir: e.Dirs.Data, RunDir: e.Dirs.Run, Driver: "fuse", Host: rootless.CheckHost()}
+	info := hostInfo{Version: version, Arch: runtime.GOARCH, DataDir: e.Dirs.Data, RunDir: e.Dirs.Run, Host: rootless.CheckHost()}
 	var name unix.Utsname
 	if err := unix.Uname(&name); err == nil {
 		info.Kernel = unix.ByteSliceToString(name.Release[:])
@@ -107,6 +109,10 @@ func collectInfo(e *engine.Engine) (hostInfo, error) {
 	if err != nil {
 		return info, err
 	}
+	info.Driver = store.Driver()
+	if info.DriverStatus, err = store.Status(); err != nil {
+		return info, err
+	}
 	images, err := store.Images()
 	if err != nil {
 		return info, err
@@ -116,8 +122,12 @@ func collectInfo(e *engine.Engine) (hostInfo, error) {
 }
 
 func printInfo(info hostInfo) {
-	fmt.Printf("Version:        %s\nKernel:         %s (%s)\nStorage driver: %s\nData directory: %s\nRun directory:  %s\nContainers:     %d (%d running)\nImages:         %d\nHost:\n",
-		info.Version, info.Kernel, info.Arch, info.Driver, info.DataDir, info.RunDir, info.Containers, info.Running, info.Images)
+	fmt.Printf("Version:        %s\nKernel:         %s (%s)\nData directory: %s\nRun directory:  %s\nContainers:     %d (%d running)\nImages:         %d\nStorage driver: %s\n",
+		info.Version, info.Kernel, info.Arch, info.DataDir, info.RunDir, info.Containers, info.Running, info.Images, info.Driver)
+	for _, pair := range info.DriverStatus {
+		fmt.Printf("  %s: %s\n", pair[0], pair[1])
+	}
+	fmt.Println("Host:")
 	printFindings(info.Host)
 }
 

@@ -11,11 +11,14 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/rootless"
 	"github.com/rcrun/rcrun/runtime"
 	"github.com/sirupsen/logrus"
+	"go.podman.io/storage/pkg/reexec"
 	"golang.org/x/sys/unix"
 )
 
@@ -26,6 +29,7 @@ var stages = map[string]func() int{
 	runtime.SandboxStage: func() int { return runtime.SandboxMain(engine.Roots()) },
 	runtime.InitStage:    runtime.InitMain,
 	runtime.ExecStage:    runtime.ExecMain,
+	rootless.EnterStage:  enter,
 }
 
 func main() {
@@ -33,11 +37,23 @@ func main() {
 	if stage, ok := stages[os.Args[0]]; ok {
 		os.Exit(stage())
 	}
+	if reexec.Init() { // what the store's library runs in processes of its own
+		return
+	}
 	closeInherited()
 	if calledAsOverlay(os.Args[0]) {
 		os.Exit(overlayMain(os.Args[0], os.Args[1:]))
 	}
 	os.Exit(exitCode(execute(os.Args[1:])))
+}
+
+// enter is the stage in which a command comes into a user namespace. If its starter has given up, that tells why.
+func enter() int {
+	err := rootless.Enter()
+	if errors.Is(err, io.EOF) {
+		return engine.CodeEngine
+	}
+	return exitCode(err)
 }
 
 // closeInherited keeps what a shell has open beside the standard streams from the processes we start: a lock, or the

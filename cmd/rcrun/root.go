@@ -10,29 +10,35 @@ import (
 
 // app is what the commands share: the global flags, and what is made of them.
 type app struct {
-	root, runRoot string
+	root, runRoot, storageDriver string
 }
 
 // engine opens the engine on the directories that the flags, or else the environment, name.
 func (a *app) engine() (*engine.Engine, error) {
-	var dirs engine.Dirs
+	dirs, err := a.dirs()
+	if err != nil {
+		return nil, err
+	}
+	e, err := engine.New(dirs)
+	if err == nil {
+		e.StorageDriver = a.storageDriver
+	}
+	return e, err
+}
+
+func (a *app) dirs() (dirs engine.Dirs, err error) {
 	if a.root == "" || a.runRoot == "" {
-		defaults, err := engine.DefaultDirs(os.Getenv)
-		if err != nil && a.root == "" {
-			return nil, err
+		if dirs, err = engine.DefaultDirs(os.Getenv); err != nil && a.root == "" {
+			return dirs, err
 		}
-		dirs = defaults
 	}
 	if err := override(&dirs.Data, a.root); err != nil {
-		return nil, err
+		return dirs, err
 	}
 	if a.root != "" && a.runRoot == "" {
 		dirs.Run = dirs.Data + "/run"
 	}
-	if err := override(&dirs.Run, a.runRoot); err != nil {
-		return nil, err
-	}
-	return engine.New(dirs)
+	return dirs, override(&dirs.Run, a.runRoot)
 }
 
 // with runs a command's work on an open engine.
@@ -54,10 +60,14 @@ func execute(args []string) error {
 		Example:       "  rcrun run --rm -it debian:12\n  rcrun run --rm --rootfs /:O id",
 		SilenceErrors: true,
 		SilenceUsage:  true,
+
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.enterStore(cmd) },
 	}
 	root.SetArgs(args)
 	root.PersistentFlags().StringVar(&a.root, "root", "", "data directory (default $XDG_DATA_HOME/rcrun or ~/.local/share/rcrun)")
 	root.PersistentFlags().StringVar(&a.runRoot, "runroot", "", "run directory (default $XDG_RUNTIME_DIR/rcrun, else below the data directory)")
+	root.PersistentFlags().StringVar(&a.storageDriver, "storage-driver", os.Getenv("RCRUN_STORAGE_DRIVER"),
+		"driver of an image store that is to be made: fuse, overlay or vfs (default fuse)")
 	root.AddCommand(
 		a.runCommand(), a.createCommand(), a.startCommand(), a.attachCommand(), a.execCommand(),
 		a.psCommand(), a.logsCommand(), a.inspectCommand(),

@@ -1,0 +1,71 @@
+package layers
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	graphdriver "go.podman.io/storage/drivers"
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
+)
+
+// Status tells what the driver makes of the filesystem that it is on, which it tries out.
+func (d *driver) Status() [][2]string {
+	status := [][2]string{{"Backing Filesystem", backingFilesystem(d.layout.home)}}
+	place, err := newScratch(d.layout.staging())
+	if err != nil {
+		return append(status, [2]string{"Error", err.Error()})
+	}
+	defer place.Close()
+	return append(status,
+		[2]string{"Layer Encoding", "files of the caller's, owners in " + layerfmt.StatXattr},
+		[2]string{"User Xattrs", strconv.FormatBool(keepsXattrs(place.Path))},
+		[2]string{"Whiteouts", whiteoutKind(place.Path)},
+		[2]string{"Reflink", strconv.FormatBool(clonesFiles(place.Path))},
+		[2]string{"Quota", "off"},
+	)
+}
+
+// backingFilesystem names the filesystem of a directory as the library's drivers do.
+func backingFilesystem(dir string) string {
+	magic, err := graphdriver.GetFSMagic(dir)
+	if err != nil {
+		return err.Error()
+	}
+	if name, ok := graphdriver.FsNames[magic]; ok {
+		return name
+	}
+	return fmt.Sprintf("type %#x", uint32(magic))
+}
+
+func keepsXattrs(dir string) bool {
+	return unix.Setxattr(dir, layerfmt.StatXattr, []byte("0:0:40700"), 0) == nil
+}
+
+// whiteoutKind says how deletions are written.
+func whiteoutKind(dir string) string {
+	if err := unix.Mknod(filepath.Join(dir, "whiteout"), unix.S_IFCHR, 0); err != nil {
+		return "files " + layerfmt.WhiteoutPrefix + "NAME"
+	}
+	return "devices 0:0"
+}
+
+// clonesFiles tells whether copies of files share their blocks.
+func clonesFiles(dir string) bool {
+	from, err := os.Create(filepath.Join(dir, "from"))
+	if err != nil {
+		return false
+	}
+	defer from.Close()
+	to, err := os.Create(filepath.Join(dir, "to"))
+	if err != nil {
+		return false
+	}
+	defer to.Close()
+	_, err = from.WriteString("data")
+	return errors.Join(err, unix.IoctlFileClone(int(to.Fd()), int(from.Fd()))) == nil
+}

@@ -1,0 +1,102 @@
+package layers
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// The drivers that a store can have.
+const (
+	// DriverFuse is this package's own: caller-owned trees, of which a union filesystem in user space shows the owners.
+	DriverFuse = driverName
+	// DriverOverlay is the library's for the kernel's overlay filesystem. Its files have their owners on disk.
+	DriverOverlay = "overlay"
+	// DriverVFS is the library's that copies a whole tree for each layer. Its files have their owners on disk.
+	DriverVFS = "vfs"
+)
+
+// Drivers are all of them, the best first.
+func Drivers() []string { return []string{DriverFuse, DriverOverlay, DriverVFS} }
+
+// FindDriver returns the driver of the store at root, which has one from the moment that it is made. wanted is the one
+// to make it with, "" for DriverFuse; a store that has another is an error.
+func FindDriver(root, wanted string) (string, error) {
+	if wanted != "" && !slices.Contains(Drivers(), wanted) {
+		return "", fmt.Errorf("there is no storage driver %q: use one of %s", wanted, strings.Join(Drivers(), ", "))
+	}
+	for _, name := range Drivers() {
+		switch _, err := os.Stat(filepath.Join(root, name+"-layers")); { // where the library keeps the driver's records
+		case errors.Is(err, os.ErrNotExist):
+		case err != nil:
+			return "", fmt.Errorf("look for the storage driver: %w", err)
+		case wanted != "" && wanted != name:
+			return "", fmt.Errorf("the store %s has the storage driver %s, not %s: a store keeps the driver that it was made with; use another data directory", root, name, wanted)
+		default:
+			return name, nil
+		}
+	}
+	if wanted == "" {
+		return DriverFuse, nil
+	}
+	return wanted, nil
+}
+
+// Driver is the driver of the store.
+func (s *Store) Driver() string { return s.driver }
+
+// Status tells how the driver works here, as pairs of a key and a value.
+func (s *Store) Status() ([][2]string, error) {
+	status, err := s.lib.Status()
+	if err != nil {
+		return nil, fmt.Errorf("ask the storage driver for its status: %w", err)
+	}
+	return status, nil
+}
+
+// checkMounts refuses an open store whose overlay driver found that the kernel does not let it mount: it would call
+// another program, without which the roots of containers are mounted here.
+func (s *Store) checkMounts() error {
+	if s.driver != DriverOverlay {
+		return nil
+	}
+	needsProgram, err := os.ReadFile(filepath.Join(s.root, DriverOverlay, ".has-mount-program"))
+	if err != nil || strings.TrimSpace(string(needsProgram)) != "true" {
+		return nil // it has not found so
+	}
+	return errors.New("the kernel does not let users mount an overlay filesystem here: use the storage driver fuse or vfs")
+}
+
+// overlayLayout finds the files of the library's overlay driver.
+type overlayLayout struct{ home string }
+
+// lowersName is the file in which the driver lists the layers below one, by links relative to its home, as the kernel
+// takes them.
+const lowersName = "lower"
+
+// stack returns the directories of a container's layer.
+func (l overlayLayout) stack(id string) (Stack, error) {
+	dir := filepath.Join(l.home, filepath.Base(id))
+	stack := Stack{Driver: DriverOverlay, Upper: filepath.Join(dir, diffDir), Work: filepath.Join(dir, workDir)}
+	if _, err := os.Stat(stack.Upper); err != nil {
+		return Stack{}, err
+	}
+	text, err := os.ReadFile(filepath.Join(dir, lowersName))
+	if errors.Is(err, os.ErrNotExist) {
+		return stack, nil
+	}
+	for _, link := range strings.Split(string(text), ":") {
+		stack.Lowers = append(stack.Lowers, Lower{Dir: filepath.Join(l.home, link)})
+	}
+	return stack, err
+}
+
+// vfsStack returns the directory of a container's layer.
+func (s *Store) vfsStack(id string) (Stack, error) {
+	dir := filepath.Join(s.root, DriverVFS, "dir", filepath.Base(id))
+	_, err := os.Stat(dir)
+	return Stack{Driver: DriverVFS, Upper: dir}, err
+}
