@@ -16,15 +16,6 @@ const (
 	maxReaders = 32
 	// bufferSize holds the largest request and the largest reply, with their headers.
 	bufferSize = maxWrite + 4096
-	// longSpin and shortSpin bound how long the leader looks for a request before it sleeps. Waking up costs some
-	// tens of microseconds; requests that are not a part of a sequence are not worth looking for.
-	longSpin  = 120 * time.Microsecond
-	shortSpin = 4 * time.Microsecond
-	// crowd is how long it takes to make way when others than callers want the processor, throng how long when they want
-	// all of it, and relief how long to leave it to them.
-	crowd  = 200 * time.Microsecond
-	throng = 500 * time.Microsecond
-	relief = 50 * time.Millisecond
 	// slow is what a request takes on average when another reader leads meanwhile.
 	slow = 100 * time.Microsecond
 	// tick is how long a single request may hold up the others, and rest for how many ticks without requests the
@@ -45,7 +36,8 @@ type transport struct {
 	source   source // nil where every READ is the protocol's
 	start    time.Time
 
-	leader  atomic.Pointer[reader]
+	leader atomic.Pointer[reader]
+	patience
 	usual   [opcodes]atomic.Int64 // the average duration of requests by opcode, in nanoseconds
 	dozing  atomic.Bool           // the watch waits for rouse
 	rouse   chan struct{}
@@ -64,8 +56,6 @@ type reader struct {
 	t       *transport
 	in, out []byte
 	lead    chan struct{} // has a token when the reader was made the leader
-	spin    time.Duration // how long to look for the next request
-	crowded int64         // until when not to look at all
 	pipe    pipe
 	busy    atomic.Int64 // when the request that it answers came, in nanoseconds of now; 0 between requests
 }
@@ -88,7 +78,7 @@ func (t *transport) serve() error {
 
 // startLocked starts another reader as the leader.
 func (t *transport) startLocked() {
-	r := &reader{t: t, in: make([]byte, bufferSize), out: make([]byte, bufferSize), lead: make(chan struct{}, 1), spin: shortSpin}
+	r := &reader{t: t, in: make([]byte, bufferSize), out: make([]byte, bufferSize), lead: make(chan struct{}, 1)}
 	t.count++
 	t.leader.Store(r)
 	t.readers.Add(1)
@@ -216,7 +206,7 @@ func (r *reader) next() (int, error) {
 			if n < int(unsafe.Sizeof(fuse.InHeader{})) {
 				return 0, fmt.Errorf("read a request: %d bytes are none", n)
 			}
-			r.learn(found, time.Duration(r.t.now()-start))
+			r.t.came(time.Duration(r.t.now()-start), found)
 			return n, nil
 		case unix.EAGAIN:
 			if err := r.sleep(); err != nil {
@@ -247,29 +237,15 @@ func (r *reader) sleep() error {
 	return retry(func() error { _, err := unix.Poll(fds[:], -1); return err })
 }
 
-// learn adapts how long to look for the next request to how long this one took to come.
-func (r *reader) learn(found bool, waited time.Duration) {
-	switch {
-	case waited < longSpin:
-		r.spin = longSpin
-	case !found:
-		r.spin = max(r.spin/2, shortSpin)
-	}
-}
-
-// look tries for some time. Between tries it makes way for other threads, best of all for the caller, which on the same
-// processor then runs, and asks, without either of them having to be woken up. Others that take a long turn are a
-// reason not to look for a while: one who sleeps gets the processor sooner than one who made way.
+// look tries for as long as there is patience.
 func (r *reader) look(start int64) (int, error) {
 	n, err := r.try()
-	for at := start; err == unix.EAGAIN && at-start < int64(r.spin) && at > r.crowded; {
+	for at, end := start, r.t.ends(start); err == unix.EAGAIN && at < end && at > r.t.crowded; {
 		unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
 		before := at
 		n, err = r.try()
 		at = r.t.now()
-		if turn := at - before; turn > int64(crowd) && err == unix.EAGAIN || turn > int64(throng) {
-			r.crowded = at + int64(relief)
-		}
+		r.t.madeWay(before, at, err != unix.EAGAIN)
 	}
 	return n, err
 }
