@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path"
 	"strings"
 	"sync"
 	"testing"
@@ -51,29 +52,52 @@ type testRegistry struct {
 	host string
 
 	mu      sync.Mutex
-	fetched map[string]int // by the last component of the path
+	fetched map[string]int      // by the last component of the path
+	ranges  map[string][]string // the parts that were asked for, likewise
+	fault   fault               // what goes wrong, nil for nothing
+}
+
+// fault answers a request wrongly, or tells that it does not.
+type fault func(w http.ResponseWriter, req *http.Request) bool
+
+// count notes what is fetched, and returns what is to go wrong with it.
+func (r *testRegistry) count(req *http.Request) fault {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if req.Method == http.MethodGet {
+		name := path.Base(req.URL.Path)
+		r.fetched[name]++
+		if part := req.Header.Get("Range"); part != "" {
+			r.ranges[name] = append(r.ranges[name], part)
+		}
+	}
+	return r.fault
+}
+
+// breakWith lets requests go wrong from now on.
+func (r *testRegistry) breakWith(f fault) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fault = f
 }
 
 func newRegistry(t testing.TB) *testRegistry {
 	t.Helper()
-	r := &testRegistry{fetched: map[string]int{}}
+	r := &testRegistry{fetched: map[string]int{}, ranges: map[string][]string{}}
 	inner := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if req.Method == http.MethodGet {
-			r.mu.Lock()
-			r.fetched[req.URL.Path[strings.LastIndexByte(req.URL.Path, '/')+1:]]++
-			r.mu.Unlock()
+		if fault := r.count(req); fault == nil || !fault(w, req) {
+			inner.ServeHTTP(w, req)
 		}
-		inner.ServeHTTP(w, req)
 	}))
 	t.Cleanup(server.Close)
 	r.host = strings.TrimPrefix(server.URL, "http://")
 	return r
 }
 
-func (r *testRegistry) put(t testing.TB, path, mediaType string, data []byte) {
+func (r *testRegistry) put(t testing.TB, name, mediaType string, data []byte) {
 	t.Helper()
-	req, err := http.NewRequest(http.MethodPut, "http://"+r.host+path, bytes.NewReader(data))
+	req, err := http.NewRequest(http.MethodPut, "http://"+r.host+name, bytes.NewReader(data))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +108,7 @@ func (r *testRegistry) put(t testing.TB, path, mediaType string, data []byte) {
 	}
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusCreated {
-		t.Fatalf("PUT %s: %s", path, resp.Status)
+		t.Fatalf("PUT %s: %s", name, resp.Status)
 	}
 }
 

@@ -1,0 +1,279 @@
+package layers
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// bigSample is an image with a layer of some hundred kilobytes when it is compressed; it returns that layer's blob.
+func bigSample(t *testing.T) (*sample, digest.Digest) {
+	t.Helper()
+	content := make([]byte, 400_000)
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range content {
+		content[i] = byte(random.Uint32())
+	}
+	layer := archiveOf(t, file{"big", content})
+	return newSample(t, "amd64", rootfsTar(t, "x"), layer, patchTar(t)), digest.FromBytes(compress(t, layer))
+}
+
+// quickly is a retry without much waiting.
+func quickly(times int) RegistryOptions {
+	return RegistryOptions{Retry: Retry{Times: times, Delay: time.Millisecond}}
+}
+
+// on limits a fault to some requests for a blob or manifest; a negative number is all.
+func on(name string, times int32, f fault) fault {
+	var n atomic.Int32
+	return func(w http.ResponseWriter, req *http.Request) bool {
+		return req.Method == http.MethodGet && path.Base(req.URL.Path) == name && (times < 0 || n.Add(1) <= times) && f(w, req)
+	}
+}
+
+func status(code int) fault {
+	return func(w http.ResponseWriter, _ *http.Request) bool {
+		w.Header().Set("Retry-After", "0")
+		http.Error(w, "sorry", code)
+		return true
+	}
+}
+
+// cut sends the beginning of a blob and breaks the connection off.
+func cut(blob []byte, n int) fault {
+	return func(w http.ResponseWriter, req *http.Request) bool {
+		w.Header().Set("Content-Length", fmt.Sprint(len(blob)))
+		w.Write(blob[:n])
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// send sends something else, as if it were the blob.
+func send(content []byte) fault {
+	return func(w http.ResponseWriter, _ *http.Request) bool {
+		w.Write(content)
+		return true
+	}
+}
+
+// blobsLeft lists what downloads have left in the store.
+func blobsLeft(t *testing.T, s *Store) []string {
+	t.Helper()
+	entries, err := os.ReadDir(s.root + "/blobs")
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// altered is content of the same length.
+func altered(content []byte) []byte {
+	other := slices.Clone(content)
+	other[len(other)/2] ^= 1
+	return other
+}
+
+// TestPullRetries pulls from a registry that does well after a while.
+func TestPullRetries(t *testing.T) {
+	img, big := bigSample(t)
+	blob := img.blobs[big]
+	for name, f := range map[string]fault{
+		"server error":       on(big.String(), 2, status(http.StatusInternalServerError)),
+		"overloaded":         on(big.String(), 2, status(http.StatusTooManyRequests)),
+		"unavailable":        on("latest", 2, status(http.StatusServiceUnavailable)),
+		"configuration lost": on(img.configDigest(), 2, status(http.StatusBadGateway)),
+		"cut off":            on(big.String(), 2, cut(blob, 100_000)),
+		"nothing sent":       on(big.String(), 2, cut(blob, 0)),
+		"short":              on(big.String(), 2, send(blob[:1000])),
+		"too long":           on(big.String(), 2, send(append(slices.Clone(blob), 'x'))),
+		"altered":            on(big.String(), 2, send(altered(blob))),
+	} {
+		t.Run(name, func(t *testing.T) {
+			reg, s := newRegistry(t), openStore(t)
+			reg.push(t, img, "app", "latest")
+			reg.breakWith(f)
+			pulled, err := s.Pull(context.Background(), reg.host+"/app", PullOptions{RegistryOptions: quickly(3)})
+			if err != nil || pulled.ID != img.id() {
+				t.Fatalf("pulled %s, %v", pulled.ID, err)
+			}
+			checkSample(t, s, img)
+			if left := blobsLeft(t, s); len(left) > 0 {
+				t.Errorf("left behind: %q", left)
+			}
+		})
+	}
+}
+
+// configDigest is the digest of the configuration as requests name it.
+func (s *sample) configDigest() string { return digest.FromBytes(s.config).String() }
+
+// TestPullGivesUp pulls from a registry that does not recover: the error says about what, and nothing is left but what
+// is good for another attempt.
+func TestPullGivesUp(t *testing.T) {
+	img, big := bigSample(t)
+	blob := img.blobs[big]
+	for name, c := range map[string]struct {
+		fault fault
+		want  []string
+		parts int
+	}{
+		"server error": {on(big.String(), -1, status(http.StatusInternalServerError)), []string{big.String(), "500", "3 attempts"}, 1},
+		"not there":    {on(big.String(), -1, status(http.StatusNotFound)), []string{big.String(), "404"}, 1},
+		"cut off":      {on(big.String(), -1, cut(blob, 1000)), []string{big.String(), "EOF", "3 attempts"}, 1},
+		"short":        {on(big.String(), -1, send(blob[:1000])), []string{big.String(), "ends after"}, 1},
+		"altered":      {on(big.String(), -1, send(altered(blob))), []string{big.String(), "wrong content", "3 attempts"}, 0},
+		"no manifest":  {on("latest", -1, status(http.StatusBadGateway)), []string{"latest", "502", "3 attempts"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			reg, s := newRegistry(t), openStore(t)
+			reg.push(t, img, "app", "latest")
+			reg.breakWith(c.fault)
+			_, err := s.Pull(context.Background(), reg.host+"/app", PullOptions{RegistryOptions: quickly(2)})
+			for _, part := range append(c.want, reg.host+"/app") {
+				if err == nil || !strings.Contains(err.Error(), part) {
+					t.Errorf("error %v, want %q in it", err, part)
+				}
+			}
+			isEmpty(t, s)
+			left := blobsLeft(t, s)
+			for _, name := range left {
+				if strings.HasSuffix(name, ".lock") || strings.Contains(name, big.Encoded()) && c.parts == 0 {
+					t.Errorf("left behind: %s", name)
+				}
+			}
+			reg.breakWith(nil)
+			if _, err := s.Pull(context.Background(), reg.host+"/app", PullOptions{}); err != nil {
+				t.Error(err)
+			}
+			checkSample(t, s, img)
+			if left := blobsLeft(t, s); len(left) > 0 {
+				t.Errorf("left behind in the end: %q", left)
+			}
+		})
+	}
+}
+
+// isEmpty checks that the store has no image and no layer.
+func isEmpty(t *testing.T, s *Store) {
+	t.Helper()
+	if images, err := s.Images(); len(images) > 0 || err != nil {
+		t.Errorf("images %+v, %v", images, err)
+	}
+	if layers, err := s.lib.Layers(); len(layers) > 0 || err != nil {
+		t.Errorf("layers %+v, %v", layers, err)
+	}
+}
+
+// TestPullLeavesNoLayer pulls an image whose upper layer cannot be unpacked, after the lower one was.
+func TestPullLeavesNoLayer(t *testing.T) {
+	reg, s := newRegistry(t), openStore(t)
+	base := rootfsTar(t, "x")
+	reg.push(t, newSample(t, "amd64", base, archiveOf(t, file{"../../x", []byte("bad")})), "evil", "latest")
+	if _, err := s.Pull(context.Background(), reg.host+"/evil", PullOptions{}); err == nil {
+		t.Fatal("pulled")
+	}
+	isEmpty(t, s)
+	// Layers that something needs stay.
+	good := newSample(t, "amd64", base)
+	reg.push(t, good, "good", "latest")
+	if _, err := s.Pull(context.Background(), reg.host+"/good", PullOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Pull(context.Background(), reg.host+"/evil", PullOptions{}); err == nil {
+		t.Fatal("pulled")
+	}
+	if left, err := s.lib.Layers(); len(left) != 1 || err != nil {
+		t.Errorf("layers %+v, %v; want that of the good image", left, err)
+	}
+}
+
+// TestPullResumes breaks a download off and looks at what the next one asks for.
+func TestPullResumes(t *testing.T) {
+	img, big := bigSample(t)
+	blob := img.blobs[big]
+	reg, s := newRegistry(t), openStore(t)
+	reg.push(t, img, "app", "latest")
+	const sent = 300_000
+	reg.breakWith(on(big.String(), -1, cut(blob, sent)))
+	if _, err := s.Pull(context.Background(), reg.host+"/app", PullOptions{}); err == nil {
+		t.Fatal("pulled")
+	}
+	before := len(reg.ranges[big.String()])
+	reg.breakWith(serveRange(big.String(), blob))
+	if _, err := s.Pull(context.Background(), reg.host+"/app", PullOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	checkSample(t, s, img)
+	if ranges := reg.ranges[big.String()][before:]; len(ranges) != 1 || ranges[0] != fmt.Sprintf("bytes=%d-", sent) {
+		t.Errorf("the second pull asked for %q", ranges)
+	}
+	// A registry that cannot send parts sends all.
+	t.Run("no ranges", func(t *testing.T) {
+		s := openStore(t)
+		whole := send(blob)
+		reg.breakWith(on(big.String(), -1, cut(blob, sent)))
+		if _, err := s.Pull(context.Background(), reg.host+"/app", PullOptions{}); err == nil {
+			t.Fatal("pulled")
+		}
+		reg.breakWith(on(big.String(), -1, whole))
+		if _, err := s.Pull(context.Background(), reg.host+"/app", PullOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		checkSample(t, s, img)
+	})
+}
+
+// serveRange serves a blob in parts, as real registries do.
+func serveRange(name string, blob []byte) fault {
+	return on(name, -1, func(w http.ResponseWriter, req *http.Request) bool {
+		http.ServeContent(w, req, "", time.Time{}, strings.NewReader(string(blob)))
+		return true
+	})
+}
+
+// TestPushRetries pushes to a registry that does well after a while.
+func TestPushRetries(t *testing.T) {
+	img, _ := bigSample(t)
+	reg, s := newRegistry(t), openStore(t)
+	reg.push(t, img, "app", "latest")
+	if _, err := s.Pull(context.Background(), reg.host+"/app", PullOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for name, method := range map[string]string{"upload": http.MethodPost, "manifest": http.MethodPut} {
+		var n atomic.Int32
+		fail := func(w http.ResponseWriter, req *http.Request) bool {
+			return req.Method == method && n.Add(1) <= 2 && status(http.StatusBadGateway)(w, req)
+		}
+		to := newRegistry(t)
+		to.breakWith(fail)
+		pushed, err := s.Push(context.Background(), reg.host+"/app", PushOptions{RegistryOptions: quickly(3), To: to.host + "/" + name})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		resp, err := http.Get("http://" + to.host + "/v2/" + name + "/manifests/latest")
+		if err != nil {
+			t.Fatal(err)
+		}
+		manifest, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || digest.FromBytes(manifest) != pushed.Digest || int64(len(manifest)) != pushed.Size {
+			t.Errorf("%s: the registry has %q, %v; want %+v", name, manifest, err, pushed)
+		}
+	}
+}
