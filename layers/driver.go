@@ -32,7 +32,8 @@ type driver struct {
 	graphdriver.Driver
 	graphdriver.ApplyDiffStaging
 	layout layout
-	unions *unions // nil where nobody can mount
+	limits *tree.Limits // of what is unpacked
+	unions *unions      // nil where nobody can mount
 }
 
 func newDriver(home string, options graphdriver.Options) (graphdriver.Driver, error) {
@@ -44,7 +45,8 @@ func newDriver(home string, options graphdriver.Options) (graphdriver.Driver, er
 	if err := sweepScratch(l.staging()); err != nil {
 		return nil, err
 	}
-	return &driver{Driver: base, ApplyDiffStaging: newStager(l), layout: l}, nil
+	limits := &tree.Limits{}
+	return &driver{Driver: base, ApplyDiffStaging: newStager(l, limits), layout: l, limits: limits}, nil
 }
 
 // String returns the name of the driver.
@@ -163,7 +165,7 @@ func (d *driver) ApplyDiff(id string, options graphdriver.ApplyDiffOpts) (int64,
 	if err != nil {
 		return -1, err
 	}
-	return unpack(d.layout.diff(id), options.Diff, lowers)
+	return unpack(d.layout.diff(id), options.Diff, tree.UnpackOptions{Lowers: lowers, Limits: *d.limits})
 }
 
 // DiffSize returns the size in bytes of what a layer adds to the ones below it.

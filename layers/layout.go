@@ -126,13 +126,13 @@ func makeTree(dir, below string) error {
 }
 
 // unpack unpacks a tar into the tree at dir, writes its index beside it, and flushes both to disk.
-func unpack(dir string, r io.Reader, lowers tree.Lowers) (int64, error) {
+func unpack(dir string, r io.Reader, opts tree.UnpackOptions) (int64, error) {
 	root, err := os.Open(dir)
 	if err != nil {
 		return -1, err
 	}
 	defer root.Close()
-	size, err := tree.Unpack(root, r, lowers)
+	size, err := tree.Unpack(root, r, opts)
 	if err != nil {
 		return -1, err
 	}

@@ -17,6 +17,8 @@ import (
 	ocilayout "go.podman.io/image/v5/oci/layout"
 	"go.podman.io/image/v5/types"
 	"go.podman.io/storage/pkg/archive"
+
+	"github.com/rcrun/rcrun/layers/tree"
 )
 
 // LoadOptions is how to load an archive of images.
@@ -100,11 +102,23 @@ func (t *transfer) plainArchive(ctx context.Context, path string, r io.Reader) (
 	if err != nil {
 		return nil, err
 	}
-	if _, err := io.Copy(file, plain); err != nil {
+	if err := copyAtMost(file, plain, t.store.maxLayer); err != nil {
 		file.Close()
 		return nil, fmt.Errorf("decompress: %w", err)
 	}
 	return file, nil
+}
+
+// copyAtMost copies what may not have more bytes than limit.
+func copyAtMost(w io.Writer, r io.Reader, limit int64) error {
+	n, err := io.Copy(w, io.LimitReader(r, limit))
+	if err != nil || n < limit {
+		return err
+	}
+	if n, _ := io.ReadFull(r, make([]byte, 1)); n > 0 {
+		return fmt.Errorf("%w: the archive has more than %d bytes", tree.ErrTooLarge, limit)
+	}
+	return nil
 }
 
 // isPlainFile tells whether a file can be read at any place and is not compressed.

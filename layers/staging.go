@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	graphdriver "go.podman.io/storage/drivers"
+
+	"github.com/rcrun/rcrun/layers/tree"
 )
 
 // staging unpacks layers while the store is not locked: it implements graphdriver.ApplyDiffStaging. The types of that
@@ -18,18 +20,20 @@ type staging[C ~func() error, A ~struct{ Path string }, P interface {
 	Commit(destination string) error
 }] struct {
 	layout layout
+	limits *tree.Limits
 }
 
-func newStager(l layout) graphdriver.ApplyDiffStaging {
-	return inferStaging(graphdriver.ApplyDiffStaging.StartStagingDiffToApply, l)
+// newStager returns a staging that heeds limits, which may be set until it is used.
+func newStager(l layout, limits *tree.Limits) graphdriver.ApplyDiffStaging {
+	return inferStaging(graphdriver.ApplyDiffStaging.StartStagingDiffToApply, l, limits)
 }
 
 // inferStaging makes a staging with the types of the method, which it does not call.
 func inferStaging[C ~func() error, A ~struct{ Path string }, P interface {
 	*A
 	Commit(destination string) error
-}](_ func(graphdriver.ApplyDiffStaging, string, graphdriver.ApplyDiffOpts) (C, *A, int64, error), l layout) staging[C, A, P] {
-	return staging[C, A, P]{layout: l}
+}](_ func(graphdriver.ApplyDiffStaging, string, graphdriver.ApplyDiffOpts) (C, *A, int64, error), l layout, limits *tree.Limits) staging[C, A, P] {
+	return staging[C, A, P]{layout: l, limits: limits}
 }
 
 // StartStagingDiffToApply unpacks a tar into a tree that belongs to no layer yet. It returns the function that removes
@@ -58,7 +62,7 @@ func (s staging[C, A, P]) unpack(dir, parent string, options graphdriver.ApplyDi
 	if err != nil {
 		return -1, err
 	}
-	return unpack(dir, options.Diff, lowers)
+	return unpack(dir, options.Diff, tree.UnpackOptions{Lowers: lowers, Limits: *s.limits})
 }
 
 // CommitStagedLayer makes a staged tree and its index those of a layer, in the place of the empty tree that the layer was

@@ -10,6 +10,8 @@ import (
 	"go.podman.io/storage"
 	"go.podman.io/storage/types"
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/layers/tree"
 )
 
 // Options says where a store is.
@@ -21,6 +23,9 @@ type Options struct {
 	// Driver is the driver of a store that is to be made, "" for DriverFuse. The others need to be run as user 0 of a
 	// user namespace with many ids, and in a mount namespace of one's own.
 	Driver string
+	// MaxLayerSize is how many bytes the files of a layer, or an archive of images, may unpack to; 0 stands for
+	// tree.DefaultLimits.
+	MaxLayerSize int64
 	// Mounter, if not nil, mounts what the library asks the driver for. Nothing in this package needs it.
 	Mounter Mounter
 }
@@ -28,10 +33,11 @@ type Options struct {
 // Store is an open store. Its methods may be called from several goroutines, and several processes may use the same
 // store at once.
 type Store struct {
-	root   string
-	driver string
-	lib    storage.Store
-	layout layout // of DriverFuse
+	root     string
+	driver   string
+	lib      storage.Store
+	layout   layout // of DriverFuse
+	maxLayer int64  // Options.MaxLayerSize
 }
 
 // Open opens the store, making it if it is not there.
@@ -58,7 +64,10 @@ func open(opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{root: root, driver: driver, layout: layout{home: filepath.Join(root, driverName)}}
+	s := &Store{root: root, driver: driver, layout: layout{home: filepath.Join(root, driverName)}, maxLayer: opts.MaxLayerSize}
+	if s.maxLayer == 0 {
+		s.maxLayer = tree.DefaultLimits().Bytes
+	}
 	if err := sweepScratch(s.tempRoot()); err != nil {
 		return nil, err
 	}
@@ -71,7 +80,7 @@ func open(opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(s.checkMounts(), s.setMounter(opts.Mounter)); err != nil {
+	if err := errors.Join(s.checkMounts(), s.setUpDriver(opts.Mounter)); err != nil {
 		s.lib.Free()
 		return nil, err
 	}
@@ -79,16 +88,17 @@ func open(opts Options) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) setMounter(m Mounter) error {
-	if m == nil {
-		return nil
-	}
+// setUpDriver tells the driver, which the library has made, what else it has to know.
+func (s *Store) setUpDriver(m Mounter) error {
 	lib, err := s.lib.GraphDriver()
 	if err != nil {
 		return err
 	}
 	if ours, ok := lib.(*driver); ok {
-		ours.mountWith(m)
+		ours.limits.Bytes = s.maxLayer
+		if m != nil {
+			ours.mountWith(m)
+		}
 	}
 	return nil
 }

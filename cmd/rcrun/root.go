@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 
+	"github.com/docker/go-units"
 	"github.com/rcrun/rcrun/engine"
 	"github.com/spf13/cobra"
 )
@@ -11,6 +13,7 @@ import (
 // app is what the commands share: the global flags, and what is made of them.
 type app struct {
 	root, runRoot, storageDriver string
+	maxLayer                     bytesFlag
 }
 
 // engine opens the engine on the directories that the flags, or else the environment, name.
@@ -21,7 +24,7 @@ func (a *app) engine() (*engine.Engine, error) {
 	}
 	e, err := engine.New(dirs)
 	if err == nil {
-		e.StorageDriver = a.storageDriver
+		e.StorageDriver, e.MaxLayerSize = a.storageDriver, int64(a.maxLayer)
 	}
 	return e, err
 }
@@ -68,6 +71,7 @@ func execute(args []string) error {
 	root.PersistentFlags().StringVar(&a.runRoot, "runroot", "", "run directory (default $XDG_RUNTIME_DIR/rcrun, else below the data directory)")
 	root.PersistentFlags().StringVar(&a.storageDriver, "storage-driver", os.Getenv("RCRUN_STORAGE_DRIVER"),
 		"driver of an image store that is to be made: fuse, overlay or vfs (default fuse)")
+	root.PersistentFlags().Var(&a.maxLayer, "max-layer-size", "refuse images with a layer, or archives, that unpack to more (default 200GiB)")
 	root.AddCommand(
 		a.runCommand(), a.createCommand(), a.startCommand(), a.attachCommand(), a.execCommand(),
 		a.psCommand(), a.logsCommand(), a.inspectCommand(),
@@ -80,3 +84,27 @@ func execute(args []string) error {
 	)
 	return root.ExecuteContext(context.Background())
 }
+
+// bytesFlag is a size such as 64m.
+type bytesFlag int64
+
+// Set reads what the user writes.
+func (b *bytesFlag) Set(text string) error {
+	size, err := units.RAMInBytes(text)
+	if err != nil || size <= 0 {
+		return errors.New("want a size such as 64m")
+	}
+	*b = bytesFlag(size)
+	return nil
+}
+
+// String returns the size, "" if none was set.
+func (b *bytesFlag) String() string {
+	if *b == 0 {
+		return ""
+	}
+	return units.BytesSize(float64(*b))
+}
+
+// Type names the argument in help texts.
+func (*bytesFlag) Type() string { return "size" }

@@ -59,7 +59,7 @@ func TestPackFindsDataBelow(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer to.Close()
-	if _, err := Unpack(to, &out, nil); err != nil {
+	if _, err := Unpack(to, &out, UnpackOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if data, err := os.ReadFile(to.Name() + "/moved"); string(data) != "data" {

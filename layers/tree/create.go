@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -93,15 +92,34 @@ func (u *unpacker) makeFile(t target, m meta, content io.Reader, mtime time.Time
 	if err != nil {
 		return 0, fmt.Errorf("make file: %w", err)
 	}
-	f := os.NewFile(uintptr(fd), t.base)
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if size, err = io.Copy(f, content); err != nil {
+	defer func() { err = errors.Join(err, unix.Close(fd)) }()
+	if size, err = u.write(fd, content); err != nil {
 		return size, fmt.Errorf("write content: %w", err)
 	}
-	if err := m.apply(fd); err != nil {
+	if err := m.applyNew(fd); err != nil {
 		return size, err
 	}
 	return size, setTimes(t.dirfd, t.base, mtime)
+}
+
+// write copies content to the file behind fd in as large pieces as fit the buffer: most files in one.
+func (u *unpacker) write(fd int, content io.Reader) (size int64, err error) {
+	for {
+		n, err := io.ReadFull(content, u.buf)
+		for rest := u.buf[:n]; len(rest) > 0; {
+			put, err := retry(func() (int, error) { return unix.Write(fd, rest) })
+			if err != nil {
+				return size, err
+			}
+			size, rest = size+int64(put), rest[put:]
+		}
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			return size, nil
+		}
+		if err != nil {
+			return size, err
+		}
+	}
 }
 
 // makeSymlink makes a symbolic link, or the file that stands for one that plain links cannot show.

@@ -52,6 +52,8 @@ func TestHostile(t *testing.T) {
 		{"whiteout of nothing", []entry{{name: ".wh."}}, "marks deletions"},
 		{"whiteout of the directory", []entry{{name: "d/.wh.."}}, "marks deletions"},
 		{"whiteout of the parent", []entry{{name: "d/.wh..."}}, "marks deletions"},
+		{"whiteout of a whiteout", []entry{{name: "d/.wh..wh.x"}}, "marks deletions"},
+		{"directory with the name of a mark", []entry{{name: ".wh..wh.d/"}}, "marks deletions"},
 		{"inside of a whiteout", []entry{{name: ".wh.a/b", body: "bad"}}, "marks deletions"},
 		{"inside of an opaque mark", []entry{{name: ".wh..wh..opq/b"}}, "marks deletions"},
 		{"root is a file", []entry{{name: ".", body: "1"}}, "not a directory"},
@@ -161,6 +163,40 @@ func checksum(block []byte) {
 	})
 }
 
+// TestLimits unpacks what just fits, and what does not.
+func TestLimits(t *testing.T) {
+	data := makeTar(t, entry{name: "d/"}, entry{name: "a", body: "12345"}, entry{name: "d/b", body: "678", xattrs: map[string]string{"user.x": "1234"}})
+	for what, c := range map[string]struct {
+		limits Limits
+		fits   bool
+	}{
+		"all fit":    {Limits{Bytes: 8, Entries: 4, Xattrs: 10}, true}, // the end takes a look, too
+		"defaults":   {Limits{}, true},
+		"bytes":      {Limits{Bytes: 7}, false},
+		"entries":    {Limits{Entries: 2}, false},
+		"xattrs":     {Limits{Xattrs: 9}, false},
+		"many bytes": {Limits{Bytes: 1}, false},
+	} {
+		root, err := os.Open(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = Unpack(root, bytes.NewReader(data), UnpackOptions{Limits: c.limits})
+		if c.fits && err != nil || !c.fits && !errors.Is(err, ErrTooLarge) {
+			t.Errorf("%s: %v", what, err)
+		}
+		root.Close()
+	}
+}
+
+// TestAufsNamesAreIgnored has what early docker left in images.
+func TestAufsNamesAreIgnored(t *testing.T) {
+	dir := mustUnpack(t, nil, entry{name: ".wh..wh.aufs"}, entry{name: ".wh..wh.plnk/"}, entry{name: "a"})
+	if names, err := os.ReadDir(dir); err != nil || len(names) != 1 {
+		t.Errorf("%v, %v; want a alone", names, err)
+	}
+}
+
 // FuzzUnpack looks for tars that write outside of the tree, or that unpack to what cannot be packed or removed.
 func FuzzUnpack(f *testing.F) {
 	f.Add(makeTar(f, allKinds...))
@@ -180,9 +216,21 @@ func FuzzUnpack(f *testing.F) {
 			if err := Pack(dir, io.Discard, PackOptions{}); err != nil {
 				t.Fatalf("unpacked what cannot be packed: %v", err)
 			}
+			if err := indexOf(dir, io.Discard); err != nil {
+				t.Fatalf("unpacked what no index can be made of: %v", err)
+			}
 		}
 		if err := os.RemoveAll(dir); err != nil {
 			t.Fatalf("unpacked what cannot be removed: %v", err)
 		}
 	})
+}
+
+func indexOf(dir string, w io.Writer) error {
+	root, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return WriteIndex(root, w)
 }

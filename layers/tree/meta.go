@@ -90,15 +90,28 @@ func (m meta) backingType() uint32 {
 
 // apply gives an open file or directory its permissions and metadata. Xattrs that m does not have stay.
 func (m meta) apply(fd int) error {
+	if !m.needsStat() {
+		if err := removeXattr(fd, layerfmt.StatXattr); err != nil {
+			return fmt.Errorf("reset owner and mode: %w", err)
+		}
+	}
+	return m.applyNew(fd)
+}
+
+// needsStat tells whether the file on disk, which is no link, has to have a StatXattr.
+func (m meta) needsStat() bool {
+	return m.stat.NeedsXattr() || m.stat.Mode&unix.S_IFMT == unix.S_IFLNK
+}
+
+// applyNew is apply for a file without xattrs.
+func (m meta) applyNew(fd int) error {
 	if err := unix.Fchmod(fd, layerfmt.BackingPerm(m.stat.Mode)); err != nil {
 		return fmt.Errorf("set permissions: %w", err)
 	}
-	if m.stat.NeedsXattr() || m.stat.Mode&unix.S_IFMT == unix.S_IFLNK {
+	if m.needsStat() {
 		if err := setXattr(fd, layerfmt.StatXattr, m.stat.Encode()); err != nil {
 			return fmt.Errorf("set owner and mode: %w", err)
 		}
-	} else if err := removeXattr(fd, layerfmt.StatXattr); err != nil {
-		return fmt.Errorf("reset owner and mode: %w", err)
 	}
 	for name, value := range m.xattrs {
 		if err := setXattr(fd, layerfmt.EscapeXattr(name), value); err != nil {

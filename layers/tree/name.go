@@ -3,6 +3,7 @@ package tree
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/rcrun/rcrun/internal/layerfmt"
@@ -16,8 +17,8 @@ const (
 	maxDepth     = 512
 )
 
-// metaPrefix starts the names of what other engines keep for themselves; layerfmt.OpaqueMarker is one of them.
-const metaPrefix = layerfmt.WhiteoutPrefix + layerfmt.WhiteoutPrefix
+// aufsNames are what early versions of docker, on aufs, left in images.
+var aufsNames = []string{".wh..wh.aufs", ".wh..wh.orph", ".wh..wh.plnk"}
 
 var (
 	errDotDot   = errors.New(`name contains ".."`)
@@ -64,8 +65,8 @@ const (
 	noDeletion  deletion = iota
 	opaqueMark           // hide all that the layers below have in this directory
 	whiteout             // hide one name
-	ignoredMark          // bookkeeping of other engines, without a meaning for images
-	badMark              // would hide the directory itself, or nothing
+	ignoredMark          // bookkeeping of another filesystem, without a meaning for images
+	badMark              // would hide the directory itself, nothing, or a mark
 )
 
 // parseDeletion tells what the last component of a name marks, and for a whiteout the name that it hides.
@@ -76,9 +77,9 @@ func parseDeletion(base string) (kind deletion, hidden string) {
 		return noDeletion, ""
 	case base == layerfmt.OpaqueMarker:
 		return opaqueMark, ""
-	case strings.HasPrefix(base, metaPrefix):
+	case slices.Contains(aufsNames, base):
 		return ignoredMark, ""
-	case rest == "" || rest == "." || rest == "..":
+	case rest == "" || rest == "." || rest == ".." || layerfmt.ReservedName(rest):
 		return badMark, ""
 	}
 	return whiteout, rest

@@ -113,7 +113,7 @@ func unpackAt(t testing.TB, data []byte, lowers Lowers) (string, error) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	_, err = Unpack(root, bytes.NewReader(data), lowers)
+	_, err = Unpack(root, bytes.NewReader(data), UnpackOptions{Lowers: lowers})
 	return dir, err
 }
 

@@ -14,9 +14,8 @@ import (
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
-// maxEntries bounds the inodes and the memory that one tar can make a host spend: a well compressed stream holds
-// a thousand times more entries than bytes of it suggest. The largest images in use have about a million.
-const maxEntries = 5_000_000
+// copyBuffer is how much of a file is written at once.
+const copyBuffer = 1 << 20
 
 // EntryError is a failure to unpack one entry of a tar.
 type EntryError struct {
@@ -29,11 +28,17 @@ func (e *EntryError) Error() string { return fmt.Sprintf("unpack entry %q: %v", 
 // Unwrap returns the cause.
 func (e *EntryError) Unwrap() error { return e.Err }
 
+// UnpackOptions say how to unpack a tar.
+type UnpackOptions struct {
+	// Lowers are the layers below, from which a directory that the tar leaves out takes its owner and mode.
+	Lowers Lowers
+	Limits Limits
+}
+
 // Unpack writes the entries of an uncompressed tar into the tree at root, an open directory, and returns the sum of
-// the sizes of its regular files in bytes. lowers are the layers below, from which a directory that the tar leaves out
-// takes its owner and mode. After an error the tree is not usable and the caller removes it.
-func Unpack(root *os.File, r io.Reader, lowers Lowers) (size int64, err error) {
-	u := newUnpacker(root, lowers)
+// the sizes of its regular files in bytes. After an error the tree is not usable and the caller removes it.
+func Unpack(root *os.File, r io.Reader, opts UnpackOptions) (size int64, err error) {
+	u := newUnpacker(root, opts)
 	err = u.run(r)
 	return u.size, err
 }
@@ -42,21 +47,24 @@ func Unpack(root *os.File, r io.Reader, lowers Lowers) (size int64, err error) {
 type unpacker struct {
 	walker   *walker
 	lowers   Lowers
+	limits   Limits
 	dirTimes map[string]time.Time // by path from the root
 	size     int64
+	buf      []byte // through which content goes
 
 	// whiteoutFiles says that mknod(2) is refused here, and that whiteouts are thus files.
 	whiteoutFiles bool
 }
 
-func newUnpacker(root *os.File, lowers Lowers) *unpacker {
-	return &unpacker{walker: newWalker(root), lowers: lowers, dirTimes: map[string]time.Time{}}
+func newUnpacker(root *os.File, opts UnpackOptions) *unpacker {
+	return &unpacker{walker: newWalker(root), lowers: opts.Lowers, limits: opts.Limits.orDefaults(),
+		dirTimes: map[string]time.Time{}, buf: make([]byte, copyBuffer)}
 }
 
 func (u *unpacker) run(r io.Reader) error {
 	defer u.walker.forget()
 	tr := tar.NewReader(r)
-	for range maxEntries {
+	for range u.limits.Entries {
 		hdr, err := tr.Next()
 		if err == io.EOF {
 			return u.applyDirTimes()
@@ -68,7 +76,7 @@ func (u *unpacker) run(r io.Reader) error {
 			return &EntryError{Name: hdr.Name, Err: err}
 		}
 	}
-	return fmt.Errorf("read tar: more than %d entries", maxEntries)
+	return fmt.Errorf("read tar: %w: more than %d entries", ErrTooLarge, u.limits.Entries)
 }
 
 // target is where an entry goes.
@@ -84,6 +92,9 @@ func (u *unpacker) entry(hdr *tar.Header, content io.Reader) error {
 	}
 	if isSparse(hdr) {
 		return errors.New("sparse files have no place in image layers; make the tar without --sparse")
+	}
+	if err := u.limits.check(hdr, u.size); err != nil {
+		return err
 	}
 	parts, err := splitName(hdr.Name)
 	if err != nil {

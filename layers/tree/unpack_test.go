@@ -154,7 +154,7 @@ func unpackInto(t *testing.T, dir string, whiteoutFiles bool, data []byte) error
 		t.Fatal(err)
 	}
 	defer root.Close()
-	u := newUnpacker(root, nil)
+	u := newUnpacker(root, UnpackOptions{})
 	u.whiteoutFiles = whiteoutFiles
 	return u.run(bytes.NewReader(data))
 }

@@ -1,0 +1,59 @@
+package tree
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// ErrTooLarge is the error of a tar that exceeds the limits.
+var ErrTooLarge = errors.New("the layer is too large")
+
+// Limits bound what one tar can make a host spend: a well compressed stream holds a thousand times what its size
+// suggests. What zero stands for is in DefaultLimits.
+//
+// Names are bounded besides, by what the kernel takes and by maxDepth, and the whole metadata of an entry at 1 MiB by
+// the reader of tars.
+type Limits struct {
+	// Bytes is how much content all files have together.
+	Bytes int64
+	// Entries bounds the inodes, and the memory that it takes to remember directories.
+	Entries int
+	// Xattrs is how many bytes the names and values of an entry's xattrs have. Linux lists no more than 64 KiB of names.
+	Xattrs int
+}
+
+// DefaultLimits are far beyond the largest images in use, which have about a million files and some 50 GiB.
+func DefaultLimits() Limits { return Limits{Bytes: 200 << 30, Entries: 5_000_000, Xattrs: 256 << 10} }
+
+func (l Limits) orDefaults() Limits {
+	d := DefaultLimits()
+	if l.Bytes > 0 {
+		d.Bytes = l.Bytes
+	}
+	if l.Entries > 0 {
+		d.Entries = l.Entries
+	}
+	if l.Xattrs > 0 {
+		d.Xattrs = l.Xattrs
+	}
+	return d
+}
+
+// check looks at an entry that comes after files of the given size, before anything is made of it.
+func (l Limits) check(hdr *tar.Header, size int64) error {
+	if hdr.Size < 0 || hdr.Size > l.Bytes-size {
+		return fmt.Errorf("%w: its files have more than %d bytes", ErrTooLarge, l.Bytes)
+	}
+	xattrs := 0
+	for key, value := range hdr.PAXRecords {
+		if name, ok := strings.CutPrefix(key, paxXattr); ok {
+			xattrs += len(name) + len(value)
+		}
+	}
+	if xattrs > l.Xattrs {
+		return fmt.Errorf("%w: the xattrs of one file have more than %d bytes", ErrTooLarge, l.Xattrs)
+	}
+	return nil
+}
