@@ -66,9 +66,6 @@ func (u *Union) copyUpLink(n *Node, l link, want content) error {
 
 // copyUpDeleted copies n, which has no name (any more), to a file without a name.
 func (u *Union) copyUpDeleted(n *Node, want content) error {
-	if n.isDir() {
-		return unix.ENOENT
-	}
 	n.meta.Lock()
 	defer n.meta.Unlock()
 	if n.inUpper.Load() {
@@ -184,6 +181,9 @@ func (u *Union) drawCopy(n *Node, d *draft, want content) error {
 			return err
 		}
 		if err := u.copyXattrs(n, d.fd); err != nil {
+			return err
+		}
+		if err := d.keepPerm(u.upper.copied(n.stat)); err != nil {
 			return err
 		}
 	}

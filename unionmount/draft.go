@@ -72,6 +72,18 @@ func (d *draft) identify(id layerfmt.Stat) (err error) {
 	return d.u.upper.identify(d.fd, &d.st, id)
 }
 
+// keepPerm gives the draft the permission bits of mode again, in case that filling it has dropped suid or sgid.
+func (d *draft) keepPerm(mode uint32) error {
+	if mode&unix.S_IFMT != unix.S_IFREG || mode&(unix.S_ISUID|unix.S_ISGID) == 0 {
+		return nil
+	}
+	st, err := statFD(d.fd)
+	if err != nil {
+		return err
+	}
+	return fixPerm(d.fd, &st, mode)
+}
+
 func (d *draft) isDir() bool { return d.st.Mode&unix.S_IFMT == unix.S_IFDIR }
 
 // makeOpaque hides what the lowers have below the draft, a directory.

@@ -57,6 +57,20 @@ func TestForbiddenDirectories(t *testing.T) {
 	}
 }
 
+// TestCopiesKeepPrivileges copies files whose bits the kernel drops when an unprivileged server writes them.
+func TestCopiesKeepPrivileges(t *testing.T) {
+	f := newHostUnion(t, hostOwnedLayer(), tree{"f": file("data").mode(0o6755), "sub/f": file("data").mode(0o6755)})
+	must(t, f.setattr("f", SetAttr{Mtime: &unix.Timespec{Sec: 1}}))
+	must(t, f.rename("sub", "moved", 0))
+	for _, path := range []string{"f", "moved/f"} {
+		var st unix.Stat_t
+		must(t, unix.Stat(f.opts.Upper+"/"+path, &st))
+		if a := f.stat(path); a.Mode != unix.S_IFREG|0o6755 || st.Mode != a.Mode {
+			t.Errorf("%s has mode %o, and %o on disk", path, a.Mode, st.Mode)
+		}
+	}
+}
+
 // TestClosedFiles has a server without privileges look up what its own permissions keep it from reading.
 func TestClosedFiles(t *testing.T) {
 	f := newHostUnion(t, hostOwnedLayer(), tree{"low": file("low"), "name1": file("group"), "name2": hardlink("name1"), "dir/x": file("x")})
@@ -93,4 +107,20 @@ func TestSymlinksKeepTheirOwnerTogether(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestChangeOfRemovedDirectory changes a directory that is open and has no name any more.
+func TestChangeOfRemovedDirectory(t *testing.T) {
+	f := newUnion(t, tree{"lower": directory()})
+	n, err := f.walk("lower")
+	must(t, err)
+	must(t, f.rmdir("lower"))
+	mode, mtime := uint32(0o2710), unix.Timespec{Sec: 5}
+	a, err := f.u.Setattr(n, SetAttr{Mode: &mode, Mtime: &mtime})
+	if err != nil || a.Mode != unix.S_IFDIR|mode || a.Mtime != mtime || a.Nlink != 0 {
+		t.Errorf("%+v, %v", a, err)
+	}
+	_, _, err = f.u.Create(n, "x", 0o644, Owner{})
+	wantErrno(t, "create in a removed directory", err, unix.ENOENT)
+	f.u.Forget(n, 1)
 }

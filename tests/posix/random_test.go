@@ -168,3 +168,20 @@ func (g generator) call() string {
 	}
 	return "access " + g.path() + " " + strconv.Itoa(r.IntN(8))
 }
+
+// TestScript runs the script in the file that RCRUN_POSIX_SCRIPT names as "KIND:FILE", as failed runs print them.
+func TestScript(t *testing.T) {
+	name, file, ok := strings.Cut(os.Getenv("RCRUN_POSIX_SCRIPT"), ":")
+	if !ok {
+		t.Skip("RCRUN_POSIX_SCRIPT names no script")
+	}
+	text, err := os.ReadFile(file)
+	must(t, err)
+	d := newDuel(t, kinds[name])
+	for line := range strings.Lines(string(text)) {
+		if line, _, _ = strings.Cut(strings.TrimSpace(line), " = "); line != "" && line[0] != '#' {
+			d.run(line)
+		}
+	}
+	d.compare()
+}
