@@ -81,6 +81,8 @@ func (m *monitor) handle(conn *wire.Conn) {
 		err = m.handleExec(conn, request)
 	case msgSignal:
 		err = m.handleSignal(conn, request)
+	case msgFreeze:
+		err = m.handleFreeze(conn)
 	case msgWait:
 		m.converse(conn, nil, func(wire.Message) {})
 	default:

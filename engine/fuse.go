@@ -51,7 +51,31 @@ func serveFuse(conn *wire.Conn) error {
 		return err
 	}
 	defer files[0].Close()
-	return serveUnion(union, files[0], request)
+	gate := &fusefs.Gate{}
+	go obey(conn, gate)
+	return serveUnion(union, files[0], request, gate)
+}
+
+// obey closes and opens the gate as the monitor says. When the monitor is gone the gate is open: those who wait at it
+// would keep the mount from going away.
+func obey(conn *wire.Conn, gate *fusefs.Gate) {
+	closed := false
+	for {
+		message, err := conn.Recv()
+		switch {
+		case err == nil && message.Kind == msgFreeze && !closed:
+			gate.Close()
+			closed = true
+			conn.Send(msgFrozen, nil) // an error shows in what is received next
+		case (err != nil || message.Kind == msgThaw) && closed:
+			gate.Open()
+			closed = false
+		}
+		if err != nil {
+			return
+		}
+		wire.CloseFiles(message.Files)
+	}
 }
 
 // fuseServer is the monitor's view of the stage.
@@ -98,6 +122,17 @@ func (s *fuseServer) serve(dev *os.File) error {
 	}
 	return s.conn.Send(msgServe, nil, dev)
 }
+
+// freeze has the server hold up all changes, and returns when none is under way.
+func (s *fuseServer) freeze() error {
+	if err := s.conn.Send(msgFreeze, nil); err != nil {
+		return err
+	}
+	_, err := s.conn.Expect(msgFrozen, nil, 0)
+	return err
+}
+
+func (s *fuseServer) thaw() error { return s.conn.Send(msgThaw, nil) }
 
 // stop waits for the server to end by itself, as it does when the mount goes away, and kills it after patience.
 func (s *fuseServer) stop(patience time.Duration) {

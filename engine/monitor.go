@@ -81,6 +81,7 @@ type monitor struct {
 	slirp    *rootless.Slirp // nil for a network without one
 	box      *runtime.Container
 	listener *net.UnixListener
+	frozen   freezing
 	stdin    *stdin         // nil where nobody can write to it
 	out, err *output        // with a terminal, all is out
 	copying  sync.WaitGroup // the goroutines that pass the payload's output on

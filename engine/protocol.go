@@ -34,15 +34,19 @@ const (
 	msgStarted = "started" // startedReply
 	msgDone    = "done"    // nothing
 	msgExited  = "exited"  // Exit
+	msgFreeze  = "freeze"  // nothing; the filesystem is still until the command closes the connection
+	msgFrozen  = "frozen"  // nothing
 	msgHangup  = "hangup"  // nothing: the command's output has no reader any more
 	msgFailed  = "failed"  // failure
 )
 
-// The messages between a monitor and the fuse server.
+// The messages between a monitor and the fuse server. While it serves, it answers freeze with frozen, and is still until
+// it gets thaw.
 const (
 	msgOpen  = "open"  // openRequest
 	msgReady = "ready" // nothing
 	msgServe = "serve" // nothing, the connection
+	msgThaw  = "thaw"  // nothing
 )
 
 type openRequest struct {

@@ -31,6 +31,7 @@ func (m *monitor) supervise() {
 	if m.networkDied() {
 		m.exit.Error = "slirp4netns died while the container ran"
 	}
+	m.frozen.end()
 	m.tearDown()
 	select {
 	case m.exit.Error = <-failed:

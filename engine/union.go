@@ -90,7 +90,7 @@ func (m UnionMount) Serve() error {
 		return err
 	}
 	defer dev.Close()
-	return serveUnion(union, dev, request)
+	return serveUnion(union, dev, request, nil)
 }
 
 // request describes the union to its server. The server's own user namespace is the mount's: what it does not map, the
@@ -131,7 +131,7 @@ func ownIDs(file string) ([]fusefs.IDRange, error) {
 
 // serveUnion serves a union until its mount is gone. A signal that asks the process to end has it unmounted, if it has
 // a place in this process's view at all.
-func serveUnion(union *unionmount.Union, dev *os.File, request openRequest) error {
+func serveUnion(union *unionmount.Union, dev *os.File, request openRequest, gate *fusefs.Gate) error {
 	if request.Target != "" {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 		defer stop()
@@ -142,6 +142,6 @@ func serveUnion(union *unionmount.Union, dev *os.File, request openRequest) erro
 		})
 		defer unmounting()
 	}
-	return fusefs.Serve(dev, union, fusefs.Options{UIDs: request.UIDs, GIDs: request.GIDs, HostRoot: request.HostRoot,
+	return fusefs.Serve(dev, union, fusefs.Options{Gate: gate, UIDs: request.UIDs, GIDs: request.GIDs, HostRoot: request.HostRoot,
 		SquashUID: request.SquashUID, SquashGID: request.SquashGID, NoACL: request.NoACL, Writeback: request.Writeback, Debug: request.Debug})
 }

@@ -43,6 +43,8 @@ type Options struct {
 	// Writeback has the kernel collect what is written and send it late: many small writes become few requests. It
 	// costs a request for the attributes of a file after each time it was closed, and a full disk shows only then.
 	Writeback bool
+	// Gate, if not nil, holds up requests that change something.
+	Gate *Gate
 	// Counters, if not nil, count requests while the server runs.
 	Counters *Counters
 }
@@ -64,6 +66,7 @@ func Serve(dev *os.File, u *unionmount.Union, opts Options) error {
 	s := &server{RawFileSystem: fuse.NewDefaultRawFileSystem(), union: u, log: log, counters: opts.Counters,
 		hostRoot: opts.HostRoot, uids: newIDView(opts.UIDs, opts.SquashUID), gids: newIDView(opts.GIDs, opts.SquashGID)}
 	s.link = newTransport(fd, fuse.NewProtocolServer(s, s.mountOptions(opts)), opts.Counters)
+	s.link.gate = opts.Gate
 	defer unix.Close(fd)
 	if !opts.Debug { // what goes past the protocol is not logged
 		s.link.source = s

@@ -34,6 +34,7 @@ type transport struct {
 	protocol *fuse.ProtocolServer
 	counters *Counters
 	source   source // nil where every READ is the protocol's
+	gate     *Gate  // nil where nothing is ever held up
 	start    time.Time
 
 	leader atomic.Pointer[reader]
@@ -266,9 +267,11 @@ func (r *reader) answer(request []byte) {
 	if usual.Load() > int64(slow) {
 		r.t.replace(r)
 	}
+	r.t.gate.enter(opcode)
 	if !r.splice(request) {
 		r.reply(request)
 	}
+	r.t.gate.leave(opcode)
 	r.busy.Store(0)
 	average := usual.Load()
 	usual.Store(average + (r.t.now()-start-average)/8)

@@ -7,12 +7,10 @@ import (
 	"path"
 	"strconv"
 	"strings"
-
-	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // changes are the instructions of a Dockerfile that only change an image's configuration.
-var changes = map[string]func(config *v1.ImageConfig, args string) error{
+var changes = map[string]func(config *runConfig, args string) error{
 	"CMD":        changeCmd,
 	"ENTRYPOINT": changeEntrypoint,
 	"ENV":        changeEnv,
@@ -25,7 +23,7 @@ var changes = map[string]func(config *v1.ImageConfig, args string) error{
 }
 
 // applyChange carries out one instruction.
-func applyChange(config *v1.ImageConfig, change string) error {
+func applyChange(config *runConfig, change string) error {
 	name, args, _ := strings.Cut(strings.TrimSpace(change), " ")
 	apply, ok := changes[strings.ToUpper(name)]
 	if !ok {
@@ -37,12 +35,12 @@ func applyChange(config *v1.ImageConfig, change string) error {
 	return apply(config, args)
 }
 
-func changeCmd(config *v1.ImageConfig, args string) error {
+func changeCmd(config *runConfig, args string) error {
 	config.Cmd = command(args)
 	return nil
 }
 
-func changeEntrypoint(config *v1.ImageConfig, args string) error {
+func changeEntrypoint(config *runConfig, args string) error {
 	config.Entrypoint = command(args)
 	return nil
 }
@@ -63,7 +61,7 @@ func jsonWords(args string) (words []string, ok bool) {
 	return words, err == nil
 }
 
-func changeEnv(config *v1.ImageConfig, args string) error {
+func changeEnv(config *runConfig, args string) error {
 	pairs, err := keyValues(args)
 	if err != nil {
 		return err
@@ -74,7 +72,7 @@ func changeEnv(config *v1.ImageConfig, args string) error {
 	return nil
 }
 
-func setEnv(config *v1.ImageConfig, key, value string) {
+func setEnv(config *runConfig, key, value string) {
 	for i, have := range config.Env {
 		if strings.HasPrefix(have, key+"=") {
 			config.Env[i] = key + "=" + value
@@ -84,7 +82,7 @@ func setEnv(config *v1.ImageConfig, key, value string) {
 	config.Env = append(config.Env, key+"="+value)
 }
 
-func changeLabel(config *v1.ImageConfig, args string) error {
+func changeLabel(config *runConfig, args string) error {
 	pairs, err := keyValues(args)
 	if err != nil {
 		return err
@@ -98,7 +96,7 @@ func changeLabel(config *v1.ImageConfig, args string) error {
 	return nil
 }
 
-func changeExpose(config *v1.ImageConfig, args string) error {
+func changeExpose(config *runConfig, args string) error {
 	for _, spec := range strings.Fields(args) {
 		ports, proto, _ := strings.Cut(spec, "/")
 		if proto == "" {
@@ -120,7 +118,7 @@ func changeExpose(config *v1.ImageConfig, args string) error {
 	return nil
 }
 
-func changeVolume(config *v1.ImageConfig, args string) error {
+func changeVolume(config *runConfig, args string) error {
 	paths, ok := jsonWords(args)
 	if !ok {
 		paths = strings.Fields(args)
@@ -138,18 +136,18 @@ func addTo(set *map[string]struct{}, member string) {
 	(*set)[member] = struct{}{}
 }
 
-func changeStopSignal(config *v1.ImageConfig, args string) error {
+func changeStopSignal(config *runConfig, args string) error {
 	config.StopSignal = args
 	return nil
 }
 
-func changeUser(config *v1.ImageConfig, args string) error {
+func changeUser(config *runConfig, args string) error {
 	config.User = args
 	return nil
 }
 
 // changeWorkdir takes a relative path from the directory that is set before.
-func changeWorkdir(config *v1.ImageConfig, args string) error {
+func changeWorkdir(config *runConfig, args string) error {
 	if !path.IsAbs(args) {
 		args = path.Join("/", config.WorkingDir, args)
 	}

@@ -3,8 +3,6 @@ package layers
 import (
 	"encoding/json"
 	"testing"
-
-	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 func TestChanges(t *testing.T) {
@@ -25,7 +23,7 @@ func TestChanges(t *testing.T) {
 		{[]string{`WORKDIR srv`, `WORKDIR ../x/./y`}, `{"WorkingDir":"/x/y"}`},
 		{[]string{`USER 1000:1000`, `STOPSIGNAL SIGQUIT`}, `{"User":"1000:1000","StopSignal":"SIGQUIT"}`},
 	} {
-		var config v1.ImageConfig
+		var config runConfig
 		for _, change := range c.changes {
 			if err := applyChange(&config, change); err != nil {
 				t.Errorf("%s: %v", change, err)
@@ -40,7 +38,7 @@ func TestChanges(t *testing.T) {
 func TestBadChanges(t *testing.T) {
 	for _, change := range []string{"", "RUN x", "CMD", "ENV A=1 B", `ENV A="1`, `ENV A=1\`, "ENV =1", "EXPOSE x", "EXPOSE 0", "EXPOSE 70000",
 		"EXPOSE 9-8", "LABEL a=1 b"} {
-		if err := applyChange(&v1.ImageConfig{}, change); err == nil {
+		if err := applyChange(&runConfig{}, change); err == nil {
 			t.Errorf("%q was accepted", change)
 		}
 	}

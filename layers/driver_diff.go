@@ -28,7 +28,7 @@ func (d *driver) Diff(id string, _ *idtools.IDMappings, parent string, _ *idtool
 	case parent != below:
 		return nil, fmt.Errorf("pack what layer %s has over %s, which is not the one below it: %w", id, parent, graphdriver.ErrNotSupported)
 	default:
-		if options.OmitRoot, err = d.sameRoot(id, parent); err != nil {
+		if options.OmitRoot, err = sameRoot(chain[0], d.layout.parentTree(parent)); err != nil {
 			return nil, err
 		}
 	}
@@ -37,17 +37,17 @@ func (d *driver) Diff(id string, _ *idtools.IDMappings, parent string, _ *idtool
 	return r, nil
 }
 
-// sameRoot tells whether a layer leaves the root directory as the layer below has it.
-func (d *driver) sameRoot(id, parent string) (bool, error) {
-	if parent == "" {
+// sameRoot tells whether a tree leaves the root directory as the one below has it, "" being none.
+func sameRoot(dir, below string) (bool, error) {
+	if below == "" {
 		return false, nil
 	}
-	mine, err := tree.ReadStat(d.layout.diff(id))
+	mine, err := tree.ReadStat(dir)
 	if err != nil {
 		return false, err
 	}
-	below, err := tree.ReadStat(d.layout.diff(parent))
-	return mine == below, err
+	theirs, err := tree.ReadStat(below)
+	return mine == theirs, err
 }
 
 // Changes lists what a layer changes in the ones below it, at a cost that depends on the changes only. Compared with

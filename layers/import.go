@@ -3,17 +3,12 @@ package layers
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"time"
 
-	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/specs-go"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
-	"go.podman.io/storage"
 	"go.podman.io/storage/pkg/archive"
 )
 
@@ -45,13 +40,9 @@ func (s *Store) importTar(ctx context.Context, r io.Reader, opts ImportOptions) 
 	if err != nil {
 		return "", err
 	}
-	var names []string
-	if opts.Name != "" {
-		name, err := newName(opts.Name)
-		if err != nil {
-			return "", err
-		}
-		names = []string{name.String()}
+	names, err := newNames(opts.Name)
+	if err != nil {
+		return "", err
 	}
 	// Says that somebody is at work, until the image has its name.
 	working, err := newScratch(s.tempRoot())
@@ -68,7 +59,8 @@ func (s *Store) importTar(ctx context.Context, r io.Reader, opts ImportOptions) 
 	if err != nil {
 		return "", err
 	}
-	if id, err = s.recordImage(config, layer, names); err != nil {
+	config.addLayer(Layer{ID: layer.ID, DiffID: layer.UncompressedDigest, Size: layer.UncompressedSize})
+	if id, err = s.recordImage(config, names); err != nil {
 		return "", errors.Join(err, s.lib.DeleteLayer(layer.ID))
 	}
 	return id, nil
@@ -112,71 +104,19 @@ func (t *wholeTar) Read(p []byte) (int, error) {
 }
 
 // newConfig makes the configuration of an imported image, but for the digest of its layer.
-func newConfig(opts ImportOptions) (*v1.Image, error) {
+func newConfig(opts ImportOptions) (*imageConfig, error) {
 	now := time.Now().UTC()
 	message := opts.Message
 	if message == "" {
 		message = "Imported from a tar"
 	}
-	config := &v1.Image{
-		Created:  &now,
-		Platform: v1.Platform{OS: runtime.GOOS, Architecture: runtime.GOARCH},
-		RootFS:   v1.RootFS{Type: "layers"},
-		History:  []v1.History{{Created: &now, Comment: message}},
-	}
+	config := newImageConfig(now)
+	config.History = []v1.History{{Created: &now, Comment: message}}
 	if opts.Platform != "" {
 		var err error
 		if config.OS, config.Architecture, config.Variant, err = parsePlatform(opts.Platform); err != nil {
 			return nil, err
 		}
 	}
-	for _, change := range opts.Changes {
-		if err := applyChange(&config.Config, change); err != nil {
-			return nil, fmt.Errorf("change %q: %w", change, err)
-		}
-	}
-	return config, nil
-}
-
-// recordImage makes an image of one layer and a configuration.
-func (s *Store) recordImage(config *v1.Image, layer *storage.Layer, names []string) (id string, err error) {
-	config.RootFS.DiffIDs = []digest.Digest{layer.UncompressedDigest}
-	configData, err := json.Marshal(config)
-	if err != nil {
-		return "", err
-	}
-	manifestData, err := json.Marshal(v1.Manifest{
-		Versioned: specs.Versioned{SchemaVersion: 2},
-		MediaType: v1.MediaTypeImageManifest,
-		Config:    descriptor(v1.MediaTypeImageConfig, configData),
-		Layers: []v1.Descriptor{{
-			MediaType: v1.MediaTypeImageLayer, Digest: layer.UncompressedDigest, Size: layer.UncompressedSize,
-		}},
-	})
-	if err != nil {
-		return "", err
-	}
-	configDigest, manifestDigest := digest.FromBytes(configData), digest.FromBytes(manifestData)
-	manifestKey := storage.ImageDigestManifestBigDataNamePrefix + "-" + manifestDigest.String()
-	img, err := s.lib.CreateImage(configDigest.Encoded(), nil, layer.ID, "", &storage.ImageOptions{
-		CreationDate: *config.Created,
-		Digest:       manifestDigest,
-		BigData: []storage.ImageBigDataOption{
-			{Key: configKey(configDigest.Encoded()), Data: configData, Digest: configDigest},
-			{Key: storage.ImageDigestBigDataKey, Data: manifestData, Digest: manifestDigest},
-			{Key: manifestKey, Data: manifestData, Digest: manifestDigest},
-		},
-	})
-	if err != nil {
-		return "", fmt.Errorf("record image: %w", err)
-	}
-	if err := s.lib.AddNames(img.ID, names); err != nil {
-		_, undo := s.lib.DeleteImage(img.ID, true)
-		return "", errors.Join(fmt.Errorf("name image: %w", err), undo)
-	}
-	return img.ID, nil
-}
-
-func descriptor(mediaType string, data []byte) v1.Descriptor {
-	return v1.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(data), Size: int64(len(data))}
+	return config, config.change(opts.Changes)
 }

@@ -10,7 +10,7 @@ var coreTests = map[string]func(*testing.T){
 	"Load": TestLoad, "Pull": TestPull, "Import": TestImport, "Tag": TestTag, "Rmi": TestRmi, "Lifecycle": TestLifecycle, "Exec": TestExec,
 	"RemoveOnExit": TestRemoveOnExit, "Environment": TestEnvironment, "User": TestUser, "Files": TestFiles, "Volumes": TestVolumes,
 	"ReadOnly": TestReadOnly, "KillEverythingAtOnce": TestKillEverythingAtOnce, "KilledWhileCreating": TestKilledWhileCreating,
-	"Debian": testDebianTree,
+	"Debian": testDebianTree, "Commit": TestCommitCore,
 }
 
 // TestStorageDrivers runs the core of the suite with the drivers of the library.

@@ -3,6 +3,7 @@ package tests
 import (
 	"archive/tar"
 	"bytes"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -93,4 +94,42 @@ func busyboxTree(t *testing.T) []byte {
 func (u *user) importImage(name string, content []byte, flags ...string) {
 	u.t.Helper()
 	u.succeeded(u.tryWith(content, append(append([]string{"import"}, flags...), "-", name)...))
+}
+
+// entriesOf returns the entries of a tar.
+func entriesOf(t *testing.T, content []byte) (entries []entry) {
+	t.Helper()
+	for r := tar.NewReader(bytes.NewReader(content)); ; {
+		hdr, err := r.Next()
+		if err == io.EOF {
+			return entries
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries = append(entries, entry{*hdr, string(text)})
+	}
+}
+
+// join returns one tar of the entries of several.
+func join(t *testing.T, tars ...[]byte) []byte {
+	t.Helper()
+	var all []entry
+	for _, content := range tars {
+		all = append(all, entriesOf(t, content)...)
+	}
+	return pack(t, all...)
+}
+
+func readFile(t *testing.T, path string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
 }

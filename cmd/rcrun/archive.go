@@ -16,6 +16,8 @@ import (
 	"golang.org/x/term"
 )
 
+const changeHelp = "apply a Dockerfile instruction: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME, WORKDIR"
+
 func (a *app) importCommand() *cobra.Command {
 	var options layers.ImportOptions
 	cmd := &cobra.Command{
@@ -42,7 +44,7 @@ func (a *app) importCommand() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringArrayVarP(&options.Changes, "change", "c", nil, "apply a Dockerfile instruction: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME, WORKDIR")
+	cmd.Flags().StringArrayVarP(&options.Changes, "change", "c", nil, changeHelp)
 	cmd.Flags().StringVarP(&options.Message, "message", "m", "", "comment in the image's history")
 	cmd.Flags().StringVar(&options.Platform, "platform", "", "platform of the image: os/arch[/variant] (default this host's)")
 	return cmd

@@ -36,6 +36,7 @@ func (a *app) containerCommand() *cobra.Command {
 		a.runCommand(), a.createCommand(), a.startCommand(), a.attachCommand(), a.execCommand(),
 		renamed(a.psCommand(), "ls [flags]", "list", "ps"), a.logsCommand(), a.containerInspectCommand(),
 		a.stopCommand(), a.killCommand(), a.waitCommand(), a.rmCommand(), a.containerPruneCommand(),
+		a.commitCommand(), a.diffCommand(), a.exportCommand(),
 	)
 	return cmd
 }

@@ -79,7 +79,7 @@ func execute(args []string) error {
 		a.importCommand(), a.loadCommand(), a.saveCommand(), a.pullCommand(), a.pushCommand(), a.loginCommand(), a.logoutCommand(),
 		a.imagesCommand(), a.rmiCommand(),
 		a.layerCommand(), a.systemCommand(), a.storeCommand(),
-		a.tagCommand(), a.untagCommand(), a.historyCommand(), a.imageCommand(), a.containerCommand(),
+		a.commitCommand(), a.diffCommand(), a.exportCommand(), a.tagCommand(), a.untagCommand(), a.historyCommand(), a.imageCommand(), a.containerCommand(),
 		a.versionCommand(), a.infoCommand(), unionCommand(),
 	)
 	return root.ExecuteContext(context.Background())

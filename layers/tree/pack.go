@@ -196,7 +196,7 @@ func (p *packer) file(hdr *tar.Header, path string) error {
 	if err := p.tw.WriteHeader(hdr); err != nil {
 		return err
 	}
-	_, err = io.Copy(p.tw, f)
+	_, err = io.CopyN(p.tw, f, hdr.Size) // a file that grows meanwhile is what it was; of one that shrinks, this fails
 	return err
 }
 

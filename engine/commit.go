@@ -1,0 +1,82 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/rcrun/rcrun/layers"
+	layertree "github.com/rcrun/rcrun/layers/tree"
+)
+
+// CommitOptions is how to make an image of a container.
+type CommitOptions struct {
+	Name            string   // of the image; empty for none
+	Author, Message string   // for its history
+	Changes         []string // instructions as in a Dockerfile
+	Squash          bool     // make one layer of all
+	Pause           bool     // hold up the container's writes meanwhile
+}
+
+// Commit makes an image of the container as it is, without its volumes, and returns the image's id.
+//
+// With Pause the filesystem server holds up all that would change something for as long as it takes: what comes out is
+// one state of the filesystem. The processes run on; only those that write wait.
+func (e *Engine) Commit(ctx context.Context, c *Container, options CommitOptions) (id string, err error) {
+	err = e.withLayers(c, options.Pause, func(store *layers.Store) error {
+		id, err = store.Commit(ctx, c.ID, layers.CommitOptions{
+			Image:  c.ImageID,
+			Config: c.Config.imageConfig(), StopTimeout: c.Config.StopTimeout,
+			Between: []string{c.path(initDir)},
+			Name:    options.Name, Changes: options.Changes, Squash: options.Squash,
+			CreatedBy: strings.Join(c.Config.Cmd, " "), Message: options.Message, Author: options.Author,
+		})
+		return err
+	})
+	return id, err
+}
+
+// Export writes the container's whole filesystem as one tar, without what is mounted in it. It holds up writes as Commit
+// does.
+func (e *Engine) Export(ctx context.Context, c *Container, w io.Writer, pause bool) error {
+	return e.withLayers(c, pause, func(store *layers.Store) error {
+		return store.Export(ctx, w, c.ID, []string{c.path(initDir)})
+	})
+}
+
+// Changes lists what the container has changed in its image.
+func (e *Engine) Changes(c *Container) (changes []layertree.Change, err error) {
+	err = e.withLayers(c, true, func(store *layers.Store) error {
+		changes, err = store.ContainerChanges(c.ID, []string{c.path(initDir)})
+		return err
+	})
+	return changes, err
+}
+
+// withLayers runs work on the layers of a container while nothing changes them.
+func (e *Engine) withLayers(c *Container, pause bool, work func(store *layers.Store) error) error {
+	if c.HostConfig.Rootfs != "" {
+		return errNoLayers(c)
+	}
+	store, err := e.Store()
+	if err != nil {
+		return err
+	}
+	// Only a filesystem server of ours can hold up writes.
+	release, err := c.hold(pause && store.Driver() == layers.DriverFuse)
+	if err != nil {
+		return err
+	}
+	return errors.Join(work(store), release())
+}
+
+// imageConfig is what of a configuration belongs to an image: all but what is about one container, such as its name on
+// the network and whether it has a terminal.
+func (c *Config) imageConfig() v1.ImageConfig {
+	return v1.ImageConfig{
+		User: c.User, ExposedPorts: c.ExposedPorts, Env: c.Env, Entrypoint: c.Entrypoint, Cmd: c.Cmd, Volumes: c.Volumes,
+		WorkingDir: c.WorkingDir, Labels: c.Labels, StopSignal: c.StopSignal,
+	}
+}

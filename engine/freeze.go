@@ -1,0 +1,106 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/rcrun/rcrun/internal/wire"
+)
+
+// freezing is the monitor's side of holding a container's filesystem still: by one command at a time, and not after the
+// container has ended.
+type freezing struct {
+	mu    sync.Mutex // held while it is still
+	ended bool       // guarded by mu
+}
+
+// end waits for who reads the filesystem: as long as somebody does, the container is not over, so that nobody else
+// starts or removes it.
+func (f *freezing) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ended = true
+}
+
+// handleFreeze holds the filesystem still until the client goes away, however it does.
+func (m *monitor) handleFreeze(conn *wire.Conn) (err error) {
+	m.frozen.mu.Lock()
+	defer m.frozen.mu.Unlock()
+	if m.frozen.ended {
+		return conflictf("container %s has ended", m.c.Name)
+	}
+	if m.fuse == nil {
+		return errNoLayers(m.c)
+	}
+	if err := m.fuse.freeze(); err != nil {
+		return fmt.Errorf("hold the filesystem still: %w", err)
+	}
+	conn.Send(msgFrozen, nil) // an error shows in what is received next
+	conn.Recv()
+	return m.fuse.thaw()
+}
+
+// errNoLayers says that a container runs in a directory of the user's.
+func errNoLayers(c *Container) error {
+	return fmt.Errorf("container %s runs in a directory of the host and has no image layers", c.Name)
+}
+
+// holdTime is how long it may take to get hold of a container, which others may be starting, removing or reading.
+const holdTime = time.Minute
+
+// hold keeps what is in the container's layers from being changed until release is called. Without pause, a container
+// that runs goes on writing.
+func (c *Container) hold(pause bool) (release func() error, err error) {
+	const interval = 10 * time.Millisecond
+	for deadline := time.Now().Add(holdTime); ; time.Sleep(interval) {
+		release, err := c.tryHold(pause)
+		switch {
+		case err == nil:
+			return release, nil
+		case errors.Is(err, os.ErrNotExist):
+			return nil, c.goneError(err)
+		case time.Now().After(deadline):
+			return nil, err
+		}
+	}
+}
+
+// tryHold fails while others have the container locked, and when it starts or ends meanwhile.
+func (c *Container) tryHold(pause bool) (release func() error, err error) {
+	held, err := c.tryLock()
+	if err == nil {
+		return func() error { held.release(); return nil }, nil
+	}
+	if !errors.Is(err, errLocked) {
+		return nil, err
+	}
+	if err := c.refresh(); err != nil {
+		return nil, err
+	}
+	switch {
+	case c.State.Status != Running:
+		return nil, conflictf("container %s is in use by another command", c.Name)
+	case !pause:
+		return func() error { return nil }, nil
+	}
+	return c.freeze()
+}
+
+// freeze holds the filesystem of a running container still.
+func (c *Container) freeze() (release func() error, err error) {
+	conn, err := c.dial()
+	if err != nil {
+		return nil, err
+	}
+	err = conn.Send(msgFreeze, nil)
+	if err == nil {
+		_, err = receive(conn, msgFrozen)
+	}
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn.Close, nil
+}

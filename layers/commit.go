@@ -1,0 +1,206 @@
+package layers
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/layers/tree"
+)
+
+// CommitOptions is how to make an image of a container.
+type CommitOptions struct {
+	// Image is the id of the image that the container was made of; "" for none.
+	Image string
+	// Config is what the container runs and how. Healthcheck and shell are the image's.
+	Config v1.ImageConfig
+	// StopTimeout is in seconds; nil for the default.
+	StopTimeout *int
+	// Between are the layers between the image and the container's own, the nearest first: they become no part of the
+	// image.
+	Between []string
+	// Name is the name of the image; "" for none.
+	Name string
+	// Changes are instructions as in a Dockerfile.
+	Changes []string
+	// CreatedBy, Message and Author go into the history.
+	CreatedBy, Message, Author string
+	// Squash makes one layer of all.
+	Squash bool
+}
+
+// Commit makes an image of what a container, given its full id, has changed, and returns the image's id. A container that
+// has changed nothing makes an image of the same layers. Nobody may write to the container meanwhile.
+func (s *Store) Commit(ctx context.Context, id string, opts CommitOptions) (image string, err error) {
+	image, err = s.commit(ctx, id, opts)
+	if err != nil {
+		return "", fmt.Errorf("commit container %s: %w", id, err)
+	}
+	return image, nil
+}
+
+func (s *Store) commit(ctx context.Context, id string, opts CommitOptions) (string, error) {
+	names, err := newNames(opts.Name)
+	if err != nil {
+		return "", err
+	}
+	config := newImageConfig(time.Now().UTC())
+	base := &Image{}
+	if opts.Image != "" {
+		if base, err = s.Image(opts.Image); err != nil {
+			return "", err
+		}
+		config.inherit(base)
+	}
+	config.Config.ImageConfig, config.Config.StopTimeout = opts.Config, opts.StopTimeout
+	if err := config.change(opts.Changes); err != nil {
+		return "", err
+	}
+	parent := base.TopLayer
+	if opts.Squash {
+		config.dropLayers()
+		parent = ""
+	}
+	layer, err := s.commitLayer(ctx, id, parent, opts)
+	if err != nil {
+		return "", err
+	}
+	config.Author = opts.Author
+	config.History = append(config.History, v1.History{Created: config.Created, CreatedBy: opts.CreatedBy, Author: opts.Author,
+		Comment: opts.Message, EmptyLayer: layer == nil})
+	if layer == nil {
+		return s.recordImage(config, names)
+	}
+	config.addLayer(*layer)
+	image, err := s.recordImage(config, names)
+	if err != nil {
+		return "", errors.Join(err, s.lib.DeleteLayer(layer.ID))
+	}
+	return image, nil
+}
+
+// inherit takes over what an image hands down to one that is made of it.
+func (c *imageConfig) inherit(base *Image) {
+	c.Platform, c.History = base.Config.Platform, base.Config.History
+	c.Config.Healthcheck, c.Config.Shell = base.Docker.Healthcheck, base.Docker.Shell
+	for _, l := range base.Layers {
+		c.addLayer(l)
+	}
+}
+
+// dropLayers leaves of all steps so far only the description.
+func (c *imageConfig) dropLayers() {
+	c.layers, c.RootFS.DiffIDs = nil, c.RootFS.DiffIDs[:0]
+	history := make([]v1.History, len(c.History))
+	for i, step := range c.History {
+		history[i] = step
+		history[i].EmptyLayer = true
+	}
+	c.History = history
+}
+
+// commitLayer makes a layer of what a container has changed, nil if that is nothing.
+func (s *Store) commitLayer(ctx context.Context, id, parent string, opts CommitOptions) (*Layer, error) {
+	r, err := s.containerTar(ctx, id, parent, opts)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	content := bufio.NewReader(r)
+	if empty, err := isEmptyTar(content); empty || err != nil {
+		return nil, err
+	}
+	layer, _, err := s.lib.PutLayer("", parent, nil, "", false, nil, content)
+	if err != nil {
+		return nil, err
+	}
+	return &Layer{ID: layer.ID, DiffID: layer.UncompressedDigest, Size: layer.UncompressedSize}, nil
+}
+
+// containerTar returns the tar of what a container has changed, or of all of it to squash. Closing it ends the packing.
+func (s *Store) containerTar(ctx context.Context, id, parent string, opts CommitOptions) (io.ReadCloser, error) {
+	switch {
+	case s.driver == DriverFuse:
+	case opts.Squash:
+		return s.foreignTree(id)
+	default:
+		return s.foreignDiff(ctx, id)
+	}
+	dir, pack, err := s.packOptions(id, opts.Between)
+	if err != nil {
+		return nil, err
+	}
+	pack.Flatten = opts.Squash
+	if !opts.Squash {
+		if pack.OmitRoot, err = sameRoot(dir, s.layout.parentTree(parent)); err != nil {
+			return nil, err
+		}
+	}
+	r, w := io.Pipe()
+	go func() { w.CloseWithError(tree.Pack(dir, contextWriter{ctx, w}, pack)) }()
+	return r, nil
+}
+
+// packOptions returns the tree of a container's layer, and what it lies on.
+func (s *Store) packOptions(id string, between []string) (dir string, opts tree.PackOptions, err error) {
+	stack, err := s.ContainerStack(id)
+	if err != nil {
+		return "", opts, err
+	}
+	opts.Lowers = append(opts.Lowers, between...)
+	for _, lower := range stack.Lowers {
+		opts.Lowers = append(opts.Lowers, lower.Dir)
+	}
+	opts.Writable = tree.Writable{Hidden: len(between), Links: filepath.Join(stack.Work, layerfmt.LinkIndex)}
+	return stack.Upper, opts, nil
+}
+
+// isEmptyTar tells whether a tar has no entries: it is the two blocks of zeros that end one.
+func isEmptyTar(r *bufio.Reader) (bool, error) {
+	const end = 1024
+	head, err := r.Peek(end + 1)
+	if err == nil || err == io.EOF {
+		return len(head) == end, nil
+	}
+	return false, err
+}
+
+// ContainerChanges lists what a container, given its full id, has changed in its image. between is as in CommitOptions.
+func (s *Store) ContainerChanges(id string, between []string) ([]tree.Change, error) {
+	if s.driver != DriverFuse {
+		return s.foreignChanges(id)
+	}
+	dir, opts, err := s.packOptions(id, between)
+	if err != nil {
+		return nil, err
+	}
+	changes, err := tree.WritableChanges(dir, opts.Lowers, opts.Writable)
+	if err != nil {
+		return nil, fmt.Errorf("list changes of container %s: %w", id, err)
+	}
+	return changes, nil
+}
+
+// Export writes all that a container, given its full id, shows as one tar, the layers between its image and its own
+// included. Nobody may write to the container meanwhile.
+func (s *Store) Export(ctx context.Context, w io.Writer, id string, between []string) error {
+	if s.driver != DriverFuse {
+		return s.foreignExport(ctx, w, id)
+	}
+	dir, opts, err := s.packOptions(id, between)
+	if err != nil {
+		return err
+	}
+	opts.Flatten, opts.Writable.Hidden = true, 0
+	if err := tree.Pack(dir, contextWriter{ctx, w}, opts); err != nil {
+		return fmt.Errorf("export container %s: %w", id, err)
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package layers
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+	"go.podman.io/storage"
+)
+
+// imageConfig is the configuration of an image that is made here, with what docker adds to the specification.
+type imageConfig struct {
+	v1.Image
+	Config runConfig `json:"config"` // in the place of the one that v1.Image has
+
+	layers []Layer // the undermost first
+}
+
+type runConfig struct {
+	v1.ImageConfig
+	DockerConfig
+}
+
+// newImageConfig returns the configuration of an image of this host's platform that has no layers yet.
+func newImageConfig(now time.Time) *imageConfig {
+	return &imageConfig{Image: v1.Image{
+		Created:  &now,
+		Platform: v1.Platform{OS: runtime.GOOS, Architecture: runtime.GOARCH},
+		RootFS:   v1.RootFS{Type: "layers", DiffIDs: []digest.Digest{}},
+	}}
+}
+
+// change carries out instructions of a Dockerfile.
+func (c *imageConfig) change(changes []string) error {
+	for _, change := range changes {
+		if err := applyChange(&c.Config, change); err != nil {
+			return fmt.Errorf("change %q: %w", change, err)
+		}
+	}
+	return nil
+}
+
+// addLayer puts a layer upon those that are there.
+func (c *imageConfig) addLayer(l Layer) {
+	c.layers = append(c.layers, l)
+	c.RootFS.DiffIDs = append(c.RootFS.DiffIDs, l.DiffID)
+}
+
+// manifest describes the image with its layers uncompressed, which is how the store can give them back.
+func (c *imageConfig) manifest(config []byte) ([]byte, error) {
+	m := v1.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2},
+		MediaType: v1.MediaTypeImageManifest,
+		Config:    descriptor(v1.MediaTypeImageConfig, config),
+		Layers:    []v1.Descriptor{},
+	}
+	for _, l := range c.layers {
+		m.Layers = append(m.Layers, v1.Descriptor{MediaType: v1.MediaTypeImageLayer, Digest: l.DiffID, Size: l.Size})
+	}
+	return json.Marshal(m)
+}
+
+// newNames normalizes the name that an image is to get; "" is none.
+func newNames(name string) ([]string, error) {
+	if name == "" {
+		return nil, nil
+	}
+	full, err := newName(name)
+	if err != nil {
+		return nil, err
+	}
+	return []string{full.String()}, nil
+}
+
+// recordImage makes an image of a configuration, whose layers are in the store, and names it last.
+func (s *Store) recordImage(config *imageConfig, names []string) (id string, err error) {
+	configData, err := json.Marshal(config)
+	if err != nil {
+		return "", err
+	}
+	manifestData, err := config.manifest(configData)
+	if err != nil {
+		return "", err
+	}
+	top := ""
+	if n := len(config.layers); n > 0 {
+		top = config.layers[n-1].ID
+	}
+	configDigest, manifestDigest := digest.FromBytes(configData), digest.FromBytes(manifestData)
+	manifestKey := storage.ImageDigestManifestBigDataNamePrefix + "-" + manifestDigest.String()
+	img, err := s.lib.CreateImage(configDigest.Encoded(), nil, top, "", &storage.ImageOptions{
+		CreationDate: *config.Created,
+		Digest:       manifestDigest,
+		BigData: []storage.ImageBigDataOption{
+			{Key: configKey(configDigest.Encoded()), Data: configData, Digest: configDigest},
+			{Key: storage.ImageDigestBigDataKey, Data: manifestData, Digest: manifestDigest},
+			{Key: manifestKey, Data: manifestData, Digest: manifestDigest},
+		},
+	})
+	if err != nil {
+		return "", fmt.Errorf("record image: %w", err)
+	}
+	if err := s.lib.AddNames(img.ID, names); err != nil {
+		_, undo := s.lib.DeleteImage(img.ID, true)
+		return "", errors.Join(fmt.Errorf("name image: %w", err), undo)
+	}
+	return img.ID, nil
+}
+
+func descriptor(mediaType string, data []byte) v1.Descriptor {
+	return v1.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(data), Size: int64(len(data))}
+}
