@@ -2,6 +2,7 @@ package layers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -275,5 +276,61 @@ func TestPushRetries(t *testing.T) {
 		if err != nil || digest.FromBytes(manifest) != pushed.Digest || int64(len(manifest)) != pushed.Size {
 			t.Errorf("%s: the registry has %q, %v; want %+v", name, manifest, err, pushed)
 		}
+	}
+}
+
+// TestPullKilledAnywhere kills pulls at random moments: whatever is listed then is whole, nothing is broken, and the next
+// pull does what the one before did not get to.
+func TestPullKilledAnywhere(t *testing.T) {
+	img, _ := bigSample(t)
+	reg, dir := newRegistry(t), t.TempDir()
+	reg.push(t, img, "app", "latest")
+	ref := reg.host + "/app"
+	s := openStoreAt(t, dir)
+	begin := time.Now()
+	if out, err := pullProcess(dir, ref).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	whole := time.Since(begin)
+	random := rand.New(rand.NewPCG(uint64(begin.UnixNano()), 0))
+	finished := 0
+	for i := range 100 {
+		if i%3 == 0 { // else it goes on where the one before was killed
+			if _, err := s.RemoveImage(ref, RemoveOptions{Force: true}); err != nil && !errors.Is(err, ErrNotFound) {
+				t.Fatal(err)
+			}
+		}
+		pull := pullProcess(dir, ref)
+		if err := pull.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(random.Int64N(int64(whole))))
+		pull.Process.Kill()
+		pull.Wait() // that it was killed is no error
+		images, err := s.Images()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(images) > 0 {
+			finished++
+			checkSample(t, s, img)
+		}
+		problems, err := s.Check(context.Background(), CheckOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range problems {
+			if p.Kind != Leftover {
+				t.Fatalf("seed %d, kill %d: %+v", begin.UnixNano(), i, p)
+			}
+		}
+	}
+	t.Logf("%d pulls came to an end", finished)
+	if _, err := s.Pull(context.Background(), ref, PullOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	checkSample(t, s, img)
+	if left := blobsLeft(t, s); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
 	}
 }

@@ -267,6 +267,13 @@ func TestPullBad(t *testing.T) {
 	}
 }
 
+// pullProcess is a process that pulls into a store, by TestParallelPulls.
+func pullProcess(dir, ref string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", "-test.run=^TestParallelPulls$")
+	cmd.Env = append(os.Environ(), "LAYERS_TEST_STORE="+dir, "LAYERS_TEST_PULL="+ref)
+	return cmd
+}
+
 // TestParallelPulls pulls one image with several processes at once.
 func TestParallelPulls(t *testing.T) {
 	if ref := os.Getenv("LAYERS_TEST_PULL"); ref != "" {
@@ -282,9 +289,7 @@ func TestParallelPulls(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			cmd := exec.Command("/proc/self/exe", "-test.run=^TestParallelPulls$")
-			cmd.Env = append(os.Environ(), "LAYERS_TEST_STORE="+dir, "LAYERS_TEST_PULL="+reg.host+"/app")
-			if out, err := cmd.CombinedOutput(); err != nil {
+			if out, err := pullProcess(dir, reg.host+"/app").CombinedOutput(); err != nil {
 				t.Errorf("%v: %s", err, out)
 			}
 		})

@@ -131,13 +131,14 @@ func (c *Claim) leave(alone bool) (err error) {
 	return errors.Join(err, c.lock.Close())
 }
 
-// Sweep removes unfinished downloads that nobody has gone on with for a day.
+// Sweep removes unfinished downloads that nobody has gone on with for a day, and what killed processes left otherwise.
 func (c Cache) Sweep() error { return c.sweep(time.Now().Add(-keepParts)) }
 
 // Clear removes all unfinished downloads that no process has claimed.
 func (c Cache) Clear() error { return c.sweep(time.Now().Add(time.Hour)) }
 
-// sweep removes what nobody has claimed and was last written to before a certain time.
+// sweep removes lock files that nobody has locked, and parts that nobody has claimed and that were last written to
+// before a certain time.
 func (c Cache) sweep(before time.Time) error {
 	entries, err := os.ReadDir(c.dir)
 	if err != nil {
@@ -145,8 +146,12 @@ func (c Cache) sweep(before time.Time) error {
 	}
 	for _, entry := range entries {
 		info, err := entry.Info()
-		if err != nil || !info.ModTime().Before(before) {
-			continue // removed meanwhile, or new
+		if err != nil {
+			continue // removed meanwhile
+		}
+		isLock, isOld := strings.HasSuffix(entry.Name(), lockSuffix), info.ModTime().Before(before)
+		if !isLock && !isOld {
+			continue
 		}
 		algorithm, hex, _ := strings.Cut(entry.Name(), "-")
 		hex, _, _ = strings.Cut(hex, ".")
@@ -154,7 +159,7 @@ func (c Cache) sweep(before time.Time) error {
 		if err != nil {
 			continue // no file of ours
 		}
-		if err := claim.Release(false); err != nil {
+		if err := claim.Release(isLock); err != nil {
 			return fmt.Errorf("remove unfinished download: %w", err)
 		}
 	}

@@ -234,11 +234,15 @@ func TestSweep(t *testing.T) {
 			}
 		}
 	}
+	killed := mustClaim(t, c, fresh)
+	if err := killed.lock.Close(); err != nil {
+		t.Fatal(err)
+	}
 	claim := mustClaim(t, c, used)
 	if err := c.Sweep(); err != nil {
 		t.Fatal(err)
 	}
-	if text := strings.Join(listing(t, c), " "); strings.Contains(text, old.Encoded()) || !strings.Contains(text, used.Encoded()) || !strings.Contains(text, fresh.Encoded()) {
+	if text := strings.Join(listing(t, c), " "); strings.Contains(text, old.Encoded()) || !strings.Contains(text, used.Encoded()) || !strings.Contains(text, fresh.Encoded()+partSuffix) || strings.Contains(text, fresh.Encoded()+lockSuffix) {
 		t.Errorf("after a sweep: %s", text)
 	}
 	release(t, claim, true)
