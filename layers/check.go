@@ -85,7 +85,21 @@ func (s *Store) check(ctx context.Context, opts CheckOptions) ([]Problem, error)
 	}
 	problems := slices.DeleteFunc(c.problems, func(p Problem) bool { return !after.has(p) })
 	leftovers, err := present.unlisted(r, after)
-	return append(problems, leftovers...), err
+	if err != nil {
+		return nil, err
+	}
+	problems = append(problems, leftovers...)
+	for _, path := range present.temporary {
+		problems = append(problems, Problem{Leftover, path, nil, "it was being written when its writer ended"})
+	}
+	for _, path := range present.damaged {
+		problems = append(problems, Problem{LostRecords, path, nil, "some records in it could not be read, and are not used any more"})
+	}
+	abandoned, err := s.unfinishedWork()
+	for _, path := range abandoned {
+		problems = append(problems, Problem{Leftover, path, nil, "unfinished work that nobody goes on with"})
+	}
+	return problems, err
 }
 
 // has tells whether what a problem is about is still on record.
@@ -146,17 +160,8 @@ func (s *Store) checkLayer(layer storage.Layer, r *records) error {
 			return fmt.Errorf("the layer %s below it is missing", layer.Parent)
 		}
 	}
-	if info, err := os.Stat(s.layout.diff(layer.ID)); errors.Is(err, os.ErrNotExist) {
-		return errors.New("its files are missing")
-	} else if err != nil {
+	if err := s.checkTree(layer); err != nil {
 		return err
-	} else if !info.IsDir() {
-		return fmt.Errorf("%s is not a directory", s.layout.diff(layer.ID))
-	}
-	if parent, err := s.layout.parent(layer.ID); err != nil {
-		return err
-	} else if parent != layer.Parent {
-		return fmt.Errorf("its directory names the layer %q below it, its record %q", parent, layer.Parent)
 	}
 	if layer.UncompressedDigest == "" {
 		return nil // a container's
@@ -167,6 +172,36 @@ func (s *Store) checkLayer(layer storage.Layer, r *records) error {
 		return errors.New("the headers of its tar are missing: the file is empty")
 	}
 	return nil
+}
+
+// checkTree looks for the directory of a layer.
+func (s *Store) checkTree(layer storage.Layer) error {
+	if s.driver != DriverFuse {
+		if _, err := os.Stat(s.layerDir(layer.ID)); err != nil {
+			return fmt.Errorf("its files are missing: %w", err)
+		}
+		return nil
+	}
+	if info, err := os.Stat(s.layout.diff(layer.ID)); errors.Is(err, os.ErrNotExist) {
+		return errors.New("its files are missing")
+	} else if err != nil {
+		return err
+	} else if !info.IsDir() {
+		return fmt.Errorf("%s is not a directory", s.layout.diff(layer.ID))
+	}
+	parent, err := s.layout.parent(layer.ID)
+	if err == nil && parent != layer.Parent {
+		err = fmt.Errorf("its directory names the layer %q below it, its record %q", parent, layer.Parent)
+	}
+	return err
+}
+
+// layerDir is the directory of a layer, which the driver has.
+func (s *Store) layerDir(id string) string {
+	if s.driver == DriverOverlay {
+		return filepath.Join(s.root, DriverOverlay, filepath.Base(id))
+	}
+	return filepath.Join(s.root, s.driver, "dir", filepath.Base(id))
 }
 
 // checkContent makes the tar of a layer again and compares it with the digest and size on record.
@@ -288,7 +323,7 @@ func (c *checker) checkKept() {
 		return // somebody may be about to use them
 	}
 	for _, layer := range c.records.abandoned(time.Now().Add(-keepTime)) {
-		c.add(Leftover, c.store.layout.layer(layer.ID), nil, "no image or container has this layer, since %s", layer.Created.Local().Format(time.DateTime))
+		c.add(Leftover, c.store.layerDir(layer.ID), nil, "no image or container has this layer, since %s", layer.Created.Local().Format(time.DateTime))
 	}
 }
 

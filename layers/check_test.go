@@ -213,6 +213,11 @@ func TestUnfinishedImage(t *testing.T) {
 	if images, err := s.Images(); err != nil || len(images) != 1 {
 		t.Errorf("%d images are listed, %v", len(images), err)
 	}
+	place, err := s.begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	place.lock.Close() // as the kernel does when a process ends
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

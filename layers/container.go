@@ -42,7 +42,10 @@ func (s *Store) CreateContainer(id, name string, image *Image) error {
 	if image != nil {
 		imageID = image.ID
 	}
-	_, err := s.lib.CreateContainer(id, names, imageID, id, "", &storage.ContainerOptions{LabelOpts: []string{"disable"}})
+	err := s.change(func() error {
+		_, err := s.lib.CreateContainer(id, names, imageID, id, "", &storage.ContainerOptions{LabelOpts: []string{"disable"}})
+		return err
+	})
 	switch {
 	case errors.Is(err, storage.ErrDuplicateName):
 		return &storeError{ErrConflict, fmt.Sprintf("create container: the name %q is taken by another container", name)}
@@ -62,14 +65,14 @@ func (s *Store) RemoveContainer(id string) error {
 	// The library takes names and abbreviated ids, too, which would be another container here.
 	record, err := s.lib.Container(id)
 	if err == nil && record.ID == id {
-		return wrapRemove(id, s.lib.DeleteContainer(id))
+		return wrapRemove(id, s.change(func() error { return s.lib.DeleteContainer(id) }))
 	}
 	if err != nil && !isMissing(err) {
 		return wrapRemove(id, err)
 	}
 	layer, err := s.lib.Layer(id)
 	if err == nil && layer.ID == id {
-		return wrapRemove(id, s.lib.DeleteLayer(id))
+		return wrapRemove(id, s.change(func() error { return s.lib.DeleteLayer(id) }))
 	}
 	return wrapRemove(id, err)
 }

@@ -44,12 +44,11 @@ func (s *Store) importTar(ctx context.Context, r io.Reader, opts ImportOptions) 
 	if err != nil {
 		return "", err
 	}
-	// Says that somebody is at work, until the image has its name.
-	working, err := newScratch(s.tempRoot())
+	place, err := s.begin()
 	if err != nil {
 		return "", err
 	}
-	defer func() { err = errors.Join(err, working.Close()) }()
+	defer func() { err = errors.Join(err, s.finish(place)) }()
 	content, err := openTar(contextReader{ctx, r})
 	if err != nil {
 		return "", errors.Join(err, ctx.Err())

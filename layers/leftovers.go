@@ -15,48 +15,49 @@ import (
 // presentFiles are the files and directories of a store that belong to a layer, image or container, by its id, and
 // those that belong to nothing.
 type presentFiles struct {
-	owned  map[string][]string // kind of record and id, joined by a slash, to paths
-	others []Problem
+	owned     map[string][]string // kind of record and id, joined by a slash, to paths
+	temporary []string            // whose writers were killed over them
+	damaged   []string            // copies of files of records that had damaged ones
 }
 
 func (s *Store) presentFiles() (*presentFiles, error) {
 	p := &presentFiles{owned: map[string][]string{}}
-	if err := p.list(layerRecords, filepath.Join(s.layout.home, "dir"), isID); err != nil {
+	driver, err := s.lib.GraphDriver()
+	if err != nil {
 		return nil, err
 	}
+	ids, err := driver.ListLayers()
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		p.owned[layerRecords+"/"+id] = []string{s.layerDir(id)}
+	}
 	for _, kind := range []string{layerRecords, imageRecords, containerRecords} {
-		if err := p.list(kind, s.recordDir(kind), recordOwner); err != nil {
+		if err := p.list(kind, s.recordDir(kind)); err != nil {
 			return nil, err
 		}
 		if err := p.listTemporary(kind, s.recordDir(kind)); err != nil {
 			return nil, err
 		}
 	}
-	for _, root := range s.scratchRoots() {
-		if err := p.listScratch(root); err != nil {
-			return nil, err
-		}
-	}
 	return p, nil
 }
 
-// list notes the entries of a directory whose names owner finds an id in.
-func (p *presentFiles) list(kind, dir string, owner func(name string) (id string, ok bool)) error {
+// list notes the files beside the records of a kind.
+func (p *presentFiles) list(kind, dir string) error {
 	names, err := namesIn(dir)
 	for _, name := range names {
 		path := filepath.Join(dir, name)
-		if id, ok := owner(name); ok {
+		if id, ok := recordOwner(name); ok {
 			p.owned[kind+"/"+id] = append(p.owned[kind+"/"+id], path)
 		}
 		if strings.Contains(name, damagedMark) {
-			p.others = append(p.others, Problem{Kind: LostRecords, ID: path, Text: "some records in it could not be read, and are not used any more"})
+			p.damaged = append(p.damaged, path)
 		}
 	}
 	return err
 }
-
-// isID takes every name for an id.
-func isID(name string) (string, bool) { return name, true }
 
 // recordOwner finds the id in the name of a file beside the records: that of a directory of an image's or container's
 // files, or of the headers of a layer's tar.
@@ -88,24 +89,25 @@ func (p *presentFiles) listTemporary(kind, dir string) error {
 		if err != nil {
 			return err
 		}
-		for _, path := range paths {
-			p.others = append(p.others, leftover(path, "it was being written when its writer ended"))
-		}
+		p.temporary = append(p.temporary, paths...)
 	}
 	return nil
 }
 
-// listScratch notes the unfinished work that nobody goes on with.
-func (p *presentFiles) listScratch(root string) error {
-	abandoned, _, err := abandonedScratch(root)
-	for _, dir := range abandoned {
-		p.others = append(p.others, leftover(dir.Name(), "unfinished work that nobody goes on with"))
-		dir.Close()
+// unfinishedWork lists the scratch directories that nobody uses any more.
+func (s *Store) unfinishedWork() (paths []string, err error) {
+	for _, root := range s.scratchRoots() {
+		abandoned, _, err := abandonedScratch(root)
+		for _, dir := range abandoned {
+			paths = append(paths, dir.Name())
+			dir.Close()
+		}
+		if err != nil {
+			return paths, err
+		}
 	}
-	return err
+	return paths, nil
 }
-
-func leftover(path, text string) Problem { return Problem{Kind: Leftover, ID: path, Text: text} }
 
 // unlisted returns what belongs to nothing that is on record before or after, and is still there.
 func (p *presentFiles) unlisted(before, after *records) ([]Problem, error) {
@@ -114,18 +116,13 @@ func (p *presentFiles) unlisted(before, after *records) ([]Problem, error) {
 		if before.owns(owner) || after.owns(owner) {
 			continue
 		}
+		kind, id, _ := strings.Cut(owner, "/")
 		for _, path := range paths {
 			if _, err := os.Lstat(path); err == nil {
-				kind, id, _ := strings.Cut(owner, "/")
-				found = append(found, leftover(path, fmt.Sprintf("no %s %s is on record", strings.TrimSuffix(kind, "s"), id)))
+				found = append(found, Problem{Leftover, path, nil, fmt.Sprintf("no %s %s is on record", strings.TrimSuffix(kind, "s"), id)})
 			} else if !errors.Is(err, os.ErrNotExist) {
 				return nil, err
 			}
-		}
-	}
-	for _, other := range p.others {
-		if _, err := os.Lstat(other.ID); err == nil {
-			found = append(found, other)
 		}
 	}
 	slices.SortFunc(found, func(a, b Problem) int { return strings.Compare(a.ID, b.ID) })

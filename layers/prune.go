@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"go.podman.io/storage"
@@ -57,7 +58,7 @@ func (s *Store) isNew(id string) bool {
 
 // pruneImage removes an image with all its names at once, unless a container needs it.
 func (s *Store) pruneImage(img *Image, p *Pruned) error {
-	removed, err := s.lib.DeleteImage(img.ID, true)
+	removed, err := s.deleteImage(img.ID)
 	if errors.Is(err, storage.ErrImageUsedByContainer) || isMissing(err) {
 		return nil
 	}
@@ -84,5 +85,30 @@ func (s *Store) PruneKept() (Pruned, error) {
 		p.Removals = append(p.Removals, Removal{Deleted: "sha256:" + layer.ID})
 		p.Space += layer.UncompressedSize
 	}
+	before, _ := s.downloads()
+	err = errors.Join(err, s.blobs().Clear())
+	after, _ := s.downloads()
+	for name, size := range before {
+		if _, there := after[name]; !there {
+			p.Removals = append(p.Removals, Removal{Deleted: name})
+			p.Space += size
+		}
+	}
 	return p, err
+}
+
+// downloads returns the names of blobs that are on their way, or were broken off, and how much of each is there in bytes.
+func (s *Store) downloads() (map[string]int64, error) {
+	dir := filepath.Join(s.root, "blobs")
+	names, err := namesIn(dir)
+	sizes := map[string]int64{}
+	for _, name := range names {
+		if strings.HasSuffix(name, ".lock") {
+			continue
+		}
+		if info, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			sizes[name] = info.Size()
+		}
+	}
+	return sizes, err
 }

@@ -23,7 +23,7 @@ const (
 
 // recordDir is the directory with the records of a kind.
 func (s *Store) recordDir(kind string) string {
-	return filepath.Join(s.root, s.lib.GraphDriverName()+"-"+kind)
+	return filepath.Join(s.root, s.driver+"-"+kind)
 }
 
 // records reads all records under one lock, so that they fit each other.

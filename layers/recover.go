@@ -44,17 +44,3 @@ func isUnfinished(record storage.Image) bool {
 	return len(record.Names) == 0 &&
 		!(slices.Contains(record.BigDataNames, configKey(record.ID)) && slices.Contains(record.BigDataNames, storage.ImageDigestBigDataKey))
 }
-
-// dropUnfinished removes the records of images whose making was cut off. On a disk that is full this fails, and can
-// wait: they are not listed.
-func (s *Store) dropUnfinished() {
-	records, err := s.lib.Images()
-	if err != nil {
-		return
-	}
-	for _, record := range records {
-		if isUnfinished(record) {
-			_, _ = s.lib.DeleteImage(record.ID, true)
-		}
-	}
-}

@@ -44,7 +44,7 @@ func (s *Store) RemoveImage(ref string, opts RemoveOptions) ([]Removal, error) {
 		return nil, err
 	}
 	// The names go with the record, so that a crash leaves all or none.
-	removed, err := s.lib.DeleteImage(record.ID, true)
+	removed, err := s.deleteImage(record.ID)
 	if opts.Force && errors.Is(err, storage.ErrImageUsedByContainer) {
 		return s.untag(record.ID, names)
 	}
@@ -115,7 +115,7 @@ func (s *Store) untag(id string, names []string) ([]Removal, error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
-	if err := s.lib.RemoveNames(id, names); err != nil {
+	if err := s.change(func() error { return s.lib.RemoveNames(id, names) }); err != nil {
 		return nil, fmt.Errorf("take names from image %s: %w", id, err)
 	}
 	return untagged(names), nil

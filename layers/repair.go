@@ -38,7 +38,7 @@ func (s *Store) Repair(problems []Problem) ([]Repaired, error) {
 			}
 		}
 	}
-	if err := s.collectGarbage(); err != nil {
+	if err := s.lib.GarbageCollect(); err != nil {
 		return done, fmt.Errorf("repair the store %s: %w", s.root, err)
 	}
 	for i := range done {
@@ -86,7 +86,7 @@ func (s *Store) repairImage(p Problem, r *records) (fixed bool, action string) {
 		}
 	}
 	// The layers that are missing are no reason not to remove the others.
-	if _, err := s.lib.DeleteImage(p.ID, true); err != nil && !isMissing(err) {
+	if _, err := s.deleteImage(p.ID); err != nil && !isMissing(err) {
 		return false, err.Error()
 	}
 	action = "removed"
@@ -166,12 +166,11 @@ func (s *Store) removeTemporary(path string) error {
 		defer lock.Unlock()
 		break
 	}
-	return os.Remove(path)
+	if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
-
-// collectGarbage removes the files of layers, images and containers that have no record. The library does that under
-// its locks, since otherwise one of them could be made anew meanwhile; it is rare that there is anything.
-func (s *Store) collectGarbage() error { return s.lib.GarbageCollect() }
 
 // tidy removes the layers that a cut-off pull or load has left and that nobody came back for.
 func (s *Store) tidy(before time.Time) (removed []storage.Layer, err error) {
@@ -183,12 +182,11 @@ func (s *Store) tidy(before time.Time) (removed []storage.Layer, err error) {
 		return nil, err
 	}
 	for _, layer := range r.abandoned(before) {
-		switch err := s.lib.DeleteLayer(layer.ID); {
-		case err == nil:
-			removed = append(removed, layer)
-		case !isMissing(err) && !errors.Is(err, storage.ErrLayerHasChildren) && !errors.Is(err, storage.ErrLayerUsedByImage) &&
-			!errors.Is(err, storage.ErrLayerUsedByContainer): // else somebody has come back for it
+		if err := s.deleteUnneeded(layer.ID); err != nil {
 			return removed, fmt.Errorf("remove layer %s: %w", layer.ID, err)
+		}
+		if !s.lib.Exists(layer.ID) { // else somebody has come back for it
+			removed = append(removed, layer)
 		}
 	}
 	return removed, nil

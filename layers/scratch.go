@@ -60,6 +60,17 @@ func (s *scratch) Close() error {
 	return errors.Join(os.RemoveAll(s.Path), ignoreClosed(s.lock.Close()))
 }
 
+// abandon empties the directory but for the note on a removal, and leaves it to whoever opens the store next.
+func (s *scratch) abandon() error {
+	names, err := namesIn(s.Path)
+	for _, name := range names {
+		if name != removalName {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(s.Path, name)))
+		}
+	}
+	return errors.Join(err, s.lock.Close())
+}
+
 func ignoreClosed(err error) error {
 	if errors.Is(err, os.ErrClosed) {
 		return nil
@@ -92,13 +103,19 @@ func abandonedScratch(root string) (abandoned []*os.File, inUse int, err error) 
 	defer looking.Close()
 	names, err := namesIn(root)
 	for _, name := range names {
-		dir, err := lockDir(filepath.Join(root, name), unix.LOCK_EX|unix.LOCK_NB)
-		switch {
-		case err == nil:
-			abandoned = append(abandoned, dir)
-		case errors.Is(err, unix.EWOULDBLOCK):
+		path := filepath.Join(root, name)
+		dir, err := lockDir(path, unix.LOCK_EX|unix.LOCK_NB)
+		if errors.Is(err, unix.EWOULDBLOCK) {
 			inUse++
 		}
+		if err != nil {
+			continue // in use, or just removed
+		}
+		if _, err := os.Lstat(path); err != nil {
+			dir.Close() // its user removed it, and then gave up the lock
+			continue
+		}
+		abandoned = append(abandoned, dir)
 	}
 	return abandoned, inUse, err
 }

@@ -68,7 +68,13 @@ func open(opts Options) (*Store, error) {
 	if s.maxLayer == 0 {
 		s.maxLayer = tree.DefaultLimits().Bytes
 	}
-	if err := sweepScratch(s.tempRoot()); err != nil {
+	abandoned, _, err := abandonedScratch(s.tempRoot())
+	defer func() {
+		for _, dir := range abandoned {
+			dir.Close()
+		}
+	}()
+	if err != nil {
 		return nil, err
 	}
 	ignoreHostConfig(opts.RunRoot)
@@ -84,7 +90,7 @@ func open(opts Options) (*Store, error) {
 		s.lib.Free()
 		return nil, err
 	}
-	s.dropUnfinished()
+	s.takeOver(abandoned)
 	return s, nil
 }
 

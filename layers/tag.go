@@ -34,7 +34,7 @@ func (s *Store) Tag(ref string, names ...string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.lib.AddNames(record.ID, full); err != nil {
+	if err := s.change(func() error { return s.lib.AddNames(record.ID, full) }); err != nil {
 		return fmt.Errorf("tag %s: %w", ref, err)
 	}
 	return nil

@@ -38,7 +38,7 @@ func (s *Store) newTransfer(progress io.Writer, platform string) (_ *transfer, e
 	}
 	// What earlier ones have left for too long is removed; that this fails is no reason not to begin.
 	_, _ = s.tidy(time.Now().Add(-keepTime))
-	place, err := newScratch(s.tempRoot())
+	place, err := s.begin()
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func (s *Store) newTransfer(progress io.Writer, platform string) (_ *transfer, e
 	return t, nil
 }
 
-func (t *transfer) close() error { return errors.Join(t.policy.Destroy(), t.scratch.Close()) }
+func (t *transfer) close() error { return errors.Join(t.policy.Destroy(), t.store.finish(t.scratch)) }
 
 // newPolicy reads which images to trust from policy.json where podman would find it; without one all are accepted.
 func newPolicy(sys *types.SystemContext) (*signature.PolicyContext, error) {

@@ -1,5 +1,7 @@
 package layers
 
+import "fmt"
+
 // Usage is what the images of a store take. All sizes are those on record, of the layers' tars: nothing is walked.
 type Usage struct {
 	// Images are all images, the newest first.
@@ -9,6 +11,8 @@ type Usage struct {
 	// Kept are layers of no image: what was pulled or loaded of an image before that was cut off. They make repeating
 	// it cheaper, for a day.
 	Kept []LayerInfo
+	// Downloads are the sizes of blobs that were not fetched to the end, or are being fetched, in bytes by name.
+	Downloads map[string]int64
 }
 
 // ImageUsage is an image and what it takes.
@@ -50,6 +54,9 @@ func (s *Store) Usage() (Usage, error) {
 		} else {
 			u.Kept = append(u.Kept, layer)
 		}
+	}
+	if u.Downloads, err = s.downloads(); err != nil {
+		return u, fmt.Errorf("measure downloads: %w", err)
 	}
 	return u, broken
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/docker/go-units"
@@ -142,11 +144,14 @@ func (u *diskUse) rows() []dfRow {
 	for _, l := range u.Kept {
 		kept += bytesOf(l.Size)
 	}
+	for _, size := range u.Downloads {
+		kept += bytesOf(size)
+	}
 	return []dfRow{
 		newDFRow("Images", len(u.Images), active, bytesOf(u.Layers), bytesOf(u.Reclaimable(inUse))),
 		newDFRow("Containers", len(u.containers), running, written, idle),
 		newDFRow("Local Volumes", 0, 0, 0, 0),
-		{"Build Cache", fmt.Sprint(len(u.Kept)), "0", kept.String(), kept.String()},
+		{"Build Cache", fmt.Sprint(len(u.Kept) + len(u.Downloads)), "0", kept.String(), kept.String()},
 	}
 }
 
@@ -190,6 +195,9 @@ func (u *diskUse) printAll() error {
 	rows = nil
 	for _, l := range u.Kept {
 		rows = append(rows, []string{shortDigest(l.ChainID), "layer", bytesOf(l.Size).String(), units.HumanDuration(now.Sub(l.Created)) + " ago"})
+	}
+	for _, name := range slices.Sorted(maps.Keys(u.Downloads)) {
+		rows = append(rows, []string{shorten(name, 19), "download", bytesOf(u.Downloads[name]).String(), ""})
 	}
 	return printTable(rows, "CACHE ID", "CACHE TYPE", "SIZE", "CREATED")
 }
