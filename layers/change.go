@@ -5,21 +5,25 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 )
 
 // changes are the instructions of a Dockerfile that only change an image's configuration.
 var changes = map[string]func(config *runConfig, args string) error{
-	"CMD":        changeCmd,
-	"ENTRYPOINT": changeEntrypoint,
-	"ENV":        changeEnv,
-	"EXPOSE":     changeExpose,
-	"LABEL":      changeLabel,
-	"STOPSIGNAL": changeStopSignal,
-	"USER":       changeUser,
-	"VOLUME":     changeVolume,
-	"WORKDIR":    changeWorkdir,
+	"CMD":         changeCmd,
+	"ENTRYPOINT":  changeEntrypoint,
+	"ENV":         changeEnv,
+	"EXPOSE":      changeExpose,
+	"HEALTHCHECK": changeHealthcheck,
+	"LABEL":       changeLabel,
+	"ONBUILD":     changeOnBuild,
+	"SHELL":       changeShell,
+	"STOPSIGNAL":  changeStopSignal,
+	"USER":        changeUser,
+	"VOLUME":      changeVolume,
+	"WORKDIR":     changeWorkdir,
 }
 
 // applyChange carries out one instruction.
@@ -36,21 +40,25 @@ func applyChange(config *runConfig, change string) error {
 }
 
 func changeCmd(config *runConfig, args string) error {
-	config.Cmd = command(args)
+	config.Cmd = config.command(args)
 	return nil
 }
 
 func changeEntrypoint(config *runConfig, args string) error {
-	config.Entrypoint = command(args)
+	config.Entrypoint = config.command(args)
 	return nil
 }
 
 // command reads a JSON list of words, or makes the shell run the text.
-func command(args string) []string {
+func (config *runConfig) command(args string) []string {
 	if words, ok := jsonWords(args); ok {
 		return words
 	}
-	return []string{"/bin/sh", "-c", args}
+	shell := config.Shell
+	if len(shell) == 0 {
+		shell = []string{"/bin/sh", "-c"}
+	}
+	return append(slices.Clone(shell), args)
 }
 
 func jsonWords(args string) (words []string, ok bool) {

@@ -16,8 +16,8 @@ import (
 type ImportOptions struct {
 	// Name is the name of the image; "" for none.
 	Name string
-	// Changes are instructions as in a Dockerfile, such as `CMD ["sh"]`: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL,
-	// STOPSIGNAL, USER, VOLUME, WORKDIR.
+	// Changes are instructions as in a Dockerfile, such as `CMD ["sh"]`: CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK,
+	// LABEL, ONBUILD, SHELL, STOPSIGNAL, USER, VOLUME, WORKDIR.
 	Changes []string
 	// Message is the comment in the image's history; "" for a general one.
 	Message string

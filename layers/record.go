@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -35,12 +36,18 @@ func newImageConfig(now time.Time) *imageConfig {
 	}}
 }
 
-// change carries out instructions of a Dockerfile.
+// change carries out instructions of a Dockerfile. As there, an ENTRYPOINT makes the CMD from before void.
 func (c *imageConfig) change(changes []string) error {
+	named := map[string]bool{}
 	for _, change := range changes {
 		if err := applyChange(&c.Config, change); err != nil {
 			return fmt.Errorf("change %q: %w", change, err)
 		}
+		name, _, _ := strings.Cut(strings.TrimSpace(change), " ")
+		named[strings.ToUpper(name)] = true
+	}
+	if named["ENTRYPOINT"] && !named["CMD"] {
+		c.Config.Cmd = nil
 	}
 	return nil
 }
