@@ -66,10 +66,14 @@ func (u *Union) create(dir *Node, name string, id layerfmt.Stat, target string) 
 	}
 	o, fd, err := u.makeEntry(dir, name, m, id, target, acls)
 	if err != nil {
+		dir.listing.doubt(name)
 		return nil, Attr{}, dir.fault("make "+name+" in", err)
 	}
 	dir.listing.add(name)
 	n := u.adopt(dir, name, o)
+	if n.isDir() {
+		n.listing.startEmpty()
+	}
 	n.madeNow()
 	u.keepOpen(n, fd)
 	a, err := u.attrOf(n, o)
@@ -186,6 +190,7 @@ func (u *Union) Link(n *Node, dir *Node, name string) (Attr, error) {
 	n.meta.Lock()
 	defer n.meta.Unlock()
 	if err := u.linkTo(n, dir, name, m); err != nil {
+		dir.listing.doubt(name)
 		return Attr{}, n.fault("link", err)
 	}
 	dir.listing.add(name)

@@ -25,6 +25,11 @@ type listing struct {
 	at      map[string]int // index in slots
 	removed int            // slots without a name
 	last    uint64         // cookie given last
+	// doubtful are names that are not in at but may have a mark in the upper.
+	doubtful map[string]bool
+	// unread says that no cookie was given out yet: a listing that was not loaded, because its directory came into being
+	// empty, may be given up again.
+	unread bool
 
 	// merged is nil before it is made, and replaced but never changed.
 	merged atomic.Pointer[merged]
@@ -57,15 +62,62 @@ func (l *listing) addLocked(name string) {
 	if _, ok := l.at[name]; ok {
 		return
 	}
+	delete(l.doubtful, name)
+	if l.unread && len(l.at) == mostUnread {
+		l.loaded, l.at, l.slots, l.doubtful = false, nil, nil, nil
+		return
+	}
 	l.last++
 	l.at[name] = len(l.slots)
 	l.slots = append(l.slots, slot{name, l.last})
 }
 
-// remove takes a name out. The same name made anew is a new entry.
-func (l *listing) remove(name string) {
+// mostUnread is how many names are kept of a directory that nobody has listed.
+const mostUnread = 4096
+
+// startEmpty loads the listing of a directory that has just been made.
+func (l *listing) startEmpty() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.at, l.last = map[string]int{}, cookieDotDot
+	l.loaded, l.unread = true, true
+}
+
+// lacks tells whether it is known that no layer has anything at a name, not even a mark in the upper.
+func (l *listing) lacks(name string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.loaded || l.doubtful[name] {
+		return false
+	}
+	_, ok := l.at[name]
+	return !ok
+}
+
+// doubt notes that the upper may have something at a name, whatever the listing says.
+func (l *listing) doubt(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.doubtLocked(name)
+}
+
+func (l *listing) doubtLocked(name string) {
+	if !l.loaded {
+		return
+	}
+	if l.doubtful == nil {
+		l.doubtful = map[string]bool{}
+	}
+	l.doubtful[name] = true
+}
+
+// remove takes a name out, which left a mark in the upper or did not. The same name made anew is a new entry.
+func (l *listing) remove(name string, marked bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if marked {
+		l.doubtLocked(name)
+	}
 	i, ok := l.at[name]
 	if !ok {
 		return
@@ -166,16 +218,20 @@ func (u *Union) load(n *Node) error {
 	l := n.listing
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.unread = false
 	if l.loaded {
 		return nil
 	}
 	l.at, l.slots, l.last = map[string]int{}, nil, cookieDotDot
+	var marks []string
 	lowers := make([][]string, len(n.lowers)) // the names that a lookup has to ask each for
 	for slot := n.firstSlot(); slot < n.layers(); slot++ {
 		err := u.readNames(n, slot, func(name string) {
 			of, reserved := strings.CutPrefix(name, layerfmt.WhiteoutPrefix)
 			if !reserved {
 				l.addLocked(name)
+			} else if slot == slotUpper {
+				marks = append(marks, of)
 			}
 			if slot >= 0 && len(n.lowers) > 1 {
 				lowers[slot] = append(lowers[slot], of)
@@ -186,6 +242,9 @@ func (u *Union) load(n *Node) error {
 		}
 	}
 	l.loaded = true
+	for _, name := range marks {
+		l.doubtLocked(name)
+	}
 	if len(n.lowers) > 1 {
 		l.merged.Store(newMerged(0, lowers))
 	}
@@ -282,7 +341,7 @@ func (u *Union) emitDots(n *Node, cookie uint64, emit func(*Dirent) bool) bool {
 func (u *Union) emitEntry(n *Node, s slot, emit func(*Dirent) bool) (more bool, err error) {
 	child, a, err := u.lookupHeld(n, s.name)
 	if isNotExist(err) {
-		n.listing.remove(s.name)
+		n.listing.remove(s.name, true)
 		return true, nil
 	}
 	if err != nil {

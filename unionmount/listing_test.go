@@ -64,3 +64,65 @@ func (f *fixture) missing(t *testing.T, path string) {
 		t.Errorf("look up %s: %v", path, err)
 	}
 }
+
+// TestKnownNames asks for names that are known not to be there, which asks no layer, and makes and removes them: with
+// and without a mark in the upper, in a directory that was listed and in one that was made empty.
+func TestKnownNames(t *testing.T) {
+	f := newUnion(t, tree{"d/lower": file("1"), "d/marked": file("2"), "d/.wh.besides": file("")}, tree{"d/besides": file("3")})
+	must(t, f.mkdir("d/new", 0o755))
+	must(t, f.unlink("d/marked"))
+	for _, dir := range []string{"d", "d/new"} {
+		must(t, f.at(dir, func(n *Node) error {
+			must(t, f.u.Readdir(n, 0, func(e *Dirent) bool {
+				if e.Node != nil {
+					f.u.Forget(e.Node, 1)
+				}
+				return true
+			}))
+			before := f.u.diskLookups.Load()
+			if _, _, err := f.u.Lookup(n, "none"); !errors.Is(err, unix.ENOENT) {
+				t.Errorf("look up %s/none: %v", dir, err)
+			}
+			if got := f.u.diskLookups.Load() - before; got != 0 {
+				t.Errorf("%s: %d layers were asked for a name that is not there", dir, got)
+			}
+			return nil
+		}))
+	}
+	for _, name := range []string{"d/marked", "d/besides", "d/lower", "d/new/x"} {
+		for i := range 3 {
+			if i > 0 || name != "d/lower" {
+				must(t, f.create(name, 0o644))
+				must(t, f.write(name, "new", 0))
+			}
+			f.want(name, map[bool]string{true: "1", false: "new"}[i == 0 && name == "d/lower"])
+			must(t, f.rename(name, name+"2", 0))
+			f.missing(t, name)
+			must(t, f.unlink(name+"2"))
+			f.missing(t, name+"2")
+		}
+		must(t, f.create(name, 0o644))
+	}
+	f.reopen()
+	for _, name := range []string{"d/marked", "d/besides", "d/lower", "d/new/x"} {
+		f.want(name, "")
+		f.missing(t, name+"2")
+	}
+}
+
+// TestUnreadListingIsBounded makes more files in a new directory than are kept in mind for it.
+func TestUnreadListingIsBounded(t *testing.T) {
+	f := newUnion(t)
+	must(t, f.mkdir("d", 0o755))
+	for i := range mostUnread + 1 {
+		must(t, f.create(fmt.Sprintf("d/%d", i), 0o644))
+	}
+	must(t, f.at("d", func(n *Node) error {
+		if n.listing.isLoaded() {
+			t.Error("the listing is kept")
+		}
+		return nil
+	}))
+	f.want("d/7", "")
+	f.missing(t, "d/none")
+}

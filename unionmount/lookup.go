@@ -100,6 +100,9 @@ func checkNewName(name string) error {
 // hides what is below. Where nothing is found, the error is a bare ENOENT and the object tells the upper's mark.
 // Entries of dir are held.
 func (u *Union) find(dir *Node, name string) (object, error) {
+	if dir.isDir() && dir.listing.lacks(name) {
+		return object{}, unix.ENOENT
+	}
 	u.loadWhenPaid(dir)
 	return u.findFrom(dir, name, dir.firstSlot())
 }

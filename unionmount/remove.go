@@ -113,7 +113,7 @@ func (u *Union) removeFound(n *Node, l link, o *object) error {
 	if err := u.vanishNode(n, parent.fd, l.name, o.presentIn(), whiteout); err != nil {
 		return n.fault("remove", err)
 	}
-	l.parent.listing.remove(l.name)
+	l.parent.listing.remove(l.name, whiteout)
 	return u.unname(n, l, o)
 }
 

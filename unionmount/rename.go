@@ -27,7 +27,12 @@ func (u *Union) Rename(oldDir *Node, oldName string, newDir *Node, newName strin
 	if err := r.validate(); err != nil || r.source == r.target {
 		return err
 	}
-	return r.source.fault("rename", r.commit())
+	if err := r.commit(); err != nil {
+		oldDir.listing.doubt(oldName)
+		newDir.listing.doubt(newName)
+		return r.source.fault("rename", err)
+	}
+	return nil
 }
 
 func validRenameFlags(flags uint) bool {
@@ -324,7 +329,7 @@ func (r *renaming) settle() error {
 		return nil
 	}
 	u.attach(r.source, r.below.to)
-	r.from.parent.listing.remove(r.from.name)
+	r.from.parent.listing.remove(r.from.name, r.below.from != nil)
 	r.to.parent.listing.add(r.to.name)
 	if r.target != nil {
 		r.target.meta.Lock()
