@@ -180,3 +180,63 @@ func TestDriverStatus(t *testing.T) {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
+
+// TestDiffReadsChangesOnly takes the permission to read what a layer leaves alone in the one below: none of it is opened
+// to tell what has changed.
+func TestDiffReadsChangesOnly(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root reads whatever the permissions are")
+	}
+	d := openDriver(t)
+	if err := d.Create("base", "", nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.ApplyDiff("base", graphdriver.ApplyDiffOpts{Diff: bytes.NewReader(rootfsTar(t, "x"))}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.CreateReadWrite("top", "base", nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{
+		os.Mkdir(d.layout.diff("top")+"/etc", 0o755), os.WriteFile(d.layout.diff("top")+"/etc/new", []byte("data"), 0o644),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := readDiff(t, d, "top", "base")
+	closeTree(t, d.layout.diff("base"))
+	if got := readDiff(t, d, "top", "base"); !bytes.Equal(got, want) || len(tarNames(t, got)) != 2 {
+		t.Errorf("entries %q, want the file and its directory", tarNames(t, got))
+	}
+	changes, err := d.Changes("top", nil, "base", nil, "")
+	if err != nil || len(changes) != 2 || changes[1].String() != "A /etc/new" {
+		t.Errorf("changes %v, %v", changes, err)
+	}
+}
+
+// closeTree takes all permissions from what is in a tree but the directory etc.
+func closeTree(t *testing.T, root string) {
+	t.Helper()
+	closed := 0
+	for _, dir := range []string{root, root + "/etc"} {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if e.Type()&os.ModeSymlink != 0 || e.Name() == "etc" {
+				continue
+			}
+			path := filepath.Join(dir, e.Name())
+			if err := os.Chmod(path, 0); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { os.Chmod(path, 0o700) }) // to be removed; the test has its result by then
+			closed++
+		}
+	}
+	if closed == 0 {
+		t.Fatal("there is nothing to close")
+	}
+}

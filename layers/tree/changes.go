@@ -25,9 +25,9 @@ type Change struct {
 	Kind ChangeKind
 }
 
-// Changes lists what the tree at dir changes in the layers below it, in lexical order of the directories' contents.
-// Its cost depends on the tree only, not on the layers below, but for what renamed directories contain. A directory
-// that is there because of what it contains is listed as modified.
+// Changes lists what the tree at dir changes in the layers below it, sorted by path. Its cost depends on the tree only,
+// not on the layers below, but for what is in directories that it renames or makes anew. A directory that is only there
+// because of what it contains is listed as modified if something in it has changed. The root is not listed.
 func Changes(dir string, lowers Lowers) ([]Change, error) {
 	return WritableChanges(dir, lowers, Writable{})
 }
@@ -38,49 +38,109 @@ func WritableChanges(dir string, lowers Lowers, w Writable) ([]Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	changes, err := v.changes(dir)
-	if err != nil || len(v.links) == 0 {
-		return changes, err
+	c := &changes{view: v, kinds: map[string]ChangeKind{}, shown: map[string]bool{}}
+	if err := v.walk(dir, c.add); err != nil {
+		return nil, err
 	}
-	return v.addUntouched(changes, dir)
+	for _, dir := range c.opaque {
+		if err := c.addHidden(dir); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.addUntouched(dir); err != nil {
+		return nil, err
+	}
+	return withParents(c.kinds), nil
+}
+
+// changes are gathered by name.
+type changes struct {
+	view
+	kinds  map[string]ChangeKind
+	shown  map[string]bool // what the tree has, changed or not, and whether it is a directory
+	opaque []string        // directories of the tree that show nothing of the image's
+}
+
+// add takes in what the tree says of a name.
+func (c *changes) add(it item) error {
+	if it.kind == opaqueMark {
+		c.opaque = append(c.opaque, it.name)
+		return nil
+	}
+	if it.name == "" {
+		return nil
+	}
+	_, below, exists := c.image().find(strings.Split(it.name, "/"))
+	if it.kind == whiteout {
+		if exists {
+			c.kinds[it.name] = Deleted
+		}
+		return nil
+	}
+	c.shown[it.name] = it.st.Mode&unix.S_IFMT == unix.S_IFDIR
+	if !exists {
+		c.kinds[it.name] = Added
+		return nil
+	}
+	same, err := c.same(it, below[0])
+	if err == nil && !same {
+		c.kinds[it.name] = Modified
+	}
+	return err
+}
+
+// same tells whether an entry is as the one at path, which is below it. A file that is in the tree itself is not,
+// whatever its attributes: somebody has written to it.
+func (c *changes) same(it item, path string) (bool, error) {
+	if it.st.Mode&unix.S_IFMT != unix.S_IFDIR && c.lowers.number(it.path) == 0 {
+		return false, nil
+	}
+	below := item{path: path}
+	if err := unix.Lstat(path, &below.st); err != nil {
+		return false, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	is, err := featureOf(it)
+	if err != nil {
+		return false, err
+	}
+	was, err := featureOf(below)
+	return is.equal(was), err
+}
+
+// addHidden adds what is not to be seen any more of the directory dir, below one that is opaque.
+func (c *changes) addHidden(dir string) error {
+	names, err := c.image().names(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		name = filepath.Join(dir, name)
+		isDir, shown := c.shown[name]
+		switch {
+		case !shown:
+			c.kinds[name] = Deleted
+		case isDir:
+			if err := c.addHidden(name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // addUntouched adds the names that the tree does not have, and whose file it changes all the same.
-func (v view) addUntouched(changes []Change, dir string) ([]Change, error) {
-	names, err := v.untouched(dir)
-	if err != nil || len(names) == 0 {
-		return changes, err
-	}
-	changed := map[string]ChangeKind{}
-	for _, c := range changes {
-		changed[c.Path[1:]] = c.Kind
-	}
-	for _, it := range names {
-		changed[it.name] = Modified
-	}
-	return withParents(changed), nil
-}
-
-func (v view) changes(dir string) ([]Change, error) {
-	lowers := v.image()
-	var changes []Change
-	err := v.walk(dir, func(it item) error {
-		if it.name == "" || it.kind == opaqueMark {
-			return nil
-		}
-		change := Change{"/" + it.name, Added}
-		if it.kind == whiteout {
-			change.Kind = Deleted
-		} else if _, ok := lowers.Lookup(strings.Split(it.name, "/")); ok {
-			change.Kind = Modified
-		}
-		changes = append(changes, change)
+func (c *changes) addUntouched(dir string) error {
+	if len(c.links) == 0 {
 		return nil
-	})
-	return changes, err
+	}
+	names, err := c.untouched(dir)
+	for _, it := range names {
+		c.kinds[it.name] = Modified
+	}
+	return err
 }
 
-// Size returns the sum of the sizes in bytes of the regular files of a tree, each inode once.
+// Size returns the sum of the sizes in bytes of the regular files that a container sees of a tree, each inode once.
 func Size(dir string) (int64, error) {
 	var size int64
 	seen := map[inode]bool{}
@@ -97,8 +157,11 @@ func Size(dir string) (int64, error) {
 		} else if st.Nlink > 1 {
 			return nil
 		}
-		size += st.Size
-		return nil
+		logical, err := logicalStat(path, &st)
+		if err == nil && logical.Mode&unix.S_IFMT == unix.S_IFREG { // others are files on disk to hold what links cannot
+			size += st.Size
+		}
+		return ignoreGone(err)
 	})
 	return size, err
 }

@@ -32,8 +32,8 @@ func Compare(now, before Lowers) ([]Change, error) {
 	}
 	for name := range earlier {
 		_, exists := after[name]
-		_, parentExists := after[parentOf(name)]
-		if !exists && (parentExists || parentOf(name) == "") {
+		dir, dirExists := after[parentOf(name)]
+		if !exists && (parentOf(name) == "" || dirExists && dir.stat.Mode&unix.S_IFMT == unix.S_IFDIR) {
 			changed[name] = Deleted
 		}
 	}

@@ -3,6 +3,8 @@ package tree
 import (
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -34,6 +36,23 @@ func (l Lowers) find(parts []string) (st layerfmt.Stat, paths []string, ok bool)
 		st, paths, ok = lookupStep(paths, part)
 	}
 	return st, paths, ok
+}
+
+// names lists what a directory shows, "" being the root; nothing if there is no such directory.
+func (l Lowers) names(dir string) ([]string, error) {
+	var parts []string
+	if dir != "" {
+		parts = strings.Split(dir, "/")
+	}
+	st, paths, ok := l.find(parts)
+	if !ok || st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return nil, nil
+	}
+	names, err := namesIn(paths)
+	return slices.DeleteFunc(names, func(name string) bool {
+		_, _, shown := lookupStep(paths, name)
+		return !shown
+	}), err
 }
 
 // visible leaves out the trees below one whose root hides them.

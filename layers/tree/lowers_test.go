@@ -62,7 +62,7 @@ func TestChanges(t *testing.T) {
 		got = append(got, "AMD"[c.Kind:c.Kind+1]+" "+c.Path)
 	}
 	slices.Sort(got)
-	want := []string{"A /a/deleted", "A /mine", "A /mine/x", "A /opaque/hidden", "D /a/new", "D /file", "M /a", "M /a/only-bottom", "M /opaque"}
+	want := []string{"A /a/deleted", "A /mine", "A /mine/x", "A /opaque/hidden", "D /a/new", "D /file", "D /opaque/top", "M /a", "M /a/only-bottom", "M /opaque"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
