@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"go.podman.io/image/v5/manifest"
 	"go.podman.io/storage"
+	"go.podman.io/storage/pkg/ioutils"
 )
 
 // CheckOptions is how thoroughly to check a store.
@@ -209,25 +209,18 @@ func (s *Store) checkContent(ctx context.Context, layer storage.Layer) error {
 	if layer.UncompressedDigest == "" {
 		return nil
 	}
-	digester, size := digest.Canonical.Digester(), int64(0)
-	count := writerFunc(func(p []byte) (int, error) {
-		size += int64(len(p))
-		return len(p), ctx.Err()
-	})
-	err := s.writeTar(io.MultiWriter(digester.Hash(), count), Layer{ID: layer.ID, DiffID: layer.UncompressedDigest, Size: layer.UncompressedSize})
+	digester := digest.Canonical.Digester()
+	counter := ioutils.NewWriteCounter(digester.Hash())
+	err := s.writeTar(contextWriter{ctx, counter}, Layer{ID: layer.ID, DiffID: layer.UncompressedDigest, Size: layer.UncompressedSize})
 	if err != nil {
 		return fmt.Errorf("its files are not what was unpacked: %w", err)
 	}
-	if digester.Digest() != layer.UncompressedDigest || size != layer.UncompressedSize {
+	if digester.Digest() != layer.UncompressedDigest || counter.Count != layer.UncompressedSize {
 		return fmt.Errorf("its files are not what was unpacked: the tar has %d bytes and the digest %s instead of %d and %s",
-			size, digester.Digest(), layer.UncompressedSize, layer.UncompressedDigest)
+			counter.Count, digester.Digest(), layer.UncompressedSize, layer.UncompressedDigest)
 	}
 	return nil
 }
-
-type writerFunc func(p []byte) (int, error)
-
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // checkImage looks whether an image has all its layers and files.
 func (c *checker) checkImage(record storage.Image) {

@@ -46,7 +46,12 @@ func (s *Store) Commit(ctx context.Context, id string, opts CommitOptions) (imag
 	return image, nil
 }
 
-func (s *Store) commit(ctx context.Context, id string, opts CommitOptions) (string, error) {
+func (s *Store) commit(ctx context.Context, id string, opts CommitOptions) (image string, err error) {
+	place, err := s.begin()
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, s.finish(place)) }()
 	names, err := newNames(opts.Name)
 	if err != nil {
 		return "", err
@@ -79,8 +84,7 @@ func (s *Store) commit(ctx context.Context, id string, opts CommitOptions) (stri
 		return s.recordImage(config, names)
 	}
 	config.addLayer(*layer)
-	image, err := s.recordImage(config, names)
-	if err != nil {
+	if image, err = s.recordImage(config, names); err != nil {
 		return "", errors.Join(err, s.lib.DeleteLayer(layer.ID))
 	}
 	return image, nil

@@ -194,7 +194,7 @@ func crashWorker(t *testing.T, dir string) {
 // crashStep does one thing at random.
 func crashStep(t *testing.T, s *Store, source *rand.Rand, archives []string) error {
 	ctx, i := context.Background(), source.IntN(len(archives))
-	switch source.IntN(8) {
+	switch source.IntN(10) {
 	case 0:
 		_, err := s.Import(ctx, bytes.NewReader(rootfsTar(t, fmt.Sprint(i))), ImportOptions{Name: fmt.Sprintf("imported:%d", i)})
 		return err
@@ -211,6 +211,8 @@ func crashStep(t *testing.T, s *Store, source *rand.Rand, archives []string) err
 		}
 		return s.CreateContainer(containerID(source.IntN(1000)), "", img)
 	case 6:
+		return crashCommit(ctx, s, source)
+	case 7:
 		ids, err := s.ContainerIDs()
 		for _, id := range ids {
 			err = errors.Join(err, s.RemoveContainer(id))
@@ -222,5 +224,28 @@ func crashStep(t *testing.T, s *Store, source *rand.Rand, archives []string) err
 		return err
 	}
 	_, err = s.RemoveImage(images[source.IntN(len(images))].ID, RemoveOptions{Force: true})
+	return err
+}
+
+// crashCommit makes an image of one of the containers, after changing it.
+func crashCommit(ctx context.Context, s *Store, source *rand.Rand) error {
+	ids, err := s.ContainerIDs()
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	id := ids[source.IntN(len(ids))]
+	stack, err := s.ContainerStack(id)
+	if err != nil {
+		return err
+	}
+	change := filepath.Join(stack.Upper, fmt.Sprintf("change%d", source.IntN(3)))
+	if err := os.WriteFile(change, []byte{byte(source.IntN(256))}, 0o644); err != nil {
+		return err
+	}
+	record, err := s.lib.Container(id)
+	if err != nil {
+		return err
+	}
+	_, err = s.Commit(ctx, id, CommitOptions{Image: record.ImageID, Name: "committed"})
 	return err
 }
