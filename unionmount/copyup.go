@@ -92,9 +92,7 @@ func (u *Union) copyTo(n *Node, at *link, want content) error {
 			return err
 		}
 	}
-	if err := u.switchToUpper(n, d, group, at == nil); err != nil {
-		return err
-	}
+	u.switchToUpper(n, d, group, at == nil)
 	u.copyUps.Add(1)
 	if group != nil && at != nil {
 		return u.dropName(n)
@@ -139,32 +137,22 @@ func (u *Union) publishCopy(d *draft, at link) error {
 	return setTimes(dir.fd, before.Atim, before.Mtim)
 }
 
-// switchToUpper lets n be backed by the copy.
-func (u *Union) switchToUpper(n *Node, d *draft, group *linkGroup, pin bool) error {
-	fd, err := reopen(d.fd, unix.O_PATH)
-	if err != nil {
-		return err
-	}
-	st, err := statFD(fd)
-	if err != nil {
-		unix.Close(fd)
-		return err
-	}
+// switchToUpper lets n be backed by the copy, whose descriptor it takes.
+func (u *Union) switchToUpper(n *Node, d *draft, group *linkGroup, pin bool) {
 	u.mu.Lock()
-	n.upperKey = backingKey{u.upper.depth, st.Ino}
+	n.upperKey = backingKey{u.upper.depth, d.st.Ino}
 	u.byFile[n.upperKey] = n
 	u.mu.Unlock()
 	n.group = group
 	n.caps = capsUnknown
 	n.borrows.Store(d.borrows)
 	n.inUpper.Store(true)
-	h := u.fds.add(fdKey{n, slotUpper}, fd)
+	h := u.fds.add(fdKey{n, slotUpper}, d.take())
 	if pin {
 		u.fds.pin(h)
 	}
 	u.fds.release(h)
 	u.fds.drop(fdKey{n, slotLowerData})
-	return nil
 }
 
 // drawCopy makes a copy of n in the stage: type, owner, mode, data, xattrs, times and the inode number to be shown.
@@ -283,5 +271,6 @@ func (u *Union) replaceLink(n *Node, l link, id layerfmt.Stat, mode uint32, st *
 	u.mu.Lock()
 	delete(u.byFile, n.upperKey)
 	u.mu.Unlock()
-	return u.switchToUpper(n, d, nil, false)
+	u.switchToUpper(n, d, nil, false)
+	return nil
 }

@@ -26,7 +26,7 @@ type fdKey struct {
 }
 
 const (
-	slotUpper     = -1 // O_PATH, the backing file in the upper
+	slotUpper     = -1 // O_PATH, or as it was made: the backing file in the upper
 	slotData      = -2 // open for reading and writing, the backing file in the upper
 	slotLowerData = -3 // open for reading, the backing file in a lower
 	firstSlot     = slotLowerData
