@@ -78,11 +78,11 @@ func (s *Store) push(ctx context.Context, ref string, opts PushOptions) (_ Pushe
 func pushName(ref, to string, names []string) (reference.NamedTagged, error) {
 	var name reference.Named
 	var err error
-	switch i := slices.IndexFunc(names, func(have string) bool { return isNamed(have, ref) }); {
+	switch full, ok := nameAmong(ref, names); {
 	case to != "":
 		name, err = normalize(strings.TrimPrefix(to, "docker://"))
-	case i >= 0:
-		name, err = normalize(names[i])
+	case ok:
+		name, err = normalize(full)
 	default:
 		err = errors.New("an id says no registry: push the image by a name, or say where to")
 	}
@@ -94,18 +94,6 @@ func pushName(ref, to string, names []string) (reference.NamedTagged, error) {
 		return nil, fmt.Errorf("%s: a digest cannot be chosen: push to a tag", name)
 	}
 	return tagged, nil
-}
-
-// isNamed tells whether a full name is what people mean by ref.
-func isNamed(have, ref string) bool {
-	names, err := candidates(ref)
-	if err != nil {
-		return false
-	}
-	if byDefault, err := normalize(ref); err == nil {
-		names = append(names, byDefault)
-	}
-	return slices.ContainsFunc(names, func(name reference.Named) bool { return name.String() == have })
 }
 
 // upload copies an image of the store to a registry and returns its manifest there.

@@ -2,6 +2,7 @@ package layers
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -50,26 +51,45 @@ func (s *Store) find(ref string) (storage.Image, error) {
 	return findPrefix(ref, id, records)
 }
 
-// indexNamed returns which record has ref for a name, -1 if none has. A name without a registry is first docker's, then
-// what it would be pulled as.
+// meanings yields the full names that ref may stand for: docker's, and for a name without a registry then what it would
+// be pulled as. The configuration which says that is read only when it is needed.
+func meanings(ref string) iter.Seq[reference.Named] {
+	return func(yield func(reference.Named) bool) {
+		name, err := normalize(ref)
+		if err != nil || !yield(name) || !isShort(ref) {
+			return
+		}
+		others, err := candidates(ref)
+		if err != nil {
+			return // which pulling the name says
+		}
+		for _, other := range others {
+			if !yield(other) {
+				return
+			}
+		}
+	}
+}
+
+// indexNamed returns which record has ref for a name, -1 if none has.
 func indexNamed(ref string, records []storage.Image) int {
-	name, err := normalize(ref)
-	if err != nil {
-		return -1
-	}
-	if i := slices.IndexFunc(records, named(name)); i >= 0 || !isShort(ref) {
-		return i
-	}
-	names, err := candidates(ref)
-	if err != nil {
-		return -1 // which pulling the name says
-	}
-	for _, name := range names {
+	for name := range meanings(ref) {
 		if i := slices.IndexFunc(records, named(name)); i >= 0 {
 			return i
 		}
 	}
 	return -1
+}
+
+// nameAmong returns which of an image's full names ref is. It is none where ref is an id, or has a digest that the image
+// was not pulled by.
+func nameAmong(ref string, names []string) (string, bool) {
+	for name := range meanings(ref) {
+		if slices.Contains(names, name.String()) {
+			return name.String(), true
+		}
+	}
+	return "", false
 }
 
 // named returns a test for images that have a name.

@@ -61,9 +61,10 @@ func (s *Store) RemoveImage(ref string, opts RemoveOptions) ([]Removal, error) {
 // namesToRemove returns those names of the image that ref means: itself, or all where ref is an id.
 func namesToRemove(ref string, record storage.Image) (names []string, byID bool) {
 	name, err := normalize(ref)
+	full, isName := nameAmong(ref, record.Names)
 	switch {
-	case err == nil && slices.Contains(record.Names, name.String()):
-		return []string{name.String()}, false
+	case isName:
+		return []string{full}, false
 	case err != nil || strings.HasPrefix(record.ID, strings.TrimPrefix(ref, "sha256:")):
 		return record.Names, true
 	}
