@@ -182,6 +182,11 @@ func TestSaveBad(t *testing.T) {
 	if err := s.Save(cancelled, io.Discard, []string{"app:1"}, SaveOptions{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
+	other := img.Layers[0]
+	other.DiffID = digest.FromString("another layer")
+	if err := s.writeLayer(io.Discard, other); err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("a layer with another digest: %v", err)
+	}
 	path := filepath.Join(s.layout.diff(img.TopLayer), "bin", "su")
 	if err := os.WriteFile(path, []byte(strings.Repeat("us", 5000)), 0o600); err != nil {
 		t.Fatal(err)

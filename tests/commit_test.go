@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -153,17 +155,7 @@ func TestCommitRunning(t *testing.T) {
 	u.run("export", "-o", u.path("home", "c.tar"), "cc")
 	contains(t, u.run("diff", "cc"), "A /first")
 	// A command that is killed lets the container go on.
-	cmd := u.cmd("export", "cc")
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := out.Read(make([]byte, 1)); err != nil {
-		t.Fatal(err)
-	}
+	cmd := u.startExport("cc")
 	read := u.run("exec", "cc", "cat", "/bin/busybox") // who reads does not wait
 	if len(read) == 0 {
 		t.Error("nothing can be read while the container is exported")
@@ -264,4 +256,70 @@ func TestCommitCore(t *testing.T) {
 	u.run("rmi", "committed", "squashed", "flat")
 	u.run("load", "-i", u.path("home", "saved.tar"))
 	u.prints("new", "run", "--rm", "committed")
+}
+
+// startExport starts to export a container, and returns while that goes on: nobody reads what it writes.
+func (u *user) startExport(container string) *exec.Cmd {
+	u.t.Helper()
+	cmd := u.cmd("export", container)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		u.t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		u.t.Fatal(err)
+	}
+	return cmd
+}
+
+// TestEndWhileExported ends and removes containers that somebody reads.
+func TestEndWhileExported(t *testing.T) {
+	u := newUserWithImage(t)
+	u.run("run", "-d", "--name", "cc", "bb", "sleep", "1000")
+	reader := u.startExport("cc")
+	ended := make(chan result, 1)
+	go func() { ended <- u.try("kill", "cc") }()
+	eventually(t, "the payload is dead", func() bool { return u.try("exec", "cc", "true").code != 0 })
+	u.prints("running", "inspect", "-f", "{{.State.Status}}", "cc") // nobody may start or remove it yet
+	reader.Process.Kill()
+	reader.Wait()
+	if r := <-ended; r.code != 0 {
+		t.Errorf("kill: %+v", r)
+	}
+	u.prints("exited 137", "inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "cc")
+
+	// The same of one that does not run.
+	reader = u.startExport("cc")
+	u.fails(125, []string{"cc"}, "start", "cc")
+	reader.Process.Kill()
+	reader.Wait()
+	u.run("start", "cc")
+	reader = u.startExport("cc")
+	u.run("rm", "-f", "cc")
+	reader.Process.Kill()
+	reader.Wait()
+	u.prints("", "ps", "-aq")
+}
+
+// TestParallelCommits makes several images of one container at once, while it runs and after.
+func TestParallelCommits(t *testing.T) {
+	u := newUserWithImage(t)
+	u.run("run", "-d", "--name", "cc", "bb", "sh", "-c", "echo x >/x; sleep 1000")
+	eventually(t, "the container has written", func() bool { return u.try("exec", "cc", "test", "-s", "/x").code == 0 })
+	for _, state := range []string{"running", "ended"} {
+		results := make([]result, 4)
+		var all sync.WaitGroup
+		for i := range results {
+			all.Go(func() { results[i] = u.try("commit", "cc", fmt.Sprintf("%s%d", state, i)) })
+		}
+		all.Wait()
+		for i, r := range results {
+			u.succeeded(r)
+			u.prints("x", "run", "--rm", fmt.Sprintf("%s%d", state, i), "cat", "/x")
+		}
+		u.try("kill", "cc")
+	}
 }
