@@ -46,8 +46,8 @@ func TestRefusedTars(t *testing.T) {
 		"hard link through a link":  {pack(t, symlink("out", "/etc"), hardLink("passwd", "out/passwd")), []string{"passwd"}},
 		"hard link to what follows": {pack(t, hardLink("first", "second"), file("second", 0o644, "x")), []string{"first"}},
 		"name of 300 characters":    {pack(t, file(long, 0o644, "x")), []string{"300"}},
-		"a name twice":              {pack(t, file("twice", 0o600, "x"), file("twice", 0o640, "y")), []string{"duplicate"}},
-		"a link, then a directory":  {pack(t, symlink("out", u.path("home")), directory("out", 0o755), file("out/evil", 0o644, "x")), []string{"duplicate"}},
+		"a name twice":              {pack(t, file("twice", 0o600, "x"), file("twice", 0o640, "y"), file("last", 0o600, "")), []string{"duplicate", `"twice"`}},
+		"a link, then a directory":  {pack(t, symlink("out", u.path("home")), directory("out", 0o755), file("out/evil", 0o644, "x")), []string{"duplicate", `"out/"`}},
 		"negative owner":            {pack(t, file("f", 0o644, "x").owned(-5, 0)), []string{"-5"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -12,6 +12,8 @@
 //     openat2(2) because missing parents have to be made step by step anyway, and because sandboxes filter openat2.
 //   - An entry replaces what an earlier entry of the same name left, except that a directory is merged into a
 //     directory: what tar(1) does. Files are never truncated in place, so other names of a replaced file keep theirs.
+//   - A name that comes twice is refused by the library's tar-split, which finds contents by name; unpacking alone would
+//     do as tar(1) does. The error names the entry.
 //   - Sparse files are refused. The image specification advises against them, and tar-split cannot reproduce them, so
 //     that an image holding one could be loaded but never saved with the same digest.
 //   - Sets of directory times are applied at the end, since making an entry changes the time of its directory.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vbatts/tar-split/tar/storage"
 	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/internal/layerfmt"
@@ -64,14 +65,19 @@ func newUnpacker(root *os.File, opts UnpackOptions) *unpacker {
 func (u *unpacker) run(r io.Reader) error {
 	defer u.walker.forget()
 	tr := tar.NewReader(r)
+	last := ""
 	for range u.limits.Entries {
 		hdr, err := tr.Next()
 		if err == io.EOF {
 			return u.applyDirTimes()
 		}
+		if errors.Is(err, storage.ErrDuplicatePath) {
+			return &EntryError{Name: last, Err: err} // found out by whoever passed it on to us
+		}
 		if err != nil {
 			return fmt.Errorf("read tar: %w", err)
 		}
+		last = hdr.Name
 		if err := u.entry(hdr, tr); err != nil {
 			return &EntryError{Name: hdr.Name, Err: err}
 		}
