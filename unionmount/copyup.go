@@ -144,7 +144,7 @@ func (u *Union) switchToUpper(n *Node, d *draft, group *linkGroup, pin bool) {
 	u.byFile[n.upperKey] = n
 	u.mu.Unlock()
 	n.group = group
-	n.caps = capsUnknown
+	n.caps, n.bare = capsUnknown, d.bare && u.upper.xattrsAreOurs()
 	n.borrows.Store(d.borrows)
 	n.inUpper.Store(true)
 	h := u.fds.add(fdKey{n, slotUpper}, d.take())
@@ -168,7 +168,7 @@ func (u *Union) drawCopy(n *Node, d *draft, want content) error {
 		if err := u.drawContent(n, d, want); err != nil {
 			return err
 		}
-		if err := u.copyXattrs(n, d.fd); err != nil {
+		if err := u.copyXattrs(n, d); err != nil {
 			return err
 		}
 		if err := d.keepPerm(u.upper.copied(n.stat)); err != nil {
@@ -189,11 +189,12 @@ func (u *Union) drawCopy(n *Node, d *draft, want content) error {
 }
 
 // copyXattrs copies the xattrs of n that a container sees.
-func (u *Union) copyXattrs(n *Node, to int) error {
+func (u *Union) copyXattrs(n *Node, d *draft) error {
 	names, err := u.listXattr(n)
 	if err != nil {
 		return err
 	}
+	d.bare = len(names) == 0
 	for _, name := range names {
 		value, err := u.getXattr(n, name)
 		if errors.Is(err, unix.ENODATA) {
@@ -202,7 +203,7 @@ func (u *Union) copyXattrs(n *Node, to int) error {
 		if err != nil {
 			return err
 		}
-		if err := setXattr(to, u.upper.diskXattr(name), string(u.upper.diskValue(name, value))); err != nil {
+		if err := setXattr(d.fd, u.upper.diskXattr(name), string(u.upper.diskValue(name, value))); err != nil {
 			return err
 		}
 	}

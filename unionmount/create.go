@@ -74,7 +74,7 @@ func (u *Union) create(dir *Node, name string, id layerfmt.Stat, target string) 
 	if n.isDir() {
 		n.listing.startEmpty()
 	}
-	n.madeNow()
+	n.madeNow(acls.none() && u.upper.xattrsAreOurs())
 	u.keepOpen(n, fd)
 	a, err := u.attrOf(n, o)
 	return n, a, err
@@ -127,11 +127,11 @@ func (u *Union) keepOpen(n *Node, fd int) {
 	u.fds.release(u.fds.add(fdKey{n, slot}, fd))
 }
 
-// madeNow notes what is known of a file that has just been made: it has no capabilities yet.
-func (n *Node) madeNow() {
+// madeNow notes what is known of a file that has just been made: it has no capabilities yet, and is bare or not.
+func (n *Node) madeNow(bare bool) {
 	n.meta.Lock()
 	defer n.meta.Unlock()
-	n.caps = capsNone
+	n.caps, n.bare = capsNone, bare
 }
 
 // makeEntry makes an entry in the upper. The descriptor that it returns, as in draft.fd, is the caller's.

@@ -14,6 +14,7 @@ type draft struct {
 	fd       int         // O_RDWR of what is a regular file on disk, else O_PATH; -1 before it is made
 	st       unix.Stat_t // of the file on disk as it was made
 	unwanted bool        // to be removed by discard
+	bare     bool        // as Node.bare
 	borrows  bool        // its data is in a lower, as with Node.borrows
 }
 

@@ -139,6 +139,9 @@ func (hostOwned) leastBorrowed() int64 { return 4096 + 1 }
 
 func (p hostOwned) overlayPrefix() string { return p.prefix }
 
+// xattrsAreOurs is not so where the host has security modules, which label files.
+func (hostOwned) xattrsAreOurs() bool { return false }
+
 // diskXattr leaves names that mean to the host what they mean to the container, and escapes those that mean something to
 // overlay filesystems or to the host's security modules.
 func (hostOwned) diskXattr(name string) string {

@@ -54,6 +54,7 @@ type Node struct {
 	upperKey backingKey    // of the backing file in the upper; changed with Union.mu held, too
 	stat     layerfmt.Stat // owner, mode and device
 	caps     capState      // whether the file has security.capability
+	bare     bool          // the file is known to have no xattrs that are to be seen
 	group    *linkGroup    // of the copy of a file that has several names in its lower
 	hidden   uint32        // names of a lower file with several that were deleted before it was copied up
 

@@ -37,6 +37,8 @@ type policy interface {
 	// overlayPrefix starts the xattrs by which the kernel's overlay refers to layers below, where those count; else it
 	// is "".
 	overlayPrefix() string
+	// xattrsAreOurs tells that what is seen as an xattr is there because it was set here: the host gives files none.
+	xattrsAreOurs() bool
 	// diskXattr returns the name under which an xattr is stored that the container calls name.
 	diskXattr(name string) string
 	// seenXattr is its inverse; ok is false for what no container sees.
@@ -167,6 +169,8 @@ func (callerOwned) marks(ref *reference, dir bool) []xattrMark {
 func (callerOwned) leastBorrowed() int64 { return 1 }
 
 func (callerOwned) overlayPrefix() string { return "" }
+
+func (callerOwned) xattrsAreOurs() bool { return true }
 
 func (callerOwned) diskXattr(name string) string { return layerfmt.EscapeXattr(name) }
 

@@ -49,7 +49,7 @@ func (u *Union) GetXattr(n *Node, name string) ([]byte, error) {
 
 // getXattr is GetXattr with meta held.
 func (u *Union) getXattr(n *Node, name string) ([]byte, error) {
-	if !u.mayHaveXattrs(n) || name == capsXattr && n.caps == capsNone {
+	if n.bare || !u.mayHaveXattrs(n) || name == capsXattr && n.caps == capsNone {
 		return nil, unix.ENODATA
 	}
 	if k := n.known(); k != nil {
@@ -89,7 +89,7 @@ func (u *Union) ListXattr(n *Node) ([]string, error) {
 
 // listXattr is ListXattr with meta held.
 func (u *Union) listXattr(n *Node) ([]string, error) {
-	if !u.mayHaveXattrs(n) {
+	if n.bare || !u.mayHaveXattrs(n) {
 		return nil, nil
 	}
 	if k := n.known(); k != nil {
@@ -153,6 +153,7 @@ func (u *Union) changeXattr(n *Node, name string, change func(fd int) error) err
 	if st, err := statFD(h.fd); err != nil || st.Mode&unix.S_IFMT == unix.S_IFLNK {
 		return errors.Join(err, unix.EOPNOTSUPP)
 	}
+	n.bare = false
 	if name == capsXattr {
 		n.caps = capsUnknown
 	}
