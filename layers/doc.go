@@ -24,4 +24,9 @@
 //     lock: pulls do not hold up anything else. Before that their files are flushed to disk, so that a layer on record
 //     is whole after a power failure.
 //   - Names of images are normalised as docker does it: "x" is docker.io/library/x:latest.
+//   - Blobs come from registries through package blobcache, and into the library's hands only when their digest and size
+//     are verified. Which image a name means is decided once, on the library's own source, and the signature policy
+//     judges that; what is then copied is what its manifest names by digest.
+//   - A transfer claims the contents of its layers while it lasts. One that ends early removes those layers that it
+//     brought and that nobody else has claimed or needs.
 package layers

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -197,4 +198,34 @@ func TestPullTakesOver(t *testing.T) {
 		t.Errorf("the pulls asked for %q", asked)
 	}
 	u.hasNoBlobs()
+}
+
+// TestPullInterrupted ends a pull as somebody at the keyboard does: nothing is left but what has arrived.
+func TestPullInterrupted(t *testing.T) {
+	u := newUser(t)
+	server := u.startRegistry()
+	p := u.putBig(server)
+	proxy := u.slowly(server)
+	name := proxy.host + "/app:v1"
+	for signal, code := range map[syscall.Signal]int{syscall.SIGINT: 130, syscall.SIGTERM: 143} {
+		pull := u.startPull(name)
+		eventually(t, "the first part has arrived", func() bool { return u.partSize() >= firstPart })
+		if err := pull.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		pull.Wait() // the exit code is looked at next
+		if got := exitCode(pull.ProcessState); got != code {
+			t.Errorf("after %v the exit code is %d, want %d", signal, got, code)
+		}
+		if out := pull.Stdout.(*bytes.Buffer).String(); out != "" {
+			t.Errorf("after %v the pull said %q", signal, out)
+		}
+		u.isEmptyStore()
+		u.prints("", "store", "check")
+		if locks, _ := filepath.Glob(u.blobs() + "/*.lock"); len(locks) > 0 {
+			t.Errorf("left behind: %q", locks)
+		}
+	}
+	proxy.open()
+	u.prints(p.id(t), "pull", "-q", name)
 }

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/rcrun/rcrun/layers"
@@ -45,6 +48,29 @@ func (f *registryFlags) registry() layers.RegistryOptions {
 	return options
 }
 
+// transfer runs a command's work on the image store. A signal that ends the command lets the work clean up first; a
+// second one does not.
+func (a *app) transfer(parent context.Context, work func(ctx context.Context, s *layers.Store) error) error {
+	ctx, cancel := context.WithCancelCause(parent)
+	defer cancel(nil)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	go func() {
+		select {
+		case sig := <-signals:
+			signal.Stop(signals)
+			cancel(exitStatus(128 + int(sig.(syscall.Signal))))
+		case <-ctx.Done():
+		}
+	}()
+	err := a.withStore(func(s *layers.Store) error { return work(ctx, s) })
+	if status := exitStatus(0); err != nil && errors.As(context.Cause(ctx), &status) {
+		return status
+	}
+	return err
+}
+
 func (a *app) pullCommand() *cobra.Command {
 	var options layers.PullOptions
 	var quiet, all bool
@@ -60,18 +86,18 @@ func (a *app) pullCommand() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		options.RegistryOptions = registry.registry()
 		options.Progress = pullProgress(os.Stdout, quiet)
-		return a.withStore(func(s *layers.Store) error {
+		return a.transfer(cmd.Context(), func(ctx context.Context, s *layers.Store) error {
 			names := args
 			if all {
 				var err error
-				if names, err = s.Tags(cmd.Context(), args[0], options.RegistryOptions); err != nil {
+				if names, err = s.Tags(ctx, args[0], options.RegistryOptions); err != nil {
 					return err
 				}
 			} else if !quiet && !hasVersion(args[0]) {
 				fmt.Println("Using default tag: latest")
 			}
 			for _, name := range names {
-				pulled, err := s.Pull(cmd.Context(), name, options)
+				pulled, err := s.Pull(ctx, name, options)
 				if err != nil {
 					return err
 				}
@@ -120,7 +146,7 @@ func (a *app) pushCommand() *cobra.Command {
 		if len(args) == 2 {
 			options.To = args[1]
 		}
-		return a.withStore(func(s *layers.Store) error {
+		return a.transfer(cmd.Context(), func(ctx context.Context, s *layers.Store) error {
 			names := args[:1]
 			if all {
 				var err error
@@ -132,7 +158,7 @@ func (a *app) pushCommand() *cobra.Command {
 				return errors.New("several tags cannot be pushed to one destination")
 			}
 			for _, name := range names {
-				pushed, err := s.Push(cmd.Context(), name, options)
+				pushed, err := s.Push(ctx, name, options)
 				if err != nil {
 					return err
 				}
