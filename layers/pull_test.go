@@ -3,6 +3,7 @@ package layers
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -209,6 +210,53 @@ func TestPullReproduces(t *testing.T) {
 	}
 }
 
+// TestPullCompressions pulls one layer in all compressions, none of which the manifest tells: it is one layer.
+func TestPullCompressions(t *testing.T) {
+	reg, s := newRegistry(t), openStore(t)
+	base := rootfsTar(t, "x")
+	for _, program := range []string{"gzip", "zstd", "bzip2", "xz", "cat"} {
+		cmd := exec.Command(program)
+		cmd.Stdin = bytes.NewReader(base)
+		compressed, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%s: %v", program, err)
+		}
+		img := newSample(t, program, base) // the architecture makes the images differ
+		m := v1.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: v1.MediaTypeImageManifest}
+		m.Config = descriptor(v1.MediaTypeImageConfig, img.config)
+		m.Layers = []v1.Descriptor{img.addBlob(v1.MediaTypeImageLayer, compressed)}
+		img.manifest = mustJSON(t, m)
+		reg.push(t, img, program, "latest")
+		pulled, err := s.Pull(context.Background(), reg.host+"/"+program, PullOptions{})
+		if err != nil {
+			t.Errorf("%s: %v", program, err)
+		} else if pulled.ID != img.id() || len(pulled.Layers) != 1 || pulled.Layers[0].DiffID != digest.FromBytes(base) {
+			t.Errorf("%s: pulled %+v", program, pulled.Image)
+		}
+	}
+	if layers, err := s.lib.Layers(); err != nil || len(layers) != 1 {
+		t.Errorf("%d layers are stored, %v; want 1", len(layers), err)
+	}
+}
+
+// TestPullWrongLayer pulls an image whose configuration is about other layers than its manifest.
+func TestPullWrongLayer(t *testing.T) {
+	reg, s := newRegistry(t), openStore(t)
+	img, other := newSample(t, "amd64", rootfsTar(t, "x")), newSample(t, "amd64", rootfsTar(t, "y"))
+	img.config = other.config
+	var m v1.Manifest
+	if err := json.Unmarshal(img.manifest, &m); err != nil {
+		t.Fatal(err)
+	}
+	m.Config = img.addBlob(v1.MediaTypeImageConfig, other.config)
+	img.manifest = mustJSON(t, m)
+	reg.push(t, img, "app", "latest")
+	if _, err := s.Pull(context.Background(), reg.host+"/app", PullOptions{}); err == nil || !strings.Contains(err.Error(), "DiffID") {
+		t.Errorf("error %v", err)
+	}
+	isEmpty(t, s)
+}
+
 func TestPullPlatform(t *testing.T) {
 	reg := newRegistry(t)
 	index := v1.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: v1.MediaTypeImageIndex}
@@ -274,7 +322,7 @@ func pullProcess(dir, ref string) *exec.Cmd {
 	return cmd
 }
 
-// TestParallelPulls pulls one image with several processes at once.
+// TestParallelPulls pulls images that share their layers with several processes at once.
 func TestParallelPulls(t *testing.T) {
 	if ref := os.Getenv("LAYERS_TEST_PULL"); ref != "" {
 		if _, err := openStoreAt(t, os.Getenv("LAYERS_TEST_STORE")).Pull(context.Background(), ref, PullOptions{}); err != nil {
@@ -283,22 +331,31 @@ func TestParallelPulls(t *testing.T) {
 		return
 	}
 	reg := newRegistry(t)
-	img := newSample(t, "amd64", rootfsTar(t, strings.Repeat("x", 1<<20)), patchTar(t))
-	reg.push(t, img, "app", "latest")
+	base := rootfsTar(t, strings.Repeat("x", 1<<20))
+	one, two := newSample(t, "amd64", base, patchTar(t)), newSample(t, "arm64", base, patchTar(t))
+	reg.push(t, one, "one", "latest")
+	reg.push(t, two, "two", "latest")
 	dir := t.TempDir()
 	var wg sync.WaitGroup
-	for range 4 {
+	for i := range 6 {
 		wg.Go(func() {
-			if out, err := pullProcess(dir, reg.host+"/app").CombinedOutput(); err != nil {
+			name := []string{"/one", "/two"}[i%2]
+			if out, err := pullProcess(dir, reg.host+name).CombinedOutput(); err != nil {
 				t.Errorf("%v: %s", err, out)
 			}
 		})
 	}
 	wg.Wait()
 	s := openStoreAt(t, dir)
-	checkSample(t, s, img)
+	checkSample(t, s, one)
+	checkSample(t, s, two)
 	if layers, err := s.lib.Layers(); err != nil || len(layers) != 2 {
 		t.Errorf("%d layers are stored, %v; want 2", len(layers), err)
+	}
+	for name, n := range reg.fetched {
+		if strings.HasPrefix(name, "sha256:") && n != 1 {
+			t.Errorf("%s was fetched %d times", name, n)
+		}
 	}
 }
 
