@@ -27,13 +27,16 @@ func (f *freezing) end() {
 
 // handleFreeze holds the filesystem still until the client goes away, however it does.
 func (m *monitor) handleFreeze(conn *wire.Conn) (err error) {
+	if m.fuse == nil {
+		return errNoLayers(m.c)
+	}
 	m.frozen.mu.Lock()
 	defer m.frozen.mu.Unlock()
 	if m.frozen.ended {
 		return conflictf("container %s has ended", m.c.Name)
 	}
-	if m.fuse == nil {
-		return errNoLayers(m.c)
+	if err := m.box.Sync(); err != nil {
+		return fmt.Errorf("hold the filesystem still: %w", err)
 	}
 	if err := m.fuse.freeze(); err != nil {
 		return fmt.Errorf("hold the filesystem still: %w", err)

@@ -3,7 +3,8 @@ package fusefs
 import "sync"
 
 // Gate holds up the requests that change the filesystem while it is closed, so that what is on disk can be read in one
-// state. Requests that only read go on, as long as not too many others wait. The zero value is open.
+// state. Requests that only read go on, as long as not too many others wait; but the kernel has a reader of what is just
+// being written wait for the writer. The zero value is open.
 //
 // It is there instead of stopping the processes: those that do not write notice nothing, nobody sees them stopped, and
 // no cgroup is needed.

@@ -20,6 +20,8 @@ const (
 	msgStart   = "start"   // creator -> sandbox -> init: execute the payload
 	msgStarted = "started" // sandbox -> creator: it is executing; for an exec, started with a pidfd
 	msgExec    = "exec"    // creator -> sandbox: execRequest with a wire of its own and stdin, stdout, stderr
+	msgSync    = "sync"    // creator -> sandbox: a wire of its own, on which comes
+	msgSynced  = "synced"  // sandbox -> creator: the root was synced
 	msgExit    = "exit"    // sandbox -> creator: ExitStatus
 )
 

@@ -263,6 +263,8 @@ func (s *sandbox) listen() {
 			if err = json.Unmarshal(m.Body, &request); err == nil {
 				s.takeExec(request, m.Files)
 			}
+		case m.Kind == msgSync && len(m.Files) == 1:
+			go s.sync(m.Files[0])
 		default:
 			err = fmt.Errorf("unexpected message %s", m.Kind)
 		}

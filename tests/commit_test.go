@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -149,8 +150,13 @@ func TestCommitRunning(t *testing.T) {
 		u.prints("ok", "run", "--rm", fmt.Sprintf("state%d", i), "sh", "-c",
 			`a=$(wc -l </first); b=$(wc -l </second); test $a -ge $b -a $a -le $((b+1)) && echo ok || echo $a $b`)
 	}
-	before := u.run("exec", "cc", "sh", "-c", "wc -l </first")
-	eventually(t, "the container writes on", func() bool { return u.run("exec", "cc", "sh", "-c", "wc -l </first") != before })
+	// What is on disk is looked at: who reads what is just being written waits with the writer.
+	upper := u.path("home", ".local", "share", "rcrun", "storage", "fuse", "dir", u.run("inspect", "-f", "{{.Id}}", "cc"), "diff")
+	written := func() int {
+		return len(readFile(t, filepath.Join(upper, "first"))) + len(readFile(t, filepath.Join(upper, "second")))
+	}
+	before := written()
+	eventually(t, "the container writes on", func() bool { return written() != before })
 	u.run("commit", "--pause=false", "cc", "unpaused")
 	u.run("export", "-o", u.path("home", "c.tar"), "cc")
 	contains(t, u.run("diff", "cc"), "A /first")
@@ -160,14 +166,14 @@ func TestCommitRunning(t *testing.T) {
 	if len(read) == 0 {
 		t.Error("nothing can be read while the container is exported")
 	}
-	before = u.run("exec", "cc", "sh", "-c", "wc -l </first")
+	before = written()
 	time.Sleep(50 * time.Millisecond)
-	if after := u.run("exec", "cc", "sh", "-c", "wc -l </first"); after != before {
-		t.Errorf("it wrote while it was exported: %s lines, then %s", before, after)
+	if after := written(); after != before {
+		t.Errorf("it wrote while it was exported: %d bytes, then %d", before, after)
 	}
 	cmd.Process.Kill()
 	cmd.Wait()
-	eventually(t, "the container writes on", func() bool { return u.run("exec", "cc", "sh", "-c", "wc -l </first") != before })
+	eventually(t, "the container writes on", func() bool { return written() != before })
 	u.run("rm", "-f", "cc")
 }
 
@@ -322,4 +328,41 @@ func TestParallelCommits(t *testing.T) {
 		}
 		u.try("kill", "cc")
 	}
+}
+
+// TestCommitMapped commits what a process has written by mmap(2), which the kernel sends when it likes to.
+func TestCommitMapped(t *testing.T) {
+	u := newUserWithImage(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.run("run", "-d", "--name", "cc", "-v", self+":/tests:ro", "-e", mapEnv+"=/mapped", "bb", "/tests")
+	eventually(t, "the file is written", func() bool { return u.try("exec", "cc", "test", "-e", "/mapped.done").code == 0 })
+	u.run("commit", "-c", `CMD ["cat","/mapped"]`, "cc", "committed")
+	u.prints("mapped", "run", "--rm", "-e", mapEnv+"=", "committed")
+	u.run("rm", "-f", "cc")
+}
+
+// mapAndWait is what this program does in a container.
+func mapAndWait(path string) int {
+	file, err := os.Create(path)
+	text := []byte("mapped\n")
+	if err == nil {
+		err = file.Truncate(int64(len(text)))
+	}
+	if err == nil {
+		var memory []byte
+		memory, err = syscall.Mmap(int(file.Fd()), 0, len(text), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+		copy(memory, text)
+	}
+	if err == nil {
+		err = os.WriteFile(path+".done", nil, 0o600)
+	}
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	time.Sleep(patience)
+	return 0
 }

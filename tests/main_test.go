@@ -12,6 +12,7 @@ import (
 // Environment of the tests, set by scripts/test.
 const (
 	binaryEnv = "RCRUN"        // the binary to be tested; ../bin/rcrun without
+	mapEnv    = "RCRUN_MAP"    // of a copy of the tests in a container: a file to be written by mmap(2)
 	debianEnv = "RCRUN_DEBIAN" // a tar of a Debian root filesystem; ../.cache/debian-bookworm.tar without
 )
 
@@ -23,6 +24,9 @@ var sharedBinary string
 const ownPrefix = "rct"
 
 func TestMain(m *testing.M) {
+	if path := os.Getenv(mapEnv); path != "" {
+		os.Exit(mapAndWait(path))
+	}
 	os.Exit(runAll(m))
 }
 

@@ -1,0 +1,48 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/wire"
+)
+
+// Sync has the kernel write all that it still keeps in memory of the root filesystem, such as what processes have changed
+// in files that they have mapped. It does not say that it is on disk: that depends on the filesystem.
+func (c *Container) Sync() error {
+	conn, theirs, err := wire.Pair()
+	if err != nil {
+		return fmt.Errorf("sync the root: %w", err)
+	}
+	defer conn.Close()
+	defer theirs.Close()
+	if err := c.sandbox.conn.Send(msgSync, nil, theirs); err != nil {
+		return fmt.Errorf("sync the root: %w", err)
+	}
+	theirs.Close() // so that the end of the sandbox shows
+	if _, err := conn.Expect(msgSynced, nil, 0); err != nil {
+		return fmt.Errorf("sync the root: %w", err)
+	}
+	return nil
+}
+
+// sync answers one request over a wire of its own. The working directory is the root.
+func (s *sandbox) sync(file *os.File) {
+	conn, err := wire.FromFile(file)
+	if err != nil {
+		return // the creator sees the wire end
+	}
+	defer conn.Close()
+	root, err := os.Open(".")
+	if err == nil {
+		err = errors.Join(unix.Syncfs(int(root.Fd())), root.Close())
+	}
+	if err != nil {
+		conn.SendError(stageSandbox, wire.Errorf(stageSandbox, "sync", "the root", err)) // a creator that has gone needs no answer
+		return
+	}
+	conn.Send(msgSynced, nil)
+}
