@@ -58,6 +58,7 @@ func (s *Store) Check(ctx context.Context, opts CheckOptions) ([]Problem, error)
 }
 
 func (s *Store) check(ctx context.Context, opts CheckOptions) ([]Problem, error) {
+	s.takeOver() // as whoever opens the store does
 	// What is there is listed before what is on record: a layer or an image gets its record first.
 	present, err := s.presentFiles()
 	if err != nil {

@@ -145,7 +145,7 @@ func emptyStore(t *testing.T, dir string) {
 func storeFiles(t testing.TB, s *Store) (paths []string) {
 	t.Helper()
 	err := filepath.WalkDir(s.root, func(path string, e fs.DirEntry, err error) error {
-		if err != nil {
+		if err != nil || path == s.reserve() {
 			return err
 		}
 		name, _ := filepath.Rel(s.root, path)

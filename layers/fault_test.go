@@ -5,7 +5,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,6 +71,141 @@ func testFullDisk(t *testing.T, dir string) {
 	if left, err := os.ReadDir(s.tempRoot()); err != nil || len(left) > 0 {
 		t.Errorf("left over: %v, %v", left, err)
 	}
+}
+
+// TestFullDiskAnywhere lets the disk fill up at ever later moments of bringing images in and removing them: on
+// filesystems of ever more pages. What is listed must be whole each time, and nothing may be left.
+func TestFullDiskAnywhere(t *testing.T) {
+	if dir := os.Getenv("LAYERS_TEST_DISK"); dir != "" {
+		testFullDiskAnywhere(t, dir)
+		return
+	}
+	cmd := again(t, "LAYERS_TEST_DISK="+t.TempDir())
+	cmd.SysProcAttr = inNamespaces()
+	out, err := cmd.CombinedOutput()
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+		t.Skip("this host allows no user namespaces")
+	}
+	if err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	t.Logf("%s", out)
+}
+
+func testFullDiskAnywhere(t *testing.T, dir string) {
+	images := crashImages(t)
+	archive := filepath.Join(t.TempDir(), "archive.tar")
+	data := dockerArchiveOf(t, images[:2], [][]string{{"loaded:0"}, {"loaded:1"}})
+	if err := os.WriteFile(archive, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	full, fit := 0, 0
+	for kib := reserveSize>>10 + 64; fit < 3; kib += 4 { // a page more each time
+		here := filepath.Join(dir, fmt.Sprint(kib))
+		if err := os.Mkdir(here, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Mount("small", here, "tmpfs", 0, fmt.Sprintf("size=%dk", kib)); err != nil {
+			t.Fatal(err)
+		}
+		if fillStore(t, here, archive) {
+			full++
+		} else {
+			fit++
+		}
+		if t.Failed() {
+			t.Fatalf("with %d KiB", kib)
+		}
+		// With room again, all must work.
+		if err := unix.Mount("small", here, "tmpfs", unix.MS_REMOUNT, "size=8m"); err != nil {
+			t.Fatal(err)
+		}
+		verifyStore(t, here, true)
+		s := openStoreAt(t, here)
+		mustImport(t, s, "fits", "x")
+		emptyStore(t, here)
+		if t.Failed() {
+			t.Fatalf("after there were only %d KiB", kib)
+		}
+	}
+	if full < 20 {
+		t.Errorf("the disk was full only %d times", full)
+	}
+	t.Logf("the disk was full at %d moments", full)
+	testRemoveOnFullDisk(t, filepath.Join(dir, "full"))
+}
+
+// testRemoveOnFullDisk leaves not a byte of the disk, and removes a container and an image all the same.
+func testRemoveOnFullDisk(t *testing.T, dir string) {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("small", dir, "tmpfs", 0, "size=2m"); err != nil {
+		t.Fatal(err)
+	}
+	s := openStoreAt(t, dir)
+	if err := s.CreateContainer(containerID(1), "", mustImport(t, s, "victim", "x")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "filler"), make([]byte, 4<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
+		t.Fatalf("fill the disk: %v", err)
+	}
+	s = openStoreAt(t, dir)
+	if err := os.WriteFile(filepath.Join(dir, "more"), []byte("x"), 0o600); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("the disk is not full: %v", err)
+	}
+	if err := s.RemoveContainer(containerID(1)); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.RemoveImage("victim", RemoveOptions{}); err != nil {
+		t.Error(err)
+	}
+	isClean(t, s)
+}
+
+// fillStore does one thing after the other in a new store, and tells whether any of it failed for want of room.
+func fillStore(t *testing.T, dir, archive string) (full bool) {
+	ctx := context.Background()
+	for _, step := range []func(s *Store) error{
+		func(s *Store) error {
+			_, err := s.Import(ctx, bytes.NewReader(rootfsTar(t, "y")), ImportOptions{Name: "imported"})
+			return err
+		},
+		func(s *Store) error {
+			_, err := s.Load(ctx, archive, nil, LoadOptions{})
+			return err
+		},
+		func(s *Store) error {
+			img, err := s.Image("loaded:1")
+			if err != nil {
+				return err
+			}
+			return s.CreateContainer(containerID(1), "", img)
+		},
+		func(s *Store) error { return crashCommit(ctx, s, rand.New(rand.NewPCG(0, 0))) },
+		func(s *Store) error {
+			_, err := s.RemoveImage("imported", RemoveOptions{})
+			return err
+		},
+	} {
+		s, err := Open(Options{Root: filepath.Join(dir, "root"), RunRoot: filepath.Join(dir, "run")})
+		if err == nil {
+			err = errors.Join(step(s), s.Close())
+		}
+		switch {
+		case errors.Is(err, unix.ENOSPC):
+			full = true
+		case err != nil && !errors.Is(err, ErrNotFound):
+			t.Error(err)
+		}
+		if s != nil {
+			verifyStore(t, dir, true)
+		}
+	}
+	return full
 }
 
 // TestKilledImport kills a process in the middle of an import.

@@ -68,20 +68,10 @@ func open(opts Options) (*Store, error) {
 	if s.maxLayer == 0 {
 		s.maxLayer = tree.DefaultLimits().Bytes
 	}
-	abandoned, _, err := abandonedScratch(s.tempRoot())
-	defer func() {
-		for _, dir := range abandoned {
-			dir.Close()
-		}
-	}()
-	if err != nil {
-		return nil, err
-	}
 	ignoreHostConfig(opts.RunRoot)
-	s.lib, err = openLibrary(types.StoreOptions{
-		GraphRoot:       root,
-		RunRoot:         opts.RunRoot,
-		GraphDriverName: driver,
+	err = s.withReserve(func() (err error) {
+		s.lib, err = openLibrary(types.StoreOptions{GraphRoot: root, RunRoot: opts.RunRoot, GraphDriverName: driver})
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -90,7 +80,8 @@ func open(opts Options) (*Store, error) {
 		s.lib.Free()
 		return nil, err
 	}
-	s.takeOver(abandoned)
+	s.takeOver()
+	s.keepReserve()
 	return s, nil
 }
 

@@ -100,7 +100,7 @@ func usage(t testing.TB, s *Store) (files int, bytes int64) {
 		if err != nil {
 			return err
 		}
-		if info.Mode().IsRegular() {
+		if info.Mode().IsRegular() && path != s.reserve() {
 			bytes += info.Size()
 		}
 		files++

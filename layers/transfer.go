@@ -18,6 +18,7 @@ import (
 	istorage "go.podman.io/image/v5/storage"
 	"go.podman.io/image/v5/types"
 	"go.podman.io/storage"
+	"golang.org/x/sys/unix"
 )
 
 // transfer brings images into the store. It has a scratch directory of its own, removed by close.
@@ -117,13 +118,23 @@ func (t *transfer) copyImage(ctx context.Context, src types.ImageReference, name
 		defer report.follow(options, map[types.ProgressEvent]LayerState{types.ProgressEventSkipped: LayerExists})()
 	}
 	if _, err = imagecopy.Image(ctx, policy, dest, src, options); err != nil {
-		return "", err
+		return "", t.explain(err)
 	}
 	_, record, err := istorage.ResolveReference(resolved)
 	if err != nil {
 		return "", err
 	}
 	return record.ID, nil
+}
+
+// explain adds to an error that the disk is full, where the library has lost that: of a small blob which it could not
+// write it says that its size is wrong.
+func (t *transfer) explain(err error) error {
+	var disk unix.Statfs_t
+	if !errors.Is(err, istorage.ErrBlobSizeMismatch) || unix.Statfs(t.scratch.Path, &disk) != nil || disk.Bavail > 16 {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, unix.ENOSPC)
 }
 
 // contents is what an image's configuration says.

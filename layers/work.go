@@ -2,12 +2,13 @@ package layers
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"go.podman.io/storage"
-	"golang.org/x/sys/unix"
+	"go.podman.io/storage/pkg/lockfile"
 )
 
 // Whatever changes the store has a scratch directory of its own meanwhile. One that nobody holds any more tells whoever
@@ -23,10 +24,37 @@ func (s *Store) begin() (*scratch, error) { return newScratch(s.tempRoot()) }
 // finish ends work on the store, and removes what it has left unfinished. If that cannot be done now, because the disk
 // is full, say, whoever opens the store next does it.
 func (s *Store) finish(place *scratch) error {
-	if s.clean(nil) == nil {
+	clean := func() error { return errors.Join(s.forget(), s.clean(nil)) }
+	if s.withReserve(clean) == nil {
 		return place.Close()
 	}
 	return place.abandon()
+}
+
+// forget has the library read the records from disk before it next uses them. After a write that failed it goes on with
+// what it failed to write.
+func (s *Store) forget() error {
+	for _, kind := range []string{layerRecords, imageRecords, containerRecords} {
+		err := s.locked(kind, func(lock *lockfile.LockFile) error {
+			_, err := lock.RecordWrite()
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("have the records of %s read again: %w", kind, err)
+		}
+	}
+	return nil
+}
+
+// locked does something while nobody reads or writes the records of a kind.
+func (s *Store) locked(kind string, do func(*lockfile.LockFile) error) error {
+	lock, err := lockfile.GetLockFile(filepath.Join(s.recordDir(kind), kind+".lock"))
+	if err != nil {
+		return err
+	}
+	lock.Lock()
+	defer lock.Unlock()
+	return do(lock)
 }
 
 // change does something quick to the records.
@@ -41,29 +69,26 @@ func (s *Store) change(do func() error) error {
 	return place.Close()
 }
 
+// free is change for what makes room.
+func (s *Store) free(do func() error) error {
+	return s.withReserve(func() error { return s.change(do) })
+}
+
 // deleteImage removes an image with all its names, and the layers that nothing else needs, whose ids it returns. Should
 // the process be killed after the first of it, the rest of the layers goes when the store is next opened.
 func (s *Store) deleteImage(id string) (removed []string, err error) {
-	place, err := s.begin()
-	if err == nil {
-		err = s.noteRemoval(place, id)
-	}
-	// On a full disk there is no room for the note, and all the more reason to remove the image.
-	if err != nil && !errors.Is(err, unix.ENOSPC) {
-		return nil, errors.Join(err, closeScratch(place))
-	}
-	removed, err = s.lib.DeleteImage(id, true)
-	if place == nil {
-		return removed, err
-	}
-	return removed, errors.Join(err, s.finish(place))
-}
-
-func closeScratch(place *scratch) error {
-	if place == nil {
-		return nil
-	}
-	return place.Close()
+	err = s.withReserve(func() error {
+		place, err := s.begin()
+		if err != nil {
+			return err
+		}
+		if err := s.noteRemoval(place, id); err != nil {
+			return errors.Join(err, place.Close())
+		}
+		removed, err = s.lib.DeleteImage(id, true)
+		return errors.Join(err, s.finish(place))
+	})
+	return removed, err
 }
 
 func (s *Store) noteRemoval(place *scratch, imageID string) error {
@@ -83,16 +108,18 @@ func (s *Store) noteRemoval(place *scratch, imageID string) error {
 	return os.WriteFile(filepath.Join(place.Path, removalName), []byte(strings.Join(ids, "\n")), 0o600)
 }
 
-// takeOver ends the work of processes that were killed, whose scratch directories are given locked.
-func (s *Store) takeOver(abandoned []*os.File) {
+// takeOver ends the work of processes that were killed. Where that is not possible, because the disk is full, say, it can
+// wait: what is unfinished is not listed.
+func (s *Store) takeOver() {
+	abandoned, _, err := abandonedScratch(s.tempRoot())
 	var layers []string
 	for _, dir := range abandoned {
-		list, err := os.ReadFile(filepath.Join(dir.Name(), removalName))
-		if err == nil {
+		defer dir.Close()
+		if list, err := os.ReadFile(filepath.Join(dir.Name(), removalName)); err == nil {
 			layers = append(layers, strings.Fields(string(list))...)
 		}
 	}
-	if len(abandoned) == 0 || s.clean(layers) != nil {
+	if err != nil || len(abandoned) == 0 || s.withReserve(func() error { return s.clean(layers) }) != nil {
 		return
 	}
 	for _, dir := range abandoned {
