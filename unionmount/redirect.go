@@ -2,6 +2,8 @@ package unionmount
 
 import (
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
 // prepareToLeave has a directory ready to be shown at another place: in the upper, and either able to say there what is
@@ -17,10 +19,7 @@ func (u *Union) prepareToLeave(n *Node) error {
 	if noted || err != nil {
 		return n.fault("refer to what is below", err)
 	}
-	if err := u.copyUpTree(n); err != nil {
-		return err
-	}
-	return u.partFromLowers(n)
+	return u.copyUpTree(n)
 }
 
 // noteBelow notes what is merged into a directory, if it can, which changes nothing as long as it is at its old place.
@@ -41,8 +40,9 @@ func (u *Union) noteBelow(n *Node) (bool, error) {
 	return err == nil, err
 }
 
-// copyUpTree gives everything that is to be seen below a directory a file in the upper, under each of its names. None
-// of it is lost again: what comes in meanwhile is in the upper anyway.
+// copyUpTree gives everything that is to be seen below a directory a file in the upper, under each of its names, and
+// parts the directories from the lowers, from the bottom upwards. None of it is lost again: what comes in meanwhile is
+// in the upper anyway.
 func (u *Union) copyUpTree(dir *Node) error {
 	dir.entries.RLock()
 	names, err := u.names(dir)
@@ -55,7 +55,12 @@ func (u *Union) copyUpTree(dir *Node) error {
 			return err
 		}
 	}
-	return nil
+	dir.entries.Lock()
+	defer dir.entries.Unlock()
+	if err := u.partFromLowers(dir); err != nil {
+		return err
+	}
+	return dir.fault("remove whiteouts from", u.sweepWhiteouts(dir))
 }
 
 func (u *Union) copyUpEntry(dir *Node, name string) error {
@@ -72,6 +77,9 @@ func (u *Union) copyUpEntry(dir *Node, name string) error {
 		return err
 	}
 	if n.isDir() {
+		if len(n.lowers) == 0 || n.whole.Load() {
+			return nil
+		}
 		return u.copyUpTree(n)
 	}
 	if err := u.anchor(n); err != nil {
@@ -132,7 +140,7 @@ func (u *Union) hideLowers(n *Node) error {
 	return u.upper.makeOpaque(h.fd)
 }
 
-// partFromLowers makes a directory of which everything is in the upper opaque.
+// partFromLowers makes a directory of which everything is in the upper opaque. Entries of it are held.
 func (u *Union) partFromLowers(n *Node) error {
 	if n.whole.Load() {
 		return nil
@@ -144,6 +152,38 @@ func (u *Union) partFromLowers(n *Node) error {
 		return err
 	}
 	n.whole.Store(true)
+	return nil
+}
+
+// sweepWhiteouts removes the whiteouts from a directory that is parted from the lowers: the kernel's overlay lists those
+// that it finds in such a one. Entries of it are held.
+func (u *Union) sweepWhiteouts(n *Node) error {
+	h, err := u.backing(n, slotUpper)
+	if err != nil {
+		return err
+	}
+	defer u.fds.release(h)
+	fd, err := openat(h.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	var names []string
+	if err := readDir(fd, func(e dirEntry) {
+		if e.typ == unix.DT_CHR || e.typ == unix.DT_REG || e.typ == unix.DT_UNKNOWN {
+			names = append(names, e.name)
+		}
+	}); err != nil {
+		return err
+	}
+	for _, name := range names {
+		if p, err := u.upper.probe(h.fd, name); err != nil || !p.whiteout && !layerfmt.ReservedName(name) {
+			continue // one that cannot be examined can stay
+		}
+		if err := unix.Unlinkat(h.fd, name, 0); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package unionmount
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,7 +33,8 @@ func hollowFile() entry { return file("").attr(overlayMark(layerfmt.OverlayMetac
 // TestRenameIsPlain renames directories that are in the lowers, where the upper may not refer to them: it then has
 // everything, for any reader.
 func TestRenameIsPlain(t *testing.T) {
-	f := newHostUnion(t, rootIsMe(), append(mergedTree(), tree{"l/a": file(bigData), "l/b": hardlink("l/a"), "l/s": symlink("a"), "l/d/e/f": file("f")})...)
+	f := newHostUnion(t, rootIsMe(), append(mergedTree(), tree{"l/a": file(bigData), "l/b": hardlink("l/a"), "l/s": symlink("a"), "l/d/e/f": file("f"), "l/d/x": file("x")})...)
+	must(t, f.unlink("l/d/x"))
 	must(t, f.rename("d", "new", 0))
 	must(t, f.rename("l", "new/l", 0))
 	must(t, f.write("new/l/b", "B", 0))
@@ -57,11 +59,26 @@ func TestRenameIsPlain(t *testing.T) {
 			t.Errorf("%s in the upper: %v", path, err)
 		}
 	}
+	if left := whiteoutsIn(t, f.opts.Upper+"/d"); len(left) > 0 {
+		t.Errorf("whiteouts in a directory without lowers, which the kernel lists: %q", left)
+	}
 	f.opts.Lowers = []Layer{f.opts.Lowers[0]}
 	f.opts.Lowers[0].Dir = t.TempDir()
 	f.open()
 	f.want("e/sub/deep/x", "x")
 	f.want("d/bottom", "bottom")
+}
+
+// whiteoutsIn returns the whiteout devices below a directory.
+func whiteoutsIn(t *testing.T, root string) (found []string) {
+	t.Helper()
+	must(t, filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.Type()&fs.ModeCharDevice != 0 {
+			found = append(found, path)
+		}
+		return err
+	}))
+	return found
 }
 
 // TestReferencesOfTheKernel has renamed directories and changed files refer to the lowers as the kernel's overlay does.
