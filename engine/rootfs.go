@@ -18,6 +18,7 @@ import (
 const (
 	initDir     = "init/diff"
 	initWorkDir = "init/work"
+	rootWorkDir = "init/rootwork" // of a tree that is the whole root
 )
 
 // stackOf returns the directories that make up the container's root filesystem.
@@ -46,11 +47,11 @@ func (e *Engine) layersOf(c *Container) (layers.Stack, error) {
 	return store.ContainerStack(c.ID)
 }
 
-// unionOf adds the init layer to the store's layers. A tree that is the whole root has none.
+// unionOf adds the init layer to the store's layers, but not to a tree that is the whole root.
 func (c *Container) unionOf(stack layers.Stack) unionmount.Options {
 	options := unionOf(stack)
 	if stack.Driver == layers.DriverVFS {
-		options.Work = c.path(initWorkDir)
+		options.Work = c.path(rootWorkDir)
 		return options
 	}
 	options.Lowers = slices.Insert(options.Lowers, 0, storeLayer(stack.Driver, c.path(initDir)))
@@ -99,20 +100,24 @@ const mtabTarget = "/proc/mounts"
 
 // writeInitLayer writes the init layer through a union of its own, with the image below: so what is in the way is
 // hidden, what is missing is made, and nothing is written through a link of the image's. No mount is needed for it.
-// Where there is no union, but a tree that is the whole root, what is missing is made in that.
 func (c *Container) writeInitLayer(stack unionmount.Options) error {
-	for _, dir := range []string{initDir, initWorkDir} {
+	for _, dir := range []string{initDir, initWorkDir, rootWorkDir} {
 		if err := os.MkdirAll(c.path(dir), 0o755); err != nil {
 			return fmt.Errorf("create init layer: %w", err)
 		}
 	}
-	image := stack
-	whole := len(stack.Lowers) == 0
-	if !whole {
-		image.Upper, image.Work, image.Lowers = c.path(initDir), c.path(initWorkDir), stack.Lowers[1:]
+	layer := unionmount.Options{Upper: c.path(initDir), UpperAs: stack.UpperAs, Work: c.path(initWorkDir)}
+	if len(stack.Lowers) > 0 {
+		layer.Lowers = stack.Lowers[1:]
+		return writeInitEntries(layer, false)
 	}
-	return withUnion(image, func(t tree) error {
-		t.sparing = whole
+	// A tree that is the whole root gets what it lacks. The layer is then for a comparison with the image to leave out.
+	return errors.Join(writeInitEntries(stack, true), writeInitEntries(layer, true))
+}
+
+func writeInitEntries(options unionmount.Options, sparing bool) error {
+	return withUnion(options, func(t tree) error {
+		t.sparing = sparing
 		for _, entry := range initEntries {
 			if err := t.makeEntry(entry); err != nil {
 				return fmt.Errorf("create init layer: %s: %w", entry.path, err)

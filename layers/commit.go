@@ -134,6 +134,8 @@ func (s *Store) containerTar(ctx context.Context, id, parent string, opts Commit
 	case s.driver == DriverFuse:
 	case opts.Squash:
 		return s.foreignTree(id)
+	case s.driver == DriverVFS:
+		return s.vfsDiff(id, opts.Between)
 	default:
 		return s.foreignDiff(ctx, id)
 	}
@@ -179,7 +181,7 @@ func isEmptyTar(r *bufio.Reader) (bool, error) {
 // ContainerChanges lists what a container, given its full id, has changed in its image. between is as in CommitOptions.
 func (s *Store) ContainerChanges(id string, between []string) ([]tree.Change, error) {
 	if s.driver != DriverFuse {
-		return s.foreignChanges(id)
+		return s.foreignChanges(id, between)
 	}
 	dir, opts, err := s.packOptions(id, between)
 	if err != nil {

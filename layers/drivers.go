@@ -96,7 +96,7 @@ func (l overlayLayout) stack(id string) (Stack, error) {
 
 // vfsStack returns the directory of a container's layer.
 func (s *Store) vfsStack(id string) (Stack, error) {
-	dir := filepath.Join(s.root, DriverVFS, "dir", filepath.Base(id))
+	dir := s.vfsTree(id)
 	_, err := os.Stat(dir)
 	return Stack{Driver: DriverVFS, Upper: dir}, err
 }

@@ -10,7 +10,7 @@ var coreTests = map[string]func(*testing.T){
 	"Load": TestLoad, "Pull": TestPull, "Import": TestImport, "Tag": TestTag, "Rmi": TestRmi, "Lifecycle": TestLifecycle, "Exec": TestExec,
 	"RemoveOnExit": TestRemoveOnExit, "Environment": TestEnvironment, "User": TestUser, "Files": TestFiles, "Volumes": TestVolumes,
 	"ReadOnly": TestReadOnly, "KillEverythingAtOnce": TestKillEverythingAtOnce, "KilledWhileCreating": TestKilledWhileCreating,
-	"Debian": testDebianTree, "Commit": TestCommitCore,
+	"Debian": testDebianTree, "Commit": TestCommitCore, "Fresh": testFreshContainer,
 }
 
 // TestStorageDrivers runs the core of the suite with the drivers of the library.
@@ -39,6 +39,19 @@ func testDebianTree(t *testing.T) {
 	u := newUser(t)
 	u.run("import", "-c", `CMD ["bash"]`, debianTar(), "debian:12")
 	u.hasAllFilesOf(debianTar())
+}
+
+// testFreshContainer checks that what every container is given is no change of its image, and that what a container
+// makes of it is.
+func testFreshContainer(t *testing.T) {
+	u := newUserWithImage(t)
+	u.run("run", "--name", "fresh", "--network", "none", "bb", "true")
+	u.prints("", "diff", "fresh")
+	u.run("commit", "fresh", "same")
+	before := u.run("image", "inspect", "-f", `{{.RootFS.Layers}}`, "bb")
+	u.prints(before, "image", "inspect", "-f", `{{.RootFS.Layers}}`, "same")
+	u.run("run", "--name", "used", "--network", "none", "bb", "sh", "-c", "echo mine >/.dockerenv; chmod 700 /etc")
+	u.prints("A /.dockerenv\nC /etc", "diff", "used")
 }
 
 // TestStorageDriverChoice checks what the choice of a driver means for a store that is there already.
