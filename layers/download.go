@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,8 +84,8 @@ func (d *download) choose(ctx context.Context) error {
 			return err
 		}
 		d.top, d.topKind, d.image = top, kind, image.UnparsedInstance(d.src, instance)
-		if _, err := d.policy.IsRunningImageAllowed(ctx, d.image); err != nil {
-			return fmt.Errorf("signature policy: %w", err)
+		if allowed, err := d.policy.IsRunningImageAllowed(ctx, d.image); err != nil || !allowed {
+			return fmt.Errorf("signature policy: %w", cmp.Or(err, errors.New("the image is rejected")))
 		}
 		d.manifest, _, err = d.image.Manifest(ctx)
 		return err
@@ -182,7 +183,19 @@ func (d *download) present() (id string, err error) {
 	for layer := range d.report.states {
 		d.report.layer(layer, LayerExists, 0, 0)
 	}
-	return id, d.store.lib.AddNames(id, []string{d.name.String()})
+	return id, d.nameIt(id)
+}
+
+// nameIt gives the name to an image that is in the store. The list that led to it is one more digest that finds it.
+func (d *download) nameIt(id string) error {
+	list := digest.FromBytes(d.top)
+	if list != d.digest() {
+		key := storage.ImageDigestManifestBigDataNamePrefix + "-" + list.String()
+		if err := d.store.lib.SetImageBigData(id, key, d.top, manifest.Digest); err != nil {
+			return fmt.Errorf("keep the list of images: %w", err)
+		}
+	}
+	return d.store.lib.AddNames(id, []string{d.name.String()})
 }
 
 // fetch copies the image, which the policy has allowed, from the registry.

@@ -306,7 +306,7 @@ func TestPullKilledAnywhere(t *testing.T) {
 		}
 		time.Sleep(time.Duration(random.Int64N(int64(whole))))
 		pull.Process.Kill()
-		pull.Wait() // that it was killed is no error
+		pull.Wait()             // that it was killed is no error
 		s = openStoreAt(t, dir) // which finishes or undoes what it was at
 		images, err := s.Images()
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -279,6 +280,37 @@ func TestPullPlatform(t *testing.T) {
 	}
 	if _, err := s.Pull(context.Background(), reg.host+"/multi", PullOptions{Platform: "linux/mips"}); err == nil {
 		t.Error("an architecture that the image does not have was pulled")
+	}
+}
+
+// TestPullMovesNames pulls images that are there already, under names and digests by which they were not known.
+func TestPullMovesNames(t *testing.T) {
+	reg, s := newRegistry(t), openStore(t)
+	one, two := newSample(t, "amd64", rootfsTar(t, "1")), newSample(t, "amd64", rootfsTar(t, "2"))
+	ref := reg.host + "/app:v1"
+	for i, img := range []*sample{one, two, one, one} {
+		reg.push(t, img, "app", "v1")
+		pulled, err := s.Pull(context.Background(), ref, PullOptions{})
+		if err != nil || pulled.ID != img.id() || pulled.UpToDate != (i == 3) {
+			t.Errorf("pull %d: %+v, %v", i, pulled, err)
+		}
+		if found, err := s.Image(ref); err != nil || found.ID != img.id() {
+			t.Errorf("pull %d: the name is that of %+v, %v", i, found, err)
+		}
+	}
+	if other, err := s.Image(two.id()); err != nil || len(other.Names) != 0 {
+		t.Errorf("the other image is %+v, %v", other, err)
+	}
+	d := descriptor(v1.MediaTypeImageManifest, one.manifest)
+	d.Platform = &v1.Platform{OS: "linux", Architecture: runtime.GOARCH}
+	list := mustJSON(t, v1.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: v1.MediaTypeImageIndex, Manifests: []v1.Descriptor{d}})
+	reg.put(t, "/v2/app/manifests/list", v1.MediaTypeImageIndex, list)
+	pulled, err := s.Pull(context.Background(), reg.host+"/app:list", PullOptions{})
+	if err != nil || pulled.ID != one.id() || pulled.RepoDigest != digest.FromBytes(list) {
+		t.Errorf("by a list: %+v, %v", pulled, err)
+	}
+	if found, err := s.Image(reg.host + "/app@" + digest.FromBytes(list).String()); err != nil || found.ID != one.id() {
+		t.Errorf("by the digest of the list: %+v, %v", found, err)
 	}
 }
 
