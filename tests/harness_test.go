@@ -68,6 +68,20 @@ func (u *user) path(elements ...string) string {
 	return filepath.Join(append([]string{u.dir}, elements...)...)
 }
 
+// entries returns the names in a directory of the user's.
+func (u *user) entries(elements ...string) []string {
+	u.t.Helper()
+	entries, err := os.ReadDir(u.path(elements...))
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
 // setenv changes the user's environment; an empty value removes the variable.
 func (u *user) setenv(name, value string) {
 	var env []string

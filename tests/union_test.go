@@ -130,8 +130,8 @@ func TestUnionIsReadyWhenMounted(t *testing.T) {
 	u := newUnionUser(t)
 	u.inHome(makeLayers)
 	got := u.asRoot(`out=$($OURS -o lowerdir=lower,upperdir=upper,workdir=work,lazytime,unheard_of SOURCE mnt 2>&1); cat mnt/file
-		grep -o " fuse.fuse-rcrun fuse-rcrun" /proc/self/mountinfo; umount mnt
-		$OURS -o lowerdir=lower,fsname=name mnt; grep -o " ro,.* fuse.fuse-rcrun name" /proc/self/mountinfo | wc -l; umount mnt`)
+		grep " $PWD/mnt " /proc/self/mountinfo | grep -o " fuse.fuse-rcrun fuse-rcrun"; umount mnt
+		$OURS -o lowerdir=lower,fsname=name mnt; grep " $PWD/mnt " /proc/self/mountinfo | grep -o " ro,.* fuse.fuse-rcrun name" | wc -l; umount mnt`)
 	if want := "low\n fuse.fuse-rcrun fuse-rcrun\n1"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
