@@ -61,22 +61,25 @@ func (s *Store) remember(layers []Layer, pushed []types.BlobInfo) error {
 		return nil // an image of the old kind, with layers that are not in the store
 	}
 	for i, blob := range pushed {
-		known, err := s.forms(layers[i].ID)
-		if err != nil {
+		if err := s.rememberForm(layers[i].ID, compressedForm{blob.Digest, blob.Size}); err != nil {
 			return err
 		}
-		form := compressedForm{blob.Digest, blob.Size}
-		if slices.Contains(known, form) {
-			continue
-		}
-		known = append([]compressedForm{form}, known...)
-		data, err := json.Marshal(known[:min(len(known), maxForms)])
-		if err != nil {
-			return err
-		}
-		if err := s.lib.SetLayerBigData(layers[i].ID, formsKey, bytes.NewReader(data)); err != nil {
-			return fmt.Errorf("note the forms of layer %s: %w", layers[i].ID, err)
-		}
+	}
+	return nil
+}
+
+func (s *Store) rememberForm(id string, form compressedForm) error {
+	known, err := s.forms(id)
+	if err != nil || slices.Contains(known, form) {
+		return err
+	}
+	known = append([]compressedForm{form}, known...)
+	data, err := json.Marshal(known[:min(len(known), maxForms)])
+	if err != nil {
+		return err
+	}
+	if err := s.lib.SetLayerBigData(id, formsKey, bytes.NewReader(data)); err != nil {
+		return fmt.Errorf("note the forms of layer %s: %w", id, err)
 	}
 	return nil
 }

@@ -20,6 +20,8 @@
 //     who use the library. It has the union of a layer mounted by a [Mounter] that it is given, since this package
 //     knows nothing of mounts; all who ask share one mount until the last of them puts it back.
 //   - A container's layer has the id of the container. That is what makes the previous point possible.
+//   - What is loaded is read once: decompressed, verified, unpacked and indexed as it comes. Nothing is put on record before
+//     both of its digests have been found to be right.
 //   - Layers are unpacked without a lock on the store, into a directory of their own, and moved into place under the
 //     lock: pulls do not hold up anything else. Before that their files are flushed to disk, so that a layer on record
 //     is whole after a power failure.

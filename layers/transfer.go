@@ -105,6 +105,11 @@ func (t *transfer) copyImage(ctx context.Context, src types.ImageReference, name
 		return "", err
 	}
 	defer func() { err = errors.Join(err, t.store.releaseLayers(layers, contents.diffIDs, err != nil)) }()
+	if report == nil {
+		if err := t.unpackLayers(ctx, src, contents); err != nil {
+			return "", err
+		}
+	}
 	if name == nil {
 		id = contents.id
 	}
@@ -141,6 +146,7 @@ func (t *transfer) explain(err error) error {
 type contents struct {
 	id      string // of the image: the digest of the configuration
 	diffIDs []digest.Digest
+	layers  []types.BlobInfo // as the image has them, compressed or not
 }
 
 func (t *transfer) describe(ctx context.Context, src types.ImageReference) (_ contents, err error) {
@@ -153,7 +159,7 @@ func (t *transfer) describe(ctx context.Context, src types.ImageReference) (_ co
 	if err != nil {
 		return contents{}, err
 	}
-	return contents{id: img.ConfigInfo().Digest.Encoded(), diffIDs: config.RootFS.DiffIDs}, nil
+	return contents{id: img.ConfigInfo().Digest.Encoded(), diffIDs: config.RootFS.DiffIDs, layers: img.LayerInfos()}, nil
 }
 
 // releaseLayers gives up the claims to layers of an image. If its transfer ended early, those that came into the store

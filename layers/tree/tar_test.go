@@ -104,6 +104,11 @@ func readTar(t *testing.T, r io.Reader) []entry {
 // unpackAt unpacks a tar into a new tree and returns its directory.
 func unpackAt(t testing.TB, data []byte, lowers Lowers) (string, error) {
 	t.Helper()
+	return unpackFrom(t, lowers, bytes.NewReader(data))
+}
+
+func unpackFrom(t testing.TB, lowers Lowers, r io.Reader) (string, error) {
+	t.Helper()
 	dir := filepath.Join(t.TempDir(), "tree")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -113,7 +118,7 @@ func unpackAt(t testing.TB, data []byte, lowers Lowers) (string, error) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	_, err = Unpack(root, bytes.NewReader(data), UnpackOptions{Lowers: lowers})
+	_, err = Unpack(root, r, UnpackOptions{Lowers: lowers})
 	return dir, err
 }
 

@@ -37,10 +37,15 @@ type UnpackOptions struct {
 }
 
 // Unpack writes the entries of an uncompressed tar into the tree at root, an open directory, and returns the sum of
-// the sizes of its regular files in bytes. After an error the tree is not usable and the caller removes it.
+// the sizes of its regular files in bytes. It reads to the end of r; only after an error one read of r may still be under
+// way. After an error the tree is not usable and the caller removes it.
 func Unpack(root *os.File, r io.Reader, opts UnpackOptions) (size int64, err error) {
 	u := newUnpacker(root, opts)
-	err = u.run(r)
+	ahead := newReadAhead(r)
+	defer ahead.stop()
+	if err = u.run(ahead); err == nil {
+		err = ahead.finish() // whose error may be that of a digest
+	}
 	return u.size, err
 }
 

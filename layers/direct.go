@@ -1,0 +1,169 @@
+package layers
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+	"go.podman.io/image/v5/pkg/blobinfocache/none"
+	"go.podman.io/image/v5/types"
+	"go.podman.io/storage"
+	"go.podman.io/storage/pkg/archive"
+)
+
+// unpackLayers brings the layers of an image into the store in one pass each: they are decompressed, verified, unpacked
+// and indexed while they are read. The library, when it copies the image, then finds them there. By itself it would copy
+// each blob into a file, decompress it to learn its digest, and decompress the file again to unpack it.
+func (t *transfer) unpackLayers(ctx context.Context, src types.ImageReference, c contents) (err error) {
+	if !c.tellsLayers() {
+		return nil // which the library is left to deal with
+	}
+	source, err := src.NewImageSource(ctx, t.sys)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, source.Close()) }()
+	parent := ""
+	for i, blob := range c.layers {
+		id := layerID(parent, c.diffIDs[i])
+		_, err := t.store.lib.Layer(id)
+		if errors.Is(err, storage.ErrLayerUnknown) {
+			err = t.unpackLayer(ctx, source, blob, c.diffIDs[i], parent, id)
+		}
+		if err != nil {
+			return fmt.Errorf("unpack layer %s: %w", c.diffIDs[i], err)
+		}
+		parent = id
+	}
+	return nil
+}
+
+// tellsLayers tells whether an image says what its layers contain, by digests of the usual kind.
+func (c contents) tellsLayers() bool {
+	usual := func(d digest.Digest) bool { return d.Validate() == nil && d.Algorithm() == digest.Canonical }
+	for i, layer := range c.layers {
+		if len(c.layers) != len(c.diffIDs) || !usual(layer.Digest) || !usual(c.diffIDs[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// layerID returns the id that the library gives to a layer of some content above another one, "" for none.
+func layerID(parent string, diffID digest.Digest) string {
+	if parent == "" {
+		return diffID.Encoded()
+	}
+	return digest.FromString(parent + "+" + diffID.Encoded()).Encoded()
+}
+
+func (t *transfer) unpackLayer(ctx context.Context, source types.ImageSource, blob types.BlobInfo, diffID digest.Digest, parent, id string) error {
+	body, _, err := source.GetBlob(ctx, blob, none.NoCache)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	content, err := newLayerReader(contextReader{ctx, body}, blob, diffID)
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	options := &storage.LayerOptions{OriginalDigest: blob.Digest, UncompressedDigest: diffID}
+	if blob.Size >= 0 {
+		options.OriginalSize = &blob.Size
+	}
+	_, _, err = t.store.lib.PutLayer(id, parent, nil, "", false, options, content)
+	if errors.Is(err, storage.ErrDuplicateID) {
+		return nil // by another process, at the same time
+	}
+	if err == nil && content.compression == archive.Gzip {
+		err = t.store.rememberForm(id, compressedForm{blob.Digest, blob.Size})
+	}
+	return err
+}
+
+// layerReader reads the content of a layer from its blob. It ends with an error instead of io.EOF if blob or content are
+// not what their digests say, before anything that was made of them is put on record.
+type layerReader struct {
+	blob        countedReader // reading it feeds isBlob
+	size        int64         // of the blob; -1 if it is not known
+	plain       io.ReadCloser
+	buffered    *bufio.Reader // of plain
+	compression archive.Compression
+	// isBlob and isContent are one and the same for a blob that is not compressed.
+	isBlob, isContent digest.Verifier
+}
+
+func newLayerReader(r io.Reader, blob types.BlobInfo, diffID digest.Digest) (*layerReader, error) {
+	l := &layerReader{size: blob.Size, isContent: diffID.Verifier()}
+	l.isBlob = l.isContent
+	if blob.Digest != diffID {
+		l.isBlob = blob.Digest.Verifier()
+		r = io.TeeReader(r, l.isBlob)
+	}
+	l.blob.r = r
+	head := bufio.NewReader(&l.blob)
+	start, err := head.Peek(10)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	l.compression = archive.DetectCompression(start)
+	if l.plain, err = archive.DecompressStream(head); err != nil {
+		return nil, err
+	}
+	l.buffered = bufio.NewReaderSize(l.plain, 256<<10)
+	if start, err = l.buffered.Peek(10); err != nil && err != io.EOF {
+		return nil, errors.Join(err, l.plain.Close())
+	}
+	if archive.DetectCompression(start) != archive.Uncompressed {
+		return nil, errors.Join(errors.New("its content is compressed twice"), l.plain.Close())
+	}
+	return l, nil
+}
+
+// Read reads content.
+func (l *layerReader) Read(p []byte) (int, error) {
+	n, err := l.buffered.Read(p)
+	l.isContent.Write(p[:n])
+	if err == io.EOF {
+		if bad := l.verify(); bad != nil {
+			err = bad
+		}
+	}
+	return n, err
+}
+
+// verify judges what was read, once all of it was.
+func (l *layerReader) verify() error {
+	if _, err := io.Copy(io.Discard, &l.blob); err != nil {
+		return err
+	}
+	if l.size >= 0 && l.blob.n != l.size {
+		return fmt.Errorf("the blob has %d bytes, not %d", l.blob.n, l.size)
+	}
+	if !l.isBlob.Verified() {
+		return errors.New("the blob does not match its digest")
+	}
+	if !l.isContent.Verified() {
+		return errors.New("the content does not match the digest in the image's configuration")
+	}
+	return nil
+}
+
+// Close ends decompressing.
+func (l *layerReader) Close() error { return l.plain.Close() }
+
+// countedReader counts what is read.
+type countedReader struct {
+	r io.Reader
+	n int64
+}
+
+func (c *countedReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
