@@ -57,18 +57,20 @@ func (s *Store) pull(ctx context.Context, ref string, opts PullOptions) (_ Pulle
 		return Pulled{}, err
 	}
 	defer func() { err = errors.Join(err, t.close(), s.blobs().Sweep()) }()
-	var failures []error
 	for _, name := range names {
-		pulled, err := t.pullFrom(ctx, name, opts)
-		if err == nil {
+		pulled, failure := t.pullFrom(ctx, name, opts)
+		switch {
+		case failure == nil:
 			return pulled, nil
+		case len(names) == 1:
+			return Pulled{}, failure
+		case err == nil:
+			err = fmt.Errorf("%s: %w", name, failure)
+		default:
+			err = fmt.Errorf("%w; %s: %w", err, name, failure)
 		}
-		if len(names) > 1 {
-			err = fmt.Errorf("%s: %w", reference.FamiliarString(name), err)
-		}
-		failures = append(failures, err)
 	}
-	return Pulled{}, errors.Join(failures...)
+	return Pulled{}, err
 }
 
 // Tags returns the full names of all images in a repository that have a tag, sorted.

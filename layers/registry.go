@@ -13,6 +13,8 @@ import (
 type RegistryOptions struct {
 	// AuthFile keeps credentials; "" is where podman and docker keep them.
 	AuthFile string
+	// Credentials go before those that are kept, unless they are empty.
+	Credentials Credentials
 	// TLSVerify says whether a registry needs a certificate that this host trusts; nil is yes, except for registries on
 	// the loopback interface and those that registries.conf calls insecure, which may speak plain HTTP.
 	TLSVerify *bool
@@ -30,6 +32,9 @@ func (o RegistryOptions) apply(sys *types.SystemContext, domain string) {
 	sys.DockerRegistryUserAgent = userAgent
 	sys.DockerCertPath = o.CertDir
 	sys.AuthFilePath = cmp.Or(o.AuthFile, os.Getenv("REGISTRY_AUTH_FILE"))
+	if o.Credentials != (Credentials{}) {
+		sys.DockerAuthConfig = &types.DockerAuthConfig{Username: o.Credentials.Username, Password: o.Credentials.Password}
+	}
 	sys.DockerInsecureSkipTLSVerify = insecure(domain, o.TLSVerify)
 }
 

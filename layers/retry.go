@@ -65,7 +65,8 @@ func (r Retry) gaveUp(err error) error {
 	return fmt.Errorf("%w (after %d attempts)", err, r.Times+1)
 }
 
-// isTransient tells whether a registry or the way to it may do better at the next attempt.
+// isTransient tells whether a registry or the way to it may do better at the next attempt. One that says it is asked too
+// often is not asked again: the library has waited and asked several times before it passes that on.
 func isTransient(err error) bool {
 	var interrupted *blobcache.InterruptedError
 	var status docker.UnexpectedHTTPStatusError
@@ -74,13 +75,12 @@ func isTransient(err error) bool {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return false
-	case errors.As(err, &interrupted), errors.Is(err, docker.ErrTooManyRequests),
-		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case errors.As(err, &interrupted), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return true
 	case errors.As(err, &status):
 		return status.StatusCode >= http.StatusInternalServerError
 	case errors.As(err, &code):
-		return code.ErrorCode() == errcode.ErrorCodeTooManyRequests || code.ErrorCode() == errcode.ErrorCodeUnavailable
+		return code.ErrorCode() == errcode.ErrorCodeUnavailable
 	}
 	return errors.As(err, &network) && network.Timeout()
 }

@@ -48,11 +48,7 @@ func TestShortNames(t *testing.T) {
 	u.hasImage(full, p.id(t))
 	u.checkLayers("team/app:v1")
 	// Each that was tried says why not.
-	if r := u.try("pull", "-q", "missing"); r.code != 125 {
-		t.Errorf("exit code %d", r.code)
-	} else {
-		contains(t, r.stderr, "127.0.0.1:1/missing", "connection refused", server.host+"/missing", "manifest unknown")
-	}
+	u.fails(125, []string{"127.0.0.1:1/missing", "connection refused", server.host + "/missing", "manifest unknown"}, "pull", "-q", "missing")
 
 	u.configure("registries.conf", "short-name-mode = \"enforcing\"\n%s", search)
 	u.fails(125, []string{"team/app:v1", server.host + "/team/app:v1", "full name"}, "pull", "-q", "team/app:v1")

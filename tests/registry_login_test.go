@@ -88,6 +88,7 @@ func TestLogin(t *testing.T) {
 		t.Errorf("login printed %q", got)
 	}
 	u.prints("me", "login", "--get-login", server.host)
+	u.fails(125, []string{"authentication required"}, append(push, "--creds", "me:wrong")...)
 	u.prints("Authenticating with existing credentials...\nLogin Succeeded", "login", "--cert-dir", certs, "--tls-verify=true", server.host)
 	u.prints(name, push...)
 	u.run("rmi", "app:v1")
@@ -97,6 +98,7 @@ func TestLogin(t *testing.T) {
 	u.prints("Removing login credentials for "+server.host, "logout", server.host)
 	u.fails(125, []string{"authentication required"}, pull...)
 	u.fails(125, []string{"not logged in"}, "logout", server.host)
+	u.prints(p.id(t), append(pull, "--creds", "me:secret")...)
 	term := u.onTerminal("login", server.host) // on loopback no certificate is asked for
 	term.expect("Username: ")
 	term.types("me\n")

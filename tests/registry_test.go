@@ -19,8 +19,12 @@ func TestPull(t *testing.T) {
 	u.checkLayers(name + ":v1")
 	u.run("rmi", name+":v1")
 	u.isEmptyStore()
-	// An image that is not there is pulled by run.
-	u.checkLayers(name + ":v1")
+	// An image that is not there is pulled by run, which tells of it where it does not get into the output.
+	r := u.try("run", "--rm", name+":v1", "echo", "output")
+	if r.code != 0 || r.stdout != "output\n" {
+		t.Errorf("run: exit code %d, printed %q", r.code, r.stdout)
+	}
+	contains(t, r.stderr, "Unable to find image '"+name+":v1' locally", "v1: Pulling from team/app", "Pull complete", "Status: Downloaded newer image")
 
 	u.fails(125, []string{name + ":v2"}, "pull", "-q", name+":v2")
 	u.fails(125, []string{name + "/missing"}, "pull", "-q", name+"/missing")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"strings"
@@ -18,6 +19,7 @@ import (
 // registryFlags are the flags of all commands that talk to registries.
 type registryFlags struct {
 	options   layers.RegistryOptions
+	creds     string
 	tlsVerify bool
 	set       *pflag.FlagSet
 }
@@ -34,6 +36,7 @@ func addRegistryFlags(set *pflag.FlagSet) *registryFlags {
 func addTransferFlags(set *pflag.FlagSet) *registryFlags {
 	f := addRegistryFlags(set)
 	retry := layers.DefaultRetry()
+	set.StringVar(&f.creds, "creds", "", "credentials to use instead: USER:PASSWORD (other users of this machine can see them)")
 	set.IntVar(&f.options.Retry.Times, "retry", retry.Times, "how often to try again after a lost connection or an error of the server")
 	set.DurationVar(&f.options.Retry.Delay, "retry-delay", retry.Delay, "wait before the first of these attempts, doubled before each further one")
 	return f
@@ -45,6 +48,7 @@ func (f *registryFlags) registry() layers.RegistryOptions {
 	if f.set.Changed("tls-verify") {
 		options.TLSVerify = &f.tlsVerify
 	}
+	options.Credentials.Username, options.Credentials.Password, _ = strings.Cut(f.creds, ":")
 	return options
 }
 
@@ -123,11 +127,16 @@ func printPulled(pulled layers.Pulled, quiet bool) {
 		fmt.Println(digest.NewDigestFromEncoded(digest.SHA256, pulled.ID))
 		return
 	}
+	printPullStatus(os.Stdout, pulled)
+	fmt.Println(pulled.Name)
+}
+
+func printPullStatus(w io.Writer, pulled layers.Pulled) {
 	status := "Downloaded newer image for"
 	if pulled.UpToDate {
 		status = "Image is up to date for"
 	}
-	fmt.Printf("Digest: %s\nStatus: %s %s\n%s\n", pulled.RepoDigest, status, pulled.FamiliarName, pulled.Name)
+	fmt.Fprintf(w, "Digest: %s\nStatus: %s %s\n", pulled.RepoDigest, status, pulled.FamiliarName)
 }
 
 func (a *app) pushCommand() *cobra.Command {
@@ -138,6 +147,8 @@ func (a *app) pushCommand() *cobra.Command {
 		Short:   "Push an image to a registry",
 		Example: "  rcrun push registry.example/team/app:1.0\n  rcrun push app 127.0.0.1:5000/app   # under another name",
 		Args:    cobra.RangeArgs(1, 2),
+
+		ValidArgsFunction: a.completeImages,
 	}
 	registry := addTransferFlags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

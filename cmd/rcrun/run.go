@@ -120,11 +120,14 @@ func pullForRun(ctx context.Context, e *engine.Engine, image string, flags *cont
 	default:
 		return fmt.Errorf("invalid --pull %q: want missing, always or never", flags.pull)
 	}
-	_, err = store.Pull(ctx, image, layers.PullOptions{
+	pulled, err := store.Pull(ctx, image, layers.PullOptions{
 		RegistryOptions: layers.RegistryOptions{Retry: layers.DefaultRetry()},
 		Platform:        flags.platform,
 		Progress:        pullProgress(os.Stderr, flags.quiet),
 	})
+	if err == nil && !flags.quiet {
+		printPullStatus(os.Stderr, pulled)
+	}
 	return err
 }
 

@@ -36,17 +36,24 @@ const (
 // keepParts is how long an unfinished download is kept.
 const keepParts = 24 * time.Hour
 
+// maxStall is how long a download may stand still before it counts as broken off.
+const maxStall = 2 * time.Minute
+
 // Cache is a directory of blobs, shared by any number of processes.
-type Cache struct{ dir string }
+type Cache struct {
+	dir   string
+	stall time.Duration // maxStall
+}
 
 // New returns the cache in dir, which is made once it is needed.
-func New(dir string) Cache { return Cache{dir: dir} }
+func New(dir string) Cache { return Cache{dir: dir, stall: maxStall} }
 
 // Claim is the right to rely on a blob until it is released. Its methods may be called from several goroutines.
 type Claim struct {
 	digest digest.Digest
 	path   string // of the complete blob
 	lock   *os.File
+	stall  time.Duration // of the cache
 
 	fetching sync.Mutex // within this process, for which the lock of the file is one
 }
@@ -67,7 +74,7 @@ func (c Cache) claim(d digest.Digest) (*Claim, error) {
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
 		return nil, err
 	}
-	claim := &Claim{digest: d, path: filepath.Join(c.dir, d.Algorithm().String()+"-"+d.Encoded())}
+	claim := &Claim{digest: d, path: filepath.Join(c.dir, d.Algorithm().String()+"-"+d.Encoded()), stall: c.stall}
 	lock, alone, err := openLock(claim.path + lockSuffix)
 	if err != nil {
 		return nil, err

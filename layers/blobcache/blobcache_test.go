@@ -168,6 +168,27 @@ func TestWrongContent(t *testing.T) {
 	}
 }
 
+// TestStall fetches from somebody who sends a part and then nothing, without ending the connection.
+func TestStall(t *testing.T) {
+	c := New(t.TempDir())
+	c.stall = 10 * time.Millisecond
+	o := &origin{data: []byte("all of it")}
+	claim := mustClaim(t, c, digest.FromBytes(o.data))
+	_, err := claim.Fetch(context.Background(), 9, func(ctx context.Context, _ int64) (io.ReadCloser, error) {
+		silent, w := io.Pipe()
+		context.AfterFunc(ctx, func() { w.CloseWithError(ctx.Err()) })
+		return io.NopCloser(io.MultiReader(strings.NewReader("all"), silent)), nil
+	}, nil)
+	if interrupted := (*InterruptedError)(nil); !errors.As(err, &interrupted) || interrupted.Have != 3 || errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	fetch(t, claim, o)
+	if o.offsets[0] != 3 {
+		t.Errorf("went on at %v", o.offsets)
+	}
+	release(t, claim, false)
+}
+
 // TestFullDisk lets writing fail, as on a disk that fills up.
 func TestFullDisk(t *testing.T) {
 	c := New(t.TempDir())

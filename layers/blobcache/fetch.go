@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -61,7 +62,7 @@ func (c *Claim) download(ctx context.Context, size int64, source Source) (err er
 	}
 	received := int64(0)
 	if size < 0 || have < size {
-		received, err = receive(ctx, source, have, size, io.MultiWriter(part, digester.Hash()))
+		received, err = c.receive(ctx, source, have, size, io.MultiWriter(part, digester.Hash()))
 	}
 	if local := (*os.PathError)(nil); errors.As(err, &local) {
 		// A disk that is full is no better for what arrived so far.
@@ -74,21 +75,32 @@ func (c *Claim) download(ctx context.Context, size int64, source Source) (err er
 }
 
 // receive reads a blob from an offset on until it is size bytes long, and returns the number of bytes it read.
-func receive(ctx context.Context, source Source, offset, size int64, to io.Writer) (received int64, err error) {
+func (c *Claim) receive(parent context.Context, source Source, offset, size int64, to io.Writer) (received int64, err error) {
+	ctx, cancel := context.WithCancel(parent)
+	defer cancel()
 	body, err := source(ctx, offset)
 	if err != nil {
 		return 0, err
 	}
 	defer body.Close()
-	var from io.Reader = body
+	watch := time.AfterFunc(c.stall, cancel)
+	defer watch.Stop()
+	var from io.Reader = readFunc(func(p []byte) (int, error) {
+		n, err := body.Read(p)
+		watch.Reset(c.stall)
+		return n, err
+	})
 	if size >= 0 {
-		from = io.LimitReader(body, size-offset+1) // one more byte tells that it is too long
+		from = io.LimitReader(from, size-offset+1) // one more byte tells that it is too long
 	}
 	received, err = io.Copy(to, from)
 	if local := (*os.PathError)(nil); errors.As(err, &local) {
 		return received, err
 	}
-	if err == nil && offset+received < size {
+	switch {
+	case err != nil && ctx.Err() != nil && parent.Err() == nil:
+		err = fmt.Errorf("nothing came for %v after %d bytes", c.stall, offset+received)
+	case err == nil && offset+received < size:
 		err = fmt.Errorf("ends after %d of %d bytes: %w", offset+received, size, io.ErrUnexpectedEOF)
 	}
 	if err != nil {
@@ -96,6 +108,11 @@ func receive(ctx context.Context, source Source, offset, size int64, to io.Write
 	}
 	return received, nil
 }
+
+// readFunc is an io.Reader.
+type readFunc func(p []byte) (int, error)
+
+func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 
 // verify checks what has arrived. What is wrong is not kept.
 func (c *Claim) verify(length, size int64, got digest.Digest) error {
