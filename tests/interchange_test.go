@@ -164,7 +164,7 @@ func TestSaveToShell(t *testing.T) {
 	}
 }
 
-// TestCompressions brings the same layer in with every compression that there is.
+// TestCompressions brings the same layer in with every compression that there is, and the same archive.
 func TestCompressions(t *testing.T) {
 	u := newUser(t)
 	path := u.path("home", "tree.tar")
@@ -180,5 +180,12 @@ func TestCompressions(t *testing.T) {
 	}
 	if len(seen) != 1 {
 		t.Errorf("one layer has the digests %v", seen)
+	}
+	u.run("save", "-o", path, "cat")
+	for _, program := range []string{"gzip", "bzip2", "xz", "zstd"} {
+		u.run("rmi", "cat")
+		packed := u.path("home", program)
+		u.succeeded(u.finish(u.command("sh", "-c", fmt.Sprintf("%s <%s >%s", program, path, packed))))
+		contains(t, u.run("load", "-i", packed), "Loaded image: cat:latest")
 	}
 }
