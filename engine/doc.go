@@ -31,6 +31,12 @@
 // through unchanged, end of file means end of file, and a client that dies shows as EPIPE. The socket beside them
 // carries what is not a stream: resize, signals, the exit status.
 //
+// Commit, export and diff read a container's layers from disk, at a cost that depends on what it has changed. A container
+// that does not run is locked meanwhile. Of one that runs the filesystem server holds up what would change something,
+// until the command's connection to the monitor ends, however it does: all of the server's requests pass one place, while
+// processes can be stopped unseen only by a cgroup's freezer, which many users do not have. Before that the kernel is made
+// to send what it has only in memory. A container that ends meanwhile is over for others when nobody reads it any more.
+//
 // When the run directory is not given by XDG_RUNTIME_DIR it is a directory below the data directory, not below /tmp:
 // nothing there can be squatted by another user. State files name the run directory that the monitor used, so that a
 // shell with the variable and a cron job without it see the same containers.

@@ -25,6 +25,12 @@
 //   - Layers are unpacked without a lock on the store, into a directory of their own, and moved into place under the
 //     lock: pulls do not hold up anything else. Before that their files are flushed to disk, so that a layer on record
 //     is whole after a power failure.
+//   - Images are written to archives by this package and not by the library, which would hold the lock on all layers while
+//     somebody reads at the other end, and give images new ids by translating their configurations. Layers are the bytes
+//     that came in, which their digests are held to; only manifests of OCI archives are made anew.
+//   - What a container has changed is packed from its own tree: references to what lies below are followed, so that the tar
+//     is plain OCI. A file of the image that was changed under one of its names is written with all of them, for which the
+//     one layer that it is from is searched.
 //   - Names of images are normalised as docker does it: "x" is docker.io/library/x:latest.
 //   - Blobs come from registries through package blobcache, and into the library's hands only when their digest and size
 //     are verified. Which image a name means is decided once, on the library's own source, and the signature policy
