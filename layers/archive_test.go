@@ -53,6 +53,7 @@ func withHealthcheck(t testing.TB, config []byte) []byte {
 		t.Fatal(err)
 	}
 	m["config"].(map[string]any)["Healthcheck"] = map[string]any{"Test": []string{"CMD", "true"}, "Interval": 5 * time.Second}
+	m["docker_version"], m["comment"] = "20.10.5", "a comment"
 	return mustJSON(t, m)
 }
 

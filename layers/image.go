@@ -25,8 +25,11 @@ type Image struct {
 	Size        int64        // of the layers' tars together, in bytes
 	Config      v1.Image     // platform, what to run and how, history
 	Docker      DockerConfig // what docker adds to that
-	TopLayer    string       // id of the uppermost layer; "" for an image without any
-	Layers      []Layer      // the undermost first
+	Comment     string       // of who made it
+	// DockerVersion is that of the docker that made the image; "" where it was another program.
+	DockerVersion string
+	TopLayer      string  // id of the uppermost layer; "" for an image without any
+	Layers        []Layer // the undermost first
 }
 
 // Layer is one layer of an image.
@@ -153,11 +156,18 @@ func (s *Store) describe(record storage.Image, known map[string]storage.Layer) (
 func configKey(id string) string { return digest.NewDigestFromEncoded(digest.SHA256, id).String() }
 
 func (img *Image) setConfig(data []byte) error {
-	var docker struct {
-		Config *DockerConfig `json:"config"`
+	docker := struct {
+		Config  *DockerConfig `json:"config"`
+		Comment *string       `json:"comment"`
+		Version *string       `json:"docker_version"`
+	}{&img.Docker, &img.Comment, &img.DockerVersion}
+	if err := errors.Join(json.Unmarshal(data, &img.Config), json.Unmarshal(data, &docker)); err != nil {
+		return err
 	}
-	docker.Config = &img.Docker
-	return errors.Join(json.Unmarshal(data, &img.Config), json.Unmarshal(data, &docker))
+	if n := len(img.Config.History); img.Comment == "" && n > 0 {
+		img.Comment = img.Config.History[n-1].Comment
+	}
+	return nil
 }
 
 // familiarNames returns the tags and digests of an image as people write them. An image that was pulled by tag has the

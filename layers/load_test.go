@@ -35,7 +35,8 @@ func checkSample(t *testing.T, s *Store, img *sample) {
 		return
 	}
 	if len(got.Layers) != len(img.layers) || !slices.Equal(got.Config.Config.Cmd, []string{"/bin/sh"}) || got.Docker.Healthcheck == nil ||
-		got.Docker.Healthcheck.Interval != 5*time.Second || !got.Created.Equal(time.Unix(1_700_000_000, 0)) {
+		got.Docker.Healthcheck.Interval != 5*time.Second || !got.Created.Equal(time.Unix(1_700_000_000, 0)) ||
+		got.DockerVersion != "20.10.5" || got.Comment != "a comment" {
 		t.Errorf("image %+v", got)
 	}
 	for i, layer := range got.Layers {

@@ -120,22 +120,23 @@ func inspectAny(e *engine.Engine, name string) (any, error) {
 
 // imageInspection is what inspect prints of an image: Docker's object, as far as rcrun has the facts.
 type imageInspection struct {
-	ID           string         `json:"Id"`
-	RepoTags     []string       `json:"RepoTags"`
-	RepoDigests  []string       `json:"RepoDigests"`
-	Parent       string         `json:"Parent"`
-	Comment      string         `json:"Comment"`
-	Created      time.Time      `json:"Created"`
-	Author       string         `json:"Author"`
-	Config       imageConfig    `json:"Config"`
-	Architecture string         `json:"Architecture"`
-	Variant      string         `json:"Variant,omitempty"`
-	Os           string         `json:"Os"`
-	Size         int64          `json:"Size"`
-	GraphDriver  graphDriver    `json:"GraphDriver"`
-	RootFS       rootFS         `json:"RootFS"`
-	History      []imageHistory `json:"History"` // podman's; Docker has it in its history command only
-	Digest       string         `json:"Digest,omitempty"`
+	ID            string         `json:"Id"`
+	RepoTags      []string       `json:"RepoTags"`
+	RepoDigests   []string       `json:"RepoDigests"`
+	Parent        string         `json:"Parent"`
+	Comment       string         `json:"Comment"`
+	Created       time.Time      `json:"Created"`
+	DockerVersion string         `json:"DockerVersion"`
+	Author        string         `json:"Author"`
+	Config        imageConfig    `json:"Config"`
+	Architecture  string         `json:"Architecture"`
+	Variant       string         `json:"Variant,omitempty"`
+	Os            string         `json:"Os"`
+	Size          int64          `json:"Size"`
+	GraphDriver   graphDriver    `json:"GraphDriver"`
+	RootFS        rootFS         `json:"RootFS"`
+	History       []imageHistory `json:"History"` // podman's; Docker has it in its history command only
+	Digest        string         `json:"Digest,omitempty"`
 }
 
 // imageConfig is the configuration of an image in the form of a container's, as Docker prints it.
@@ -171,7 +172,8 @@ func describeImage(store *layers.Store, image *layers.Image) (imageInspection, e
 	config := imageConfig{Config: engine.ImageConfig(image), Healthcheck: image.Docker.Healthcheck, OnBuild: image.Docker.OnBuild, Shell: image.Docker.Shell}
 	i := imageInspection{
 		ID: "sha256:" + image.ID, RepoTags: orEmpty(image.RepoTags), RepoDigests: orEmpty(image.RepoDigests), Created: image.Created,
-		Author: image.Config.Author, Config: config, Architecture: image.Config.Architecture, Variant: image.Config.Variant, Os: image.Config.OS,
+		Comment: image.Comment, DockerVersion: image.DockerVersion, Author: image.Config.Author, Config: config,
+		Architecture: image.Config.Architecture, Variant: image.Config.Variant, Os: image.Config.OS,
 		Size: image.Size, GraphDriver: graphDriver{driver, data}, RootFS: rootFS{Type: "layers", Layers: []string{}}, Digest: image.Digest.String(),
 	}
 	for _, id := range image.Config.RootFS.DiffIDs {
@@ -179,7 +181,6 @@ func describeImage(store *layers.Store, image *layers.Image) (imageInspection, e
 	}
 	for _, h := range image.Config.History {
 		i.History = append(i.History, imageHistory{Created: h.Created, CreatedBy: h.CreatedBy, Comment: h.Comment, EmptyLayer: h.EmptyLayer})
-		i.Comment = h.Comment
 	}
 	return i, nil
 }
