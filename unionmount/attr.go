@@ -173,7 +173,8 @@ func (u *Union) changeIdentity(n *Node, fd int, in SetAttr) error {
 		}
 	}
 	id := in.apply(n.stat)
-	if id == n.stat && in.Mode == nil && in.UID == nil && in.GID == nil {
+	touched := in.Mode != nil || in.UID != nil || in.GID != nil || in.KillPriv && in.Size == nil
+	if id == n.stat && !touched {
 		return nil
 	}
 	if in.Mode != nil {

@@ -4,8 +4,6 @@ import (
 	"errors"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
 // content says what data a copy is to have.
@@ -207,71 +205,5 @@ func (u *Union) copyXattrs(n *Node, d *draft) error {
 			return err
 		}
 	}
-	return nil
-}
-
-// convertLink replaces a symbolic link on disk by the file that stands for a link with another owner than root, if
-// that is what in makes of it. A link that is to have other names becomes one before, so that they go along.
-func (u *Union) convertLink(n *Node, in SetAttr, shared bool) error {
-	if n.kind != unix.S_IFLNK || in.UID == nil && in.GID == nil && !shared {
-		return nil
-	}
-	for {
-		l, named := u.anyLink(n)
-		if !named {
-			return nil
-		}
-		done, err := u.convertLinkAt(n, l, in, shared)
-		if done || err != nil {
-			return n.fault("change form of", err)
-		}
-	}
-}
-
-func (u *Union) convertLinkAt(n *Node, l link, in SetAttr, shared bool) (done bool, err error) {
-	l.parent.entries.Lock()
-	defer l.parent.entries.Unlock()
-	n.meta.Lock()
-	defer n.meta.Unlock()
-	if now, _ := u.anyLink(n); now != l {
-		return false, nil
-	}
-	st, err := u.statBacking(n)
-	id := in.apply(n.stat)
-	mode := u.upper.policy.backing(id)
-	if shared {
-		mode = u.upper.copied(id)
-	}
-	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFLNK || mode&unix.S_IFMT == unix.S_IFLNK {
-		return true, err
-	}
-	return true, u.replaceLink(n, l, id, mode, &st)
-}
-
-func (u *Union) replaceLink(n *Node, l link, id layerfmt.Stat, mode uint32, st *unix.Stat_t) error {
-	target, err := u.linkTarget(n)
-	if err != nil {
-		return err
-	}
-	d := u.newDraft()
-	defer d.discard()
-	if err := d.makeAs(mode, id, target); err != nil {
-		return err
-	}
-	if err := u.setOrigin(n, d.fd); err != nil {
-		return err
-	}
-	if err := setTimes(d.fd, st.Atim, st.Mtim); err != nil {
-		return err
-	}
-	if err := u.publishCopy(d, l); err != nil {
-		return err
-	}
-	n.stat = id
-	u.fds.drop(fdKey{n, slotUpper})
-	u.mu.Lock()
-	delete(u.byFile, n.upperKey)
-	u.mu.Unlock()
-	u.switchToUpper(n, d, nil, false)
 	return nil
 }

@@ -1,6 +1,8 @@
 package unionmount
 
 import (
+	"fmt"
+	"os"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -91,6 +93,31 @@ func TestClosedFiles(t *testing.T) {
 	}
 	must(t, f.chmod("dir", 0o700))
 	f.wantNames("dir")
+}
+
+// TestInodeNumbersOfReplacedLinks has links on disk replaced by files, and other files made that may get their inodes.
+func TestInodeNumbersOfReplacedLinks(t *testing.T) {
+	f := newUnion(t, tree{})
+	inos := map[uint64]string{}
+	for i := range 20 {
+		name := fmt.Sprint(i)
+		must(t, f.symlink("target", name))
+		must(t, f.chown(name, 7, 8))
+		must(t, f.create("new"+name, 0o644))
+		for _, name := range []string{name, "new" + name} {
+			ino := f.stat(name).Ino
+			if other, ok := inos[ino]; ok {
+				t.Errorf("%s and %s have the same inode number", name, other)
+			}
+			inos[ino] = name
+		}
+	}
+	for i := range 20 {
+		must(t, f.unlink(fmt.Sprint(i)))
+	}
+	if left, err := os.ReadDir(f.opts.Work + "/index"); err != nil || len(left) > 0 {
+		t.Errorf("left in the index: %v, %v", left, err)
+	}
 }
 
 // TestSymlinksKeepTheirOwnerTogether changes the owner of a link that has two names.

@@ -154,6 +154,7 @@ func (u *Union) unname(n *Node, l link, o *object) error {
 			return err
 		}
 	}
+	u.releaseIno(n, o)
 	return u.endGroup(n)
 }
 

@@ -111,7 +111,7 @@ func create(a []string) error {
 }
 
 func openOnly(a []string) error {
-	fd, err := unix.Open(a[0], flags(a[1])|unix.O_CLOEXEC, uint32(number(a[2])))
+	fd, err := unix.Open(a[0], flags(a[1])|unix.O_NONBLOCK|unix.O_CLOEXEC, uint32(number(a[2])))
 	if err == nil {
 		unix.Close(fd)
 	}
@@ -242,13 +242,15 @@ func attributes(st *unix.Stat_t) string {
 	return text
 }
 
-// mark remembers the times of a file for changed, which tells those that differ.
+// mark remembers the times of files for changed, which tells those that differ.
 func mark(p *process, a []string) (string, error) {
-	var st unix.Stat_t
-	if err := unix.Lstat(a[0], &st); err != nil {
-		return "", err
+	for _, path := range a {
+		var st unix.Stat_t
+		if err := unix.Lstat(path, &st); path != "" && err != nil {
+			return "", err
+		}
+		p.marks[path] = st
 	}
-	p.marks[a[0]] = st
 	return "", waitForTick()
 }
 
@@ -334,7 +336,7 @@ func onFD(min int, do func(fd int, args []string) error) call {
 }
 
 func openFD(p *process, a []string) (string, error) {
-	fd, err := unix.Open(a[1], flags(a[2])|unix.O_CLOEXEC, uint32(number(a[3])))
+	fd, err := unix.Open(a[1], flags(a[2])|unix.O_NONBLOCK|unix.O_CLOEXEC, uint32(number(a[3])))
 	return "", p.keep(a[0], fd, err)
 }
 

@@ -16,7 +16,7 @@ type filesystem struct {
 	dir     string // holds all its directories
 	mounted string // where it is mounted; empty when it is not
 	command []string
-	stacks  bool // the upper may become a lower layer of the next mount
+	stacks  bool // an upper that had lowers may become a lower itself
 	layers  int  // made so far, the upper included; they are dir/1, dir/2, ...
 	root    string
 }
@@ -83,7 +83,7 @@ func (f *filesystem) remount(newLayer bool) {
 	if f.command == nil {
 		return
 	}
-	if newLayer && f.stacks {
+	if newLayer && (f.stacks || f.layers == 1) {
 		f.unmount()
 		must(f.t, os.RemoveAll(f.dir+"/work"))
 		f.addLayer()

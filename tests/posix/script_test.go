@@ -145,6 +145,8 @@ type duel struct {
 	a, b         *process
 	log          []string
 	differs      bool
+	name         string                           // of the case, for messages
+	report       func(format string, args ...any) // of differences
 }
 
 func newDuel(t *testing.T, k kind) *duel {
@@ -152,7 +154,7 @@ func newDuel(t *testing.T, k kind) *duel {
 	dir := t.TempDir()
 	must(t, os.Chmod(dir, 0o755))
 	must(t, os.Chmod(dir+"/..", 0o755))
-	d := &duel{t: t, union: newUnion(t, dir+"/union", k), plain: newPlain(t, dir+"/plain")}
+	d := &duel{t: t, report: t.Errorf, union: newUnion(t, dir+"/union", k), plain: newPlain(t, dir+"/plain")}
 	d.union.addLayer()
 	d.start()
 	t.Cleanup(d.end)
@@ -193,7 +195,7 @@ func (d *duel) run(line string) {
 	d.log = append(d.log, line+" = "+got)
 	if got != want {
 		d.differs = true
-		d.t.Errorf("%s\n  a union says:   %s\n  a directory:    %s", line, got, want)
+		d.report("%s: %s\n  a union says:   %s\n  a directory:    %s", d.name, line, got, want)
 	}
 }
 
@@ -204,7 +206,7 @@ func (d *duel) compare() {
 	for _, path := range keys(got, want) {
 		if got[path] != want[path] {
 			d.differs = true
-			d.t.Errorf("%s\n  in a union:     %s\n  in a directory: %s", path, got[path], want[path])
+			d.report("%s: %s\n  in a union:     %s\n  in a directory: %s", d.name, path, got[path], want[path])
 		}
 	}
 }
@@ -215,7 +217,7 @@ func (d *duel) compareInodes(before map[string]uint64) {
 	for path, ino := range inodes(d.union.root) {
 		if before[path] != ino && before[path] != 0 {
 			d.differs = true
-			d.t.Errorf("%s has inode number %d and had %d before it was mounted again", path, ino, before[path])
+			d.report("%s has inode number %d and had %d before it was mounted again", path, ino, before[path])
 		}
 	}
 }
