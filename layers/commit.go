@@ -56,28 +56,14 @@ func (s *Store) commit(ctx context.Context, id string, opts CommitOptions) (imag
 	if err != nil {
 		return "", err
 	}
-	config := newImageConfig(time.Now().UTC())
-	base := &Image{}
-	if opts.Image != "" {
-		if base, err = s.Image(opts.Image); err != nil {
-			return "", err
-		}
-		config.inherit(base)
-	}
-	config.Config.ImageConfig, config.Config.StopTimeout = opts.Config, opts.StopTimeout
-	if err := config.change(opts.Changes); err != nil {
-		return "", err
-	}
-	parent := base.TopLayer
-	if opts.Squash {
-		config.dropLayers()
-		parent = ""
-	}
-	layer, err := s.commitLayer(ctx, id, parent, opts)
+	config, err := s.commitConfig(opts)
 	if err != nil {
 		return "", err
 	}
-	config.Author = opts.Author
+	layer, err := s.commitLayer(ctx, id, config.top(), opts)
+	if err != nil {
+		return "", err
+	}
 	config.History = append(config.History, v1.History{Created: config.Created, CreatedBy: opts.CreatedBy, Author: opts.Author,
 		Comment: opts.Message, EmptyLayer: layer == nil})
 	if layer == nil {
@@ -90,12 +76,40 @@ func (s *Store) commit(ctx context.Context, id string, opts CommitOptions) (imag
 	return image, nil
 }
 
-// inherit takes over what an image hands down to one that is made of it.
+// commitConfig makes the configuration of the image, but for the layer that is to come and what is said of that.
+func (s *Store) commitConfig(opts CommitOptions) (*imageConfig, error) {
+	config := newImageConfig(time.Now().UTC())
+	if opts.Image != "" {
+		base, err := s.Image(opts.Image)
+		if err != nil {
+			return nil, err
+		}
+		config.inherit(base)
+	}
+	if opts.Squash {
+		config.dropLayers()
+	}
+	config.Author = opts.Author
+	config.Config.ImageConfig, config.Config.StopTimeout = opts.Config, opts.StopTimeout
+	return config, config.change(opts.Changes)
+}
+
+// inherit takes over what an image hands down to one that is made of it. Its history gets an entry for each layer, if it
+// has not.
 func (c *imageConfig) inherit(base *Image) {
 	c.Platform, c.History = base.Config.Platform, base.Config.History
 	c.Config.Healthcheck, c.Config.Shell = base.Docker.Healthcheck, base.Docker.Shell
 	for _, l := range base.Layers {
 		c.addLayer(l)
+	}
+	told := 0
+	for _, step := range c.History {
+		if !step.EmptyLayer {
+			told++
+		}
+	}
+	for range len(c.layers) - told {
+		c.History = append(c.History, v1.History{Created: base.Config.Created})
 	}
 }
 

@@ -136,6 +136,9 @@ func TestCommitSquash(t *testing.T) {
 		t.Fatal(err)
 	}
 	img := mustImage(t, s, "flat")
+	if steps := img.History(); len(steps) != 3 || steps[0].Layer == nil || steps[1].Layer != nil || steps[2].Layer != nil {
+		t.Errorf("history %+v, want two steps without a layer and one that has all", steps)
+	}
 	if img.ID != id || len(img.Layers) != 1 || len(img.Config.RootFS.DiffIDs) != 1 || img.Docker.Healthcheck == nil {
 		t.Errorf("image %+v", img)
 	}

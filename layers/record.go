@@ -58,6 +58,14 @@ func (c *imageConfig) addLayer(l Layer) {
 	c.RootFS.DiffIDs = append(c.RootFS.DiffIDs, l.DiffID)
 }
 
+// top is the id of the uppermost layer, "" where there is none.
+func (c *imageConfig) top() string {
+	if len(c.layers) == 0 {
+		return ""
+	}
+	return c.layers[len(c.layers)-1].ID
+}
+
 // manifest describes the image with its layers uncompressed, which is how the store can give them back.
 func (c *imageConfig) manifest(config []byte) ([]byte, error) {
 	m := v1.Manifest{
@@ -94,13 +102,9 @@ func (s *Store) recordImage(config *imageConfig, names []string) (id string, err
 	if err != nil {
 		return "", err
 	}
-	top := ""
-	if n := len(config.layers); n > 0 {
-		top = config.layers[n-1].ID
-	}
 	configDigest, manifestDigest := digest.FromBytes(configData), digest.FromBytes(manifestData)
 	manifestKey := storage.ImageDigestManifestBigDataNamePrefix + "-" + manifestDigest.String()
-	img, err := s.lib.CreateImage(configDigest.Encoded(), nil, top, "", &storage.ImageOptions{
+	img, err := s.lib.CreateImage(configDigest.Encoded(), nil, config.top(), "", &storage.ImageOptions{
 		CreationDate: *config.Created,
 		Digest:       manifestDigest,
 		BigData: []storage.ImageBigDataOption{

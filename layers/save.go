@@ -105,9 +105,10 @@ func (i *savedImage) addName(name string) {
 	}
 }
 
-// toSave finds the images, each once.
+// toSave finds the images, each once, in the order in which they are asked for.
 func (s *Store) toSave(refs []string) ([]*savedImage, error) {
 	var images []*savedImage
+	known := map[string]*savedImage{}
 	for _, ref := range refs {
 		named, err := s.tagsOf(ref)
 		if err != nil {
@@ -117,24 +118,32 @@ func (s *Store) toSave(refs []string) ([]*savedImage, error) {
 			named = map[string][]string{ref: nil}
 		}
 		for _, image := range slices.Sorted(maps.Keys(named)) {
-			img, err := s.Image(image)
+			found, err := s.savedImage(image)
 			if err != nil {
 				return nil, err
 			}
-			i := slices.IndexFunc(images, func(have *savedImage) bool { return have.ID == img.ID })
-			if i < 0 {
-				config, err := s.lib.ImageBigData(img.ID, configKey(img.ID))
-				if err != nil {
-					return nil, fmt.Errorf("read the configuration of image %s: %w", ref, err)
-				}
-				i, images = len(images), append(images, &savedImage{Image: img, config: config})
+			if known[found.ID] == nil {
+				images, known[found.ID] = append(images, found), found
 			}
 			for _, name := range named[image] {
-				images[i].addName(name)
+				known[found.ID].addName(name)
 			}
 		}
 	}
 	return images, nil
+}
+
+// savedImage returns the image that ref names, without a name.
+func (s *Store) savedImage(ref string) (*savedImage, error) {
+	img, err := s.Image(ref)
+	if err != nil {
+		return nil, err
+	}
+	config, err := s.lib.ImageBigData(img.ID, configKey(img.ID))
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration of image %s: %w", ref, err)
+	}
+	return &savedImage{Image: img, config: config}, nil
 }
 
 // tagsOf returns the names that ref stands for if it is one, by the ids of their images.
