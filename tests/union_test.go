@@ -160,7 +160,8 @@ const (
 	changeUnion = `
 		echo changed >> mnt/file; chown 5:6 mnt/file; rm mnt/gone; rm -r mnt/dir; mkdir mnt/dir; echo n > mnt/dir/new
 		mkdir -m 2750 mnt/made; chown 7:8 mnt/made; mkfifo mnt/pipe; ln -s target mnt/link; chown -h 9:9 mnt/link
-		chmod 4711 mnt/exec; mv mnt/move mnt/moved; echo two > mnt/names; ln mnt/names mnt/names2; chmod 000 mnt/names`
+		chmod 4711 mnt/exec; mv mnt/move mnt/moved; echo two > mnt/names; ln mnt/names mnt/names2; chmod 000 mnt/names
+		rm mnt/tree/sub/one; mv mnt/tree mnt/renamed; mkdir mnt/tree; mv mnt/renamed/sub mnt/tree/in; echo four >> mnt/renamed/three`
 	listUnion = `(cd mnt; find . -type d -printf '%P %y %m %U:%G\n' -o -printf '%P %y %m %U:%G %n %s %l\n' | sort; find . -type f | sort | xargs cat)`
 )
 
@@ -169,8 +170,9 @@ func TestUnionSharesLayers(t *testing.T) {
 	for writer, mount := range overlays {
 		t.Run(writer, func(t *testing.T) {
 			u := newUnionUser(t)
-			written := u.asRoot(makeLayers + "lower=lower upper=upper\n" + mount + changeUnion + "\n" + listUnion + "\numount mnt")
-			contains(t, written, "file f 644 5:6 1 12", "made d 2750 7:8", "link l 777 9:9 1 6 target", "exec f 4711", "names2 f 0 0:0 2", "\nchanged\n")
+			written := u.asRoot(makeLayers + `mkdir -p lower/tree/sub; for f in sub/one sub/two three; do echo $f > lower/tree/$f; done
+				` + "lower=lower upper=upper\n" + mount + changeUnion + "\n" + listUnion + "\numount mnt")
+			contains(t, written, "file f 644 5:6 1 12", "made d 2750 7:8", "link l 777 9:9 1 6 target", "exec f 4711", "names2 f 0 0:0 2", "\nchanged\n", "tree/in/two f", "\nthree\nfour\n")
 			for reader, mount := range overlays {
 				if writer == "fuse" && reader == "kernel" {
 					continue // it marks directories made anew by files that the kernel does not know
