@@ -32,6 +32,7 @@ var kinds = map[string]kind{
 	"host":      {options: "", stacks: true},
 	"caller":    {options: ",ownership=caller"},
 	"writeback": {options: ",writeback=1", stacks: true},
+	"referring": {options: ",redirect_dir=on,metacopy=on", stacks: true},
 	"kernel":    {kernel: true, stacks: true},
 }
 
