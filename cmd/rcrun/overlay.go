@@ -40,8 +40,16 @@ Mounts several directories as one. It takes the arguments of fuse-overlayfs.
                              (with these two only the kernel's overlay, mounted by
                              root, and rcrun can read the upper directory)
   -o writeback=1             have the kernel collect small writes
-  -o volatile                let fsync do nothing
+  -o volatile, fsync=0       let fsync do nothing
+  -o noacl                   do without POSIX ACLs
+  -o ino32_t                 show inode numbers of 32 bits
   -o static_nlink            show link count 1 for all directories
+  -o ro, nosuid, nodev, ...  as of mount(8)
+  -o allow_other             let other users in
+  -o allow_root              do not: root alone cannot be let in
+  -o OTHER                   whatever else fuse-overlayfs or libfuse knows is accepted,
+                             and holds anyway or is of no use here: xino, index,
+                             timeout, threaded, max_write, auto_unmount, ...
   -f                         stay in the foreground
   -d, --debug                print every request
   -V, --version              print the version
