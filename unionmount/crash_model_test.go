@@ -18,16 +18,18 @@ const crashModelEnv = "RCRUN_CRASH_MODEL_TEST"
 // after the one that was under way. RCRUN_MODEL_SEED repeats a run, RCRUN_MODEL_RUNS makes more of them.
 func TestCrashModel(t *testing.T) {
 	if what := os.Getenv(crashModelEnv); what != "" {
-		text, dir, _ := strings.Cut(what, ":")
-		seed, err := strconv.ParseUint(text, 10, 64)
+		fields := strings.SplitN(what, ":", 3)
+		seed, err := strconv.ParseUint(fields[1], 10, 64)
 		must(t, err)
-		runUntilKilled(newModel(t, crashSource(seed), dir, nil))
+		runUntilKilled(newModel(t, crashSource(seed), fields[2], modelLayers()[fields[0]]))
 		return
 	}
 	runs, seed := modelRuns(8)
-	for i := range runs {
-		run := seed + uint64(i)
-		t.Run(fmt.Sprintf("seed=%d", run), func(t *testing.T) { crashOnce(t, run) })
+	for kind := range modelLayers() {
+		for i := range runs {
+			run := seed + uint64(i)
+			t.Run(fmt.Sprintf("%s/seed=%d", kind, run), func(t *testing.T) { crashOnce(t, kind, run) })
+		}
 	}
 }
 
@@ -41,10 +43,11 @@ func runUntilKilled(m *model) {
 	}
 }
 
-func crashOnce(t *testing.T, seed uint64) {
+func crashOnce(t *testing.T, kind string, seed uint64) {
 	dir := t.TempDir()
-	done := killedModel(t, seed, dir)
-	m := newModel(t, crashSource(seed), t.TempDir(), nil) // the same once more
+	done := killedModel(t, kind, seed, dir)
+	as := modelLayers()[kind]
+	m := newModel(t, crashSource(seed), t.TempDir(), as) // the same once more
 	defer func() {
 		m.releaseAll()
 		m.close()
@@ -53,6 +56,9 @@ func crashOnce(t *testing.T, seed uint64) {
 		m.run(step)
 	}
 	left := &model{fixture: unionIn(t, dir, len(m.opts.Lowers)), oracle: m.oracle, crashed: true}
+	if as != nil {
+		left.describe(*as)
+	}
 	left.open()
 	defer left.close()
 	m.crashed = true
@@ -69,10 +75,10 @@ func crashOnce(t *testing.T, seed uint64) {
 }
 
 // killedModel runs the model in a process of its own, kills that, and returns how many operations it had done.
-func killedModel(t *testing.T, seed uint64, dir string) int {
+func killedModel(t *testing.T, kind string, seed uint64, dir string) int {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe", "-test.run=^TestCrashModel$")
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d:%s", crashModelEnv, seed, dir))
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s:%d:%s", crashModelEnv, kind, seed, dir))
 	progress, err := cmd.StdoutPipe()
 	must(t, err)
 	must(t, cmd.Start())

@@ -18,11 +18,15 @@ import (
 // errors and the same trees. The lower layers of the union together show what the directory has at the start.
 // RCRUN_MODEL_SEED repeats a run, RCRUN_MODEL_RUNS makes more of them.
 func TestModel(t *testing.T) {
-	host := rootIsMe()
-	referring := referringLayer()
-	t.Run("caller", func(t *testing.T) { testModel(t, nil) })
-	t.Run("host", func(t *testing.T) { testModel(t, &host) })
-	t.Run("host, referring", func(t *testing.T) { testModel(t, &referring) })
+	for kind, as := range modelLayers() {
+		t.Run(kind, func(t *testing.T) { testModel(t, as) })
+	}
+}
+
+// modelLayers describes the kinds of layers that models have, nil meaning the caller's.
+func modelLayers() map[string]*Layer {
+	host, referring := rootIsMe(), referringLayer()
+	return map[string]*Layer{"caller": nil, "host": &host, "referring": &referring}
 }
 
 // testModel is TestModel for layers that are as described, nil meaning the caller's.
