@@ -39,7 +39,8 @@
 //
 // An entry appears in the upper complete: what takes more than one system call to make is made in the work directory
 // and renamed into place. What is found in the work directory when a Union is opened is left over from a crash and
-// is removed. Data is not synced by a copy-up, as it is not by cp: whoever needs it on disk calls fsync.
+// is removed. Data is not synced by a copy-up, as it is not by cp and by fuse-overlayfs, but is by the kernel's overlay: a
+// disk may take longer for that than for all the rest, and whoever needs it on disk calls fsync.
 //
 // A regular file is copied up without its data when only its attributes or names change: the copy refers to the lower
 // file (reference.go) and borrows its data until that is to be changed. Then the copy is filled in place, so

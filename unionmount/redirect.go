@@ -71,7 +71,7 @@ func (u *Union) copyUpEntry(dir *Node, name string) error {
 	}
 	defer u.Forget(n, 1)
 	if n.isDir() && n.foreign != nil {
-		return unix.EBUSY
+		return unix.EXDEV // it cannot go along, but a copy can
 	}
 	if err := u.copyUp(n, contentBelow); err != nil {
 		return err
