@@ -2,6 +2,7 @@
 //
 //	bench start [FLAGS]    how long containers take to start
 //	bench fs [FLAGS]       how fast the filesystem is
+//	bench unpack [FLAGS]   how long it takes to load an image
 package main
 
 import (
@@ -11,6 +12,7 @@ import (
 
 	"github.com/rcrun/rcrun/bench/filesystem"
 	"github.com/rcrun/rcrun/bench/startup"
+	"github.com/rcrun/rcrun/bench/unpack"
 )
 
 func main() {
@@ -25,11 +27,11 @@ func run(args []string, out io.Writer) error {
 	if stage, ok := filesystem.Stages()[args[0]]; ok {
 		return stage()
 	}
-	commands := map[string]func([]string, io.Writer) error{"start": startup.Main, "fs": filesystem.Main}
+	commands := map[string]func([]string, io.Writer) error{"start": startup.Main, "fs": filesystem.Main, "unpack": unpack.Main}
 	if len(args) > 1 {
 		if command, ok := commands[args[1]]; ok {
 			return command(args[2:], out)
 		}
 	}
-	return fmt.Errorf("usage: bench start|fs [FLAGS]; --help after either tells the flags")
+	return fmt.Errorf("usage: bench start|fs|unpack [FLAGS]; --help after any of them tells the flags")
 }

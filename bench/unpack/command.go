@@ -1,0 +1,106 @@
+// Package unpack measures how long it takes to bring an image into the store, beside podman where podman is installed:
+// "load" of one and the same archive, with its layer compressed and not, by the same user, into stores beside each other.
+//
+// Decisions:
+//
+//   - The engines take turns in every round; ratios are taken within a round, and medians last.
+//   - Before each turn all that is waiting to be written is written, so that nobody pays for the one before. What is
+//     measured ends with the command: that an engine leaves its writing to later is to its advantage.
+//   - Memory is the largest resident size of any process of the command, as the kernel tells it when the command has ended.
+package unpack
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+
+	"github.com/rcrun/rcrun/bench/stats"
+)
+
+type options struct {
+	rcrun  string // the binary
+	tree   string // a tar of a root filesystem
+	dir    string // to work in
+	rounds int
+	json   bool
+}
+
+// Main measures as the arguments say and prints the results to out.
+func Main(args []string, out io.Writer) error {
+	var o options
+	flags := flag.NewFlagSet("bench unpack", flag.ExitOnError)
+	flags.StringVar(&o.rcrun, "rcrun", "bin/rcrun", "the `binary` to be measured")
+	flags.StringVar(&o.tree, "tree", ".cache/debian-bookworm.tar", "the tar `file` of the tree that the image consists of")
+	flags.StringVar(&o.dir, "dir", "/var/tmp", "work in a new directory in this `directory`")
+	flags.IntVar(&o.rounds, "rounds", 3, "how many times everything is measured")
+	flags.BoolVar(&o.json, "json", false, "print JSON instead of a table")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	results, err := run(o)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return json.NewEncoder(out).Encode(results)
+	}
+	return printTable(out, results)
+}
+
+// result is what an engine took for an archive.
+type result struct {
+	Archive string    `json:"archive"`
+	Engine  string    `json:"engine"`
+	Seconds []float64 `json:"seconds"`
+	Memory  []float64 `json:"memory"`          // in MiB
+	Ratio   float64   `json:"ratio,omitempty"` // of the time to podman's
+}
+
+// compare sets the ratios.
+func compare(results []result) {
+	for i := range results {
+		for _, reference := range results {
+			ratio := stats.Ratio(results[i].Seconds, reference.Seconds)
+			if reference.Archive == results[i].Archive && reference.Engine == podmanName && results[i].Engine != podmanName && !math.IsNaN(ratio) {
+				results[i].Ratio = ratio
+			}
+		}
+	}
+}
+
+func printTable(out io.Writer, results []result) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "archive\tengine\tmedian s\tmost MiB\tratio to podman")
+	for _, r := range results {
+		ratio := ""
+		if r.Ratio > 0 {
+			ratio = fmt.Sprintf("%.2f", r.Ratio)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%.2f\t%.0f\t%s\n", r.Archive, r.Engine, stats.Median(r.Seconds), stats.Median(r.Memory), ratio)
+	}
+	return table.Flush()
+}
+
+// run measures in a directory that it makes and removes.
+func run(o options) (_ []result, err error) {
+	for _, path := range []*string{&o.rcrun, &o.tree} {
+		if *path, err = filepath.Abs(*path); err != nil {
+			return nil, fmt.Errorf("find %s: %w", *path, err)
+		}
+	}
+	dir, err := os.MkdirTemp(o.dir, "rcrun-bench-unpack.")
+	if err != nil {
+		return nil, fmt.Errorf("make a working directory: %w", err)
+	}
+	defer func() {
+		if removeErr := os.RemoveAll(dir); err == nil {
+			err = removeErr
+		}
+	}()
+	return measure(o, dir)
+}
