@@ -64,9 +64,13 @@ func (c *Container) Inspect() (Inspection, error) {
 	if err != nil {
 		return Inspection{}, err
 	}
+	driver, err := FindStorageDriver(c.dirs, "")
+	if err != nil {
+		return Inspection{}, err
+	}
 	command := c.Config.command()
 	i := Inspection{
-		ID: c.ID, Created: c.Created, Path: command[0], Args: command[1:], Image: imageRef(c.ImageID), Name: "/" + c.Name, Driver: "fuse", Platform: "linux",
+		ID: c.ID, Created: c.Created, Path: command[0], Args: command[1:], Image: imageRef(c.ImageID), Name: "/" + c.Name, Driver: driver, Platform: "linux",
 		ResolvConfPath: c.path(resolvFile), HostnamePath: c.path(hostnameFile), HostsPath: c.path(hostsFile), LogPath: c.path(logFile),
 		HostConfig: c.HostConfig, Config: c.Config, Mounts: mounts,
 	}

@@ -38,6 +38,15 @@ func newOverlayRoot(stack layers.Stack, initLayer string) (overlayRoot, error) {
 	return overlayRoot{Base: base, Upper: paths[0], Work: paths[1], Lowers: paths[2:]}, nil
 }
 
+// options returns the mount options, which must fit into a page.
+func (r overlayRoot) options() (string, error) {
+	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s,userxattr", strings.Join(r.Lowers, ":"), r.Upper, r.Work)
+	if len(options) >= os.Getpagesize() {
+		return "", fmt.Errorf("the kernel's overlay takes fewer than these %d layers: use the storage driver fuse", len(r.Lowers))
+	}
+	return options, nil
+}
+
 // Mount mounts the overlay from within Base.
 func (r overlayRoot) Mount(target string) (*os.File, error) {
 	at, err := unix.Open(target, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -53,7 +62,10 @@ func (r overlayRoot) Mount(target string) (*os.File, error) {
 	if err := unix.Chdir(r.Base); err != nil {
 		return nil, wire.Errorf("sandbox", "enter the store", r.Base, err)
 	}
-	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s,userxattr", strings.Join(r.Lowers, ":"), r.Upper, r.Work)
+	options, err := r.options()
+	if err != nil {
+		return nil, wire.Errorf("sandbox", "mount the root filesystem", target, err)
+	}
 	if err := unix.Mount("overlay", fmt.Sprintf("/proc/self/fd/%d", at), "overlay", unix.MS_NODEV, options); err != nil {
 		return nil, wire.Errorf("sandbox", "mount the root filesystem", target, err)
 	}

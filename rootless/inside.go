@@ -146,7 +146,7 @@ func Enter() error {
 	if err := errors.Join(unix.Setresgid(0, 0, 0), unix.Setresuid(0, 0, 0)); err != nil {
 		return fmt.Errorf("become user 0: %w", err)
 	}
-	// The change of credentials has taken this back.
+	// A change of user takes this back.
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
 		return fmt.Errorf("bind the process to its starter: %w", err)
 	}

@@ -14,6 +14,17 @@ import (
 const childEnv = "ROOTLESS_TEST_CHILD"
 
 func TestMain(m *testing.M) {
+	switch os.Args[0] {
+	case EnterStage:
+		fmt.Fprintln(os.Stderr, Enter())
+		os.Exit(1)
+	case InsideStage:
+		os.Exit(insideMain(os.Args[1], os.Args[2]))
+	case runnerName:
+		code, err := runInside("hold", os.Args[1])
+		fmt.Fprintln(os.Stderr, code, err)
+		os.Exit(1)
+	}
 	if os.Getenv(childEnv) != "" {
 		if err := serve(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
