@@ -14,29 +14,59 @@ import (
 	"go.podman.io/storage/pkg/archive"
 )
 
+// newLayer is a layer of an image that the store does not have.
+type newLayer struct {
+	blob       types.BlobInfo
+	diffID     digest.Digest
+	parent, id string
+}
+
+// newLayers returns the layers of an image that are to be unpacked, the lowest first. It leaves to the library what the
+// image does not tell enough about, and all from a layer on whose content is there above another parent: the library
+// takes it from there.
+func (s *Store) newLayers(c contents) (layers []newLayer, err error) {
+	if !c.tellsLayers() {
+		return nil, nil
+	}
+	parent := ""
+	for i, blob := range c.layers {
+		id := layerID(parent, c.diffIDs[i])
+		if _, err = s.lib.Layer(id); errors.Is(err, storage.ErrLayerUnknown) {
+			same, err := s.lib.LayersByUncompressedDigest(c.diffIDs[i])
+			if len(same) > 0 || err != nil && !errors.Is(err, storage.ErrLayerUnknown) {
+				return layers, err
+			}
+			layers = append(layers, newLayer{blob, c.diffIDs[i], parent, id})
+		} else if err != nil {
+			return nil, err
+		}
+		parent = id
+	}
+	return layers, nil
+}
+
 // unpackLayers brings the layers of an image into the store in one pass each: they are decompressed, verified, unpacked
 // and indexed while they are read. The library, when it copies the image, then finds them there. By itself it would copy
 // each blob into a file, decompress it to learn its digest, and decompress the file again to unpack it.
-func (t *transfer) unpackLayers(ctx context.Context, src types.ImageReference, c contents) (err error) {
-	if !c.tellsLayers() {
-		return nil // which the library is left to deal with
+func (t *transfer) unpackLayers(ctx context.Context, in intake, c contents) (err error) {
+	layers, err := t.store.newLayers(c)
+	if err != nil || len(layers) == 0 {
+		return err
 	}
-	source, err := src.NewImageSource(ctx, t.sys)
+	if in.ahead != nil {
+		stop := in.ahead(ctx, layers)
+		defer stop()
+	}
+	source, err := in.src.NewImageSource(ctx, t.sys)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
-	parent := ""
-	for i, blob := range c.layers {
-		id := layerID(parent, c.diffIDs[i])
-		_, err := t.store.lib.Layer(id)
-		if errors.Is(err, storage.ErrLayerUnknown) {
-			err = t.unpackLayer(ctx, source, blob, c.diffIDs[i], parent, id)
+	for _, layer := range layers {
+		if err := t.unpackLayer(ctx, source, layer); err != nil {
+			return fmt.Errorf("unpack layer %s: %w", layer.diffID, err)
 		}
-		if err != nil {
-			return fmt.Errorf("unpack layer %s: %w", c.diffIDs[i], err)
-		}
-		parent = id
+		in.report.layer(layer.blob.Digest, LayerDone, 0, 0)
 	}
 	return nil
 }
@@ -60,27 +90,28 @@ func layerID(parent string, diffID digest.Digest) string {
 	return digest.FromString(parent + "+" + diffID.Encoded()).Encoded()
 }
 
-func (t *transfer) unpackLayer(ctx context.Context, source types.ImageSource, blob types.BlobInfo, diffID digest.Digest, parent, id string) error {
+func (t *transfer) unpackLayer(ctx context.Context, source types.ImageSource, layer newLayer) error {
+	blob := layer.blob
 	body, _, err := source.GetBlob(ctx, blob, none.NoCache)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
-	content, err := newLayerReader(contextReader{ctx, body}, blob, diffID)
+	content, err := newLayerReader(contextReader{ctx, body}, blob, layer.diffID)
 	if err != nil {
 		return err
 	}
 	defer content.Close()
-	options := &storage.LayerOptions{OriginalDigest: blob.Digest, UncompressedDigest: diffID}
+	options := &storage.LayerOptions{OriginalDigest: blob.Digest, UncompressedDigest: layer.diffID}
 	if blob.Size >= 0 {
 		options.OriginalSize = &blob.Size
 	}
-	_, _, err = t.store.lib.PutLayer(id, parent, nil, "", false, options, content)
+	_, _, err = t.store.lib.PutLayer(layer.id, layer.parent, nil, "", false, options, content)
 	if errors.Is(err, storage.ErrDuplicateID) {
 		return nil // by another process, at the same time
 	}
 	if err == nil && content.compression == archive.Gzip {
-		err = t.store.rememberForm(id, compressedForm{blob.Digest, blob.Size})
+		err = t.store.rememberForm(layer.id, compressedForm{blob.Digest, blob.Size})
 	}
 	return err
 }

@@ -35,6 +35,7 @@ type download struct {
 	image    *image.UnparsedImage // the image of our platform
 	manifest []byte               // its manifest
 	claims   claims
+	ahead    map[digest.Digest]*future // what is fetched before it is asked for
 }
 
 // pullFrom pulls an image from the registry that its name says.
@@ -205,11 +206,11 @@ func (d *download) fetch(ctx context.Context) (id string, err error) {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, policy.Destroy()) }()
-	src := claimedReference{d.ref, d}
-	id, err = d.copyImage(ctx, src, d.name, policy, d.report)
+	in := intake{src: claimedReference{d.ref, d}, name: d.name, policy: policy, report: d.report, ahead: d.fetchAhead}
+	id, err = d.take(ctx, in)
 	if errors.Is(err, storage.ErrLayerUnknown) {
 		// A layer was there when the copy began, and was removed with the last image that had it.
-		id, err = d.copyImage(ctx, src, d.name, policy, d.report)
+		id, err = d.take(ctx, in)
 	}
 	if err == nil {
 		d.report.finish()
@@ -217,8 +218,23 @@ func (d *download) fetch(ctx context.Context) (id string, err error) {
 	return id, err
 }
 
-// blob returns a blob from among those that are claimed, fetching it if nobody has done so.
-func (d *download) blob(ctx context.Context, info types.BlobInfo) (body io.ReadCloser, err error) {
+// blob returns a blob from among those that are claimed.
+func (d *download) blob(ctx context.Context, info types.BlobInfo) (io.ReadCloser, error) {
+	if f := d.ahead[info.Digest]; f != nil {
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		if f.err != nil {
+			return nil, f.err
+		}
+	}
+	return d.fetchBlob(ctx, info)
+}
+
+// fetchBlob returns a blob, fetching it if nobody has done so.
+func (d *download) fetchBlob(ctx context.Context, info types.BlobInfo) (body io.ReadCloser, err error) {
 	claim, ok := d.claims[info.Digest]
 	if !ok {
 		return nil, fmt.Errorf("blob %s is no part of the image", info.Digest)

@@ -252,7 +252,7 @@ func TestPullWrongLayer(t *testing.T) {
 	m.Config = img.addBlob(v1.MediaTypeImageConfig, other.config)
 	img.manifest = mustJSON(t, m)
 	reg.push(t, img, "app", "latest")
-	if _, err := s.Pull(context.Background(), reg.host+"/app", PullOptions{}); err == nil || !strings.Contains(err.Error(), "DiffID") {
+	if _, err := s.Pull(context.Background(), reg.host+"/app", PullOptions{}); err == nil || !strings.Contains(err.Error(), "configuration") {
 		t.Errorf("error %v", err)
 	}
 	isEmpty(t, s)

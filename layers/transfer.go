@@ -89,14 +89,24 @@ func parsePlatform(platform string) (system, arch, variant string, err error) {
 	return parts[0], parts[1], parts[2], nil
 }
 
-// copy copies one image into the store under the given name, or under its id alone if name is nil, and returns the id.
-func (t *transfer) copy(ctx context.Context, src types.ImageReference, name reference.Named) (id string, err error) {
-	return t.copyImage(ctx, src, name, t.policy, nil)
+// intake is an image on its way into the store.
+type intake struct {
+	src    types.ImageReference
+	name   reference.Named // nil for an image without one
+	policy *signature.PolicyContext
+	report *report // of what happens to the layers
+	// ahead begins to fetch what will be asked for, until stop is called; nil where there is nothing to fetch.
+	ahead func(ctx context.Context, layers []newLayer) (stop func())
 }
 
-// copyImage is copy with a policy of its own; what happens to the layers is reported unless report is nil.
-func (t *transfer) copyImage(ctx context.Context, src types.ImageReference, name reference.Named, policy *signature.PolicyContext, report *report) (id string, err error) {
-	contents, err := t.describe(ctx, src)
+// copy copies one image into the store under the given name, or under its id alone if name is nil, and returns the id.
+func (t *transfer) copy(ctx context.Context, src types.ImageReference, name reference.Named) (id string, err error) {
+	return t.take(ctx, intake{src: src, name: name, policy: t.policy, report: newReport(nil)})
+}
+
+// take brings an image into the store and returns its id.
+func (t *transfer) take(ctx context.Context, in intake) (id string, err error) {
+	contents, err := t.describe(ctx, in.src)
 	if err != nil {
 		return "", err
 	}
@@ -105,24 +115,20 @@ func (t *transfer) copyImage(ctx context.Context, src types.ImageReference, name
 		return "", err
 	}
 	defer func() { err = errors.Join(err, t.store.releaseLayers(layers, contents.diffIDs, err != nil)) }()
-	if report == nil {
-		if err := t.unpackLayers(ctx, src, contents); err != nil {
-			return "", err
-		}
+	if err := t.unpackLayers(ctx, in, contents); err != nil {
+		return "", err
 	}
-	if name == nil {
+	if in.name == nil {
 		id = contents.id
 	}
-	dest, err := istorage.Transport.NewStoreReference(t.store.lib, name, id)
+	dest, err := istorage.Transport.NewStoreReference(t.store.lib, in.name, id)
 	if err != nil {
 		return "", err
 	}
 	var resolved types.ImageReference
 	options := &imagecopy.Options{ReportWriter: progressWriter(t.progress), SourceCtx: t.sys, DestinationCtx: t.sys, ReportResolvedReference: &resolved}
-	if report != nil {
-		defer report.follow(options, map[types.ProgressEvent]LayerState{types.ProgressEventSkipped: LayerExists})()
-	}
-	if _, err = imagecopy.Image(ctx, policy, dest, src, options); err != nil {
+	defer in.report.follow(options, map[types.ProgressEvent]LayerState{types.ProgressEventSkipped: LayerExists})()
+	if _, err = imagecopy.Image(ctx, in.policy, dest, in.src, options); err != nil {
 		return "", t.explain(err)
 	}
 	_, record, err := istorage.ResolveReference(resolved)
