@@ -16,7 +16,7 @@ const (
 	mostRelief  = 640 * time.Millisecond
 )
 
-// patience decides how long to look for the next request, by how looking has gone before. It belongs to the leader.
+// patience decides how long a reader looks for the next request, by how looking has gone before.
 // Between tries a leader makes way for other threads, best of all for the caller, which on the same processor then runs,
 // and asks, without either of them having to be woken up. Others that take a long turn are a reason not to look for a
 // while: who sleeps gets the processor sooner than who made way. Times are as transport.now has them.

@@ -37,8 +37,7 @@ type transport struct {
 	gate     *Gate  // nil where nothing is ever held up
 	start    time.Time
 
-	leader atomic.Pointer[reader]
-	patience
+	leader  atomic.Pointer[reader]
 	usual   [opcodes]atomic.Int64 // the average duration of requests by opcode, in nanoseconds
 	dozing  atomic.Bool           // the watch waits for rouse
 	rouse   chan struct{}
@@ -58,7 +57,8 @@ type reader struct {
 	in, out []byte
 	lead    chan struct{} // has a token when the reader was made the leader
 	pipe    pipe
-	busy    atomic.Int64 // when the request that it answers came, in nanoseconds of now; 0 between requests
+	patience
+	busy atomic.Int64 // when the request that it answers came, in nanoseconds of now; 0 between requests
 }
 
 var errGone = errors.New("the filesystem was unmounted")
@@ -207,7 +207,7 @@ func (r *reader) next() (int, error) {
 			if n < int(unsafe.Sizeof(fuse.InHeader{})) {
 				return 0, fmt.Errorf("read a request: %d bytes are none", n)
 			}
-			r.t.came(time.Duration(r.t.now()-start), found)
+			r.came(time.Duration(r.t.now()-start), found)
 			return n, nil
 		case unix.EAGAIN:
 			if err := r.sleep(); err != nil {
@@ -224,13 +224,7 @@ func (r *reader) next() (int, error) {
 }
 
 // try reads a request if there is one, else it returns EAGAIN.
-func (r *reader) try() (int, error) {
-	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(r.t.fd), uintptr(unsafe.Pointer(&r.in[0])), uintptr(len(r.in)))
-	if errno != 0 {
-		return 0, errno
-	}
-	return int(n), nil
-}
+func (r *reader) try() (int, error) { return unix.Read(r.t.fd, r.in) }
 
 // sleep returns when there is a request, or none will come any more.
 func (r *reader) sleep() error {
@@ -241,12 +235,12 @@ func (r *reader) sleep() error {
 // look tries for as long as there is patience.
 func (r *reader) look(start int64) (int, error) {
 	n, err := r.try()
-	for at, end := start, r.t.ends(start); err == unix.EAGAIN && at < end && at > r.t.crowded; {
+	for at, end := start, r.ends(start); err == unix.EAGAIN && at < end && at > r.crowded; {
 		unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
 		before := at
 		n, err = r.try()
 		at = r.t.now()
-		r.t.madeWay(before, at, err != unix.EAGAIN)
+		r.madeWay(before, at, err != unix.EAGAIN)
 	}
 	return n, err
 }
