@@ -14,6 +14,8 @@ import (
 	"go.podman.io/image/v5/manifest"
 	"go.podman.io/storage"
 	"go.podman.io/storage/pkg/ioutils"
+
+	"github.com/rcrun/rcrun/layers/tree"
 )
 
 // CheckOptions is how thoroughly to check a store.
@@ -41,6 +43,7 @@ type ProblemKind string
 const (
 	BrokenImage     ProblemKind = "image"
 	BrokenLayer     ProblemKind = "layer"
+	BrokenIndex     ProblemKind = "index" // of a layer
 	BrokenContainer ProblemKind = "container"
 	Leftover        ProblemKind = "leftover" // is there, but nothing needs it
 	OrphanLayer     ProblemKind = "orphan"   // belongs to a container that is gone
@@ -106,7 +109,7 @@ func (s *Store) check(ctx context.Context, opts CheckOptions) ([]Problem, error)
 // has tells whether what a problem is about is still on record.
 func (r *records) has(p Problem) bool {
 	switch p.Kind {
-	case BrokenLayer:
+	case BrokenLayer, BrokenIndex:
 		_, ok := r.layers[p.ID]
 		return ok
 	case BrokenImage:
@@ -139,6 +142,13 @@ func (c *checker) checkLayers(ctx context.Context, deep bool) error {
 			return err
 		}
 		err := c.store.checkLayer(layer, c.records)
+		if err == nil && !containers[id] {
+			err = c.store.checkIndex(id, deep)
+		}
+		if errors.Is(err, tree.ErrBadIndex) {
+			c.add(BrokenIndex, id, nil, "%v", err)
+			err = nil
+		}
 		if err == nil && deep && !containers[id] {
 			err = c.store.checkContent(ctx, layer)
 		}

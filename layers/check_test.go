@@ -2,6 +2,7 @@ package layers
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,6 +29,20 @@ func isClean(t testing.TB, s *Store) {
 	for _, p := range mustCheck(t, s, true) {
 		t.Errorf("%s %s %q: %s", p.Kind, p.ID, p.Names, p.Text)
 	}
+}
+
+// flip changes a bit of a file as a bad disk does, without a trace.
+func flip(path string, at int) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	data[at] ^= 1
+	return errors.Join(os.WriteFile(path, data, 0o600), os.Chtimes(path, time.Time{}, info.ModTime()))
 }
 
 func mustWrite(t testing.TB, path, content string) {
@@ -60,8 +75,8 @@ func TestCheckAndRepair(t *testing.T) {
 		"tree":     {func(s *Store) error { return os.RemoveAll(top(s)) }, false, []ProblemKind{BrokenImage, BrokenLayer}, "files are missing"},
 		"parent":   {func(s *Store) error { return os.Remove(top(s, "parent")) }, false, []ProblemKind{BrokenImage, BrokenLayer}, "below it"},
 		"headers":  {func(s *Store) error { return os.Remove(s.tarSplit(victimOf(s).TopLayer)) }, false, []ProblemKind{BrokenImage, BrokenLayer}, "headers"},
-		"content":  {func(s *Store) error { return os.WriteFile(top(s, "diff/etc/motd"), []byte("Hello"), 0o600) }, true, []ProblemKind{BrokenImage, BrokenLayer}, "not what was unpacked"},
-		"shorter":  {func(s *Store) error { return os.Truncate(top(s, "diff/etc/motd"), 2) }, true, []ProblemKind{BrokenImage, BrokenLayer}, "not what was unpacked"},
+		"content":  {func(s *Store) error { return flip(top(s, "diff/etc/motd"), 0) }, true, []ProblemKind{BrokenImage, BrokenLayer}, "not what was unpacked"},
+		"shorter":  {func(s *Store) error { return os.Truncate(top(s, "diff/etc/motd"), 2) }, true, []ProblemKind{BrokenImage, BrokenLayer}, "/etc/motd has changed"},
 		"configs":  {func(s *Store) error { return os.RemoveAll(filepath.Dir(config(s))) }, false, []ProblemKind{BrokenImage}, "configuration cannot be read"},
 		"a config": {func(s *Store) error { return os.WriteFile(config(s), []byte("{}"), 0o600) }, false, []ProblemKind{BrokenImage}, "bytes instead of"},
 		"unlisted": {func(s *Store) error { return os.MkdirAll(s.layout.diff(strings.Repeat("e", 64)), 0o700) }, false, []ProblemKind{Leftover}, "no layer eee"},
@@ -301,6 +316,9 @@ func TestCheckHoldsNoLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(s.layout.index(img.TopLayer)); err != nil { // or the pipe is found out before it is read
 		t.Fatal(err)
 	}
 	found := make(chan []Problem)

@@ -31,7 +31,7 @@ func (s *Store) Repair(problems []Problem) ([]Repaired, error) {
 	}
 	var done []Repaired
 	// Images before their layers, which they hold.
-	for _, kind := range []ProblemKind{BrokenContainer, OrphanLayer, BrokenImage, BrokenLayer, LostRecords, Leftover} {
+	for _, kind := range []ProblemKind{BrokenContainer, OrphanLayer, BrokenImage, BrokenLayer, BrokenIndex, LostRecords, Leftover} {
 		for _, p := range problems {
 			if p.Kind == kind {
 				done = append(done, s.repairOne(p, r))
@@ -62,6 +62,12 @@ func (s *Store) repairOne(p Problem, r *records) Repaired {
 		done.Fixed, done.Action = s.repairImage(p, r)
 	case BrokenLayer:
 		done.Fixed, done.Action = s.repairLayer(p, r)
+	case BrokenIndex:
+		err := s.repairIndex(p.ID)
+		done.Fixed, done.Action = err == nil || errors.Is(err, os.ErrNotExist), "written anew"
+		if !done.Fixed {
+			done.Action = err.Error()
+		}
 	case LostRecords:
 		err := os.Remove(p.ID)
 		done.Fixed, done.Action = err == nil, outcome(err)

@@ -1,0 +1,51 @@
+package layers
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/layerindex"
+	"github.com/rcrun/rcrun/layers/tree"
+)
+
+// checkIndex looks at the index of a layer: whether it can be used at all and, if deep, whether the layer's tree still is
+// as the index says. The error is tree.ErrBadIndex where the index is at fault. A layer may have none.
+func (s *Store) checkIndex(id string, deep bool) error {
+	path := s.layout.index(id)
+	if _, err := os.Lstat(path); s.driver != DriverFuse || errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if !deep {
+		index, err := layerindex.Open(path)
+		if err != nil {
+			return fmt.Errorf("%w: %w", tree.ErrBadIndex, err)
+		}
+		return index.Close()
+	}
+	// In memory, because the disk may be full.
+	fd, err := unix.MemfdCreate(indexName, unix.MFD_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("make room for an index: %w", err)
+	}
+	scratch := os.NewFile(uintptr(fd), fmt.Sprintf("/proc/self/fd/%d", fd))
+	defer scratch.Close()
+	root, err := os.Open(s.layout.diff(id))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return tree.CheckIndex(root, scratch, path)
+}
+
+// repairIndex writes the index of a layer anew.
+func (s *Store) repairIndex(id string) error {
+	root, err := os.Open(s.layout.diff(id))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return writeIndex(root, s.layout.index(id))
+}
