@@ -85,13 +85,15 @@ func (u *Union) attrFrom(n *Node, st *unix.Stat_t) (Attr, error) {
 	return a, err
 }
 
-// nlink counts names. Of a merged directory it is 1, which tells programs that subdirectories were not counted.
+// nlink counts names.
 func (n *Node) nlink(backing uint32) uint32 {
 	switch {
 	case n.dead.Load():
 		return 0
-	case n.isDir() && (n.u.opts.StaticNlink || n.firstSlot() < n.layers()-1):
+	case n.isDir() && n.u.opts.StaticNlink:
 		return 1
+	case n.isDir() && n.firstSlot() < n.layers()-1:
+		return n.u.mergedNlink(n)
 	case n.isDir():
 		return backing
 	case n.inUpper.Load() && n.group != nil:

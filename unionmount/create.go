@@ -71,6 +71,7 @@ func (u *Union) create(dir *Node, name string, id layerfmt.Stat, target string) 
 	}
 	dir.listing.add(name)
 	n := u.adopt(dir, name, o)
+	dir.changeSubdirs(n.oneIfDir())
 	if n.isDir() {
 		n.listing.startEmpty()
 	}

@@ -63,8 +63,8 @@
 // is looked up in the layers below (trail in reference.go); they may be in any layer, so directories that are merged may
 // have different paths, and before one is written it is made sure that it leads where it should.
 //
-// st_nlink of a merged directory is 1: to count its subdirectories would take reading it, and programs take 1 as
-// "not counted".
+// st_nlink of a merged directory is 1 in CallerOwned trees: to count its subdirectories would take reading it, and
+// programs take 1 as "not counted". In the others they are counted, as fuse-overlayfs does it.
 //
 // # Safety
 //

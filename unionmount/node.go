@@ -42,6 +42,9 @@ type Node struct {
 	// borrows says that the file that shows, a regular one, has no data: it is that of the last of lowers. Changed with
 	// meta held; of a file in the upper never set again.
 	borrows atomic.Bool
+	// subdirs is one more than the number of subdirectories of a merged directory; 0 as long as that is not known. Set
+	// with entries held, changed with entries held for writing.
+	subdirs atomic.Int64
 	// whole says that all of a directory is in the upper, where it is opaque: its lowers count no more. Never unset.
 	whole atomic.Bool
 	// dead is set when a directory is removed. Set with its entries held.

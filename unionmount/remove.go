@@ -114,6 +114,7 @@ func (u *Union) removeFound(n *Node, l link, o *object) error {
 		return n.fault("remove", err)
 	}
 	l.parent.listing.remove(l.name, whiteout)
+	l.parent.changeSubdirs(-n.oneIfDir())
 	return u.unname(n, l, o)
 }
 

@@ -323,11 +323,15 @@ func (r *renaming) moveLeavingWhiteout(oldDir, newDir int) error {
 // settle updates listings and the node that was replaced.
 func (r *renaming) settle() error {
 	u := r.u
+	moved, replaced := r.source.oneIfDir(), r.target.oneIfDir()
+	r.to.parent.changeSubdirs(moved - replaced)
 	if r.exchange() {
+		r.from.parent.changeSubdirs(replaced - moved)
 		u.attach(r.source, r.below.to)
 		u.attach(r.target, r.below.from)
 		return nil
 	}
+	r.from.parent.changeSubdirs(-moved)
 	u.attach(r.source, r.below.to)
 	r.from.parent.listing.remove(r.from.name, r.below.from != nil)
 	r.to.parent.listing.add(r.to.name)
