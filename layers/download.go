@@ -168,23 +168,47 @@ func (d *download) current() string {
 	return ""
 }
 
-// present gives the name to the image if the store has it with this manifest, and returns its id, else "".
+// present gives the name to the image if the store has it, and returns its id, else "".
 func (d *download) present() (id string, err error) {
-	records, err := d.store.lib.ImagesByDigest(d.digest())
-	if errors.Is(err, storage.ErrImageUnknown) || err == nil && len(records) == 0 {
-		return "", nil
-	}
-	if err != nil {
+	record, err := d.record()
+	if record == nil || err != nil {
 		return "", err
 	}
-	id = records[0].ID
-	if _, err := d.store.lib.Layer(records[0].TopLayer); err != nil && records[0].TopLayer != "" {
+	if _, err := d.store.lib.Layer(record.TopLayer); err != nil && record.TopLayer != "" {
 		return "", nil // the record of an image that is no longer whole
 	}
 	for layer := range d.report.states {
 		d.report.layer(layer, LayerExists, 0, 0)
 	}
-	return id, d.nameIt(id)
+	return record.ID, d.nameIt(record.ID)
+}
+
+// record finds the image by its manifest, or by its configuration: one that was made here has another manifest than the
+// registry, and other layers than the library would give it, which thus refuses to copy it. nil is none.
+func (d *download) record() (*storage.Image, error) {
+	records, err := d.store.lib.ImagesByDigest(d.digest())
+	if err == nil && len(records) > 0 {
+		return records[0], nil
+	}
+	if err != nil && !errors.Is(err, storage.ErrImageUnknown) {
+		return nil, err
+	}
+	_, config, err := d.parts()
+	if err != nil || len(config) == 0 {
+		return nil, err
+	}
+	record, err := d.store.lib.Image(config[0].Encoded())
+	if isMissing(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	key := storage.ImageDigestManifestBigDataNamePrefix + "-" + d.digest().String()
+	if err := d.store.lib.SetImageBigData(record.ID, key, d.manifest, manifest.Digest); err != nil {
+		return nil, fmt.Errorf("keep the manifest: %w", err)
+	}
+	return record, nil
 }
 
 // nameIt gives the name to an image that is in the store. The list that led to it is one more digest that finds it.

@@ -183,18 +183,21 @@ func (t *transfer) loadDocker(ctx context.Context, file string) (loaded []string
 	return loaded, nil
 }
 
-// loadOne copies an image and gives it its names.
+// loadOne copies an image, unless it is there, and gives it its names.
 func (t *transfer) loadOne(ctx context.Context, src types.ImageReference, names []reference.Named, loaded []string) ([]string, error) {
-	if len(names) == 0 {
-		id, err := t.copy(ctx, src, nil)
-		if err != nil {
-			return loaded, err
-		}
-		return append(loaded, "sha256:"+id), nil
+	var first reference.Named
+	if len(names) > 0 {
+		first = names[0]
 	}
-	id, err := t.copy(ctx, src, names[0])
+	id, err := t.present(ctx, src)
+	if id == "" && err == nil {
+		id, err = t.copy(ctx, src, first)
+	}
 	if err != nil {
 		return loaded, err
+	}
+	if first == nil {
+		return append(loaded, "sha256:"+id), nil
 	}
 	var full []string
 	for _, name := range names {
@@ -202,6 +205,23 @@ func (t *transfer) loadOne(ctx context.Context, src types.ImageReference, names 
 		loaded = append(loaded, reference.FamiliarString(name))
 	}
 	return loaded, t.store.lib.AddNames(id, full)
+}
+
+// present returns the id of an image if it is in the store. One that was made here has other layers there than the
+// library would give it, so that the library refuses to copy it.
+func (t *transfer) present(ctx context.Context, src types.ImageReference) (id string, err error) {
+	contents, err := t.describe(ctx, src)
+	if err != nil {
+		return "", err
+	}
+	record, err := t.store.lib.Image(contents.id)
+	if isMissing(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return record.ID, nil
 }
 
 // loadLayout copies the images of an image layout.

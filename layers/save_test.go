@@ -230,3 +230,27 @@ func TestLoadManyPlatforms(t *testing.T) {
 		}
 	}
 }
+
+// TestLoadPresent loads images that were made here and are there still: they get their names back, and nothing else
+// happens.
+func TestLoadPresent(t *testing.T) {
+	s := openStore(t)
+	img := mustImport(t, s, "app:1", "x")
+	for _, format := range []ArchiveFormat{DockerArchive, OCIArchive} {
+		data := mustSave(t, s, SaveOptions{Format: format}, "app:1")
+		if _, err := s.Untag("app:1"); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if loaded, err := s.Load(context.Background(), "-", bytes.NewReader(data), LoadOptions{}); err != nil || !slices.Equal(loaded, []string{"app:1"}) {
+				t.Fatalf("%s: loaded %q, %v", format, loaded, err)
+			}
+		}
+		if got := mustImage(t, s, "app:1"); got.ID != img.ID {
+			t.Errorf("%s: app:1 is %s, want %s", format, got.ID, img.ID)
+		}
+	}
+	if layers, err := s.lib.Layers(); err != nil || len(layers) != 1 {
+		t.Errorf("%d layers, %v", len(layers), err)
+	}
+}

@@ -38,6 +38,30 @@ func TestSavePulled(t *testing.T) {
 	}
 }
 
+// TestPullOwn pulls images that were made here and pushed, while they are here and when they are not.
+func TestPullOwn(t *testing.T) {
+	u := newUser(t)
+	server := u.startRegistry()
+	one, two := server.host+"/app:1", server.host+"/app:2"
+	u.importImage(one, busyboxTree(t))
+	u.run("run", "--name", "cc", one, "sh", "-c", "echo new >/new")
+	id := u.run("commit", "cc", two)
+	u.run("rm", "cc")
+	for _, name := range []string{one, two} {
+		u.run("push", "-q", name)
+		u.run("pull", "-q", name)
+	}
+	if layers := strings.Fields(u.run("layer", "ls", "-q")); len(layers) != 2 {
+		t.Errorf("images that are here were pulled again: layers %q", layers)
+	}
+	u.run("untag", two)
+	u.prints(id, "pull", "-q", two)
+	contains(t, u.run("images", "--digests", server.host+"/app"), "sha256:")
+	u.run("rmi", one, two)
+	u.prints(id, "pull", "-q", two)
+	u.prints("new", "run", "--rm", two, "cat", "/new")
+}
+
 // TestDebianArchives takes a real root filesystem through a store, a second one, and out again: every file is as it was.
 func TestDebianArchives(t *testing.T) {
 	u := newUser(t)
