@@ -37,4 +37,13 @@
 //     judges that; what is then copied is what its manifest names by digest.
 //   - A transfer claims the contents of its layers while it lasts. One that ends early removes those layers that it
 //     brought and that nobody else has claimed or needs.
+//   - An image gets its name last, and loses its names together with its record. Whatever changes the store holds a
+//     locked directory in ROOT/tmp meanwhile; one that is there without the lock says that a process was killed over
+//     its work. Only then does the next one look for what is there but not on record, or on record but not finished,
+//     and removes it. What a killed transfer had brought in whole stays for a day, to make its repetition cheaper.
+//   - The library keeps all records of a kind in one file, and goes on with what is in its memory after that could not be
+//     written. So its memory is dropped after an error; and a record that it cannot read, which would keep it from
+//     opening the store, is taken out of the file, of which a copy stays.
+//   - On a full disk nothing could be removed, since the records without it are written before those with it go. So a
+//     store keeps a reserve of room for that.
 package layers

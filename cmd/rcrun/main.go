@@ -33,7 +33,7 @@ var stages = map[string]func() int{
 }
 
 func main() {
-	logrus.SetLevel(logrus.WarnLevel) // the store's libraries tell of every step otherwise
+	logrus.SetLevel(logrus.ErrorLevel) // the store's libraries tell of every step otherwise, and of all that they tidy up
 	if stage, ok := stages[os.Args[0]]; ok {
 		os.Exit(stage())
 	}
