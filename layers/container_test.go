@@ -265,3 +265,60 @@ func TestRemoveImage(t *testing.T) {
 		t.Errorf("%d files of %d bytes are left, before there were %d files", files, bytes, filesBefore)
 	}
 }
+
+// TestCreateContainerUndone takes the permission to write from one directory after the other. A container that cannot
+// be made leaves nothing, and can be made afterwards.
+func TestCreateContainerUndone(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root writes whatever the permissions are")
+	}
+	s := openStore(t)
+	img := mustImport(t, s, "app", "x")
+	for _, dir := range []string{"fuse/dir", "fuse-layers", "fuse-containers"} {
+		t.Run(dir, func(t *testing.T) {
+			before := storeContent(t, s)
+			path := filepath.Join(s.root, dir)
+			if err := os.Chmod(path, 0o500); err != nil {
+				t.Fatal(err)
+			}
+			err := s.CreateContainer(containerID(1), "name", img)
+			if restore := os.Chmod(path, 0o700); restore != nil {
+				t.Fatal(restore)
+			}
+			if err == nil {
+				t.Fatal("a container was made where nothing can be written")
+			}
+			if after := storeContent(t, s); after != before {
+				t.Errorf("%v leaves\n%s\nof what was\n%s", err, after, before)
+			}
+			if err := s.CreateContainer(containerID(1), "name", img); err != nil {
+				t.Error(err)
+			}
+			if err := s.RemoveContainer(containerID(1)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// storeContent lists the records of containers and layers, and the layers that are on disk.
+func storeContent(t *testing.T, s *Store) string {
+	t.Helper()
+	containers, err1 := s.lib.Containers()
+	all, err2 := s.lib.Layers()
+	onDisk, err3 := os.ReadDir(filepath.Join(s.layout.home, "dir"))
+	if err := errors.Join(err1, err2, err3); err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	for _, c := range containers {
+		fmt.Fprintln(&text, "container", c.ID, c.Names)
+	}
+	for _, l := range all {
+		fmt.Fprintln(&text, "layer", l.ID)
+	}
+	for _, e := range onDisk {
+		fmt.Fprintln(&text, "on disk", e.Name())
+	}
+	return text.String()
+}
