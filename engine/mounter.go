@@ -12,7 +12,9 @@ type LayerMounter struct{}
 // Mount mounts a stack at target for the calling user alone, who may do everything with it: all files are that user's,
 // whoever the container sees as their owner.
 func (LayerMounter) Mount(stack layers.Stack, target string) error {
-	return UnionMount{Stack: unionOf(stack), Target: target, Mount: fusefs.MountOptions{Source: "rcrun", Subtype: "rcrun"}}.Start()
+	return UnionMount{Stack: unionOf(stack), Target: target, Mount: fusefs.MountOptions{Source: "rcrun", Subtype: "rcrun"},
+		NoACL: true, // with ACLs, the kernel checks all permissions
+	}.Start()
 }
 
 // Unmount undoes Mount.

@@ -3,6 +3,7 @@ package layers_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -111,9 +112,21 @@ func (t withoutSetuid) Errorf(format string, args ...any) {
 
 // TestSharedMount checks that all who get a layer share one mount, which the last of them takes down.
 func TestSharedMount(t *testing.T) {
-	if !inside(t) {
-		return
+	if inside(t) {
+		testSharedMount(t)
 	}
+}
+
+// TestSharedMountOfUser is TestSharedMount without a user namespace.
+func TestSharedMountOfUser(t *testing.T) {
+	if _, err := exec.LookPath("fusermount3"); err != nil {
+		t.Skip("an ordinary user cannot mount:", err)
+	}
+	testSharedMount(t)
+}
+
+func testSharedMount(t *testing.T) {
+	t.Helper()
 	root := t.TempDir()
 	d, err := graphdriver.GetDriver(mounting, graphdriver.Options{Root: root, RunRoot: t.TempDir()})
 	if err != nil {
