@@ -122,3 +122,15 @@ func TestPackLinksParents(t *testing.T) {
 		t.Errorf("changes %v, %v; want %v", changes, err, want)
 	}
 }
+
+// TestFlattenUnreadable checks that nothing that cannot be read is left out in silence.
+func TestFlattenUnreadable(t *testing.T) {
+	image := mustUnpack(t, nil, entry{name: "a"})
+	upper := plant(t, t.TempDir(), map[string]string{"b": "x"})
+	if err := unix.Setxattr(upper+"/b", layerfmt.StatXattr, []byte("garbage"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := Pack(upper, io.Discard, PackOptions{Flatten: true, Lowers: Lowers{image}}); err == nil {
+		t.Error("a file with a bad owner was left out")
+	}
+}

@@ -100,10 +100,24 @@ func (w *walk) children(it item, below []string, anew bool) error {
 		paths := []string{filepath.Join(it.path, name)}
 		if anew {
 			if _, paths, _ = lookupStep(dirs, name); len(paths) == 0 {
+				if err := unreadable(dirs, name); err != nil {
+					return err
+				}
 				continue
 			}
 		}
 		if err := w.entry(filepath.Join(it.name, name), paths, anew); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unreadable tells why a name that some directories list cannot be looked up in them. For a deleted one it is nil.
+func unreadable(dirs []string, name string) error {
+	for _, dir := range dirs {
+		_, err := ReadStat(filepath.Join(dir, name))
+		if !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 	}
