@@ -37,6 +37,12 @@ func (u *Union) copyUp(n *Node, want content) error {
 			return err
 		}
 	}
+	if n.unnamed.CompareAndSwap(true, false) {
+		if err := u.nameCopies(n); err != nil {
+			n.unnamed.Store(true)
+			return err
+		}
+	}
 	return u.ownContent(n, want)
 }
 
@@ -92,10 +98,11 @@ func (u *Union) copyTo(n *Node, at *link, want content) error {
 	}
 	u.switchToUpper(n, d, group, at == nil)
 	u.copyUps.Add(1)
-	if group != nil && at != nil {
-		return u.dropName(n)
+	if group == nil || at == nil {
+		return nil
 	}
-	return nil
+	n.unnamed.Store(u.upper.Ownership == HostOwned)
+	return u.dropName(n)
 }
 
 // groupCopy puts the copy of a file with several names into the index. It counts the name that is about to be

@@ -148,3 +148,29 @@ func (u *Union) nameUpper(n *Node, l link, o *object) error {
 	}
 	return u.dropName(n)
 }
+
+// nameCopies gives a copy all its names that are known. The index has others lead to it, too, but not those of the tree's
+// readers who know no index: to them, it would be another file.
+func (u *Union) nameCopies(n *Node) error {
+	for _, l := range u.linksOf(n) {
+		if err := u.copyUp(l.parent, contentBelow); err != nil {
+			return err
+		}
+		if err := u.nameCopy(n, l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nameCopy gives a copy the name l in the upper, if it is (still) one of its names.
+func (u *Union) nameCopy(n *Node, l link) error {
+	l.parent.entries.Lock()
+	defer l.parent.entries.Unlock()
+	o, err := u.find(l.parent, l.name)
+	exists, err := visible(err)
+	if err != nil || !exists || !u.isNodeOf(n, &o) {
+		return err
+	}
+	return n.fault("link", u.nameUpper(n, l, &o))
+}

@@ -110,3 +110,30 @@ func TestCopiesOfSymlinks(t *testing.T) {
 		}
 	})
 }
+
+// TestNamesOfCopiesAreOnDisk has readers that know no index find the copy of a file by each name that was looked up.
+func TestNamesOfCopiesAreOnDisk(t *testing.T) {
+	f := newHostUnion(t, rootIsMe(), tree{"d/a": file("x"), "d/b": hardlink("d/a"), "e/c": hardlink("d/a"), "e/f": hardlink("d/a"), "e/g": hardlink("d/a")})
+	known, err := f.walk("d/a")
+	must(t, err)
+	_, err = f.walk("d/b")
+	must(t, err)
+	must(t, f.chmod("e/c", 0o600))
+	must(t, f.write("e/f", "F", 0))
+	var st unix.Stat_t
+	for _, path := range []string{"d/a", "d/b", "e/c", "e/f"} {
+		if err := unix.Lstat(f.opts.Upper+"/"+path, &st); err != nil || st.Mode != unix.S_IFREG|0o600 || st.Nlink != 5 { // one of the index
+			t.Errorf("%s: mode %o, %d links, %v", path, st.Mode, st.Nlink, err)
+		}
+	}
+	f.u.Forget(known, 2)
+	for range 2 {
+		for _, path := range []string{"d/a", "d/b", "e/c", "e/f", "e/g"} {
+			f.want(path, "F")
+			if a := f.stat(path); a.Nlink != 5 {
+				t.Errorf("%s: %d links", path, a.Nlink)
+			}
+		}
+		f.reopen()
+	}
+}

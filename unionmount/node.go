@@ -29,6 +29,8 @@ type Node struct {
 	// still holds what is known of a lower file that nobody changes, one of the store's: a file costs no descriptor then
 	// to be asked for its attributes. Immutable.
 	still *still
+	// unnamed says that the backing file in the upper may lack names that are known, which only the lower has.
+	unnamed atomic.Bool
 	// shared says that the lower backing file has several names. Immutable.
 	shared bool
 
@@ -113,6 +115,9 @@ func (u *Union) adopt(dir *Node, name string, o *object) *Node {
 	}
 	if dir != nil {
 		u.linkLocked(n, link{dir, name})
+	}
+	if o.indexed && u.upper.Ownership == HostOwned {
+		n.unnamed.Store(true)
 	}
 	n.lookups++
 	u.byID[n.id] = n

@@ -88,18 +88,6 @@ func (u *Union) copyUpEntry(dir *Node, name string) error {
 	return u.nameCopy(n, link{dir, name})
 }
 
-// nameCopy gives a copy the name l in the upper, if it is (still) one of its names.
-func (u *Union) nameCopy(n *Node, l link) error {
-	l.parent.entries.Lock()
-	defer l.parent.entries.Unlock()
-	o, err := u.find(l.parent, l.name)
-	exists, err := visible(err)
-	if err != nil || !exists || !u.isNodeOf(n, &o) {
-		return err
-	}
-	return n.fault("link", u.nameUpper(n, l, &o))
-}
-
 // detach makes a directory of the upper show at a new place what it shows now: what is merged into it is noted, what the
 // lowers have at the new place is hidden.
 func (u *Union) detach(n *Node, newBelow *object) error {
