@@ -53,6 +53,7 @@ func (u *Union) startGroup(n *Node, d *draft, names uint32) (*linkGroup, error) 
 	if err := setXattr(d.fd, groupXattr, g.encode()); err != nil {
 		return nil, err
 	}
+	u.stage.indexed.Store(true)
 	if err := unix.Linkat(u.stage.dir, d.name, u.stage.index, g.key.indexName(), 0); err != nil {
 		return nil, err
 	}
@@ -93,6 +94,7 @@ func (u *Union) hideName(n *Node) error {
 	if err := unix.Symlinkat(strconv.FormatUint(uint64(n.hidden), 10), u.stage.dir, tmp); err != nil {
 		return err
 	}
+	u.stage.indexed.Store(true)
 	return unix.Renameat(u.stage.dir, tmp, u.stage.index, n.lowerKey.indexName()+hiddenSuffix)
 }
 

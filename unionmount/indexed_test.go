@@ -57,6 +57,7 @@ func manyLayers(count int) []tree {
 	for i := range layers {
 		layers[i] = tree{"a/b/all": file("in all"), fmt.Sprintf("a/b/f%d", i): file("own")}
 	}
+	layers[count-1]["a/b/linked"] = hardlink("a/b/all")
 	return layers
 }
 
@@ -71,7 +72,7 @@ func TestLookupCostDoesNotDependOnLayers(t *testing.T) {
 		dir, err := f.walk("a/b")
 		must(t, err)
 		before := f.u.Stats()
-		names := []string{"all", "f0", fmt.Sprintf("f%d", count-1), fmt.Sprintf("f%d", count/2)}
+		names := []string{"all", "linked", "f0", fmt.Sprintf("f%d", count-1), fmt.Sprintf("f%d", count/2)}
 		for _, name := range names {
 			n, _, err := f.u.Lookup(dir, name)
 			must(t, err)
@@ -108,7 +109,7 @@ func TestMountReadsNoLower(t *testing.T) {
 	}
 	f.opts.Upper, f.opts.Work = "", ""
 	f.open()
-	f.wantNames("a/b", "all", "f0", "f1", "f2")
+	f.wantNames("a/b", "all", "f0", "f1", "f2", "linked")
 	if a := f.stat("a/b/f1"); a.Size != 3 {
 		t.Errorf("%+v", a)
 	}

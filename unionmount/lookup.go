@@ -213,9 +213,10 @@ func opaqueInside(dirfd int, name string) bool {
 
 // followIndex leads from a lower name of a hard-linked file to the copy that was made through another name.
 func (u *Union) followIndex(o *object) error {
-	if u.upper == nil || o.inUpper || o.top.isDir() || o.top.foreign || o.top.st.Nlink < 2 {
+	if u.upper == nil || o.inUpper || o.top.isDir() || o.top.foreign || o.top.st.Nlink < 2 || !u.stage.indexed.Load() {
 		return nil
 	}
+	u.diskLookups.Add(1)
 	p, err := u.upper.probe(u.stage.index, o.lowerKey.indexName())
 	if isNotExist(err) {
 		o.hidden, err = u.stage.hiddenNames(o.lowerKey)

@@ -16,6 +16,8 @@ type stage struct {
 	dir     int  // files being made; all of it is rubbish after a crash
 	index   int  // copies of lower hard links, by backingKey.indexName
 	devices bool // whiteouts can be made as devices
+	// indexed says that the index may hold something. While it does not, names of hard-linked files cost no look there.
+	indexed atomic.Bool
 	next    atomic.Uint64
 }
 
@@ -53,7 +55,20 @@ func openStage(work string, upper *layer) (_ *stage, err error) {
 		return nil, fmt.Errorf("make work directory %s/%s: %w", work, layerfmt.LinkIndex, err)
 	}
 	s.devices = s.probeDevices()
+	if err := s.findIndexed(); err != nil {
+		return nil, fmt.Errorf("read work directory %s/%s: %w", work, layerfmt.LinkIndex, err)
+	}
 	return s, nil
+}
+
+// findIndexed finds out whether there is anything in the index.
+func (s *stage) findIndexed() error {
+	fd, err := openat(s.index, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return readDir(fd, func(dirEntry) { s.indexed.Store(true) })
 }
 
 // makeDir opens the directory name, making it when it is missing.
