@@ -25,6 +25,12 @@ func (s *server) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.Read
 
 // openRead implements source.
 func (s *server) openRead(node uint64, offset int64, size int) (fd, length int, release func(), ok bool) {
+	defer func() {
+		if cause := recover(); cause != nil { // as the protocol does for all other requests
+			s.panicked(cause)
+			ok = false
+		}
+	}()
 	n, code := s.node(node)
 	if !code.Ok() {
 		return -1, 0, nil, false
