@@ -129,7 +129,7 @@ func (d *download) parts() (layers, config []digest.Digest, err error) {
 func (d *download) digest() digest.Digest { return digest.FromBytes(d.manifest) }
 
 // bring gets the image into the store unless it is there. Of several processes that want the same image, one works and
-// the others find it afterwards.
+// the others find it afterwards. Whoever holds the lock of an image waits for those of its blobs, never the other way.
 func (d *download) bring(ctx context.Context) (_ Pulled, err error) {
 	done, err := d.claims[d.digest()].Lock(ctx, nil)
 	if err != nil {
