@@ -3,11 +3,13 @@ package layers
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 
 	graphdriver "go.podman.io/storage/drivers"
 	"go.podman.io/storage/pkg/archive"
 	"go.podman.io/storage/pkg/idtools"
 
+	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
@@ -22,7 +24,7 @@ func (d *driver) Diff(id string, _ *idtools.IDMappings, parent string, _ *idtool
 	if err != nil {
 		return nil, err
 	}
-	options := tree.PackOptions{Lowers: chain[1:], Flatten: parent == "" && below != ""}
+	options := tree.PackOptions{Lowers: chain[1:], Flatten: parent == "" && below != "", Writable: d.writable(id)}
 	switch {
 	case options.Flatten:
 	case parent != below:
@@ -50,6 +52,11 @@ func sameRoot(dir, below string) (bool, error) {
 	return mine == theirs, err
 }
 
+// writable says what there is to know of a container's layer; an image layer has no index of links.
+func (d *driver) writable(id string) tree.Writable {
+	return tree.Writable{Links: filepath.Join(d.layout.work(id), layerfmt.LinkIndex)}
+}
+
 // Changes lists what a layer changes in the ones below it, at a cost that depends on the changes only. Compared with
 // another layer than the one below, both are read as a whole.
 func (d *driver) Changes(id string, _ *idtools.IDMappings, parent string, _ *idtools.IDMappings, _ string) ([]archive.Change, error) {
@@ -62,7 +69,7 @@ func (d *driver) Changes(id string, _ *idtools.IDMappings, parent string, _ *idt
 		return nil, err
 	}
 	if below == parent {
-		return archiveChanges(tree.Changes(chain[0], chain[1:]))
+		return archiveChanges(tree.WritableChanges(chain[0], chain[1:], d.writable(id)))
 	}
 	other, err := d.layout.chain(parent)
 	if err != nil {

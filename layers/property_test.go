@@ -275,7 +275,7 @@ func (s *stack) step(u *unionmount.Union) {
 		s.make(u, dir, name)
 		return
 	}
-	switch rapid.SampledFrom([]string{"write", "owner", "xattr", "remove", "replace", "move"}).Draw(s.T, "change") {
+	switch rapid.SampledFrom([]string{"write", "owner", "xattr", "remove", "replace", "move", "link"}).Draw(s.T, "change") {
 	case "write":
 		if node.Kind() == unix.S_IFREG {
 			s.write(u, node)
@@ -301,6 +301,12 @@ func (s *stack) step(u *unionmount.Union) {
 		}
 		s.must(u.Rename(dir, name, to, newName, 0))
 		s.own(u, node)
+	case "link":
+		if to, newName, target := place("target"); nodes[target] == nil && node.Kind() == unix.S_IFREG {
+			_, err := u.Link(node, to, newName)
+			s.must(err)
+			s.own(u, node)
+		}
 	}
 }
 
