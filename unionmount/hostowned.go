@@ -271,9 +271,14 @@ func (p annotated) annotate(fd int, id layerfmt.Stat) error {
 	return setXattr(fd, p.xattr, id.Encode())
 }
 
-// diskXattr escapes ACLs, too: on disk they would be about the permissions there.
+// setsApart tells whether an xattr is stored under another name because of what it would mean on disk: ACLs are about the
+// permissions there, and capabilities can be set by root only, as long as it is not root who keeps the owners.
+func (p annotated) setsApart(name string) bool {
+	return isACL(name) || name == capsXattr && strings.HasPrefix(p.xattr, "user.")
+}
+
 func (p annotated) diskXattr(name string) string {
-	if isACL(name) {
+	if p.setsApart(name) {
 		return layerfmt.EscapeXattr(name)
 	}
 	return p.hostOwned.diskXattr(name)
@@ -283,9 +288,9 @@ func (p annotated) seenXattr(disk string) (string, bool) {
 	if slices.Contains(layerfmt.StatXattrs, disk) {
 		return "", false
 	}
-	if name, ok := layerfmt.UnescapeXattr(disk); ok && isACL(name) {
+	if name, ok := layerfmt.UnescapeXattr(disk); ok && p.setsApart(name) {
 		return name, true
 	}
 	name, ok := p.hostOwned.seenXattr(disk)
-	return name, ok && !isACL(name)
+	return name, ok && !p.setsApart(name)
 }

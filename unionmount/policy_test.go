@@ -190,7 +190,15 @@ func TestAnnotatedUpper(t *testing.T) {
 	must(t, f.mknod("null", unix.S_IFCHR|0o666, unix.Mkdev(1, 3), Owner{0, 6}))
 	must(t, f.chown("low", 5, 6))
 	must(t, f.chmod("low", 0o4711))
+	must(t, f.setXattr("new", capsXattr, "capabilities, which are root's to give on disk"))
+	if got := f.xattrsOnDisk("new"); !slices.Equal(got, []string{layerfmt.StatXattr, layerfmt.EscapePrefix + capsXattr}) {
+		t.Errorf("on disk, there are %q", got)
+	}
 	f.reopen()
+	must(t, f.at("new", func(n *Node) error {
+		_, err := f.u.GetXattr(n, capsXattr)
+		return err
+	}))
 	for name, want := range map[string]Attr{"new": {Mode: unix.S_IFREG}, "null": {Mode: unix.S_IFCHR | 0o666, GID: 6, Rdev: unix.Mkdev(1, 3)},
 		"low": {Mode: unix.S_IFREG | 0o4711, UID: 5, GID: 6}} {
 		if a := f.stat(name); a.Mode != want.Mode || a.UID != want.UID || a.GID != want.GID || a.Rdev != want.Rdev {
