@@ -58,7 +58,7 @@ func unionStatsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "stats [flags] MOUNTPOINT",
 		Short:   "Print what the server of a mounted union was asked, and did",
-		Long:    "Print the counters of the server of a mounted union: its requests and the bytes they moved, copy-ups and cache hits.\nIn a container, / is such a mount.",
+		Long:    "Print the counters of the server of a mounted union: its requests and the bytes they moved, copy-ups, cache hits and lookups.\nIn a container, / is such a mount.",
 		Example: "  rcrun union stats --format json /mnt",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -102,6 +102,8 @@ func statRows(s fusefs.Stats) []statRow {
 		statRow{name: "copy-ups", value: s.CopyUps},
 		statRow{name: "cache hits", value: s.CacheHits},
 		statRow{name: "cache misses", value: s.CacheMisses},
+		statRow{name: "lookups on disk", value: s.DiskLookups},
+		statRow{name: "lookups in indexes", value: s.IndexLookups},
 		statRow{name: "open files", value: s.OpenFiles},
 		statRow{name: "nodes", value: s.Nodes})
 }
