@@ -57,7 +57,8 @@ type openRequest struct {
 	Debug      bool
 
 	SquashUID, SquashGID *uint32 // as fusefs.Options has them
-	NoACL, Writeback     bool
+	NoACL                bool
+	fusefs.Tuning
 }
 
 type startRequest struct {

@@ -22,7 +22,8 @@ type UnionMount struct {
 	Debug  bool // log every request; only in the foreground, where there is somebody to read it
 
 	SquashUID, SquashGID *uint32 // as fusefs.Options has them
-	NoACL, Writeback     bool
+	NoACL                bool
+	fusefs.Tuning
 }
 
 // Start mounts the union and returns when it can be used. Its server is a process of its own, which ends with the
@@ -96,7 +97,7 @@ func (m UnionMount) Serve() error {
 // request describes the union to its server. The server's own user namespace is the mount's: what it does not map, the
 // kernel shows as such where owners are real, and fusefs where they are not.
 func (m UnionMount) request() (r openRequest, err error) {
-	r = openRequest{Stack: m.Stack, SquashUID: m.SquashUID, SquashGID: m.SquashGID, NoACL: m.NoACL, Writeback: m.Writeback,
+	r = openRequest{Stack: m.Stack, SquashUID: m.SquashUID, SquashGID: m.SquashGID, NoACL: m.NoACL, Tuning: m.Tuning,
 		Target: m.Target, Debug: m.Debug}
 	if r.UIDs, err = ownIDs("uid_map"); err == nil {
 		r.GIDs, err = ownIDs("gid_map")
@@ -143,5 +144,5 @@ func serveUnion(union *unionmount.Union, dev *os.File, request openRequest, gate
 		defer unmounting()
 	}
 	return fusefs.Serve(dev, union, fusefs.Options{Gate: gate, UIDs: request.UIDs, GIDs: request.GIDs, HostRoot: request.HostRoot,
-		SquashUID: request.SquashUID, SquashGID: request.SquashGID, NoACL: request.NoACL, Writeback: request.Writeback, Debug: request.Debug})
+		SquashUID: request.SquashUID, SquashGID: request.SquashGID, NoACL: request.NoACL, Tuning: request.Tuning, Debug: request.Debug})
 }

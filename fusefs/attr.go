@@ -7,9 +7,6 @@ import (
 	"github.com/rcrun/rcrun/unionmount"
 )
 
-// forever is a timeout that does not come, in seconds.
-const forever = 1 << 32
-
 // GetAttr answers GETATTR.
 func (s *server) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
 	n, code := s.node(in.NodeId)
@@ -38,7 +35,7 @@ func (s *server) Statx(_ <-chan struct{}, in *fuse.StatxIn, out *fuse.StatxOut) 
 	if err != nil {
 		return s.status("statx", err)
 	}
-	out.AttrValid = forever
+	out.AttrValid, out.AttrValidNsec = s.leases.attr.seconds, s.leases.attr.nanoseconds
 	out.Statx = fuse.Statx{
 		Mask: unix.STATX_BASIC_STATS, Blksize: uint32(a.Blksize), Nlink: a.Nlink,
 		Uid: s.uids.show(a.UID), Gid: s.gids.show(a.GID), Mode: uint16(a.Mode),
@@ -103,7 +100,7 @@ func changedTime(valid, set, now uint32, sec uint64, nsec uint32) *unix.Timespec
 }
 
 func (s *server) fillAttrOut(out *fuse.AttrOut, a *unionmount.Attr) {
-	out.AttrValid = forever
+	out.AttrValid, out.AttrValidNsec = s.leases.attr.seconds, s.leases.attr.nanoseconds
 	s.fillAttr(&out.Attr, a)
 }
 
@@ -113,7 +110,8 @@ func (s *server) fillEntry(out *fuse.EntryOut, n *unionmount.Node, a *unionmount
 	if out.NodeId != fuse.FUSE_ROOT_ID { // of which the kernel wants 0
 		out.Generation = 1 // ids are not used again
 	}
-	out.EntryValid, out.AttrValid = forever, forever
+	out.EntryValid, out.EntryValidNsec = s.leases.entry.seconds, s.leases.entry.nanoseconds
+	out.AttrValid, out.AttrValidNsec = s.leases.attr.seconds, s.leases.attr.nanoseconds
 	s.fillAttr(&out.Attr, a)
 }
 

@@ -17,7 +17,8 @@ import (
 // of it with a plain slice of bytes. The file is one of a lower layer with two names, so that it is copied up somewhere on
 // the way. RCRUN_DATA_SEED repeats a run, RCRUN_DATA_STEPS makes longer ones.
 func TestDataModel(t *testing.T) {
-	for name, set := range map[string]func(m *mounted){"plain": func(*mounted) {}, "writeback": func(m *mounted) { m.writeback = true }} {
+	for name, set := range map[string]func(m *mounted){"plain": func(*mounted) {}, "writeback": func(m *mounted) { m.tuning.Writeback = true },
+		"direct_io": func(m *mounted) { m.tuning.DirectIO = true }, "one thread": func(m *mounted) { m.tuning.Threads = 1 }} {
 		for file := range 4 {
 			t.Run(name+strconv.Itoa(file), func(t *testing.T) {
 				m := newMounted(t, 2)

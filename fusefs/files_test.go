@@ -259,7 +259,7 @@ func TestDevicesAndPipes(t *testing.T) {
 // TestWriteback writes little by little where the kernel collects it, to a new file and to a lower one.
 func TestWriteback(t *testing.T) {
 	m := withLower(t, map[string]string{"lower": strings.Repeat("l", 10000)})
-	m.writeback = true
+	m.tuning.Writeback = true
 	const line = "0123456789abcdef"
 	m.check = func(t *testing.T, m *mounted, c *Counters) {
 		wantFile(t, m.upper()+"/new", strings.Repeat(line, 10000))

@@ -62,8 +62,8 @@ type mounted struct {
 	opts unionmount.Options
 	dir  string // holds the layers and the mount point
 	// check, if not nil, runs in the serving process after the body.
-	check     func(t *testing.T, m *mounted, c *Counters)
-	writeback bool // as in Options
+	check  func(t *testing.T, m *mounted, c *Counters)
+	tuning Tuning
 	// manyIDs skips the test where the child has but one id.
 	manyIDs bool
 }
@@ -175,7 +175,7 @@ func (m *mounted) serve(conn *wire.Conn, counters *Counters) error {
 	}
 	defer u.Close()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	return Serve(files[0], u, Options{Logger: log, Counters: counters, Debug: os.Getenv("FUSE_DEBUG") != "", Writeback: m.writeback})
+	return Serve(files[0], u, Options{Logger: log, Counters: counters, Debug: os.Getenv("FUSE_DEBUG") != "", Tuning: m.tuning})
 }
 
 // runInside mounts, sends the device up, and runs the body.

@@ -17,7 +17,7 @@ func (s *server) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, out *
 	}
 	n, a, err := s.lookup(dir, name)
 	if errors.Is(err, unix.ENOENT) {
-		out.EntryValid = forever
+		out.EntryValid, out.EntryValidNsec = s.leases.negative.seconds, s.leases.negative.nanoseconds
 		return fuse.OK
 	}
 	return s.entry("lookup", n, a, err, out)
@@ -73,7 +73,7 @@ func (s *server) Tmpfile(_ <-chan struct{}, in *fuse.CreateIn, out *fuse.CreateO
 		return code
 	}
 	n, a, err := s.union.Tmpfile(dir, s.union.Masked(dir, in.Mode, in.Umask), ownerOf(&in.InHeader))
-	out.OpenFlags = fuse.FOPEN_KEEP_CACHE
+	out.OpenFlags = s.tuning.openFlags()
 	return s.entry("tmpfile", n, a, err, &out.EntryOut)
 }
 

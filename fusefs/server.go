@@ -40,9 +40,7 @@ type Options struct {
 	// NoACL does without POSIX ACLs. With them, the kernel asks once for that of every file and directory that is used by
 	// others than its owner.
 	NoACL bool
-	// Writeback has the kernel collect what is written and send it late: many small writes become few requests. It
-	// costs a request for the attributes of a file after each time it was closed, and a full disk shows only then.
-	Writeback bool
+	Tuning
 	// Gate, if not nil, holds up requests that change something.
 	Gate *Gate
 	// Counters, if not nil, count requests while the server runs.
@@ -64,9 +62,9 @@ func Serve(dev *os.File, u *unionmount.Union, opts Options) error {
 		opts.Counters = &Counters{}
 	}
 	s := &server{RawFileSystem: fuse.NewDefaultRawFileSystem(), union: u, log: log, counters: opts.Counters,
-		hostRoot: opts.HostRoot, uids: newIDView(opts.UIDs, opts.SquashUID), gids: newIDView(opts.GIDs, opts.SquashGID)}
+		hostRoot: opts.HostRoot, tuning: opts.Tuning, leases: opts.leases(), uids: newIDView(opts.UIDs, opts.SquashUID), gids: newIDView(opts.GIDs, opts.SquashGID)}
 	s.link = newTransport(fd, fuse.NewProtocolServer(s, s.mountOptions(opts)), opts.Counters)
-	s.link.gate = opts.Gate
+	s.link.gate, s.link.most = opts.Gate, opts.readers()
 	defer unix.Close(fd)
 	if !opts.Debug { // what goes past the protocol is not logged
 		s.link.source = s
@@ -106,13 +104,8 @@ type server struct {
 	uids     idView
 	gids     idView
 	hostRoot bool
-}
-
-func (o *Options) capabilities() uint64 {
-	if o.Writeback {
-		return capabilities | fuse.CAP_WRITEBACK_CACHE
-	}
-	return capabilities
+	tuning   Tuning
+	leases   leases
 }
 
 func (s *server) mountOptions(opts Options) *fuse.MountOptions {

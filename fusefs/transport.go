@@ -47,6 +47,7 @@ type transport struct {
 	mu    sync.Mutex // guards what follows
 	free  []*reader  // that wait until they lead
 	count int        // of readers
+	most  int        // that there may be; not changed while the transport serves
 	err   error      // why the transport ended, other than by an unmount
 	ended bool
 }
@@ -64,7 +65,7 @@ type reader struct {
 var errGone = errors.New("the filesystem was unmounted")
 
 func newTransport(fd int, protocol *fuse.ProtocolServer, counters *Counters) *transport {
-	return &transport{fd: fd, protocol: protocol, counters: counters, start: time.Now(), rouse: make(chan struct{}, 1), gone: make(chan struct{})}
+	return &transport{fd: fd, protocol: protocol, counters: counters, start: time.Now(), most: maxReaders, rouse: make(chan struct{}, 1), gone: make(chan struct{})}
 }
 
 // serve answers requests until the mount is gone.
@@ -97,7 +98,7 @@ func (t *transport) replace(r *reader) {
 		t.free = t.free[:last]
 		t.leader.Store(next)
 		next.lead <- struct{}{}
-	case t.count < maxReaders:
+	case t.count < t.most:
 		t.startLocked()
 	}
 }

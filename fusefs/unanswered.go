@@ -4,8 +4,12 @@ import "github.com/hanwen/go-fuse/v2/fuse"
 
 // The requests that are answered ENOSYS on purpose. After the first answer the kernel does without them.
 
-// Open makes the kernel open files by itself.
-func (s *server) Open(_ <-chan struct{}, _ *fuse.OpenIn, _ *fuse.OpenOut) fuse.Status {
+// Open makes the kernel open files by itself, unless it is to be told each time that it keeps no data.
+func (s *server) Open(_ <-chan struct{}, _ *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	if s.tuning.DirectIO {
+		out.OpenFlags = s.tuning.openFlags()
+		return fuse.OK
+	}
 	return fuse.ENOSYS
 }
 

@@ -40,6 +40,11 @@ Mounts several directories as one. It takes the arguments of fuse-overlayfs.
                              (with these two only the kernel's overlay, mounted by
                              root, and rcrun can read the upper directory)
   -o writeback=1             have the kernel collect small writes
+  -o direct_io               have the kernel keep no data
+  -o timeout=SECONDS, entry_timeout=SECONDS, negative_timeout=SECONDS, attr_timeout=SECONDS
+                             how long the kernel may believe what it knows (default for ever)
+  -o max_threads=N, threaded=0
+                             answer at most N requests at once, or one
   -o volatile, fsync=0       let fsync do nothing
   -o noacl                   do without POSIX ACLs
   -o ino32_t                 show inode numbers of 32 bits
@@ -49,7 +54,7 @@ Mounts several directories as one. It takes the arguments of fuse-overlayfs.
   -o allow_root              do not: root alone cannot be let in
   -o OTHER                   whatever else fuse-overlayfs or libfuse knows is accepted,
                              and holds anyway or is of no use here: xino, index,
-                             timeout, threaded, max_write, auto_unmount, ...
+                             max_write, clone_fd, auto_unmount, ...
   -f                         stay in the foreground
   -d, --debug                print every request
   -V, --version              print the version

@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/internal/layerfmt"
@@ -109,8 +111,17 @@ var valueOptions = map[string]func(o *overlayOptions, value string) error{
 	"metacopy":          func(o *overlayOptions, value string) error { o.metacopy = value == "on"; return nil },
 	"fsync":             func(o *overlayOptions, value string) error { o.mount.Stack.Volatile = value == "0"; return nil },
 	"writeback":         func(o *overlayOptions, value string) error { o.mount.Writeback = value == "1"; return nil },
-	"fsname":            func(o *overlayOptions, value string) error { o.mount.Mount.Source = unescape(value); return nil },
-	"subtype":           func(o *overlayOptions, value string) error { o.mount.Mount.Subtype = unescape(value); return nil },
+	"timeout":           (*overlayOptions).setTimeout,
+	"entry_timeout":     func(o *overlayOptions, value string) error { return parseSeconds(&o.mount.EntryTimeout, value) },
+	"negative_timeout":  func(o *overlayOptions, value string) error { return parseSeconds(&o.mount.NegativeTimeout, value) },
+	"attr_timeout":      func(o *overlayOptions, value string) error { return parseSeconds(&o.mount.AttrTimeout, value) },
+	"max_threads": func(o *overlayOptions, value string) (err error) {
+		o.mount.Threads, err = strconv.Atoi(value)
+		return err
+	},
+	"threaded": (*overlayOptions).setThreaded,
+	"fsname":   func(o *overlayOptions, value string) error { o.mount.Mount.Source = unescape(value); return nil },
+	"subtype":  func(o *overlayOptions, value string) error { o.mount.Mount.Subtype = unescape(value); return nil },
 	"context": func(o *overlayOptions, value string) error {
 		o.mount.Mount.Context = strings.Trim(value, `"`)
 		return nil
@@ -127,6 +138,7 @@ var switchOptions = map[string]func(o *overlayOptions){
 	"static_nlink":        func(o *overlayOptions) { o.mount.Stack.StaticNlink = true },
 	"ino32_t":             func(o *overlayOptions) { o.mount.Stack.Ino32 = true },
 	"noacl":               func(o *overlayOptions) { o.mount.NoACL = true },
+	"direct_io":           func(o *overlayOptions) { o.mount.DirectIO = true },
 	"volatile":            func(o *overlayOptions) { o.mount.Stack.Volatile = true },
 	"allow_other":         func(o *overlayOptions) { o.allowOther = true },
 	"allow_root":          func(o *overlayOptions) { o.allowOther, o.mount.Mount.AllowOther = false, false },
@@ -151,11 +163,44 @@ var mountFlags = map[string]struct {
 	"dirsync": {unix.MS_DIRSYNC, false},
 }
 
+// setTimeout sets for how long the kernel may believe anything.
+func (o *overlayOptions) setTimeout(value string) error {
+	for _, timeout := range []**time.Duration{&o.mount.EntryTimeout, &o.mount.NegativeTimeout, &o.mount.AttrTimeout} {
+		if err := parseSeconds(timeout, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setThreaded has one thread do everything, or not.
+func (o *overlayOptions) setThreaded(value string) error {
+	o.mount.Threads = 0
+	if value == "0" {
+		o.mount.Threads = 1
+	}
+	return nil
+}
+
+// parseSeconds parses a time in seconds, which may be a fraction. One of many years is for ever.
+func parseSeconds(timeout **time.Duration, value string) error {
+	seconds, err := strconv.ParseFloat(value, 64)
+	if err != nil || !(seconds >= 0) {
+		return fmt.Errorf("%q is not a number of seconds", value)
+	}
+	*timeout = nil
+	if seconds < float64(math.MaxInt64/time.Second) {
+		d := time.Duration(seconds * float64(time.Second))
+		*timeout = &d
+	}
+	return nil
+}
+
 // set applies one option. There are those that need nothing to be done, because what they ask for is always or never
 // the case, and those that nobody knows; none of them is an error. Of fuse-overlayfs' and libfuse's own options, the
-// former are xino (numbers are always unique and stable), index (hard links always hold), timeout (what is cached never
-// expires), max_write (as large as there is), threaded, clone_fd, max_threads, max_idle_threads (the server decides),
-// auto_unmount (a server that ends unmounts; one that was killed cannot), attr_timeout, entry_timeout and the like.
+// former are xino (numbers are always unique and stable), index (hard links always hold), max_write (as large as there is),
+// clone_fd and max_idle_threads (the server decides), auto_unmount (a server that ends unmounts; one that was killed
+// cannot) and the like.
 // allow_root keeps others out, root too: the kernel knows but one of them or all.
 func (o *overlayOptions) set(name, value string) error {
 	if set, ok := valueOptions[name]; ok {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/unionmount"
@@ -84,7 +85,7 @@ func TestOverlayOptions(t *testing.T) {
 	m, err := parsedUnion(t, `lowerdir=l,upperdir=u\:p,workdir=w,static_nlink,fsync=0,max_read=4096,nosuid,noexec,atime,dev`,
 		"squash_to_root,squash_to_gid=8,fsname=name\\,d,xattr_permissions=2,context=\"a:b\"",
 		"uidmapping=0:10:100:100:10000:2000,gidmapping=5:6:1",
-		"noacl,xino=auto,ino32_t,redirect_dir=off,metacopy=on,index=off,timeout=1,writeback=1,threaded=0,allow_root,max_write=1,unheard_of=1").union(t.TempDir())
+		"noacl,xino=auto,ino32_t,redirect_dir=off,metacopy=on,index=off,timeout=1.5,attr_timeout=1e18,writeback=1,threaded=0,direct_io,allow_root,max_write=1,unheard_of=1").union(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,6 +101,9 @@ func TestOverlayOptions(t *testing.T) {
 	gids := []unionmount.IDMapping{{Host: 5, Container: 6, Size: 1}}
 	if !slices.Equal(s.UpperAs.UIDs, uids) || !slices.Equal(s.Lowers[0].GIDs, gids) {
 		t.Errorf("maps %v, %v", s.UpperAs.UIDs, s.Lowers[0].GIDs)
+	}
+	if !m.DirectIO || m.Threads != 1 || *m.EntryTimeout != 1500*time.Millisecond || *m.NegativeTimeout != 1500*time.Millisecond || m.AttrTimeout != nil {
+		t.Errorf("tuning is %+v", m.Tuning)
 	}
 	if !m.Writeback || !m.NoACL || !s.Ino32 {
 		t.Errorf("%+v", m)
