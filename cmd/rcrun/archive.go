@@ -72,7 +72,7 @@ func (a *app) loadCommand() *cobra.Command {
 	var quiet bool
 	cmd := &cobra.Command{
 		Use:     "load [flags]",
-		Short:   "Load images from an archive made by save: docker-archive or oci-archive",
+		Short:   "Load images from an archive made by save (docker-archive or oci-archive), or from an image layout",
 		Example: "  rcrun load -i image.tar\n  docker save debian:12 | rcrun load",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -88,7 +88,7 @@ func (a *app) loadCommand() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVarP(&input, "input", "i", "-", "archive to read, - for standard input")
+	cmd.Flags().StringVarP(&input, "input", "i", "-", "archive or directory of an image layout to read, - for standard input")
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print no progress")
 	return cmd
 }
