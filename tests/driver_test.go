@@ -7,7 +7,8 @@ import (
 
 // coreTests are those that show what every storage driver must do.
 var coreTests = map[string]func(*testing.T){
-	"Load": TestLoad, "Pull": TestPull, "Import": TestImport, "Tag": TestTag, "Rmi": TestRmi, "Lifecycle": TestLifecycle, "Exec": TestExec,
+	"Load": TestLoad, "Pull": TestPull, "PullSave": TestPullSave, "PullInterrupted": TestPullInterrupted,
+	"Import": TestImport, "Tag": TestTag, "Rmi": TestRmi, "Lifecycle": TestLifecycle, "Exec": TestExec,
 	"RemoveOnExit": TestRemoveOnExit, "Environment": TestEnvironment, "User": TestUser, "Files": TestFiles, "Volumes": TestVolumes,
 	"ReadOnly": TestReadOnly, "KillEverythingAtOnce": TestKillEverythingAtOnce, "KilledWhileCreating": TestKilledWhileCreating,
 	"Debian": testDebianTree, "Commit": TestCommitCore, "Fresh": testFreshContainer,

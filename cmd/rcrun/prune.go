@@ -76,7 +76,7 @@ func pruneFilter(flags []string) (layers.ImageFilter, error) {
 	for _, flag := range flags {
 		key, _, _ := strings.Cut(flag, "=")
 		if !slices.Contains([]string{"until", "label", "label!", "dangling"}, key) {
-			return layers.ImageFilter{}, fmt.Errorf("invalid --filter %q: known are until, label and label!", flag)
+			return layers.ImageFilter{}, fmt.Errorf("invalid --filter %q: known are label, label! and until", flag)
 		}
 	}
 	return parseImageFilters(flags, time.Now())
