@@ -1,0 +1,68 @@
+package layers
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestFindDriver(t *testing.T) {
+	for _, c := range []struct {
+		made, wanted string // "" for none
+		want         string // the driver, or a part of the error
+		refused      bool
+	}{
+		{"", "", "fuse", false},
+		{"", "vfs", "vfs", false},
+		{"overlay", "", "overlay", false},
+		{"overlay", "overlay", "overlay", false},
+		{"fuse", "overlay", "has the storage driver fuse, not overlay", true},
+		{"", "zfs", "use one of fuse, overlay, vfs", true},
+	} {
+		root := t.TempDir()
+		if c.made != "" {
+			if err := os.Mkdir(filepath.Join(root, c.made+"-layers"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := FindDriver(root, c.wanted)
+		if c.refused {
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%+v: %v", c, err)
+			}
+		} else if got != c.want || err != nil {
+			t.Errorf("%+v: %q, %v", c, got, err)
+		}
+	}
+}
+
+// TestStoreRemembersDriver looks for the driver of a store that the library has made.
+func TestStoreRemembersDriver(t *testing.T) {
+	s := openStore(t)
+	if s.Driver() != DriverFuse {
+		t.Errorf("the driver is %q", s.Driver())
+	}
+	if _, err := FindDriver(s.root, DriverVFS); err == nil {
+		t.Error("another driver is taken for a store that has one")
+	}
+}
+
+func TestOverlayStack(t *testing.T) {
+	l := overlayLayout{home: t.TempDir()}
+	dir := filepath.Join(l.home, "c1")
+	if _, err := l.stack("c1"); !os.IsNotExist(err) {
+		t.Errorf("a layer that is not there: %v", err)
+	}
+	for _, err := range []error{os.MkdirAll(filepath.Join(dir, "diff"), 0o700), os.WriteFile(filepath.Join(dir, "lower"), []byte("l/NEAR:l/FAR"), 0o600)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	stack, err := l.stack("c1")
+	want := []Lower{{Dir: filepath.Join(l.home, "l/NEAR")}, {Dir: filepath.Join(l.home, "l/FAR")}}
+	if err != nil || stack.Upper != filepath.Join(dir, "diff") || stack.Work != filepath.Join(dir, "work") || !slices.Equal(stack.Lowers, want) {
+		t.Errorf("got %+v, %v", stack, err)
+	}
+}
