@@ -33,7 +33,7 @@
 // A Node lives as long as it was looked up more often than forgotten, or a Node that was reached through it lives.
 // st_ino is the inode number of the first backing file an inode had. The copy in the upper carries it in an xattr,
 // so it survives copy-up, forgetting and remounting. Its high bits tell apart the devices the layers lie on; a host
-// directory counts as a device of its own, because the upper may lie within it and would be seen twice.
+// directory within which another layer lies counts as a device of its own, because that would be seen twice.
 //
 // # Changes
 //

@@ -23,7 +23,7 @@ type layer struct {
 	root  int // O_PATH
 	dev   uint64
 	mount uint64 // id of the mount that root is in; 0 where the kernel does not tell
-	space uint64 // goes into the high bits of st_ino
+	space uint64 // goes into the high bits of st_ino; see numberSpaces
 
 	contents *layerindex.Index // what the files in it are; nil when they have to be asked
 	blksize  int64             // of all files
@@ -32,24 +32,7 @@ type layer struct {
 	access *sync.Mutex
 }
 
-// inodeSpaces numbers the devices that layers lie on, so that inode numbers of different ones differ.
-type inodeSpaces struct {
-	devs []uint64 // of CallerOwned layers, by number; 0 stands for a host directory
-}
-
-func (s *inodeSpaces) number(o Ownership, dev uint64) uint64 {
-	if o == CallerOwned {
-		if i := slices.Index(s.devs, dev); i >= 0 {
-			return uint64(i)
-		}
-	} else {
-		dev = 0
-	}
-	s.devs = append(s.devs, dev)
-	return uint64(len(s.devs) - 1)
-}
-
-func openLayer(l Layer, index int, spaces *inodeSpaces) (*layer, error) {
+func openLayer(l Layer, index int) (*layer, error) {
 	fd, err := unix.Open(l.Dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open layer %s: %w", l.Dir, err)
@@ -70,7 +53,7 @@ func openLayer(l Layer, index int, spaces *inodeSpaces) (*layer, error) {
 		return nil, err
 	}
 	opened := &layer{Layer: l, policy: p, index: index, dir: l.Dir, root: fd, dev: st.Dev, mount: mount,
-		space: spaces.number(l.Ownership, st.Dev), blksize: int64(st.Blksize)}
+		blksize: int64(st.Blksize)}
 	if index > 0 && l.Ownership == CallerOwned {
 		opened.contents = openIndex(l.Index, &st)
 	}
@@ -85,13 +68,6 @@ func (l *layer) close() {
 }
 
 func (l *layer) isUpper() bool { return l.index == 0 }
-
-// spaceShift leaves 2^48 inode numbers to each device, which no filesystem in use exceeds; larger ones are folded.
-const spaceShift = 48
-
-func (l *layer) showIno(ino uint64) uint64 {
-	return l.space<<spaceShift | (ino^ino>>spaceShift)&(1<<spaceShift-1)
-}
 
 // probed is what a layer has at a name.
 type probed struct {

@@ -154,14 +154,13 @@ func openFDCache(max int) (*fdCache, error) {
 }
 
 func (u *Union) openLayers(opts Options) (err error) {
-	spaces := &inodeSpaces{}
 	if opts.Upper != "" {
 		upper := Layer{Ownership: CallerOwned}
 		if opts.UpperAs != nil {
 			upper = *opts.UpperAs
 		}
 		upper.Dir = opts.Upper
-		if u.upper, err = openLayer(upper, 0, spaces); err != nil {
+		if u.upper, err = openLayer(upper, 0); err != nil {
 			return err
 		}
 		u.upper.access = &u.access
@@ -170,14 +169,14 @@ func (u *Union) openLayers(opts Options) (err error) {
 		}
 	}
 	for i, l := range opts.Lowers {
-		opened, err := openLayer(l, i+1, spaces)
+		opened, err := openLayer(l, i+1)
 		if err != nil {
 			return err
 		}
 		opened.depth = len(opts.Lowers) - i
 		u.lowers = append(u.lowers, opened)
 	}
-	return nil
+	return u.numberSpaces()
 }
 
 // openRoot makes the root node of the root directories of all layers down to the first opaque one.
