@@ -10,6 +10,11 @@
 // is the set of names of all layers, and which of them exist is decided by the same lookup that resolves names.
 // What a listing knows of the lowers, which layer has a name first, spares later lookups those above it.
 //
+// A lower of the store's has an index (indexed.go), which answers instead of the disk all that is asked of its entries but
+// the data of files. For directories of many layers a table is made of the indexes (merged.go) of which layer has which
+// name, so that looking up a name costs the same through 256 layers as through one. A layer without an index, or with one
+// that is not of its tree, is read on disk and shows the same.
+//
 // Names that start with ".wh." are whiteouts in every tree that is read, so no container can see or make a file of
 // such a name: looking it up is ENOENT, making it is EPERM.
 //

@@ -149,6 +149,27 @@ func TestManyEntries(t *testing.T) {
 	}
 }
 
+// TestLargeDirectoryIsVerified opens a spoilt directory, and a good one that was opened before.
+func TestLargeDirectoryIsVerified(t *testing.T) {
+	var entries []Entry
+	for i := range 2000 {
+		entries = append(entries, file(fmt.Sprintf("f%d", i), uint64(i+1)))
+	}
+	data := encode(t, entries)
+	for _, spoil := range []byte{0, 1} {
+		data[largeBlock/2] ^= spoil
+		x, err := parse(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if _, err := openDir(x, "d"); (err == nil) != (spoil == 0) {
+				t.Errorf("spoilt by %d: %v", spoil, err)
+			}
+		}
+	}
+}
+
 // TestEveryBitCounts flips each bit of an index and cuts it off everywhere: all that is still read is right.
 func TestEveryBitCounts(t *testing.T) {
 	whole := encode(t, sample())

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,7 +14,13 @@ type Index struct {
 	data   []byte
 	mapped bool
 	root   Entry
+	// large holds the positions of large blocks whose checksum was found to hold; no others, since to verify one of the
+	// usual size takes no longer than to remember it.
+	large sync.Map
 }
+
+// largeBlock is the size from which on a block is verified only once.
+const largeBlock = 64 << 10
 
 // Open opens the index at path. The file may be replaced while it is open, but not changed.
 func Open(path string) (*Index, error) {
@@ -117,10 +124,25 @@ func (x *Index) block(at, before uint64) (Dir, error) {
 	rest := x.data[at:before]
 	count, size := uint64(binary.LittleEndian.Uint32(rest)), uint64(binary.LittleEndian.Uint32(rest[4:]))
 	whole := blockHead + 4*count + size + 4
-	if whole > uint64(len(rest)) || !sumHolds(rest[:whole]) {
+	if whole > uint64(len(rest)) || !x.verified(at, rest[:whole]) {
 		return Dir{}, errCorrupt
 	}
 	return Dir{index: x, at: at, count: int(count), size: int(size)}, nil
+}
+
+// verified tells whether the checksum of the block at a position holds.
+func (x *Index) verified(at uint64, block []byte) bool {
+	if len(block) < largeBlock {
+		return sumHolds(block)
+	}
+	if _, known := x.large.Load(at); known {
+		return true
+	}
+	if !sumHolds(block) {
+		return false
+	}
+	x.large.Store(at, true)
+	return true
 }
 
 // Known tells whether d is a directory at all.
