@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"os"
 )
 
 // Prune removes the containers that do not run and that want takes, and returns their ids and the bytes that they had
@@ -44,6 +45,9 @@ func (e *Engine) pruneOne(c *Container) error {
 	}
 	defer held.release()
 	if err := c.settle(); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(c.State.RunDir); err != nil { // which a killed monitor leaves
 		return err
 	}
 	return e.erase(c.ID)

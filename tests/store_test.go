@@ -189,6 +189,32 @@ func TestStoreCheck(t *testing.T) {
 	u.checkLayers("app:v1")
 }
 
+// TestDamagedImageRecord damages one record of the store: the others must be usable, and the check must name the file.
+func TestDamagedImageRecord(t *testing.T) {
+	u := newUserWithImage(t)
+	u.loadPicture("victim:1", busyboxTree(t), upperLayer(t))
+	records := u.path("home/.local/share/rcrun/storage/fuse-images/images.json")
+	text, err := os.ReadFile(records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := strings.LastIndex(string(text), `"digest":"sha256:`) // of the image that came last
+	damaged := string(text[:at]) + `"digest":"damaged:` + string(text[at+len(`"digest":"sha256:`):])
+	if err := os.WriteFile(records, []byte(damaged), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u.prints("bb:latest", "images", "--format", "{{.Repository}}:{{.Tag}}")
+	u.prints("works", "run", "--rm", "bb", "echo", "works")
+	r := u.try("store", "check")
+	if contains(t, r.stdout, "records "+records, "could not be read"); r.code != 125 {
+		t.Errorf("exit code %d", r.code)
+	}
+	u.run("store", "check", "--repair")
+	u.prints("", "store", "check", "--deep")
+	u.loadPicture("victim:1", busyboxTree(t), upperLayer(t))
+	u.checkLayers("victim:1")
+}
+
 // TestStoreCheckContainers checks that a container without its layer is named, and a layer without its container removed.
 func TestStoreCheckContainers(t *testing.T) {
 	u := newUserWithImage(t)
