@@ -168,7 +168,9 @@ func TestDeleteLeavesNoWhiteoutWithoutNeed(t *testing.T) {
 
 func TestWhiteoutFilesWhereDevicesAreForbidden(t *testing.T) {
 	f := newUnion(t, tree{"file": file("lower"), "d/x": file("x"), "keep": file("k")})
-	f.u.stage.devices = false
+	f.close()
+	f.opts.WhiteoutFiles = true
+	f.open()
 	must(t, f.unlink("file"))
 	must(t, f.unlink("d/x"))
 	must(t, f.rmdir("d"))
@@ -184,7 +186,6 @@ func TestWhiteoutFilesWhereDevicesAreForbidden(t *testing.T) {
 	must(t, f.create("y", 0o644))
 	must(t, f.rename("y", "keep", 0))
 	f.reopen()
-	f.u.stage.devices = false
 	f.wantNames("/", "d", "file", "keep", "kept")
 	f.wantNames("d")
 	f.want("kept", "k")

@@ -65,6 +65,8 @@ type Options struct {
 	StaticNlink bool `json:"staticNlink,omitempty"`
 	// Ino32 shows inode numbers of 32 bits, for programs that know no others. Two files may then have the same.
 	Ino32 bool `json:"ino32,omitempty"`
+	// WhiteoutFiles has deletions marked by files (.wh.NAME) also where there can be devices.
+	WhiteoutFiles bool `json:"whiteoutFiles,omitempty"`
 	// Volatile lets fsync do nothing.
 	Volatile bool `json:"volatile,omitempty"`
 	// MaxFiles bounds the backing files kept open while they are not in use; 0 means half of RLIMIT_NOFILE. Files
@@ -167,6 +169,7 @@ func (u *Union) openLayers(opts Options) (err error) {
 		if u.stage, err = openStage(opts.Work, u.upper); err != nil {
 			return err
 		}
+		u.stage.devices = u.stage.devices && !opts.WhiteoutFiles
 	}
 	for i, l := range opts.Lowers {
 		opened, err := openLayer(l, i+1)

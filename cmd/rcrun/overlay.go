@@ -60,6 +60,9 @@ Mounts several directories as one. It takes the arguments of fuse-overlayfs.
   -V, --version              print the version
   -h, --help                 print this
 
+With FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT=1 in the environment, deletions are marked by files
+.wh.NAME instead of by devices.
+
 A comma or colon in a path is written with a backslash before it. Unmount with umount or fusermount3 -u.
 `
 
@@ -117,6 +120,7 @@ func overlayDefaults(name string) overlayOptions {
 	o := overlayOptions{ownership: unionmount.HostOwned}
 	o.mount = engine.UnionMount{Mount: fusefs.MountOptions{Source: name, Subtype: name, Flags: unix.MS_NOATIME,
 		DefaultPermissions: true, AllowOther: mayAllowOther("/etc/fuse.conf"), UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}}
+	o.mount.Stack.WhiteoutFiles = os.Getenv("FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT") == "1"
 	if os.Geteuid() != 0 {
 		o.mount.Mount.Flags |= unix.MS_NOSUID | unix.MS_NODEV
 	}

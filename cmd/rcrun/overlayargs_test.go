@@ -142,6 +142,16 @@ func TestOverlayReferences(t *testing.T) {
 	}
 }
 
+func TestWhiteoutFilesByEnvironment(t *testing.T) {
+	for value, want := range map[string]bool{"": false, "0": false, "1": true} {
+		t.Setenv("FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT", value)
+		m, err := parsedUnion(t, "lowerdir=l,upperdir=u,workdir=w").union(t.TempDir())
+		if err != nil || m.Stack.WhiteoutFiles != want {
+			t.Errorf("%q: %v, %v", value, m.Stack.WhiteoutFiles, err)
+		}
+	}
+}
+
 func TestAllowRootKeepsOthersOut(t *testing.T) {
 	for options, want := range map[string]bool{"allow_other": true, "allow_root": false, "allow_other,allow_root": false} {
 		m, err := parsedUnion(t, "lowerdir=l", options).union(t.TempDir())
