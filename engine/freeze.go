@@ -51,21 +51,26 @@ func errNoLayers(c *Container) error {
 	return fmt.Errorf("container %s runs in a directory of the host and has no image layers", c.Name)
 }
 
-// holdTime is how long it may take to get hold of a container, which others may be starting, removing or reading.
-const holdTime = time.Minute
+const (
+	// holdTime is how long it may take to get hold of a container, which others may be starting, removing or reading.
+	holdTime = time.Minute
+	// endTime is how long the monitor of one that ends may refuse, before it has recorded that.
+	endTime = 5 * time.Second
+)
 
 // hold keeps what is in the container's layers from being changed until release is called. Without pause, a container
 // that runs goes on writing.
 func (c *Container) hold(pause bool) (release func() error, err error) {
 	const interval = 10 * time.Millisecond
-	for deadline := time.Now().Add(holdTime); ; time.Sleep(interval) {
+	for start := time.Now(); ; time.Sleep(interval) {
 		release, err := c.tryHold(pause)
-		switch {
+		var refusal *Failure
+		switch waited := time.Since(start); {
 		case err == nil:
 			return release, nil
 		case errors.Is(err, os.ErrNotExist):
 			return nil, c.goneError(err)
-		case time.Now().After(deadline):
+		case waited > holdTime, waited > endTime && errors.As(err, &refusal):
 			return nil, err
 		}
 	}
