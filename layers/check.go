@@ -331,12 +331,13 @@ func (c *checker) checkKept() {
 	}
 }
 
-// abandoned returns the layers made before a time that no image or container needs, those above before those below.
+// abandoned returns the image layers made before a time that no image or container needs, those above before those
+// below. What a container has written is never among them, whatever has become of the container's record.
 func (r *records) abandoned(before time.Time) []storage.Layer {
 	needed := r.needed()
 	var left []storage.Layer
 	for id, layer := range r.layers {
-		if !needed[id] && layer.Created.Before(before) {
+		if !needed[id] && layer.UncompressedDigest != "" && layer.Created.Before(before) {
 			left = append(left, layer)
 		}
 	}

@@ -1,8 +1,10 @@
 package layers
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -163,6 +165,36 @@ func TestRepairSparesContainers(t *testing.T) {
 	isClean(t, s)
 }
 
+// TestLostLayerRecord loses the record of a container's layer. What the container wrote must outlive the repair.
+func TestLostLayerRecord(t *testing.T) {
+	dir := t.TempDir()
+	s := openStoreAt(t, dir)
+	if err := s.CreateContainer(containerID(1), "", mustImport(t, s, "x", "x")); err != nil {
+		t.Fatal(err)
+	}
+	work := filepath.Join(s.layout.diff(containerID(1)), "work")
+	mustWrite(t, work, "of a day")
+	path := filepath.Join(s.recordDir(layerRecords), "layers.json")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	mustWrite(t, path, strings.Replace(string(text), `"id":"`+containerID(1), `"id":7,"x":"`, 1))
+	s = openStoreAt(t, dir)
+	if _, err := s.Repair(mustCheck(t, s, true)); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.tidy(time.Now().Add(time.Hour)); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(work); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestDamagedRecords damages the library's files. The store must open, what is undamaged must be usable, and a check
 // must name the file.
 func TestDamagedRecords(t *testing.T) {
@@ -247,10 +279,13 @@ func TestUnfinishedImage(t *testing.T) {
 func TestKeptLayers(t *testing.T) {
 	s := openStore(t)
 	img := mustImport(t, s, "whole", "x")
-	for _, parent := range []string{"", img.TopLayer} {
-		if _, err := s.lib.CreateLayer("", parent, nil, "", false, nil); err != nil {
+	parent := img.TopLayer
+	for i := range 2 {
+		layer, _, err := s.lib.PutLayer("", parent, nil, "", false, nil, bytes.NewReader(rootfsTar(t, fmt.Sprint(i))))
+		if err != nil {
 			t.Fatal(err)
 		}
+		parent = layer.ID
 	}
 	isClean(t, s)
 	for name, c := range map[string]struct {

@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"bytes"
 	"slices"
 	"testing"
 	"time"
@@ -68,7 +69,7 @@ func TestPrune(t *testing.T) {
 func TestPruneKept(t *testing.T) {
 	s := openStore(t)
 	img := mustImport(t, s, "whole", "x")
-	layer, err := s.lib.CreateLayer("", img.TopLayer, nil, "", false, nil)
+	layer, _, err := s.lib.PutLayer("", img.TopLayer, nil, "", false, nil, bytes.NewReader(patchTar(t)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,9 @@ package layers
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 
 	"go.podman.io/storage"
 )
@@ -39,17 +41,22 @@ func (s *Store) records() (*records, error) {
 	return r, nil
 }
 
-// ContainerIDs returns the ids of the containers that have a layer.
+// ContainerIDs returns the ids of the containers that have a layer, those included whose making or removal was cut off.
 func (s *Store) ContainerIDs() ([]string, error) {
-	containers, err := s.lib.Containers()
+	r, err := s.records()
 	if err != nil {
-		return nil, fmt.Errorf("list the layers of containers: %w", err)
+		return nil, err
 	}
-	ids := make([]string, len(containers))
-	for i, c := range containers {
-		ids[i] = c.ID
+	ids := map[string]bool{}
+	for _, c := range r.containers {
+		ids[c.ID] = true
 	}
-	return ids, nil
+	for id, layer := range r.layers {
+		if layer.UncompressedDigest == "" {
+			ids[id] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(ids)), nil
 }
 
 // needed returns the ids of the layers that images and containers consist of.

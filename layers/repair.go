@@ -38,16 +38,31 @@ func (s *Store) Repair(problems []Problem) ([]Repaired, error) {
 			}
 		}
 	}
-	if err := s.lib.GarbageCollect(); err != nil {
+	if !s.hasUnlistedWork(r) {
+		err = s.lib.GarbageCollect()
+	}
+	if err != nil {
 		return done, fmt.Errorf("repair the store %s: %w", s.root, err)
 	}
 	for i := range done {
 		if done[i].Kind == Leftover && !done[i].Fixed {
 			_, err := os.Lstat(done[i].ID)
-			done[i].Fixed, done[i].Action = errors.Is(err, os.ErrNotExist), "removed"
+			if done[i].Fixed = errors.Is(err, os.ErrNotExist); done[i].Fixed {
+				done[i].Action = "removed"
+			}
 		}
 	}
 	return done, nil
+}
+
+// hasUnlistedWork tells whether a container has written something that is still there, while the record of its layer is
+// lost. The library would take that for garbage.
+func (s *Store) hasUnlistedWork(r *records) bool {
+	return slices.ContainsFunc(r.containers, func(c storage.Container) bool {
+		_, listed := r.layers[c.LayerID]
+		_, err := os.Lstat(s.layerDir(c.LayerID))
+		return !listed && err == nil
+	})
 }
 
 func (s *Store) repairOne(p Problem, r *records) Repaired {
