@@ -125,21 +125,26 @@ func (u *Union) abandonGroup(g *linkGroup) {
 	}
 }
 
-// publishCopy puts the copy at its name. The directory's times stay: to those who look, nothing happened in it.
+// publishCopy puts the copy at its name.
 func (u *Union) publishCopy(d *draft, at link) error {
 	dir, err := u.backing(at.parent, slotUpper)
 	if err != nil {
 		return err
 	}
 	defer u.fds.release(dir)
-	before, err := statFD(dir.fd)
+	return unnoticed(dir.fd, func() error { return d.publish(dir.fd, at.name, markNone) })
+}
+
+// unnoticed changes a directory of the upper in a way that does not show to those who look: its times stay.
+func unnoticed(dirfd int, do func() error) error {
+	before, err := statFD(dirfd)
 	if err != nil {
 		return err
 	}
-	if err := d.publish(dir.fd, at.name, markNone); err != nil {
+	if err := do(); err != nil {
 		return err
 	}
-	return setTimes(dir.fd, before.Atim, before.Mtim)
+	return setTimes(dirfd, before.Atim, before.Mtim)
 }
 
 // switchToUpper lets n be backed by the copy, whose descriptor it takes.

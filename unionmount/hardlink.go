@@ -142,7 +142,12 @@ func (u *Union) nameUpper(n *Node, l link, o *object) error {
 	}
 	n.meta.Lock()
 	defer n.meta.Unlock()
-	if err := u.linkTo(n, l.parent, l.name, markNone); err != nil {
+	parent, err := u.backing(l.parent, slotUpper)
+	if err != nil {
+		return err
+	}
+	defer u.fds.release(parent)
+	if err := unnoticed(parent.fd, func() error { return u.linkTo(n, l.parent, l.name, markNone) }); err != nil {
 		return err
 	}
 	if n.group == nil {

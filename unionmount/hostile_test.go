@@ -39,7 +39,7 @@ func hostileLayer() tree {
 // it to be done with in the end, with nothing seen or changed outside the layers.
 func TestHostileLayers(t *testing.T) {
 	for _, as := range []*Layer{nil, ptr(rootIsMe())} {
-		runs, seed := modelRuns(60)
+		runs, seed := modelRuns(25)
 		for i := range runs {
 			run := seed + uint64(i)
 			t.Run(fmt.Sprintf("host=%v,seed=%d", as != nil, run), func(t *testing.T) {

@@ -44,13 +44,22 @@ func (m *model) links(count uint64) uint64 {
 	return count
 }
 
+// setTime describes a time that doUtimes has set, and none other: those are when something happened. A crash may catch a
+// directory before it gets its time back.
+func (m *model) setTime(mtime unix.Timespec) string {
+	if m.crashed || mtime.Sec >= latestSet {
+		return ""
+	}
+	return fmt.Sprintf(" %d.%d", mtime.Sec, mtime.Nsec)
+}
+
 func (m *model) describeUnion(dir string, into map[string]string) {
 	for _, name := range m.ls(dir) {
 		path := strings.TrimPrefix(dir+"/"+name, "/")
 		a := m.stat(path)
 		var xattr []byte
 		m.at(path, func(n *Node) (err error) { xattr, err = m.u.GetXattr(n, "user.t"); return err })
-		text := fmt.Sprintf("%o %s %d", a.Mode, xattr, a.UID)
+		text := fmt.Sprintf("%o %s %d%s", a.Mode, xattr, a.UID, m.setTime(a.Mtime))
 		m.checkIdentity(path, a.Mode&unix.S_IFMT, a.Ino)
 		if a.Mode&unix.S_IFMT == unix.S_IFDIR {
 			m.describeUnion(path, into)
@@ -90,7 +99,7 @@ func (m *model) describeOracle(dir string, into map[string]string) {
 		if err != nil {
 			owner = []byte{'0'}
 		}
-		text := fmt.Sprintf("%o %s %s", st.Mode, xattr, owner)
+		text := fmt.Sprintf("%o %s %s%s", st.Mode, xattr, owner, m.setTime(st.Mtim))
 		switch st.Mode & unix.S_IFMT {
 		case unix.S_IFDIR:
 			m.describeOracle(path, into)

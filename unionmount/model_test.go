@@ -2,7 +2,6 @@ package unionmount
 
 import (
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -16,7 +15,8 @@ import (
 
 // TestModel does the same random operations on a union and on a plain directory of the host, and wants the same
 // errors and the same trees. The lower layers of the union together show what the directory has at the start.
-// RCRUN_MODEL_SEED repeats a run, RCRUN_MODEL_RUNS makes more of them.
+// RCRUN_MODEL_SEED repeats a run, RCRUN_MODEL_RUNS makes more of them; RCRUN_MODEL_FACTOR so many times as many, which is how
+// a million steps are made where there is time for them.
 func TestModel(t *testing.T) {
 	for kind, as := range modelLayers() {
 		t.Run(kind, func(t *testing.T) { testModel(t, as) })
@@ -31,10 +31,15 @@ func modelLayers() map[string]*Layer {
 
 // testModel is TestModel for layers that are as described, nil meaning the caller's.
 func testModel(t *testing.T, as *Layer) {
-	runs, seed := modelRuns(12)
+	usual := 12
+	if factor, err := strconv.Atoi(os.Getenv("RCRUN_MODEL_FACTOR")); err == nil {
+		usual *= factor
+	}
+	runs, seed := modelRuns(usual)
 	for i := range runs {
 		run := seed + uint64(i)
 		t.Run(fmt.Sprintf("seed=%d", run), func(t *testing.T) {
+			t.Parallel()
 			m := newModel(t, rand.New(rand.NewPCG(run, 0)), t.TempDir(), as)
 			for step := 0; step < 400 && !t.Failed(); step++ {
 				m.run(step)
@@ -118,18 +123,16 @@ func (m *model) path() string {
 	return m.paths[m.r.IntN(len(m.paths))]
 }
 
-// step does one operation on both.
-func (m *model) step() {
-	ops := map[string]func(){
-		"create": m.doCreate, "mkdir": m.doMkdir, "symlink": m.doSymlink, "link": m.doLink, "unlink": m.doUnlink,
-		"rmdir": m.doRmdir, "rename": m.doRename, "write": m.doWrite, "truncate": m.doTruncate, "chmod": m.doChmod,
-		"setxattr": m.doSetxattr, "hold": m.doHold, "writeHeld": m.doWriteHeld, "release": m.doRelease, "reopen": m.doReopen,
-		"chown": m.doChown, "utimes": m.doUtimes, "tmpfile": m.doTmpfile,
-	}
-	names := slices.Sorted(maps.Keys(ops))
-	names = append(names, "rename", "rename", "unlink", "create", "mkdir", "write", "link")
-	ops[names[m.r.IntN(len(names))]]()
+// modelSteps are the operations, some of them more than once so that they are done more often.
+var modelSteps = []func(*model){
+	(*model).doCreate, (*model).doCreate, (*model).doMkdir, (*model).doMkdir, (*model).doSymlink, (*model).doLink, (*model).doLink,
+	(*model).doUnlink, (*model).doUnlink, (*model).doRmdir, (*model).doRename, (*model).doRename, (*model).doRename, (*model).doWrite, (*model).doWrite,
+	(*model).doTruncate, (*model).doChmod, (*model).doSetxattr, (*model).doHold, (*model).doWriteHeld, (*model).doRelease, (*model).doReopen,
+	(*model).doChown, (*model).doUtimes, (*model).doTmpfile,
 }
+
+// step does one operation on both.
+func (m *model) step() { modelSteps[m.r.IntN(len(modelSteps))](m) }
 
 // same compares the results of one operation.
 func (m *model) same(what string, union, oracle error) {
@@ -307,8 +310,11 @@ func (m *model) doChown() {
 	}))
 }
 
+// latestSet bounds the times that doUtimes sets, in seconds.
+const latestSet = 1000
+
 func (m *model) doUtimes() {
-	path, mtime := m.path(), unix.Timespec{Sec: int64(m.r.IntN(1000)), Nsec: int64(m.r.IntN(1000))}
+	path, mtime := m.path(), unix.Timespec{Sec: int64(m.r.IntN(latestSet)), Nsec: int64(m.r.IntN(1000))}
 	if !m.changeable(path) {
 		return
 	}

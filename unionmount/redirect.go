@@ -164,11 +164,16 @@ func (u *Union) sweepWhiteouts(n *Node) error {
 	}); err != nil {
 		return err
 	}
+	return unnoticed(h.fd, func() error { return u.removeWhiteouts(h.fd, names) })
+}
+
+// removeWhiteouts removes what is a whiteout of some files of an upper directory. One that cannot be examined can stay.
+func (u *Union) removeWhiteouts(dirfd int, names []string) error {
 	for _, name := range names {
-		if p, err := u.upper.probe(h.fd, name); err != nil || !p.whiteout && !layerfmt.ReservedName(name) {
-			continue // one that cannot be examined can stay
+		if p, err := u.upper.probe(dirfd, name); err != nil || !p.whiteout && !layerfmt.ReservedName(name) {
+			continue
 		}
-		if err := unix.Unlinkat(h.fd, name, 0); err != nil {
+		if err := unix.Unlinkat(dirfd, name, 0); err != nil {
 			return err
 		}
 	}
