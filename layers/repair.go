@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"go.podman.io/storage"
-	"go.podman.io/storage/pkg/lockfile"
 )
 
 // Repaired is what became of a Problem.
@@ -160,7 +159,7 @@ func (s *Store) repairLeftover(p Problem, r *records) (fixed bool, action string
 	name, dir := filepath.Base(p.ID), filepath.Dir(p.ID)
 	switch {
 	case strings.HasPrefix(name, temporaryPrefix):
-		err := s.removeTemporary(p.ID)
+		err := removeTemporary(p.ID)
 		return err == nil, outcome(err)
 	case slices.Contains(s.scratchRoots(), dir):
 		err := sweepScratch(dir)
@@ -172,21 +171,9 @@ func (s *Store) repairLeftover(p Problem, r *records) (fixed bool, action string
 	return false, ""
 }
 
-// removeTemporary removes an unfinished file of the library's, under the lock of those who write such files.
-func (s *Store) removeTemporary(path string) error {
-	for _, kind := range []string{layerRecords, imageRecords, containerRecords} {
-		dir := s.recordDir(kind)
-		if !strings.HasPrefix(path, dir+"/") {
-			continue
-		}
-		lock, err := lockfile.GetLockFile(filepath.Join(dir, kind+".lock"))
-		if err != nil {
-			return err
-		}
-		lock.Lock()
-		defer lock.Unlock()
-		break
-	}
+// removeTemporary removes an unfinished file of the library's. It was found under the lock of those who write such files,
+// and their names are never used again.
+func removeTemporary(path string) error {
 	if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
 		return err
 	}

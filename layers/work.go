@@ -35,26 +35,17 @@ func (s *Store) finish(place *scratch) error {
 // what it failed to write.
 func (s *Store) forget() error {
 	for _, kind := range []string{layerRecords, imageRecords, containerRecords} {
-		err := s.locked(kind, func(lock *lockfile.LockFile) error {
-			_, err := lock.RecordWrite()
-			return err
-		})
+		lock, err := lockfile.GetLockFile(filepath.Join(s.recordDir(kind), kind+".lock"))
+		if err == nil {
+			lock.Lock()
+			_, err = lock.RecordWrite()
+			lock.Unlock()
+		}
 		if err != nil {
 			return fmt.Errorf("have the records of %s read again: %w", kind, err)
 		}
 	}
 	return nil
-}
-
-// locked does something while nobody reads or writes the records of a kind.
-func (s *Store) locked(kind string, do func(*lockfile.LockFile) error) error {
-	lock, err := lockfile.GetLockFile(filepath.Join(s.recordDir(kind), kind+".lock"))
-	if err != nil {
-		return err
-	}
-	lock.Lock()
-	defer lock.Unlock()
-	return do(lock)
 }
 
 // change does something quick to the records.
@@ -157,7 +148,7 @@ func (s *Store) clean(layers []string) error {
 		err = s.lib.GarbageCollect()
 	}
 	for _, path := range files.temporary {
-		err = errors.Join(err, s.removeTemporary(path))
+		err = errors.Join(err, removeTemporary(path))
 	}
 	return err
 }
