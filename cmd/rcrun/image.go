@@ -18,7 +18,7 @@ func (a *app) imageCommand() *cobra.Command {
 		Example: "  rcrun image ls\n  rcrun image inspect debian:12",
 	}
 	cmd.AddCommand(
-		renamed(a.imagesCommand(), "ls [flags]", "list"), renamed(a.rmiCommand(), "rm [flags] IMAGE...", "remove"), a.imageInspectCommand(),
+		renamed(a.imagesCommand(), "ls [flags] [NAME[:TAG]]", "list"), renamed(a.rmiCommand(), "rm [flags] IMAGE...", "remove"), a.imageInspectCommand(),
 		a.tagCommand(), a.untagCommand(), a.historyCommand(), a.importCommand(), a.loadCommand(), a.saveCommand(), a.pullCommand(), a.pushCommand(),
 		a.treeCommand(), a.imagePruneCommand(),
 	)
@@ -49,7 +49,7 @@ func renamed(cmd *cobra.Command, use string, aliases ...string) *cobra.Command {
 
 func (a *app) tagCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:               "tag IMAGE NAME[:TAG]...",
+		Use:               "tag [flags] IMAGE NAME[:TAG]...",
 		Short:             "Give an image further names",
 		Example:           "  rcrun tag debian:12 registry.example/base:latest",
 		Args:              cobra.MinimumNArgs(2),
@@ -62,7 +62,7 @@ func (a *app) tagCommand() *cobra.Command {
 
 func (a *app) untagCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:               "untag IMAGE [NAME[:TAG]...]",
+		Use:               "untag [flags] IMAGE [NAME[:TAG]...]",
 		Short:             "Take names from an image, all if none is given; the image stays",
 		Example:           "  rcrun untag debian:12 registry.example/base:latest",
 		Args:              cobra.MinimumNArgs(1),

@@ -108,8 +108,8 @@ func (a *app) layerInspectCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect [flags] LAYER|CONTAINER...",
 		Short: "Print all that is known of layers",
-		Long: "Print all that is known of layers. A layer is named by its chain id, cache id or diff id, or an abbreviation; " +
-			"of a container the layers are named that it has on top of its image.",
+		Long: "Print all that is known of layers. A layer is named by its chain id, cache id or diff id, or an abbreviation.\n" +
+			"A container stands for the layers that it has on top of its image.",
 		Example: "  rcrun layer inspect $(rcrun layer ls -q)\n  rcrun layer inspect -f '{{.Parent}}' web",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -129,7 +129,7 @@ func (a *app) layerInspectCommand() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVarP(&format, "format", "f", "", "a Go template")
+	cmd.Flags().StringVarP(&format, "format", "f", "", "json, or a Go template")
 	return cmd
 }
 

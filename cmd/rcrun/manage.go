@@ -115,7 +115,7 @@ func killOne(c *engine.Container, sig syscall.Signal) error {
 
 func (a *app) waitCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:               "wait CONTAINER...",
+		Use:               "wait [flags] CONTAINER...",
 		Short:             "Wait until containers have ended, and print their exit codes",
 		Example:           "  rcrun wait job",
 		Args:              cobra.MinimumNArgs(1),

@@ -55,7 +55,12 @@ func (a *app) with(work func(e *engine.Engine) error) error {
 }
 
 func execute(args []string) error {
-	a := &app{}
+	root := (&app{}).rootCommand()
+	root.SetArgs(args)
+	return root.ExecuteContext(context.Background())
+}
+
+func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "rcrun",
 		Short:         "Run containers without root and without a daemon",
@@ -66,23 +71,32 @@ func execute(args []string) error {
 
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.enterStore(cmd) },
 	}
-	root.SetArgs(args)
 	root.PersistentFlags().StringVar(&a.root, "root", "", "data directory (default $XDG_DATA_HOME/rcrun or ~/.local/share/rcrun)")
 	root.PersistentFlags().StringVar(&a.runRoot, "runroot", "", "run directory (default $XDG_RUNTIME_DIR/rcrun, else below the data directory)")
 	root.PersistentFlags().StringVar(&a.storageDriver, "storage-driver", os.Getenv("RCRUN_STORAGE_DRIVER"),
 		"driver of an image store that is to be made: fuse, overlay or vfs (default fuse)")
 	root.PersistentFlags().Var(&a.maxLayer, "max-layer-size", "refuse images with a layer, or archives, that unpack to more (default 200GiB)")
-	root.AddCommand(
+	addGroup(root, "Containers:",
 		a.runCommand(), a.createCommand(), a.startCommand(), a.attachCommand(), a.execCommand(),
-		a.psCommand(), a.logsCommand(), a.inspectCommand(),
-		a.stopCommand(), a.killCommand(), a.waitCommand(), a.rmCommand(),
-		a.importCommand(), a.loadCommand(), a.saveCommand(), a.pullCommand(), a.pushCommand(), a.loginCommand(), a.logoutCommand(),
-		a.imagesCommand(), a.rmiCommand(),
-		a.layerCommand(), a.systemCommand(), a.storeCommand(),
-		a.commitCommand(), a.diffCommand(), a.exportCommand(), a.tagCommand(), a.untagCommand(), a.historyCommand(), a.imageCommand(), a.containerCommand(),
-		a.versionCommand(), a.infoCommand(), unionCommand(),
+		a.psCommand(), a.logsCommand(), a.inspectCommand(), a.stopCommand(), a.killCommand(), a.waitCommand(), a.rmCommand(),
+		a.diffCommand(), a.commitCommand(), a.exportCommand(), a.containerCommand(),
 	)
-	return root.ExecuteContext(context.Background())
+	addGroup(root, "Images:",
+		a.importCommand(), a.loadCommand(), a.saveCommand(), a.pullCommand(), a.pushCommand(), a.loginCommand(), a.logoutCommand(),
+		a.imagesCommand(), a.historyCommand(), a.tagCommand(), a.untagCommand(), a.rmiCommand(), a.imageCommand(), a.layerCommand(),
+	)
+	addGroup(root, "The host and the store:",
+		a.infoCommand(), a.versionCommand(), a.systemCommand(), a.storeCommand(), unionCommand())
+	return root
+}
+
+// addGroup adds commands that the help lists together under a title.
+func addGroup(root *cobra.Command, title string, commands ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: title, Title: title})
+	for _, cmd := range commands {
+		cmd.GroupID = title
+	}
+	root.AddCommand(commands...)
 }
 
 // bytesFlag is a size such as 64m.

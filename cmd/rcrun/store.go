@@ -42,10 +42,10 @@ func (a *app) storeCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check [flags]",
 		Short: "Look for what is broken or left over",
-		Long: "Look for images, layers and containers that are listed but broken, and for files that nothing needs. It may run beside " +
-			"anything else. The exit code is 0 when all is well, or has been repaired.\n\n" +
-			"--repair removes what is left over, and images and layers that cannot be used any more; an image that came from a registry " +
-			"can then be pulled again. Nothing that a container needs is removed.",
+		Long: "Look for images, layers and containers that are listed but broken, and for files that nothing needs. It may run\n" +
+			"beside anything else. The exit code is 0 when all is well, or has been repaired.\n\n" +
+			"--repair removes what is left over, and images and layers that cannot be used any more; an image that came from\n" +
+			"a registry can then be pulled again. Nothing that a container needs is removed.",
 		Example: "  rcrun store check\n  rcrun store check --deep --repair",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -47,8 +47,8 @@ func (a *app) dfCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "df [flags]",
 		Short: "Show what images and containers take on disk",
-		Long: "Show what images and containers take on disk. Layers that several images share count once; the build cache is what a " +
-			"pull or load that was cut off has left to make its repetition cheaper.",
+		Long: "Show what images and containers take on disk. Layers that several images share count once; the build\n" +
+			"cache is what a pull or load that was cut off has left to make its repetition cheaper.",
 		Example: "  rcrun system df -v\n  rcrun system df --format '{{.Type}} {{.Reclaimable}}'",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {

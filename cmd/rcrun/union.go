@@ -12,8 +12,9 @@ import (
 // unionCommand groups what the union filesystem does without containers.
 func unionCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "union",
-		Short: "Use the union filesystem by itself",
+		Use:     "union",
+		Short:   "Use the union filesystem by itself",
+		Example: "  rcrun union mount -o lowerdir=top:bottom,upperdir=changes,workdir=work /mnt\n  rcrun union unmount /mnt",
 	}
 	cmd.AddCommand(unionMountCommand(), unionUnmountCommand(), unionStatsCommand())
 	return cmd
@@ -25,8 +26,8 @@ func unionMountCommand() *cobra.Command {
 		Use:   "mount [flags] MOUNTPOINT",
 		Short: "Mount several directories as one",
 		Long: "Mount several directories as one. The options are those of fuse-overlayfs; see fuse-rcrun --help.\n" +
-			"Without upperdir the mount is read-only. Other than there, redirect_dir=on and metacopy=on hold unless\n" +
-			"they are turned off: for an upper directory that fuse-overlayfs or podman is to read.",
+			"Without upperdir the mount is read-only. Unlike there, redirect_dir and metacopy are on: turn both off for\n" +
+			"an upper directory that fuse-overlayfs or podman is to read.",
 		Example: "  rcrun union mount -o lowerdir=top:bottom,upperdir=changes,workdir=work /mnt",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -44,7 +45,7 @@ func unionMountCommand() *cobra.Command {
 
 func unionUnmountCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "unmount MOUNTPOINT...",
+		Use:     "unmount [flags] MOUNTPOINT...",
 		Aliases: []string{"umount"},
 		Short:   "Unmount unions",
 		Example: "  rcrun union unmount /mnt",
@@ -56,9 +57,10 @@ func unionUnmountCommand() *cobra.Command {
 func unionStatsCommand() *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
-		Use:     "stats [flags] MOUNTPOINT",
-		Short:   "Print what the server of a mounted union was asked, and did",
-		Long:    "Print the counters of the server of a mounted union: its requests and the bytes they moved, copy-ups, cache hits and lookups.\nIn a container, / is such a mount.",
+		Use:   "stats [flags] MOUNTPOINT",
+		Short: "Print what the server of a mounted union was asked, and did",
+		Long: "Print the counters of the server of a mounted union: its requests and the bytes they moved, copy-ups,\n" +
+			"cache hits and lookups. In a container, / is such a mount.",
 		Example: "  rcrun union stats --format json /mnt",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -72,7 +74,7 @@ func unionStatsCommand() *cobra.Command {
 			return printRows(statRows(stats), "", statColumns)
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "", "print json or by a Go template")
+	cmd.Flags().StringVar(&format, "format", "", "json, or a Go template")
 	return cmd
 }
 

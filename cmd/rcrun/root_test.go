@@ -1,0 +1,30 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+// Every command has an example and a place in the list of commands, and texts fit a terminal.
+func TestHelpOfEveryCommand(t *testing.T) {
+	var check func(cmd *cobra.Command)
+	check = func(cmd *cobra.Command) {
+		if cmd.Short == "" || !strings.HasPrefix(cmd.Example, "  ") {
+			t.Errorf("%s: has no description, or no indented example", cmd.CommandPath())
+		}
+		for line := range strings.Lines(cmd.Long) {
+			if len(line) > 125 {
+				t.Errorf("%s: a line of its description has %d characters", cmd.CommandPath(), len(line))
+			}
+		}
+		if cmd.HasParent() && cmd.Parent().Parent() == nil && cmd.GroupID == "" {
+			t.Errorf("%s: is in no group of the help", cmd.CommandPath())
+		}
+		for _, sub := range cmd.Commands() {
+			check(sub)
+		}
+	}
+	check((&app{}).rootCommand())
+}
