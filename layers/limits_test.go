@@ -1,11 +1,14 @@
 package layers
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/rcrun/rcrun/layers/tree"
@@ -39,4 +42,33 @@ func TestMaxLayerSize(t *testing.T) {
 	if _, err := s.Import(context.Background(), bytes.NewReader(fits), ImportOptions{Name: "fits"}); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestLoadSparse loads an archive whose only blob is sparse: it says that it has more bytes than it takes.
+func TestLoadSparse(t *testing.T) {
+	records := ""
+	for _, r := range []string{"GNU.sparse.major=1", "GNU.sparse.minor=0", "GNU.sparse.name=blobs/sha256/x", "GNU.sparse.realsize=1048576"} {
+		records += fmt.Sprintf("%02d %s\n", len(r)+4, r)
+	}
+	const end = 1024 // bytes of an archive after its last entry
+	layout := archiveOf(t, layoutFiles(t, nil, nil)...)
+	pax := archiveOf(t, file{"pax", []byte(records)})
+	setType(pax, tar.TypeXHeader)
+	blob := archiveOf(t, file{"x", append([]byte("1\n1048576\n0\n"), make([]byte, 500)...)})
+	data := slices.Concat(layout[:len(layout)-end], pax[:len(pax)-end], blob)
+	if _, err := openStore(t).Load(context.Background(), writeFile(t, data), nil, LoadOptions{}); !errors.Is(err, tree.ErrTooLarge) {
+		t.Errorf("load: %v", err)
+	}
+}
+
+// setType changes the type of the first entry of a tar.
+func setType(data []byte, typ byte) {
+	const typeAt, sumAt = 156, 148
+	data[typeAt] = typ
+	copy(data[sumAt:], "        ")
+	sum := 0
+	for _, b := range data[:512] {
+		sum += int(b)
+	}
+	copy(data[sumAt:], fmt.Sprintf("%06o\x00", sum))
 }

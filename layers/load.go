@@ -232,7 +232,7 @@ func (t *transfer) loadLayout(ctx context.Context, dir string) (loaded []string,
 	}
 	for _, img := range images {
 		var names []reference.Named
-		if name := annotatedName(img.ManifestDescriptor.Annotations); name != nil {
+		if name := annotatedName(img.ManifestDescriptor); name != nil {
 			names = append(names, name)
 		}
 		if loaded, err = t.loadOne(ctx, img.Reference, names, loaded); err != nil {
@@ -243,11 +243,11 @@ func (t *transfer) loadLayout(ctx context.Context, dir string) (loaded []string,
 }
 
 // annotatedName returns the name of an image in an index, nil if it has none. The standard annotation often holds the
-// tag alone, which is no name.
-func annotatedName(annotations map[string]string) reference.Named {
-	text := annotations[containerdName]
+// tag alone, which is no name; and one with the digest of something else would pass the image off as that.
+func annotatedName(image v1.Descriptor) reference.Named {
+	text := image.Annotations[containerdName]
 	if text == "" {
-		text = annotations[v1.AnnotationRefName]
+		text = image.Annotations[v1.AnnotationRefName]
 		if !strings.ContainsAny(text, "/:") {
 			return nil
 		}
@@ -256,11 +256,19 @@ func annotatedName(annotations map[string]string) reference.Named {
 	if err != nil {
 		return nil
 	}
+	if digested, ok := name.(reference.Digested); ok && digested.Digest() != image.Digest {
+		return nil
+	}
 	return name
 }
 
-// extractLayout writes out the files of an image layout, and nothing else that the archive may hold.
+// extractLayout writes out the files of an image layout, and nothing else that the archive may hold. They have no more
+// bytes than the archive itself: a sparse entry of a few blocks could fill the disk.
 func extractLayout(ctx context.Context, file *os.File, dir string) (err error) {
+	left, err := file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
@@ -283,6 +291,9 @@ func extractLayout(ctx context.Context, file *os.File, dir string) (err error) {
 		name := path.Clean(hdr.Name)
 		if hdr.Typeflag != tar.TypeReg || !isLayoutFile(name) {
 			continue
+		}
+		if left -= hdr.Size; left < 0 {
+			return fmt.Errorf("extract %q: %w: it has more bytes than the archive", hdr.Name, tree.ErrTooLarge)
 		}
 		if err := extractFile(root, name, tr); err != nil {
 			return fmt.Errorf("extract %q: %w", hdr.Name, err)

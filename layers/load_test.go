@@ -186,3 +186,19 @@ func TestLoadBad(t *testing.T) {
 		t.Errorf("missing file: %v", err)
 	}
 }
+
+// TestLoadFalseDigest loads an image that is in the store already under a name with the digest of something else.
+func TestLoadFalseDigest(t *testing.T) {
+	img := newSample(t, "amd64", rootfsTar(t, "x"))
+	s := openStore(t)
+	own := "docker.io/library/app@" + descriptor(v1.MediaTypeImageManifest, img.manifest).Digest.String()
+	for _, name := range []string{"docker.io/library/app:1", "docker.io/library/debian@sha256:" + img.id(), own} {
+		data := archiveOf(t, layoutFiles(t, []*sample{img}, []map[string]string{{containerdName: name}})...)
+		if _, err := s.Load(context.Background(), "-", bytes.NewReader(data), LoadOptions{}); err != nil {
+			t.Errorf("load as %s: %v", name, err)
+		}
+	}
+	if got, err := s.Image(own); err != nil || strings.Contains(strings.Join(got.RepoDigests, " "), "debian") {
+		t.Errorf("image %+v, %v", got, err)
+	}
+}

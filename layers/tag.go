@@ -4,11 +4,12 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/opencontainers/go-digest"
 	"go.podman.io/image/v5/docker/reference"
 )
 
 // newName normalizes a name that an image is to get. A digest is refused: it says what an image is, not what it is
-// called.
+// called. So is a name that reads like the beginning of one, and would hide the image that it is the id of.
 func newName(name string) (reference.Named, error) {
 	ref, err := normalize(name)
 	if err != nil {
@@ -16,6 +17,9 @@ func newName(name string) (reference.Named, error) {
 	}
 	if _, ok := ref.(reference.Digested); ok {
 		return nil, fmt.Errorf("image name %q: a name to be given has no digest", name)
+	}
+	if reference.FamiliarName(ref) == digest.Canonical.String() {
+		return nil, fmt.Errorf("image name %q: it reads like an id", name)
 	}
 	return ref, nil
 }

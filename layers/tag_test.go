@@ -32,7 +32,7 @@ func TestTag(t *testing.T) {
 	if img, err = s.Image(one.ID); err != nil || slices.Contains(img.RepoTags, "other:latest") {
 		t.Errorf("the first image is %v, %v", img, err)
 	}
-	for _, bad := range []string{"Upper", "x@sha256:" + one.ID, one.ID, ""} {
+	for _, bad := range []string{"Upper", "x@sha256:" + one.ID, one.ID, "sha256:" + two.ID[:12], ""} {
 		if err := s.Tag("app:1", bad); err == nil {
 			t.Errorf("tag as %q: no error", bad)
 		}

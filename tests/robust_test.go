@@ -283,3 +283,15 @@ func TestOneProcessor(t *testing.T) {
 	u.run("start", "c1")
 	u.run("rm", "-f", "c1")
 }
+
+// TestUmaskThatDeniesTheOwner works with a umask under which nobody could open what he makes.
+func TestUmaskThatDeniesTheOwner(t *testing.T) {
+	u := newUser(t)
+	tar := u.path("home", "tree.tar")
+	if err := os.WriteFile(tar, busyboxTree(t), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	script := `umask 0777; "$0" import "$1" bb && "$0" run --rm bb true && "$0" save -o saved.tar bb`
+	u.succeeded(u.finish(u.command("sh", "-c", script, u.path("rcrun"), tar)))
+	u.run("load", "-i", "saved.tar")
+}

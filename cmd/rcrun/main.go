@@ -41,6 +41,7 @@ func main() {
 		return
 	}
 	closeInherited()
+	keepOwnFiles()
 	if calledAsOverlay(os.Args[0]) {
 		os.Exit(overlayMain(os.Args[0], os.Args[1:]))
 	}
@@ -60,6 +61,12 @@ func enter() int {
 // pipe of a job, would be held for as long as the container lives.
 func closeInherited() {
 	unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC) // a kernel without it leaves things as they are
+}
+
+// keepOwnFiles drops what a umask denies the owner: we could not open what we make, and a directory of that kind would
+// stand in the way of all commands to come.
+func keepOwnFiles() {
+	unix.Umask(unix.Umask(0) &^ 0o700)
 }
 
 // hangupExit is the exit code of a command whose output has no reader any more, as of one that SIGPIPE killed.
