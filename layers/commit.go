@@ -201,7 +201,7 @@ func (s *Store) ContainerChanges(id string, between []string) ([]tree.Change, er
 	if err != nil {
 		return nil, err
 	}
-	changes, err := tree.WritableChanges(dir, opts.Lowers, opts.Writable)
+	changes, err := tree.Changes(dir, opts.Lowers, opts.Writable)
 	if err != nil {
 		return nil, fmt.Errorf("list changes of container %s: %w", id, err)
 	}

@@ -69,7 +69,7 @@ func (d *driver) Changes(id string, _ *idtools.IDMappings, parent string, _ *idt
 		return nil, err
 	}
 	if below == parent {
-		return archiveChanges(tree.WritableChanges(chain[0], chain[1:], d.writable(id)))
+		return archiveChanges(tree.Changes(chain[0], chain[1:], d.writable(id)))
 	}
 	other, err := d.layout.chain(parent)
 	if err != nil {

@@ -94,9 +94,6 @@ func StartSlirp(ctx context.Context, cfg SlirpConfig) (*Slirp, error) {
 // Ports returns what is published, with the ports that were chosen where any free one would do.
 func (s *Slirp) Ports() []PortMapping { return s.ports }
 
-// PID returns the process id of slirp4netns.
-func (s *Slirp) PID() int { return s.cmd.Process.Pid }
-
 // Done returns a channel that is closed when slirp4netns has ended, be it by Close or by itself.
 func (s *Slirp) Done() <-chan struct{} { return s.ended }
 

@@ -48,8 +48,8 @@ func checkClosed(t *testing.T, s *Slirp, dir string) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	if err := syscall.Kill(s.PID(), 0); !errors.Is(err, syscall.ESRCH) {
-		t.Errorf("process %d after Close: %v", s.PID(), err)
+	if err := syscall.Kill(s.cmd.Process.Pid, 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("process %d after Close: %v", s.cmd.Process.Pid, err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)

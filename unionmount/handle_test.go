@@ -22,7 +22,7 @@ func TestLookupAgain(t *testing.T) {
 	}
 	f.u.Forget(x, 2) // of the walk, and of the second lookup
 	f.u.Forget(d, 2)
-	again, _, err = f.u.LookupAgain(x)
+	_, _, err = f.u.LookupAgain(x)
 	must(t, err)
 	if n, known := f.u.Node(x.ID()); !known || n != x {
 		t.Error("the second lookup was not counted")

@@ -125,7 +125,7 @@ func TestRenamedDirectory(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
-	changes, err := Changes(upper, lowers)
+	changes, err := Changes(upper, lowers, Writable{})
 	if want := (Change{"/new/again/y", Added}); err != nil || !slices.Contains(changes, want) || slices.Contains(changes, Change{"/new/deleted", Deleted}) {
 		t.Errorf("changes: %v, %v", changes, err)
 	}

@@ -27,13 +27,9 @@ type Change struct {
 
 // Changes lists what the tree at dir changes in the layers below it, sorted by path. Its cost depends on the tree only,
 // not on the layers below, but for what is in directories that it renames or makes anew. A directory that is only there
-// because of what it contains is listed as modified if something in it has changed. The root is not listed.
-func Changes(dir string, lowers Lowers) ([]Change, error) {
-	return WritableChanges(dir, lowers, Writable{})
-}
-
-// WritableChanges is Changes for the layer of a container, which it leaves the hidden layers out of.
-func WritableChanges(dir string, lowers Lowers, w Writable) ([]Change, error) {
+// because of what it contains is listed as modified if something in it has changed. The root is not listed, nor what is
+// in the layers that w hides, if the tree is a container's.
+func Changes(dir string, lowers Lowers, w Writable) ([]Change, error) {
 	v, err := newView(lowers, w)
 	if err != nil {
 		return nil, err

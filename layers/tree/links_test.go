@@ -116,7 +116,7 @@ func TestPackLinksParents(t *testing.T) {
 	if len(entries) != 4 || entries[1].name != "a/" || entries[1].uid != 5 || entries[1].mode != 0o750 || entries[2].name != "a/b/" || entries[2].uid != 6 {
 		t.Errorf("packed %s", show(entries))
 	}
-	changes, err := WritableChanges(upper, Lowers{image}, Writable{Links: index})
+	changes, err := Changes(upper, Lowers{image}, Writable{Links: index})
 	want := []Change{{"/a", Modified}, {"/a/b", Modified}, {"/a/b/far", Modified}, {"/near", Modified}}
 	if err != nil || !slices.Equal(changes, want) {
 		t.Errorf("changes %v, %v; want %v", changes, err, want)

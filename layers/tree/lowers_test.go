@@ -53,7 +53,7 @@ func TestChanges(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(upper, layerfmt.WhiteoutPrefix+"file"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	changes, err := Changes(upper, stack(t))
+	changes, err := Changes(upper, stack(t), Writable{})
 	if err != nil {
 		t.Fatal(err)
 	}
