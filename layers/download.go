@@ -137,13 +137,12 @@ func (d *download) bring(ctx context.Context) (_ Pulled, err error) {
 	}
 	defer func() { err = errors.Join(err, done()) }()
 	before := d.current()
-	id, err := d.present()
-	if err != nil {
-		return Pulled{}, err
-	}
-	if id == "" {
-		id, err = d.fetch(ctx)
-	}
+	id, err := whileRemoved(func() (string, error) {
+		if id, err := d.present(); id != "" || err != nil {
+			return id, err
+		}
+		return d.fetch(ctx)
+	})
 	if err != nil {
 		return Pulled{}, err
 	}
@@ -231,12 +230,7 @@ func (d *download) fetch(ctx context.Context) (id string, err error) {
 	}
 	defer func() { err = errors.Join(err, policy.Destroy()) }()
 	in := intake{src: claimedReference{d.ref, d}, name: d.name, policy: policy, report: d.report, ahead: d.fetchAhead}
-	id, err = d.take(ctx, in)
-	if errors.Is(err, storage.ErrLayerUnknown) {
-		// A layer was there when the copy began, and was removed with the last image that had it.
-		id, err = d.take(ctx, in)
-	}
-	if err == nil {
+	if id, err = d.take(ctx, in); err == nil {
 		d.report.finish()
 	}
 	return id, err

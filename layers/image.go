@@ -196,5 +196,6 @@ func familiarNames(record storage.Image) (tags, digests []string) {
 // isMissing tells whether an error of the library says that there is no such record.
 func isMissing(err error) bool {
 	return errors.Is(err, storage.ErrImageUnknown) || errors.Is(err, storage.ErrContainerUnknown) ||
-		errors.Is(err, storage.ErrLayerUnknown) || errors.Is(err, storage.ErrNotAContainer) || errors.Is(err, storage.ErrNotALayer)
+		errors.Is(err, storage.ErrLayerUnknown) || errors.Is(err, storage.ErrNotAContainer) || errors.Is(err, storage.ErrNotALayer) ||
+		errors.Is(err, storage.ErrNotAnImage) || errors.Is(err, storage.ErrNotAnID)
 }

@@ -183,28 +183,38 @@ func (t *transfer) loadDocker(ctx context.Context, file string) (loaded []string
 	return loaded, nil
 }
 
-// loadOne copies an image, unless it is there, and gives it its names.
+// loadOne brings in an image and adds what it is called to loaded.
 func (t *transfer) loadOne(ctx context.Context, src types.ImageReference, names []reference.Named, loaded []string) ([]string, error) {
-	var first reference.Named
-	if len(names) > 0 {
-		first = names[0]
-	}
-	id, err := t.present(ctx, src)
-	if id == "" && err == nil {
-		id, err = t.copy(ctx, src, first)
-	}
+	id, err := whileRemoved(func() (string, error) { return t.bring(ctx, src, names) })
 	if err != nil {
 		return loaded, err
 	}
-	if first == nil {
-		return append(loaded, "sha256:"+id), nil
+	for _, name := range names {
+		loaded = append(loaded, reference.FamiliarString(name))
 	}
+	if len(names) == 0 {
+		loaded = append(loaded, "sha256:"+id)
+	}
+	return loaded, nil
+}
+
+// bring copies an image, unless it is there, and gives it its names.
+func (t *transfer) bring(ctx context.Context, src types.ImageReference, names []reference.Named) (id string, err error) {
+	var first reference.Named
 	var full []string
 	for _, name := range names {
 		full = append(full, name.String())
-		loaded = append(loaded, reference.FamiliarString(name))
 	}
-	return loaded, t.store.lib.AddNames(id, full)
+	if len(names) > 0 {
+		first = names[0]
+	}
+	if id, err = t.present(ctx, src); id == "" && err == nil {
+		id, err = t.copy(ctx, src, first)
+	}
+	if err != nil {
+		return "", err
+	}
+	return id, t.store.lib.AddNames(id, full)
 }
 
 // present returns the id of an image if it is in the store. One that was made here has other layers there than the

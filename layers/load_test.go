@@ -8,10 +8,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+	ocilayout "go.podman.io/image/v5/oci/layout"
+	"go.podman.io/image/v5/types"
 	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/layers/tree"
@@ -201,4 +204,46 @@ func TestLoadFalseDigest(t *testing.T) {
 	if got, err := s.Image(own); err != nil || strings.Contains(strings.Join(got.RepoDigests, " "), "debian") {
 		t.Errorf("image %+v, %v", got, err)
 	}
+}
+
+// hookedReference calls hook once, before the blobs of the image are asked for.
+type hookedReference struct {
+	types.ImageReference
+	hook *sync.Once
+	do   func()
+}
+
+func (r hookedReference) NewImageSource(ctx context.Context, sys *types.SystemContext) (types.ImageSource, error) {
+	r.hook.Do(r.do)
+	return r.ImageReference.NewImageSource(ctx, sys)
+}
+
+// TestLoadWhileRemoved removes the only image with the lower layer of another one while that is loaded.
+func TestLoadWhileRemoved(t *testing.T) {
+	base := rootfsTar(t, "x")
+	one, two := newSample(t, "amd64", base), newSample(t, "amd64", base, patchTar(t))
+	s := openStore(t)
+	if _, err := s.Load(context.Background(), "-", bytes.NewReader(dockerArchiveOf(t, []*sample{one}, [][]string{{"one:1"}})), LoadOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	layout, err := ocilayout.NewReference(writeFiles(t, layoutFiles(t, []*sample{two}, []map[string]string{nil})), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	transfer, err := s.newTransfer(nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hooked := hookedReference{layout, new(sync.Once), func() {
+		if _, err := s.RemoveImage("one:1", RemoveOptions{}); err != nil {
+			t.Error(err)
+		}
+	}}
+	if _, err := transfer.loadOne(context.Background(), hooked, nil, nil); err != nil {
+		t.Error(err)
+	}
+	if err := transfer.close(); err != nil {
+		t.Error(err)
+	}
+	checkSample(t, s, two)
 }

@@ -79,3 +79,16 @@ func TestPruneKept(t *testing.T) {
 	}
 	isClean(t, s)
 }
+
+// TestPruneRemoved prunes an image that another process has removed since it was listed.
+func TestPruneRemoved(t *testing.T) {
+	s := openStore(t)
+	img := mustImport(t, s, "app:1", "x")
+	if _, err := s.RemoveImage("app:1", RemoveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	var p Pruned
+	if err := s.pruneImage(img, &p); err != nil || len(p.Removals) > 0 {
+		t.Errorf("removed %+v, %v", p, err)
+	}
+}

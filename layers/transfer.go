@@ -138,6 +138,21 @@ func (t *transfer) take(ctx context.Context, in intake) (id string, err error) {
 	return record.ID, nil
 }
 
+// removalTries is how often an image is brought in anew. A removal is quick, and what it has taken is then not there to
+// be found again.
+const removalTries = 5
+
+// whileRemoved brings in an image, and does so anew where another process has removed meanwhile what was there when it
+// began: a layer that went with the last image which had it, or the image, before it was named.
+func whileRemoved(bring func() (id string, err error)) (id string, err error) {
+	for range removalTries {
+		if id, err = bring(); !isMissing(err) {
+			break
+		}
+	}
+	return id, err
+}
+
 // explain adds to an error that the disk is full, where the library has lost that: of a small blob which it could not
 // write it says that its size is wrong.
 func (t *transfer) explain(err error) error {
