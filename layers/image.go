@@ -161,7 +161,10 @@ func (img *Image) setConfig(data []byte) error {
 		Comment *string       `json:"comment"`
 		Version *string       `json:"docker_version"`
 	}{&img.Docker, &img.Comment, &img.DockerVersion}
-	if err := errors.Join(json.Unmarshal(data, &img.Config), json.Unmarshal(data, &docker)); err != nil {
+	if err := json.Unmarshal(data, &img.Config); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, &docker); err != nil {
 		return err
 	}
 	if n := len(img.Config.History); img.Comment == "" && n > 0 {

@@ -275,4 +275,5 @@ func TestVersionAndInfo(t *testing.T) {
 	contains(t, u.run("info"), "/dev/fuse", "slirp4netns", u.path("home"))
 	contains(t, u.run("--help"), "run", "exec", "pull")
 	u.fails(125, []string{"no-such-verb"}, "no-such-verb")
+	u.fails(125, []string{"no-such-verb", "rcrun image"}, "image", "no-such-verb")
 }

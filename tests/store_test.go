@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -187,6 +188,28 @@ func TestStoreCheck(t *testing.T) {
 	u.prints("good:1", "images", "--format", "{{.Repository}}:{{.Tag}}")
 	u.loadPicture("app:v1", busyboxTree(t), upperLayer(t))
 	u.checkLayers("app:v1")
+}
+
+// TestDamagedConfiguration damages what describes one image: everything else is still told.
+func TestDamagedConfiguration(t *testing.T) {
+	u := newUserWithImage(t)
+	id := strings.TrimPrefix(u.run("image", "inspect", "-f", "{{.Id}}", "bb"), "sha256:")
+	files, err := filepath.Glob(u.path("home/.local/share/rcrun/storage/fuse-images", id, "=*"))
+	if err != nil || len(files) == 0 {
+		t.Fatal("no files of the image:", err)
+	}
+	for _, file := range files {
+		if err := os.WriteFile(file, []byte("damaged"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := u.try("images")
+	contains(t, r.stdout, "bb")
+	u.failed(r, 125, id)
+	r = u.try("info")
+	contains(t, r.stdout, "Images:         1", "/dev/fuse")
+	u.failed(r, 125, id)
+	u.failed(u.try("store", "check"), 125, "1 problem:")
 }
 
 // TestDamagedImageRecord damages one record of the store: the others must be usable, and the check must name the file.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -73,14 +74,11 @@ func (a *app) infoCommand() *cobra.Command {
 			}
 			return a.with(func(e *engine.Engine) error {
 				info, err := collectInfo(e)
-				if err != nil {
-					return err
-				}
 				if format != "" {
-					return printRows([]hostInfo{info}, format, nil)
+					return errors.Join(printRows([]hostInfo{info}, format, nil), err)
 				}
 				printInfo(info)
-				return nil
+				return err
 			})
 		},
 	}
@@ -89,6 +87,7 @@ func (a *app) infoCommand() *cobra.Command {
 	return cmd
 }
 
+// collectInfo finds out what it can; the error says what is missing from it.
 func collectInfo(e *engine.Engine) (hostInfo, error) {
 	info := hostInfo{Version: version, Arch: runtime.GOARCH, DataDir: e.Dirs.Data, RunDir: e.Dirs.Run, Host: rootless.CheckHost()}
 	var name unix.Utsname
@@ -114,11 +113,8 @@ func collectInfo(e *engine.Engine) (hostInfo, error) {
 		return info, err
 	}
 	images, err := store.Images()
-	if err != nil {
-		return info, err
-	}
 	info.Images = len(images)
-	return info, nil
+	return info, err
 }
 
 func printInfo(info hostInfo) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 
 	"github.com/docker/go-units"
@@ -57,7 +58,19 @@ func (a *app) with(work func(e *engine.Engine) error) error {
 func execute(args []string) error {
 	root := (&app{}).rootCommand()
 	root.SetArgs(args)
+	if err := checkGroups(root, args); err != nil {
+		return err
+	}
 	return root.ExecuteContext(context.Background())
+}
+
+// checkGroups refuses a command that its group does not have, for which cobra would print the group's help and end well.
+func checkGroups(root *cobra.Command, args []string) error {
+	cmd, rest, err := root.Find(args)
+	if err != nil || cmd == root || cmd.Runnable() || cmd.ParseFlags(rest) != nil || cmd.Flags().NArg() == 0 {
+		return nil // what else is wrong, cobra finds
+	}
+	return fmt.Errorf("unknown command %q for %q", cmd.Flags().Arg(0), cmd.CommandPath())
 }
 
 func (a *app) rootCommand() *cobra.Command {

@@ -28,3 +28,14 @@ func TestHelpOfEveryCommand(t *testing.T) {
 	}
 	check((&app{}).rootCommand())
 }
+
+func TestUnknownCommandOfGroup(t *testing.T) {
+	root := (&app{}).rootCommand()
+	for args, want := range map[string]bool{
+		"image nosuch": false, "layer -f": true, "image ls nosuch": true, "image": true, "image --help": true, "--root x union nosuch": false,
+	} {
+		if err := checkGroups(root, strings.Fields(args)); (err == nil) != want {
+			t.Errorf("%s: %v", args, err)
+		}
+	}
+}

@@ -126,5 +126,9 @@ func (c *storeCheck) verdict(rows []problemRow) error {
 	case c.repair:
 		return fmt.Errorf("%d of %d problems could not be repaired", open, len(rows))
 	}
-	return fmt.Errorf("there are %d problems: rcrun store check --repair removes what is broken or left over", open)
+	noun := "problems"
+	if open == 1 {
+		noun = "problem"
+	}
+	return fmt.Errorf("found %d %s: rcrun store check --repair removes what is broken or left over", open, noun)
 }
