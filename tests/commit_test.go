@@ -112,6 +112,15 @@ func TestDiff(t *testing.T) {
 	u.fails(125, []string{"missing"}, "diff", "missing")
 }
 
+// TestNamesThatDeceive prints what a container calls its files, and how it was started, a line each.
+func TestNamesThatDeceive(t *testing.T) {
+	u := newUserWithImage(t)
+	u.run("run", "--name", "c1", "bb", "sh", "-c", "echo >\"$(printf '/a\\n\\033[2JD etc')\"")
+	u.prints(`A /a\n\x1b[2JD etc`, "diff", "c1")
+	u.run("commit", "-m", "two\nlines", "c1", "c1")
+	contains(t, u.run("history", "c1"), `two\nlines`)
+}
+
 // TestCommitLinks changes a file of the image under one of its names: it stays one file, also in the image that is made.
 func TestCommitLinks(t *testing.T) {
 	u := newUser(t)

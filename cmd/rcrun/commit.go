@@ -114,7 +114,7 @@ func printDiff(rows []diffRow, format string) error {
 		return printRows(rows, format, nil)
 	}
 	for _, row := range rows {
-		fmt.Println(row.Kind, row.Path)
+		fmt.Println(row.Kind, printable(row.Path))
 	}
 	return nil
 }

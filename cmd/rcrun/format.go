@@ -6,9 +6,11 @@ import (
 	"io"
 	"os"
 	"reflect"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"text/template"
+	"unicode"
 )
 
 // column is one column of a table: its heading, and its value for a row.
@@ -39,9 +41,23 @@ func printRows[R any](rows []R, format string, columns []column[R]) error {
 func writeRow[R any](out io.Writer, columns []column[R], cell func(column[R]) string) {
 	cells := make([]string, len(columns))
 	for i, c := range columns {
-		cells[i] = cell(c)
+		cells[i] = printable(strings.ReplaceAll(cell(c), "\t", " "))
 	}
 	fmt.Fprintln(out, strings.TrimRight(strings.Join(cells, "\t"), "\t"))
+}
+
+// printable writes control characters as Go does in quotes: what an image or a container calls something is one line, and
+// does nothing to the terminal.
+func printable(text string) string {
+	var line strings.Builder
+	for _, r := range text {
+		if unicode.IsControl(r) {
+			line.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		} else {
+			line.WriteRune(r)
+		}
+	}
+	return line.String()
 }
 
 func printJSONLines[R any](rows []R) error {
