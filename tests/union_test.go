@@ -232,7 +232,7 @@ func TestPodman(t *testing.T) {
 	if err := os.WriteFile(u.path("home/bb.tar"), busyboxTree(t), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	u.inHome(`mkdir ctx; printf 'FROM bb\nRUN echo built > /b && chown 1:1 /b && rm -r /home\nRUN ln /b /b2 && mv /var /var2\nFROM scratch\nCOPY --from=0 /b /b2 /\n' > ctx/Dockerfile`)
+	u.inHome(`mkdir ctx; printf 'FROM bb\nRUN echo built > /b && chown 1:1 /b && rm -r /home\nRUN ln /b /b2 && mv /var /var2\nFROM scratch\nCOPY --from=0 /b /b2 /bin/busybox /\n' > ctx/Dockerfile`)
 	const podman = `
 		podman_with() {
 			program=$1; shift
@@ -256,8 +256,9 @@ func TestPodman(t *testing.T) {
 		ours commit two img3 >/dev/null
 		ours run --rm --net none img3 sh -c 'ls /; stat -c "%u:%g %a" /theirs'
 		ours build --isolation oci --net none -t built ctx >/dev/null
+		echo runs: $(theirs run --rm --net none built /busybox cat /b) $(ours run --rm --net none built /busybox cat /b2)
 		c=$(ours create built /b); ours export $c | tar --numeric-owner -tvf - | cut -d' ' -f 1,2; ours rm -fa >/dev/null`)
-	contains(t, got, "fuse-rcrun fuse.fuse-rcrun", "new\n7:8 4755", "theirs\n", "3:4 644", "-rw-r--r-- 1/1\n-rw-r--r-- 1/1")
+	contains(t, got, "fuse-rcrun fuse.fuse-rcrun", "new\n7:8 4755", "theirs\n", "3:4 644", "-rw-r--r-- 1/1\n-rw-r--r-- 1/1", "runs: built built")
 	if strings.Contains(got, "hello") {
 		t.Errorf("what the other removed is there:\n%s", got)
 	}
