@@ -172,7 +172,7 @@ func (t *transfer) loadDocker(ctx context.Context, file string) (loaded []string
 	for _, refs := range images {
 		var names []reference.Named
 		for _, ref := range refs {
-			if name := ref.DockerReference(); name != nil {
+			if name := ref.DockerReference(); name != nil && !readsLikeID(name) {
 				names = append(names, name)
 			}
 		}
@@ -238,7 +238,7 @@ func (t *transfer) present(ctx context.Context, src types.ImageReference) (id st
 func (t *transfer) loadLayout(ctx context.Context, dir string) (loaded []string, err error) {
 	images, err := ocilayout.List(dir)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read the index of the image layout: %w", err)
 	}
 	for _, img := range images {
 		var names []reference.Named
@@ -263,7 +263,7 @@ func annotatedName(image v1.Descriptor) reference.Named {
 		}
 	}
 	name, err := normalize(text)
-	if err != nil {
+	if err != nil || readsLikeID(name) {
 		return nil
 	}
 	if digested, ok := name.(reference.Digested); ok && digested.Digest() != image.Digest {

@@ -169,6 +169,7 @@ func TestLoadBad(t *testing.T) {
 		{"other layers than the configuration says", "", dockerArchiveOf(t, []*sample{&forged}, [][]string{{"app:1"}})},
 		{"layer that leads out", `"../../x"`, dockerArchiveOf(t, []*sample{evil}, [][]string{{"app:1"}})},
 		{"blob is missing", "", archiveOf(t, incomplete...)},
+		{"broken index", "index of the image layout", archiveOf(t, file{v1.ImageLayoutFile, []byte("{}")}, file{v1.ImageIndexFile, []byte(`{"manifests":`)})},
 	} {
 		s := openStore(t)
 		path := writeFile(t, c.data)
@@ -246,4 +247,19 @@ func TestLoadWhileRemoved(t *testing.T) {
 		t.Error(err)
 	}
 	checkSample(t, s, two)
+}
+
+// TestLoadNameLikeID loads an image under a name by which another one might be asked for.
+func TestLoadNameLikeID(t *testing.T) {
+	img := newSample(t, "amd64", rootfsTar(t, "x"))
+	for form, data := range map[string][]byte{
+		"docker-archive": dockerArchiveOf(t, []*sample{img}, [][]string{{"sha256:0123456789ab"}}),
+		"oci-archive":    archiveOf(t, layoutFiles(t, []*sample{img}, []map[string]string{{containerdName: "sha256:0123456789ab"}})...),
+	} {
+		s := openStore(t)
+		loaded, err := s.Load(context.Background(), "-", bytes.NewReader(data), LoadOptions{})
+		if err != nil || !slices.Equal(loaded, []string{"sha256:" + img.id()}) {
+			t.Errorf("%s: loaded %q, %v", form, loaded, err)
+		}
+	}
 }

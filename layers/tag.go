@@ -18,10 +18,15 @@ func newName(name string) (reference.Named, error) {
 	if _, ok := ref.(reference.Digested); ok {
 		return nil, fmt.Errorf("image name %q: a name to be given has no digest", name)
 	}
-	if reference.FamiliarName(ref) == digest.Canonical.String() {
+	if readsLikeID(ref) {
 		return nil, fmt.Errorf("image name %q: it reads like an id", name)
 	}
 	return ref, nil
+}
+
+// readsLikeID tells whether a name is written as an abbreviated id is, "sha256:0123".
+func readsLikeID(name reference.Named) bool {
+	return reference.FamiliarName(name) == digest.Canonical.String()
 }
 
 // Tag gives an image further names. An image that had one of them loses it.
