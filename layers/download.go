@@ -173,8 +173,8 @@ func (d *download) present() (id string, err error) {
 	if record == nil || err != nil {
 		return "", err
 	}
-	if _, err := d.store.lib.Layer(record.TopLayer); err != nil && record.TopLayer != "" {
-		return "", nil // the record of an image that is no longer whole
+	if !d.store.hasLayers(record) {
+		return "", nil
 	}
 	for layer := range d.report.states {
 		d.report.layer(layer, LayerExists, 0, 0)

@@ -225,7 +225,7 @@ func (t *transfer) present(ctx context.Context, src types.ImageReference) (id st
 		return "", err
 	}
 	record, err := t.store.lib.Image(contents.id)
-	if isMissing(err) {
+	if isMissing(err) || err == nil && !t.store.hasLayers(record) {
 		return "", nil
 	}
 	if err != nil {

@@ -263,3 +263,22 @@ func TestLoadNameLikeID(t *testing.T) {
 		}
 	}
 }
+
+// TestLoadAgain loads an image whose layers are no longer on record: it works again.
+func TestLoadAgain(t *testing.T) {
+	img := newSample(t, "amd64", rootfsTar(t, "x"), patchTar(t))
+	data := dockerArchiveOf(t, []*sample{img}, [][]string{{"app:1"}})
+	s := openStore(t)
+	for range 2 {
+		if _, err := s.Load(context.Background(), "-", bytes.NewReader(data), LoadOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		checkSample(t, s, img)
+		if err := os.WriteFile(filepath.Join(s.recordDir(layerRecords), layerRecords+".json"), []byte("[]"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.forget(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -138,6 +138,12 @@ func (t *transfer) take(ctx context.Context, in intake) (id string, err error) {
 	return record.ID, nil
 }
 
+// hasLayers tells whether the layers of an image are on record, too: where they were lost, it is brought in again.
+func (s *Store) hasLayers(record *storage.Image) bool {
+	_, err := s.lib.Layer(record.TopLayer)
+	return err == nil || record.TopLayer == ""
+}
+
 // removalTries is how often an image is brought in anew. A removal is quick, and what it has taken is then not there to
 // be found again.
 const removalTries = 5
