@@ -8,7 +8,8 @@
 // but the Union changes the upper. Whatever the trees hold, they are read through one probe (layer.go) that knows
 // whiteouts, opaque marks, override metadata and mount points. Every other step asks it, never the disk: a listing
 // is the set of names of all layers, and which of them exist is decided by the same lookup that resolves names.
-// What a listing knows of the lowers, which layer has a name first, spares later lookups those above it.
+// What a listing knows of the lowers, which layer has a name first, spares later lookups those above it; and a name that
+// is not in it, nor marked in the upper, is known not to be there, in a directory made through the Union from the start.
 //
 // A lower of the store's has an index (indexed.go), which answers instead of the disk all that is asked of its entries but
 // the data of files. For directories of many layers a table is made of the indexes (merged.go) of which layer has which
