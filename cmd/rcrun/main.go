@@ -33,7 +33,8 @@ var stages = map[string]func() int{
 }
 
 func main() {
-	logrus.SetLevel(logrus.ErrorLevel) // the store's libraries tell of every step otherwise, and of all that they tidy up
+	// The store's libraries tell of every step, of all that they tidy up, and of errors that they return as well.
+	logrus.SetLevel(logrus.FatalLevel)
 	if stage, ok := stages[os.Args[0]]; ok {
 		os.Exit(stage())
 	}
