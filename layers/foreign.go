@@ -63,7 +63,7 @@ func (s *Store) foreignTree(id string) (io.ReadCloser, error) {
 
 // foreignChanges lists what a container has changed, of a driver of the library's.
 func (s *Store) foreignChanges(id string, between []string) ([]tree.Change, error) {
-	changes, err := s.libraryChanges(id, between)
+	changes, err := s.changesByLibrary(id, between)
 	if err != nil {
 		return nil, fmt.Errorf("list changes of container %s: %w", id, err)
 	}

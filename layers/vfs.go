@@ -74,15 +74,15 @@ func alike(a, b string) bool {
 
 // vfsDiff returns the tar of what a container has changed.
 func (s *Store) vfsDiff(id string, between []string) (io.ReadCloser, error) {
-	changes, err := s.libraryChanges(id, between)
+	changes, err := s.changesByLibrary(id, between)
 	if err != nil {
 		return nil, err
 	}
 	return archive.ExportChanges(s.vfsTree(id), changes, nil, nil)
 }
 
-// libraryChanges lists what a container has changed, of a driver of the library's.
-func (s *Store) libraryChanges(id string, between []string) ([]archive.Change, error) {
+// changesByLibrary lists what a container has changed, of a driver of the library's.
+func (s *Store) changesByLibrary(id string, between []string) ([]archive.Change, error) {
 	all, err := s.lib.Changes("", id)
 	if err != nil || s.driver != DriverVFS {
 		return all, err
