@@ -44,6 +44,28 @@ func temporary(t *testing.T) string {
 	return dir
 }
 
+// TestAptInstall runs the one workload that needs a real Debian, on a plain directory and on ours.
+func TestAptInstall(t *testing.T) {
+	tree := os.Getenv("RCRUN_DEBIAN")
+	if tree == "" {
+		t.Skip("RCRUN_DEBIAN names no tar of a Debian, which make test sets")
+	}
+	dir := temporary(t)
+	t.Setenv("PATH", "/usr/bin:/bin:/usr/sbin:/sbin")
+	subjects := []string{plain{}.name()}
+	binary := os.Getenv("RCRUN")
+	if binary != "" && rootless.RequireFuse() == nil {
+		subjects = append(subjects, ours, oursStore)
+	}
+	report, err := Measure(context.Background(), Options{Rounds: 1, Scale: 0.01, Only: "apt-get install", Tree: tree, Subjects: subjects, Dir: dir, Rcrun: binary})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(report.Rows) != 1 || len(report.Rows[0].Failed) > 0 || len(report.Rows[0].Values) != len(subjects) {
+		t.Errorf("measured %+v of %q", report.Rows, subjects)
+	}
+}
+
 // Every workload works on the plain directory, and on ours where RCRUN names the binary; but for the build with go, whose preparation takes long and
 // which the tests of the workloads have.
 func TestMeasure(t *testing.T) {

@@ -117,7 +117,7 @@ func TestWorkloads(t *testing.T) {
 				t.Skipf("the program that the workload measures is not installed: %v", err)
 			}
 			if e.Debian {
-				t.Skip("it installs into a chroot of a real Debian, which takes a user namespace: see package filesystem")
+				t.Skip("it needs a real Debian and a user namespace: TestAptInstall of package filesystem runs it")
 			}
 			trial := prepare(t, c, e, root)
 			if err := e.Setup(trial); err != nil {
