@@ -19,8 +19,10 @@ export PATH        := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 .PHONY: build test demo lint fuzz bench clean
 
 build:
-	$(GO) build -ldflags '$(LDFLAGS)' -o bin/rcrun ./cmd/rcrun
-	ln -sf rcrun bin/fuse-rcrun
+	rm -f bin/fuse-rcrun # a link to rcrun, in checkouts of old
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/fuse-rcrun ./cmd/rcrun/stage
+	cp bin/fuse-rcrun cmd/rcrun/stage/program
+	$(GO) build -tags '$(TAGS),embed_stage' -ldflags '$(LDFLAGS)' -o bin/rcrun ./cmd/rcrun
 
 demo:
 	scripts/setup build
@@ -46,4 +48,4 @@ bench: build
 	scripts/bench $(BENCHFLAGS)
 
 clean:
-	rm -rf bin .cache
+	rm -rf bin .cache cmd/rcrun/stage/program

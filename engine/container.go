@@ -65,7 +65,7 @@ const (
 	monitorKilled = "the monitor was killed"
 )
 
-func (c *Container) dir() string             { return c.dirs.container(c.ID) }
+func (c *Container) dir() string             { return c.dirs.Container(c.ID) }
 func (c *Container) path(name string) string { return filepath.Join(c.dir(), name) }
 func (c *Container) lockPath() string        { return c.path(lockFile) }
 func (c *Container) tryLock() (*lock, error) { return tryLock(c.lockPath()) }
@@ -86,7 +86,7 @@ func (c *Container) write() error {
 // load reads the record of the container with the full id and finds out whether it runs.
 func (d Dirs) load(id string) (*Container, error) {
 	c := &Container{dirs: d}
-	if err := readJSON(filepath.Join(d.container(id), configFile), c); err != nil {
+	if err := readJSON(filepath.Join(d.Container(id), configFile), c); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("%w: %s", ErrNoContainer, id)
 		}

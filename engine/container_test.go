@@ -68,7 +68,7 @@ func TestBrokenRecordHidesNoOther(t *testing.T) {
 	if err := os.WriteFile(bad.path(stateFile), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	liar := e.Dirs.container(strings.Repeat("c", 64))
+	liar := e.Dirs.Container(strings.Repeat("c", 64))
 	text, err := os.ReadFile(liar + "/" + configFile)
 	if err == nil {
 		err = os.WriteFile(liar+"/"+configFile, []byte(strings.ReplaceAll(string(text), "ccc", "ddd")), 0o600)

@@ -1,20 +1,15 @@
 package engine
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/rcrun/rcrun/layers"
-	"github.com/rcrun/rcrun/rootless"
 )
 
 // CreateOptions describe a container to be made.
@@ -24,39 +19,32 @@ type CreateOptions struct {
 	HostConfig HostConfig
 }
 
-// Create makes a container without starting it. The image must be in the store. The warnings are for the user
-// whether or not there is an error.
-func (e *Engine) Create(ctx context.Context, options CreateOptions) (_ *Container, warnings []string, err error) {
-	if err := validate(&options); err != nil {
-		return nil, nil, err
-	}
-	if err := e.checkDriver(options.HostConfig); err != nil {
-		return nil, nil, err
-	}
-	image, err := e.imageOf(options)
-	if err != nil {
-		return nil, nil, err
-	}
+// Image is the image that a container is made of.
+type Image struct {
+	ID     string
+	Config Config // what holds where the container's own says nothing
+}
+
+// Create makes a container without starting it, of an image in the store; nil where the root is a directory. Its options
+// have been validated.
+func (e *Engine) Create(options CreateOptions, image *Image) (*Container, error) {
 	c := &Container{Created: time.Now().UTC(), Config: options.Config, HostConfig: options.HostConfig, dirs: e.Dirs}
 	c.State.Status = Created
 	if image != nil {
-		merge(&c.Config, ImageConfig(image))
+		merge(&c.Config, image.Config)
 		c.ImageID, c.ImageName = image.ID, options.Config.Image
-		if warning := platformWarning(image); warning != "" {
-			warnings = append(warnings, warning)
-		}
 	}
 	if len(c.Config.Entrypoint)+len(c.Config.Cmd) == 0 {
-		return nil, warnings, errors.New("no command specified, and the image names none")
+		return nil, errors.New("no command specified, and the image names none")
 	}
 	if err := e.sweep(); err != nil {
-		return nil, warnings, err
+		return nil, err
 	}
-	return c, warnings, e.build(c, options.Name, image)
+	return c, e.build(c, options.Name)
 }
 
 // build writes the container to disk, or leaves nothing.
-func (e *Engine) build(c *Container, name string, image *layers.Image) (err error) {
+func (e *Engine) build(c *Container, name string) (err error) {
 	if c.ID, err = newID(rand.Reader); err != nil {
 		return err
 	}
@@ -79,7 +67,7 @@ func (e *Engine) build(c *Container, name string, image *layers.Image) (err erro
 	if err := e.nameContainer(c, name); err != nil {
 		return err
 	}
-	if err := e.makeLayers(c, image); err != nil {
+	if err := e.makeLayers(c); err != nil {
 		return err
 	}
 	if err := c.write(); err != nil {
@@ -102,15 +90,15 @@ func (e *Engine) nameContainer(c *Container, name string) (err error) {
 
 // makeLayers makes the read-write layer in the store and the init layer in the container's directory. A container
 // that runs directly in a directory of the user's has neither.
-func (e *Engine) makeLayers(c *Container, image *layers.Image) error {
+func (e *Engine) makeLayers(c *Container) error {
 	if c.HostConfig.Rootfs != "" && !c.HostConfig.RootfsOverlay {
 		return nil
 	}
-	store, err := e.Store()
+	store, err := e.store()
 	if err != nil {
 		return err
 	}
-	if err := store.CreateContainer(c.ID, c.Name, image); err != nil {
+	if err := store.CreateContainer(c.ID, c.Name, c.ImageID); err != nil {
 		return err
 	}
 	stack, err := e.stackOf(c)
@@ -120,55 +108,8 @@ func (e *Engine) makeLayers(c *Container, image *layers.Image) error {
 	return c.writeInitLayer(stack)
 }
 
-// checkDriver refuses what only layers can do that show any owner to any id map.
-func (e *Engine) checkDriver(host HostConfig) error {
-	if host.Rootfs != "" && !host.RootfsOverlay {
-		return nil
-	}
-	driver, err := FindStorageDriver(e.Dirs, e.StorageDriver)
-	switch {
-	case err != nil || driver == layers.DriverFuse:
-		return err
-	case host.Rootfs != "":
-		return fmt.Errorf("--rootfs %s:O needs the storage driver fuse, and this store has %s", host.Rootfs, driver)
-	case host.UsernsMode != "" && host.UsernsMode != rootless.ModeHost:
-		return fmt.Errorf("--userns=%s needs the storage driver fuse, and this store has %s, whose files belong to the ids of the default map", host.UsernsMode, driver)
-	}
-	return nil
-}
-
-// imageOf returns the image that the options name; nil when the root is a directory.
-func (e *Engine) imageOf(options CreateOptions) (*layers.Image, error) {
-	if options.HostConfig.Rootfs != "" {
-		return nil, nil
-	}
-	store, err := e.Store()
-	if err != nil {
-		return nil, err
-	}
-	return store.Image(options.Config.Image)
-}
-
-// ImageConfig translates an image's configuration into the form in which it is merged.
-func ImageConfig(image *layers.Image) Config {
-	from := image.Config.Config
-	return Config{
-		User: from.User, WorkingDir: from.WorkingDir, StopSignal: from.StopSignal, Env: from.Env, Cmd: from.Cmd,
-		Entrypoint: from.Entrypoint, ExposedPorts: from.ExposedPorts, Volumes: from.Volumes, Labels: from.Labels,
-	}
-}
-
-func platformWarning(image *layers.Image) string {
-	system, arch := image.Config.OS, image.Config.Architecture
-	if system == "" || arch == "" || system == runtime.GOOS && arch == runtime.GOARCH {
-		return ""
-	}
-	return fmt.Sprintf("The requested image's platform (%s/%s) does not match the detected host platform (%s/%s) and no specific platform was requested",
-		system, arch, runtime.GOOS, runtime.GOARCH)
-}
-
-// validate refuses what cannot work before anything is written, and brings paths into their canonical form.
-func validate(options *CreateOptions) error {
+// Validate refuses what cannot work before anything is written, and brings paths into their canonical form.
+func (options *CreateOptions) Validate() error {
 	host := &options.HostConfig
 	if host.ShmSize == 0 {
 		host.ShmSize = defaultShmSize
@@ -231,7 +172,7 @@ func (e *Engine) sweep() error {
 }
 
 func (e *Engine) sweepOne(id string) error {
-	dir := e.Dirs.container(id)
+	dir := e.Dirs.Container(id)
 	if !isUnfinished(dir) {
 		return nil
 	}
@@ -265,11 +206,11 @@ func isYoung(dir string) bool {
 // erase removes every trace of a container: the caller holds its lock. The configuration goes first, so that a
 // container that is only partly removed counts as unfinished, and is swept up later.
 func (e *Engine) erase(id string) error {
-	dir := e.Dirs.container(id)
+	dir := e.Dirs.Container(id)
 	if err := os.Remove(filepath.Join(dir, configFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove container: %w", err)
 	}
-	store, err := e.Store()
+	store, err := e.store()
 	if err == nil {
 		err = store.RemoveContainer(id)
 	}

@@ -50,12 +50,19 @@ func (d Dirs) make() error {
 	return file.Close()
 }
 
-func (d Dirs) containers() string         { return filepath.Join(d.Data, "containers") }
-func (d Dirs) container(id string) string { return filepath.Join(d.Data, "containers", id) }
-func (d Dirs) names() string              { return filepath.Join(d.Data, "names") }
-func (d Dirs) namesLock() string          { return filepath.Join(d.Data, "names.lock") }
-func (d Dirs) store() string              { return filepath.Join(d.Data, "storage") }
-func (d Dirs) storeRun() string           { return filepath.Join(d.Run, "storage") }
+func (d Dirs) containers() string { return filepath.Join(d.Data, "containers") }
+func (d Dirs) names() string      { return filepath.Join(d.Data, "names") }
+func (d Dirs) namesLock() string  { return filepath.Join(d.Data, "names.lock") }
+
+// Container is the directory of the container with the full id. It is there from before its layer is made to after
+// that is removed.
+func (d Dirs) Container(id string) string { return filepath.Join(d.Data, "containers", id) }
+
+// Store is the directory of the image store.
+func (d Dirs) Store() string { return filepath.Join(d.Data, "storage") }
+
+// StoreRun is the image store's directory for what may be lost at the next boot.
+func (d Dirs) StoreRun() string { return filepath.Join(d.Run, "storage") }
 
 // runtimeDir is where the monitor of a container keeps its socket and the mount point of the root.
 func (d Dirs) runtimeDir(id string) string { return filepath.Join(d.Run, ShortID(id)) }

@@ -1,23 +1,38 @@
 package engine
 
 import (
+	"os"
 	"sync"
 
-	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
-// Engine is the entry to everything that a command does. It opens the image store only when something needs it:
-// ps, logs, exec and stop do not.
+// Store is what the life of a container takes of the image store.
+type Store interface {
+	// Driver is how the store keeps layers, one of those in package layerfmt.
+	Driver() string
+	// CreateContainer makes the read-write layer of a container upon an image, or upon nothing where imageID is "".
+	CreateContainer(id, name, imageID string) error
+	// RemoveContainer removes that layer, if there is one.
+	RemoveContainer(id string) error
+	// ContainerStack returns the directories that make up a container's root filesystem.
+	ContainerStack(id string) (layerfmt.Stack, error)
+	// ContainerSize is how many bytes a container has added to its image.
+	ContainerSize(id string) (int64, error)
+	Close() error
+}
+
+// Engine is the entry to everything that a command does with containers.
 type Engine struct {
 	Dirs Dirs
-	// StorageDriver is the driver of an image store that is to be made; a store that is there has its own.
-	StorageDriver string
-	// MaxLayerSize is layers.Options.MaxLayerSize.
-	MaxLayerSize int64
+	// OpenStore opens the image store. It is called only when something needs it: ps, logs, exec and stop do not.
+	OpenStore func() (Store, error)
+	// Program returns the program that stages are executed from; nil for this process's own. May be nil, too.
+	Program func() *os.File
 
-	openStore sync.Once
-	store     *layers.Store
-	storeErr  error
+	opening  sync.Once
+	opened   Store
+	storeErr error
 }
 
 // New returns an engine on the two directories, which it creates.
@@ -28,26 +43,22 @@ func New(dirs Dirs) (*Engine, error) {
 	return &Engine{Dirs: dirs}, nil
 }
 
-// Store returns the image store, opening it at the first call.
-func (e *Engine) Store() (*layers.Store, error) {
-	e.openStore.Do(func() { e.store, e.storeErr = e.openImages() })
-	return e.store, e.storeErr
+// store returns the image store, opening it at the first call.
+func (e *Engine) store() (Store, error) {
+	e.opening.Do(func() { e.opened, e.storeErr = e.OpenStore() })
+	return e.opened, e.storeErr
 }
 
 // Close releases the image store, if it was opened.
 func (e *Engine) Close() error {
-	if e.store == nil {
+	if e.opened == nil {
 		return nil
 	}
-	return e.store.Close()
+	return e.opened.Close()
 }
 
-func (e *Engine) openImages() (*layers.Store, error) {
-	return layers.Open(layers.Options{Root: e.Dirs.store(), RunRoot: e.Dirs.storeRun(), Driver: e.StorageDriver,
-		MaxLayerSize: e.MaxLayerSize, Mounter: LayerMounter{}})
-}
-
-// FindStorageDriver returns the driver of the image store in dirs, which wanted is for one that is to be made.
-func FindStorageDriver(dirs Dirs, wanted string) (string, error) {
-	return layers.FindDriver(dirs.store(), wanted)
+// Runs tells whether the container with the full id runs.
+func (e *Engine) Runs(id string) bool {
+	c, err := e.Dirs.load(id)
+	return err == nil && c.State.Status == Running
 }

@@ -46,7 +46,14 @@ func (m *monitor) handleFreeze(conn *wire.Conn) (err error) {
 	return m.fuse.thaw()
 }
 
-// errNoLayers says that a container runs in a directory of the user's.
+// RequireLayers is an error for a container that runs in a directory of the user's.
+func (c *Container) RequireLayers() error {
+	if c.HostConfig.Rootfs != "" {
+		return errNoLayers(c)
+	}
+	return nil
+}
+
 func errNoLayers(c *Container) error {
 	return fmt.Errorf("container %s runs in a directory of the host and has no image layers", c.Name)
 }
@@ -58,9 +65,9 @@ const (
 	endTime = 5 * time.Second
 )
 
-// hold keeps what is in the container's layers from being changed until release is called. Without pause, a container
+// Hold keeps what is in the container's layers from being changed until release is called. Without pause, a container
 // that runs goes on writing.
-func (c *Container) hold(pause bool) (release func() error, err error) {
+func (c *Container) Hold(pause bool) (release func() error, err error) {
 	const interval = 10 * time.Millisecond
 	for start := time.Now(); ; time.Sleep(interval) {
 		release, err := c.tryHold(pause)

@@ -88,7 +88,7 @@ type fuseServer struct {
 
 // startFuse starts the server of a stack of layers for a mount in a user namespace with the given map.
 func startFuse(stack unionmount.Options, ids rootless.Map, log *os.File) (*fuseServer, error) {
-	cmd, conn, err := spawn(FuseStage, log)
+	cmd, conn, err := spawn(nil, FuseStage, log)
 	if err != nil {
 		return nil, err
 	}

@@ -58,13 +58,9 @@ type InspectNetworks struct {
 	Ports map[string][]PortBinding `json:"Ports"`
 }
 
-// Inspect returns what is known about the container.
-func (c *Container) Inspect() (Inspection, error) {
+// Inspect returns what is known about the container, in a store with the given storage driver.
+func (c *Container) Inspect(driver string) (Inspection, error) {
 	mounts, err := c.inspectMounts()
-	if err != nil {
-		return Inspection{}, err
-	}
-	driver, err := FindStorageDriver(c.dirs, "")
 	if err != nil {
 		return Inspection{}, err
 	}

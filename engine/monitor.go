@@ -11,7 +11,6 @@ import (
 	"sync"
 
 	"github.com/rcrun/rcrun/internal/wire"
-	"github.com/rcrun/rcrun/layers"
 	"github.com/rcrun/rcrun/rootless"
 	"github.com/rcrun/rcrun/runtime"
 )
@@ -50,6 +49,9 @@ func monitorContainer(conn *wire.Conn, request startRequest, files []*os.File) i
 		wire.CloseFiles(files)
 		return refuse(conn, err)
 	}
+	if len(files) > 0 {
+		m.whole, files = files[0], files[1:]
+	}
 	streams, err := request.Streams.take(files)
 	if err != nil {
 		wire.CloseFiles(files)
@@ -68,8 +70,9 @@ func monitorContainer(conn *wire.Conn, request startRequest, files []*os.File) i
 
 // monitor is a container while it runs.
 type monitor struct {
-	engine   *Engine
 	c        *Container
+	root     rootPlan
+	whole    *os.File // the program of the command that started it, which has the image store
 	lock     *lock
 	log      *logWriter
 	stderr   *os.File // the stages' standard error
@@ -93,7 +96,6 @@ type monitor struct {
 }
 
 func newMonitor(request startRequest) (*monitor, error) {
-	e := &Engine{Dirs: request.Dirs}
 	c, err := request.Dirs.load(request.ID)
 	if err != nil {
 		return nil, err
@@ -110,7 +112,7 @@ func newMonitor(request startRequest) (*monitor, error) {
 		return nil, err
 	}
 	c.setRunDir(request.Dirs)
-	return &monitor{engine: e, c: c, lock: held, stderr: os.Stderr, size: request.Size, before: c.State.Status,
+	return &monitor{c: c, root: request.Root, lock: held, stderr: os.Stderr, size: request.Size, before: c.State.Status,
 		payloadEnded: make(chan struct{}), ended: make(chan struct{})}, nil
 }
 
@@ -198,36 +200,25 @@ func (m *monitor) create(ids rootless.Map, network string) error {
 
 // chooseRoot decides how the root filesystem appears, and starts the server of one of our own.
 func (m *monitor) chooseRoot(config *runtime.Config, ids rootless.Map) error {
-	if dir := m.c.HostConfig.Rootfs; dir != "" && !m.c.HostConfig.RootfsOverlay {
-		config.RootKind, config.RootConfig = rootBind, bindRoot{Dir: dir}
-		return nil
+	switch {
+	case m.root.Bind != nil:
+		config.RootKind, config.RootConfig = rootBind, m.root.Bind
+	case m.root.Overlay != nil:
+		config.RootKind, config.RootConfig = rootOverlay, m.root.Overlay
+	case m.root.Union != nil:
+		return m.serveRoot(config, ids)
+	default:
+		return errors.New("start the container: it was not told what its root filesystem is")
 	}
-	stack, err := m.engine.layersOf(m.c)
-	if err != nil {
-		return err
-	}
-	switch stack.Driver {
-	case layers.DriverVFS:
-		config.RootKind, config.RootConfig = rootBind, bindRoot{Dir: stack.Upper}
-		return nil
-	case layers.DriverOverlay:
-		config.RootKind = rootOverlay
-		config.RootConfig, err = newOverlayRoot(stack, m.c.path(initDir))
-		return err
-	}
-	return m.serveRoot(config, ids)
+	return nil
 }
 
 // serveRoot starts the server of a union of our own.
-func (m *monitor) serveRoot(config *runtime.Config, ids rootless.Map) error {
+func (m *monitor) serveRoot(config *runtime.Config, ids rootless.Map) (err error) {
 	if err := rootless.RequireFuse(); err != nil {
 		return err
 	}
-	stack, err := m.engine.stackOf(m.c)
-	if err != nil {
-		return err
-	}
-	if m.fuse, err = startFuse(stack, ids, m.stderr); err != nil {
+	if m.fuse, err = startFuse(*m.root.Union, ids, m.stderr); err != nil {
 		return err
 	}
 	config.RootKind, config.RootConfig, config.RootFD = rootFuse, fuseRoot{UID: ids.UIDs[0].Container, GID: ids.GIDs[0].Container}, m.fuse.serve

@@ -73,7 +73,7 @@ func (d Dirs) isLeftBehind(name string) bool {
 	if err != nil {
 		return false
 	}
-	_, err = os.Lstat(d.container(owner))
+	_, err = os.Lstat(d.Container(owner))
 	return errors.Is(err, fs.ErrNotExist)
 }
 

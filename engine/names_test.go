@@ -24,7 +24,7 @@ func testDirs(t *testing.T) Dirs {
 func own(t *testing.T, dirs Dirs, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
-		if err := os.Mkdir(dirs.container(id), 0o700); err != nil {
+		if err := os.Mkdir(dirs.Container(id), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}

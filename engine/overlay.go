@@ -8,8 +8,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/internal/wire"
-	"github.com/rcrun/rcrun/layers"
 )
 
 // overlayRoot is a root filesystem of the kernel's overlay. It is there for the storage driver of that name, whose
@@ -22,7 +22,7 @@ type overlayRoot struct {
 
 // newOverlayRoot puts an init layer into a stack of the store's. The store's home is the base, in which its layers have
 // the shortest names.
-func newOverlayRoot(stack layers.Stack, initLayer string) (overlayRoot, error) {
+func newOverlayRoot(stack layerfmt.Stack, initLayer string) (overlayRoot, error) {
 	base := filepath.Dir(filepath.Dir(stack.Upper))
 	paths := []string{stack.Upper, stack.Work, initLayer}
 	for _, lower := range stack.Lowers {

@@ -5,14 +5,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
 // TestOverlayOptions checks that paths are short, and that more layers than the kernel takes are told of.
 func TestOverlayOptions(t *testing.T) {
-	stack := layers.Stack{Driver: layers.DriverOverlay, Upper: "/d/storage/overlay/up/diff", Work: "/d/storage/overlay/up/work"}
+	stack := layerfmt.Stack{Driver: layerfmt.DriverOverlay, Upper: "/d/storage/overlay/up/diff", Work: "/d/storage/overlay/up/work"}
 	for i := range 100 {
-		stack.Lowers = append(stack.Lowers, layers.Lower{Dir: fmt.Sprintf("/d/storage/overlay/l/%026d", i)})
+		stack.Lowers = append(stack.Lowers, layerfmt.Lower{Dir: fmt.Sprintf("/d/storage/overlay/l/%026d", i)})
 	}
 	root, err := newOverlayRoot(stack, "/d/containers/id/init/diff")
 	if err != nil {

@@ -19,13 +19,14 @@ import (
 const (
 	MonitorStage = "rcrun-monitor"
 	FuseStage    = "rcrun-fuse"
+	EraseStage   = "rcrun-erase" // of the whole program: it needs the image store
 )
 
 // The messages between a command and a monitor. A command opens with one of the requests; where the request has
 // streams, the files that streamSet counts come with it. The monitor answers started (or, to signal, done), and in
 // the end exited; or failed, at any time. In between the command may send resize and signal, and the monitor hangup.
 const (
-	msgStart   = "start"   // startRequest, streams; over the inherited socket, once
+	msgStart   = "start"   // startRequest, the command's program, streams; over the inherited socket, once
 	msgAttach  = "attach"  // attachRequest, streams
 	msgExec    = "exec"    // ExecOptions, streams
 	msgSignal  = "signal"  // signalRequest
@@ -49,6 +50,14 @@ const (
 	msgThaw  = "thaw"  // nothing
 )
 
+// The message to the process that erases a monitor's container. It answers done or failed.
+const msgErase = "erase" // eraseRequest, the container's lock
+
+type eraseRequest struct {
+	Dirs Dirs
+	ID   string
+}
+
 type openRequest struct {
 	Stack      unionmount.Options
 	UIDs, GIDs []fusefs.IDRange // that the mount's user namespace maps
@@ -64,6 +73,7 @@ type openRequest struct {
 type startRequest struct {
 	Dirs    Dirs
 	ID      string
+	Root    rootPlan
 	Streams streamSet
 	Size    WinSize
 }

@@ -9,7 +9,7 @@ import (
 // Prune removes the containers that do not run and that want takes, and returns their ids and the bytes that they had
 // written. One that is just being started or removed is left alone.
 func (e *Engine) Prune(want func(*Container) bool) (removed []string, space int64, err error) {
-	store, err := e.Store()
+	store, err := e.store()
 	if err != nil {
 		return nil, 0, err
 	}

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/rootless"
 	"github.com/rcrun/rcrun/unionmount"
 	"golang.org/x/sys/unix"
@@ -21,13 +21,48 @@ const (
 	rootWorkDir = "init/rootwork" // of a tree that is the whole root
 )
 
+// rootPlan says what the root filesystem of a container is. One of them is set.
+type rootPlan struct {
+	Bind    *bindRoot
+	Overlay *overlayRoot
+	Union   *unionmount.Options
+}
+
+// planRoot finds out what a container's root filesystem is made of.
+func (e *Engine) planRoot(c *Container) (rootPlan, error) {
+	if dir := c.HostConfig.Rootfs; dir != "" && !c.HostConfig.RootfsOverlay {
+		return rootPlan{Bind: &bindRoot{Dir: dir}}, nil
+	}
+	stack, err := e.layersOf(c)
+	if err != nil {
+		return rootPlan{}, err
+	}
+	switch stack.Driver {
+	case layerfmt.DriverVFS:
+		return rootPlan{Bind: &bindRoot{Dir: stack.Upper}}, nil
+	case layerfmt.DriverOverlay:
+		root, err := newOverlayRoot(stack, c.path(initDir))
+		return rootPlan{Overlay: &root}, err
+	}
+	union, err := c.unionOver(stack)
+	return rootPlan{Union: &union}, err
+}
+
+// InitLayer is the directory of the container's init layer.
+func (c *Container) InitLayer() string { return c.path(initDir) }
+
 // stackOf returns the directories that make up the container's root filesystem.
 func (e *Engine) stackOf(c *Container) (unionmount.Options, error) {
 	stack, err := e.layersOf(c)
 	if err != nil {
 		return unionmount.Options{}, err
 	}
-	options := c.unionOf(stack)
+	return c.unionOver(stack)
+}
+
+// unionOver is the union of what the store has for the container, and of what else belongs to its root.
+func (c *Container) unionOver(stack layerfmt.Stack) (unionmount.Options, error) {
+	options := c.union(stack)
 	if c.HostConfig.Rootfs != "" {
 		layer, err := hostLayer(c.HostConfig.Rootfs, c.HostConfig.UsernsMode)
 		if err != nil {
@@ -39,24 +74,50 @@ func (e *Engine) stackOf(c *Container) (unionmount.Options, error) {
 }
 
 // layersOf returns what the store has for a container.
-func (e *Engine) layersOf(c *Container) (layers.Stack, error) {
-	store, err := e.Store()
+func (e *Engine) layersOf(c *Container) (layerfmt.Stack, error) {
+	store, err := e.store()
 	if err != nil {
-		return layers.Stack{}, err
+		return layerfmt.Stack{}, err
 	}
 	return store.ContainerStack(c.ID)
 }
 
-// unionOf adds the init layer to the store's layers, but not to a tree that is the whole root.
-func (c *Container) unionOf(stack layers.Stack) unionmount.Options {
-	options := unionOf(stack)
-	if stack.Driver == layers.DriverVFS {
+// union adds the init layer to the store's layers, but not to a tree that is the whole root.
+func (c *Container) union(stack layerfmt.Stack) unionmount.Options {
+	options := UnionOf(stack)
+	if stack.Driver == layerfmt.DriverVFS {
 		options.Work = c.path(rootWorkDir)
 		return options
 	}
 	options.Lowers = slices.Insert(options.Lowers, 0, storeLayer(stack.Driver, c.path(initDir)))
 	return options
 }
+
+// UnionOf returns the union of a stack of the store's layerfmt.
+func UnionOf(stack layerfmt.Stack) unionmount.Options {
+	options := unionmount.Options{Upper: stack.Upper, Work: stack.Work}
+	if stack.Driver != layerfmt.DriverFuse {
+		upper := storeLayer(stack.Driver, stack.Upper)
+		options.UpperAs = &upper
+	}
+	for _, lower := range stack.Lowers {
+		layer := storeLayer(stack.Driver, lower.Dir)
+		layer.Index = lower.Index
+		options.Lowers = append(options.Lowers, layer)
+	}
+	return options
+}
+
+// storeLayer is a directory of the store as a layer. Owners are metadata only with the driver of our own.
+func storeLayer(driver, dir string) unionmount.Layer {
+	if driver == layerfmt.DriverFuse {
+		return unionmount.Layer{Dir: dir, Ownership: unionmount.CallerOwned}
+	}
+	return unionmount.Layer{Dir: dir, Ownership: unionmount.HostOwned, UIDs: everyID(), GIDs: everyID()}
+}
+
+// everyID maps every id to itself.
+func everyID() []unionmount.IDMapping { return []unionmount.IDMapping{{Size: allIDs}} }
 
 // hostLayer is a directory of the host as a layer. Its owners are the host's, so they are translated by the id map
 // that the container gets; those that it cannot show appear as root.

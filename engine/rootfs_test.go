@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/unionmount"
 )
 
@@ -25,7 +25,7 @@ func TestInitLayer(t *testing.T) {
 		}
 	}
 	// The first of the lowers is the init layer itself.
-	stack := unionmount.Options{Lowers: []unionmount.Layer{storeLayer(layers.DriverFuse, c.path(initDir)), storeLayer(layers.DriverFuse, image)}}
+	stack := unionmount.Options{Lowers: []unionmount.Layer{storeLayer(layerfmt.DriverFuse, c.path(initDir)), storeLayer(layerfmt.DriverFuse, image)}}
 	if err := c.writeInitLayer(stack); err != nil {
 		t.Fatal(err)
 	}

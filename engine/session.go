@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -31,13 +30,22 @@ type Session struct {
 var ErrHangup = errors.New("the output has no reader any more")
 
 // Start starts the container and returns when its payload runs. Output is attached from the first byte.
-func (c *Container) Start(ctx context.Context, streams Streams, size WinSize) (*Session, error) {
+func (e *Engine) Start(c *Container, streams Streams, size WinSize) (*Session, error) {
+	root, err := e.planRoot(c)
+	if err != nil {
+		return nil, err
+	}
+	whole, err := os.Open(self)
+	if err != nil {
+		return nil, fmt.Errorf("open own program: %w", err)
+	}
+	defer whole.Close()
 	log, err := os.OpenFile(c.path("monitor.log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the monitor's log: %w", err)
 	}
 	defer log.Close()
-	cmd, conn, err := spawn(MonitorStage, log)
+	cmd, conn, err := e.spawn(MonitorStage, log)
 	if err != nil {
 		return nil, err
 	}
@@ -45,8 +53,8 @@ func (c *Container) Start(ctx context.Context, streams Streams, size WinSize) (*
 	go cmd.Wait()
 	session := &Session{conn: conn}
 	return session, session.open(streams, func(set streamSet) (string, any) {
-		return msgStart, startRequest{Dirs: c.dirs, ID: c.ID, Streams: set, Size: size}
-	})
+		return msgStart, startRequest{Dirs: c.dirs, ID: c.ID, Root: root, Streams: set, Size: size}
+	}, whole)
 }
 
 // Attach connects to the payload of a running container.
@@ -64,9 +72,9 @@ func (c *Container) Attach(streams Streams, size WinSize) (*Session, error) {
 // open sends a request with our streams and waits for the answer that the process runs. Outputs go to the monitor as
 // they are: it writes to them itself, which saves a copy and leaves nothing to be lost when we end. Input goes through
 // a pipe, since what we read from a terminal and nobody wants any more must stay there.
-func (s *Session) open(streams Streams, request func(streamSet) (kind string, body any)) error {
+// Files go before those of the streams.
+func (s *Session) open(streams Streams, request func(streamSet) (kind string, body any), files ...*os.File) error {
 	var set streamSet
-	var files []*os.File
 	input, err := pipeInput(streams.Stdin)
 	if err != nil {
 		s.Close()

@@ -1,12 +1,16 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"syscall"
 
+	"github.com/rcrun/rcrun/internal/executable"
 	"github.com/rcrun/rcrun/internal/wire"
+	"github.com/rcrun/rcrun/runtime"
 )
 
 // self is the path by which a process executes its own binary, also after the file was replaced.
@@ -15,14 +19,58 @@ const self = "/proc/self/exe"
 // wireFD is the descriptor on which a stage finds its socket.
 const wireFD = 3
 
-// spawn starts a stage in a session of its own and returns the socket to it. Its standard error goes to log.
-func spawn(stage string, log *os.File) (*exec.Cmd, *wire.Conn, error) {
+// Stages are the processes of a container, by the argv[0] that tells a program that it is one of them. EraseStage is not
+// among them.
+func Stages() map[string]func() int {
+	return map[string]func() int{
+		MonitorStage:         MonitorMain,
+		FuseStage:            FuseMain,
+		runtime.SandboxStage: func() int { return runtime.SandboxMain(Roots()) },
+		runtime.InitStage:    runtime.InitMain,
+		runtime.ExecStage:    runtime.ExecMain,
+	}
+}
+
+// spawn starts a stage of the engine's program.
+func (e *Engine) spawn(stage string, log *os.File) (*exec.Cmd, *wire.Conn, error) {
+	return spawnFrom(e.Program, stage, log)
+}
+
+// spawnFrom starts a stage of what program opens, which may be nil, as may be its result.
+func spawnFrom(program func() *os.File, stage string, log *os.File) (*exec.Cmd, *wire.Conn, error) {
+	var file *os.File
+	if program != nil {
+		file = program()
+	}
+	if file == nil {
+		return spawn(nil, stage, log)
+	}
+	defer file.Close()
+	cmd, conn, err := spawn(file, stage, log)
+	if errors.Is(err, fs.ErrPermission) { // a host may keep users from executing what is no file on a disk
+		return spawn(nil, stage, log)
+	}
+	return cmd, conn, err
+}
+
+// spawn starts a stage of a program, this process's own for nil, in a session of its own and returns the socket to it.
+// Its standard error goes to log.
+func spawn(program *os.File, stage string, log *os.File) (*exec.Cmd, *wire.Conn, error) {
 	conn, theirs, err := wire.Pair()
 	if err != nil {
 		return nil, nil, fmt.Errorf("start %s: %w", stage, err)
 	}
 	defer theirs.Close()
-	cmd := &exec.Cmd{Path: self, Args: []string{stage}, Stderr: log, Dir: "/", Env: os.Environ(), ExtraFiles: []*os.File{theirs},
+	path := self
+	if program != nil {
+		if program, err = executable.Open(program); err != nil {
+			conn.Close()
+			return nil, nil, fmt.Errorf("start %s: %w", stage, err)
+		}
+		defer program.Close()
+		path = executable.Path(program)
+	}
+	cmd := &exec.Cmd{Path: path, Args: []string{stage}, Stderr: log, Dir: "/", Env: os.Environ(), ExtraFiles: []*os.File{theirs},
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true}}
 	if err := cmd.Start(); err != nil {
 		conn.Close()

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -19,6 +20,7 @@ func (m *monitor) supervise() {
 	go m.watchServer(failed)
 	status, err := m.box.Wait()
 	close(m.payloadEnded)
+	eraser, eraserErr := m.startEraser()
 	m.exit.Code = status.Code
 	if err != nil {
 		m.exit = Exit{Code: killedExit, Error: "the container was killed: " + err.Error()}
@@ -37,7 +39,7 @@ func (m *monitor) supervise() {
 	case m.exit.Error = <-failed:
 	default:
 	}
-	if err := m.recordExit(); err != nil {
+	if err := errors.Join(eraserErr, m.recordExit(eraser)); err != nil {
 		slog.Error("record the end of the container", "error", err)
 	}
 	m.closeSocket() // before the lock goes: the next monitor uses the same directory
@@ -134,24 +136,19 @@ func (m *monitor) recordStart() error {
 // recordFailure notes why the container did not start, or removes one that was to be removed, and lets the lock go.
 func (m *monitor) recordFailure(f failure) error {
 	defer m.lock.release()
-	if m.c.HostConfig.AutoRemove {
-		return m.remove()
+	if eraser, err := m.startEraser(); err != nil || eraser != nil {
+		return errors.Join(err, eraser.erase(m.c, m.lock))
 	}
 	m.c.State = State{Status: m.before, RunDir: m.c.State.RunDir, ExitCode: f.Code, Error: f.Text}
 	return m.c.writeState()
 }
 
 // recordExit notes how the container ended; with --rm it is removed instead.
-func (m *monitor) recordExit() error {
-	if m.c.HostConfig.AutoRemove {
-		return m.remove()
+func (m *monitor) recordExit(eraser *eraser) error {
+	if eraser != nil {
+		return eraser.erase(m.c, m.lock)
 	}
 	m.c.State = State{Status: Exited, RunDir: m.c.State.RunDir, ExitCode: m.exit.Code, Error: m.exit.Error,
 		StartedAt: m.c.State.StartedAt, FinishedAt: time.Now().UTC()}
 	return m.c.writeState()
-}
-
-func (m *monitor) remove() error {
-	defer m.engine.Close()
-	return m.engine.erase(m.c.ID)
 }

@@ -28,13 +28,13 @@ type UnionMount struct {
 
 // Start mounts the union and returns when it can be used. Its server is a process of its own, which ends with the
 // mount. It keeps none of the caller's files open: who waits for the end of their output need not wait for the
-// unmounting.
-func (m UnionMount) Start() error {
+// unmounting. It is of the program that Engine.Program describes.
+func (m UnionMount) Start(program func() *os.File) error {
 	request, err := m.request()
 	if err != nil {
 		return err
 	}
-	cmd, conn, err := spawn(FuseStage, nil)
+	cmd, conn, err := spawnFrom(program, FuseStage, nil)
 	if err != nil {
 		return err
 	}

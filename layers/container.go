@@ -8,24 +8,15 @@ import (
 
 	"go.podman.io/storage"
 
+	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
-// Stack is what to mount for a container. What the directories are depends on the driver: with DriverFuse they are in
-// the encoding of package layerfmt; with DriverOverlay they are as the kernel has them, with user.overlay xattrs; with
-// DriverVFS the upper is the whole root, to be used as it is.
-type Stack struct {
-	Driver string
-	Upper  string  // takes the changes
-	Work   string  // empty, on the filesystem of Upper
-	Lowers []Lower // read-only, the nearest first
-}
+// Stack is what to mount for a container.
+type Stack = layerfmt.Stack
 
 // Lower is a layer of an image.
-type Lower struct {
-	Dir   string
-	Index string // of Dir, as package layerindex has it; layers of older stores have none
-}
+type Lower = layerfmt.Lower
 
 // CreateContainer makes the read-write layer of a container. id is the container's full id; name is a further name for
 // it that the store keeps unique, "" for none. A container without an image has no lower layers. The error is

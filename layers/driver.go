@@ -11,11 +11,12 @@ import (
 	"go.podman.io/storage/pkg/idtools"
 
 	"github.com/rcrun/rcrun/internal/atomicfile"
+	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
 // driverName is the name of the driver in the store and of its directory there.
-const driverName = "fuse"
+const driverName = layerfmt.DriverFuse
 
 // What the library asks a driver for.
 var (

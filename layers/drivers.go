@@ -7,16 +7,18 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
 // The drivers that a store can have.
 const (
 	// DriverFuse is this package's own: caller-owned trees, of which a union filesystem in user space shows the owners.
-	DriverFuse = driverName
+	DriverFuse = layerfmt.DriverFuse
 	// DriverOverlay is the library's for the kernel's overlay filesystem. Its files have their owners on disk.
-	DriverOverlay = "overlay"
+	DriverOverlay = layerfmt.DriverOverlay
 	// DriverVFS is the library's that copies a whole tree for each layer. Its files have their owners on disk.
-	DriverVFS = "vfs"
+	DriverVFS = layerfmt.DriverVFS
 )
 
 // Drivers are all of them, the best first.

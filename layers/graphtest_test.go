@@ -11,6 +11,7 @@ import (
 	"go.podman.io/storage/drivers/graphtest"
 
 	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/rcrun/rcrun/rootless"
 )
@@ -26,7 +27,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, rootless.Enter())
 		os.Exit(1)
 	}
-	if err := layers.RegisterMounting(mounting, engine.LayerMounter{}); err != nil {
+	if err := layers.RegisterMounting(mounting, layered.LayerMounter{}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

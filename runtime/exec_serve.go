@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/executable"
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
@@ -109,7 +110,7 @@ func (s *sandbox) forkExec(process *specs.Process, stdio []*os.File) (*wire.Conn
 	}
 	defer theirs.Close()
 	pidfd := -1
-	proc, err := os.StartProcess(selfPath(s.self), []string{ExecStage}, &os.ProcAttr{
+	proc, err := os.StartProcess(executable.Path(s.self), []string{ExecStage}, &os.ProcAttr{
 		Files: append(stdio[:3:3], theirs),
 		Env:   []string{},
 		Sys: &syscall.SysProcAttr{

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/executable"
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
@@ -171,7 +172,7 @@ func (s *sandbox) startInit(stdio []*os.File) error {
 		args = append(args, reaperArg)
 	}
 	pidfd := -1
-	proc, err := os.StartProcess(selfPath(s.self), args, &os.ProcAttr{
+	proc, err := os.StartProcess(executable.Path(s.self), args, &os.ProcAttr{
 		Files: append(stdio[:3:3], theirs),
 		Env:   []string{},
 		Sys: &syscall.SysProcAttr{

@@ -3,25 +3,27 @@ package runtime
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/executable"
 )
 
 // openSelf returns a file from which the binary can be executed but, through /proc/PID/exe, not written: its own
 // read-only mount, or where that is not possible (or of no use, as others may not execute the binary and the
 // container's root may be another user) a sealed copy in memory.
 func openSelf() (*os.File, error) {
-	file, bindErr := bindSelf()
-	if bindErr == nil {
-		return file, nil
-	}
-	file, err := copySelf()
+	file, err := bindSelf()
 	if err != nil {
-		return nil, errors.Join(bindErr, err)
+		copied, copyErr := copySelf()
+		if copyErr != nil {
+			return nil, errors.Join(err, copyErr)
+		}
+		file = copied
 	}
-	return file, nil
+	defer file.Close()
+	return executable.Open(file)
 }
 
 const selfExe = "/proc/self/exe"
@@ -68,27 +70,15 @@ func checkSelf(file *os.File) error {
 	return nil
 }
 
+// copySelf returns the running binary itself where it is such a copy.
 func copySelf() (*os.File, error) {
 	source, err := os.Open(selfExe)
 	if err != nil {
 		return nil, err
 	}
+	if executable.IsSealed(source) {
+		return source, nil
+	}
 	defer source.Close()
-	fd, err := unix.MemfdCreate("rcrun", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
-	if err != nil {
-		return nil, os.NewSyscallError("memfd_create", err)
-	}
-	file := os.NewFile(uintptr(fd), "self")
-	if _, err = io.Copy(file, source); err == nil {
-		seals := unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
-		_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals)
-	}
-	if err != nil {
-		file.Close()
-		return nil, fmt.Errorf("copy %s: %w", selfExe, err)
-	}
-	return file, nil
+	return executable.Seal("rcrun", source)
 }
-
-// selfPath is how the calling process executes what openSelf returned.
-func selfPath(self *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", self.Fd()) }

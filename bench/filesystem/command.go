@@ -58,7 +58,7 @@ func Main(args []string, out io.Writer) error {
 	flags.Float64Var(&o.Scale, "scale", 1, "shrink the work to this `part`")
 	flags.StringVar(&o.Tree, "tree", "", "work on the tree in this tar `file` instead of one that is made up")
 	flags.StringVar(&o.Dir, "dir", "", "work in this `directory`, so on its disk, instead of in memory")
-	flags.StringVar(&o.Rcrun, "rcrun", "bin/rcrun", "the `binary` to be measured")
+	flags.StringVar(&o.Rcrun, "rcrun", "bin/fuse-rcrun", "the `binary` to be measured")
 	flags.StringVar(&o.FuseOverlayfs, "fuse-overlayfs", fuseOverlayfs, "the `binary` to compare with")
 	flags.StringVar(&o.JSON, "json", "", "write all values to this `file`")
 	flags.StringVar(&o.SVG, "svg", "", "draw charts into this `directory`")

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/internal/fuseoverlay"
 	"github.com/rcrun/rcrun/internal/wire"
 	"github.com/rcrun/rcrun/runtime"
 	"github.com/rcrun/rcrun/unionmount"
@@ -43,11 +44,12 @@ func prepare(rcrun, work string) (subjects []subject, closeAll func() error, err
 		return nil, nil, err
 	}
 	subjects = append(subjects, podman...)
+	stages := stageProgram(rcrun)
 	for _, stage := range []string{engine.MonitorStage, engine.FuseStage, runtime.SandboxStage, runtime.InitStage, runtime.ExecStage} {
-		subjects = append(subjects, subject{name: "start of " + stage, once: func() error { return startStage(rcrun, stage) }})
+		subjects = append(subjects, subject{name: "start of " + stage, once: func() error { return startStage(stages, stage) }})
 	}
 	subjects = append(subjects,
-		subject{name: "filesystem server ready", once: func() error { return startFuse(rcrun, work) }},
+		subject{name: "filesystem server ready", once: func() error { return startFuse(stages, work) }},
 		subject{name: "version", once: own.command("version")})
 	return subjects, closePodman, nil
 }
@@ -107,6 +109,15 @@ func preparePodman(tree, home string) ([]subject, func() error, error) {
 func closePodman(podman tool) error {
 	err := podman.command("system", "reset", "--force")()
 	return errors.Join(err, podman.command("system", "migrate")())
+}
+
+// stageProgram is the program of stages, which lies beside rcrun: where it does not, rcrun itself is one.
+func stageProgram(rcrun string) string {
+	beside := filepath.Join(filepath.Dir(rcrun), fuseoverlay.Name)
+	if _, err := os.Stat(beside); err != nil {
+		return rcrun
+	}
+	return beside
 }
 
 // startStage starts a stage of a container and hangs up on it, so that it ends after its start.

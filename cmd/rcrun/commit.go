@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/internal/atomicfile"
 	"github.com/rcrun/rcrun/layers/tree"
 	"github.com/spf13/cobra"
@@ -15,7 +16,7 @@ import (
 const pauseHelp = "hold up the container's writes meanwhile: its processes run on, and those that write wait; without, a file that shrinks meanwhile is an error"
 
 func (a *app) commitCommand() *cobra.Command {
-	var options engine.CommitOptions
+	var options layered.CommitOptions
 	var idFile string
 	cmd := &cobra.Command{
 		Use:   "commit [flags] CONTAINER [NAME[:TAG]]",
@@ -29,7 +30,7 @@ func (a *app) commitCommand() *cobra.Command {
 			if len(args) == 2 {
 				options.Name = args[1]
 			}
-			return a.forEach(args[:1], func(e *engine.Engine, c *engine.Container, _ string) error {
+			return a.forEach(args[:1], func(e *layered.Engine, c *engine.Container, _ string) error {
 				id, err := e.Commit(cmd.Context(), c, options)
 				if err != nil {
 					return err
@@ -63,7 +64,7 @@ func (a *app) exportCommand() *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeContainers,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.forEach(args, func(e *engine.Engine, c *engine.Container, _ string) error {
+			return a.forEach(args, func(e *layered.Engine, c *engine.Container, _ string) error {
 				return writeOutput(cmd.Context(), output, func(ctx context.Context, w io.Writer) error { return e.Export(ctx, c, w, pause) })
 			})
 		},
@@ -92,7 +93,7 @@ func (a *app) diffCommand() *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeContainers,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.forEach(args, func(e *engine.Engine, c *engine.Container, _ string) error {
+			return a.forEach(args, func(e *layered.Engine, c *engine.Container, _ string) error {
 				changes, err := e.Changes(c)
 				if err != nil {
 					return err

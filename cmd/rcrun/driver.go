@@ -5,7 +5,7 @@ import (
 	"os"
 	"slices"
 
-	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/rcrun/rcrun/rootless"
 	"github.com/spf13/cobra"
@@ -28,7 +28,7 @@ func (a *app) enterStore(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	driver, err := engine.FindStorageDriver(dirs, a.storageDriver)
+	driver, err := layered.FindStorageDriver(dirs, a.storageDriver)
 	if err != nil || driver == layers.DriverFuse {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/docker/go-units"
 	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -269,7 +270,7 @@ func tmpfsOptions(flags []string) map[string]string {
 // completeContainers has the shell complete container names.
 func (a *app) completeContainers(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	var names []string
-	a.with(func(e *engine.Engine) error {
+	a.with(func(e *layered.Engine) error {
 		list, _, err := e.Containers()
 		for _, c := range list {
 			names = append(names, c.Name)

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/spf13/cobra"
 )
@@ -99,7 +99,7 @@ func (a *app) rmiCommand() *cobra.Command {
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.completeImages,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.with(func(e *engine.Engine) error {
+			return a.with(func(e *layered.Engine) error {
 				var all []error
 				for _, name := range args {
 					all = append(all, removeImage(e, name, force))
@@ -113,7 +113,7 @@ func (a *app) rmiCommand() *cobra.Command {
 }
 
 // removeImage removes an image. With force, one that is not there is as good as removed.
-func removeImage(e *engine.Engine, name string, force bool) error {
+func removeImage(e *layered.Engine, name string, force bool) error {
 	removed, err := e.RemoveImage(name, force)
 	printRemovals(removed)
 	if force && errors.Is(err, layers.ErrNotFound) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/rootless"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -72,7 +73,7 @@ func (a *app) infoCommand() *cobra.Command {
 			if check {
 				return checkHost()
 			}
-			return a.with(func(e *engine.Engine) error {
+			return a.with(func(e *layered.Engine) error {
 				info, err := collectInfo(e)
 				if format != "" {
 					return errors.Join(printRows([]hostInfo{info}, format, nil), err)
@@ -88,7 +89,7 @@ func (a *app) infoCommand() *cobra.Command {
 }
 
 // collectInfo finds out what it can; the error says what is missing from it.
-func collectInfo(e *engine.Engine) (hostInfo, error) {
+func collectInfo(e *layered.Engine) (hostInfo, error) {
 	info := hostInfo{Version: version, Arch: runtime.GOARCH, DataDir: e.Dirs.Data, RunDir: e.Dirs.Run, Host: rootless.CheckHost()}
 	var name unix.Utsname
 	if err := unix.Uname(&name); err == nil {

@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/spf13/cobra"
 )
 
 // lookup finds an object and returns what inspect prints of it.
-type lookup func(e *engine.Engine, name string) (any, error)
+type lookup func(e *layered.Engine, name string) (any, error)
 
 // lookups are the kinds of objects by the value of --type.
 var lookups = map[string]lookup{"": inspectAny, "container": inspectContainer, "image": inspectImage}
@@ -60,7 +61,7 @@ func (a *app) inspectWith(choose func() (lookup, error)) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.with(func(e *engine.Engine) error {
+			return a.with(func(e *layered.Engine) error {
 				objects, missing := []any{}, []error{}
 				for _, name := range args {
 					object, err := find(e, name)
@@ -85,15 +86,19 @@ func printInspected(objects []any, format string) error {
 	return printJSON(objects)
 }
 
-func inspectContainer(e *engine.Engine, name string) (any, error) {
+func inspectContainer(e *layered.Engine, name string) (any, error) {
 	c, err := e.Lookup(name)
 	if err != nil {
 		return nil, err
 	}
-	return c.Inspect()
+	driver, err := layered.FindStorageDriver(e.Dirs, "")
+	if err != nil {
+		return nil, err
+	}
+	return c.Inspect(driver)
 }
 
-func inspectImage(e *engine.Engine, name string) (any, error) {
+func inspectImage(e *layered.Engine, name string) (any, error) {
 	store, err := e.Store()
 	if err != nil {
 		return nil, err
@@ -106,7 +111,7 @@ func inspectImage(e *engine.Engine, name string) (any, error) {
 }
 
 // inspectAny takes a container of that name before an image.
-func inspectAny(e *engine.Engine, name string) (any, error) {
+func inspectAny(e *layered.Engine, name string) (any, error) {
 	object, err := inspectContainer(e, name)
 	if !errors.Is(err, engine.ErrNoContainer) {
 		return object, err
@@ -169,7 +174,7 @@ func describeImage(store *layers.Store, image *layers.Image) (imageInspection, e
 	if err != nil {
 		return imageInspection{}, err
 	}
-	config := imageConfig{Config: engine.ImageConfig(image), Healthcheck: image.Docker.Healthcheck, OnBuild: image.Docker.OnBuild, Shell: image.Docker.Shell}
+	config := imageConfig{Config: layered.ImageConfig(image), Healthcheck: image.Docker.Healthcheck, OnBuild: image.Docker.OnBuild, Shell: image.Docker.Shell}
 	i := imageInspection{
 		ID: "sha256:" + image.ID, RepoTags: orEmpty(image.RepoTags), RepoDigests: orEmpty(image.RepoDigests), Created: image.Created,
 		Comment: image.Comment, DockerVersion: image.DockerVersion, Author: image.Config.Author, Config: config,

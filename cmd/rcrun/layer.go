@@ -9,6 +9,7 @@ import (
 	"github.com/docker/go-units"
 	"github.com/opencontainers/go-digest"
 	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/spf13/cobra"
 )
@@ -113,7 +114,7 @@ func (a *app) layerInspectCommand() *cobra.Command {
 		Example: "  rcrun layer inspect $(rcrun layer ls -q)\n  rcrun layer inspect -f '{{.Parent}}' web",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.with(func(e *engine.Engine) error {
+			return a.with(func(e *layered.Engine) error {
 				objects := []any{}
 				for _, name := range args {
 					object, err := inspectLayer(e, name)
@@ -133,7 +134,7 @@ func (a *app) layerInspectCommand() *cobra.Command {
 	return cmd
 }
 
-func inspectLayer(e *engine.Engine, name string) (any, error) {
+func inspectLayer(e *layered.Engine, name string) (any, error) {
 	store, err := e.Store()
 	if err != nil {
 		return nil, err

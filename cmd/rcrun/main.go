@@ -1,8 +1,8 @@
 // Rcrun runs containers without root and without a daemon.
 //
-// The binary is also each of the processes of a container, and a union filesystem that is called like fuse-overlayfs:
-// argv[0] tells it which. Everything about the command line
-// is in this package: a command reads its flags into an options struct and makes one call to the packages below.
+// The processes of a container are a small program of their own (package stage below), which this one carries in itself
+// and executes from memory, so that it can be copied alone. It can be each of them as well, and a union filesystem that
+// is called like fuse-overlayfs: argv[0] tells it which. Everything about the command line is in this package: a command reads its flags into an options struct and makes one call to the packages below.
 //
 // Exit codes: 0; that of the container's or executed process (128+n where signal n killed it); 125 where rcrun itself
 // could not do what was asked; 126 where the container's command cannot be executed, 127 where it is not there.
@@ -13,40 +13,54 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/engine/layered"
+	"github.com/rcrun/rcrun/internal/executable"
+	"github.com/rcrun/rcrun/internal/fuseoverlay"
 	"github.com/rcrun/rcrun/rootless"
-	"github.com/rcrun/rcrun/runtime"
 	"github.com/sirupsen/logrus"
 	"go.podman.io/storage/pkg/reexec"
-	"golang.org/x/sys/unix"
 )
-
-// stages are the processes of a container that this binary is re-executed as.
-var stages = map[string]func() int{
-	engine.MonitorStage:  engine.MonitorMain,
-	engine.FuseStage:     engine.FuseMain,
-	runtime.SandboxStage: func() int { return runtime.SandboxMain(engine.Roots()) },
-	runtime.InitStage:    runtime.InitMain,
-	runtime.ExecStage:    runtime.ExecMain,
-	rootless.EnterStage:  enter,
-}
 
 func main() {
 	// The store's libraries tell of every step, of all that they tidy up, and of errors that they return as well.
 	logrus.SetLevel(logrus.FatalLevel)
-	if stage, ok := stages[os.Args[0]]; ok {
+	if stage := stages()[os.Args[0]]; stage != nil {
 		os.Exit(stage())
 	}
 	if reexec.Init() { // what the store's library runs in processes of its own
 		return
 	}
-	closeInherited()
-	keepOwnFiles()
-	if calledAsOverlay(os.Args[0]) {
-		os.Exit(overlayMain(os.Args[0], os.Args[1:]))
+	engine.DropInherited()
+	if fuseoverlay.Called(os.Args[0]) {
+		os.Exit(fuseoverlay.Main(os.Args[0], os.Args[1:], version, stageProgram))
 	}
 	os.Exit(exitCode(execute(os.Args[1:])))
+}
+
+// stages are the processes that this binary is re-executed as: those of a container too, where stageProgram cannot be
+// executed.
+func stages() map[string]func() int {
+	all := engine.Stages()
+	all[engine.EraseStage] = layered.EraseMain
+	all[rootless.EnterStage] = enter
+	return all
+}
+
+// stageProgram returns the program of a container's processes, which is a small one because each of them pays for its
+// start; nil if this binary is to be executed instead: where it was built without the other, or where a host has no
+// programs in memory.
+func stageProgram() *os.File {
+	if embeddedStage == "" {
+		return nil
+	}
+	file, err := executable.Seal("rcrun-stage", strings.NewReader(embeddedStage))
+	if err != nil {
+		return nil
+	}
+	return file
 }
 
 // enter is the stage in which a command comes into a user namespace. If its starter has given up, that tells why.
@@ -56,18 +70,6 @@ func enter() int {
 		return engine.CodeEngine
 	}
 	return exitCode(err)
-}
-
-// closeInherited keeps what a shell has open beside the standard streams from the processes we start: a lock, or the
-// pipe of a job, would be held for as long as the container lives.
-func closeInherited() {
-	unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC) // a kernel without it leaves things as they are
-}
-
-// keepOwnFiles drops what a umask denies the owner: we could not open what we make, and a directory of that kind would
-// stand in the way of all commands to come.
-func keepOwnFiles() {
-	unix.Umask(unix.Umask(0) &^ 0o700)
 }
 
 // hangupExit is the exit code of a command whose output has no reader any more, as of one that SIGPIPE killed.

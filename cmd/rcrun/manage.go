@@ -9,16 +9,17 @@ import (
 	"time"
 
 	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/spf13/cobra"
 )
 
 // containerWork is what a command does with one of the containers it was given.
-type containerWork func(e *engine.Engine, c *engine.Container, name string) error
+type containerWork func(e *layered.Engine, c *engine.Container, name string) error
 
 // forEach looks the containers up and does the work for one after the other; one that fails does not keep the others
 // from their turn.
 func (a *app) forEach(names []string, work containerWork) error {
-	return a.with(func(e *engine.Engine) error {
+	return a.with(func(e *layered.Engine) error {
 		var all []error
 		for _, name := range names {
 			all = append(all, lookupAndDo(e, name, work))
@@ -29,7 +30,7 @@ func (a *app) forEach(names []string, work containerWork) error {
 
 // forAll is forEach for work that waits: it is done for all at once.
 func (a *app) forAll(names []string, work containerWork) error {
-	return a.with(func(e *engine.Engine) error {
+	return a.with(func(e *layered.Engine) error {
 		all := make([]error, len(names))
 		var running sync.WaitGroup
 		for i, name := range names {
@@ -40,7 +41,7 @@ func (a *app) forAll(names []string, work containerWork) error {
 	})
 }
 
-func lookupAndDo(e *engine.Engine, name string, work containerWork) error {
+func lookupAndDo(e *layered.Engine, name string, work containerWork) error {
 	c, err := e.Lookup(name)
 	if err != nil {
 		return err
@@ -62,7 +63,7 @@ func (a *app) stopCommand() *cobra.Command {
 				d := time.Duration(seconds) * time.Second
 				timeout = &d
 			}
-			return a.forAll(args, func(_ *engine.Engine, c *engine.Container, name string) error {
+			return a.forAll(args, func(_ *layered.Engine, c *engine.Container, name string) error {
 				if err := c.Stop(timeout); err != nil {
 					return err
 				}
@@ -88,7 +89,7 @@ func (a *app) killCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.forEach(args, func(_ *engine.Engine, c *engine.Container, name string) error {
+			return a.forEach(args, func(_ *layered.Engine, c *engine.Container, name string) error {
 				if err := killOne(c, sig); err != nil {
 					return err
 				}
@@ -121,7 +122,7 @@ func (a *app) waitCommand() *cobra.Command {
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.completeContainers,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.forEach(args, func(_ *engine.Engine, c *engine.Container, _ string) error {
+			return a.forEach(args, func(_ *layered.Engine, c *engine.Container, _ string) error {
 				exit, err := c.Wait()
 				if err != nil {
 					return err
@@ -134,7 +135,7 @@ func (a *app) waitCommand() *cobra.Command {
 }
 
 // removeOne removes a container. With force, one that is not there is as good as removed.
-func removeOne(e *engine.Engine, name string, force bool) error {
+func removeOne(e *layered.Engine, name string, force bool) error {
 	err := e.Remove(name, force)
 	if force && errors.Is(err, engine.ErrNoContainer) {
 		fmt.Fprintln(os.Stderr, "rcrun:", err)
@@ -156,7 +157,7 @@ func (a *app) rmCommand() *cobra.Command {
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.completeContainers,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.with(func(e *engine.Engine) error {
+			return a.with(func(e *layered.Engine) error {
 				var all []error
 				for _, name := range args {
 					if err := removeOne(e, name, force); err != nil {

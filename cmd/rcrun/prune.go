@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/spf13/cobra"
 )
@@ -97,7 +98,7 @@ func (a *app) containerPruneCommand() *cobra.Command {
 			if ok, err := p.confirm("This will remove all stopped containers."); !ok {
 				return err
 			}
-			return a.with(func(e *engine.Engine) error {
+			return a.with(func(e *layered.Engine) error {
 				space, err := pruneContainers(e, filter)
 				printReclaimed(space)
 				return err
@@ -109,7 +110,7 @@ func (a *app) containerPruneCommand() *cobra.Command {
 }
 
 // pruneContainers removes the containers that do not run, prints their ids and returns the bytes that are free now.
-func pruneContainers(e *engine.Engine, f layers.ImageFilter) (int64, error) {
+func pruneContainers(e *layered.Engine, f layers.ImageFilter) (int64, error) {
 	removed, space, err := e.Prune(func(c *engine.Container) bool {
 		lacks := func(label string) bool { return !hasLabel(c, label) }
 		has := func(label string) bool { return hasLabel(c, label) }
@@ -137,7 +138,7 @@ func (a *app) systemPruneCommand() *cobra.Command {
 			if ok, err := p.confirm(p.systemWarning(volumes)); !ok {
 				return err
 			}
-			return a.with(func(e *engine.Engine) error { return p.system(e, filter) })
+			return a.with(func(e *layered.Engine) error { return p.system(e, filter) })
 		},
 	}
 	cmd.Flags().BoolVarP(&p.all, "all", "a", false, "remove all images that no container needs, not only those without a name")
@@ -164,7 +165,7 @@ func (p *pruning) systemWarning(volumes bool) string {
 }
 
 // system removes containers first, because images are free only then. What fails does not keep the rest from its turn.
-func (p *pruning) system(e *engine.Engine, filter layers.ImageFilter) error {
+func (p *pruning) system(e *layered.Engine, filter layers.ImageFilter) error {
 	store, err := e.Store()
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/docker/go-units"
 	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/spf13/cobra"
 )
 
@@ -39,7 +40,7 @@ func (a *app) psCommand() *cobra.Command {
 		Example: "  rcrun ps -a\n  rcrun ps -a --format '{{.Names}} {{.Status}}'\n  rcrun rm $(rcrun ps -q --filter status=exited)",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.with(func(e *engine.Engine) error {
+			return a.with(func(e *layered.Engine) error {
 				list, broken, err := e.Containers()
 				if err != nil {
 					return err
@@ -149,7 +150,7 @@ func (a *app) logsCommand() *cobra.Command {
 			if options.Since, err = parseSince(since, time.Now()); err != nil {
 				return err
 			}
-			return a.forEach(args, func(_ *engine.Engine, c *engine.Container, _ string) error {
+			return a.forEach(args, func(_ *layered.Engine, c *engine.Container, _ string) error {
 				return c.Logs(options, os.Stdout, os.Stderr)
 			})
 		},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/docker/go-units"
 	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/spf13/cobra"
 )
 
@@ -18,12 +19,12 @@ type app struct {
 }
 
 // engine opens the engine on the directories that the flags, or else the environment, name.
-func (a *app) engine() (*engine.Engine, error) {
+func (a *app) engine() (*layered.Engine, error) {
 	dirs, err := a.dirs()
 	if err != nil {
 		return nil, err
 	}
-	e, err := engine.New(dirs)
+	e, err := layered.New(dirs, stageProgram)
 	if err == nil {
 		e.StorageDriver, e.MaxLayerSize = a.storageDriver, int64(a.maxLayer)
 	}
@@ -46,7 +47,7 @@ func (a *app) dirs() (dirs engine.Dirs, err error) {
 }
 
 // with runs a command's work on an open engine.
-func (a *app) with(work func(e *engine.Engine) error) error {
+func (a *app) with(work func(e *layered.Engine) error) error {
 	e, err := a.engine()
 	if err != nil {
 		return err

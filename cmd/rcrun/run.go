@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/spf13/cobra"
 )
@@ -29,7 +30,7 @@ func (a *app) runCommand() *cobra.Command {
 			if err := attach.check(); err != nil {
 				return err
 			}
-			return a.with(func(e *engine.Engine) error { return runContainer(cmd.Context(), e, options, &flags, attach) })
+			return a.with(func(e *layered.Engine) error { return runContainer(cmd.Context(), e, options, &flags, attach) })
 		},
 	}
 	flags.register(cmd.Flags())
@@ -50,7 +51,7 @@ func (a *app) createCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.with(func(e *engine.Engine) error {
+			return a.with(func(e *layered.Engine) error {
 				c, err := createContainer(cmd.Context(), e, options, &flags)
 				if err != nil {
 					return err
@@ -66,41 +67,41 @@ func (a *app) createCommand() *cobra.Command {
 
 // runContainer creates a container and starts it. One that cannot even be handed to a monitor is removed again where
 // --rm says so; from then on that is the monitor's duty.
-func runContainer(ctx context.Context, e *engine.Engine, options engine.CreateOptions, flags *containerFlags, attach attachOptions) error {
+func runContainer(ctx context.Context, e *layered.Engine, options engine.CreateOptions, flags *containerFlags, attach attachOptions) error {
 	c, err := createContainer(ctx, e, options, flags)
 	if err != nil {
 		return err
 	}
 	if flags.detach {
-		err = startDetached(ctx, c)
+		err = startDetached(e, c)
 	} else {
-		err = attachTo(attach, startWith(ctx, c))
+		err = attachTo(attach, startWith(e, c))
 	}
 	var status exitStatus
 	if err != nil && flags.rm && !errors.As(err, &status) && !errors.Is(err, engine.ErrHangup) {
-		err = errors.Join(err, c.RemoveUnstarted(e))
+		err = errors.Join(err, c.RemoveUnstarted(e.Engine))
 	}
 	return err
 }
 
 // startWith starts the container with our streams.
-func startWith(ctx context.Context, c *engine.Container) connector {
+func startWith(e *layered.Engine, c *engine.Container) connector {
 	return func(streams engine.Streams, size engine.WinSize) (*engine.Session, error) {
-		return c.Start(ctx, streams, size)
+		return e.Start(c, streams, size)
 	}
 }
 
 // createContainer creates the container, and pulls its image where that is asked for.
-func createContainer(ctx context.Context, e *engine.Engine, options engine.CreateOptions, flags *containerFlags) (*engine.Container, error) {
+func createContainer(ctx context.Context, e *layered.Engine, options engine.CreateOptions, flags *containerFlags) (*engine.Container, error) {
 	if err := pullForRun(ctx, e, options.Config.Image, flags); err != nil {
 		return nil, err
 	}
-	c, warnings, err := e.Create(ctx, options)
+	c, warnings, err := e.Create(options)
 	warn(warnings)
 	return c, err
 }
 
-func pullForRun(ctx context.Context, e *engine.Engine, image string, flags *containerFlags) error {
+func pullForRun(ctx context.Context, e *layered.Engine, image string, flags *containerFlags) error {
 	if image == "" || flags.pull == "never" {
 		return nil
 	}
@@ -132,8 +133,8 @@ func pullForRun(ctx context.Context, e *engine.Engine, image string, flags *cont
 }
 
 // startDetached starts the container and leaves it to its monitor.
-func startDetached(ctx context.Context, c *engine.Container) error {
-	session, err := c.Start(ctx, engine.Streams{}, engine.WinSize{})
+func startDetached(e *layered.Engine, c *engine.Container) error {
+	session, err := e.Start(c, engine.Streams{}, engine.WinSize{})
 	if err != nil {
 		return err
 	}
@@ -156,11 +157,11 @@ func (a *app) startCommand() *cobra.Command {
 			if attach && len(args) > 1 {
 				return errors.New("only one container can be attached to")
 			}
-			return a.forEach(args, func(_ *engine.Engine, c *engine.Container, name string) error {
+			return a.forEach(args, func(e *layered.Engine, c *engine.Container, name string) error {
 				if attach {
-					return startAttached(cmd.Context(), c, interactive)
+					return startAttached(e, c, interactive)
 				}
-				return startOne(cmd.Context(), c, name)
+				return startOne(e, c, name)
 			})
 		},
 	}
@@ -170,7 +171,7 @@ func (a *app) startCommand() *cobra.Command {
 }
 
 // startAttached starts a container, or just attaches to one that runs already.
-func startAttached(ctx context.Context, c *engine.Container, interactive bool) error {
+func startAttached(e *layered.Engine, c *engine.Container, interactive bool) error {
 	options := attachOptions{stdin: interactive && c.Config.OpenStdin, output: true, tty: c.Config.Tty, sigProxy: true, detachKeys: defaultDetachKeys}
 	if err := options.check(); err != nil {
 		return err
@@ -178,12 +179,12 @@ func startAttached(ctx context.Context, c *engine.Container, interactive bool) e
 	if c.State.Status == engine.Running {
 		return attachTo(options, c.Attach)
 	}
-	return attachTo(options, startWith(ctx, c))
+	return attachTo(options, startWith(e, c))
 }
 
-func startOne(ctx context.Context, c *engine.Container, name string) error {
+func startOne(e *layered.Engine, c *engine.Container, name string) error {
 	if c.State.Status != engine.Running {
-		session, err := c.Start(ctx, engine.Streams{}, engine.WinSize{})
+		session, err := e.Start(c, engine.Streams{}, engine.WinSize{})
 		if err != nil {
 			return err
 		}
@@ -204,7 +205,7 @@ func (a *app) attachCommand() *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeContainers,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.forEach(args, func(_ *engine.Engine, c *engine.Container, _ string) error {
+			return a.forEach(args, func(_ *layered.Engine, c *engine.Container, _ string) error {
 				options.stdin, options.tty = c.Config.OpenStdin && !noStdin, c.Config.Tty
 				if err := options.check(); err != nil {
 					return err
@@ -240,7 +241,7 @@ func (a *app) execCommand() *cobra.Command {
 				return err
 			}
 			options.Args = args[1:]
-			return a.forEach(args[:1], func(_ *engine.Engine, c *engine.Container, _ string) error {
+			return a.forEach(args[:1], func(_ *layered.Engine, c *engine.Container, _ string) error {
 				return execAttached(c, options, attach)
 			})
 		},

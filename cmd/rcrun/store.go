@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/spf13/cobra"
 )
@@ -49,7 +49,7 @@ func (a *app) storeCheckCommand() *cobra.Command {
 		Example: "  rcrun store check\n  rcrun store check --deep --repair",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.with(func(e *engine.Engine) error { return check.run(cmd.Context(), e) })
+			return a.with(func(e *layered.Engine) error { return check.run(cmd.Context(), e) })
 		},
 	}
 	cmd.Flags().BoolVar(&check.Deep, "deep", false, "read all files of the images' layers, and compare them with the digests on record")
@@ -58,7 +58,7 @@ func (a *app) storeCheckCommand() *cobra.Command {
 	return cmd
 }
 
-func (c *storeCheck) run(ctx context.Context, e *engine.Engine) error {
+func (c *storeCheck) run(ctx context.Context, e *layered.Engine) error {
 	problems, err := e.Check(ctx, c.CheckOptions)
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/docker/go-units"
 	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/spf13/cobra"
 )
@@ -52,7 +53,7 @@ func (a *app) dfCommand() *cobra.Command {
 		Example: "  rcrun system df -v\n  rcrun system df --format '{{.Type}} {{.Reclaimable}}'",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.with(func(e *engine.Engine) error {
+			return a.with(func(e *layered.Engine) error {
 				use, err := measure(e)
 				if err != nil {
 					return err
@@ -77,7 +78,7 @@ func (a *app) dfCommand() *cobra.Command {
 }
 
 // measure finds out what is used. Damaged images and containers are warned of and left out.
-func measure(e *engine.Engine) (*diskUse, error) {
+func measure(e *layered.Engine) (*diskUse, error) {
 	store, err := e.Store()
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"github.com/docker/go-units"
 	"github.com/opencontainers/go-digest"
 	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/spf13/cobra"
 )
@@ -32,7 +33,7 @@ func (a *app) treeCommand() *cobra.Command {
 			"that hides it: its own, the one for mounts, those of the image.",
 		Example: "  rcrun image tree\n  rcrun layer tree web",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.with(func(e *engine.Engine) error {
+			return a.with(func(e *layered.Engine) error {
 				rows, err := treeOf(e, args)
 				if err != nil {
 					return err
@@ -50,7 +51,7 @@ func (a *app) treeCommand() *cobra.Command {
 }
 
 // treeOf returns the trees of the images and containers named, or of all images.
-func treeOf(e *engine.Engine, names []string) ([]treeRow, error) {
+func treeOf(e *layered.Engine, names []string) ([]treeRow, error) {
 	store, err := e.Store()
 	if err != nil {
 		return nil, err

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 
 	"github.com/rcrun/rcrun/fusefs"
+	"github.com/rcrun/rcrun/internal/fuseoverlay"
 	"github.com/spf13/cobra"
 )
 
@@ -21,7 +24,7 @@ func unionCommand() *cobra.Command {
 }
 
 func unionMountCommand() *cobra.Command {
-	var a overlayArgs
+	var m fuseoverlay.Mount
 	cmd := &cobra.Command{
 		Use:   "mount [flags] MOUNTPOINT",
 		Short: "Mount several directories as one",
@@ -31,15 +34,13 @@ func unionMountCommand() *cobra.Command {
 		Example: "  rcrun union mount -o lowerdir=top:bottom,upperdir=changes,workdir=work /mnt",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			a.operands = args
-			defaults := overlayDefaults("rcrun")
-			defaults.redirect, defaults.metacopy = true, true
-			return mountOverlay(a, defaults)
+			m.Target = args[0]
+			return m.Run(stageProgram)
 		},
 	}
-	cmd.Flags().StringArrayVarP(&a.options, "options", "o", nil, "options, separated by commas")
-	cmd.Flags().BoolVarP(&a.foreground, "foreground", "f", false, "serve the filesystem here instead of in a process of its own")
-	cmd.Flags().BoolVarP(&a.debug, "debug", "d", false, "print every request; in the foreground")
+	cmd.Flags().StringArrayVarP(&m.Options, "options", "o", nil, "options, separated by commas")
+	cmd.Flags().BoolVarP(&m.Foreground, "foreground", "f", false, "serve the filesystem here instead of in a process of its own")
+	cmd.Flags().BoolVarP(&m.Debug, "debug", "d", false, "print every request; in the foreground")
 	return cmd
 }
 
@@ -108,4 +109,26 @@ func statRows(s fusefs.Stats) []statRow {
 		statRow{name: "lookups in indexes", value: s.IndexLookups},
 		statRow{name: "open files", value: s.OpenFiles},
 		statRow{name: "nodes", value: s.Nodes})
+}
+
+// unmountAll unmounts unions. One that fails does not keep the others from their turn.
+func unmountAll(targets []string) error {
+	var all []error
+	for _, target := range targets {
+		path, err := filepath.Abs(target)
+		if err == nil {
+			err = fusefs.Unmount(resolved(path))
+		}
+		all = append(all, err)
+	}
+	return errors.Join(all...)
+}
+
+// resolved returns a path without symbolic links; the path itself where they cannot be found out, as with a mount whose
+// server has died.
+func resolved(path string) string {
+	if plain, err := filepath.EvalSymlinks(path); err == nil {
+		return plain
+	}
+	return path
 }

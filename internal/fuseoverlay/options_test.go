@@ -1,4 +1,4 @@
-package main
+package fuseoverlay
 
 import (
 	"os"
@@ -172,7 +172,7 @@ func TestBadOverlayOptions(t *testing.T) {
 
 func TestCalledAsOverlay(t *testing.T) {
 	for arg0, want := range map[string]bool{"fuse-rcrun": true, "/usr/bin/fuse-rcrun": true, "/sbin/mount.fuse-rcrun": true, "rcrun": false, "rcrun-fuse": false} {
-		if calledAsOverlay(arg0) != want {
+		if Called(arg0) != want {
 			t.Errorf("%s: %v", arg0, !want)
 		}
 	}

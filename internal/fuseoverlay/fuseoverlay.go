@@ -1,8 +1,9 @@
-package main
+// Package fuseoverlay is the command line of fuse-overlayfs, as far as it says something about a union: what
+// fuse-rcrun is called with, and the options of "rcrun union mount".
+package fuseoverlay
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,12 +15,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// overlayName is the name under which this binary is called like fuse-overlayfs.
-const overlayName = "fuse-rcrun"
+// Name is the name under which our programs are called like fuse-overlayfs.
+const Name = "fuse-rcrun"
 
-// calledAsOverlay tells whether arg0 is that name, also with what mount(8) puts before it.
-func calledAsOverlay(arg0 string) bool {
-	return strings.TrimPrefix(filepath.Base(arg0), "mount.") == overlayName
+// Called tells whether arg0 is that name, also with what mount(8) puts before it.
+func Called(arg0 string) bool {
+	return strings.TrimPrefix(filepath.Base(arg0), "mount.") == Name
 }
 
 const overlayHelp = `Usage: fuse-rcrun [-f] [-d] [-o OPTION[,OPTION...]]... [SOURCE] MOUNTPOINT
@@ -66,16 +67,17 @@ With FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT=1 in the environment, deletions are mar
 A comma or colon in a path is written with a backslash before it. Unmount with umount or fusermount3 -u.
 `
 
-// overlayMain is the program that is called like fuse-overlayfs. It returns the exit code.
-func overlayMain(arg0 string, args []string) int {
-	if err := overlay(filepath.Base(arg0), args); err != nil {
+// Main is the program that is called like fuse-overlayfs. It returns the exit code. program is what the server is
+// executed from, as engine.Engine has it.
+func Main(arg0 string, args []string, version string, program func() *os.File) int {
+	if err := overlay(filepath.Base(arg0), args, version, program); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", filepath.Base(arg0), err)
 		return 1
 	}
 	return 0
 }
 
-func overlay(name string, args []string) error {
+func overlay(name string, args []string, version string, program func() *os.File) error {
 	a, err := parseOverlayArgs(args)
 	switch {
 	case err != nil:
@@ -88,14 +90,30 @@ func overlay(name string, args []string) error {
 		fmt.Printf("fuse-overlayfs: version %s\nrcrun version %s\n", overlayVersion, version)
 		return nil
 	}
-	return mountOverlay(a, overlayDefaults(name))
+	return mountOverlay(a, overlayDefaults(name), program)
 }
 
 // overlayVersion is the version of fuse-overlayfs whose options are all known.
 const overlayVersion = "1.14"
 
+// Mount is a union to be mounted by the options of fuse-overlayfs, in which renamed directories and changed attributes
+// refer to lower layers unless the options say else.
+type Mount struct {
+	Options           []string // the values of all -o
+	Target            string
+	Foreground, Debug bool
+}
+
+// Run mounts the union. program is what its server is executed from, as engine.Engine has it.
+func (m Mount) Run(program func() *os.File) error {
+	defaults := overlayDefaults("rcrun")
+	defaults.redirect, defaults.metacopy = true, true
+	a := overlayArgs{options: m.Options, operands: []string{m.Target}, foreground: m.Foreground, debug: m.Debug}
+	return mountOverlay(a, defaults, program)
+}
+
 // mountOverlay mounts what the arguments say.
-func mountOverlay(a overlayArgs, defaults overlayOptions) error {
+func mountOverlay(a overlayArgs, defaults overlayOptions, program func() *os.File) error {
 	target, err := a.target()
 	if err != nil {
 		return err
@@ -112,7 +130,7 @@ func mountOverlay(a overlayArgs, defaults overlayOptions) error {
 	if a.foreground || m.Debug { // as with all programs that use libfuse
 		return m.Serve()
 	}
-	return m.Start()
+	return m.Start(program)
 }
 
 // overlayDefaults are what holds where the options say nothing else: as fuse-overlayfs has it.
@@ -144,26 +162,4 @@ func mayAllowOther(config string) bool {
 		}
 	}
 	return false
-}
-
-// unmountAll unmounts unions. One that fails does not keep the others from their turn.
-func unmountAll(targets []string) error {
-	var all []error
-	for _, target := range targets {
-		path, err := filepath.Abs(target)
-		if err == nil {
-			err = fusefs.Unmount(resolved(path))
-		}
-		all = append(all, err)
-	}
-	return errors.Join(all...)
-}
-
-// resolved returns a path without symbolic links; the path itself where they cannot be found out, as with a mount whose
-// server has died.
-func resolved(path string) string {
-	if plain, err := filepath.EvalSymlinks(path); err == nil {
-		return plain
-	}
-	return path
 }

@@ -1,4 +1,4 @@
-package engine
+package layered
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/layers"
 	layertree "github.com/rcrun/rcrun/layers/tree"
 )
@@ -24,12 +25,12 @@ type CommitOptions struct {
 //
 // With Pause the filesystem server holds up all that would change something for as long as it takes: what comes out is
 // one state of the filesystem. The processes run on; only those that write wait.
-func (e *Engine) Commit(ctx context.Context, c *Container, options CommitOptions) (id string, err error) {
+func (e *Engine) Commit(ctx context.Context, c *engine.Container, options CommitOptions) (id string, err error) {
 	err = e.withLayers(c, options.Pause, func(store *layers.Store) error {
 		id, err = store.Commit(ctx, c.ID, layers.CommitOptions{
 			Image:  c.ImageID,
-			Config: c.Config.imageConfig(), StopTimeout: c.Config.StopTimeout,
-			Between: []string{c.path(initDir)},
+			Config: imageConfig(&c.Config), StopTimeout: c.Config.StopTimeout,
+			Between: []string{c.InitLayer()},
 			Name:    options.Name, Changes: options.Changes, Squash: options.Squash,
 			CreatedBy: strings.Join(c.Config.Cmd, " "), Message: options.Message, Author: options.Author,
 		})
@@ -40,32 +41,32 @@ func (e *Engine) Commit(ctx context.Context, c *Container, options CommitOptions
 
 // Export writes the container's whole filesystem as one tar, without what is mounted in it. It holds up writes as Commit
 // does.
-func (e *Engine) Export(ctx context.Context, c *Container, w io.Writer, pause bool) error {
+func (e *Engine) Export(ctx context.Context, c *engine.Container, w io.Writer, pause bool) error {
 	return e.withLayers(c, pause, func(store *layers.Store) error {
-		return store.Export(ctx, w, c.ID, []string{c.path(initDir)})
+		return store.Export(ctx, w, c.ID, []string{c.InitLayer()})
 	})
 }
 
 // Changes lists what the container has changed in its image.
-func (e *Engine) Changes(c *Container) (changes []layertree.Change, err error) {
+func (e *Engine) Changes(c *engine.Container) (changes []layertree.Change, err error) {
 	err = e.withLayers(c, true, func(store *layers.Store) error {
-		changes, err = store.ContainerChanges(c.ID, []string{c.path(initDir)})
+		changes, err = store.ContainerChanges(c.ID, []string{c.InitLayer()})
 		return err
 	})
 	return changes, err
 }
 
 // withLayers runs work on the layers of a container while nothing changes them.
-func (e *Engine) withLayers(c *Container, pause bool, work func(store *layers.Store) error) error {
-	if c.HostConfig.Rootfs != "" {
-		return errNoLayers(c)
+func (e *Engine) withLayers(c *engine.Container, pause bool, work func(store *layers.Store) error) error {
+	if err := c.RequireLayers(); err != nil {
+		return err
 	}
 	store, err := e.Store()
 	if err != nil {
 		return err
 	}
 	// Only a filesystem server of ours can hold up writes.
-	release, err := c.hold(pause && store.Driver() == layers.DriverFuse)
+	release, err := c.Hold(pause && store.Driver() == layers.DriverFuse)
 	if err != nil {
 		return err
 	}
@@ -74,7 +75,7 @@ func (e *Engine) withLayers(c *Container, pause bool, work func(store *layers.St
 
 // imageConfig is what of a configuration belongs to an image: all but what is about one container, such as its name on
 // the network and whether it has a terminal.
-func (c *Config) imageConfig() v1.ImageConfig {
+func imageConfig(c *engine.Config) v1.ImageConfig {
 	return v1.ImageConfig{
 		User: c.User, ExposedPorts: c.ExposedPorts, Env: c.Env, Entrypoint: c.Entrypoint, Cmd: c.Cmd, Volumes: c.Volumes,
 		WorkingDir: c.WorkingDir, Labels: c.Labels, StopSignal: c.StopSignal,

@@ -1,4 +1,4 @@
-package engine
+package layered
 
 import (
 	"github.com/rcrun/rcrun/layers"
@@ -10,11 +10,5 @@ func (e *Engine) RemoveImage(ref string, force bool) ([]layers.Removal, error) {
 	if err != nil {
 		return nil, err
 	}
-	return store.RemoveImage(ref, layers.RemoveOptions{Force: force, Runs: e.runs})
-}
-
-// runs tells whether the container with the full id runs.
-func (e *Engine) runs(id string) bool {
-	c, err := e.Dirs.load(id)
-	return err == nil && c.State.Status == Running
+	return store.RemoveImage(ref, layers.RemoveOptions{Force: force, Runs: e.Runs})
 }

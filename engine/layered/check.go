@@ -1,4 +1,4 @@
-package engine
+package layered
 
 import (
 	"context"
@@ -36,7 +36,7 @@ func (e *Engine) orphans(store *layers.Store) ([]layers.Problem, error) {
 	}
 	var found []layers.Problem
 	for _, id := range ids {
-		if _, err := os.Lstat(e.Dirs.container(id)); errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Lstat(e.Dirs.Container(id)); errors.Is(err, os.ErrNotExist) {
 			found = append(found, layers.Problem{Kind: layers.OrphanLayer, ID: id, Text: "the container that it belongs to is gone"})
 		}
 	}
@@ -58,7 +58,10 @@ func (e *Engine) checkContainers(store *layers.Store) ([]layers.Problem, error) 
 			continue // it has no layer
 		}
 		_, err := store.ContainerStack(c.ID)
-		if err != nil && c.refresh() == nil { // otherwise it was removed meanwhile
+		if err == nil {
+			continue
+		}
+		if _, gone := e.Lookup(c.ID); gone == nil { // otherwise it was removed meanwhile
 			found = append(found, layers.Problem{Kind: layers.BrokenContainer, ID: c.ID, Names: []string{c.Name}, Text: fmt.Sprint(err)})
 		}
 	}

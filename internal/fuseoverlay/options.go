@@ -1,4 +1,4 @@
-package main
+package fuseoverlay
 
 import (
 	"fmt"
@@ -317,7 +317,7 @@ func (o overlayOptions) union(target string) (engine.UnionMount, error) {
 		m.Mount.Flags |= unix.MS_RDONLY
 	}
 	for _, path := range []*string{&m.Stack.Upper, &m.Stack.Work} {
-		if err := override(path, *path); err != nil {
+		if err := makeAbsolute(path); err != nil {
 			return m, err
 		}
 	}
@@ -330,7 +330,8 @@ func (o overlayOptions) union(target string) (engine.UnionMount, error) {
 	}
 	for _, dir := range o.lowers {
 		lower := o.layer()
-		if err := override(&lower.Dir, dir); err != nil {
+		lower.Dir = dir
+		if err := makeAbsolute(&lower.Dir); err != nil {
 			return m, err
 		}
 		if o.ownership == unionmount.CallerOwned { // as the layers of the store have it
@@ -347,6 +348,19 @@ func (o overlayOptions) union(target string) (engine.UnionMount, error) {
 	m.Mount.AllowOther = m.Mount.AllowOther || o.allowOther
 	o.squash(&m)
 	return m, nil
+}
+
+// makeAbsolute makes a path absolute, if there is one.
+func makeAbsolute(path *string) error {
+	if *path == "" {
+		return nil
+	}
+	abs, err := filepath.Abs(*path)
+	if err != nil {
+		return fmt.Errorf("find directory %s: %w", *path, err)
+	}
+	*path = abs
+	return nil
 }
 
 // layer describes any layer, but for where it is.

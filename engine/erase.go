@@ -1,0 +1,68 @@
+package engine
+
+import (
+	"fmt"
+	"log/slog"
+	"os/exec"
+
+	"github.com/rcrun/rcrun/internal/wire"
+)
+
+// eraser is the process that removes a container which goes with its end. The monitor cannot do it: it does not have the
+// image store.
+type eraser struct {
+	cmd  *exec.Cmd
+	conn *wire.Conn
+}
+
+// startEraser starts the process ahead of its task, while the container is being taken down, so that nobody has to wait
+// for its start. A container that stays needs none: nil.
+func (m *monitor) startEraser() (*eraser, error) {
+	if !m.c.HostConfig.AutoRemove {
+		return nil, nil
+	}
+	cmd, conn, err := spawn(m.whole, EraseStage, m.stderr)
+	if err != nil {
+		return nil, err
+	}
+	return &eraser{cmd, conn}, nil
+}
+
+// erase removes every trace of the container. The process shares the lock, which it keeps should we be killed.
+func (e *eraser) erase(c *Container, held *lock) error {
+	err := e.conn.Send(msgErase, eraseRequest{Dirs: c.dirs, ID: c.ID}, held.file)
+	if err == nil {
+		_, err = receive(e.conn, msgDone)
+	}
+	e.conn.Close()
+	e.cmd.Wait() // how it went it has said
+	if err != nil {
+		return fmt.Errorf("remove container %s: %w", c.Name, err)
+	}
+	return nil
+}
+
+// EraseMain is the stage that removes a container with its layer. It opens the engine that it needs for that.
+func EraseMain(open func(Dirs) (*Engine, error)) int {
+	conn, err := stageConn()
+	if err != nil {
+		slog.Error("remove the container", "error", err)
+		return 1
+	}
+	var request eraseRequest
+	files, err := conn.Expect(msgErase, &request, 1)
+	if err != nil {
+		return 1 // the monitor was killed
+	}
+	defer wire.CloseFiles(files)
+	e, err := open(request.Dirs)
+	if err == nil {
+		defer e.Close()
+		err = e.erase(request.ID)
+	}
+	if err != nil {
+		return refuse(conn, err)
+	}
+	conn.Send(msgDone, nil) // a monitor that is gone does not want to know
+	return 0
+}

@@ -1,0 +1,81 @@
+package layered
+
+import (
+	"fmt"
+	"runtime"
+
+	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/rootless"
+)
+
+// Create makes a container without starting it. The image must be in the store. The warnings are for the user
+// whether or not there is an error.
+func (e *Engine) Create(options engine.CreateOptions) (_ *engine.Container, warnings []string, err error) {
+	if err := options.Validate(); err != nil {
+		return nil, nil, err
+	}
+	if err := e.checkDriver(options.HostConfig); err != nil {
+		return nil, nil, err
+	}
+	image, err := e.imageOf(options)
+	if err != nil {
+		return nil, nil, err
+	}
+	var base *engine.Image
+	if image != nil {
+		base = &engine.Image{ID: image.ID, Config: ImageConfig(image)}
+		if warning := platformWarning(image); warning != "" {
+			warnings = append(warnings, warning)
+		}
+	}
+	c, err := e.Engine.Create(options, base)
+	return c, warnings, err
+}
+
+// checkDriver refuses what only layers can do that show any owner to any id map.
+func (e *Engine) checkDriver(host engine.HostConfig) error {
+	if host.Rootfs != "" && !host.RootfsOverlay {
+		return nil
+	}
+	driver, err := FindStorageDriver(e.Dirs, e.StorageDriver)
+	switch {
+	case err != nil || driver == layers.DriverFuse:
+		return err
+	case host.Rootfs != "":
+		return fmt.Errorf("--rootfs %s:O needs the storage driver fuse, and this store has %s", host.Rootfs, driver)
+	case host.UsernsMode != "" && host.UsernsMode != rootless.ModeHost:
+		return fmt.Errorf("--userns=%s needs the storage driver fuse, and this store has %s, whose files belong to the ids of the default map", host.UsernsMode, driver)
+	}
+	return nil
+}
+
+// imageOf returns the image that the options name; nil when the root is a directory.
+func (e *Engine) imageOf(options engine.CreateOptions) (*layers.Image, error) {
+	if options.HostConfig.Rootfs != "" {
+		return nil, nil
+	}
+	store, err := e.Store()
+	if err != nil {
+		return nil, err
+	}
+	return store.Image(options.Config.Image)
+}
+
+// ImageConfig translates an image's configuration into the form in which it is merged.
+func ImageConfig(image *layers.Image) engine.Config {
+	from := image.Config.Config
+	return engine.Config{
+		User: from.User, WorkingDir: from.WorkingDir, StopSignal: from.StopSignal, Env: from.Env, Cmd: from.Cmd,
+		Entrypoint: from.Entrypoint, ExposedPorts: from.ExposedPorts, Volumes: from.Volumes, Labels: from.Labels,
+	}
+}
+
+func platformWarning(image *layers.Image) string {
+	system, arch := image.Config.OS, image.Config.Architecture
+	if system == "" || arch == "" || system == runtime.GOOS && arch == runtime.GOARCH {
+		return ""
+	}
+	return fmt.Sprintf("The requested image's platform (%s/%s) does not match the detected host platform (%s/%s) and no specific platform was requested",
+		system, arch, runtime.GOOS, runtime.GOARCH)
+}

@@ -1,0 +1,25 @@
+package layered
+
+import (
+	"os"
+
+	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/fusefs"
+	"github.com/rcrun/rcrun/layers"
+)
+
+// LayerMounter mounts unions of a store's layers outside of containers. It implements layers.Mounter.
+type LayerMounter struct {
+	Program func() *os.File // as in engine.Engine
+}
+
+// Mount mounts a stack at target for the calling user alone, who may do everything with it: all files are that user's,
+// whoever the container sees as their owner.
+func (m LayerMounter) Mount(stack layers.Stack, target string) error {
+	return engine.UnionMount{Stack: engine.UnionOf(stack), Target: target, Mount: fusefs.MountOptions{Source: "rcrun", Subtype: "rcrun"},
+		NoACL: true, // with ACLs, the kernel checks all permissions
+	}.Start(m.Program)
+}
+
+// Unmount undoes Mount.
+func (LayerMounter) Unmount(target string) error { return fusefs.Unmount(target) }
