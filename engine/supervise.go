@@ -136,8 +136,12 @@ func (m *monitor) recordStart() error {
 // recordFailure notes why the container did not start, or removes one that was to be removed, and lets the lock go.
 func (m *monitor) recordFailure(f failure) error {
 	defer m.lock.release()
-	if eraser, err := m.startEraser(); err != nil || eraser != nil {
-		return errors.Join(err, eraser.erase(m.c, m.lock))
+	eraser, err := m.startEraser()
+	if err != nil {
+		return err
+	}
+	if eraser != nil {
+		return eraser.erase(m.c, m.lock)
 	}
 	m.c.State = State{Status: m.before, RunDir: m.c.State.RunDir, ExitCode: f.Code, Error: f.Text}
 	return m.c.writeState()

@@ -80,7 +80,7 @@ func (t *transport) serve() error {
 
 // startLocked starts another reader as the leader.
 func (t *transport) startLocked() {
-	r := &reader{t: t, in: make([]byte, bufferSize), out: make([]byte, bufferSize), lead: make(chan struct{}, 1)}
+	r := &reader{t: t, in: newBuffer(), out: newBuffer(), lead: make(chan struct{}, 1)}
 	t.count++
 	t.leader.Store(r)
 	t.readers.Add(1)
@@ -182,6 +182,8 @@ func (t *transport) now() int64 { return int64(time.Since(t.start)) }
 func (r *reader) run() {
 	defer r.t.readers.Done()
 	defer r.pipe.close()
+	defer releaseBuffer(r.out)
+	defer releaseBuffer(r.in)
 	for {
 		for r.t.leader.Load() == r {
 			n, err := r.next()

@@ -18,8 +18,8 @@
 //   - The container is the attacker. Mount points are resolved by openat2 beneath the container's root and mounts are
 //     attached by file descriptor, so that neither a symlink of the image nor a race redirects one. What a stage
 //     opens from within, the working directory and the user files, is opened without passing a magic link.
-//   - Stages that enter the container are executed from a read-only mount of the binary (or a sealed copy in memory
-//     where that is not possible): the payload is the binary's owner and would otherwise write it through
+//   - Stages that enter the container are executed from a sealed copy of the binary in memory, where the caller was
+//     executed from one, or from a read-only mount of it (or a sealed copy where that is not possible): the payload is the binary's owner and would otherwise write it through
 //     /proc/PID/exe.
 //   - Ends follow the tree: the sandbox dies with its creator (parent death signal, and the end of its wire), the
 //     first process with the sandbox, and all others with the first process of their pid namespace.

@@ -10,13 +10,21 @@ import (
 	"github.com/rcrun/rcrun/internal/executable"
 )
 
-// openSelf returns a file from which the binary can be executed but, through /proc/PID/exe, not written: its own
-// read-only mount, or where that is not possible (or of no use, as others may not execute the binary and the
-// container's root may be another user) a sealed copy in memory.
+// openSelf returns a file from which the binary can be executed but, through /proc/PID/exe, not written: the binary
+// itself where it is sealed in memory; its own read-only mount; or where that is not possible (or of no use, as others
+// may not execute the binary and the container's root may be another user) a sealed copy in memory.
 func openSelf() (*os.File, error) {
+	running, err := os.Open(selfExe)
+	if err != nil {
+		return nil, err
+	}
+	defer running.Close()
+	if executable.IsSealed(running) {
+		return executable.Open(running)
+	}
 	file, err := bindSelf()
 	if err != nil {
-		copied, copyErr := copySelf()
+		copied, copyErr := executable.Seal("rcrun", running)
 		if copyErr != nil {
 			return nil, errors.Join(err, copyErr)
 		}
@@ -68,17 +76,4 @@ func checkSelf(file *os.File) error {
 		return errors.New("not executable for others")
 	}
 	return nil
-}
-
-// copySelf returns the running binary itself where it is such a copy.
-func copySelf() (*os.File, error) {
-	source, err := os.Open(selfExe)
-	if err != nil {
-		return nil, err
-	}
-	if executable.IsSealed(source) {
-		return source, nil
-	}
-	defer source.Close()
-	return executable.Seal("rcrun", source)
 }

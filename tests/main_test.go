@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,12 +21,18 @@ const (
 // allows that for one's own files only.
 var sharedBinary string
 
+// overlayBinary is the same of the program that lies beside it and is called like fuse-overlayfs.
+var overlayBinary string
+
 // ownPrefix starts the names of the tests' own directories below /tmp.
 const ownPrefix = "rct"
 
 func TestMain(m *testing.M) {
 	if path := os.Getenv(mapEnv); path != "" {
 		os.Exit(mapAndWait(path))
+	}
+	if os.Getenv(denyEnv) != "" {
+		os.Exit(denyMemory(os.Args[1:]))
 	}
 	os.Exit(runAll(m))
 }
@@ -42,7 +49,9 @@ func runAll(m *testing.M) int {
 		return 1
 	}
 	sharedBinary = filepath.Join(dir, "rcrun")
-	if err := copyFile(binary(), sharedBinary, 0o755); err != nil {
+	overlayBinary = filepath.Join(dir, "fuse-rcrun")
+	beside := filepath.Join(filepath.Dir(binary()), "fuse-rcrun")
+	if err := errors.Join(copyFile(binary(), sharedBinary, 0o755), copyFile(beside, overlayBinary, 0o755)); err != nil {
 		fmt.Println(err)
 		return 1
 	}

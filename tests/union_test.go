@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-// newUnionUser returns a user who has the binary under its other name, too, as $OURS.
+// newUnionUser returns a user who has the program that is called like fuse-overlayfs, too, as $OURS.
 func newUnionUser(t *testing.T) *user {
 	u := newUser(t)
-	if err := os.Symlink("rcrun", u.path("fuse-rcrun")); err != nil {
+	if err := os.Link(overlayBinary, u.path("fuse-rcrun")); err != nil {
 		t.Fatal(err)
 	}
 	u.setenv("OURS", u.path("fuse-rcrun"))

@@ -92,7 +92,7 @@ func reaches(all []source, dir string) []string {
 // TestImportGraph holds the packages to who may know whom.
 func TestImportGraph(t *testing.T) {
 	all := sources(t)
-	for _, dir := range []string{"layers", "unionmount", "fusefs", "runtime", "rootless", "engine", "cmd/rcrun"} {
+	for _, dir := range []string{"layers", "unionmount", "fusefs", "runtime", "rootless", "engine", "engine/layered", "cmd/rcrun", stageProgram} {
 		if !slices.ContainsFunc(all, func(s source) bool { return s.dir() == dir }) {
 			t.Errorf("there is no package %s; this test is out of date", dir)
 		}
@@ -108,6 +108,7 @@ func TestImportGraph(t *testing.T) {
 		"fusefs":     {"layers", "runtime", "rootless", "engine"},
 		"runtime":    {"layers", "unionmount", "fusefs", "rootless", "engine"},
 		"rootless":   {"layers", "unionmount", "fusefs", "runtime", "engine"},
+		"engine":     {"layers"},
 	} {
 		for _, name := range reaches(all, dir) {
 			if slices.Contains(banned, name) {
@@ -124,6 +125,36 @@ func TestImportGraph(t *testing.T) {
 				t.Errorf("%s imports a command", s.path)
 			}
 		}
+	}
+}
+
+// stageProgram is the small program that a container's processes are.
+const stageProgram = "cmd/rcrun/stage"
+
+// heavy are modules that cost a process more at its start than all else that it does until it works.
+var heavy = []string{"go.podman.io/", "github.com/spf13/", "google.golang.org/", "github.com/docker/distribution", "github.com/klauspost/"}
+
+// TestStageProgramStaysSmall holds the program of a container's processes to what they need.
+func TestStageProgramStaysSmall(t *testing.T) {
+	all := sources(t)
+	parts := append(reaches(all, stageProgram), stageProgram)
+	for _, part := range parts {
+		if part == "layers" || strings.HasPrefix(part, "layers/") {
+			t.Errorf("the program of stages has %s", part)
+		}
+	}
+	for _, s := range all {
+		if s.isTest() || !slices.Contains(parts, s.dir()) {
+			continue
+		}
+		for _, imported := range s.imports {
+			if slices.ContainsFunc(heavy, func(prefix string) bool { return strings.HasPrefix(imported, prefix) }) {
+				t.Errorf("%s imports %s, which the program of stages then has", s.path, imported)
+			}
+		}
+	}
+	if !slices.Contains(parts, "engine") || !slices.Contains(parts, "fusefs") {
+		t.Errorf("this test is out of date: the program of stages has only %q", parts)
 	}
 }
 

@@ -53,7 +53,7 @@ func overlayProgram(t *testing.T, dir string) string {
 	binary, err := filepath.Abs(binary)
 	must(t, err)
 	program := filepath.Join(dir, "fuse-rcrun")
-	must(t, os.Symlink(binary, program))
+	must(t, os.Symlink(filepath.Join(filepath.Dir(binary), "fuse-rcrun"), program))
 	return program
 }
 
