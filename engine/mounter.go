@@ -22,7 +22,7 @@ func (LayerMounter) Unmount(target string) error { return fusefs.Unmount(target)
 
 // unionOf returns the union of a stack of the store's layers.
 func unionOf(stack layers.Stack) unionmount.Options {
-	options := unionmount.Options{Upper: stack.Upper, Work: stack.Work}
+	options := unionmount.Options{Upper: stack.Upper, Work: stack.Work, Quota: unionmount.Quota(stack.Quota)}
 	if stack.Driver != layers.DriverFuse {
 		upper := storeLayer(stack.Driver, stack.Upper)
 		options.UpperAs = &upper

@@ -19,6 +19,7 @@ type Stack struct {
 	Upper  string  // takes the changes
 	Work   string  // empty, on the filesystem of Upper
 	Lowers []Lower // read-only, the nearest first
+	Quota  Quota   // of Upper; only with DriverFuse
 }
 
 // Lower is a layer of an image.
@@ -31,6 +32,11 @@ type Lower struct {
 // it that the store keeps unique, "" for none. A container without an image has no lower layers. The error is
 // ErrConflict when the id or the name is taken.
 func (s *Store) CreateContainer(id, name string, image *Image) error {
+	return s.CreateLimited(id, name, image, Quota{})
+}
+
+// CreateLimited is CreateContainer for a container that has a quota, which takes DriverFuse.
+func (s *Store) CreateLimited(id, name string, image *Image, limit Quota) error {
 	if err := checkID(id); err != nil {
 		return fmt.Errorf("create container: %w", err)
 	}
@@ -43,7 +49,7 @@ func (s *Store) CreateContainer(id, name string, image *Image) error {
 		imageID = image.ID
 	}
 	err := s.change(func() error {
-		_, err := s.lib.CreateContainer(id, names, imageID, id, "", &storage.ContainerOptions{LabelOpts: []string{"disable"}})
+		_, err := s.lib.CreateContainer(id, names, imageID, id, "", &storage.ContainerOptions{LabelOpts: []string{"disable"}, StorageOpt: limit.options()})
 		return err
 	})
 	switch {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/layers"
 	"github.com/rcrun/rcrun/unionmount"
 	"golang.org/x/sys/unix"
 )
@@ -122,6 +123,14 @@ var valueOptions = map[string]func(o *overlayOptions, value string) error{
 	"threaded": (*overlayOptions).setThreaded,
 	"fsname":   func(o *overlayOptions, value string) error { o.mount.Mount.Source = unescape(value); return nil },
 	"subtype":  func(o *overlayOptions, value string) error { o.mount.Mount.Subtype = unescape(value); return nil },
+	"size": func(o *overlayOptions, value string) (err error) {
+		o.mount.Stack.Quota.Bytes, err = layers.ParseSize(value)
+		return err
+	},
+	"inodes": func(o *overlayOptions, value string) (err error) {
+		o.mount.Stack.Quota.Inodes, err = layers.ParseInodes(value)
+		return err
+	},
 	"context": func(o *overlayOptions, value string) error {
 		o.mount.Mount.Context = strings.Trim(value, `"`)
 		return nil
