@@ -40,6 +40,7 @@ type HostConfig struct {
 	ReadonlyRootfs  bool                     `json:"ReadonlyRootfs"`
 	SecurityOpt     []string                 `json:"SecurityOpt"`
 	Tmpfs           map[string]string        `json:"Tmpfs,omitempty"`
+	StorageOpt      map[string]string        `json:"StorageOpt,omitempty"` // as layers.ParseQuota reads it
 	UsernsMode      string                   `json:"UsernsMode"`
 	ShmSize         int64                    `json:"ShmSize"` // bytes
 	Init            bool                     `json:"Init"`

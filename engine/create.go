@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
 // CreateOptions describe a container to be made.
@@ -98,7 +100,11 @@ func (e *Engine) makeLayers(c *Container) error {
 	if err != nil {
 		return err
 	}
-	if err := store.CreateContainer(c.ID, c.Name, c.ImageID); err != nil {
+	quota, err := layerfmt.ParseQuota(c.HostConfig.StorageOpt)
+	if err != nil {
+		return err
+	}
+	if err := store.CreateContainer(c.ID, c.Name, c.ImageID, quota); err != nil {
 		return err
 	}
 	stack, err := e.stackOf(c)

@@ -11,8 +11,9 @@ import (
 type Store interface {
 	// Driver is how the store keeps layers, one of those in package layerfmt.
 	Driver() string
-	// CreateContainer makes the read-write layer of a container upon an image, or upon nothing where imageID is "".
-	CreateContainer(id, name, imageID string) error
+	// CreateContainer makes the read-write layer of a container upon an image, or upon nothing where imageID is "". A limit
+	// takes the driver fuse.
+	CreateContainer(id, name, imageID string, limit layerfmt.Quota) error
 	// RemoveContainer removes that layer, if there is one.
 	RemoveContainer(id string) error
 	// ContainerStack returns the directories that make up a container's root filesystem.

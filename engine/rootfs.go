@@ -95,7 +95,7 @@ func (c *Container) union(stack layerfmt.Stack) unionmount.Options {
 
 // UnionOf returns the union of a stack of the store's layerfmt.
 func UnionOf(stack layerfmt.Stack) unionmount.Options {
-	options := unionmount.Options{Upper: stack.Upper, Work: stack.Work}
+	options := unionmount.Options{Upper: stack.Upper, Work: stack.Work, Quota: unionmount.Quota(stack.Quota)}
 	if stack.Driver != layerfmt.DriverFuse {
 		upper := storeLayer(stack.Driver, stack.Upper)
 		options.UpperAs = &upper

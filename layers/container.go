@@ -22,6 +22,11 @@ type Lower = layerfmt.Lower
 // it that the store keeps unique, "" for none. A container without an image has no lower layers. The error is
 // ErrConflict when the id or the name is taken.
 func (s *Store) CreateContainer(id, name string, image *Image) error {
+	return s.CreateLimited(id, name, image, Quota{})
+}
+
+// CreateLimited is CreateContainer for a container that has a quota, which takes DriverFuse.
+func (s *Store) CreateLimited(id, name string, image *Image, limit Quota) error {
 	if err := checkID(id); err != nil {
 		return fmt.Errorf("create container: %w", err)
 	}
@@ -34,7 +39,7 @@ func (s *Store) CreateContainer(id, name string, image *Image) error {
 		imageID = image.ID
 	}
 	err := s.change(func() error {
-		_, err := s.lib.CreateContainer(id, names, imageID, id, "", &storage.ContainerOptions{LabelOpts: []string{"disable"}})
+		_, err := s.lib.CreateContainer(id, names, imageID, id, "", &storage.ContainerOptions{LabelOpts: []string{"disable"}, StorageOpt: limit.Options()})
 		return err
 	})
 	switch {

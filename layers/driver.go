@@ -89,8 +89,9 @@ func (d *driver) CreateFromTemplate(id, template string, _ *idtools.IDMappings, 
 }
 
 func (d *driver) create(id, parent string, opts *graphdriver.CreateOpts, writable bool) (err error) {
-	if opts != nil && len(opts.StorageOpt) > 0 {
-		return fmt.Errorf("create layer %s: storage options are not known: %w", id, graphdriver.ErrNotSupported)
+	quota, err := quotaOf(opts)
+	if err != nil {
+		return fmt.Errorf("create layer %s: %w: %w", id, err, graphdriver.ErrNotSupported)
 	}
 	if err := checkID(id); err != nil {
 		return fmt.Errorf("create layer: %w", err)
@@ -111,10 +112,21 @@ func (d *driver) create(id, parent string, opts *graphdriver.CreateOpts, writabl
 			return err
 		}
 	}
+	if err := d.layout.writeQuota(id, quota); err != nil {
+		return err
+	}
 	if parent == "" {
 		return nil
 	}
 	return atomicfile.Write(d.layout.parentFile(id), []byte(parent), 0o600)
+}
+
+// quotaOf returns the limit that a layer is made with.
+func quotaOf(opts *graphdriver.CreateOpts) (Quota, error) {
+	if opts == nil {
+		return Quota{}, nil
+	}
+	return layerfmt.ParseQuota(opts.StorageOpt)
 }
 
 // makeLayerDir makes the directory of a layer. The library asks for that only while it has no record of the layer: what

@@ -26,7 +26,7 @@ func (d *driver) Status() [][2]string {
 		[2]string{"User Xattrs", strconv.FormatBool(keepsXattrs(place.Path))},
 		[2]string{"Whiteouts", whiteoutKind(place.Path)},
 		[2]string{"Reflink", strconv.FormatBool(clonesFiles(place.Path))},
-		[2]string{"Quota", "off"},
+		[2]string{"Quota", "on, for each container: size, inodes"},
 	)
 }
 

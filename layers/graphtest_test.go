@@ -1,6 +1,7 @@
 package layers_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -9,6 +10,7 @@ import (
 
 	graphdriver "go.podman.io/storage/drivers"
 	"go.podman.io/storage/drivers/graphtest"
+	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/engine/layered"
@@ -54,8 +56,9 @@ func inside(t *testing.T) bool {
 	return false
 }
 
-// TestLibrarySuite runs the suite that the library has for its drivers, but for the case about quotas. It makes files of
-// several owners through Get's mounts, which takes a user namespace.
+// TestLibrarySuite runs the suite that the library has for its drivers, but for the case about quotas, which wants EDQUOT
+// at the limit: TestQuotaOfMount is that with ENOSPC. It makes files of several owners through Get's mounts, which takes
+// a user namespace.
 func TestLibrarySuite(t *testing.T) {
 	if !inside(t) {
 		return
@@ -165,6 +168,46 @@ func testSharedMount(t *testing.T) {
 	}
 	if changes, err := d.Changes("top", nil, "base", nil, ""); err != nil || len(changes) != 2 {
 		t.Errorf("changes %v, %v; want both directories", changes, err)
+	}
+}
+
+// TestQuotaOfMount limits a layer as the library's users do, and writes more to it, as the library's own test does.
+func TestQuotaOfMount(t *testing.T) {
+	if _, err := exec.LookPath("fusermount3"); err != nil {
+		t.Skip("an ordinary user cannot mount:", err)
+	}
+	d, err := graphdriver.GetDriver(mounting, graphdriver.Options{Root: t.TempDir(), RunRoot: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Create("base", "", nil); err != nil {
+		t.Fatal(err)
+	}
+	const limit = 5 << 20
+	if err := d.CreateReadWrite("top", "base", &graphdriver.CreateOpts{StorageOpt: map[string]string{"size": "5M", "inodes": "3"}}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the limit is the layer's, not the mount's
+		dir, err := d.Get("top", graphdriver.MountOpts{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(dir+"/file", make([]byte, 2*limit), 0o600); !errors.Is(err, unix.ENOSPC) {
+			t.Errorf("twice the limit: %v, want %v", err, unix.ENOSPC)
+		}
+		if err := errors.Join(os.WriteFile(dir+"/second", nil, 0o600), os.WriteFile(dir+"/third", nil, 0o600)); !errors.Is(err, unix.ENOSPC) {
+			t.Errorf("a file too much: %v, want %v", err, unix.ENOSPC)
+		}
+		usage, err := d.ReadWriteDiskUsage("top")
+		if err != nil || usage.Size > limit || usage.Size < limit-1<<20 {
+			t.Errorf("%+v is used, %v", usage, err)
+		}
+		if err := d.Put("top"); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := d.Cleanup(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -20,6 +20,7 @@ const (
 	indexName  = "index" // of the tree
 	workDir    = "work"
 	parentName = "parent"
+	quotaName  = "quota" // of a layer that is limited
 )
 
 // checkID refuses what would name a directory other than a layer's own. The library does not: asked to remove the
@@ -47,6 +48,7 @@ func (l layout) mountWork(id string) string {
 	return filepath.Join(l.mounts(), filepath.Base(id), workDir)
 }
 func (l layout) parentFile(id string) string { return filepath.Join(l.layer(id), parentName) }
+func (l layout) quotaFile(id string) string  { return filepath.Join(l.layer(id), quotaName) }
 
 // parent returns the id of the layer below, "" when there is none.
 func (l layout) parent(id string) (string, error) {
@@ -95,7 +97,8 @@ func (l layout) stack(id string) (Stack, error) {
 	if err != nil {
 		return Stack{}, err
 	}
-	return Stack{Driver: DriverFuse, Upper: chain[0], Work: l.work(id), Lowers: lowersOf(chain[1:])}, nil
+	quota, err := l.quota(id)
+	return Stack{Driver: DriverFuse, Upper: chain[0], Work: l.work(id), Lowers: lowersOf(chain[1:]), Quota: quota}, err
 }
 
 // parentTree returns the tree of the layer below, "" when there is none.

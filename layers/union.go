@@ -64,7 +64,11 @@ func (u *unions) get(id string, options graphdriver.MountOpts) (target string, e
 	if err := removeIndex(u.layout.index(id)); err != nil { // the tree is about to differ
 		return "", err
 	}
-	return target, u.mounter.Mount(Stack{Driver: DriverFuse, Upper: chain[0], Work: work, Lowers: lowersOf(chain[1:])}, target)
+	quota, err := u.layout.quota(id)
+	if err != nil {
+		return "", err
+	}
+	return target, u.mounter.Mount(Stack{Driver: DriverFuse, Upper: chain[0], Work: work, Lowers: lowersOf(chain[1:]), Quota: quota}, target)
 }
 
 // put releases what get returned.

@@ -129,6 +129,7 @@ func (u *Union) Setattr(n *Node, in SetAttr) (Attr, error) {
 	}
 	n.meta.Lock()
 	defer n.meta.Unlock()
+	defer u.settleAll(n)
 	if err := u.setattrHeld(n, in); err != nil {
 		return Attr{}, n.fault("set attributes of", err)
 	}

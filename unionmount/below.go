@@ -64,12 +64,17 @@ func (u *Union) copyData(n *Node, to int) error {
 	if err != nil {
 		return err
 	}
+	g, err := u.quota.reserveData(from.fd, st.Size)
+	if err != nil {
+		return err
+	}
+	defer u.settle(n, to, &g)
 	return copyFile(to, from.fd, st.Size)
 }
 
 // ownContent lets n, which is in the upper, borrow its data no longer, unless that is what is wanted.
 func (u *Union) ownContent(n *Node, want content) error {
-	if want == contentBelow || !n.borrows.Load() {
+	if want == contentBelow || want == contentToRemove || !n.borrows.Load() {
 		return nil
 	}
 	n.meta.Lock()
@@ -88,6 +93,7 @@ func (u *Union) ownContentHeld(n *Node, want content) error {
 		return err
 	}
 	defer unix.Close(fd)
+	defer u.settle(n, fd, &grant{})
 	before, err := statFD(fd)
 	if err != nil {
 		return err
@@ -139,6 +145,7 @@ func (u *Union) noteData(n *Node) (bool, error) {
 		return false, err
 	}
 	defer u.fds.release(h)
+	defer u.settle(n, h.fd, &grant{})
 	err = setMarks(h.fd, marks)
 	return err == nil, err
 }

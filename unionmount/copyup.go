@@ -10,9 +10,10 @@ import (
 type content int
 
 const (
-	contentBelow content = iota // that of the lower file, which it refers to
-	contentOwn                  // a copy of it
-	contentNone                 // none: it would be cut off at once
+	contentBelow    content = iota // that of the lower file, which it refers to
+	contentOwn                     // a copy of it
+	contentNone                    // none: it would be cut off at once
+	contentToRemove                // contentBelow, of a directory in which something is to be removed, which no quota forbids
 )
 
 // copyUp gives a node a backing file in the upper: a copy of its lower one, complete with attributes, that appears
@@ -30,7 +31,7 @@ func (u *Union) copyUp(n *Node, want content) error {
 			}
 			break
 		}
-		if err := u.copyUp(l.parent, contentBelow); err != nil {
+		if err := u.copyUp(l.parent, want.ofParent()); err != nil {
 			return err
 		}
 		if err := u.copyUpLink(n, l, want); err != nil {
@@ -44,6 +45,14 @@ func (u *Union) copyUp(n *Node, want content) error {
 		}
 	}
 	return u.ownContent(n, want)
+}
+
+// ofParent is what a directory is to have in which a copy is made.
+func (want content) ofParent() content {
+	if want == contentToRemove {
+		return want
+	}
+	return contentBelow
 }
 
 func (u *Union) anyLink(n *Node) (link, bool) {
@@ -81,7 +90,13 @@ func (u *Union) copyUpDeleted(n *Node, want content) error {
 // copyTo makes the copy of n and publishes it at a name, if one is given. Meta of n is held, and entries of the
 // name's directory.
 func (u *Union) copyTo(n *Node, at *link, want content) error {
+	g, err := u.reserveCopy(want)
+	if err != nil {
+		return err
+	}
+	defer g.release()
 	d := u.newDraft()
+	defer u.settleCopy(n, at)
 	defer d.discard()
 	if err := u.drawCopy(n, d, want); err != nil {
 		return err

@@ -64,6 +64,12 @@ func (u *Union) create(dir *Node, name string, id layerfmt.Stat, target string) 
 	if err != nil {
 		return nil, Attr{}, err
 	}
+	g, err := u.quota.entry()
+	if err != nil {
+		return nil, Attr{}, dir.fault("make "+name+" in", err)
+	}
+	defer g.release()
+	defer u.settleAll(dir)
 	o, fd, err := u.makeEntry(dir, name, m, id, target, acls)
 	if err != nil {
 		dir.listing.doubt(name)
@@ -76,6 +82,7 @@ func (u *Union) create(dir *Node, name string, id layerfmt.Stat, target string) 
 		n.listing.startEmpty()
 	}
 	n.madeNow(acls.none() && u.upper.xattrsAreOurs())
+	u.settle(n, fd, &g)
 	u.keepOpen(n, fd)
 	a, err := u.attrOf(n, o)
 	return n, a, err
@@ -162,7 +169,7 @@ func (u *Union) makeEntry(dir *Node, name string, m mark, id layerfmt.Stat, targ
 	if err != nil {
 		return nil, -1, err
 	}
-	return &object{top: &probed{st: st, id: id}, topLayer: u.upper, inUpper: true}, d.take(), nil
+	return &object{top: &probed{st: st, id: id}, topLayer: u.upper, inUpper: true, made: true}, d.take(), nil
 }
 
 // Link gives a node that is not a directory another name. It counts as a lookup of the node.
@@ -188,6 +195,12 @@ func (u *Union) Link(n *Node, dir *Node, name string) (Attr, error) {
 	if err != nil {
 		return Attr{}, err
 	}
+	g, err := u.quota.reserve(usage{})
+	if err != nil {
+		return Attr{}, dir.fault("make "+name+" in", err)
+	}
+	defer g.release()
+	defer u.settleAll(n, dir)
 	n.meta.Lock()
 	defer n.meta.Unlock()
 	if err := u.linkTo(n, dir, name, m); err != nil {

@@ -122,13 +122,19 @@ func (u *Union) writable(n *Node, by Caller) (*handle, error) {
 	return u.data(n)
 }
 
-// Write writes data to a regular file.
+// Write writes data to a regular file, less than all of it where there is no room for more.
 func (u *Union) Write(n *Node, data []byte, offset int64, by Caller) (int, error) {
 	h, err := u.writable(n, by)
 	if err != nil {
 		return 0, err
 	}
 	defer u.fds.release(h)
+	g, err := u.allot(n, h.fd, offset, int64(len(data)), true)
+	if err != nil {
+		return 0, n.fault("write", err)
+	}
+	defer u.settle(n, h.fd, &g)
+	data = data[:g.length]
 	total := 0
 	for total < len(data) {
 		put, err := retry(func() (int, error) { return unix.Pwrite(h.fd, data[total:], offset+int64(total)) })
@@ -150,6 +156,7 @@ func (u *Union) truncateHeld(n *Node, size int64) error {
 		return err
 	}
 	defer u.fds.release(h)
+	defer n.account.shrinking()()
 	_, err = retry(func() (int, error) { return 0, unix.Ftruncate(h.fd, size) })
 	return err
 }
@@ -161,6 +168,11 @@ func (u *Union) Fallocate(n *Node, mode uint32, offset, length int64, by Caller)
 		return err
 	}
 	defer u.fds.release(h)
+	g, err := u.allotFor(n, h.fd, mode, offset, length)
+	if err != nil {
+		return n.fault("allocate", err)
+	}
+	defer u.settle(n, h.fd, &g)
 	_, err = retry(func() (int, error) { return 0, unix.Fallocate(h.fd, mode, offset, length) })
 	return n.fault("allocate", err)
 }
@@ -194,8 +206,13 @@ func (u *Union) CopyFileRange(in *Node, inOffset int64, out *Node, outOffset int
 		return 0, err
 	}
 	defer u.fds.release(from)
+	g, err := u.allotCopy(out, to.fd, outOffset, from.fd, inOffset, int64(length))
+	if err != nil {
+		return 0, out.fault("copy to", err)
+	}
+	defer u.settle(out, to.fd, &g)
 	n, err := retry(func() (int, error) {
-		return unix.CopyFileRange(from.fd, &inOffset, to.fd, &outOffset, length, 0)
+		return unix.CopyFileRange(from.fd, &inOffset, to.fd, &outOffset, int(g.length), 0)
 	})
 	return max(n, 0), out.fault("copy to", err)
 }
@@ -242,5 +259,6 @@ func (u *Union) Statfs() (unix.Statfs_t, error) {
 	if u.stage != nil && !u.stage.devices {
 		st.Namelen -= int64(len(layerfmt.WhiteoutPrefix)) // a longer one could not be deleted from a lower layer
 	}
+	u.quota.show(&st)
 	return st, fault("stat filesystem", l, "/", err)
 }

@@ -72,6 +72,31 @@
 // st_nlink of a merged directory is 1 in CallerOwned trees: to count its subdirectories would take reading it, and
 // programs take 1 as "not counted". In the others they are counted, as fuse-overlayfs does it.
 //
+// # Quota
+//
+// A Quota limits the blocks and inodes that the upper has on disk, and the copies in the index besides: what du would say,
+// not lengths of files. So holes, links and references to a lower cost what they cost, directories count as they grow, and
+// whatever an operation does, it is charged by looking at the file afterwards (settle), not by knowing all that filesystems
+// do with blocks. Whiteouts and notes of removed names do not count, and no removal is refused: who has no room must be
+// able to make some. The directories that it copies up for that may pass the limit; there are no more of them than the
+// lowers have.
+//
+// Data is promised room before it is written, so that writers at once do not pass the limit together: at first all that it
+// may take, which costs no look at the file. Only where that is too much is it found out which blocks are missing, from the
+// filesystem's map of the file, because SEEK_HOLE shows those as holes that were allocated and never written, and who has
+// allocated them may rely on them. A write that fits in part is done in part. A new name or link, whose directory may or may
+// not grow, is let through as long as the limit is not passed, and may pass it by a few blocks, once: to promise the worst
+// case would refuse to a full container what a full disk does not. The error is ENOSPC, which programs expect, not EDQUOT.
+//
+// A removed file counts as long as the kernel knows it, since it may be open. The kernel says with a delay that it has
+// forgotten one; so what finds no room while a file that was removed within the last second is still known waits a moment
+// for that, lest rm and the next write race. That of one that is open is waited for in vain, and not long.
+//
+// The sums are kept in the work directory from a clean Close to the next Open. After a crash, after a reboot (neither they nor
+// their removal are flushed) and in trees that others write, too, the upper is counted, which costs a system call for each
+// of its files. What a filesystem does to the blocks of a file while nobody knows it is noticed then. XFS allocates ahead of
+// growing files, and that counts until it takes it back.
+//
 // # Safety
 //
 // A path is resolved at one place (resolve.go), from an open directory, by one name or beneath the layer's root,
@@ -86,8 +111,10 @@
 //	Node.entries (of directories; several only through lockDirs, which sorts by id)
 //	  Node.meta (of one node at a time)
 //	    Node.listing.mu
+//	      account.holes (around a change of data for which there is no room but what is allocated)
 //	      Union.moving (for writing around the system calls of one rename)
 //	        Union.mu (tables and names, never around I/O), fdCache.mu
+//	          account.mu, quota.mu
 //
 // entries guards which names a directory has; whoever adds or removes one holds it for writing. meta guards what a
 // node's own backing file is and what its metadata say. Copy-up of a node takes entries of its parent, then meta of

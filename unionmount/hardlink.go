@@ -147,6 +147,7 @@ func (u *Union) nameUpper(n *Node, l link, o *object) error {
 		return err
 	}
 	defer u.fds.release(parent)
+	defer u.settle(l.parent, parent.fd, &grant{})
 	if err := unnoticed(parent.fd, func() error { return u.linkTo(n, l.parent, l.name, markNone) }); err != nil {
 		return err
 	}

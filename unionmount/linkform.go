@@ -51,6 +51,11 @@ func (u *Union) replaceLink(n *Node, l link, id layerfmt.Stat, mode uint32, st *
 	if err != nil {
 		return err
 	}
+	g, err := u.quota.entry()
+	if err != nil {
+		return err
+	}
+	defer g.release()
 	d := u.newDraft()
 	defer d.discard()
 	if err := d.makeAs(mode, id, target); err != nil {
@@ -73,7 +78,9 @@ func (u *Union) replaceLink(n *Node, l link, id layerfmt.Stat, mode uint32, st *
 	u.mu.Lock()
 	delete(u.byFile, n.upperKey)
 	u.mu.Unlock()
+	n.account.leaveBehind()
 	u.switchToUpper(n, d, nil, false)
+	u.settleAll(n, l.parent)
 	return nil
 }
 
@@ -101,6 +108,17 @@ func (u *Union) reserveIno(n *Node) error {
 // releaseIno takes it away when the last name of the replacement, found as o, is gone. That there is none is usual.
 func (u *Union) releaseIno(n *Node, o *object) {
 	if n.kind == unix.S_IFLNK && o.presentIn() == presentFile && o.top.st.Mode&unix.S_IFMT == unix.S_IFREG && o.top.st.Nlink == 1 {
-		unix.Unlinkat(u.stage.index, reservedName(n.ino), 0)
+		u.dropIndexed(reservedName(n.ino))
+	}
+}
+
+// dropIndexed removes a file from the index, whose last name that is or none, and charges it no more.
+func (u *Union) dropIndexed(name string) {
+	var before unix.Stat_t
+	if u.quota != nil {
+		before, _ = statAt(u.stage.index, name)
+	}
+	if unix.Unlinkat(u.stage.index, name, 0) == nil && before.Nlink == 1 {
+		u.quota.charge(usage{}.minus(usageOf(&before)))
 	}
 }

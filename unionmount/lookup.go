@@ -17,6 +17,7 @@ type object struct {
 	lowers   []place    // as Node.lowers
 	lowerKey backingKey // as Node.lowerKey
 	hidden   uint32     // as Node.hidden
+	made     bool       // just now
 	mark     mark
 }
 

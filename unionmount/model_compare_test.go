@@ -16,6 +16,20 @@ func (m *model) compareTrees() {
 	for _, difference := range m.differences() {
 		m.t.Error(difference)
 	}
+	m.compareUsage()
+}
+
+// compareUsage wants the running sum of a union with a quota to be what is counted.
+func (m *model) compareUsage() {
+	m.t.Helper()
+	if m.u.quota == nil {
+		return
+	}
+	counted, err := m.u.recount()
+	must(m.t, err)
+	if sum := m.u.quota.lasting(); sum != counted {
+		m.t.Errorf("charged %+v, counted %+v", sum, counted)
+	}
 }
 
 func (m *model) differences() (found []string) {

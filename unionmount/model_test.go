@@ -100,6 +100,9 @@ func newModel(t *testing.T, r *rand.Rand, dir string, as *Layer) *model {
 	if as != nil {
 		m.describe(*as)
 	}
+	if r.IntN(2) == 0 {
+		m.opts.Quota = Quota{Bytes: 1 << 40, Inodes: 1 << 40}
+	}
 	m.open()
 	must(t, os.Mkdir(m.oracle, 0o755))
 	flatten(layers).plant(t, m.oracle)
@@ -128,7 +131,7 @@ var modelSteps = []func(*model){
 	(*model).doCreate, (*model).doCreate, (*model).doMkdir, (*model).doMkdir, (*model).doSymlink, (*model).doLink, (*model).doLink,
 	(*model).doUnlink, (*model).doUnlink, (*model).doRmdir, (*model).doRename, (*model).doRename, (*model).doRename, (*model).doWrite, (*model).doWrite,
 	(*model).doTruncate, (*model).doChmod, (*model).doSetxattr, (*model).doHold, (*model).doWriteHeld, (*model).doRelease, (*model).doReopen,
-	(*model).doChown, (*model).doUtimes, (*model).doTmpfile,
+	(*model).doChown, (*model).doUtimes, (*model).doTmpfile, (*model).doAllocate,
 }
 
 // step does one operation on both.
@@ -266,6 +269,18 @@ func (m *model) doWrite() {
 		_, err := unix.Pwrite(fd, []byte(data), offset)
 		return err
 	}))
+}
+
+// doAllocate has blocks allocated or given back.
+func (m *model) doAllocate() {
+	path, offset, length := m.path(), int64(m.r.IntN(40)<<10), int64(1+m.r.IntN(40<<10))
+	mode := []uint32{0, unix.FALLOC_FL_KEEP_SIZE, unix.FALLOC_FL_KEEP_SIZE | unix.FALLOC_FL_PUNCH_HOLE}[m.r.IntN(3)]
+	if !m.regular(path) {
+		return
+	}
+	m.same(fmt.Sprintf("allocate %s %d %d+%d", path, mode, offset, length),
+		m.at(path, func(n *Node) error { return m.u.Fallocate(n, mode, offset, length, asRoot) }),
+		m.oracleFile(path, func(fd int) error { return unix.Fallocate(fd, mode, offset, length) }))
 }
 
 func (m *model) doTruncate() {

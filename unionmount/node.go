@@ -52,6 +52,9 @@ type Node struct {
 	// dead is set when a directory is removed. Set with its entries held.
 	dead atomic.Bool
 
+	// account is what the node is charged for; nil without a quota. Immutable.
+	account *account
+
 	// defaults is the default ACL of a directory; nil as long as it is not known. Changed with meta held.
 	defaults atomic.Pointer[acl]
 
@@ -144,6 +147,7 @@ func (u *Union) newNodeLocked(o *object) *Node {
 		n.lowerKey = n.group.key
 	}
 	n.borrows.Store(o.top.data != nil)
+	n.account = u.newAccount(o)
 	if o.inUpper {
 		n.inUpper.Store(true)
 		n.upperKey = o.key()
@@ -223,6 +227,7 @@ func (u *Union) reapLocked(n *Node) {
 	}
 	n.links = nil
 	u.fds.dropNode(n, len(n.lowers))
+	n.account.close()
 }
 
 // forgetFilesLocked makes n no longer be found by its backing files.

@@ -33,6 +33,7 @@ func (u *Union) noteBelow(n *Node) (bool, error) {
 		return false, err
 	}
 	defer u.fds.release(h)
+	defer u.settle(n, h.fd, &grant{})
 	err = setMarks(h.fd, marks)
 	if isTooLong(err) {
 		return false, nil
@@ -57,6 +58,7 @@ func (u *Union) copyUpTree(dir *Node) error {
 	}
 	dir.entries.Lock()
 	defer dir.entries.Unlock()
+	defer u.settleAll(dir)
 	if err := u.partFromLowers(dir); err != nil {
 		return err
 	}

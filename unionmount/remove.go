@@ -29,7 +29,7 @@ func (u *Union) Unlink(dir *Node, name string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	if err := u.copyUp(dir, contentBelow); err != nil {
+	if err := u.copyUp(dir, contentToRemove); err != nil {
 		return err
 	}
 	dir.entries.Lock()
@@ -57,7 +57,7 @@ func (u *Union) Rmdir(dir *Node, name string) error {
 		return err
 	}
 	defer u.Forget(n, 1)
-	if err := u.copyUp(dir, contentBelow); err != nil {
+	if err := u.copyUp(dir, contentToRemove); err != nil {
 		return err
 	}
 	unlock := lockDirs(dir, n)
@@ -105,6 +105,7 @@ func (u *Union) removeFound(n *Node, l link, o *object) error {
 		return err
 	}
 	defer u.fds.release(parent)
+	defer u.settleAll(n, l.parent)
 	n.meta.Lock()
 	defer n.meta.Unlock()
 	if err := u.pin(n); err != nil {

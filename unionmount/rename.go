@@ -27,12 +27,26 @@ func (u *Union) Rename(oldDir *Node, oldName string, newDir *Node, newName strin
 	if err := r.validate(); err != nil || r.source == r.target {
 		return err
 	}
+	g, err := r.u.quota.reserve(r.needs())
+	if err != nil {
+		return r.source.fault("rename", err)
+	}
+	defer g.release()
+	defer r.u.settleAll(oldDir, newDir, r.source, r.target)
 	if err := r.commit(); err != nil {
 		oldDir.listing.doubt(oldName)
 		newDir.listing.doubt(newName)
 		return r.source.fault("rename", err)
 	}
 	return nil
+}
+
+// needs is what a rename takes that is known before.
+func (r *renaming) needs() usage {
+	if r.flags&unix.RENAME_WHITEOUT != 0 {
+		return usage{inodes: 1}
+	}
+	return usage{}
 }
 
 func validRenameFlags(flags uint) bool {
@@ -362,6 +376,7 @@ func (r *renaming) leaveDevice() error {
 	if err != nil {
 		return err
 	}
+	r.u.chargeFile(fd)
 	unix.Close(fd)
 	r.from.parent.listing.add(r.from.name)
 	return nil

@@ -148,6 +148,7 @@ func (n *Node) openVerified(dirfd int, name string, flags int, ino uint64) (int,
 		unix.Close(fd)
 		return -1, err
 	}
+	n.account.found(&st)
 	return fd, nil
 }
 

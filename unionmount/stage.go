@@ -13,6 +13,7 @@ import (
 // stage is the work directory: where entries are made before they are renamed into the upper, and where what is
 // removed from the upper goes first; and the index of hard links.
 type stage struct {
+	root    int  // the work directory itself
 	dir     int  // files being made; all of it is rubbish after a crash
 	index   int  // copies of lower hard links, by backingKey.indexName
 	devices bool // whiteouts can be made as devices
@@ -31,7 +32,12 @@ func openStage(work string, upper *layer) (_ *stage, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("open work directory %s: %w", work, err)
 	}
-	defer unix.Close(root)
+	s := &stage{root: root, dir: -1, index: -1}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
 	st, err := statFD(root)
 	if err != nil {
 		return nil, fmt.Errorf("stat work directory %s: %w", work, err)
@@ -42,12 +48,6 @@ func openStage(work string, upper *layer) (_ *stage, err error) {
 	if err := removeTree(root, stageName); err != nil {
 		return nil, fmt.Errorf("clear work directory %s: %w", work, err)
 	}
-	s := &stage{dir: -1, index: -1}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
 	if s.dir, err = makeDir(root, stageName); err != nil {
 		return nil, fmt.Errorf("make work directory %s/%s: %w", work, stageName, err)
 	}
@@ -80,7 +80,7 @@ func makeDir(dirfd int, name string) (int, error) {
 }
 
 func (s *stage) close() {
-	for _, fd := range []int{s.dir, s.index} {
+	for _, fd := range []int{s.root, s.dir, s.index} {
 		if fd >= 0 {
 			unix.Close(fd)
 		}

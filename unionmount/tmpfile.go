@@ -28,6 +28,11 @@ func (u *Union) Tmpfile(dir *Node, perm uint32, owner Owner) (*Node, Attr, error
 }
 
 func (u *Union) makeUnnamed(id layerfmt.Stat, acls birthACLs) (*Node, Attr, error) {
+	g, err := u.quota.entry()
+	if err != nil {
+		return nil, Attr{}, err
+	}
+	defer g.release()
 	d := u.newDraft()
 	defer d.discard()
 	if err := d.makeUnnamed(id); err != nil {
@@ -40,7 +45,8 @@ func (u *Union) makeUnnamed(id layerfmt.Stat, acls birthACLs) (*Node, Attr, erro
 	if err != nil {
 		return nil, Attr{}, err
 	}
-	n := u.adopt(nil, "", &object{top: &probed{st: d.st, id: id}, topLayer: u.upper, inUpper: true})
+	n := u.adopt(nil, "", &object{top: &probed{st: d.st, id: id}, topLayer: u.upper, inUpper: true, made: true})
+	u.settle(n, fd, &g)
 	h := u.fds.add(fdKey{n, slotUpper}, fd)
 	u.fds.pin(h)
 	u.fds.release(h)

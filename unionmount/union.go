@@ -67,6 +67,8 @@ type Options struct {
 	Ino32 bool `json:"ino32,omitempty"`
 	// WhiteoutFiles has deletions marked by files (.wh.NAME) also where there can be devices.
 	WhiteoutFiles bool `json:"whiteoutFiles,omitempty"`
+	// Quota limits what the upper takes.
+	Quota Quota `json:"quota,omitzero"`
 	// Volatile lets fsync do nothing.
 	Volatile bool `json:"volatile,omitempty"`
 	// MaxFiles bounds the backing files kept open while they are not in use; 0 means half of RLIMIT_NOFILE. Files
@@ -82,6 +84,7 @@ type Union struct {
 	stage  *stage   // nil when read-only
 	fds    *fdCache
 	root   *Node
+	quota  *quota // nil where nothing is limited
 	umask  uint32 // of the process: permissions that making a file does not give it
 
 	redirected atomic.Bool // a lower was met whose directories refer to others by another path
@@ -129,6 +132,12 @@ func Open(opts Options) (_ *Union, err error) {
 		return nil, fmt.Errorf("open union: read umask: %w", err)
 	}
 	if err := u.openLayers(opts); err != nil {
+		return nil, fmt.Errorf("open union: %w", err)
+	}
+	if err := u.inheritRoot(); err != nil {
+		return nil, fmt.Errorf("open union: %w", err)
+	}
+	if err := u.openQuota(); err != nil {
 		return nil, fmt.Errorf("open union: %w", err)
 	}
 	if err := u.openRoot(); err != nil {
@@ -184,9 +193,6 @@ func (u *Union) openLayers(opts Options) (err error) {
 
 // openRoot makes the root node of the root directories of all layers down to the first opaque one.
 func (u *Union) openRoot() error {
-	if err := u.inheritRoot(); err != nil {
-		return err
-	}
 	o := object{}
 	for _, l := range u.stack() {
 		p, here, err := l.probeRoot()
@@ -209,6 +215,7 @@ func (u *Union) openRoot() error {
 		}
 	}
 	u.root = u.adopt(nil, "", &o)
+	u.root.account.found(&o.top.st)
 	return nil
 }
 
@@ -255,7 +262,10 @@ func (u *Union) Root() *Node { return u.root }
 func (u *Union) ReadOnly() bool { return u.upper == nil }
 
 // Close closes all files. No operation may be under way or follow.
-func (u *Union) Close() error {
+func (u *Union) Close() (err error) {
+	if u.root != nil && u.quota != nil {
+		err = u.stage.keepUsage(u.quota.lasting())
+	}
 	if u.fds != nil {
 		u.fds.close()
 	}
@@ -268,5 +278,5 @@ func (u *Union) Close() error {
 	for _, l := range u.lowers {
 		l.close()
 	}
-	return nil
+	return err
 }

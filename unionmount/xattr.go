@@ -119,6 +119,11 @@ func (u *Union) SetXattr(n *Node, name string, value []byte, flags int) error {
 	if err := checkXattr(name); err != nil {
 		return err
 	}
+	g, err := u.quota.reserve(u.quota.forXattr(value))
+	if err != nil {
+		return n.fault("change xattr "+name+" of", err)
+	}
+	defer g.release()
 	return u.changeXattr(n, name, func(fd int) error {
 		if isACL(name) {
 			return u.setACL(n, fd, name, value, flags)
@@ -153,6 +158,7 @@ func (u *Union) changeXattr(n *Node, name string, change func(fd int) error) err
 	if st, err := statFD(h.fd); err != nil || st.Mode&unix.S_IFMT == unix.S_IFLNK {
 		return errors.Join(err, unix.EOPNOTSUPP)
 	}
+	defer u.settle(n, h.fd, &grant{})
 	n.bare = false
 	if name == capsXattr {
 		n.caps = capsUnknown

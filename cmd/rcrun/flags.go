@@ -12,6 +12,7 @@ import (
 	"github.com/docker/go-units"
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/engine/layered"
+	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -36,7 +37,7 @@ type containerFlags struct {
 	name, workdir, user, hostname, domainname, entrypoint, network, userns string
 	rootfs, cidfile, stopSignal, shmSize, platform, pull                   string
 
-	env, envFiles, volumes, tmpfs, publish, labels, capAdd, capDrop, securityOpt, dns, addHost []string
+	env, envFiles, volumes, tmpfs, publish, labels, capAdd, capDrop, securityOpt, storageOpt, dns, addHost []string
 
 	stopTimeout int
 	flags       *pflag.FlagSet
@@ -78,6 +79,7 @@ func (f *containerFlags) register(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.capAdd, "cap-add", nil, "add a capability")
 	flags.StringSliceVar(&f.capDrop, "cap-drop", nil, "drop a capability, or all")
 	flags.StringArrayVar(&f.securityOpt, "security-opt", nil, "no-new-privileges, seccomp=unconfined or seccomp=FILE")
+	flags.StringSliceVar(&f.storageOpt, "storage-opt", nil, "limit what the container adds to its image: size=64m, inodes=10000")
 	flags.StringSliceVar(&f.dns, "dns", nil, "name server of the container")
 	flags.StringArrayVar(&f.addHost, "add-host", nil, "add a line to /etc/hosts: name:ip")
 	flags.Bool("help", false, "show this help") // without its shorthand, which is the host name's
@@ -127,11 +129,15 @@ func (f *containerFlags) options(args []string) (engine.CreateOptions, error) {
 	if err != nil {
 		return o, err
 	}
+	storageOpt, err := parseStorageOpt(f.storageOpt)
+	if err != nil {
+		return o, err
+	}
 	o.HostConfig = engine.HostConfig{
 		Binds: volumes, ContainerIDFile: f.cidfile, NetworkMode: f.network, PortBindings: ports, AutoRemove: f.rm,
 		CapAdd: f.capAdd, CapDrop: f.capDrop, DNS: f.dns, ExtraHosts: f.addHost, Privileged: f.privileged, ReadonlyRootfs: f.readOnly,
 		SecurityOpt: f.securityOpt, Tmpfs: tmpfsOptions(f.tmpfs), UsernsMode: f.userns, ShmSize: shm, Init: f.init,
-		Rootfs: rootfs, RootfsOverlay: isOverlay,
+		Rootfs: rootfs, RootfsOverlay: isOverlay, StorageOpt: storageOpt,
 	}
 	return o, nil
 }
@@ -162,6 +168,16 @@ func (f *containerFlags) parseShmSize() (int64, error) {
 		return 0, fmt.Errorf("invalid --shm-size %q: want a size such as 64m", f.shmSize)
 	}
 	return size, nil
+}
+
+// parseStorageOpt refuses what is no limit before an image is pulled.
+func parseStorageOpt(flags []string) (map[string]string, error) {
+	if len(flags) == 0 {
+		return nil, nil
+	}
+	options := keyValues(flags)
+	_, err := layerfmt.ParseQuota(options)
+	return options, err
 }
 
 // environment joins files and flags, in this order; of a name given twice the last value holds.

@@ -20,6 +20,7 @@ func (a *app) runCommand() *cobra.Command {
 		Use:   "run [flags] IMAGE [COMMAND [ARG...]]",
 		Short: "Create a container and start it",
 		Example: "  rcrun run --rm -it debian:12 bash\n  rcrun run -d --name web -p 8080:80 nginx\n" +
+			"  rcrun run --rm --storage-opt size=2g debian:12 apt-get update\n" +
 			"  rcrun run --rm --rootfs /:O sh -c 'rm -rf /usr/share/doc; ls /usr/share'   # of the host nothing is changed",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			options, err := flags.options(args)

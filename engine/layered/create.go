@@ -33,9 +33,12 @@ func (e *Engine) Create(options engine.CreateOptions) (_ *engine.Container, warn
 	return c, warnings, err
 }
 
-// checkDriver refuses what only layers can do that show any owner to any id map.
+// checkDriver refuses what only layers can do that show any owner to any id map, or only a filesystem of our own.
 func (e *Engine) checkDriver(host engine.HostConfig) error {
 	if host.Rootfs != "" && !host.RootfsOverlay {
+		if len(host.StorageOpt) > 0 {
+			return fmt.Errorf("--storage-opt limits what is kept apart from a directory: use --rootfs %s:O", host.Rootfs)
+		}
 		return nil
 	}
 	driver, err := FindStorageDriver(e.Dirs, e.StorageDriver)
@@ -44,6 +47,8 @@ func (e *Engine) checkDriver(host engine.HostConfig) error {
 		return err
 	case host.Rootfs != "":
 		return fmt.Errorf("--rootfs %s:O needs the storage driver fuse, and this store has %s", host.Rootfs, driver)
+	case len(host.StorageOpt) > 0:
+		return fmt.Errorf("--storage-opt needs the storage driver fuse, because nobody counts what a container writes with %s, which this store has: use --root DIR --storage-driver fuse", driver)
 	case host.UsernsMode != "" && host.UsernsMode != rootless.ModeHost:
 		return fmt.Errorf("--userns=%s needs the storage driver fuse, and this store has %s, whose files belong to the ids of the default map", host.UsernsMode, driver)
 	}

@@ -62,9 +62,9 @@ func FindStorageDriver(dirs engine.Dirs, wanted string) (string, error) {
 type containerStore struct{ *layers.Store }
 
 // CreateContainer makes the layer of a container, given the id of its image.
-func (s containerStore) CreateContainer(id, name, imageID string) error {
+func (s containerStore) CreateContainer(id, name, imageID string, limit layers.Quota) error {
 	if imageID == "" {
-		return s.Store.CreateContainer(id, name, nil)
+		return s.Store.CreateLimited(id, name, nil, limit)
 	}
-	return s.Store.CreateContainer(id, name, &layers.Image{ID: imageID})
+	return s.Store.CreateLimited(id, name, &layers.Image{ID: imageID}, limit)
 }

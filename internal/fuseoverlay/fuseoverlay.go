@@ -40,7 +40,9 @@ Mounts several directories as one. It takes the arguments of fuse-overlayfs.
   -o metacopy=on             change attributes of files without copying their data
                              (with these two only the kernel's overlay, mounted by
                              root, and rcrun can read the upper directory)
-  -o writeback=1             have the kernel collect small writes
+  -o size=64m, inodes=10000  limit what the upper directory takes; df shows it
+  -o writeback=1             have the kernel collect small writes: then only fsync tells
+                             that there was no room for them
   -o direct_io               have the kernel keep no data
   -o timeout=SECONDS, entry_timeout=SECONDS, negative_timeout=SECONDS, attr_timeout=SECONDS
                              how long the kernel may believe what it knows (default for ever)

@@ -122,6 +122,14 @@ var valueOptions = map[string]func(o *overlayOptions, value string) error{
 	"threaded": (*overlayOptions).setThreaded,
 	"fsname":   func(o *overlayOptions, value string) error { o.mount.Mount.Source = unescape(value); return nil },
 	"subtype":  func(o *overlayOptions, value string) error { o.mount.Mount.Subtype = unescape(value); return nil },
+	"size": func(o *overlayOptions, value string) (err error) {
+		o.mount.Stack.Quota.Bytes, err = layerfmt.ParseSize(value)
+		return err
+	},
+	"inodes": func(o *overlayOptions, value string) (err error) {
+		o.mount.Stack.Quota.Inodes, err = layerfmt.ParseInodes(value)
+		return err
+	},
 	"context": func(o *overlayOptions, value string) error {
 		o.mount.Mount.Context = strings.Trim(value, `"`)
 		return nil

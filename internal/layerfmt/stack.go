@@ -18,6 +18,7 @@ type Stack struct {
 	Upper  string  // takes the changes
 	Work   string  // empty, on the filesystem of Upper
 	Lowers []Lower // read-only, the nearest first
+	Quota  Quota   // of Upper; only with DriverFuse
 }
 
 // Lower is a layer of an image.

@@ -1,0 +1,37 @@
+package layers
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/rcrun/rcrun/internal/atomicfile"
+	"github.com/rcrun/rcrun/internal/layerfmt"
+)
+
+// Quota limits what a container's layer may take on disk.
+type Quota = layerfmt.Quota
+
+// writeQuota notes the limit of a layer, if it has one.
+func (l layout) writeQuota(id string, q Quota) error {
+	if q == (Quota{}) {
+		return nil
+	}
+	return atomicfile.WriteJSON(l.quotaFile(id), q)
+}
+
+// quota reads the limit of a layer.
+func (l layout) quota(id string) (q Quota, err error) {
+	text, err := os.ReadFile(l.quotaFile(id))
+	if errors.Is(err, os.ErrNotExist) {
+		return Quota{}, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &q)
+	}
+	if err != nil {
+		return Quota{}, fmt.Errorf("read the limit of layer %s: %w", id, err)
+	}
+	return q, nil
+}

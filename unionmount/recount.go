@@ -1,0 +1,211 @@
+package unionmount
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
+)
+
+// usageName is the file in the work directory that keeps what the upper takes, from one use to the next.
+const usageName = "usage"
+
+// usageRecord is what is in it. After a reboot it does not count: it is not flushed to the disk, nor is its removal.
+type usageRecord struct {
+	Boot   string `json:"boot"`
+	Bytes  int64  `json:"bytes"`
+	Inodes int64  `json:"inodes"`
+}
+
+// bootID names the time since the machine was started, "" where it has no name.
+func bootID() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(id))
+}
+
+// openQuota finds out what the upper takes, if that is limited. A record is good for one time, whether or not it is used.
+func (u *Union) openQuota() error {
+	if u.upper == nil {
+		return nil
+	}
+	record, recorded := u.stage.takeUsage()
+	if u.opts.Quota == (Quota{}) {
+		return nil
+	}
+	var fs unix.Statfs_t
+	if _, err := retry(func() (int, error) { return 0, unix.Fstatfs(u.upper.root, &fs) }); err != nil {
+		return fault("stat filesystem", u.upper, "/", err)
+	}
+	u.quota = newQuota(u.opts.Quota, int64(fs.Bsize))
+	if recorded && u.upper.Ownership == CallerOwned { // others may write the other kind meanwhile
+		u.quota.used = usage{record.Bytes, record.Inodes}
+		return nil
+	}
+	used, err := u.recount()
+	if err != nil {
+		return fault("count what is in", u.upper, "/", err)
+	}
+	u.quota.used = used
+	return nil
+}
+
+// takeUsage reads the record and removes it; ok is false where there is none that counts.
+func (s *stage) takeUsage() (record usageRecord, ok bool) {
+	fd, err := openat(s.root, usageName, unix.O_RDONLY, 0)
+	if err != nil {
+		return record, false
+	}
+	defer unix.Close(fd)
+	var buf [256]byte
+	n, err := retry(func() (int, error) { return unix.Pread(fd, buf[:], 0) })
+	removed := unix.Unlinkat(s.root, usageName, 0)
+	if err != nil || removed != nil || json.Unmarshal(buf[:n], &record) != nil {
+		return record, false
+	}
+	return record, record.Boot != "" && record.Boot == bootID()
+}
+
+// keepUsage writes the record, in one step.
+func (s *stage) keepUsage(used usage) error {
+	text, err := json.Marshal(usageRecord{bootID(), used.bytes, used.inodes})
+	if err != nil {
+		return err
+	}
+	name := s.name()
+	fd, err := openat(s.dir, name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("keep the usage of the upper directory: %w", err)
+	}
+	err = writeAll(fd, text, 0)
+	if closeErr := unix.Close(fd); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = unix.Renameat(s.dir, name, s.root, usageName)
+	}
+	if err != nil {
+		unix.Unlinkat(s.dir, name, 0) // else it goes with the next Open, which counts
+		return fmt.Errorf("keep the usage of the upper directory: %w", err)
+	}
+	return nil
+}
+
+// counter adds up files, each once.
+type counter struct {
+	sum  usage
+	seen map[uint64]bool // inode numbers of files with several names
+	// index says that this is the index of hard links, whose notes of names that are gone do not count: they are made when
+	// something is removed.
+	index bool
+}
+
+func (c *counter) add(st *unix.Stat_t) {
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR && st.Nlink > 1 {
+		if c.seen[st.Ino] {
+			return
+		}
+		c.seen[st.Ino] = true
+	}
+	c.sum = c.sum.plus(usageOf(st))
+}
+
+// recount adds up what is in the upper and in the index.
+func (u *Union) recount() (usage, error) {
+	c := &counter{seen: map[uint64]bool{}}
+	root, err := statFD(u.upper.root)
+	if err != nil {
+		return usage{}, err
+	}
+	c.add(&root)
+	if err := c.addTree(u.upper.root); err != nil {
+		return usage{}, err
+	}
+	c.index = true
+	_, err = c.addDir(u.stage.index)
+	return c.sum, err
+}
+
+// addTree adds all that is below a directory. It goes from one to the next, down and up, with one of them open: how deep
+// they lie was for the container to decide.
+func (c *counter) addTree(root int) error {
+	dir, err := openat(root, ".", unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { unix.Close(dir) }()
+	enter := func(name string) error {
+		var next int
+		err := owning(dir, func() (err error) {
+			next, err = openat(dir, name, unix.O_PATH|unix.O_DIRECTORY, 0)
+			return err
+		})
+		if err == nil {
+			unix.Close(dir)
+			dir = next
+		}
+		return err
+	}
+	names, err := c.addDir(dir)
+	above := [][]string{}
+	for err == nil {
+		switch last := len(names) - 1; {
+		case last >= 0:
+			below := names[last]
+			above = append(above, names[:last])
+			if err = enter(below); err == nil {
+				names, err = c.addDir(dir)
+			}
+		case len(above) == 0:
+			return nil
+		default:
+			names, above = above[len(above)-1], above[:len(above)-1]
+			err = enter("..")
+		}
+	}
+	return err
+}
+
+// addDir adds what is in a directory, but no whiteouts, and returns the directories among it.
+func (c *counter) addDir(dir int) (dirs []string, err error) {
+	var names []string
+	err = owning(dir, func() error {
+		fd, err := openat(dir, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		names = nil
+		return readDir(fd, func(e dirEntry) { names = append(names, e.name) })
+	})
+	if err != nil {
+		return nil, err
+	}
+	return dirs, owning(dir, func() (err error) {
+		dirs, err = c.addNames(dir, names)
+		return err
+	})
+}
+
+func (c *counter) addNames(dir int, names []string) (dirs []string, err error) {
+	for _, name := range names {
+		st, err := statAt(dir, name)
+		if err != nil {
+			return nil, err
+		}
+		switch kind := st.Mode & unix.S_IFMT; {
+		case kind == unix.S_IFCHR && st.Rdev == 0, layerfmt.ReservedName(name), c.index && strings.HasSuffix(name, hiddenSuffix):
+			continue
+		case kind == unix.S_IFDIR:
+			dirs = append(dirs, name)
+		}
+		c.add(&st)
+	}
+	return dirs, nil
+}
