@@ -25,12 +25,13 @@ func (m *monitor) startEraser() (*eraser, error) {
 	if err != nil {
 		return nil, err
 	}
+	conn.Send(msgPrepare, eraseRequest{Dirs: m.c.dirs, ID: m.c.ID}) // an error shows in what follows
 	return &eraser{cmd, conn}, nil
 }
 
 // erase removes every trace of the container. The process shares the lock, which it keeps should we be killed.
 func (e *eraser) erase(c *Container, held *lock) error {
-	err := e.conn.Send(msgErase, eraseRequest{Dirs: c.dirs, ID: c.ID}, held.file)
+	err := e.conn.Send(msgErase, nil, held.file)
 	if err == nil {
 		_, err = receive(e.conn, msgDone)
 	}
@@ -42,7 +43,8 @@ func (e *eraser) erase(c *Container, held *lock) error {
 	return nil
 }
 
-// EraseMain is the stage that removes a container with its layer. It opens the engine that it needs for that.
+// EraseMain is the stage that removes a container with its layer. It opens the engine that it needs for that, and the
+// image store ahead of its task.
 func EraseMain(open func(Dirs) (*Engine, error)) int {
 	conn, err := stageConn()
 	if err != nil {
@@ -50,18 +52,24 @@ func EraseMain(open func(Dirs) (*Engine, error)) int {
 		return 1
 	}
 	var request eraseRequest
-	files, err := conn.Expect(msgErase, &request, 1)
-	if err != nil {
+	if _, err := conn.Expect(msgPrepare, &request, 0); err != nil {
 		return 1 // the monitor was killed
 	}
-	defer wire.CloseFiles(files)
-	e, err := open(request.Dirs)
-	if err == nil {
+	e, openErr := open(request.Dirs)
+	if openErr == nil {
 		defer e.Close()
-		err = e.erase(request.ID)
+		_, openErr = e.store()
 	}
+	lock, err := conn.Expect(msgErase, nil, 1)
 	if err != nil {
-		return refuse(conn, err)
+		return 1 // the monitor was killed, or has no need of us
+	}
+	defer wire.CloseFiles(lock)
+	if openErr == nil {
+		openErr = e.erase(request.ID)
+	}
+	if openErr != nil {
+		return refuse(conn, openErr)
 	}
 	conn.Send(msgDone, nil) // a monitor that is gone does not want to know
 	return 0

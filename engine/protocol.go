@@ -50,8 +50,11 @@ const (
 	msgThaw  = "thaw"  // nothing
 )
 
-// The message to the process that erases a monitor's container. It answers done or failed.
-const msgErase = "erase" // eraseRequest, the container's lock
+// The messages to the process that erases a monitor's container. It answers the second one with done or failed.
+const (
+	msgPrepare = "prepare" // eraseRequest
+	msgErase   = "erase"   // nothing, the container's lock
+)
 
 type eraseRequest struct {
 	Dirs Dirs

@@ -31,7 +31,10 @@ func New(dirs engine.Dirs, program func() *os.File) (*Engine, error) {
 	containers.Program = program
 	containers.OpenStore = func() (engine.Store, error) {
 		store, err := e.Store()
-		return containerStore{store}, err
+		if err != nil {
+			return nil, err
+		}
+		return containerStore{store}, nil
 	}
 	return e, nil
 }

@@ -21,13 +21,22 @@ func Seal(name string, program io.Reader) (*os.File, error) {
 	}
 	file := os.NewFile(uintptr(fd), name)
 	if _, err = io.Copy(file, program); err == nil {
-		_, err = unix.FcntlInt(file.Fd(), unix.F_ADD_SEALS, seals)
+		err = seal(file)
 	}
 	if err != nil {
 		file.Close()
 		return nil, fmt.Errorf("copy %s to memory: %w", name, err)
 	}
 	return file, nil
+}
+
+// seal makes a file what it is for good. Linux 6.3 can also keep its owner from taking away that it can be executed.
+func seal(file *os.File) error {
+	_, err := unix.FcntlInt(file.Fd(), unix.F_ADD_SEALS, seals|unix.F_SEAL_EXEC)
+	if errors.Is(err, unix.EINVAL) {
+		_, err = unix.FcntlInt(file.Fd(), unix.F_ADD_SEALS, seals)
+	}
+	return err
 }
 
 // create makes a file in memory. Linux 6.3 wants to be told that it is to be executed, and may refuse that

@@ -63,6 +63,13 @@ func TestSealedProgramStays(t *testing.T) {
 	if err := file.Truncate(0); !errors.Is(err, unix.EPERM) {
 		t.Errorf("cut off: %v", err)
 	}
+	has, err := unix.FcntlInt(file.Fd(), unix.F_GET_SEALS, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Chmod(0o600); has&unix.F_SEAL_EXEC != 0 && !errors.Is(err, unix.EPERM) {
+		t.Errorf("made not executable: %v", err)
+	}
 	if again, err := os.OpenFile(Path(file), os.O_RDWR, 0); err == nil {
 		if _, err := again.WriteAt([]byte("x"), 0); !errors.Is(err, unix.EPERM) {
 			t.Errorf("written to after it was opened again: %v", err)
