@@ -33,15 +33,15 @@ func (u *Union) newAccount(o *object) *account {
 // usageOf returns what a file takes.
 func usageOf(st *unix.Stat_t) usage { return usage{st.Blocks * 512, 1} }
 
-// found notes what the file of a node takes that was charged before the node was there.
-func (a *account) found(st *unix.Stat_t) {
+// found notes what the file behind fd takes, the node's, that was charged before the node was there.
+func (a *account) found(fd int, st *unix.Stat_t) {
 	if a == nil {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.known {
-		a.known, a.charged = true, usageOf(st)
+		a.known, a.charged = true, a.q.takes(fd, st)
 	}
 }
 
@@ -63,7 +63,7 @@ func (u *Union) settle(n *Node, fd int, g *grant) {
 	if n.isDir() {
 		leaving = n.dead.Load()
 	}
-	a.setHeld(usageOf(&st), leaving, g)
+	a.setHeld(u.quota.takes(fd, &st), leaving, g)
 }
 
 // setHeld notes what a node is charged. a.mu is held.

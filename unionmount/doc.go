@@ -94,8 +94,11 @@
 //
 // The sums are kept in the work directory from a clean Close to the next Open. After a crash, after a reboot (neither they nor
 // their removal are flushed) and in trees that others write, too, the upper is counted, which costs a system call for each
-// of its files. What a filesystem does to the blocks of a file while nobody knows it is noticed then. XFS allocates ahead of
-// growing files, and that counts until it takes it back.
+// of its files. What a filesystem does to the blocks of a file while nobody knows it is noticed then.
+//
+// XFS allocates more blocks than it was asked for and takes them back when it likes. Those are not charged (ahead.go), lest a
+// container meet its limit long before it; what a container allocates behind the end of a file would look the same, and is
+// refused there.
 //
 // # Safety
 //

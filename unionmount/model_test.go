@@ -275,7 +275,8 @@ func (m *model) doWrite() {
 func (m *model) doAllocate() {
 	path, offset, length := m.path(), int64(m.r.IntN(40)<<10), int64(1+m.r.IntN(40<<10))
 	mode := []uint32{0, unix.FALLOC_FL_KEEP_SIZE, unix.FALLOC_FL_KEEP_SIZE | unix.FALLOC_FL_PUNCH_HOLE}[m.r.IntN(3)]
-	if !m.regular(path) {
+	keeps := mode == unix.FALLOC_FL_KEEP_SIZE && m.u.quota != nil && m.u.quota.ahead // which is refused then
+	if !m.regular(path) || keeps {
 		return
 	}
 	m.same(fmt.Sprintf("allocate %s %d %d+%d", path, mode, offset, length),

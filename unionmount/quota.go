@@ -32,6 +32,10 @@ const (
 type quota struct {
 	limit usage // math.MaxInt64 for none; immutable
 	block int64 // in which the filesystem allocates; immutable
+	// ahead says that the filesystem allocates more blocks than are asked for, and takes them back when it likes: behind
+	// the end of a file that grows, and for writes to shared blocks. They are not charged, and what a container has
+	// allocated behind the end cannot be told from them. Immutable.
+	ahead bool
 
 	mu       sync.Mutex // guards what follows
 	used     usage      // what the upper's files take
@@ -42,7 +46,7 @@ type quota struct {
 	freed    chan struct{}
 }
 
-func newQuota(q Quota, block int64) *quota {
+func newQuota(q Quota, fs *unix.Statfs_t) *quota {
 	limit := usage{q.Bytes, q.Inodes}
 	if limit.bytes == 0 {
 		limit.bytes = math.MaxInt64
@@ -50,7 +54,7 @@ func newQuota(q Quota, block int64) *quota {
 	if limit.inodes == 0 {
 		limit.inodes = math.MaxInt64
 	}
-	return &quota{limit: limit, block: max(block, 512), freed: make(chan struct{})}
+	return &quota{limit: limit, block: max(int64(fs.Bsize), 512), ahead: fs.Type == unix.XFS_SUPER_MAGIC, freed: make(chan struct{})}
 }
 
 // blocks returns what the blocks take in which a range of a file lies.

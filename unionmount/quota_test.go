@@ -497,7 +497,9 @@ func TestGaps(t *testing.T) {
 	fd, err := unix.Open(path, unix.O_CREAT|unix.O_RDWR, 0o600)
 	must(t, err)
 	defer unix.Close(fd)
-	q := newQuota(Quota{Bytes: 1 << 30}, 4096)
+	var fs unix.Statfs_t
+	must(t, unix.Fstatfs(fd, &fs))
+	q := newQuota(Quota{Bytes: 1 << 30}, &fs)
 	for _, at := range []int64{8192, 12288, 40960, 400 * kib} {
 		must(t, writeAll(fd, make([]byte, 4096), at))
 	}

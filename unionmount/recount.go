@@ -43,7 +43,7 @@ func (u *Union) openQuota() error {
 	if _, err := retry(func() (int, error) { return 0, unix.Fstatfs(u.upper.root, &fs) }); err != nil {
 		return fault("stat filesystem", u.upper, "/", err)
 	}
-	u.quota = newQuota(u.opts.Quota, int64(fs.Bsize))
+	u.quota = newQuota(u.opts.Quota, &fs)
 	if recorded && u.upper.Ownership == CallerOwned { // others may write the other kind meanwhile
 		u.quota.used = usage{record.Bytes, record.Inodes}
 		return nil
@@ -99,6 +99,7 @@ func (s *stage) keepUsage(used usage) error {
 
 // counter adds up files, each once.
 type counter struct {
+	q    *quota
 	sum  usage
 	seen map[uint64]bool // inode numbers of files with several names
 	// index says that this is the index of hard links, whose notes of names that are gone do not count: they are made when
@@ -106,24 +107,33 @@ type counter struct {
 	index bool
 }
 
-func (c *counter) add(st *unix.Stat_t) {
+func (c *counter) add(dir int, name string, st *unix.Stat_t) {
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR && st.Nlink > 1 {
 		if c.seen[st.Ino] {
 			return
 		}
 		c.seen[st.Ino] = true
 	}
-	c.sum = c.sum.plus(usageOf(st))
+	if !c.q.growsAhead(st) {
+		c.sum = c.sum.plus(usageOf(st))
+		return
+	}
+	fd, err := openat(dir, name, unix.O_PATH, 0)
+	if err != nil {
+		c.sum = c.sum.plus(usageOf(st))
+		return
+	}
+	defer unix.Close(fd)
+	c.sum = c.sum.plus(c.q.takes(fd, st))
 }
 
 // recount adds up what is in the upper and in the index.
 func (u *Union) recount() (usage, error) {
-	c := &counter{seen: map[uint64]bool{}}
 	root, err := statFD(u.upper.root)
 	if err != nil {
 		return usage{}, err
 	}
-	c.add(&root)
+	c := &counter{q: u.quota, sum: usageOf(&root), seen: map[uint64]bool{}}
 	if err := c.addTree(u.upper.root); err != nil {
 		return usage{}, err
 	}
@@ -205,7 +215,7 @@ func (c *counter) addNames(dir int, names []string) (dirs []string, err error) {
 		case kind == unix.S_IFDIR:
 			dirs = append(dirs, name)
 		}
-		c.add(&st)
+		c.add(dir, name, &st)
 	}
 	return dirs, nil
 }

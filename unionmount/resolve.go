@@ -148,7 +148,7 @@ func (n *Node) openVerified(dirfd int, name string, flags int, ino uint64) (int,
 		unix.Close(fd)
 		return -1, err
 	}
-	n.account.found(&st)
+	n.account.found(fd, &st)
 	return fd, nil
 }
 

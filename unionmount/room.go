@@ -120,32 +120,56 @@ type fiemapExtent struct {
 	_                         [3]uint32
 }
 
-const fiemapLast = 1 // fiemapExtent.flags: of the file's last extent
+const (
+	fiemapLast  = 1 // fiemapExtent.flags: of the file's last extent
+	fiemapXattr = 2 // of the request: the extents of the xattrs instead
+)
 
 // gapsByMap has the filesystem tell, which alone knows of blocks that are allocated and not written yet.
 func (q *quota) gapsByMap(fd int, in extent) ([]extent, error) {
 	l := gapList{at: in.from}
+	end := in.to
+	if q.ahead {
+		st, err := statFD(fd)
+		if err != nil {
+			return nil, err
+		}
+		end = min(end, q.blocks(0, st.Size)) // what is behind is not charged yet
+	}
+	err := eachExtent(fd, extent{in.from, end}, 0, func(e extent) bool {
+		l.allocated(extent{min(e.from, end), min(e.to, end)})
+		return l.size <= q.limit.bytes
+	})
+	l.allocated(extent{in.to, in.to})
+	return l.gaps, err
+}
+
+// eachExtent calls f with the extents of a file that are allocated in a range, until it returns false.
+func eachExtent(fd int, in extent, flags uint32, f func(extent) bool) error {
 	var request struct { // struct fiemap
 		start, length        uint64
 		flags, mapped, count uint32
 		_                    uint32
 		extents              [64]fiemapExtent
 	}
-	for last := false; !last && l.at < in.to && l.size <= q.limit.bytes; {
-		request.start, request.length = uint64(l.at), uint64(in.to-l.at)
-		request.count = uint32(len(request.extents))
+	for in.from < in.to {
+		request.start, request.length = uint64(in.from), uint64(in.to-in.from)
+		request.flags, request.count = flags, uint32(len(request.extents))
 		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), fiemapIoctl, uintptr(unsafe.Pointer(&request)))
 		if errno != 0 {
-			return nil, errno
+			return errno
 		}
 		for _, e := range request.extents[:request.mapped] {
-			l.allocated(extent{min(int64(e.logical), in.to), int64(e.logical + e.length)})
-			last = last || e.flags&fiemapLast != 0
+			in.from = int64(e.logical + e.length)
+			if !f(extent{int64(e.logical), in.from}) || e.flags&fiemapLast != 0 {
+				return nil
+			}
 		}
-		last = last || request.mapped == 0
+		if request.mapped == 0 {
+			return nil
+		}
 	}
-	l.allocated(extent{in.to, in.to})
-	return l.gaps, nil
+	return nil
 }
 
 // allotCopy is allot for a copy from another file, which has no more than it has.
@@ -167,6 +191,8 @@ func (u *Union) allotFor(n *Node, fd int, mode uint32, offset, length int64) (gr
 		return grant{}, nil
 	case mode&(unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_COLLAPSE_RANGE) != 0:
 		return grant{unlock: n.account.shrinking()}, nil
+	case mode&unix.FALLOC_FL_KEEP_SIZE != 0 && u.quota.ahead: // it may be behind the end
+		return grant{}, unix.EOPNOTSUPP
 	}
 	return u.allot(n, fd, offset, length, false)
 }

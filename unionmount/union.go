@@ -215,7 +215,7 @@ func (u *Union) openRoot() error {
 		}
 	}
 	u.root = u.adopt(nil, "", &o)
-	u.root.account.found(&o.top.st)
+	u.root.account.found(-1, &o.top.st)
 	return nil
 }
 
