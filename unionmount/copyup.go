@@ -90,6 +90,9 @@ func (u *Union) copyTo(n *Node, at *link, want content) error {
 	if err != nil {
 		return err
 	}
+	if err := u.takeSubdirs(n); err != nil {
+		return err
+	}
 	if at != nil {
 		if err := u.publishCopy(d, *at); err != nil {
 			u.abandonGroup(group)
