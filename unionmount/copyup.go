@@ -170,6 +170,10 @@ func (u *Union) switchToUpper(n *Node, d *draft, group *linkGroup, pin bool) {
 
 // drawCopy makes a copy of n in the stage: type, owner, mode, data, xattrs, times and the inode number to be shown.
 func (u *Union) drawCopy(n *Node, d *draft, want content) error {
+	st, err := u.statBacking(n) // before it is read, which sets its access time
+	if err != nil {
+		return err
+	}
 	target, err := u.linkTarget(n)
 	if err != nil {
 		return err
@@ -193,10 +197,6 @@ func (u *Union) drawCopy(n *Node, d *draft, want content) error {
 		if err := u.setOrigin(n, d.fd); err != nil {
 			return err
 		}
-	}
-	st, err := u.statBacking(n)
-	if err != nil {
-		return err
 	}
 	return setTimes(d.fd, st.Atim, st.Mtim)
 }
