@@ -94,6 +94,9 @@ func (u *Union) copyTo(n *Node, at *link, want content) error {
 		return err
 	}
 	if at != nil {
+		if err := u.noteOrigin(n, d); err != nil {
+			return err
+		}
 		if err := u.publishCopy(d, *at); err != nil {
 			u.abandonGroup(group)
 			return err
@@ -192,7 +195,6 @@ func (u *Union) drawCopy(n *Node, d *draft, want content) error {
 			return err
 		}
 	}
-	// What has no user xattrs on disk keeps its st_ino as long as its node.
 	if carriesXattrs(u.upper.copied(n.stat)) {
 		if err := u.setOrigin(n, d.fd); err != nil {
 			return err

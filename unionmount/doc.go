@@ -37,8 +37,8 @@
 // spans a walk from the root.
 //
 // A Node lives as long as it was looked up more often than forgotten, or a Node that was reached through it lives.
-// st_ino is the inode number of the first backing file an inode had. The copy in the upper carries it in an xattr,
-// so it survives copy-up, forgetting and remounting. Its high bits tell apart the devices the layers lie on; a host
+// st_ino is the inode number of the first backing file an inode had. The copy in the upper carries it in an xattr, or
+// it is noted in the index of copies that can have none, so it survives copy-up, forgetting and remounting. Its high bits tell apart the devices the layers lie on; a host
 // directory within which another layer lies counts as a device of its own, because that would be seen twice.
 //
 // # Changes
