@@ -9,6 +9,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 30s
 BENCHFLAGS  ?=
 TESTFLAGS   ?=
+RACY        := ./unionmount ./fusefs ./layers/... ./engine ./rootless ./internal/...
 
 # Pure Go makes the binary static. Version control is asked above and not by go, which refuses in a checkout that
 # belongs to another user.
@@ -16,7 +17,7 @@ export CGO_ENABLED := 0
 export GOFLAGS     := -tags=$(TAGS) -trimpath -buildvcs=false
 export PATH        := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 
-.PHONY: build test demo lint fuzz bench clean
+.PHONY: build test race demo lint fuzz bench clean
 
 build:
 	rm -f bin/fuse-rcrun # a link to rcrun, in checkouts of old
@@ -33,6 +34,11 @@ test:
 	scripts/setup test
 	$(MAKE) --no-print-directory build
 	scripts/test $(TESTFLAGS)
+
+race:
+	scripts/setup test
+	$(MAKE) --no-print-directory build
+	RACE=1 PACKAGES="$${PACKAGES:-$(RACY)}" scripts/test $(TESTFLAGS)
 
 lint:
 	@unformatted=$$(gofmt -l $$(git -c safe.directory='*' ls-files '*.go')); \

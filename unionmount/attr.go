@@ -93,7 +93,7 @@ func (n *Node) nlink(backing uint32) uint32 {
 	case n.isDir() && n.u.opts.StaticNlink:
 		return 1
 	case n.isDir() && n.firstSlot() < n.layers()-1:
-		return n.u.mergedNlink(n)
+		return n.u.mergedNlink(n, backing)
 	case n.isDir():
 		return backing
 	case n.inUpper.Load() && n.group != nil:

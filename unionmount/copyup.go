@@ -105,7 +105,13 @@ func (u *Union) copyTo(n *Node, at *link, want content) error {
 	if err != nil {
 		return err
 	}
+	if err := u.takeSubdirs(n); err != nil {
+		return err
+	}
 	if at != nil {
+		if err := u.noteOrigin(n, d); err != nil {
+			return err
+		}
 		if err := u.publishCopy(d, *at); err != nil {
 			u.abandonGroup(group)
 			return err
@@ -182,6 +188,10 @@ func (u *Union) switchToUpper(n *Node, d *draft, group *linkGroup, pin bool) {
 
 // drawCopy makes a copy of n in the stage: type, owner, mode, data, xattrs, times and the inode number to be shown.
 func (u *Union) drawCopy(n *Node, d *draft, want content) error {
+	st, err := u.statBacking(n) // before it is read, which sets its access time
+	if err != nil {
+		return err
+	}
 	target, err := u.linkTarget(n)
 	if err != nil {
 		return err
@@ -200,15 +210,10 @@ func (u *Union) drawCopy(n *Node, d *draft, want content) error {
 			return err
 		}
 	}
-	// What has no user xattrs on disk keeps its st_ino as long as its node.
 	if carriesXattrs(u.upper.copied(n.stat)) {
 		if err := u.setOrigin(n, d.fd); err != nil {
 			return err
 		}
-	}
-	st, err := u.statBacking(n)
-	if err != nil {
-		return err
 	}
 	return setTimes(d.fd, st.Atim, st.Mtim)
 }

@@ -37,8 +37,8 @@
 // spans a walk from the root.
 //
 // A Node lives as long as it was looked up more often than forgotten, or a Node that was reached through it lives.
-// st_ino is the inode number of the first backing file an inode had. The copy in the upper carries it in an xattr,
-// so it survives copy-up, forgetting and remounting. Its high bits tell apart the devices the layers lie on; a host
+// st_ino is the inode number of the first backing file an inode had. The copy in the upper carries it in an xattr, or
+// it is noted in the index of copies that can have none, so it survives copy-up, forgetting and remounting. Its high bits tell apart the devices the layers lie on; a host
 // directory within which another layer lies counts as a device of its own, because that would be seen twice.
 //
 // # Changes
@@ -69,8 +69,10 @@
 // is looked up in the layers below (trail in reference.go); they may be in any layer, so directories that are merged may
 // have different paths, and before one is written it is made sure that it leads where it should.
 //
-// st_nlink of a merged directory is 1 in CallerOwned trees: to count its subdirectories would take reading it, and
-// programs take 1 as "not counted". In the others they are counted, as fuse-overlayfs does it.
+// st_nlink of a merged directory is two and the number of its subdirectories, as everywhere else, because programs tell by
+// it whether there are any, and that it was 1 now and not later would be worse than either. They are counted when a node is
+// first looked up, by the types that directories and indexes note with the names, and then kept. Layers that have no
+// subdirectories, and those below the last that has, are not read for it.
 //
 // # Quota
 //

@@ -1,6 +1,7 @@
 package unionmount
 
 import (
+	"encoding/binary"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -25,12 +26,19 @@ func flagIoctl(request uint32) (size int, sets bool) {
 // set.
 const fsGetXattr = 0x801c581f
 
+// flagAppend is FS_APPEND_FL: the file can only be appended to.
+const flagAppend = 0x20
+
 // Ioctl does an ioctl(2) on the flags of a regular file or directory: it reads into value those of the file that shows,
-// or sets those of the file in the upper. A copy-up does not keep them. All others are ENOTTY.
+// or sets those of the file in the upper. A copy-up does not keep them. All others are ENOTTY; and EOPNOTSUPP is to let
+// files only be appended to, because who may open and remove them then is the kernel's to check, which is not told.
 func (u *Union) Ioctl(n *Node, request uint32, value []byte) error {
 	size, sets := flagIoctl(request)
 	if size == 0 || len(value) < size {
 		return unix.ENOTTY
+	}
+	if sets && binary.NativeEndian.Uint32(value)&flagAppend != 0 {
+		return unix.EOPNOTSUPP
 	}
 	if sets {
 		if err := u.copyUp(n, contentBelow); err != nil {

@@ -18,8 +18,15 @@ import (
 // indexed says that lowers that are planted get an index.
 var indexed bool
 
+// indexedEnv says to a test that runs in a process of its own which lowers it is for.
+const indexedEnv = "RCRUN_INDEXED_TEST"
+
 // TestMain runs all tests twice: with lowers that are read on disk, and with such that have an index.
 func TestMain(m *testing.M) {
+	if which := os.Getenv(indexedEnv); which != "" {
+		indexed = which == "true"
+		os.Exit(m.Run())
+	}
 	code := m.Run()
 	indexed = true
 	os.Exit(max(code, m.Run()))

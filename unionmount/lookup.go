@@ -168,6 +168,11 @@ func (u *Union) findIn(dir *Node, slot int, name string, o *object) (more bool, 
 	if o.top != nil && !p.isDir() {
 		return false, nil
 	}
+	if slot == slotUpper {
+		if err := u.findOrigin(&p, h.fd, name); err != nil {
+			return false, dir.fault("look up "+name+" in", err)
+		}
+	}
 	o.add(dir, slot, name, l, &p)
 	if ref := p.below(); ref != nil {
 		err := u.addBelow(o, ref, dir, slot, name)

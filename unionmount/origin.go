@@ -70,6 +70,9 @@ func (u *Union) birthHeld(n *Node) (unix.Timespec, error) {
 	}
 	defer u.fds.release(h)
 	if n.inUpper.Load() {
+		if noted, ok := u.stage.numbers.get(n.upperKey.ino); ok && !carriesXattrs(n.kind) && noted.from.ino == n.ino {
+			return noted.from.born, nil
+		}
 		if value, err := (xattrSource{fd: h.fd}).read(originXattr); err == nil {
 			from, err := parseOrigin(string(value))
 			return from.born, n.fault("read origin of", err)

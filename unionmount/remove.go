@@ -157,6 +157,9 @@ func (u *Union) unname(n *Node, l link, o *object) error {
 		}
 	}
 	u.releaseIno(n, o)
+	if err := u.forgetOrigin(n); err != nil {
+		return err
+	}
 	return u.endGroup(n)
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 // stage is the work directory: where entries are made before they are renamed into the upper, and where what is
-// removed from the upper goes first; and the index of hard links.
+// removed from the upper goes first; and the index of hard links and inode numbers.
 type stage struct {
 	root    int  // the work directory itself
 	dir     int  // files being made; all of it is rubbish after a crash
@@ -19,6 +19,7 @@ type stage struct {
 	devices bool // whiteouts can be made as devices
 	// indexed says that the index may hold something. While it does not, names of hard-linked files cost no look there.
 	indexed atomic.Bool
+	numbers numbers
 	next    atomic.Uint64
 }
 
@@ -55,6 +56,7 @@ func openStage(work string, upper *layer) (_ *stage, err error) {
 		return nil, fmt.Errorf("make work directory %s/%s: %w", work, layerfmt.LinkIndex, err)
 	}
 	s.devices = s.probeDevices()
+	s.numbers.index, s.numbers.of = s.index, map[uint64]number{}
 	if err := s.findIndexed(); err != nil {
 		return nil, fmt.Errorf("read work directory %s/%s: %w", work, layerfmt.LinkIndex, err)
 	}
@@ -68,7 +70,11 @@ func (s *stage) findIndexed() error {
 		return err
 	}
 	defer unix.Close(fd)
-	return readDir(fd, func(dirEntry) { s.indexed.Store(true) })
+	return readDir(fd, func(e dirEntry) {
+		if !s.numbers.load(e.name) {
+			s.indexed.Store(true)
+		}
+	})
 }
 
 // makeDir opens the directory name, making it when it is missing.

@@ -6,9 +6,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestSubdirectoriesAreCounted wants the link counts of merged directories that a filesystem of one layer would have.
+// wantLinks wants a path to have so many links.
+func (f *fixture) wantLinks(path string, links uint32) {
+	f.t.Helper()
+	if a := f.stat(path); a.Nlink != links {
+		f.t.Errorf("%q has %d links, want %d", path, a.Nlink, links)
+	}
+}
+
+// TestSubdirectoriesAreCounted wants the link counts of merged directories that a filesystem of one layer would have,
+// whoever the files belong to and with an index or without.
 func TestSubdirectoriesAreCounted(t *testing.T) {
-	f := newHostUnion(t, rootIsMe(),
+	for ownership, open := range map[string]func(t *testing.T, lowers ...tree) *fixture{
+		"caller": newUnion,
+		"host":   func(t *testing.T, lowers ...tree) *fixture { return newHostUnion(t, rootIsMe(), lowers...) },
+	} {
+		t.Run(ownership, func(t *testing.T) { countSubdirectories(t, open) })
+	}
+}
+
+func countSubdirectories(t *testing.T, open func(t *testing.T, lowers ...tree) *fixture) {
+	f := open(t,
 		tree{"d/a": directory(), "d/gone": whiteout(), "d/b": file("hides a directory"), "d/.wh.hidden": file(""), "none/f": file("f")},
 		tree{"d/a/x": file("x"), "d/b/x": file("x"), "d/gone/x": file("x"), "d/hidden/x": file("x"), "d/c/x": file("x"), "none/g": file("g"), "one/s/x": file("x")},
 	)
@@ -17,12 +35,7 @@ func TestSubdirectoriesAreCounted(t *testing.T) {
 	if st.Nlink == 1 {
 		t.Skip("this filesystem does not count subdirectories")
 	}
-	want := func(path string, links uint32) {
-		t.Helper()
-		if a := f.stat(path); a.Nlink != links {
-			t.Errorf("%q has %d links, want %d", path, a.Nlink, links)
-		}
-	}
+	want := f.wantLinks
 	f.remounted(func() { want("d", 4); want("none", 2); want("one", 3); want("", 5) })
 	must(t, f.mkdir("d/new", 0o755))
 	want("d", 5)
@@ -42,4 +55,23 @@ func TestSubdirectoriesAreCounted(t *testing.T) {
 	f.opts.StaticNlink = true
 	f.open()
 	want("d", 1)
+}
+
+// TestLinkCountStaysOverCopyUp has a directory of one lower become a merged one, which it was counted as nowhere.
+func TestLinkCountStaysOverCopyUp(t *testing.T) {
+	f := newUnion(t, tree{"d/a/x": file("x"), "d/b/x": file("x"), "d/f": file("f")})
+	f.wantLinks("d", 4)
+	n, err := f.walk("d")
+	must(t, err)
+	defer f.u.Forget(n, 1)
+	must(t, f.chmod("d", 0o700))
+	// As while somebody changes it: then there is no time to count.
+	n.entries.Lock()
+	a, err := f.u.Getattr(n)
+	n.entries.Unlock()
+	if err != nil || a.Nlink != 4 {
+		t.Errorf("%d links, %v; want 4", a.Nlink, err)
+	}
+	must(t, f.mkdir("d/new", 0o755))
+	f.wantLinks("d", 5)
 }

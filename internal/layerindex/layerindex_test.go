@@ -106,6 +106,17 @@ func TestReadsWhatWasWritten(t *testing.T) {
 			t.Errorf("%s: %s", e.Name, diff)
 		}
 	}
+	i := 0
+	err = d.Each(func(name string, isDir bool) bool {
+		if i >= len(want) || name != want[i].Name || isDir != want[i].IsDir() {
+			t.Errorf("entry %d is %s, a directory: %v", i, name, isDir)
+		}
+		i++
+		return true
+	})
+	if err != nil || i != len(want) {
+		t.Errorf("%d of %d entries, %v", i, len(want), err)
+	}
 	for _, name := range []string{"", "device0", "zzz", "A"} {
 		if _, found, err := d.Lookup(name); found || err != nil {
 			t.Errorf("%q: %v, %v", name, found, err)

@@ -205,3 +205,20 @@ func (d Dir) Names(f func(name string)) error {
 	}
 	return nil
 }
+
+// Each calls f with all names, sorted, and whether they are of directories, until it returns false.
+func (d Dir) Each(f func(name string, isDir bool) bool) error {
+	for i := range d.count {
+		record := decoder{b: d.record(i)}
+		name := record.bytes()
+		bits := record.byte()
+		isDir := bits&hasWhiteout == 0 && record.uint32()&unix.S_IFMT == unix.S_IFDIR
+		if record.err != nil || !validName(name) {
+			return errCorrupt
+		}
+		if !f(string(name), isDir) {
+			return nil
+		}
+	}
+	return nil
+}

@@ -3,6 +3,7 @@ package posix
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -75,6 +76,7 @@ func init() {
 		}),
 		"fread": {1, readFD}, "fls": {1, listFD}, "seek": {3, seek}, "copy": {5, copyRange},
 	}
+	maps.Copy(calls, fileCalls)
 }
 
 var typeBits = map[string]uint32{"reg": unix.S_IFREG, "fifo": unix.S_IFIFO, "sock": unix.S_IFSOCK, "chr": unix.S_IFCHR,
@@ -89,6 +91,7 @@ var flagNames = map[string]int{
 	"keep": unix.FALLOC_FL_KEEP_SIZE, "punch": unix.FALLOC_FL_PUNCH_HOLE, "zero": unix.FALLOC_FL_ZERO_RANGE,
 	"collapse": unix.FALLOC_FL_COLLAPSE_RANGE, "insert": unix.FALLOC_FL_INSERT_RANGE,
 	"data": unix.SEEK_DATA, "hole": unix.SEEK_HOLE,
+	"shared": unix.LOCK_SH, "exclusive": unix.LOCK_EX, "unlock": unix.LOCK_UN, "try": unix.LOCK_NB,
 }
 
 func flags(text string) (all int) {

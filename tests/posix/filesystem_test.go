@@ -125,9 +125,14 @@ func (f *filesystem) unmount() {
 	if f.mounted == "" {
 		return
 	}
-	if err := unix.Unmount(f.mounted, 0); err != nil {
-		f.t.Errorf("unmount: %v", err)
-		must(f.t, unix.Unmount(f.mounted, unix.MNT_DETACH))
-	}
+	unmount(f.t, f.mounted)
 	f.mounted = ""
+}
+
+func unmount(t *testing.T, dir string) {
+	t.Helper()
+	if err := unix.Unmount(dir, 0); err != nil {
+		t.Errorf("unmount: %v", err)
+		must(t, unix.Unmount(dir, unix.MNT_DETACH))
+	}
 }

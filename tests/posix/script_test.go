@@ -15,7 +15,8 @@ import (
 // process makes the system calls of a script on one filesystem.
 type process struct {
 	fs    *filesystem
-	files map[string]int // open files by the names that scripts give them
+	files map[string]int    // open files by the names that scripts give them
+	maps  map[string][]byte // mapped files by the names that scripts give them
 	marks map[string]unix.Stat_t
 	todo  chan func()
 	ready chan struct{}
@@ -23,7 +24,7 @@ type process struct {
 
 // start makes a thread for the process: with a working directory, a umask and ids of its own.
 func start(f *filesystem) *process {
-	p := &process{fs: f, files: map[string]int{}, marks: map[string]unix.Stat_t{}, todo: make(chan func()), ready: make(chan struct{})}
+	p := &process{fs: f, files: map[string]int{}, maps: map[string][]byte{}, marks: map[string]unix.Stat_t{}, todo: make(chan func()), ready: make(chan struct{})}
 	begun := make(chan error)
 	go func() {
 		runtime.LockOSThread() // and it ends with the goroutine
@@ -49,6 +50,9 @@ func enter(dir string) error {
 
 // end closes all that is open, so that the filesystem can be unmounted.
 func (p *process) end() {
+	for _, memory := range p.maps {
+		unix.Munmap(memory)
+	}
 	for _, fd := range p.files {
 		unix.Close(fd)
 	}
@@ -141,12 +145,14 @@ func setIDs(t *testing.T, uid int, gids []uint32) {
 // duel runs scripts on a union and on a plain directory.
 type duel struct {
 	t            *testing.T
+	kernel       bool
 	union, plain *filesystem
 	a, b         *process
 	log          []string
 	differs      bool
-	name         string                           // of the case, for messages
-	report       func(format string, args ...any) // of differences
+	name         string                  // of the case that runs
+	names        []string                // of all cases, by the numbers of their directories
+	tell         func(name, text string) // of a difference in a case
 }
 
 func newDuel(t *testing.T, k kind) *duel {
@@ -154,7 +160,7 @@ func newDuel(t *testing.T, k kind) *duel {
 	dir := t.TempDir()
 	must(t, os.Chmod(dir, 0o755))
 	must(t, os.Chmod(dir+"/..", 0o755))
-	d := &duel{t: t, report: t.Errorf, union: newUnion(t, dir+"/union", k), plain: newPlain(t, dir+"/plain")}
+	d := &duel{t: t, kernel: k.kernel, tell: func(name, text string) { t.Errorf("%s: %s", name, text) }, union: newUnion(t, dir+"/union", k), plain: newPlain(t, dir+"/plain")}
 	d.union.addLayer()
 	d.start()
 	t.Cleanup(d.end)
@@ -172,7 +178,14 @@ func (d *duel) end() {
 	d.a, d.b = nil, nil
 }
 
-// run runs a line on both, and tells of a difference. What a union may refuse to rename, both leave as it is.
+// report tells of a difference in a case.
+func (d *duel) report(name, format string, args ...any) {
+	d.t.Helper()
+	d.differs = true
+	d.tell(name, fmt.Sprintf(format, args...))
+}
+
+// run runs a line on both, and tells of a difference. What a union refuses to rename, both leave as it is.
 func (d *duel) run(line string) {
 	d.t.Helper()
 	if newLayer := line == "layer"; newLayer || line == "remount" {
@@ -180,7 +193,7 @@ func (d *duel) run(line string) {
 		d.end()
 		d.union.remount(newLayer)
 		d.start()
-		if !newLayer {
+		if !newLayer && !d.kernel { // whose numbers are others once it has forgotten a file
 			d.compareInodes(before)
 		}
 		d.log = append(d.log, line)
@@ -189,24 +202,37 @@ func (d *duel) run(line string) {
 	got := d.a.do(line)
 	if got == "EXDEV" {
 		d.log = append(d.log, "# "+line+" = EXDEV")
+		d.report(d.name, "%s\n  a union says:   %s", line, got)
 		return
 	}
 	want := d.b.do(line)
 	d.log = append(d.log, line+" = "+got)
 	if got != want {
-		d.differs = true
-		d.report("%s: %s\n  a union says:   %s\n  a directory:    %s", d.name, line, got, want)
+		d.report(d.name, "%s\n  a union says:   %s\n  a directory:    %s", line, got, want)
 	}
 }
 
 // compare compares the trees.
 func (d *duel) compare() {
 	d.t.Helper()
-	got, want := dump(d.union.root), dump(d.plain.root)
+	got, want := dump(d.union.root, !d.kernel), dump(d.plain.root, !d.kernel)
 	for _, path := range keys(got, want) {
 		if got[path] != want[path] {
-			d.differs = true
-			d.report("%s: %s\n  in a union:     %s\n  in a directory: %s", d.name, path, got[path], want[path])
+			d.report(d.caseOf(path), "%s\n  in a union:     %s\n  in a directory: %s", path, got[path], want[path])
+		}
+	}
+	if !d.kernel { // which counts no subdirectories
+		d.compareSubdirs()
+	}
+}
+
+// compareSubdirs compares the link counts of directories.
+func (d *duel) compareSubdirs() {
+	d.t.Helper()
+	want := subdirs(d.plain.root)
+	for path, links := range subdirs(d.union.root) {
+		if links != want[path] && want[path] != 0 {
+			d.report(d.caseOf(path), "%s has %d links and in a directory %d", path, links, want[path])
 		}
 	}
 }
@@ -216,10 +242,19 @@ func (d *duel) compareInodes(before map[string]uint64) {
 	d.t.Helper()
 	for path, ino := range inodes(d.union.root) {
 		if before[path] != ino && before[path] != 0 {
-			d.differs = true
-			d.report("%s has inode number %d and had %d before it was mounted again", path, ino, before[path])
+			d.report(d.caseOf(path), "%s has inode number %d and had %d before it was mounted again", path, ino, before[path])
 		}
 	}
+}
+
+// caseOf returns the name of the case that a path is of; of scripts without cases, the name that they have.
+func (d *duel) caseOf(path string) string {
+	dir, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	i, err := strconv.Atoi(strings.TrimPrefix(dir, "c"))
+	if err != nil || i >= len(d.names) {
+		return d.name
+	}
+	return d.names[i]
 }
 
 func keys(a, b map[string]string) []string {

@@ -10,13 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dump describes all files below a directory, by their paths.
-func dump(root string) map[string]string {
+// dump describes all files below a directory, by their paths; those that have several names by the first, if inode numbers
+// are to be believed.
+func dump(root string, numbered bool) map[string]string {
 	tree := map[string]string{}
 	first := map[uint64]string{}
 	walk(root, func(path string, st *unix.Stat_t, full string) {
 		text := attributes(st)
-		if st.Mode&unix.S_IFMT != unix.S_IFDIR && st.Nlink > 1 {
+		if st.Mode&unix.S_IFMT != unix.S_IFDIR && st.Nlink > 1 && numbered {
 			if first[st.Ino] == "" {
 				first[st.Ino] = path
 			}
@@ -33,6 +34,17 @@ func inodes(root string) map[string]uint64 {
 	walk(root, func(path string, st *unix.Stat_t, _ string) {
 		if kind := st.Mode & unix.S_IFMT; kind == unix.S_IFREG || kind == unix.S_IFDIR {
 			found[path] = st.Ino
+		}
+	})
+	return found
+}
+
+// subdirs returns the link counts of all directories below a directory, by their paths.
+func subdirs(root string) map[string]uint64 {
+	found := map[string]uint64{}
+	walk(root, func(path string, st *unix.Stat_t, _ string) {
+		if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+			found[path] = uint64(st.Nlink)
 		}
 	})
 	return found
