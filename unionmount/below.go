@@ -28,7 +28,7 @@ func (u *Union) borrow(n *Node, d *draft, size int64) error {
 	if err != nil {
 		return err
 	}
-	if err := setMarks(d.fd, marks); len(marks) == 0 || isTooLong(err) {
+	if err := u.setMarks(d.fd, marks); len(marks) == 0 || isTooLong(err) {
 		return errors.Join(u.clearMarks(d.fd, false), u.copyData(n, d.fd))
 	} else if err != nil {
 		return err
@@ -139,7 +139,7 @@ func (u *Union) noteData(n *Node) (bool, error) {
 		return false, err
 	}
 	defer u.fds.release(h)
-	err = setMarks(h.fd, marks)
+	err = u.setMarks(h.fd, marks)
 	return err == nil, err
 }
 

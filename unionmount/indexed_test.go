@@ -18,10 +18,17 @@ import (
 // indexed says that lowers that are planted get an index.
 var indexed bool
 
-// TestMain runs all tests twice: with lowers that are read on disk, and with such that have an index.
+// TestMain runs all tests three times: with lowers that are read on disk, with such that have an index, and with xattrs
+// beside the upper.
 func TestMain(m *testing.M) {
+	if sided = os.Getenv(sidedEnv) != ""; sided { // of a process that a test of the third kind started
+		os.Exit(m.Run())
+	}
 	code := m.Run()
 	indexed = true
+	code = max(code, m.Run())
+	indexed, sided = false, true
+	os.Setenv(sidedEnv, "yes")
 	os.Exit(max(code, m.Run()))
 }
 

@@ -33,7 +33,7 @@ func (u *Union) noteBelow(n *Node) (bool, error) {
 		return false, err
 	}
 	defer u.fds.release(h)
-	err = setMarks(h.fd, marks)
+	err = u.setMarks(h.fd, marks)
 	if isTooLong(err) {
 		return false, nil
 	}
@@ -191,5 +191,5 @@ func (u *Union) forgetBelow(n *Node) error {
 		return err
 	}
 	defer u.fds.release(h)
-	return removeXattr(h.fd, marks[0].name)
+	return u.removeXattr(h.fd, marks[0].name)
 }
