@@ -12,6 +12,8 @@ type Engine struct {
 	Dirs Dirs
 	// StorageDriver is the driver of an image store that is to be made; a store that is there has its own.
 	StorageDriver string
+	// NoXattrs has an image store that is to be made do without xattrs, also where its filesystem keeps them.
+	NoXattrs bool
 	// MaxLayerSize is layers.Options.MaxLayerSize.
 	MaxLayerSize int64
 
@@ -44,7 +46,7 @@ func (e *Engine) Close() error {
 
 func (e *Engine) openImages() (*layers.Store, error) {
 	return layers.Open(layers.Options{Root: e.Dirs.store(), RunRoot: e.Dirs.storeRun(), Driver: e.StorageDriver,
-		MaxLayerSize: e.MaxLayerSize, Mounter: LayerMounter{}})
+		MaxLayerSize: e.MaxLayerSize, Plain: e.NoXattrs, Mounter: LayerMounter{}})
 }
 
 // FindStorageDriver returns the driver of the image store in dirs, which wanted is for one that is to be made.

@@ -22,14 +22,14 @@ func (LayerMounter) Unmount(target string) error { return fusefs.Unmount(target)
 
 // unionOf returns the union of a stack of the store's layers.
 func unionOf(stack layers.Stack) unionmount.Options {
-	options := unionmount.Options{Upper: stack.Upper, Work: stack.Work}
+	options := unionmount.Options{Upper: stack.Upper, Work: stack.Work, SideXattrs: stack.Plain}
 	if stack.Driver != layers.DriverFuse {
 		upper := storeLayer(stack.Driver, stack.Upper)
 		options.UpperAs = &upper
 	}
 	for _, lower := range stack.Lowers {
 		layer := storeLayer(stack.Driver, lower.Dir)
-		layer.Index = lower.Index
+		layer.Index, layer.Plain, layer.Side = lower.Index, lower.Plain, lower.Side
 		options.Lowers = append(options.Lowers, layer)
 	}
 	return options

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rcrun/rcrun/internal/xattrlog"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/rcrun/rcrun/rootless"
 	"github.com/rcrun/rcrun/unionmount"
@@ -54,7 +55,11 @@ func (c *Container) unionOf(stack layers.Stack) unionmount.Options {
 		options.Work = c.path(rootWorkDir)
 		return options
 	}
-	options.Lowers = slices.Insert(options.Lowers, 0, storeLayer(stack.Driver, c.path(initDir)))
+	initLayer := storeLayer(stack.Driver, c.path(initDir))
+	if stack.Plain {
+		initLayer.Side = path.Join(c.path(initWorkDir), xattrlog.Name)
+	}
+	options.Lowers = slices.Insert(options.Lowers, 0, initLayer)
 	return options
 }
 
@@ -106,7 +111,7 @@ func (c *Container) writeInitLayer(stack unionmount.Options) error {
 			return fmt.Errorf("create init layer: %w", err)
 		}
 	}
-	layer := unionmount.Options{Upper: c.path(initDir), UpperAs: stack.UpperAs, Work: c.path(initWorkDir)}
+	layer := unionmount.Options{Upper: c.path(initDir), UpperAs: stack.UpperAs, Work: c.path(initWorkDir), SideXattrs: stack.SideXattrs}
 	if len(stack.Lowers) > 0 {
 		layer.Lowers = stack.Lowers[1:]
 		return writeInitEntries(layer, false)

@@ -19,12 +19,24 @@ type Stack struct {
 	Upper  string  // takes the changes
 	Work   string  // empty, on the filesystem of Upper
 	Lowers []Lower // read-only, the nearest first
+	Plain  bool    // the store is without xattrs: Work has those of Upper, in a record as package xattrlog has it
 }
 
 // Lower is a layer of an image.
 type Lower struct {
 	Dir   string
 	Index string // of Dir, as package layerindex has it; layers of older stores have none
+	Plain bool   // Dir has plain files, and Index alone says what they stand for
+	Side  string // the record of the xattrs of Dir, as package xattrlog has it; "" where its files have them
+}
+
+// tree returns the tree of a layer.
+func (l Lower) tree() tree.Tree {
+	t := tree.Tree{Dir: l.Dir, Side: l.Side}
+	if l.Plain {
+		t.Index = l.Index
+	}
+	return t
 }
 
 // CreateContainer makes the read-write layer of a container. id is the container's full id; name is a further name for
@@ -112,10 +124,18 @@ func (s *Store) ContainerSize(id string) (size int64, err error) {
 	if err == nil && s.driver == DriverVFS {
 		size, err = s.lib.DiffSize("", id) // which compares the copy with the image
 	} else if err == nil {
-		size, err = tree.Size(stack.Upper)
+		size, err = tree.Size(s.upperTree(id, stack))
 	}
 	if err != nil {
 		return 0, fmt.Errorf("measure container %s: %w", id, err)
 	}
 	return size, nil
+}
+
+// upperTree returns the tree that a container writes to.
+func (s *Store) upperTree(id string, stack Stack) tree.Tree {
+	if s.driver == DriverFuse {
+		return s.layout.tree(id)
+	}
+	return tree.Tree{Dir: stack.Upper}
 }

@@ -61,10 +61,13 @@ func (u *unions) get(id string, options graphdriver.MountOpts) (target string, e
 	if slices.Contains(options.Options, "ro") {
 		return target, u.mounter.Mount(Stack{Driver: DriverFuse, Lowers: lowersOf(chain)}, target)
 	}
+	if chain[0].Index != "" {
+		return "", errors.New("it is an image's, in a store without xattrs, and can only be mounted read-only")
+	}
 	if err := removeIndex(u.layout.index(id)); err != nil { // the tree is about to differ
 		return "", err
 	}
-	return target, u.mounter.Mount(Stack{Driver: DriverFuse, Upper: chain[0], Work: work, Lowers: lowersOf(chain[1:])}, target)
+	return target, u.mounter.Mount(Stack{Driver: DriverFuse, Upper: chain[0].Dir, Work: work, Lowers: lowersOf(chain[1:]), Plain: u.layout.plain}, target)
 }
 
 // put releases what get returned.

@@ -25,7 +25,7 @@ func (a *app) engine() (*engine.Engine, error) {
 	}
 	e, err := engine.New(dirs)
 	if err == nil {
-		e.StorageDriver, e.MaxLayerSize = a.storageDriver, int64(a.maxLayer)
+		e.StorageDriver, e.NoXattrs, e.MaxLayerSize = a.storageDriver, withoutXattrs(), int64(a.maxLayer)
 	}
 	return e, err
 }
@@ -72,6 +72,9 @@ func checkGroups(root *cobra.Command, args []string) error {
 	}
 	return fmt.Errorf("unknown command %q for %q", cmd.Flags().Arg(0), cmd.CommandPath())
 }
+
+// withoutXattrs tells whether what is made anew is to do without xattrs, as on a filesystem that keeps none.
+func withoutXattrs() bool { return os.Getenv("RCRUN_XATTRS") == "off" }
 
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
