@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv(mapEnv); path != "" {
 		os.Exit(mapAndWait(path))
 	}
+	if what := os.Getenv(bareEnv); what != "" {
+		os.Exit(serveBare(what))
+	}
 	os.Exit(runAll(m))
 }
 
