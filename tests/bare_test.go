@@ -173,8 +173,8 @@ touch /srv/www/root; su -s /bin/sh www-data -c 'echo mine >/srv/www/mine; ! cat 
 
 // setXattrs and getXattr are programs for a Debian, which has no commands for it. The numbers are those of the system calls.
 var (
-	setXattrs = fmt.Sprintf(`perl -e 'syscall(%d, "/srv/www/mine", "user.note", "noted", 5, 0) == 0 or die $!'`, unix.SYS_SETXATTR)
-	getXattr  = fmt.Sprintf(`$v = "\0" x 9; $n = syscall(%d, "/srv/www/mine", "user.note", $v, 9); print substr($v, 0, $n)`, unix.SYS_GETXATTR)
+	setXattrs = fmt.Sprintf(`perl -e '($p, $n, $v) = ("/srv/www/mine", "user.note", "noted"); syscall(%d, $p, $n, $v, 5, 0) == 0 or die $!'`, unix.SYS_SETXATTR)
+	getXattr  = fmt.Sprintf(`($p, $n, $v) = ("/srv/www/mine", "user.note", "\0" x 9); $l = syscall(%d, $p, $n, $v, 9); print substr($v, 0, $l)`, unix.SYS_GETXATTR)
 )
 
 // TestBareIndexLost loses and spoils the index of an image layer: the layer is broken, and nobody sees wrong owners.
@@ -235,7 +235,7 @@ func TestBareUnion(t *testing.T) {
 	}
 	for range 2 {
 		u.run("union", "mount", "-o", options, mnt)
-		if err := os.Chmod(mnt+"/d/f", 0o4511); err != nil {
+		if err := os.Chmod(mnt+"/d/f", 0o511|os.ModeSetuid); err != nil {
 			t.Error(err)
 		}
 		u.run("union", "unmount", mnt)
@@ -248,5 +248,63 @@ func TestBareUnion(t *testing.T) {
 	if err := os.Remove(dir + "/work/xattrs"); err != nil {
 		t.Fatal(err)
 	}
-	u.fails(1, []string{"work/xattrs", "not empty"}, "union", "mount", "-o", options, mnt)
+	u.fails(125, []string{"work/xattrs", "not empty"}, "union", "mount", "-o", options, mnt)
+}
+
+// TestBareUnionWithDevices removes and makes directories, and renames them, where whiteouts are devices and no two files
+// can change places.
+func TestBareUnionWithDevices(t *testing.T) {
+	u := newUser(t)
+	dir := u.path("data")
+	u.mountBare(dir, "devices")
+	for _, name := range []string{"low/made", "low/moved", "low/both", "up", "work"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mnt := u.path("mnt")
+	if err := os.Mkdir(mnt, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	mount := func() {
+		u.run("union", "mount", "-o", fmt.Sprintf("squash_to_uid=%d,squash_to_gid=%d,ownership=caller,lowerdir=%[3]s/low,upperdir=%[3]s/up,workdir=%[3]s/work",
+			os.Getuid(), os.Getgid(), dir), mnt)
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	mount()
+	must(os.Remove(mnt + "/made"))
+	if info, err := os.Lstat(dir + "/up/made"); err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		t.Errorf("the whiteout is no device: %v, %v", info, err)
+	}
+	must(os.Mkdir(mnt+"/made", 0o700|os.ModeSticky)) // in the place of the device
+	must(os.WriteFile(mnt+"/made/new", nil, 0o644))
+	must(os.Remove(mnt + "/moved"))
+	must(os.Rename(mnt+"/made", mnt+"/moved")) // the same, and a whiteout where it was
+	must(os.WriteFile(mnt+"/both/x", nil, 0o644))
+	must(os.Remove(mnt + "/both/x"))
+	must(os.Remove(mnt + "/both")) // of which the upper has a part
+	must(os.WriteFile(mnt+"/other", nil, 0o644))
+	if err := unix.Renameat2(unix.AT_FDCWD, mnt+"/moved", unix.AT_FDCWD, mnt+"/other", unix.RENAME_EXCHANGE); err != unix.EINVAL {
+		t.Errorf("two files change places: %v", err)
+	}
+	must(os.Remove(mnt + "/other"))
+	for range 2 {
+		if names := u.entries("mnt"); !slices.Equal(names, []string{"moved"}) {
+			t.Errorf("%q", names)
+		}
+		if names := u.entries("mnt", "moved"); !slices.Equal(names, []string{"new"}) {
+			t.Errorf("%q", names)
+		}
+		if info, err := os.Stat(mnt + "/moved"); err != nil || info.Mode() != os.ModeDir|os.ModeSticky|0o700 {
+			t.Errorf("%v, %v", info, err)
+		}
+		u.run("union", "unmount", mnt)
+		mount()
+	}
+	u.run("union", "unmount", mnt)
 }

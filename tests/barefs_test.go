@@ -17,13 +17,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bareEnv has a copy of the tests serve a bare filesystem: "SOURCE:TARGET".
+// bareEnv has a copy of the tests serve a bare filesystem: "SOURCE:TARGET", and ":devices" for one with whiteout devices.
 const bareEnv = "RCRUN_BARE"
 
 // serveBare shows a directory as a filesystem that can do no more than such of networks and clusters often can: no xattrs,
 // no change of owner, no devices, no flags of rename. It returns when that is unmounted.
 func serveBare(what string) int {
-	source, target, _ := strings.Cut(what, ":")
+	source, rest, _ := strings.Cut(what, ":")
+	target, _, devices := strings.Cut(rest, ":")
 	var st syscall.Stat_t
 	if err := syscall.Stat(source, &st); err != nil {
 		fmt.Println(err)
@@ -31,7 +32,7 @@ func serveBare(what string) int {
 	}
 	root := &fs.LoopbackRoot{Path: source, Dev: st.Dev}
 	root.NewNode = func(data *fs.LoopbackRoot, _ *fs.Inode, _ string, _ *syscall.Stat_t) fs.InodeEmbedder {
-		return &bareNode{LoopbackNode: fs.LoopbackNode{RootData: data}, held: -1}
+		return &bareNode{LoopbackNode: fs.LoopbackNode{RootData: data}, devices: devices, held: -1}
 	}
 	node := root.NewNode(root, nil, "", &st)
 	root.RootNode = node
@@ -46,7 +47,7 @@ func serveBare(what string) int {
 }
 
 // mountBare mounts a bare filesystem over a directory of the user's until the test ends, and returns where its files are.
-func (u *user) mountBare(target string) (source string) {
+func (u *user) mountBare(target string, more ...string) (source string) {
 	u.t.Helper()
 	source = u.path("bare")
 	for _, dir := range []string{source, target} {
@@ -55,7 +56,7 @@ func (u *user) mountBare(target string) (source string) {
 		}
 	}
 	server := exec.Command("/proc/self/exe")
-	server.Env = append(os.Environ(), bareEnv+"="+source+":"+target)
+	server.Env = append(os.Environ(), bareEnv+"="+strings.Join(append([]string{source, target}, more...), ":"))
 	out, err := server.StdoutPipe()
 	if err != nil {
 		u.t.Fatal(err)
@@ -80,6 +81,7 @@ func (u *user) mountBare(target string) (source string) {
 // bareNode is a file of a bare filesystem.
 type bareNode struct {
 	fs.LoopbackNode
+	devices bool // whiteouts can be made
 
 	mu   sync.Mutex // guards held
 	held int        // the file, from when a name of it was removed; else -1
@@ -100,7 +102,7 @@ func (n *bareNode) Listxattr(context.Context, []byte) (uint32, syscall.Errno) {
 func (n *bareNode) Removexattr(context.Context, string) syscall.Errno { return syscall.ENOTSUP }
 
 func (n *bareNode) Mknod(ctx context.Context, name string, mode, rdev uint32, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
-	if mode&syscall.S_IFMT != syscall.S_IFREG {
+	if mode&syscall.S_IFMT != syscall.S_IFREG && !(n.devices && mode&syscall.S_IFMT == syscall.S_IFCHR && rdev == 0) {
 		return nil, syscall.EPERM
 	}
 	return n.LoopbackNode.Mknod(ctx, name, mode, rdev, out)
