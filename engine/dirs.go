@@ -36,6 +36,9 @@ func DefaultDirs(env func(string) string) (Dirs, error) {
 	return dirs, nil
 }
 
+// WithoutXattrs tells whether env wants what is made anew to do without xattrs, as on a filesystem that keeps none.
+func WithoutXattrs(env func(string) string) bool { return env("RCRUN_XATTRS") == "off" }
+
 // make creates both directories, for their owner alone.
 func (d Dirs) make() error {
 	for _, dir := range []string{d.Data, d.Run, d.containers(), d.names()} {

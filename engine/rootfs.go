@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/internal/xattrlog"
 	"github.com/rcrun/rcrun/rootless"
 	"github.com/rcrun/rcrun/unionmount"
 	"golang.org/x/sys/unix"
@@ -89,20 +90,24 @@ func (c *Container) union(stack layerfmt.Stack) unionmount.Options {
 		options.Work = c.path(rootWorkDir)
 		return options
 	}
-	options.Lowers = slices.Insert(options.Lowers, 0, storeLayer(stack.Driver, c.path(initDir)))
+	initLayer := storeLayer(stack.Driver, c.path(initDir))
+	if stack.Plain {
+		initLayer.Side = path.Join(c.path(initWorkDir), xattrlog.Name)
+	}
+	options.Lowers = slices.Insert(options.Lowers, 0, initLayer)
 	return options
 }
 
 // UnionOf returns the union of a stack of the store's layerfmt.
 func UnionOf(stack layerfmt.Stack) unionmount.Options {
-	options := unionmount.Options{Upper: stack.Upper, Work: stack.Work, Quota: unionmount.Quota(stack.Quota)}
+	options := unionmount.Options{Upper: stack.Upper, Work: stack.Work, Quota: unionmount.Quota(stack.Quota), SideXattrs: stack.Plain}
 	if stack.Driver != layerfmt.DriverFuse {
 		upper := storeLayer(stack.Driver, stack.Upper)
 		options.UpperAs = &upper
 	}
 	for _, lower := range stack.Lowers {
 		layer := storeLayer(stack.Driver, lower.Dir)
-		layer.Index = lower.Index
+		layer.Index, layer.Plain, layer.Side = lower.Index, lower.Plain, lower.Side
 		options.Lowers = append(options.Lowers, layer)
 	}
 	return options
@@ -167,7 +172,7 @@ func (c *Container) writeInitLayer(stack unionmount.Options) error {
 			return fmt.Errorf("create init layer: %w", err)
 		}
 	}
-	layer := unionmount.Options{Upper: c.path(initDir), UpperAs: stack.UpperAs, Work: c.path(initWorkDir)}
+	layer := unionmount.Options{Upper: c.path(initDir), UpperAs: stack.UpperAs, Work: c.path(initWorkDir), SideXattrs: stack.SideXattrs}
 	if len(stack.Lowers) > 0 {
 		layer.Lowers = stack.Lowers[1:]
 		return writeInitEntries(layer, false)

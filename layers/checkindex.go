@@ -15,6 +15,9 @@ import (
 // as the index says. The error is tree.ErrBadIndex where the index is at fault. A layer may have none.
 func (s *Store) checkIndex(id string, deep bool) error {
 	path := s.layout.index(id)
+	if s.layout.plain {
+		return s.checkOnlyIndex(id, deep)
+	}
 	if _, err := os.Lstat(path); s.driver != DriverFuse || errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -25,6 +28,24 @@ func (s *Store) checkIndex(id string, deep bool) error {
 		}
 		return index.Close()
 	}
+	return s.compareIndex(id)
+}
+
+// checkOnlyIndex is checkIndex where nothing else knows the owners of a layer's files: without its index, the layer is
+// lost.
+func (s *Store) checkOnlyIndex(id string, deep bool) error {
+	err := tree.VerifyIndex(s.layout.index(id))
+	if err == nil && deep {
+		err = s.compareIndex(id)
+	}
+	if errors.Is(err, tree.ErrBadIndex) {
+		return fmt.Errorf("the owners of its files are lost with its index; pull or load its image again: %v", err)
+	}
+	return err
+}
+
+// compareIndex compares the tree of a layer with its index.
+func (s *Store) compareIndex(id string) error {
 	// In memory, because the disk may be full.
 	fd, err := unix.MemfdCreate(indexName, unix.MFD_CLOEXEC)
 	if err != nil {
@@ -37,7 +58,7 @@ func (s *Store) checkIndex(id string, deep bool) error {
 		return err
 	}
 	defer root.Close()
-	return tree.CheckIndex(root, scratch, path)
+	return tree.CheckIndex(root, scratch, s.layout.index(id), s.layout.plain)
 }
 
 // repairIndex writes the index of a layer anew.
@@ -47,5 +68,5 @@ func (s *Store) repairIndex(id string) error {
 		return err
 	}
 	defer root.Close()
-	return writeIndex(root, s.layout.index(id))
+	return writeIndex(root, s.layout.index(id), nil)
 }

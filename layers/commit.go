@@ -24,7 +24,7 @@ type CommitOptions struct {
 	// StopTimeout is in seconds; nil for the default.
 	StopTimeout *int
 	// Between are the layers between the image and the container's own, the nearest first: they become no part of the
-	// image.
+	// image. In a store without xattrs each has a record of them like a container's, in the directory work beside it.
 	Between []string
 	// Name is the name of the image; "" for none.
 	Name string
@@ -153,33 +153,35 @@ func (s *Store) containerTar(ctx context.Context, id, parent string, opts Commit
 	default:
 		return s.foreignDiff(ctx, id)
 	}
-	dir, pack, err := s.packOptions(id, opts.Between)
+	t, pack, err := s.packOptions(id, opts.Between)
 	if err != nil {
 		return nil, err
 	}
 	pack.Flatten = opts.Squash
 	if !opts.Squash {
-		if pack.OmitRoot, err = sameRoot(dir, s.layout.parentTree(parent)); err != nil {
+		if pack.OmitRoot, err = sameRoot(t, s.layout.parentTree(parent)); err != nil {
 			return nil, err
 		}
 	}
 	r, w := io.Pipe()
-	go func() { w.CloseWithError(tree.Pack(dir, contextWriter{ctx, w}, pack)) }()
+	go func() { w.CloseWithError(tree.Pack(t, contextWriter{ctx, w}, pack)) }()
 	return r, nil
 }
 
 // packOptions returns the tree of a container's layer, and what it lies on.
-func (s *Store) packOptions(id string, between []string) (dir string, opts tree.PackOptions, err error) {
+func (s *Store) packOptions(id string, between []string) (t tree.Tree, opts tree.PackOptions, err error) {
 	stack, err := s.ContainerStack(id)
 	if err != nil {
-		return "", opts, err
+		return t, opts, err
 	}
-	opts.Lowers = append(opts.Lowers, between...)
+	for _, dir := range between {
+		opts.Lowers = append(opts.Lowers, s.layout.between(dir))
+	}
 	for _, lower := range stack.Lowers {
-		opts.Lowers = append(opts.Lowers, lower.Dir)
+		opts.Lowers = append(opts.Lowers, treeOf(lower))
 	}
 	opts.Writable = tree.Writable{Hidden: len(between), Links: filepath.Join(stack.Work, layerfmt.LinkIndex)}
-	return stack.Upper, opts, nil
+	return s.upperTree(id, stack), opts, nil
 }
 
 // isEmptyTar tells whether a tar has no entries: it is the two blocks of zeros that end one.
@@ -197,11 +199,11 @@ func (s *Store) ContainerChanges(id string, between []string) ([]tree.Change, er
 	if s.driver != DriverFuse {
 		return s.foreignChanges(id, between)
 	}
-	dir, opts, err := s.packOptions(id, between)
+	t, opts, err := s.packOptions(id, between)
 	if err != nil {
 		return nil, err
 	}
-	changes, err := tree.Changes(dir, opts.Lowers, opts.Writable)
+	changes, err := tree.Changes(t, opts.Lowers, opts.Writable)
 	if err != nil {
 		return nil, fmt.Errorf("list changes of container %s: %w", id, err)
 	}
@@ -214,12 +216,12 @@ func (s *Store) Export(ctx context.Context, w io.Writer, id string, between []st
 	if s.driver != DriverFuse {
 		return s.foreignExport(ctx, w, id)
 	}
-	dir, opts, err := s.packOptions(id, between)
+	t, opts, err := s.packOptions(id, between)
 	if err != nil {
 		return err
 	}
 	opts.Flatten, opts.Writable.Hidden = true, 0
-	if err := tree.Pack(dir, contextWriter{ctx, w}, opts); err != nil {
+	if err := tree.Pack(t, contextWriter{ctx, w}, opts); err != nil {
 		return fmt.Errorf("export container %s: %w", id, err)
 	}
 	return nil

@@ -149,7 +149,7 @@ func TestCommitSquash(t *testing.T) {
 	if want, got := []string{"./", "bin/", "bin/sh", "dev/", "dev/null", "etc/", "etc/motd", "etc/shadow", "new"}, tarNames(t, out.Bytes()); !slices.Equal(got, want) {
 		t.Errorf("the layer has the entries %q, want %q", got, want)
 	}
-	if st, ok := (tree.Lowers{s.layout.diff(img.TopLayer)}).Lookup([]string{"etc", "shadow"}); !ok || st.GID != 42 || st.Mode != unix.S_IFREG|0o640 {
+	if st, ok := (tree.Lowers{s.layout.tree(img.TopLayer)}).Lookup([]string{"etc", "shadow"}); !ok || st.GID != 42 || st.Mode != unix.S_IFREG|0o640 {
 		t.Errorf("etc/shadow is %+v, %v", st, ok)
 	}
 }

@@ -18,6 +18,15 @@ type Stack = layerfmt.Stack
 // Lower is a layer of an image.
 type Lower = layerfmt.Lower
 
+// treeOf returns the tree of a layer.
+func treeOf(l Lower) tree.Tree {
+	t := tree.Tree{Dir: l.Dir, Side: l.Side}
+	if l.Plain {
+		t.Index = l.Index
+	}
+	return t
+}
+
 // CreateContainer makes the read-write layer of a container. id is the container's full id; name is a further name for
 // it that the store keeps unique, "" for none. A container without an image has no lower layers. The error is
 // ErrConflict when the id or the name is taken.
@@ -108,10 +117,18 @@ func (s *Store) ContainerSize(id string) (size int64, err error) {
 	if err == nil && s.driver == DriverVFS {
 		size, err = s.lib.DiffSize("", id) // which compares the copy with the image
 	} else if err == nil {
-		size, err = tree.Size(stack.Upper)
+		size, err = tree.Size(s.upperTree(id, stack))
 	}
 	if err != nil {
 		return 0, fmt.Errorf("measure container %s: %w", id, err)
 	}
 	return size, nil
+}
+
+// upperTree returns the tree that a container writes to.
+func (s *Store) upperTree(id string, stack Stack) tree.Tree {
+	if s.driver == DriverFuse {
+		return s.layout.tree(id)
+	}
+	return tree.Tree{Dir: stack.Upper}
 }

@@ -31,7 +31,7 @@ func TestContainer(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(stack.Lowers) != 1 || stack.Lowers[0].Dir != s.layout.diff(img.TopLayer) {
-		t.Errorf("lower layers %q", stack.Lowers)
+		t.Errorf("lower layers %+v", stack.Lowers)
 	}
 	if index, err := layerindex.Open(stack.Lowers[0].Index); err != nil {
 		t.Error(err)

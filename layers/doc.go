@@ -12,6 +12,12 @@
 //     when there is none), for image layers index (what is in the tree, as package layerindex has it) and for containers
 //     work (an empty directory for whoever mounts). A layer holds only what it adds: there is nothing to copy when a
 //     container is made, and [Store.ContainerStack] follows the parents without opening the store's records.
+//   - A store on a filesystem that keeps no xattrs of users is made "plain", and stays so: a file of that name in ROOT/fuse says
+//     it. What plain files cannot show is then in the index of each image layer alone, by name, so that it is right in a copy
+//     of the store, too; and for containers in a record of their xattrs, package xattrlog's, in work, since what is changed
+//     all the time cannot be an index. It is by inode number, so that renaming costs nothing. Whoever unpacks a layer holds
+//     that metadata in memory until its index is written. A layer without its index is broken: nobody could tell its owners,
+//     and the image can be had again. A store with xattrs is not opened where there are none.
 //   - The library's drivers overlay and vfs can be chosen for a store when it is made, to compare with and to have the
 //     kernel's speed. Their files have their owners on disk, so whoever opens such a store must be user 0 of a user
 //     namespace that has the ids; this package takes that for granted, and commands run themselves again in one. A

@@ -42,7 +42,10 @@ func newDriver(home string, options graphdriver.Options) (graphdriver.Driver, er
 	if err != nil {
 		return nil, err
 	}
-	l := layout{home: home}
+	l, err := findForm(home)
+	if err != nil {
+		return nil, err
+	}
 	if err := sweepScratch(l.staging()); err != nil {
 		return nil, err
 	}
@@ -104,13 +107,15 @@ func (d *driver) create(id, parent string, opts *graphdriver.CreateOpts, writabl
 	if err := d.makeLayerDir(id); err != nil {
 		return err
 	}
-	if err := makeTree(d.layout.diff(id), d.layout.parentTree(parent)); err != nil {
-		return err
-	}
+	work := ""
 	if writable {
-		if err := os.Mkdir(d.layout.work(id), 0o700); err != nil {
+		work = d.layout.work(id)
+		if err := os.Mkdir(work, 0o700); err != nil {
 			return err
 		}
+	}
+	if err := d.layout.makeTree(d.layout.diff(id), d.layout.parentTree(parent), work); err != nil {
+		return err
 	}
 	if err := d.layout.writeQuota(id, quota); err != nil {
 		return err
@@ -168,8 +173,12 @@ func (d *driver) Cleanup() error {
 	return d.unions.putAll()
 }
 
-// ApplyDiff unpacks a tar into the tree of a layer.
+// ApplyDiff unpacks a tar into the tree of a layer. Without xattrs that must be an image's, which nothing was unpacked into
+// before.
 func (d *driver) ApplyDiff(id string, options graphdriver.ApplyDiffOpts) (int64, error) {
+	if d.layout.tree(id).Side != "" {
+		return -1, fmt.Errorf("unpack into layer %s, which is a container's, in a store without xattrs: %w", id, graphdriver.ErrNotSupported)
+	}
 	parent, err := d.layout.parent(id)
 	if err != nil {
 		return -1, err
@@ -178,12 +187,12 @@ func (d *driver) ApplyDiff(id string, options graphdriver.ApplyDiffOpts) (int64,
 	if err != nil {
 		return -1, err
 	}
-	return unpack(d.layout.diff(id), options.Diff, tree.UnpackOptions{Lowers: lowers, Limits: *d.limits})
+	return d.layout.unpack(d.layout.diff(id), options.Diff, tree.UnpackOptions{Lowers: lowers, Limits: *d.limits})
 }
 
 // DiffSize returns the size in bytes of what a layer adds to the ones below it.
 func (d *driver) DiffSize(id string, _ *idtools.IDMappings, _ string, _ *idtools.IDMappings, _ string) (int64, error) {
-	return tree.Size(d.layout.diff(id))
+	return tree.Size(d.layout.tree(id))
 }
 
 // ReadWriteDiskUsage returns what the tree of a layer takes on disk.

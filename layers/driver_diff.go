@@ -39,16 +39,16 @@ func (d *driver) Diff(id string, _ *idtools.IDMappings, parent string, _ *idtool
 	return r, nil
 }
 
-// sameRoot tells whether a tree leaves the root directory as the one below has it, "" being none.
-func sameRoot(dir, below string) (bool, error) {
-	if below == "" {
+// sameRoot tells whether a tree leaves the root directory as the one below has it, the zero Tree being none.
+func sameRoot(t, below tree.Tree) (bool, error) {
+	if below.Dir == "" {
 		return false, nil
 	}
-	mine, err := tree.ReadStat(dir)
+	mine, err := t.Root()
 	if err != nil {
 		return false, err
 	}
-	theirs, err := tree.ReadStat(below)
+	theirs, err := below.Root()
 	return mine == theirs, err
 }
 

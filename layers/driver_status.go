@@ -21,8 +21,12 @@ func (d *driver) Status() [][2]string {
 		return append(status, [2]string{"Error", err.Error()})
 	}
 	defer place.Close()
+	owners := layerfmt.StatXattr
+	if d.layout.plain {
+		owners = "indexes and records, without xattrs"
+	}
 	return append(status,
-		[2]string{"Layer Encoding", "files of the caller's, owners in " + layerfmt.StatXattr},
+		[2]string{"Layer Encoding", "files of the caller's, owners in " + owners},
 		[2]string{"User Xattrs", strconv.FormatBool(keepsXattrs(place.Path))},
 		[2]string{"Whiteouts", whiteoutKind(place.Path)},
 		[2]string{"Reflink", strconv.FormatBool(clonesFiles(place.Path))},
@@ -40,10 +44,6 @@ func backingFilesystem(dir string) string {
 		return name
 	}
 	return fmt.Sprintf("type %#x", uint32(magic))
-}
-
-func keepsXattrs(dir string) bool {
-	return unix.Setxattr(dir, layerfmt.StatXattr, []byte("0:0:40700"), 0) == nil
 }
 
 // whiteoutKind says how deletions are written.

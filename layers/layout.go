@@ -11,11 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/internal/xattrlog"
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
 // The entries of a layer's directory.
 const (
+	layersDir  = "dir" // of all layers, as the library has it
 	diffDir    = "diff"
 	indexName  = "index" // of the tree
 	workDir    = "work"
@@ -33,9 +35,12 @@ func checkID(id string) error {
 }
 
 // layout finds the files of layers below the driver's home directory.
-type layout struct{ home string }
+type layout struct {
+	home  string
+	plain bool // what plain files cannot show is in other files: see plainName
+}
 
-func (l layout) layer(id string) string { return filepath.Join(l.home, "dir", filepath.Base(id)) }
+func (l layout) layer(id string) string { return filepath.Join(l.home, layersDir, filepath.Base(id)) }
 func (l layout) diff(id string) string  { return filepath.Join(l.layer(id), diffDir) }
 func (l layout) index(id string) string { return filepath.Join(l.layer(id), indexName) }
 func (l layout) work(id string) string  { return filepath.Join(l.layer(id), workDir) }
@@ -47,6 +52,33 @@ func (l layout) mountPoint(id string) string {
 func (l layout) mountWork(id string) string {
 	return filepath.Join(l.mounts(), filepath.Base(id), workDir)
 }
+
+// tree returns the tree of a layer.
+func (l layout) tree(id string) tree.Tree {
+	t := tree.Tree{Dir: l.diff(id)}
+	if !l.plain {
+		return t
+	}
+	if _, err := os.Stat(l.work(id)); err == nil {
+		t.Side = recordIn(l.work(id))
+	} else {
+		t.Index = l.index(id)
+	}
+	return t
+}
+
+// between returns the tree at dir, which is no layer of the store's but was written like one.
+func (l layout) between(dir string) tree.Tree {
+	t := tree.Tree{Dir: dir}
+	if l.plain {
+		t.Side = recordIn(filepath.Join(filepath.Dir(dir), workDir))
+	}
+	return t
+}
+
+// recordIn is the record of xattrs in a work directory.
+func recordIn(work string) string { return filepath.Join(work, xattrlog.Name) }
+
 func (l layout) parentFile(id string) string { return filepath.Join(l.layer(id), parentName) }
 func (l layout) quotaFile(id string) string  { return filepath.Join(l.layer(id), quotaName) }
 
@@ -69,7 +101,7 @@ func (l layout) chain(id string) (tree.Lowers, error) {
 		if len(dirs) == maxLayers {
 			return nil, fmt.Errorf("layer %s has more than %d layers below it", id, maxLayers)
 		}
-		dirs = append(dirs, l.diff(id))
+		dirs = append(dirs, l.tree(id))
 		next, err := l.parent(id)
 		if err != nil {
 			return nil, fmt.Errorf("read the parent of layer %s: %w", id, err)
@@ -82,8 +114,8 @@ func (l layout) chain(id string) (tree.Lowers, error) {
 // lowersOf returns the layers of an image, given their trees.
 func lowersOf(trees tree.Lowers) []Lower {
 	var lowers []Lower
-	for _, dir := range trees {
-		lowers = append(lowers, Lower{Dir: dir, Index: filepath.Join(filepath.Dir(dir), indexName)})
+	for _, t := range trees {
+		lowers = append(lowers, Lower{Dir: t.Dir, Index: indexOf(t.Dir), Plain: t.Index != "", Side: t.Side})
 	}
 	return lowers
 }
@@ -98,48 +130,77 @@ func (l layout) stack(id string) (Stack, error) {
 		return Stack{}, err
 	}
 	quota, err := l.quota(id)
-	return Stack{Driver: DriverFuse, Upper: chain[0], Work: l.work(id), Lowers: lowersOf(chain[1:]), Quota: quota}, err
+	return Stack{Driver: DriverFuse, Upper: chain[0].Dir, Work: l.work(id), Lowers: lowersOf(chain[1:]), Quota: quota, Plain: l.plain}, err
 }
 
-// parentTree returns the tree of the layer below, "" when there is none.
-func (l layout) parentTree(parent string) string {
+// parentTree returns the tree of the layer below, the zero Tree when there is none.
+func (l layout) parentTree(parent string) tree.Tree {
 	if parent == "" {
-		return ""
+		return tree.Tree{}
 	}
-	return l.diff(parent)
+	return l.tree(parent)
 }
 
 // rootPerm are the permissions of a root directory of which no layer says anything: those that all drivers of the
 // library give it, so that an image is the same with each of them.
 const rootPerm = 0o555
 
-// makeTree makes an empty tree whose root has the owner and mode of the root of the tree below.
-func makeTree(dir, below string) error {
+// makeTree makes an empty tree whose root has the owner and mode of the root of the tree below. work is the work directory
+// of a container's, "" for an image layer.
+func (l layout) makeTree(dir string, below tree.Tree, work string) error {
 	st := layerfmt.Stat{Mode: unix.S_IFDIR | rootPerm}
-	if below != "" {
+	if below.Dir != "" {
 		var err error
-		if st, err = tree.ReadStat(below); err != nil {
+		if st, err = below.Root(); err != nil {
 			return err
 		}
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
-	return tree.WriteStat(dir, st)
+	switch {
+	case !l.plain:
+		return tree.WriteStat(dir, st)
+	case work != "":
+		return tree.StartRecord(dir, work, st)
+	}
+	return startIndex(dir, st)
 }
 
+// startIndex writes the index of an empty tree, which alone has the owner and mode of its root directory.
+func startIndex(dir string, st layerfmt.Stat) error {
+	root, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	m, err := tree.NewMetadata(root, st)
+	if err != nil {
+		return err
+	}
+	return writeIndex(root, indexOf(dir), m)
+}
+
+// indexOf returns the index of the tree at dir.
+func indexOf(dir string) string { return filepath.Join(filepath.Dir(dir), indexName) }
+
 // unpack unpacks a tar into the tree at dir, writes its index beside it, and flushes both to disk.
-func unpack(dir string, r io.Reader, opts tree.UnpackOptions) (int64, error) {
+func (l layout) unpack(dir string, r io.Reader, opts tree.UnpackOptions) (int64, error) {
 	root, err := os.Open(dir)
 	if err != nil {
 		return -1, err
 	}
 	defer root.Close()
+	if l.plain {
+		if opts.Metadata, err = tree.ReadMetadata(root, indexOf(dir)); err != nil {
+			return -1, err
+		}
+	}
 	size, err := tree.Unpack(root, r, opts)
 	if err != nil {
 		return -1, err
 	}
-	if err := writeIndex(root, filepath.Join(filepath.Dir(dir), indexName)); err != nil {
+	if err := writeIndex(root, indexOf(dir), opts.Metadata); err != nil {
 		return -1, err
 	}
 	if err := unix.Syncfs(int(root.Fd())); err != nil {
@@ -148,8 +209,9 @@ func unpack(dir string, r io.Reader, opts tree.UnpackOptions) (int64, error) {
 	return size, nil
 }
 
-// writeIndex writes the index of a tree, in place of one that others may be using.
-func writeIndex(root *os.File, path string) (err error) {
+// writeIndex writes the index of a tree, in place of one that others may be using. m is what is known of a tree without
+// xattrs, nil of one with them.
+func writeIndex(root *os.File, path string, m *tree.Metadata) (err error) {
 	if err := removeIndex(path); err != nil {
 		return err
 	}
@@ -158,6 +220,9 @@ func writeIndex(root *os.File, path string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
+	if m != nil {
+		return m.WriteIndex(root, file)
+	}
 	return tree.WriteIndex(root, file)
 }
 

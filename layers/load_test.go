@@ -57,7 +57,7 @@ func checkSample(t *testing.T, s *Store, img *sample) {
 	if st, ok := lowers.Lookup([]string{"etc", "shadow"}); !ok || st.GID != 42 || st.Mode != unix.S_IFREG|0o640 {
 		t.Errorf("etc/shadow is %+v, %v", st, ok)
 	}
-	if st, err := tree.ReadStat(filepath.Join(lowers[0], "etc")); err != nil || st.Mode != unix.S_IFDIR|0o755 {
+	if st, err := tree.ReadStat(filepath.Join(lowers[0].Dir, "etc")); err != nil || st.Mode != unix.S_IFDIR|0o755 {
 		t.Errorf("etc of the upper layer is %+v, %v", st, err)
 	}
 }

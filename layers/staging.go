@@ -55,21 +55,21 @@ func (s staging[C, A, P]) StartStagingDiffToApply(parent string, options graphdr
 }
 
 func (s staging[C, A, P]) unpack(dir, parent string, options graphdriver.ApplyDiffOpts) (int64, error) {
-	if err := makeTree(dir, s.layout.parentTree(parent)); err != nil {
+	if err := s.layout.makeTree(dir, s.layout.parentTree(parent), ""); err != nil {
 		return -1, err
 	}
 	lowers, err := s.layout.chain(parent)
 	if err != nil {
 		return -1, err
 	}
-	return unpack(dir, options.Diff, tree.UnpackOptions{Lowers: lowers, Limits: *s.limits})
+	return s.layout.unpack(dir, options.Diff, tree.UnpackOptions{Lowers: lowers, Limits: *s.limits})
 }
 
 // CommitStagedLayer makes a staged tree and its index those of a layer, in the place of the empty tree that the layer was
 // created with.
 func (s staging[C, A, P]) CommitStagedLayer(id string, staged *A) error {
 	dir := s.layout.diff(id)
-	index := filepath.Join(filepath.Dir(struct{ Path string }(*staged).Path), indexName)
+	index := indexOf(struct{ Path string }(*staged).Path)
 	if err := os.Rename(index, s.layout.index(id)); err != nil {
 		return err
 	}

@@ -26,6 +26,8 @@ type Options struct {
 	// MaxLayerSize is how many bytes the files of a layer, or an archive of images, may unpack to; 0 stands for
 	// tree.DefaultLimits.
 	MaxLayerSize int64
+	// Plain has a store of DriverFuse that is to be made do without xattrs, also where the filesystem keeps them.
+	Plain bool
 	// Mounter, if not nil, mounts what the library asks the driver for. Nothing in this package needs it.
 	Mounter Mounter
 }
@@ -67,6 +69,11 @@ func open(opts Options) (*Store, error) {
 	s := &Store{root: root, driver: driver, layout: layout{home: filepath.Join(root, driverName)}, maxLayer: opts.MaxLayerSize}
 	if s.maxLayer == 0 {
 		s.maxLayer = tree.DefaultLimits().Bytes
+	}
+	if driver == DriverFuse {
+		if err := s.settleForm(opts.Plain); err != nil {
+			return nil, err
+		}
 	}
 	ignoreHostConfig(opts.RunRoot)
 	err = s.withReserve(func() (err error) {

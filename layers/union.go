@@ -61,6 +61,9 @@ func (u *unions) get(id string, options graphdriver.MountOpts) (target string, e
 	if slices.Contains(options.Options, "ro") {
 		return target, u.mounter.Mount(Stack{Driver: DriverFuse, Lowers: lowersOf(chain)}, target)
 	}
+	if chain[0].Index != "" {
+		return "", errors.New("it is an image's, in a store without xattrs, and can only be mounted read-only")
+	}
 	if err := removeIndex(u.layout.index(id)); err != nil { // the tree is about to differ
 		return "", err
 	}
@@ -68,7 +71,8 @@ func (u *unions) get(id string, options graphdriver.MountOpts) (target string, e
 	if err != nil {
 		return "", err
 	}
-	return target, u.mounter.Mount(Stack{Driver: DriverFuse, Upper: chain[0], Work: work, Lowers: lowersOf(chain[1:]), Quota: quota}, target)
+	stack := Stack{Driver: DriverFuse, Upper: chain[0].Dir, Work: work, Lowers: lowersOf(chain[1:]), Quota: quota, Plain: u.layout.plain}
+	return target, u.mounter.Mount(stack, target)
 }
 
 // put releases what get returned.

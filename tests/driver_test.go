@@ -38,6 +38,21 @@ func driverOf(t *testing.T) string {
 	return parts[1]
 }
 
+// TestWithoutXattrs runs the core of the suite with stores that do without xattrs.
+func TestWithoutXattrs(t *testing.T) {
+	for name, test := range coreTests {
+		t.Run(name, test)
+	}
+}
+
+// xattrsOf returns "off" for the users of TestWithoutXattrs, else "".
+func xattrsOf(t *testing.T) string {
+	if strings.HasPrefix(t.Name(), "TestWithoutXattrs/") {
+		return "off"
+	}
+	return ""
+}
+
 // testDebianTree compares all files of a Debian container with the tar.
 func testDebianTree(t *testing.T) {
 	u := newUser(t)

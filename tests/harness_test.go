@@ -46,6 +46,7 @@ func newUser(t *testing.T) *user {
 	u.env = []string{"HOME=" + u.path("home"), "XDG_RUNTIME_DIR=" + u.path("run"), "TMPDIR=" + u.path("tmp"),
 		"PATH=" + os.Getenv("PATH"), "TERM=xterm", "LANG=C.UTF-8", "RCRUN=" + u.path("rcrun")}
 	u.setenv("RCRUN_STORAGE_DRIVER", driverOf(t))
+	u.setenv("RCRUN_XATTRS", xattrsOf(t))
 	t.Cleanup(u.leave)
 	return u
 }

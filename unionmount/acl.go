@@ -215,7 +215,7 @@ func (d *draft) giveACLs(born birthACLs) error {
 
 // giveXattr gives a draft an xattr as a container calls it.
 func (d *draft) giveXattr(name string, value []byte) error {
-	return setXattr(d.fd, d.u.upper.diskXattr(name), string(d.u.upper.diskValue(name, value)))
+	return d.u.upper.xattrs.set(d.fd, d.u.upper.diskXattr(name), string(d.u.upper.diskValue(name, value)), 0)
 }
 
 // setACL sets an ACL of n, whose backing file in the upper is behind fd. Meta of n is held.
@@ -246,9 +246,9 @@ func (u *Union) setACL(n *Node, fd int, name string, value []byte, flags int) er
 func (u *Union) putACL(fd int, name string, a acl, stored bool) error {
 	disk := u.upper.diskXattr(name)
 	if stored {
-		return setXattr(fd, disk, string(u.upper.diskValue(name, a.encode())))
+		return u.upper.xattrs.set(fd, disk, string(u.upper.diskValue(name, a.encode())), 0)
 	}
-	err := unix.Removexattr(procPath(fd), disk)
+	err := u.upper.xattrs.remove(fd, disk)
 	if err == unix.ENODATA {
 		return nil
 	}

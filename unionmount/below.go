@@ -28,7 +28,7 @@ func (u *Union) borrow(n *Node, d *draft, size int64) error {
 	if err != nil {
 		return err
 	}
-	if err := setMarks(d.fd, marks); len(marks) == 0 || isTooLong(err) {
+	if err := u.setMarks(d.fd, marks); len(marks) == 0 || isTooLong(err) {
 		return errors.Join(u.clearMarks(d.fd, false), u.copyData(n, d.fd))
 	} else if err != nil {
 		return err
@@ -146,7 +146,7 @@ func (u *Union) noteData(n *Node) (bool, error) {
 	}
 	defer u.fds.release(h)
 	defer u.settle(n, h.fd, &grant{})
-	err = setMarks(h.fd, marks)
+	err = u.setMarks(h.fd, marks)
 	return err == nil, err
 }
 

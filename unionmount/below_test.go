@@ -18,7 +18,7 @@ func (f *fixture) wantBorrowed(path string, borrowed bool, content string) {
 	f.t.Helper()
 	var st unix.Stat_t
 	must(f.t, unix.Stat(f.opts.Upper+"/"+path, &st))
-	_, err := xattrSource{unix.AT_FDCWD, f.opts.Upper + "/" + path}.read(layerfmt.DataXattr)
+	_, err := f.u.upper.xattrs.read(xattrSource{unix.AT_FDCWD, f.opts.Upper + "/" + path}, layerfmt.DataXattr)
 	if marked := err == nil; marked != borrowed || borrowed && st.Size != int64(len(content)) {
 		f.t.Errorf("%s: marked %v, %d bytes on disk; want %v", path, marked, st.Size, borrowed)
 	}
@@ -179,6 +179,15 @@ func TestPathTooLongToBeReferredTo(t *testing.T) {
 	f.want(path, bigData)
 }
 
+// forge sets an xattr of the upper's own.
+func (f *fixture) forge(path, name, value string) {
+	f.t.Helper()
+	fd, err := unix.Open(f.opts.Upper+"/"+path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	must(f.t, err)
+	defer unix.Close(fd)
+	must(f.t, f.u.upper.xattrs.set(fd, name, value, 0))
+}
+
 func TestForgedReferences(t *testing.T) {
 	secret := t.TempDir() + "/secret"
 	must(t, os.WriteFile(secret, []byte("secret"), 0o644))
@@ -199,7 +208,7 @@ func TestForgedReferences(t *testing.T) {
 		return nil
 	}))
 	for _, bad := range []string{"1:../../secret", "1:" + secret, "2:s", "1:none", "1:d"} {
-		must(t, unix.Setxattr(f.opts.Upper+"/f", layerfmt.DataXattr, []byte(bad), 0))
+		f.forge("f", layerfmt.DataXattr, bad)
 		f.reopen()
 		if got := f.read("f"); !strings.HasPrefix(got, "!") {
 			t.Errorf("%s: read %q", bad, got)

@@ -181,6 +181,7 @@ func (u *Union) switchToUpper(n *Node, d *draft, group *linkGroup, pin bool) {
 	h := u.fds.add(fdKey{n, slotUpper}, d.take())
 	if pin {
 		u.fds.pin(h)
+		u.mayBeGone(n)
 	}
 	u.fds.release(h)
 	u.fds.drop(fdKey{n, slotLowerData})
@@ -233,7 +234,7 @@ func (u *Union) copyXattrs(n *Node, d *draft) error {
 		if err != nil {
 			return err
 		}
-		if err := setXattr(d.fd, u.upper.diskXattr(name), string(u.upper.diskValue(name, value))); err != nil {
+		if err := d.giveXattr(name, value); err != nil {
 			return err
 		}
 	}

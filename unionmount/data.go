@@ -229,6 +229,9 @@ func (u *Union) Fsync(n *Node, dataOnly bool) error {
 		return err
 	}
 	defer unix.Close(fd)
+	if err := u.upper.xattrs.sync(); err != nil { // first: better without the file than with another owner
+		return n.fault("sync xattrs of", err)
+	}
 	sync := unix.Fsync
 	if dataOnly {
 		sync = unix.Fdatasync

@@ -28,6 +28,20 @@
 // kernel's overlay has it. That is not the rule, because fuse-overlayfs does not follow such references and would show
 // holes. What we alone know there (st_ino before copy-up, hard links of the lower) the others may lose without harm.
 //
+// # Xattrs
+//
+// What the Union notes of a file of a CallerOwned upper, and what a container sets, is in xattrs. Where the filesystem keeps
+// none it is in a record in the work directory, package xattrlog's; all that reads or writes xattrs goes through one
+// interface (side.go), so that nothing else knows the difference. Which of the two an upper has is decided when it is
+// new, and it keeps that: one with files but without the record is refused on such a filesystem, because to take its files
+// for root's would be worse. What the record says of a file is there before the file has its name, and goes before the last
+// descriptor of a removed file is closed, since the next file may get the inode number. fsync(2) of a file syncs the record
+// first. A lower of the store's is then plain files (Layer.Plain) of which its index alone tells, by name.
+//
+// On such filesystems rename(2) often has no flags. Only to let a directory and a whiteout device change places needs one;
+// there, a whiteout file takes the place of the device first (hideBeside). That a container has two files change places is
+// refused as the filesystem does it, EINVAL: it cannot be done in one step, and whoever asks for it does without.
+//
 // # Nodes
 //
 // A Node is an inode. It is found by its backing file (layer, inode number), so that all names of a hard-linked file
@@ -118,7 +132,7 @@
 //	    Node.listing.mu
 //	      account.holes (around a change of data for which there is no room but what is allocated)
 //	      Union.moving (for writing around the system calls of one rename)
-//	        Union.mu (tables and names, never around I/O), fdCache.mu
+//	        Union.mu (tables and names, around no I/O but the note that a file is gone), fdCache.mu
 //	          account.mu, quota.mu
 //
 // entries guards which names a directory has; whoever adds or removes one holds it for writing. meta guards what a

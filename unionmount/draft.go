@@ -16,6 +16,7 @@ type draft struct {
 	unwanted bool        // to be removed by discard
 	bare     bool        // as Node.bare
 	borrows  bool        // its data is in a lower, as with Node.borrows
+	placed   bool        // it was published, or is to live on without a name
 }
 
 // newDraft returns a draft in the stage.
@@ -70,6 +71,9 @@ func (d *draft) identify(id layerfmt.Stat) (err error) {
 	if d.st, err = statFD(d.fd); err != nil {
 		return err
 	}
+	if err := d.u.upper.xattrs.forget(d.st.Ino); err != nil { // those of a file that had the number before
+		return err
+	}
 	return d.u.upper.identify(d.fd, &d.st, id)
 }
 
@@ -93,17 +97,25 @@ func (d *draft) makeOpaque() error { return d.u.upper.makeOpaque(d.fd) }
 // publish moves the draft to a name in the upper where there is nothing but the given mark.
 func (d *draft) publish(dirfd int, name string, m mark) error {
 	if d.dirfd == dirfd && d.name == name {
-		d.unwanted = false
+		d.unwanted, d.placed = false, true
 		return nil
 	}
 	if m == markEntry && d.isDir() {
 		// A directory cannot be renamed over a device: they change places, and discard removes the whiteout.
-		return unix.Renameat2(d.dirfd, d.name, dirfd, name, unix.RENAME_EXCHANGE)
+		err := unix.Renameat2(d.dirfd, d.name, dirfd, name, unix.RENAME_EXCHANGE)
+		if err != unix.EINVAL {
+			d.placed = err == nil
+			return err
+		}
+		if err := hideBeside(dirfd, name); err != nil {
+			return err
+		}
+		m = markFile
 	}
 	if err := unix.Renameat(d.dirfd, d.name, dirfd, name); err != nil {
 		return err
 	}
-	d.unwanted = false
+	d.unwanted, d.placed = false, true
 	return clearMark(dirfd, name, m)
 }
 
@@ -118,6 +130,9 @@ func (d *draft) take() int {
 // until the next Open and no more.
 func (d *draft) discard() {
 	if d.fd >= 0 {
+		if !d.placed {
+			d.u.upper.xattrs.forget(d.st.Ino)
+		}
 		unix.Close(d.fd)
 	}
 	if d.unwanted {

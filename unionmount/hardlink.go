@@ -50,7 +50,7 @@ func (g *linkGroup) nlink(backing uint32) uint32 { return backing - min(1, backi
 // startGroup makes the draft of a copy of n the head of a group, all names of which are still in the lower.
 func (u *Union) startGroup(n *Node, d *draft, names uint32) (*linkGroup, error) {
 	g := &linkGroup{key: n.lowerKey, left: names}
-	if err := setXattr(d.fd, groupXattr, g.encode()); err != nil {
+	if err := u.upper.xattrs.set(d.fd, groupXattr, g.encode(), 0); err != nil {
 		return nil, err
 	}
 	u.stage.indexed.Store(true)
@@ -76,7 +76,7 @@ func (u *Union) dropName(n *Node) error {
 		return err
 	}
 	defer u.fds.release(h)
-	if err := setXattr(h.fd, groupXattr, g.encode()); err != nil {
+	if err := u.upper.xattrs.set(h.fd, groupXattr, g.encode(), 0); err != nil {
 		return n.fault("count names of", err)
 	}
 	n.group = &g

@@ -1,6 +1,7 @@
 package unionmount
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -50,47 +51,64 @@ func (u *Union) findIndexed(dir *Node, slot int, name string, o *object) (more b
 	}
 	p := from.layer.indexed(&e)
 	o.add(dir, slot, name, from.layer, &p)
-	o.lowers[len(o.lowers)-1].dir = from.layer.openDir(&e, from.dir)
+	if o.lowers[len(o.lowers)-1].dir, err = from.layer.openDir(&e, from.dir); err != nil {
+		return false, dir.fault("look up "+name+" in index of", err)
+	}
 	return e.IsDir() && !e.Opaque && slot < dir.layers()-1, nil
 }
 
+// errNotIndexed is the error of what is in a tree whose index alone says what is in it.
+var errNotIndexed = fmt.Errorf("its owner is in the index of the layer alone, which does not have it: %w", unix.EIO)
+
 // openDir opens what the index has of the directory e, which was found in parent; none if that cannot be read, so that
-// the directory on disk is.
-func (l *layer) openDir(e *layerindex.Entry, parent layerindex.Dir) layerindex.Dir {
+// the directory on disk is, unless nothing but the index knows what that stands for.
+func (l *layer) openDir(e *layerindex.Entry, parent layerindex.Dir) (layerindex.Dir, error) {
 	if !e.IsDir() {
-		return layerindex.Dir{}
+		return layerindex.Dir{}, nil
 	}
 	d, err := l.contents.Dir(e, parent)
-	if err != nil {
-		return layerindex.Dir{}
+	if err == nil {
+		return d, nil
 	}
-	return d
+	if l.Plain {
+		return layerindex.Dir{}, errors.Join(err, unix.EIO)
+	}
+	return layerindex.Dir{}, nil
 }
 
 // placeAt returns the place of a path in a lower.
-func (l *layer) placeAt(path string) place {
+func (l *layer) placeAt(path string) (place, error) {
 	p := place{layer: l, path: path}
 	if l.contents == nil {
-		return p
+		return p, nil
 	}
 	root := l.contents.Root()
-	d := l.openDir(&root, layerindex.Dir{})
+	d, err := l.openDir(&root, layerindex.Dir{})
 	for name := range strings.SplitSeq(path, "/") {
-		e, found, err := d.Lookup(name)
-		if err != nil || !found {
-			return p
+		e, found, lookupErr := d.Lookup(name)
+		if err = errors.Join(err, lookupErr); err != nil || !found {
+			return p, l.ifPlain(err)
 		}
-		d = l.openDir(&e, d)
+		d, err = l.openDir(&e, d)
 	}
 	p.dir = d
-	return p
+	return p, err
+}
+
+// ifPlain is for errors that matter only where nothing but the index tells.
+func (l *layer) ifPlain(err error) error {
+	if l.Plain {
+		return err
+	}
+	return nil
 }
 
 // probeRoot is probe for the root directory.
 func (l *layer) probeRoot() (probed, place, error) {
 	if l.contents != nil {
 		root := l.contents.Root()
-		return l.indexed(&root), place{layer: l, dir: l.openDir(&root, layerindex.Dir{})}, nil
+		d, err := l.openDir(&root, layerindex.Dir{})
+		return l.indexed(&root), place{layer: l, dir: d}, fault("read index of", l, "/", err)
 	}
 	p, err := l.probe(l.root, ".")
 	p.opaque = p.opaque || err == nil && opaqueInside(l.root, ".")
@@ -141,7 +159,8 @@ func (s *still) xattrNames() []string {
 
 // checkStill tells whether an opened file is the one that the index was made of.
 func (n *Node) checkStill(st *unix.Stat_t) error {
-	if k := n.known(); k != nil && (st.Ino != k.Ino || st.Size != k.Size || st.Mtim != k.Mtim) {
+	// In a copy of the store inode numbers differ, which only a layer without xattrs survives: its index goes by names.
+	if k := n.known(); k != nil && (st.Ino != k.Ino && !n.lowers[0].layer.Plain || st.Size != k.Size || st.Mtim != k.Mtim) {
 		return fmt.Errorf("the file has been changed since its layer was made: %w", unix.ESTALE)
 	}
 	return nil

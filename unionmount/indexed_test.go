@@ -21,14 +21,20 @@ var indexed bool
 // indexedEnv says to a test that runs in a process of its own which lowers it is for.
 const indexedEnv = "RCRUN_INDEXED_TEST"
 
-// TestMain runs all tests twice: with lowers that are read on disk, and with such that have an index.
+// TestMain runs all tests three times: with lowers that are read on disk, with such that have an index, and with xattrs
+// beside the upper.
 func TestMain(m *testing.M) {
-	if which := os.Getenv(indexedEnv); which != "" {
-		indexed = which == "true"
+	sided = os.Getenv(sidedEnv) != "" // of a process that a test of the third kind started
+	which := os.Getenv(indexedEnv)
+	indexed = which == "true"
+	if sided || which != "" {
 		os.Exit(m.Run())
 	}
 	code := m.Run()
 	indexed = true
+	code = max(code, m.Run())
+	indexed, sided = false, true
+	os.Setenv(sidedEnv, "yes")
 	os.Exit(max(code, m.Run()))
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/internal/layerindex"
+	"github.com/rcrun/rcrun/internal/xattrlog"
 )
 
 // layer is an open layer. It is immutable.
@@ -28,6 +29,8 @@ type layer struct {
 	contents *layerindex.Index // what the files in it are; nil when they have to be asked
 	blksize  int64             // of all files
 
+	// xattrs is where the files have them.
+	xattrs xattrs
 	// access is Union.access, of the upper.
 	access *sync.Mutex
 }
@@ -53,11 +56,34 @@ func openLayer(l Layer, index int) (*layer, error) {
 		return nil, err
 	}
 	opened := &layer{Layer: l, policy: p, index: index, dir: l.Dir, root: fd, dev: st.Dev, mount: mount,
-		blksize: int64(st.Blksize)}
+		blksize: int64(st.Blksize), xattrs: diskXattrs{}}
 	if index > 0 && l.Ownership == CallerOwned {
-		opened.contents = openIndex(l.Index, &st)
+		err = opened.openMetadata(&st)
+	}
+	if err != nil {
+		opened.close()
+		return nil, err
 	}
 	return opened, nil
+}
+
+// openMetadata opens what says what the files of a CallerOwned lower are, besides the files themselves.
+func (l *layer) openMetadata(root *unix.Stat_t) (err error) {
+	switch {
+	case l.Plain:
+		if l.contents, err = layerindex.Open(l.Index); err != nil {
+			return fmt.Errorf("layer %s has its owners in its index alone, which cannot be used; get the image again: %w", l.dir, err)
+		}
+	case l.Side != "":
+		records, err := xattrlog.Read(l.Side, root.Ino)
+		if err != nil {
+			return fmt.Errorf("layer %s: %w", l.dir, err)
+		}
+		l.xattrs = recordedXattrs{records}
+	default:
+		l.contents = openIndex(l.Index, root)
+	}
+	return nil
 }
 
 func (l *layer) close() {
@@ -93,6 +119,9 @@ func (l *layer) probe(dirfd int, name string) (probed, error) {
 	st, err := statAt(dirfd, name)
 	if err != nil {
 		return probed{}, err
+	}
+	if l.Plain {
+		return probed{}, errNotIndexed
 	}
 	if st.Dev != l.dev {
 		return l.foreign(dirfd, name)
@@ -148,7 +177,7 @@ func (l *layer) interpret(st unix.Stat_t, x xattrSource) (probed, error) {
 			return p, nil
 		}
 	}
-	names, err := x.list()
+	names, err := l.xattrs.list(x)
 	if err != nil {
 		return p, err
 	}
@@ -184,7 +213,7 @@ func (l *layer) readMarks(p *probed, names []string, x xattrSource) error {
 	var refers overlayMarks
 	for _, name := range names {
 		read := func() (string, error) {
-			value, err := x.read(name)
+			value, err := l.xattrs.read(x, name)
 			return string(value), err
 		}
 		var err error

@@ -67,9 +67,10 @@ type Node struct {
 	hidden   uint32        // names of a lower file with several that were deleted before it was copied up
 
 	// The following are guarded by Union.mu.
-	links    []link // names that are known to lead here
-	lookups  uint64 // lookups not forgotten yet
-	children int    // links of other nodes whose parent this is
+	links     []link // names that are known to lead here
+	lookups   uint64 // lookups not forgotten yet
+	children  int    // links of other nodes whose parent this is
+	mayBeGone bool   // the backing file in the upper may have no name any more, or none yet
 }
 
 // link is a name in a directory.
@@ -221,6 +222,7 @@ func (u *Union) reapLocked(n *Node) {
 		return
 	}
 	u.forgetFilesLocked(n)
+	u.forgetXattrsLocked(n)
 	for _, l := range n.links {
 		l.parent.children--
 		u.reapLocked(l.parent)

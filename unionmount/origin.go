@@ -49,7 +49,7 @@ func (u *Union) setOrigin(n *Node, fd int) error {
 	if err != nil {
 		return err
 	}
-	return setXattr(fd, originXattr, origin{n.ino, born}.encode())
+	return u.upper.xattrs.set(fd, originXattr, origin{n.ino, born}.encode(), 0)
 }
 
 // Birth returns when a file was made, zero where its filesystem does not know.
@@ -73,7 +73,7 @@ func (u *Union) birthHeld(n *Node) (unix.Timespec, error) {
 		if noted, ok := u.stage.numbers.get(n.upperKey.ino); ok && !carriesXattrs(n.kind) && noted.from.ino == n.ino {
 			return noted.from.born, nil
 		}
-		if value, err := (xattrSource{fd: h.fd}).read(originXattr); err == nil {
+		if value, err := u.upper.xattrs.read(xattrSource{fd: h.fd}, originXattr); err == nil {
 			from, err := parseOrigin(string(value))
 			return from.born, n.fault("read origin of", err)
 		}

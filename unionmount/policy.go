@@ -54,7 +54,7 @@ type policy interface {
 func newPolicy(l *Layer, root int) (policy, error) {
 	switch l.Ownership {
 	case CallerOwned:
-		return callerOwned{}, nil
+		return callerOwned{diskXattrs{}}, nil
 	case HostOwned:
 		h := hostOwned{uids: l.UIDs, gids: l.GIDs, unmapped: l.Unmapped, self: Owner{uint32(os.Geteuid()), uint32(os.Getegid())},
 			redirect: l.Redirect, metacopy: l.Metacopy, prefix: overlayPrefix(l)}
@@ -73,7 +73,7 @@ func carriesXattrs(mode uint32) bool {
 }
 
 // callerOwned keeps everything as package layerfmt says, in files of the caller's.
-type callerOwned struct{}
+type callerOwned struct{ xattrs xattrs }
 
 func (callerOwned) plain(st *unix.Stat_t) layerfmt.Stat {
 	return layerfmt.Stat{Mode: st.Mode, Rdev: st.Rdev}
@@ -109,7 +109,7 @@ func (p callerOwned) identify(fd int, st *unix.Stat_t, id layerfmt.Stat) error {
 		return nil
 	}
 	if p.needsXattr(id) {
-		if err := setXattr(fd, layerfmt.StatXattr, id.Encode()); err != nil {
+		if err := p.xattrs.set(fd, layerfmt.StatXattr, id.Encode(), 0); err != nil {
 			return err
 		}
 	}
@@ -123,18 +123,17 @@ func (p callerOwned) change(fd int, have *layerfmt.Stat, want layerfmt.Stat) err
 	if err != nil || st.Mode&unix.S_IFMT == unix.S_IFLNK {
 		return err
 	}
-	path := procPath(fd)
 	had, needs := p.needsXattr(*have), p.needsXattr(want)
 	if *have != want && (had || needs) {
-		if err := setXattr(fd, layerfmt.StatXattr, want.Encode()); err != nil {
+		if err := p.xattrs.set(fd, layerfmt.StatXattr, want.Encode(), 0); err != nil {
 			return err
 		}
 	}
-	if err := unix.Chmod(path, layerfmt.BackingPerm(want.Mode)); err != nil { // also when it is the same: the ctime changes
+	if err := unix.Chmod(procPath(fd), layerfmt.BackingPerm(want.Mode)); err != nil { // also when it is the same: the ctime changes
 		return err
 	}
 	if had && !needs {
-		if err := unix.Removexattr(path, layerfmt.StatXattr); err != nil {
+		if err := p.xattrs.remove(fd, layerfmt.StatXattr); err != nil {
 			return err
 		}
 	}
@@ -180,7 +179,7 @@ func (callerOwned) diskValue(_ string, value []byte) []byte { return value }
 
 func (callerOwned) seenValue(_ string, value []byte) []byte { return value }
 
-func (callerOwned) makeOpaque(fd int) error { return setXattr(fd, layerfmt.OpaqueXattr, "y") }
+func (p callerOwned) makeOpaque(fd int) error { return p.xattrs.set(fd, layerfmt.OpaqueXattr, "y", 0) }
 
 // fixPerm gives the file behind fd the permission bits of mode where making it did not, for the umask or a setgid
 // directory.

@@ -46,7 +46,7 @@ func rootIsMe() Layer {
 
 func (f *fixture) xattrsOnDisk(path string) []string {
 	f.t.Helper()
-	names, err := xattrSource{unix.AT_FDCWD, f.opts.Upper + "/" + path}.list()
+	names, err := f.u.upper.xattrs.list(xattrSource{unix.AT_FDCWD, f.opts.Upper + "/" + path})
 	must(f.t, err)
 	slices.Sort(names)
 	return names

@@ -40,6 +40,7 @@ type quota struct {
 	mu       sync.Mutex // guards what follows
 	used     usage      // what the upper's files take
 	promised usage      // what changes under way may take besides
+	record   int64      // size of the record of xattrs, where they are in one
 	leaving  usage      // the part of used that files take which have no name any more
 	left     time.Time  // when the last of these lost its name
 	waiting  int        // how many wait for freed
@@ -112,7 +113,18 @@ func (q *quota) promiseLocked(room usage) grant {
 	return grant{q: q, room: room}
 }
 
-func (q *quota) freeLocked() usage { return q.limit.minus(q.used).minus(q.promised) }
+func (q *quota) freeLocked() usage { return q.leftLocked().minus(q.promised) }
+
+// leftLocked is what is not used.
+func (q *quota) leftLocked() usage { return q.limit.minus(q.used).minus(usage{bytes: q.record}) }
+
+// recordIs notes the size of the record of xattrs.
+func (q *quota) recordIs(size int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.record = size
+	q.signalLocked()
+}
 
 func (q *quota) fitsLocked(want usage) bool {
 	free := q.freeLocked()
@@ -197,7 +209,7 @@ func (q *quota) show(st *unix.Statfs_t) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	free := q.limit.minus(q.used)
+	free := q.leftLocked()
 	if q.limit.bytes < math.MaxInt64 {
 		unit := st.Frsize
 		if unit <= 0 {

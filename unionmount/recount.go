@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
 // usageName is the file in the work directory that keeps what the upper takes, from one use to the next.
@@ -44,6 +42,9 @@ func (u *Union) openQuota() error {
 		return fault("stat filesystem", u.upper, "/", err)
 	}
 	u.quota = newQuota(u.opts.Quota, &fs)
+	if beside, ok := u.upper.xattrs.(sideXattrs); ok {
+		beside.Watch(u.quota.recordIs)
+	}
 	if recorded && u.upper.Ownership == CallerOwned { // others may write the other kind meanwhile
 		u.quota.used = usage{record.Bytes, record.Inodes}
 		return nil
@@ -108,6 +109,9 @@ type counter struct {
 }
 
 func (c *counter) add(dir int, name string, st *unix.Stat_t) {
+	if c.index && strings.HasSuffix(name, hiddenSuffix) {
+		return
+	}
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR && st.Nlink > 1 {
 		if c.seen[st.Ino] {
 			return
@@ -134,88 +138,11 @@ func (u *Union) recount() (usage, error) {
 		return usage{}, err
 	}
 	c := &counter{q: u.quota, sum: usageOf(&root), seen: map[uint64]bool{}}
-	if err := c.addTree(u.upper.root); err != nil {
+	w := treeWalk{visit: c.add}
+	if err := w.tree(u.upper.root); err != nil {
 		return usage{}, err
 	}
 	c.index = true
-	_, err = c.addDir(u.stage.index)
+	_, err = w.dir(u.stage.index)
 	return c.sum, err
-}
-
-// addTree adds all that is below a directory. It goes from one to the next, down and up, with one of them open: how deep
-// they lie was for the container to decide.
-func (c *counter) addTree(root int) error {
-	dir, err := openat(root, ".", unix.O_PATH|unix.O_DIRECTORY, 0)
-	if err != nil {
-		return err
-	}
-	defer func() { unix.Close(dir) }()
-	enter := func(name string) error {
-		var next int
-		err := owning(dir, func() (err error) {
-			next, err = openat(dir, name, unix.O_PATH|unix.O_DIRECTORY, 0)
-			return err
-		})
-		if err == nil {
-			unix.Close(dir)
-			dir = next
-		}
-		return err
-	}
-	names, err := c.addDir(dir)
-	above := [][]string{}
-	for err == nil {
-		switch last := len(names) - 1; {
-		case last >= 0:
-			below := names[last]
-			above = append(above, names[:last])
-			if err = enter(below); err == nil {
-				names, err = c.addDir(dir)
-			}
-		case len(above) == 0:
-			return nil
-		default:
-			names, above = above[len(above)-1], above[:len(above)-1]
-			err = enter("..")
-		}
-	}
-	return err
-}
-
-// addDir adds what is in a directory, but no whiteouts, and returns the directories among it.
-func (c *counter) addDir(dir int) (dirs []string, err error) {
-	var names []string
-	err = owning(dir, func() error {
-		fd, err := openat(dir, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
-		if err != nil {
-			return err
-		}
-		defer unix.Close(fd)
-		names = nil
-		return readDir(fd, func(e dirEntry) { names = append(names, e.name) })
-	})
-	if err != nil {
-		return nil, err
-	}
-	return dirs, owning(dir, func() (err error) {
-		dirs, err = c.addNames(dir, names)
-		return err
-	})
-}
-
-func (c *counter) addNames(dir int, names []string) (dirs []string, err error) {
-	for _, name := range names {
-		st, err := statAt(dir, name)
-		if err != nil {
-			return nil, err
-		}
-		switch kind := st.Mode & unix.S_IFMT; {
-		case kind == unix.S_IFCHR && st.Rdev == 0, layerfmt.ReservedName(name), c.index && strings.HasSuffix(name, hiddenSuffix):
-			continue
-		case kind == unix.S_IFDIR:
-			dirs = append(dirs, name)
-		}
-		c.add(dir, name, &st)
-	}
-	return dirs, nil
 }

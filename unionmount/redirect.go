@@ -34,7 +34,7 @@ func (u *Union) noteBelow(n *Node) (bool, error) {
 	}
 	defer u.fds.release(h)
 	defer u.settle(n, h.fd, &grant{})
-	err = setMarks(h.fd, marks)
+	err = u.setMarks(h.fd, marks)
 	if isTooLong(err) {
 		return false, nil
 	}
@@ -193,5 +193,5 @@ func (u *Union) forgetBelow(n *Node) error {
 		return err
 	}
 	defer u.fds.release(h)
-	return removeXattr(h.fd, marks[0].name)
+	return u.removeXattr(h.fd, marks[0].name)
 }

@@ -143,7 +143,7 @@ func TestRenameLeavingDevice(t *testing.T) {
 func TestRenamedDirectoryIsOpaqueToOthers(t *testing.T) {
 	f := newUnion(t, mergedTree()...)
 	must(t, f.rename("d", "e2", 0))
-	if value, err := readXattr(f.opts.Upper+"/e2", layerfmt.OpaqueXattr); string(value) != "y" {
+	if value, err := f.u.upper.xattrs.read(xattrSource{unix.AT_FDCWD, f.opts.Upper + "/e2"}, layerfmt.OpaqueXattr); string(value) != "y" {
 		t.Errorf("%q, %v", value, err)
 	}
 }

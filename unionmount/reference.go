@@ -104,7 +104,10 @@ func (u *Union) placesOf(ref *reference, l *layer, rest []place, dir bool) ([]pl
 		if depth > len(u.lowers) {
 			return nil, fmt.Errorf("reference to layer %d of %d", depth, len(u.lowers))
 		}
-		places[i] = u.lowers[len(u.lowers)-depth].placeAt(ref.exact.Path)
+		var err error
+		if places[i], err = u.lowers[len(u.lowers)-depth].placeAt(ref.exact.Path); err != nil {
+			return nil, err
+		}
 	}
 	return places, nil
 }
@@ -132,9 +135,9 @@ func (u *Union) marksTo(to []place, dir bool) ([]xattrMark, error) {
 }
 
 // setMarks notes a reference in the file behind fd.
-func setMarks(fd int, marks []xattrMark) error {
+func (u *Union) setMarks(fd int, marks []xattrMark) error {
 	for _, m := range marks {
-		if err := setXattr(fd, m.name, m.value); err != nil {
+		if err := u.upper.xattrs.set(fd, m.name, m.value, 0); err != nil {
 			return err
 		}
 	}
@@ -145,7 +148,7 @@ func setMarks(fd int, marks []xattrMark) error {
 // means anything without those before it.
 func (u *Union) clearMarks(fd int, dir bool) error {
 	for _, m := range slices.Backward(u.upper.marks(&reference{}, dir)) {
-		if err := removeXattr(fd, m.name); err != nil {
+		if err := u.removeXattr(fd, m.name); err != nil {
 			return err
 		}
 	}
@@ -153,8 +156,8 @@ func (u *Union) clearMarks(fd int, dir bool) error {
 }
 
 // removeXattr removes an xattr that the file behind fd may have.
-func removeXattr(fd int, name string) error {
-	err := owning(fd, func() error { return unix.Removexattr(procPath(fd), name) })
+func (u *Union) removeXattr(fd int, name string) error {
+	err := owning(fd, func() error { return u.upper.xattrs.remove(fd, name) })
 	if err == unix.ENODATA {
 		return nil
 	}

@@ -146,6 +146,7 @@ func (u *Union) lowerHas(l link, o *object) (bool, error) {
 // unname lets n, found as o, no longer have the name l, which is gone. Meta of n is held; the file is pinned.
 func (u *Union) unname(n *Node, l link, o *object) error {
 	u.removeLink(n, l)
+	u.mayBeGone(n)
 	if n.isDir() {
 		n.dead.Store(true)
 		u.forgetFiles(n)

@@ -285,10 +285,17 @@ func (r *renaming) move(oldDir, newDir int) error {
 	m := r.targetObject.mark
 	if r.source.isDir() && m == markEntry {
 		// A directory cannot replace a whiteout, but change places with it, and one may be wanted there.
-		if err := unix.Renameat2(oldDir, r.from.name, newDir, r.to.name, unix.RENAME_EXCHANGE); err != nil {
+		err := unix.Renameat2(oldDir, r.from.name, newDir, r.to.name, unix.RENAME_EXCHANGE)
+		if err == nil {
+			return r.u.vanish(oldDir, r.from.name, presentFile, r.below.from != nil)
+		}
+		if err != unix.EINVAL {
 			return err
 		}
-		return r.u.vanish(oldDir, r.from.name, presentFile, r.below.from != nil)
+		if err := hideBeside(newDir, r.to.name); err != nil {
+			return err
+		}
+		m = markFile
 	}
 	if err := r.moveLeavingWhiteout(oldDir, newDir); err != nil {
 		return err

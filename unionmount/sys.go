@@ -155,9 +155,7 @@ func setTimes(fd int, atime, mtime unix.Timespec) error {
 }
 
 // setXattr sets an xattr of the file behind fd, which may be O_PATH.
-func setXattr(fd int, name, value string) error {
-	return owning(fd, func() error { return unix.Setxattr(procPath(fd), name, []byte(value), 0) })
-}
+func setXattr(fd int, name, value string) error { return diskXattrs{}.set(fd, name, value, 0) }
 
 // owning calls f, and where the permissions of the file behind fd forbid what f does, again while they do not: they are
 // about those who asked for it, and were checked.

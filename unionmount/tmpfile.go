@@ -50,6 +50,8 @@ func (u *Union) makeUnnamed(id layerfmt.Stat, acls birthACLs) (*Node, Attr, erro
 	h := u.fds.add(fdKey{n, slotUpper}, fd)
 	u.fds.pin(h)
 	u.fds.release(h)
+	u.mayBeGone(n)
+	d.placed = true
 	a, err := u.Getattr(n)
 	return n, a, err
 }

@@ -137,7 +137,7 @@ func plantUnion(t *testing.T, dir string, lowers ...tree) *fixture {
 
 // unionIn names the directories of plantUnion.
 func unionIn(t *testing.T, dir string, lowers int) *fixture {
-	f := &fixture{t: t, opts: Options{Upper: dir + "/upper", Work: dir + "/work", MaxFiles: 64}}
+	f := &fixture{t: t, opts: Options{Upper: dir + "/upper", Work: dir + "/work", MaxFiles: 64, SideXattrs: sided}}
 	for i := range lowers {
 		lower := fmt.Sprintf("%s/lower%d", dir, i)
 		f.opts.Lowers = append(f.opts.Lowers, Layer{Dir: lower, Ownership: CallerOwned, Index: lower + ".index"})

@@ -27,6 +27,12 @@ type Layer struct {
 	// Index is the path of the index of a CallerOwned lower layer, as package layerindex has it. The tree itself is read
 	// where there is none or it is of another tree.
 	Index string `json:"index,omitempty"`
+	// Plain says that the tree of a CallerOwned lower consists of plain files, what they stand for being in the Index
+	// alone. Without that, it cannot be read.
+	Plain bool `json:"plain,omitempty"`
+	// Side is the path of the record, as package xattrlog has it, in which the xattrs of a CallerOwned lower are that was an
+	// upper with SideXattrs; empty when its files have them.
+	Side string `json:"side,omitempty"`
 
 	// The following are of HostOwned layers.
 
@@ -61,6 +67,9 @@ type Options struct {
 	// Work is an existing directory on the same filesystem as Upper, for nothing but this Union. It belongs to
 	// Upper: it holds its index of hard links. Required with Upper.
 	Work string `json:"work,omitempty"`
+	// SideXattrs keeps the xattrs of a new CallerOwned upper in Work, as package xattrlog has them, also where the
+	// filesystem has user xattrs; where it has none, that is so without it. An upper keeps the form that it was made in.
+	SideXattrs bool `json:"sideXattrs,omitempty"`
 	// StaticNlink shows 1 as the link count of all directories.
 	StaticNlink bool `json:"staticNlink,omitempty"`
 	// Ino32 shows inode numbers of 32 bits, for programs that know no others. Two files may then have the same.
@@ -179,6 +188,9 @@ func (u *Union) openLayers(opts Options) (err error) {
 			return err
 		}
 		u.stage.devices = u.stage.devices && !opts.WhiteoutFiles
+		if err := u.upper.chooseXattrs(opts); err != nil {
+			return err
+		}
 	}
 	for i, l := range opts.Lowers {
 		opened, err := openLayer(l, i+1)
@@ -244,7 +256,7 @@ func (u *Union) inheritRoot() error {
 	if from.born, err = birthOf(nearest.root); err != nil {
 		return fault("stat", nearest, "/", err)
 	}
-	return fault("mark", u.upper, "/", setXattr(u.upper.root, originXattr, from.encode()))
+	return fault("mark", u.upper, "/", u.upper.xattrs.set(u.upper.root, originXattr, from.encode(), 0))
 }
 
 // stack returns all layers, the topmost first.
@@ -263,6 +275,7 @@ func (u *Union) ReadOnly() bool { return u.upper == nil }
 
 // Close closes all files. No operation may be under way or follow.
 func (u *Union) Close() (err error) {
+	u.forgetGone()
 	if u.root != nil && u.quota != nil {
 		err = u.stage.keepUsage(u.quota.lasting())
 	}
@@ -273,6 +286,7 @@ func (u *Union) Close() (err error) {
 		u.stage.close()
 	}
 	if u.upper != nil {
+		err = errors.Join(err, u.upper.xattrs.close())
 		u.upper.close()
 	}
 	for _, l := range u.lowers {

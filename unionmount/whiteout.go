@@ -61,6 +61,9 @@ func (u *Union) putDevice(dirfd int, name string, has presence) error {
 	}
 	if err := unix.Renameat2(u.stage.dir, tmp, dirfd, name, flags); err != nil {
 		unix.Unlinkat(u.stage.dir, tmp, 0) // else it goes with the next Open
+		if err == unix.EINVAL && has == presentDir {
+			return u.putWhiteoutFile(dirfd, name, has)
+		}
 		return err
 	}
 	// Of a file nothing is left in the stage, unless it was a whiteout already: between links of one file, rename(2)
@@ -70,6 +73,13 @@ func (u *Union) putDevice(dirfd int, name string, has presence) error {
 
 // putWhiteoutFile makes the whiteout first: until the entry is removed, too, it still shows.
 func (u *Union) putWhiteoutFile(dirfd int, name string, has presence) error {
+	if err := makeWhiteoutFile(dirfd, name); err != nil {
+		return err
+	}
+	return u.vanish(dirfd, name, has, false)
+}
+
+func makeWhiteoutFile(dirfd int, name string) error {
 	file := layerfmt.WhiteoutPrefix + name
 	if len(file) > unix.NAME_MAX {
 		return unix.ENAMETOOLONG // a lower name too long for the only form of whiteout that can be made here
@@ -78,8 +88,16 @@ func (u *Union) putWhiteoutFile(dirfd int, name string, has presence) error {
 	if err != nil {
 		return err
 	}
-	unix.Close(fd)
-	return u.vanish(dirfd, name, has, false)
+	return unix.Close(fd)
+}
+
+// hideBeside puts a whiteout file in the place of the whiteout that has the name itself, so that a directory can have it:
+// where the filesystem cannot let two files change places, as with NFS. At no time the name shows what is below.
+func hideBeside(dirfd int, name string) error {
+	if err := makeWhiteoutFile(dirfd, name); err != nil {
+		return err
+	}
+	return unix.Unlinkat(dirfd, name, 0)
 }
 
 // discardDir removes a directory of which nothing is to be seen but which may hold whiteouts.

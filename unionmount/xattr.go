@@ -64,7 +64,7 @@ func (u *Union) getXattr(n *Node, name string) ([]byte, error) {
 	if _, visible := n.topLayer().seenXattr(disk); !visible {
 		return nil, unix.ENODATA
 	}
-	value, err := xattrSource{fd: h.fd}.read(disk)
+	value, err := n.topLayer().xattrs.read(xattrSource{fd: h.fd}, disk)
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EACCES) && n.firstSlot() >= 0 {
 		err = unix.ENODATA
 	}
@@ -100,11 +100,11 @@ func (u *Union) listXattr(n *Node) ([]string, error) {
 		return nil, err
 	}
 	defer u.fds.release(h)
-	disk, err := xattrSource{fd: h.fd}.list()
+	l := n.topLayer()
+	disk, err := l.xattrs.list(xattrSource{fd: h.fd})
 	if err != nil {
 		return nil, err
 	}
-	l := n.topLayer()
 	var names []string
 	for _, name := range disk {
 		if seen, ok := l.seenXattr(name); ok {
@@ -128,7 +128,7 @@ func (u *Union) SetXattr(n *Node, name string, value []byte, flags int) error {
 		if isACL(name) {
 			return u.setACL(n, fd, name, value, flags)
 		}
-		return unix.Setxattr(procPath(fd), u.upper.diskXattr(name), value, flags&^XattrKillSgid)
+		return u.upper.xattrs.set(fd, u.upper.diskXattr(name), string(value), flags&^XattrKillSgid)
 	})
 }
 
@@ -140,7 +140,7 @@ func (u *Union) RemoveXattr(n *Node, name string) error {
 	if _, err := u.GetXattr(n, name); err != nil {
 		return err
 	}
-	return u.changeXattr(n, name, func(fd int) error { return unix.Removexattr(procPath(fd), u.upper.diskXattr(name)) })
+	return u.changeXattr(n, name, func(fd int) error { return u.upper.xattrs.remove(fd, u.upper.diskXattr(name)) })
 }
 
 // changeXattr has n in the upper and calls change with its backing file.
@@ -164,6 +164,9 @@ func (u *Union) changeXattr(n *Node, name string, change func(fd int) error) err
 		n.caps = capsUnknown
 	}
 	err = owning(h.fd, func() error { return change(h.fd) })
+	if err == nil {
+		err = u.upper.xattrs.changed(h.fd)
+	}
 	if err == unix.ENODATA || err == unix.EEXIST {
 		return err
 	}
@@ -175,7 +178,7 @@ func (u *Union) dropCaps(n *Node, fd int) error {
 	if n.caps == capsNone || n.kind != unix.S_IFREG {
 		return nil
 	}
-	err := unix.Removexattr(procPath(fd), u.upper.diskXattr(capsXattr))
+	err := u.upper.xattrs.remove(fd, u.upper.diskXattr(capsXattr))
 	if err != nil && err != unix.ENODATA && err != unix.EOPNOTSUPP && err != unix.EPERM {
 		return err
 	}

@@ -26,7 +26,7 @@ func (a *app) engine() (*layered.Engine, error) {
 	}
 	e, err := layered.New(dirs, stageProgram)
 	if err == nil {
-		e.StorageDriver, e.MaxLayerSize = a.storageDriver, int64(a.maxLayer)
+		e.StorageDriver, e.NoXattrs, e.MaxLayerSize = a.storageDriver, engine.WithoutXattrs(os.Getenv), int64(a.maxLayer)
 	}
 	return e, err
 }

@@ -13,6 +13,8 @@ type Engine struct {
 	*engine.Engine
 	// StorageDriver is the driver of an image store that is to be made; a store that is there has its own.
 	StorageDriver string
+	// NoXattrs has an image store that is to be made do without xattrs, also where its filesystem keeps them.
+	NoXattrs bool
 	// MaxLayerSize is layers.Options.MaxLayerSize.
 	MaxLayerSize int64
 
@@ -43,7 +45,7 @@ func New(dirs engine.Dirs, program func() *os.File) (*Engine, error) {
 func (e *Engine) Store() (*layers.Store, error) {
 	e.opening.Do(func() {
 		e.store, e.storeErr = layers.Open(layers.Options{Root: e.Dirs.Store(), RunRoot: e.Dirs.StoreRun(), Driver: e.StorageDriver,
-			MaxLayerSize: e.MaxLayerSize, Mounter: LayerMounter{Program: e.Program}})
+			MaxLayerSize: e.MaxLayerSize, Plain: e.NoXattrs, Mounter: LayerMounter{Program: e.Program}})
 	})
 	return e.store, e.storeErr
 }

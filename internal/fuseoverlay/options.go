@@ -3,6 +3,7 @@ package fuseoverlay
 import (
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -352,7 +353,7 @@ func (o overlayOptions) union(target string) (engine.UnionMount, error) {
 	if o.ownership == unionmount.HostOwned { // the others refer in their own way
 		upper.Redirect, upper.Metacopy = o.redirect, o.metacopy
 	}
-	m.Stack.UpperAs = &upper
+	m.Stack.UpperAs, m.Stack.SideXattrs = &upper, o.ownership == unionmount.CallerOwned && engine.WithoutXattrs(os.Getenv)
 	m.Mount.AllowOther = m.Mount.AllowOther || o.allowOther
 	o.squash(&m)
 	return m, nil

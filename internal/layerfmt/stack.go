@@ -19,10 +19,13 @@ type Stack struct {
 	Work   string  // empty, on the filesystem of Upper
 	Lowers []Lower // read-only, the nearest first
 	Quota  Quota   // of Upper; only with DriverFuse
+	Plain  bool    // the store is without xattrs: Work has those of Upper, in a record as package xattrlog has it
 }
 
 // Lower is a layer of an image.
 type Lower struct {
 	Dir   string
 	Index string // of Dir, as package layerindex has it; layers of older stores have none
+	Plain bool   // Dir has plain files, and Index alone says what they stand for
+	Side  string // the record of the xattrs of Dir, as package xattrlog has it; "" where its files have them
 }

@@ -8,6 +8,7 @@
 //     the same, inode numbers included. The index holds the inode number and the time of change of the tree's root, which
 //     differ in a copy of the store and once somebody adds to the root or removes from it. Layers are never changed by
 //     us; that a file was changed by somebody else is noticed when it is opened.
+//     Of a tree without xattrs, the index alone knows owners and xattrs, and it counts whatever the root's numbers are.
 //   - A directory is one block: its entries sorted by name, found by binary search in the file itself, which is mapped
 //     into memory. Nothing is parsed before it is asked for, and all containers of an image share the memory.
 //   - A block lies behind those of its subdirectories, so that the index is written in one pass over a tree while no more

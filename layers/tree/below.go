@@ -1,7 +1,6 @@
 package tree
 
 import (
-	"errors"
 	"fmt"
 	"os"
 
@@ -10,10 +9,11 @@ import (
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
-// openData opens the data of the regular file at path, which is in a layer above l: its own, or that of a file in l
-// that it refers to.
-func (l Lowers) openData(path string) (*os.File, error) {
-	below, err := readBelow(path, layerfmt.DataXattr)
+// openData opens the data of a regular file, which is in a layer above l: its own, or that of a file in l that it refers
+// to.
+func (l stack) openData(at location) (*os.File, error) {
+	path := at.path
+	below, err := readBelow(at, layerfmt.DataXattr)
 	if err != nil {
 		return nil, err
 	}
@@ -30,12 +30,12 @@ func (l Lowers) openData(path string) (*os.File, error) {
 	return f, nil
 }
 
-func (l Lowers) openBelow(below *layerfmt.Below) (*os.File, error) {
+func (l stack) openBelow(below *layerfmt.Below) (*os.File, error) {
 	depth := below.Layers[0]
 	if depth > len(l) {
 		return nil, fmt.Errorf("in layer %d from the lowest, of which %d are known", depth, len(l))
 	}
-	files, err := OpenFiles(l[len(l)-depth])
+	files, err := OpenFiles(l[len(l)-depth].path)
 	if err != nil {
 		return nil, err
 	}
@@ -43,18 +43,18 @@ func (l Lowers) openBelow(below *layerfmt.Below) (*os.File, error) {
 	return files.open(below.Path)
 }
 
-// readBelow returns the reference to layers below that the file at path has in an xattr, nil where it has none.
-func readBelow(path, xattr string) (*layerfmt.Below, error) {
-	value, err := getXattr(path, xattr)
-	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) {
+// readBelow returns the reference to layers below that a file has in an xattr, nil where it has none.
+func readBelow(at location, xattr string) (*layerfmt.Below, error) {
+	value, err := at.getXattr(xattr)
+	if isNoXattr(err) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, &os.PathError{Op: "read " + xattr + " of", Path: path, Err: err}
+		return nil, &os.PathError{Op: "read " + xattr + " of", Path: at.path, Err: err}
 	}
 	below, err := layerfmt.DecodeBelow(value)
 	if err != nil {
-		return nil, &os.PathError{Op: "read " + xattr + " of", Path: path, Err: err}
+		return nil, &os.PathError{Op: "read " + xattr + " of", Path: at.path, Err: err}
 	}
 	return &below, nil
 }

@@ -47,11 +47,11 @@ func plant(t *testing.T, dir string, files map[string]string) string {
 }
 
 func TestPackFindsDataBelow(t *testing.T) {
-	lowers := Lowers{plant(t, t.TempDir(), map[string]string{"d/f": "wrong"}), plant(t, t.TempDir(), map[string]string{"d/f": "data"})}
+	lowers := on(plant(t, t.TempDir(), map[string]string{"d/f": "wrong"}), plant(t, t.TempDir(), map[string]string{"d/f": "data"}))
 	upper := t.TempDir()
 	writeRef(t, upper+"/moved", layerfmt.DataXattr, "1:d/f", 4)
 	var out bytes.Buffer
-	if err := Pack(upper, &out, PackOptions{OmitRoot: true, Lowers: lowers}); err != nil {
+	if err := Pack(Tree{Dir: upper}, &out, PackOptions{OmitRoot: true, Lowers: lowers}); err != nil {
 		t.Fatal(err)
 	}
 	to, err := os.Open(t.TempDir())
@@ -71,27 +71,27 @@ func TestPackRefusesWhatItCannotFind(t *testing.T) {
 	for _, below := range []string{"1:d/none", "2:d/f", "rubbish", "1:../f"} {
 		upper := t.TempDir()
 		writeRef(t, upper+"/moved", layerfmt.DataXattr, below, 4)
-		lowers := Lowers{plant(t, t.TempDir(), map[string]string{"d/f": "data"})}
-		if err := Pack(upper, &bytes.Buffer{}, PackOptions{Lowers: lowers}); err == nil {
+		lowers := on(plant(t, t.TempDir(), map[string]string{"d/f": "data"}))
+		if err := Pack(Tree{Dir: upper}, &bytes.Buffer{}, PackOptions{Lowers: lowers}); err == nil {
 			t.Errorf("%s: packed", below)
 		}
 	}
 	upper := t.TempDir()
 	writeRef(t, upper+"/new", layerfmt.RedirectXattr, "1:d", 0)
-	if err := Pack(upper, &bytes.Buffer{}, PackOptions{}); err == nil {
+	if err := Pack(Tree{Dir: upper}, &bytes.Buffer{}, PackOptions{}); err == nil {
 		t.Error("packed a renamed directory without the layers below")
 	}
 }
 
 // TestRenamedDirectory packs a directory that two of three layers have a part of, and wants all of it.
 func TestRenamedDirectory(t *testing.T) {
-	lowers := Lowers{
+	lowers := on(
 		mustUnpack(t, nil, entry{name: "unrelated"}),
 		mustUnpack(t, nil, entry{name: "d/"}, entry{name: "d/top", body: "top"}, entry{name: "d/.wh.gone"},
 			entry{name: "d/sub/"}, entry{name: "d/sub/.wh..wh..opq"}, entry{name: "d/sub/x", body: "x"}),
 		mustUnpack(t, nil, entry{name: "d/"}, entry{name: "d/bottom", body: "bottom"}, entry{name: "d/gone"},
 			entry{name: "d/sub/hidden"}, entry{name: "d/deleted"}, entry{name: "d/moved/y", body: "y"}),
-	}
+	)
 	upper := mustUnpack(t, lowers, entry{name: ".wh.d"})
 	writeRef(t, upper+"/new", layerfmt.RedirectXattr, "9,2-1:d", 0)
 	writeRef(t, upper+"/new/again", layerfmt.RedirectXattr, "1:d/moved", 0)
@@ -102,7 +102,7 @@ func TestRenamedDirectory(t *testing.T) {
 		}
 	}
 	var out bytes.Buffer
-	if err := Pack(upper, &out, PackOptions{OmitRoot: true, Lowers: lowers}); err != nil {
+	if err := Pack(Tree{Dir: upper}, &out, PackOptions{OmitRoot: true, Lowers: lowers}); err != nil {
 		t.Fatal(err)
 	}
 	var got []string
@@ -125,7 +125,7 @@ func TestRenamedDirectory(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
-	changes, err := Changes(upper, lowers, Writable{})
+	changes, err := Changes(Tree{Dir: upper}, lowers, Writable{})
 	if want := (Change{"/new/again/y", Added}); err != nil || !slices.Contains(changes, want) || slices.Contains(changes, Change{"/new/deleted", Deleted}) {
 		t.Errorf("changes: %v, %v", changes, err)
 	}

@@ -25,17 +25,18 @@ type Change struct {
 	Kind ChangeKind
 }
 
-// Changes lists what the tree at dir changes in the layers below it, sorted by path. Its cost depends on the tree only,
+// Changes lists what a tree changes in the layers below it, sorted by path. Its cost depends on the tree only,
 // not on the layers below, but for what is in directories that it renames or makes anew. A directory that is only there
 // because of what it contains is listed as modified if something in it has changed. The root is not listed, nor what is
 // in the layers that w hides, if the tree is a container's.
-func Changes(dir string, lowers Lowers, w Writable) ([]Change, error) {
-	v, err := newView(lowers, w)
+func Changes(t Tree, lowers Lowers, w Writable) ([]Change, error) {
+	v, err := newView(t, lowers, w)
 	if err != nil {
 		return nil, err
 	}
+	defer v.close()
 	c := &changes{view: v, kinds: map[string]ChangeKind{}, shown: map[string]bool{}}
-	if err := v.walk(dir, c.add); err != nil {
+	if err := v.walk(c.add); err != nil {
 		return nil, err
 	}
 	for _, dir := range c.opaque {
@@ -43,7 +44,7 @@ func Changes(dir string, lowers Lowers, w Writable) ([]Change, error) {
 			return nil, err
 		}
 	}
-	if err := c.addUntouched(dir); err != nil {
+	if err := c.addUntouched(); err != nil {
 		return nil, err
 	}
 	return withParents(c.kinds), nil
@@ -85,16 +86,17 @@ func (c *changes) add(it item) error {
 	return err
 }
 
-// same tells whether an entry is as the one at path, which is below it. A file that is in the tree itself is not,
+// same tells whether an entry is as another one, which is below it. A file that is in the tree itself is not,
 // whatever its attributes: somebody has written to it.
-func (c *changes) same(it item, path string) (bool, error) {
+func (c *changes) same(it item, other location) (bool, error) {
 	if it.st.Mode&unix.S_IFMT != unix.S_IFDIR && c.lowers.number(it.path) == 0 {
 		return false, nil
 	}
-	below := item{path: path}
-	if err := unix.Lstat(path, &below.st); err != nil {
-		return false, &os.PathError{Op: "stat", Path: path, Err: err}
+	st, err := other.stat()
+	if err != nil {
+		return false, err
 	}
+	below := item{location: other, st: st}
 	is, err := featureOf(it)
 	if err != nil {
 		return false, err
@@ -125,11 +127,11 @@ func (c *changes) addHidden(dir string) error {
 }
 
 // addUntouched adds the names that the tree does not have, and whose file it changes all the same.
-func (c *changes) addUntouched(dir string) error {
+func (c *changes) addUntouched() error {
 	if len(c.links) == 0 {
 		return nil
 	}
-	names, err := c.untouched(dir)
+	names, err := c.untouched()
 	for _, it := range names {
 		c.kinds[it.name] = Modified
 	}
@@ -137,10 +139,15 @@ func (c *changes) addUntouched(dir string) error {
 }
 
 // Size returns the sum of the sizes in bytes of the regular files that a container sees of a tree, each inode once.
-func Size(dir string) (int64, error) {
+func Size(t Tree) (int64, error) {
+	root, err := t.open()
+	if err != nil {
+		return 0, err
+	}
+	defer root.xattrs.close()
 	var size int64
 	seen := map[inode]bool{}
-	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+	err = filepath.WalkDir(t.Dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
 			return ignoreGone(err)
 		}
@@ -153,7 +160,8 @@ func Size(dir string) (int64, error) {
 		} else if st.Nlink > 1 {
 			return nil
 		}
-		logical, err := logicalStat(path, &st)
+		at := location{path: path, rel: strings.TrimPrefix(path[len(t.Dir):], "/"), xattrs: root.xattrs}
+		logical, err := logicalStat(at, &st)
 		if err == nil && logical.Mode&unix.S_IFMT == unix.S_IFREG { // others are files on disk to hold what links cannot
 			size += st.Size
 		}

@@ -15,14 +15,19 @@ import (
 var ErrBadIndex = errors.New("its index cannot be used")
 
 // CheckIndex compares the tree at root with what the index at path says of it, but for what a copy of the tree changes:
-// inode numbers, times of change. scratch is a file for the index that the tree has now.
-func CheckIndex(root, scratch *os.File, path string) error {
+// inode numbers, times of change. scratch is a file for the index that the tree has now. alone says that the index
+// alone knows owners and xattrs, which are then not compared.
+func CheckIndex(root, scratch *os.File, path string, alone bool) error {
 	then, err := layerindex.Open(path)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrBadIndex, err)
 	}
 	defer then.Close()
-	if err := WriteIndex(root, scratch); err != nil {
+	of := xattrs(onDisk{})
+	if alone {
+		of = inIndex{then}
+	}
+	if err := writeIndex(root, scratch, of); err != nil {
 		return err
 	}
 	now, err := layerindex.Open(scratch.Name())
@@ -33,6 +38,40 @@ func CheckIndex(root, scratch *os.File, path string) error {
 	c := indexComparison{then: then, now: now}
 	was, is := then.Root(), now.Root()
 	return c.entry("", was, is, layerindex.Dir{}, layerindex.Dir{})
+}
+
+// VerifyIndex reads all of the index at path. The error is ErrBadIndex.
+func VerifyIndex(path string) error {
+	x, err := layerindex.Open(path)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrBadIndex, err)
+	}
+	defer x.Close()
+	if err := verifyDir(x, x.Root(), layerindex.Dir{}); err != nil {
+		return fmt.Errorf("%w: %w", ErrBadIndex, err)
+	}
+	return nil
+}
+
+// verifyDir reads what an index has below the directory e, which was found in parent.
+func verifyDir(x *layerindex.Index, e layerindex.Entry, parent layerindex.Dir) error {
+	dir, err := x.Dir(&e, parent)
+	if err != nil {
+		return err
+	}
+	names, err := namesOf(dir)
+	for _, name := range names {
+		child, found, lookupErr := dir.Lookup(name)
+		if err = errors.Join(err, lookupErr); err != nil {
+			return err
+		}
+		if found && child.IsDir() {
+			if err := verifyDir(x, child, dir); err != nil {
+				return err
+			}
+		}
+	}
+	return err
 }
 
 // indexComparison compares an index with one of the same tree, made later.

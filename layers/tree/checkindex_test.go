@@ -51,7 +51,7 @@ func TestCheckIndex(t *testing.T) {
 			if err := c.damage(dir, index); err != nil {
 				t.Fatal(err)
 			}
-			err := CheckIndex(root, mustCreate(t, filepath.Join(base, "scratch")), index)
+			err := CheckIndex(root, mustCreate(t, filepath.Join(base, "scratch")), index, false)
 			if (c.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) || errors.Is(err, ErrBadIndex) != c.bad {
 				t.Errorf("error %v, want one with %q", err, c.want)
 			}

@@ -83,7 +83,12 @@ func (l Lowers) portrait() (map[string]feature, error) {
 	if len(l) == 0 {
 		return all, nil
 	}
-	err := view{lowers: l[1:]}.walkUnion(l[0], func(it item) (err error) {
+	v, err := newView(l[0], l[1:], Writable{})
+	if err != nil {
+		return nil, err
+	}
+	defer v.close()
+	err = v.walkUnion(func(it item) (err error) {
 		if it.name != "" && it.kind == noDeletion {
 			all[it.name], err = featureOf(it)
 		}
@@ -93,10 +98,10 @@ func (l Lowers) portrait() (map[string]feature, error) {
 }
 
 func featureOf(it item) (f feature, err error) {
-	if f.stat, err = logicalStat(it.path, &it.st); err != nil {
+	if f.stat, err = logicalStat(it.location, &it.st); err != nil {
 		return f, err
 	}
-	if f.xattrs, err = containerXattrs(it.path); err != nil {
+	if f.xattrs, err = containerXattrs(it.location); err != nil {
 		return f, err
 	}
 	switch f.stat.Mode & unix.S_IFMT {

@@ -63,7 +63,8 @@ func (u *unpacker) place(t target, link func() error) (deleted bool, err error) 
 func (u *unpacker) makeDir(t target, m meta) error {
 	deleted := false
 	fd, err := openDir(t.dirfd, t.base)
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+	made := errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR)
+	if made {
 		if deleted, err = u.place(t, func() error { return unix.Mkdirat(t.dirfd, t.base, 0o700) }); err != nil {
 			return fmt.Errorf("make directory: %w", err)
 		}
@@ -73,12 +74,17 @@ func (u *unpacker) makeDir(t target, m meta) error {
 		return fmt.Errorf("open directory: %w", err)
 	}
 	defer unix.Close(fd)
-	if deleted {
-		if err := markOpaque(fd); err != nil {
+	if made {
+		if err := u.keeper.made(fd); err != nil {
 			return err
 		}
 	}
-	return m.apply(fd)
+	if deleted {
+		if err := markOpaque(u.keeper, fd); err != nil {
+			return err
+		}
+	}
+	return m.apply(u.keeper, fd)
 }
 
 // makeFile makes a regular file on disk, which stands for a file of whatever type m says.
@@ -93,10 +99,13 @@ func (u *unpacker) makeFile(t target, m meta, content io.Reader, mtime time.Time
 		return 0, fmt.Errorf("make file: %w", err)
 	}
 	defer func() { err = errors.Join(err, unix.Close(fd)) }()
+	if err := u.keeper.made(fd); err != nil {
+		return 0, err
+	}
 	if size, err = u.write(fd, content); err != nil {
 		return size, fmt.Errorf("write content: %w", err)
 	}
-	if err := m.applyNew(fd); err != nil {
+	if err := m.applyNew(u.keeper, fd); err != nil {
 		return size, err
 	}
 	return size, setTimes(t.dirfd, t.base, mtime)
@@ -185,7 +194,7 @@ func (u *unpacker) writeWhiteout(dirfd int, name string, mtime time.Time) error 
 			return err
 		}
 		defer unix.Close(fd)
-		return markOpaque(fd)
+		return markOpaque(u.keeper, fd)
 	case err == nil:
 		return nil
 	case !errors.Is(err, unix.ENOENT):

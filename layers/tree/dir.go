@@ -122,8 +122,8 @@ func removeAll(dirfd int, name string) error {
 }
 
 // markOpaque makes the directory hide what the layers below have in it.
-func markOpaque(dirfd int) error {
-	if err := unix.Fsetxattr(dirfd, layerfmt.OpaqueXattr, []byte("y"), 0); err != nil {
+func markOpaque(k keeper, dirfd int) error {
+	if err := k.set(dirfd, layerfmt.OpaqueXattr, "y"); err != nil {
 		return fmt.Errorf("mark directory as opaque: %w", err)
 	}
 	return nil

@@ -213,7 +213,7 @@ func FuzzUnpack(f *testing.F) {
 			t.Fatalf("wrote outside of the tree: %v, %v", names, readErr)
 		}
 		if err == nil {
-			if err := Pack(dir, io.Discard, PackOptions{}); err != nil {
+			if err := Pack(Tree{Dir: dir}, io.Discard, PackOptions{}); err != nil {
 				t.Fatalf("unpacked what cannot be packed: %v", err)
 			}
 			if err := indexOf(dir, io.Discard); err != nil {

@@ -18,9 +18,12 @@ import (
 // WriteIndex writes the index of the tree at root, an open directory that nobody changes. It is made of the tree as it is
 // on disk, which has just been written and costs no reading, rather than of the tar: so an index never says anything else
 // than its tree does, and that of an older layer is made in the same way.
-func WriteIndex(root *os.File, w io.Writer) error {
+func WriteIndex(root *os.File, w io.Writer) error { return writeIndex(root, w, onDisk{}) }
+
+// writeIndex is WriteIndex for a tree that has its xattrs elsewhere.
+func writeIndex(root *os.File, w io.Writer, of xattrs) error {
 	buffered := bufio.NewWriterSize(w, 256<<10)
-	x := indexer{layerindex.NewWriter(buffered)}
+	x := indexer{layerindex.NewWriter(buffered), of}
 	top, err := x.root(int(root.Fd()))
 	if err == nil {
 		err = x.Close(top)
@@ -34,10 +37,13 @@ func WriteIndex(root *os.File, w io.Writer) error {
 	return nil
 }
 
-type indexer struct{ *layerindex.Writer }
+type indexer struct {
+	*layerindex.Writer
+	xattrs xattrs
+}
 
 func (x indexer) root(fd int) (layerindex.Entry, error) {
-	e, err := describe(fd, ".")
+	e, err := x.describe(fd, ".", "")
 	if err != nil {
 		return e, err
 	}
@@ -97,7 +103,7 @@ func hide(entries []layerindex.Entry, hidden []string) []layerindex.Entry {
 }
 
 func (x indexer) entry(dirfd int, name, path string) (layerindex.Entry, error) {
-	e, err := describe(dirfd, name)
+	e, err := x.describe(dirfd, name, path)
 	if err != nil {
 		return e, &os.PathError{Op: "examine", Path: path, Err: err}
 	}
@@ -111,8 +117,8 @@ func (x indexer) entry(dirfd int, name, path string) (layerindex.Entry, error) {
 	return e, x.directory(&e, fd, path)
 }
 
-// describe returns what a file on disk stands for.
-func describe(dirfd int, name string) (layerindex.Entry, error) {
+// describe returns what a file on disk stands for. path is that from the root.
+func (x indexer) describe(dirfd int, name, path string) (layerindex.Entry, error) {
 	var st unix.Stat_t
 	if err := unix.Fstatat(dirfd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return layerindex.Entry{}, err
@@ -123,22 +129,22 @@ func describe(dirfd int, name string) (layerindex.Entry, error) {
 	e := layerindex.Entry{Name: name, Stat: layerfmt.Stat{Mode: st.Mode, Rdev: st.Rdev}, Ino: st.Ino, Nlink: uint32(st.Nlink),
 		Size: st.Size, Blocks: st.Blocks, Mtime: st.Mtim, Ctime: st.Ctim}
 	// By way of the descriptor, for the path of the tree and of the entry in it may together be too long.
-	path := "/proc/self/fd/" + strconv.Itoa(dirfd) + "/" + name
-	if err := describeXattrs(&e, path, &st); err != nil || e.Stat.Mode&unix.S_IFMT != unix.S_IFLNK {
+	at := location{"/proc/self/fd/" + strconv.Itoa(dirfd) + "/" + name, strings.TrimPrefix(path, "/"), x.xattrs}
+	if err := describeXattrs(&e, at, &st); err != nil || e.Stat.Mode&unix.S_IFMT != unix.S_IFLNK {
 		return e, err
 	}
 	var err error
-	e.Target, err = readLink(path, &st)
+	e.Target, err = readLink(at.path, &st)
 	return e, err
 }
 
 // describeXattrs reads the xattrs, those that say what a file stands for and those that a container sees.
-func describeXattrs(e *layerindex.Entry, path string, st *unix.Stat_t) error {
+func describeXattrs(e *layerindex.Entry, at location, st *unix.Stat_t) error {
 	kind := st.Mode & unix.S_IFMT
 	if kind != unix.S_IFREG && kind != unix.S_IFDIR {
 		return nil
 	}
-	names, err := listXattrs(path)
+	names, err := at.listXattrs()
 	if err != nil {
 		return err
 	}
@@ -150,7 +156,7 @@ func describeXattrs(e *layerindex.Entry, path string, st *unix.Stat_t) error {
 		if !seen && disk != layerfmt.StatXattr && disk != layerfmt.WhiteoutXattr && !slices.Contains(layerfmt.OpaqueXattrs, disk) {
 			continue
 		}
-		value, err := getXattr(path, disk)
+		value, err := at.getXattr(disk)
 		if err != nil {
 			return err
 		}

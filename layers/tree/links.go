@@ -24,18 +24,41 @@ type Writable struct {
 
 // view is a stack as a container's layer is read against it.
 type view struct {
-	lowers Lowers
+	top    location // the root of the layer's tree
+	lowers stack
 	hidden int
 	links  links
 }
 
-func newView(l Lowers, w Writable) (view, error) {
-	read, err := readLinks(w.Links)
-	return view{lowers: l, hidden: w.Hidden, links: read}, err
+// newView opens a tree and those below it, to be closed again.
+func newView(t Tree, l Lowers, w Writable) (view, error) {
+	top, err := t.open()
+	if err != nil {
+		return view{}, err
+	}
+	lowers, err := l.open()
+	if err != nil {
+		top.xattrs.close()
+		return view{}, err
+	}
+	v := view{top: top, lowers: lowers, hidden: w.Hidden}
+	if v.links, err = readLinks(w.Links); err != nil {
+		v.close()
+		return view{}, err
+	}
+	return v, nil
 }
 
+func (v view) close() {
+	v.top.xattrs.close()
+	v.lowers.close()
+}
+
+// all returns the tree and the lowers.
+func (v view) all() stack { return append(stack{v.top}, v.lowers...) }
+
 // image returns the lowers that count as being below.
-func (v view) image() Lowers { return v.lowers[v.hidden:] }
+func (v view) image() stack { return v.lowers[v.hidden:] }
 
 // links are the copies of lower files with several names, by the lower file: the names that only the lower has mean the
 // copy, too.
@@ -73,25 +96,24 @@ func (v view) follow(it *item) error {
 	if !ok {
 		return nil
 	}
-	it.path = path
-	if err := unix.Lstat(path, &it.st); err != nil {
-		return &os.PathError{Op: "stat", Path: path, Err: err}
-	}
-	return nil
+	it.location = location{path: path, xattrs: v.top.xattrs}
+	var err error
+	it.st, err = it.stat()
+	return err
 }
 
 // number returns the number of the layer that path is in, counted as by layerfmt.Below; 0 if it is in none.
-func (l Lowers) number(path string) int {
-	i := slices.IndexFunc(l, func(dir string) bool { return strings.HasPrefix(path, dir+"/") })
+func (l stack) number(path string) int {
+	i := slices.IndexFunc(l, func(root location) bool { return strings.HasPrefix(path, root.path+"/") })
 	if i < 0 {
 		return 0
 	}
 	return len(l) - i
 }
 
-// untouched returns the names that mean a copy and that the tree at dir does not have, sorted: to whoever looks at the
+// untouched returns the names that mean a copy and that the tree does not have, sorted: to whoever looks at the
 // tree alone, they would still be the file as it was. The layers of such files are searched through for them.
-func (v view) untouched(dir string) ([]item, error) {
+func (v view) untouched() ([]item, error) {
 	var found []item
 	searched := map[int]bool{}
 	for file := range v.links {
@@ -99,7 +121,7 @@ func (v view) untouched(dir string) ([]item, error) {
 			continue
 		}
 		searched[file.layer] = true
-		names, err := v.namesOfCopies(v.lowers[len(v.lowers)-file.layer], dir)
+		names, err := v.namesOfCopies(v.lowers[len(v.lowers)-file.layer])
 		if err != nil {
 			return nil, err
 		}
@@ -110,20 +132,21 @@ func (v view) untouched(dir string) ([]item, error) {
 }
 
 // namesOfCopies returns the names in one lower layer that mean a copy, and that nothing above hides or replaces.
-func (v view) namesOfCopies(lower, dir string) (found []item, err error) {
-	all := append(Lowers{dir}, v.lowers...)
-	err = filepath.WalkDir(lower, func(path string, entry fs.DirEntry, err error) error {
+func (v view) namesOfCopies(lower location) (found []item, err error) {
+	all := v.all()
+	err = filepath.WalkDir(lower.path, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		it := item{name: strings.TrimPrefix(path, lower+"/"), path: path}
-		if err := unix.Lstat(path, &it.st); err != nil {
-			return &os.PathError{Op: "stat", Path: path, Err: err}
+		name := strings.TrimPrefix(path, lower.path+"/")
+		it := item{name: name, location: location{path, name, lower.xattrs}}
+		if it.st, err = it.stat(); err != nil {
+			return err
 		}
 		if err := v.follow(&it); err != nil || it.path == path {
 			return err
 		}
-		if _, shown, _ := all.find(strings.Split(it.name, "/")); len(shown) > 0 && shown[0] == path {
+		if _, shown, _ := all.find(strings.Split(it.name, "/")); len(shown) > 0 && shown[0].path == path {
 			found = append(found, it)
 		}
 		return nil

@@ -21,7 +21,7 @@ func linkedStack(t *testing.T) (upper string, lowers Lowers, w Writable) {
 		entry{name: "d/", uid: 5, mode: 0o750}, entry{name: "d/a", body: "old"}, entry{name: "d/b", typ: tar.TypeLink, link: "d/a"},
 		entry{name: "dir/c", typ: tar.TypeLink, link: "d/a"}, entry{name: "gone", typ: tar.TypeLink, link: "d/a"},
 		entry{name: "replaced", typ: tar.TypeLink, link: "d/a"}, entry{name: "hidden/x", typ: tar.TypeLink, link: "d/a"})
-	initLayer := mustUnpack(t, Lowers{image}, entry{name: "own", body: "x"}, entry{name: "dir/", uid: 9}, entry{name: "dir/own", body: "x"})
+	initLayer := mustUnpack(t, on(image), entry{name: "own", body: "x"}, entry{name: "dir/", uid: 9}, entry{name: "dir/own", body: "x"})
 	upper = plant(t, t.TempDir(), map[string]string{"d/a": "new", "replaced": "other"})
 	makeWhiteout(t, upper, "gone")
 	makeWhiteout(t, upper, "own")
@@ -36,7 +36,7 @@ func linkedStack(t *testing.T) (upper string, lowers Lowers, w Writable) {
 	if err := os.Link(upper+"/d/a", filepath.Join(index, layerfmt.LinkName(1, st.Ino))); err != nil {
 		t.Fatal(err)
 	}
-	return upper, Lowers{initLayer, image}, Writable{Hidden: 1, Links: index}
+	return upper, on(initLayer, image), Writable{Hidden: 1, Links: index}
 }
 
 func makeWhiteout(t *testing.T, dir, name string) {
@@ -74,7 +74,7 @@ func lines(t *testing.T, data []byte) (list []string) {
 func TestPackLinks(t *testing.T) {
 	upper, lowers, w := linkedStack(t)
 	var out bytes.Buffer
-	if err := Pack(upper, &out, PackOptions{OmitRoot: true, Lowers: lowers, Writable: w}); err != nil {
+	if err := Pack(Tree{Dir: upper}, &out, PackOptions{OmitRoot: true, Lowers: lowers, Writable: w}); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{".wh.dir ", ".wh.gone ", ".wh.hidden ", "d/ ", "d/a new", "moved/ ", "moved/.wh..wh..opq ", "moved/c link to d/a", "replaced other",
@@ -83,7 +83,7 @@ func TestPackLinks(t *testing.T) {
 		t.Errorf("packed\n%q, want\n%q", got, want)
 	}
 	out.Reset()
-	if err := Pack(upper, &out, PackOptions{Flatten: true, Lowers: lowers, Writable: Writable{Links: w.Links}}); err != nil {
+	if err := Pack(Tree{Dir: upper}, &out, PackOptions{Flatten: true, Lowers: lowers, Writable: Writable{Links: w.Links}}); err != nil {
 		t.Fatal(err)
 	}
 	want = []string{"./ ", "d/ ", "d/a new", "d/b link to d/a", "moved/ ", "moved/c link to d/a",
@@ -109,14 +109,14 @@ func TestPackLinksParents(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := Pack(upper, &out, PackOptions{OmitRoot: true, Lowers: Lowers{image}, Writable: Writable{Links: index}}); err != nil {
+	if err := Pack(Tree{Dir: upper}, &out, PackOptions{OmitRoot: true, Lowers: on(image), Writable: Writable{Links: index}}); err != nil {
 		t.Fatal(err)
 	}
 	entries := readTar(t, &out)
 	if len(entries) != 4 || entries[1].name != "a/" || entries[1].uid != 5 || entries[1].mode != 0o750 || entries[2].name != "a/b/" || entries[2].uid != 6 {
 		t.Errorf("packed %s", show(entries))
 	}
-	changes, err := Changes(upper, Lowers{image}, Writable{Links: index})
+	changes, err := Changes(Tree{Dir: upper}, on(image), Writable{Links: index})
 	want := []Change{{"/a", Modified}, {"/a/b", Modified}, {"/a/b/far", Modified}, {"/near", Modified}}
 	if err != nil || !slices.Equal(changes, want) {
 		t.Errorf("changes %v, %v; want %v", changes, err, want)
@@ -130,7 +130,7 @@ func TestFlattenUnreadable(t *testing.T) {
 	if err := unix.Setxattr(upper+"/b", layerfmt.StatXattr, []byte("garbage"), 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := Pack(upper, io.Discard, PackOptions{Flatten: true, Lowers: Lowers{image}}); err == nil {
+	if err := Pack(Tree{Dir: upper}, io.Discard, PackOptions{Flatten: true, Lowers: on(image)}); err == nil {
 		t.Error("a file with a bad owner was left out")
 	}
 }

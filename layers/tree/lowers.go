@@ -11,23 +11,56 @@ import (
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
-// Lowers are the trees of a stack of layers, the nearest first. They answer what a union of them shows. The trees
-// are those of image layers, which nobody changes any more.
-type Lowers []string
+// Lowers are the trees of a stack of layers, the nearest first. The trees are those of image layers, which nobody changes
+// any more.
+type Lowers []Tree
 
 // Lookup returns the entry at the given components, none being the root. ok is false where the stack has none, or
 // it cannot be read.
 func (l Lowers) Lookup(parts []string) (st layerfmt.Stat, ok bool) {
+	s, err := l.open()
+	if err != nil {
+		return st, false
+	}
+	defer s.close()
+	return s.lookup(parts)
+}
+
+// open opens all of the trees.
+func (l Lowers) open() (stack, error) {
+	var s stack
+	for _, t := range l {
+		root, err := t.open()
+		if err != nil {
+			s.close()
+			return nil, err
+		}
+		s = append(s, root)
+	}
+	return s, nil
+}
+
+// stack are the roots of the trees of a stack of layers, the nearest first. It answers what a union of them shows.
+type stack []location
+
+func (l stack) close() {
+	for _, root := range l {
+		root.xattrs.close()
+	}
+}
+
+// lookup is Lowers.Lookup.
+func (l stack) lookup(parts []string) (st layerfmt.Stat, ok bool) {
 	st, _, ok = l.find(parts)
 	return st, ok
 }
 
-// find is Lookup that also returns where on disk the entry is, as lookupStep does.
-func (l Lowers) find(parts []string) (st layerfmt.Stat, paths []string, ok bool) {
+// find is lookup that also returns where on disk the entry is, as lookupStep does.
+func (l stack) find(parts []string) (st layerfmt.Stat, paths []location, ok bool) {
 	if len(l) == 0 {
 		return layerfmt.Stat{}, nil, false
 	}
-	st, err := ReadStat(l[0])
+	st, err := readStat(l[0])
 	paths, ok = l.visible(), err == nil
 	for _, part := range parts {
 		if !ok || st.Mode&unix.S_IFMT != unix.S_IFDIR {
@@ -39,7 +72,7 @@ func (l Lowers) find(parts []string) (st layerfmt.Stat, paths []string, ok bool)
 }
 
 // names lists what a directory shows, "" being the root; nothing if there is no such directory.
-func (l Lowers) names(dir string) ([]string, error) {
+func (l stack) names(dir string) ([]string, error) {
 	var parts []string
 	if dir != "" {
 		parts = strings.Split(dir, "/")
@@ -56,7 +89,7 @@ func (l Lowers) names(dir string) ([]string, error) {
 }
 
 // visible leaves out the trees below one whose root hides them.
-func (l Lowers) visible() []string {
+func (l stack) visible() []location {
 	for i, dir := range l {
 		if isOpaque(dir) {
 			return l[:i+1]
@@ -67,7 +100,7 @@ func (l Lowers) visible() []string {
 
 // lookupStep looks name up in directories that are merged, and returns what is there and its paths on disk: the one
 // that shows and, if that is a directory, those that are merged into it.
-func lookupStep(dirs []string, name string) (st layerfmt.Stat, paths []string, ok bool) {
+func lookupStep(dirs []location, name string) (st layerfmt.Stat, paths []location, ok bool) {
 	for _, dir := range dirs {
 		here, found, hidden := probe(dir, name)
 		if hidden {
@@ -83,7 +116,7 @@ func lookupStep(dirs []string, name string) (st layerfmt.Stat, paths []string, o
 		if !ok {
 			st, ok = here, true
 		}
-		path := filepath.Join(dir, name)
+		path := dir.child(name)
 		paths = append(paths, path)
 		if !isDir || isOpaque(path) || hiddenByFile(dir, name) {
 			break
@@ -94,9 +127,9 @@ func lookupStep(dirs []string, name string) (st layerfmt.Stat, paths []string, o
 
 // probe looks name up in one directory. hidden says that the layers below do not count, because the name is deleted
 // here or cannot be read.
-func probe(dir, name string) (st layerfmt.Stat, found, hidden bool) {
-	path := filepath.Join(dir, name)
-	st, err := ReadStat(path)
+func probe(dir location, name string) (st layerfmt.Stat, found, hidden bool) {
+	path := dir.child(name)
+	st, err := readStat(path)
 	if err == nil {
 		mark := isMark(path)
 		return st, !mark, mark
@@ -105,27 +138,27 @@ func probe(dir, name string) (st layerfmt.Stat, found, hidden bool) {
 }
 
 // hiddenByFile tells whether dir has a whiteout of name that is a file beside it.
-func hiddenByFile(dir, name string) bool {
-	_, err := os.Lstat(filepath.Join(dir, layerfmt.WhiteoutPrefix+name))
+func hiddenByFile(dir location, name string) bool {
+	_, err := os.Lstat(filepath.Join(dir.path, layerfmt.WhiteoutPrefix+name))
 	return err == nil
 }
 
 // isMark tells whether the file itself is a whiteout.
-func isMark(path string) bool {
-	var st unix.Stat_t
-	if err := unix.Lstat(path, &st); err != nil {
+func isMark(at location) bool {
+	st, err := at.stat()
+	if err != nil {
 		return false
 	}
-	return isWhiteoutStat(&st) || st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == 0 && hasXattr(path, layerfmt.WhiteoutXattr)
+	return isWhiteoutStat(&st) || st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == 0 && at.hasXattr(layerfmt.WhiteoutXattr)
 }
 
 // isOpaque tells whether a directory hides what the layers below have in it.
-func isOpaque(dir string) bool {
+func isOpaque(dir location) bool {
 	for _, name := range layerfmt.OpaqueXattrs {
-		if value, err := getXattr(dir, name); err == nil && value == "y" {
+		if value, err := dir.getXattr(name); err == nil && value == "y" {
 			return true
 		}
 	}
-	_, err := os.Lstat(filepath.Join(dir, layerfmt.OpaqueMarker))
+	_, err := os.Lstat(filepath.Join(dir.path, layerfmt.OpaqueMarker))
 	return err == nil
 }

@@ -14,20 +14,20 @@ import (
 )
 
 // stack makes three layers, the nearest first.
-func stack(t *testing.T) Lowers {
+func threeLayers(t *testing.T) Lowers {
 	bottom := mustUnpack(t, nil,
 		entry{name: "a/", uid: 1}, entry{name: "a/only-bottom", uid: 1}, entry{name: "a/deleted", uid: 1},
 		entry{name: "opaque/hidden", uid: 1}, entry{name: "file", uid: 1}, entry{name: "was-dir/x", uid: 1},
 		entry{name: "link", typ: tar.TypeSymlink, link: "a"})
-	mid := mustUnpack(t, Lowers{bottom},
+	mid := mustUnpack(t, on(bottom),
 		entry{name: "a/", uid: 2}, entry{name: "a/.wh.deleted"}, entry{name: "opaque/", uid: 2}, entry{name: "opaque/.wh..wh..opq"},
 		entry{name: "file/", uid: 2}, entry{name: "file/in", uid: 2}, entry{name: "was-dir", uid: 2})
-	top := mustUnpack(t, Lowers{mid, bottom}, entry{name: "a/new", uid: 3}, entry{name: "opaque/top", uid: 3})
-	return Lowers{top, mid, bottom}
+	top := mustUnpack(t, on(mid, bottom), entry{name: "a/new", uid: 3}, entry{name: "opaque/top", uid: 3})
+	return on(top, mid, bottom)
 }
 
 func TestLookup(t *testing.T) {
-	lowers := stack(t)
+	lowers := threeLayers(t)
 	for name, uid := range map[string]int{
 		"a": 2, "a/only-bottom": 1, "a/new": 3, "a/deleted": -1, "opaque": 2, "opaque/hidden": -1, "opaque/top": 3,
 		"file/in": 2, "was-dir": 2, "was-dir/x": -1, "link": 0, "link/only-bottom": -1, "none": -1, "none/none": -1,
@@ -53,7 +53,7 @@ func TestChanges(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(upper, layerfmt.WhiteoutPrefix+"file"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	changes, err := Changes(upper, stack(t), Writable{})
+	changes, err := Changes(Tree{Dir: upper}, threeLayers(t), Writable{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestChanges(t *testing.T) {
 func TestSize(t *testing.T) {
 	dir := mustUnpack(t, nil, entry{name: "a", body: "12345"}, entry{name: "b", typ: tar.TypeLink, link: "a"},
 		entry{name: "c", body: "1"}, entry{name: "l", typ: tar.TypeSymlink, link: "a"}, entry{name: ".wh.d"})
-	if n, err := Size(dir); n != 6 || err != nil {
+	if n, err := Size(Tree{Dir: dir}); n != 6 || err != nil {
 		t.Errorf("got %d, %v; want 6", n, err)
 	}
 }

@@ -89,13 +89,13 @@ func (m meta) backingType() uint32 {
 }
 
 // apply gives an open file or directory its permissions and metadata. Xattrs that m does not have stay.
-func (m meta) apply(fd int) error {
+func (m meta) apply(k keeper, fd int) error {
 	if !m.needsStat() {
-		if err := removeXattr(fd, layerfmt.StatXattr); err != nil {
+		if err := k.remove(fd, layerfmt.StatXattr); err != nil {
 			return fmt.Errorf("reset owner and mode: %w", err)
 		}
 	}
-	return m.applyNew(fd)
+	return m.applyNew(k, fd)
 }
 
 // needsStat tells whether the file on disk, which is no link, has to have a StatXattr.
@@ -104,17 +104,17 @@ func (m meta) needsStat() bool {
 }
 
 // applyNew is apply for a file without xattrs.
-func (m meta) applyNew(fd int) error {
+func (m meta) applyNew(k keeper, fd int) error {
 	if err := unix.Fchmod(fd, layerfmt.BackingPerm(m.stat.Mode)); err != nil {
 		return fmt.Errorf("set permissions: %w", err)
 	}
 	if m.needsStat() {
-		if err := setXattr(fd, layerfmt.StatXattr, m.stat.Encode()); err != nil {
+		if err := k.set(fd, layerfmt.StatXattr, m.stat.Encode()); err != nil {
 			return fmt.Errorf("set owner and mode: %w", err)
 		}
 	}
 	for name, value := range m.xattrs {
-		if err := setXattr(fd, layerfmt.EscapeXattr(name), value); err != nil {
+		if err := k.set(fd, layerfmt.EscapeXattr(name), value); err != nil {
 			return fmt.Errorf("set xattr %q: %w", name, err)
 		}
 	}

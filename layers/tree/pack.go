@@ -28,14 +28,15 @@ type PackOptions struct {
 	Writable Writable
 }
 
-// Pack writes the tree at dir as an uncompressed tar in the form of an image layer, names sorted: owners, modes,
+// Pack writes a tree as an uncompressed tar in the form of an image layer, names sorted: owners, modes,
 // devices, xattrs and hard links as a container sees them, deletions as entries that begin with ".wh.". Sockets are
 // left out, for which tar has no type. The tree must not change meanwhile.
-func Pack(dir string, w io.Writer, opts PackOptions) error {
-	v, err := newView(opts.Lowers, opts.Writable)
+func Pack(t Tree, w io.Writer, opts PackOptions) error {
+	v, err := newView(t, opts.Lowers, opts.Writable)
 	if err != nil {
 		return err
 	}
+	defer v.close()
 	p := &packer{view: v, tw: tar.NewWriter(w), first: map[inode]string{}, dirs: map[string]bool{"": true}}
 	visit := func(it item) error {
 		if opts.OmitRoot && it.name == "" && it.kind == noDeletion {
@@ -44,9 +45,9 @@ func Pack(dir string, w io.Writer, opts PackOptions) error {
 		return p.item(it)
 	}
 	if opts.Flatten {
-		err = v.walkUnion(dir, visit)
-	} else if err = v.walk(dir, visit); err == nil && len(v.links) > 0 {
-		err = p.untouched(dir)
+		err = v.walkUnion(visit)
+	} else if err = v.walk(visit); err == nil && len(v.links) > 0 {
+		err = p.untouched()
 	}
 	if err != nil {
 		return err
@@ -56,13 +57,13 @@ func Pack(dir string, w io.Writer, opts PackOptions) error {
 
 // untouched writes the names that the tree does not have, and whose file it changes all the same, as further names of
 // that file.
-func (p *packer) untouched(dir string) error {
-	names, err := p.view.untouched(dir)
+func (p *packer) untouched() error {
+	names, err := p.view.untouched()
 	if err != nil {
 		return err
 	}
 	for _, it := range names {
-		if err := p.parents(filepath.Dir(it.name), append(Lowers{dir}, p.lowers...)); err != nil {
+		if err := p.parents(filepath.Dir(it.name), p.all()); err != nil {
 			return err
 		}
 		if err := p.item(it); err != nil {
@@ -74,7 +75,7 @@ func (p *packer) untouched(dir string) error {
 
 // parents writes the directories down to dir, a name in the union of all, that were not written yet: who unpacks the
 // layer by itself would not know their owners and modes.
-func (p *packer) parents(dir string, all Lowers) error {
+func (p *packer) parents(dir string, all stack) error {
 	if dir == "." || p.dirs[dir] {
 		return nil
 	}
@@ -85,11 +86,11 @@ func (p *packer) parents(dir string, all Lowers) error {
 	if !ok {
 		return fmt.Errorf("pack %s: %w", dir, unix.ENOENT)
 	}
-	it := item{name: dir, path: paths[0]}
-	if err := unix.Lstat(it.path, &it.st); err != nil {
-		return &os.PathError{Op: "stat", Path: it.path, Err: err}
+	st, err := paths[0].stat()
+	if err != nil {
+		return err
 	}
-	return p.item(it)
+	return p.item(item{name: dir, location: paths[0], st: st})
 }
 
 type inode struct{ dev, ino uint64 }
@@ -112,7 +113,7 @@ func (p *packer) item(it item) error {
 	if it.st.Mode&unix.S_IFMT == unix.S_IFDIR {
 		p.dirs[it.name] = true
 	}
-	if err := p.inode(it.name, it.path, &it.st); err != nil {
+	if err := p.inode(it.name, it.location, &it.st); err != nil {
 		return fmt.Errorf("pack %s: %w", it.path, err)
 	}
 	return nil
@@ -128,8 +129,8 @@ func (p *packer) mark(name string, st *unix.Stat_t) error {
 }
 
 // inode writes one entry that makes an inode or links to one.
-func (p *packer) inode(name, path string, st *unix.Stat_t) error {
-	logical, err := logicalStat(path, st)
+func (p *packer) inode(name string, at location, st *unix.Stat_t) error {
+	logical, err := logicalStat(at, st)
 	if err != nil {
 		return err
 	}
@@ -141,16 +142,16 @@ func (p *packer) inode(name, path string, st *unix.Stat_t) error {
 		hdr.Typeflag, hdr.Linkname, hdr.Size = tar.TypeLink, first, 0
 		return p.tw.WriteHeader(hdr)
 	}
-	if err := p.addXattrs(hdr, path); err != nil {
+	if err := p.addXattrs(hdr, at); err != nil {
 		return err
 	}
 	if hdr.Typeflag == tar.TypeSymlink {
-		if hdr.Linkname, err = readLink(path, st); err != nil {
+		if hdr.Linkname, err = readLink(at.path, st); err != nil {
 			return err
 		}
 	}
 	if hdr.Typeflag == tar.TypeReg && hdr.Size > 0 {
-		return p.file(hdr, path)
+		return p.file(hdr, at)
 	}
 	return p.tw.WriteHeader(hdr)
 }
@@ -167,8 +168,8 @@ func (p *packer) linkTo(name string, st *unix.Stat_t) (first string, linked bool
 	return first, linked
 }
 
-func (p *packer) addXattrs(hdr *tar.Header, path string) error {
-	xattrs, err := containerXattrs(path)
+func (p *packer) addXattrs(hdr *tar.Header, at location) error {
+	xattrs, err := containerXattrs(at)
 	if err != nil {
 		return err
 	}
@@ -182,8 +183,8 @@ func (p *packer) addXattrs(hdr *tar.Header, path string) error {
 }
 
 // file writes the entry of a regular file with its data.
-func (p *packer) file(hdr *tar.Header, path string) error {
-	f, err := p.lowers.openData(path)
+func (p *packer) file(hdr *tar.Header, at location) error {
+	f, err := p.lowers.openData(at)
 	if err != nil {
 		return err
 	}

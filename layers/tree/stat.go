@@ -10,44 +10,49 @@ import (
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
-// ReadStat returns the logical identity of a file of a layer tree.
+// ReadStat returns the logical identity of a file of a layer tree that has its xattrs on disk.
 func ReadStat(path string) (layerfmt.Stat, error) {
-	var st unix.Stat_t
-	if err := unix.Lstat(path, &st); err != nil {
-		return layerfmt.Stat{}, &os.PathError{Op: "stat", Path: path, Err: err}
-	}
-	return logicalStat(path, &st)
+	return readStat(location{path: path, xattrs: onDisk{}})
 }
 
-// logicalStat returns the logical identity of the file at path, whose identity on disk is st.
-func logicalStat(path string, st *unix.Stat_t) (layerfmt.Stat, error) {
+// readStat returns the logical identity of a file.
+func readStat(at location) (layerfmt.Stat, error) {
+	st, err := at.stat()
+	if err != nil {
+		return layerfmt.Stat{}, err
+	}
+	return logicalStat(at, &st)
+}
+
+// logicalStat returns the logical identity of a file whose identity on disk is st.
+func logicalStat(at location, st *unix.Stat_t) (layerfmt.Stat, error) {
 	plain := layerfmt.Stat{Mode: st.Mode &^ (unix.S_ISUID | unix.S_ISGID | unix.S_ISVTX)}
 	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
 		plain.Mode = unix.S_IFLNK | 0o777
 		return plain, nil
 	}
-	value, err := getXattr(path, layerfmt.StatXattr)
-	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) {
+	value, err := at.getXattr(layerfmt.StatXattr)
+	if isNoXattr(err) {
 		return plain, nil
 	}
 	if err != nil {
-		return layerfmt.Stat{}, &os.PathError{Op: "read owner and mode of", Path: path, Err: err}
+		return layerfmt.Stat{}, &os.PathError{Op: "read owner and mode of", Path: at.path, Err: err}
 	}
 	logical, err := layerfmt.Decode(value, st.Mode)
 	if err != nil {
-		return layerfmt.Stat{}, &os.PathError{Op: "read owner and mode of", Path: path, Err: err}
+		return layerfmt.Stat{}, &os.PathError{Op: "read owner and mode of", Path: at.path, Err: err}
 	}
 	return logical, nil
 }
 
-// WriteStat makes the directory at path the given one of a container.
+// WriteStat makes the directory at path the given one of a container, by an xattr on disk.
 func WriteStat(path string, st layerfmt.Stat) error {
 	fd, err := openDir(unix.AT_FDCWD, path)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
-	if err := (meta{stat: st}).apply(fd); err != nil {
+	if err := (meta{stat: st}).apply(onDisk{}, fd); err != nil {
 		return &os.PathError{Op: "set owner and mode of", Path: path, Err: err}
 	}
 	return nil
@@ -71,14 +76,9 @@ func getXattr(path, name string) (string, error) {
 	}
 }
 
-func hasXattr(path, name string) bool {
-	_, err := unix.Lgetxattr(path, name, nil)
-	return err == nil
-}
-
 // containerXattrs returns the xattrs that a container sees, by the names that it sees.
-func containerXattrs(path string) (map[string]string, error) {
-	names, err := listXattrs(path)
+func containerXattrs(at location) (map[string]string, error) {
+	names, err := at.listXattrs()
 	if err != nil || len(names) == 0 {
 		return nil, err
 	}
@@ -88,9 +88,9 @@ func containerXattrs(path string) (map[string]string, error) {
 		if !ok {
 			continue
 		}
-		value, err := getXattr(path, disk)
+		value, err := at.getXattr(disk)
 		if err != nil {
-			return nil, &os.PathError{Op: "read xattr " + disk + " of", Path: path, Err: err}
+			return nil, &os.PathError{Op: "read xattr " + disk + " of", Path: at.path, Err: err}
 		}
 		m.setXattr(name, value)
 	}

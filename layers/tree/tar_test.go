@@ -122,6 +122,14 @@ func unpackFrom(t testing.TB, lowers Lowers, r io.Reader) (string, error) {
 	return dir, err
 }
 
+// on returns the trees that have their xattrs on disk, at the given places.
+func on(dirs ...string) (l Lowers) {
+	for _, dir := range dirs {
+		l = append(l, Tree{Dir: dir})
+	}
+	return l
+}
+
 func mustUnpack(t testing.TB, lowers Lowers, entries ...entry) string {
 	t.Helper()
 	dir, err := unpackAt(t, makeTar(t, entries...), lowers)

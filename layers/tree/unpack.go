@@ -34,13 +34,19 @@ type UnpackOptions struct {
 	// Lowers are the layers below, from which a directory that the tar leaves out takes its owner and mode.
 	Lowers Lowers
 	Limits Limits
+	// Metadata takes what plain files cannot show, where the filesystem keeps no xattrs; else it is nil.
+	Metadata *Metadata
 }
 
 // Unpack writes the entries of an uncompressed tar into the tree at root, an open directory, and returns the sum of
 // the sizes of its regular files in bytes. It reads to the end of r; only after an error one read of r may still be under
 // way. After an error the tree is not usable and the caller removes it.
 func Unpack(root *os.File, r io.Reader, opts UnpackOptions) (size int64, err error) {
-	u := newUnpacker(root, opts)
+	u, err := newUnpacker(root, opts)
+	if err != nil {
+		return 0, err
+	}
+	defer u.lowers.close()
 	ahead := newReadAhead(r)
 	defer ahead.stop()
 	if err = u.run(ahead); err == nil {
@@ -52,7 +58,8 @@ func Unpack(root *os.File, r io.Reader, opts UnpackOptions) (size int64, err err
 // unpacker is the state of one Unpack.
 type unpacker struct {
 	walker   *walker
-	lowers   Lowers
+	keeper   keeper
+	lowers   stack
 	limits   Limits
 	dirTimes map[string]time.Time // by path from the root
 	size     int64
@@ -62,9 +69,17 @@ type unpacker struct {
 	whiteoutFiles bool
 }
 
-func newUnpacker(root *os.File, opts UnpackOptions) *unpacker {
-	return &unpacker{walker: newWalker(root), lowers: opts.Lowers, limits: opts.Limits.orDefaults(),
+func newUnpacker(root *os.File, opts UnpackOptions) (*unpacker, error) {
+	lowers, err := opts.Lowers.open()
+	if err != nil {
+		return nil, err
+	}
+	u := &unpacker{walker: newWalker(root), keeper: onDisk{}, lowers: lowers, limits: opts.Limits.orDefaults(),
 		dirTimes: map[string]time.Time{}, buf: make([]byte, copyBuffer)}
+	if opts.Metadata != nil {
+		u.keeper = opts.Metadata
+	}
+	return u, nil
 }
 
 func (u *unpacker) run(r io.Reader) error {
@@ -121,7 +136,7 @@ func (u *unpacker) entry(hdr *tar.Header, content io.Reader) error {
 	kind, hidden := parseDeletion(t.base)
 	switch kind {
 	case opaqueMark:
-		return markOpaque(t.dirfd)
+		return markOpaque(u.keeper, t.dirfd)
 	case whiteout:
 		return u.writeWhiteout(t.dirfd, hidden, hdr.ModTime)
 	case ignoredMark:
@@ -154,7 +169,7 @@ func (u *unpacker) rootEntry(hdr *tar.Header) error {
 		return err
 	}
 	u.dirTimes[""] = hdr.ModTime
-	return m.apply(u.walker.root)
+	return m.apply(u.keeper, u.walker.root)
 }
 
 // locate opens the parent directory, making what is missing of it.
@@ -172,7 +187,7 @@ func (u *unpacker) locate(parts []string) (target, error) {
 // makeParent makes a directory that the tar has no entry for (yet): as the layers below have it, else 0:0 0755.
 func (u *unpacker) makeParent(dirfd int, parts []string) error {
 	m := meta{stat: layerfmt.Stat{Mode: unix.S_IFDIR | 0o755}}
-	if st, ok := u.lowers.Lookup(parts); ok && st.Mode&unix.S_IFMT == unix.S_IFDIR {
+	if st, ok := u.lowers.lookup(parts); ok && st.Mode&unix.S_IFMT == unix.S_IFDIR {
 		m.stat = st
 	}
 	return u.makeDir(target{parts: parts, dirfd: dirfd, base: parts[len(parts)-1]}, m)

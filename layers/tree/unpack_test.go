@@ -51,7 +51,7 @@ func TestRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := Pack(dir, &out, PackOptions{}); err != nil {
+	if err := Pack(Tree{Dir: dir}, &out, PackOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	got, want := readTar(t, &out), readTar(t, bytes.NewReader(data))
@@ -154,7 +154,10 @@ func unpackInto(t *testing.T, dir string, whiteoutFiles bool, data []byte) error
 		t.Fatal(err)
 	}
 	defer root.Close()
-	u := newUnpacker(root, UnpackOptions{})
+	u, err := newUnpacker(root, UnpackOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	u.whiteoutFiles = whiteoutFiles
 	return u.run(bytes.NewReader(data))
 }
@@ -162,7 +165,7 @@ func unpackInto(t *testing.T, dir string, whiteoutFiles bool, data []byte) error
 func packedNames(t *testing.T, dir string) []string {
 	t.Helper()
 	var out bytes.Buffer
-	if err := Pack(dir, &out, PackOptions{OmitRoot: true}); err != nil {
+	if err := Pack(Tree{Dir: dir}, &out, PackOptions{OmitRoot: true}); err != nil {
 		t.Fatal(err)
 	}
 	var list []string
@@ -190,8 +193,8 @@ func TestReplacedMetadata(t *testing.T) {
 // TestMissingParent checks that a directory which only a lower layer describes keeps its owner and mode.
 func TestMissingParent(t *testing.T) {
 	below := mustUnpack(t, nil, entry{name: "srv/", mode: 0o2750, uid: 33, gid: 34}, entry{name: "gone/", uid: 9})
-	mid := mustUnpack(t, Lowers{below}, entry{name: "other"}, entry{name: ".wh.gone"})
-	top := mustUnpack(t, Lowers{mid, below}, entry{name: "srv/new/file"}, entry{name: "gone/x"})
+	mid := mustUnpack(t, on(below), entry{name: "other"}, entry{name: ".wh.gone"})
+	top := mustUnpack(t, on(mid, below), entry{name: "srv/new/file"}, entry{name: "gone/x"})
 	for name, want := range map[string]layerfmt.Stat{
 		"srv":     {UID: 33, GID: 34, Mode: unix.S_IFDIR | 0o2750},
 		"srv/new": {Mode: unix.S_IFDIR | 0o755},

@@ -1,0 +1,62 @@
+package layers
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/atomicfile"
+	"github.com/rcrun/rcrun/internal/layerfmt"
+)
+
+// plainName is the file in the driver's directory that says that the store's trees are plain files: what those cannot
+// show is in the indexes of image layers, and in records in the work directories of containers. A store is made so where
+// its filesystem keeps no xattrs of users, and stays so wherever it is taken.
+const plainName = "plain"
+
+const plainText = "The files of these layers have no xattrs. Owners, modes and devices are in the file index of each image layer,\n" +
+	"and in the file work/xattrs of each container.\n"
+
+// findForm returns the layout of the driver's home, with the form that the trees there have.
+func findForm(home string) (layout, error) {
+	_, err := os.Stat(filepath.Join(home, plainName))
+	if errors.Is(err, os.ErrNotExist) {
+		return layout{home: home}, nil
+	}
+	return layout{home: home, plain: err == nil}, err
+}
+
+// settleForm decides the form of a store's trees: of one that is to be made, plain if the filesystem keeps no xattrs or if
+// that is wished for.
+func (s *Store) settleForm(plain bool) (err error) {
+	home := s.layout.home
+	if _, err := os.Stat(filepath.Join(home, layersDir)); errors.Is(err, os.ErrNotExist) {
+		if err := os.MkdirAll(home, 0o700); err != nil {
+			return err
+		}
+		if plain || !keepsXattrs(home) {
+			if err := atomicfile.Write(filepath.Join(home, plainName), []byte(plainText), 0o600); err != nil {
+				return err
+			}
+		}
+	}
+	if s.layout, err = findForm(home); err != nil || s.layout.plain || readsXattrs(home) {
+		return err
+	}
+	return fmt.Errorf("its files have their owners in xattrs, and the filesystem that %s is on now keeps none of users: move the store to one that does", home)
+}
+
+// readsXattrs tells whether the filesystem of a directory knows xattrs of users at all.
+func readsXattrs(dir string) bool {
+	_, err := unix.Getxattr(dir, layerfmt.StatXattr, nil)
+	return !errors.Is(err, unix.ENOTSUP) && !errors.Is(err, unix.ENOSYS)
+}
+
+// keepsXattrs tries out whether it keeps one.
+func keepsXattrs(dir string) bool {
+	const probe = "user.rcrun.probe"
+	return unix.Setxattr(dir, probe, nil, 0) == nil && unix.Removexattr(dir, probe) == nil
+}

@@ -1,0 +1,91 @@
+package layers
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/xattrlog"
+	"github.com/rcrun/rcrun/layers/tree"
+)
+
+// openPlainStore opens a store in dir, made without xattrs if plain.
+func openPlainStore(t *testing.T, dir string, plain bool) *Store {
+	t.Helper()
+	s, err := Open(Options{Root: filepath.Join(dir, "root"), RunRoot: filepath.Join(dir, "run"), Plain: plain})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestPlainStore checks that a store keeps its form, and that all of it is without xattrs.
+func TestPlainStore(t *testing.T) {
+	dir := t.TempDir()
+	s := openPlainStore(t, dir, true)
+	img := mustImport(t, s, "x", "plain")
+	if err := s.CreateContainer(containerID(1), "c", img); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openPlainStore(t, dir, false)
+	defer s.Close()
+	stack, err := s.ContainerStack(containerID(1))
+	if err != nil || !stack.Plain || !stack.Lowers[0].Plain || stack.Lowers[0].Side != "" {
+		t.Fatalf("%+v, %v", stack, err)
+	}
+	if _, err := os.Stat(filepath.Join(stack.Work, xattrlog.Name)); err != nil {
+		t.Error(err)
+	}
+	if st, ok := (tree.Lowers{treeOf(stack.Lowers[0])}).Lookup([]string{"etc", "shadow"}); !ok || st.GID != 42 || st.Mode != unix.S_IFREG|0o640 {
+		t.Errorf("%+v, %v", st, ok)
+	}
+	err = filepath.WalkDir(s.root, func(path string, _ os.DirEntry, err error) error {
+		if n, listErr := unix.Llistxattr(path, nil); err == nil && listErr == nil && n > 0 {
+			t.Errorf("%s has xattrs", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := s.Save(context.Background(), &out, []string{"x"}, SaveOptions{}); err != nil {
+		t.Error(err)
+	}
+	if problems, err := s.Check(context.Background(), CheckOptions{Deep: true}); err != nil || len(problems) > 0 {
+		t.Errorf("%+v, %v", problems, err)
+	}
+	if err := os.Remove(s.layout.index(img.TopLayer)); err != nil {
+		t.Fatal(err)
+	}
+	problems, err := s.Check(context.Background(), CheckOptions{})
+	if err != nil || len(problems) == 0 || problems[0].Kind != BrokenLayer || !strings.Contains(problems[0].Text, "pull or load its image again") {
+		t.Errorf("%+v, %v", problems, err)
+	}
+	if err := s.CreateContainer(containerID(2), "d", img); err == nil {
+		t.Error("a container was made upon a layer whose owners are lost")
+	}
+}
+
+// TestUsualStoreStaysUsual checks that a store with xattrs does not become one without.
+func TestUsualStoreStaysUsual(t *testing.T) {
+	dir := t.TempDir()
+	for _, plain := range []bool{false, true} {
+		s := openPlainStore(t, dir, plain)
+		img := mustImport(t, s, "x", "usual")
+		if s.layout.plain || s.layout.tree(img.TopLayer).Index != "" {
+			t.Error("it is plain")
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

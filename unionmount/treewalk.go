@@ -1,0 +1,90 @@
+package unionmount
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
+)
+
+// treeWalk visits what is in a tree of the upper, but no whiteouts.
+type treeWalk struct {
+	visit func(dir int, name string, st *unix.Stat_t)
+}
+
+// tree visits all that is below a directory. It goes from one to the next, down and up, with one of them open: how deep
+// they lie was for the container to decide.
+func (w *treeWalk) tree(root int) error {
+	dir, err := openat(root, ".", unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { unix.Close(dir) }()
+	enter := func(name string) error {
+		var next int
+		err := owning(dir, func() (err error) {
+			next, err = openat(dir, name, unix.O_PATH|unix.O_DIRECTORY, 0)
+			return err
+		})
+		if err == nil {
+			unix.Close(dir)
+			dir = next
+		}
+		return err
+	}
+	names, err := w.dir(dir)
+	above := [][]string{}
+	for err == nil {
+		switch last := len(names) - 1; {
+		case last >= 0:
+			below := names[last]
+			above = append(above, names[:last])
+			if err = enter(below); err == nil {
+				names, err = w.dir(dir)
+			}
+		case len(above) == 0:
+			return nil
+		default:
+			names, above = above[len(above)-1], above[:len(above)-1]
+			err = enter("..")
+		}
+	}
+	return err
+}
+
+// dir visits what is in a directory, and returns the directories among it.
+func (w *treeWalk) dir(dir int) (dirs []string, err error) {
+	var names []string
+	err = owning(dir, func() error {
+		fd, err := openat(dir, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		names = nil
+		return readDir(fd, func(e dirEntry) { names = append(names, e.name) })
+	})
+	if err != nil {
+		return nil, err
+	}
+	return dirs, owning(dir, func() (err error) {
+		dirs, err = w.names(dir, names)
+		return err
+	})
+}
+
+func (w *treeWalk) names(dir int, names []string) (dirs []string, err error) {
+	for _, name := range names {
+		st, err := statAt(dir, name)
+		if err != nil {
+			return nil, err
+		}
+		switch kind := st.Mode & unix.S_IFMT; {
+		case kind == unix.S_IFCHR && st.Rdev == 0, layerfmt.ReservedName(name):
+			continue
+		case kind == unix.S_IFDIR:
+			dirs = append(dirs, name)
+		}
+		w.visit(dir, name, &st)
+	}
+	return dirs, nil
+}
