@@ -215,6 +215,20 @@ func TestBareIndexLost(t *testing.T) {
 	u.run("store", "check", "--deep")
 }
 
+// TestStoreLosesXattrs has a store with xattrs be on a filesystem without: nobody is shown wrong owners.
+func TestStoreLosesXattrs(t *testing.T) {
+	u := newBareUser(t)
+	store := u.path("data", "rcrun", "storage", "fuse")
+	if err := os.MkdirAll(filepath.Join(store, "dir"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	u.fails(125, []string{"have their owners in xattrs", "keeps none", store}, "images")
+	if err := os.RemoveAll(store); err != nil {
+		t.Fatal(err)
+	}
+	u.prints("", "images", "-q")
+}
+
 // TestBareUnion mounts a union of directories on a bare filesystem.
 func TestBareUnion(t *testing.T) {
 	u := newUser(t)
