@@ -45,6 +45,16 @@ func Mount(target string, o MountOptions) (*os.File, error) {
 	return mountThrough(helper, target, o)
 }
 
+// Remount gives a mount other flags of mount(2); ro holds for the filesystem as a whole. Nothing else can be changed while
+// it is mounted, and what else mount(8) says of it, which repeats all the options, is not looked at. It takes root: no
+// helper does it for users.
+func Remount(target string, flags uintptr) error {
+	if err := unix.Mount("", target, "", flags|unix.MS_REMOUNT, ""); err != nil {
+		return &os.PathError{Op: "remount", Path: target, Err: err}
+	}
+	return nil
+}
+
 // Unmount undoes Mount, by the same means. A mount that is in use goes when its last user does.
 func Unmount(target string) error {
 	err := unix.Unmount(target, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)

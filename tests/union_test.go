@@ -130,21 +130,41 @@ func TestUnionIsReadyWhenMounted(t *testing.T) {
 	u := newUnionUser(t)
 	u.inHome(makeLayers)
 	got := u.asRoot(`out=$($OURS -o lowerdir=lower,upperdir=upper,workdir=work,lazytime,unheard_of SOURCE mnt 2>&1); cat mnt/file
-		grep " $PWD/mnt " /proc/self/mountinfo | grep -o " fuse.fuse-rcrun fuse-rcrun"; umount mnt
-		$OURS -o lowerdir=lower,fsname=name mnt; grep " $PWD/mnt " /proc/self/mountinfo | grep -o " ro,.* fuse.fuse-rcrun name" | wc -l; umount mnt`)
-	if want := "low\n fuse.fuse-rcrun fuse-rcrun\n1"; got != want {
+		grep " $PWD/mnt " /proc/self/mountinfo | grep -o " fuse.fuse-rcrun SOURCE"; umount mnt
+		$OURS -o lowerdir=lower mnt; grep " $PWD/mnt " /proc/self/mountinfo | grep -o " fuse.fuse-rcrun fuse-rcrun"; umount mnt
+		$OURS -o lowerdir=lower,fsname=name SOURCE mnt; grep " $PWD/mnt " /proc/self/mountinfo | grep -o " ro,.* fuse.fuse-rcrun name" | wc -l; umount mnt`)
+	if want := "low\n fuse.fuse-rcrun SOURCE\n fuse.fuse-rcrun fuse-rcrun\n1"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
-// TestUnionThroughMount lets mount(8) find the program, which gives it a PATH of its own.
+// TestUnionIsRemounted changes flags of a mount as mount(8) has it done, which repeats the options of the first time: there
+// must not be another mount over it.
+func TestUnionIsRemounted(t *testing.T) {
+	u := newUnionUser(t)
+	u.inHome(makeLayers)
+	got := u.asRoot(`layers=lowerdir=$PWD/lower,upperdir=$PWD/upper,workdir=$PWD/work; $OURS -o $layers SOURCE mnt
+		flags() { sed -n "s:.* $PWD/mnt \\([^ ]*\\) .*- [^ ]* SOURCE \\(r[ow]\\),.*:\\1 \\2:p" /proc/self/mountinfo; }
+		$OURS SOURCE $PWD/mnt -o rw,$layers,noatime,user_id=0,remount,ro,nosuid; flags; (echo x >mnt/new) 2>/dev/null || echo refused
+		$OURS SOURCE $PWD/mnt -o remount,rw; flags; echo x >mnt/new; cat upper/new
+		umount mnt; $OURS -o remount,ro mnt 2>&1 | sed "s: [^ ]*/mnt: mnt:"`)
+	want := "ro,nosuid,noatime ro\nrefused\nrw,noatime rw\nx\nfuse-rcrun: remount mnt: invalid argument"
+	if got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestUnionThroughMount lets mount(8) find the program, which gives it a PATH of its own. That what is in fstab is mounted
+// once, however often it is asked for, mount(8) tells by the source.
 func TestUnionThroughMount(t *testing.T) {
 	u := newUnionUser(t)
 	u.inHome(makeLayers)
 	got := u.asRoot(`mount -t tmpfs none /usr/local/bin; ln -s $OURS /usr/local/bin/fuse-rcrun
 		mount -t fuse.fuse-rcrun -o rw,dev,suid,lowerdir=$PWD/lower,upperdir=$PWD/upper,workdir=$PWD/work SOURCE mnt
-		cat mnt/file; rm mnt/file; umount mnt; ls -l upper/file | cut -c 1`)
-	if want := "low\nc"; got != want {
+		cat mnt/file; rm mnt/file; umount mnt; ls -l upper/file | cut -c 1
+		echo "layers $PWD/mnt fuse.fuse-rcrun lowerdir=$PWD/lower 0 0" >fstab
+		mount -a -T fstab; mount -a -T fstab; grep -c " $PWD/mnt " /proc/self/mountinfo; findmnt -n -o SOURCE,FSTYPE mnt; umount mnt`)
+	if want := "low\nc\n1\nlayers fuse.fuse-rcrun"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

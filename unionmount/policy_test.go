@@ -161,6 +161,41 @@ func TestHostOwnedXattrs(t *testing.T) {
 	}))
 }
 
+// TestXattrsOfLinks gives symbolic links xattrs, of which those that users can set on disk are not for links.
+func TestXattrsOfLinks(t *testing.T) {
+	set := func(f *fixture, name, attr string) error {
+		return f.at(name, func(n *Node) error { return f.u.SetXattr(n, attr, []byte("value"), 0) })
+	}
+	host := newHostUnion(t, hostOwnedLayer(), tree{"low": symlink("target")})
+	wantErrno(t, "setxattr", set(host, "low", "security.mark"), unix.EOPNOTSUPP)
+	if _, err := os.Lstat(host.opts.Upper + "/low"); err == nil {
+		t.Error("a link was copied up for what it cannot have")
+	}
+	if os.Geteuid() == 0 && inFirstUserNamespace() {
+		must(t, set(host, "low", "trusted.mark"))
+	} else {
+		wantErrno(t, "setxattr", set(host, "low", "trusted.mark"), unix.EPERM)
+	}
+
+	own := newUnion(t, tree{"low": symlink("target")})
+	must(t, own.symlink("target", "new"))
+	for _, name := range []string{"low", "new"} {
+		ino := own.stat(name).Ino
+		must(t, set(own, name, "security.mark"))
+		own.reopen()
+		must(t, own.at(name, func(n *Node) error {
+			value, err := own.u.GetXattr(n, "security.mark")
+			if string(value) != "value" {
+				t.Errorf("%s has the value %q", name, value)
+			}
+			return err
+		}))
+		if a := own.stat(name); a.Mode&unix.S_IFMT != unix.S_IFLNK || a.Ino != ino || a.Size != 6 {
+			t.Errorf("%s became %+v", name, a)
+		}
+	}
+}
+
 func TestHostOwnedMaps(t *testing.T) {
 	me := Owner{uint32(os.Getuid()), uint32(os.Getgid())}
 	as := hostOwnedLayer()

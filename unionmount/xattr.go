@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
 // capsXattr holds file capabilities, which a change of the data or the owner drops.
@@ -145,7 +147,13 @@ func (u *Union) RemoveXattr(n *Node, name string) error {
 
 // changeXattr has n in the upper and calls change with its backing file.
 func (u *Union) changeXattr(n *Node, name string, change func(fd int) error) error {
+	if n.kind == unix.S_IFLNK && u.upper != nil && !u.linkTakes(name) {
+		return unix.EOPNOTSUPP // before there is a copy that shows no change
+	}
 	if err := u.copyUp(n, contentBelow); err != nil {
+		return err
+	}
+	if err := u.convertLink(n, SetAttr{}, true); err != nil {
 		return err
 	}
 	n.meta.Lock()
@@ -155,9 +163,6 @@ func (u *Union) changeXattr(n *Node, name string, change func(fd int) error) err
 		return err
 	}
 	defer u.fds.release(h)
-	if st, err := statFD(h.fd); err != nil || st.Mode&unix.S_IFMT == unix.S_IFLNK {
-		return errors.Join(err, unix.EOPNOTSUPP)
-	}
 	defer u.settle(n, h.fd, &grant{})
 	n.bare = false
 	if name == capsXattr {
@@ -171,6 +176,12 @@ func (u *Union) changeXattr(n *Node, name string, change func(fd int) error) err
 		return err
 	}
 	return n.fault("change xattr "+name+" of", err)
+}
+
+// linkTakes tells whether a symbolic link can be given an xattr. Where a link stands for it on disk, that is one that is
+// not stored as a user's, because those Linux knows of files and directories only.
+func (u *Union) linkTakes(name string) bool {
+	return carriesXattrs(u.upper.copied(layerfmt.Stat{Mode: unix.S_IFLNK})) || !strings.HasPrefix(u.upper.diskXattr(name), "user.")
 }
 
 // dropCaps removes the file capabilities of n, whose backing file in the upper is behind fd. Meta of n is held.

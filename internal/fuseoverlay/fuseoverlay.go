@@ -53,6 +53,7 @@ Mounts several directories as one. It takes the arguments of fuse-overlayfs.
   -o ino32_t                 show inode numbers of 32 bits
   -o static_nlink            show link count 1 for all directories
   -o ro, nosuid, nodev, ...  as of mount(8)
+  -o remount                 change those of the mount that is there, as root
   -o allow_other             let other users in
   -o allow_root              do not: root alone cannot be let in
   -o OTHER                   whatever else fuse-overlayfs or libfuse knows is accepted,
@@ -120,9 +121,13 @@ func mountOverlay(a overlayArgs, defaults overlayOptions, program func() *os.Fil
 	if err != nil {
 		return err
 	}
+	defaults.mount.Mount.Source = a.source(defaults.mount.Mount.Source)
 	o, err := parseOverlayOptions(a.options, defaults)
 	if err != nil {
 		return err
+	}
+	if o.remount {
+		return fusefs.Remount(target, o.mount.Mount.Flags)
 	}
 	m, err := o.union(target)
 	if err != nil {

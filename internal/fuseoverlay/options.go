@@ -55,7 +55,16 @@ func parseOverlayArgs(args []string) (overlayArgs, error) {
 	return a, nil
 }
 
-// target returns the mount point; a source before it says nothing that the options do not.
+// source returns what the mount is to be shown as the source of: mount(8) passes on the one it was given, and tells by it
+// and the mount point whether an entry of fstab is mounted already.
+func (a overlayArgs) source(otherwise string) string {
+	if len(a.operands) == 2 {
+		return a.operands[0]
+	}
+	return otherwise
+}
+
+// target returns the mount point.
 func (a overlayArgs) target() (string, error) {
 	if n := len(a.operands); n == 1 || n == 2 {
 		return a.operands[n-1], nil
@@ -72,6 +81,7 @@ type overlayOptions struct {
 	statXattr  string
 	squashRoot bool
 	allowOther bool // whatever the default is
+	remount    bool // change the flags of the mount that is there
 
 	redirect, metacopy bool // whether the upper refers to the layers below
 	nofollow           bool // whether what refers to layers below is left alone
@@ -153,6 +163,7 @@ var switchOptions = map[string]func(o *overlayOptions){
 	"allow_root":          func(o *overlayOptions) { o.allowOther, o.mount.Mount.AllowOther = false, false },
 	"default_permissions": func(o *overlayOptions) { o.mount.Mount.DefaultPermissions = true },
 	"debug":               func(o *overlayOptions) { o.mount.Debug = true },
+	"remount":             func(o *overlayOptions) { o.remount = true },
 }
 
 // mountFlags are the options that are flags of mount(2), and those that take one back.

@@ -197,6 +197,7 @@ func addErrors(all map[string]script) {
 		"open D/x r|path", "open D/x w|trunc|nonblock", "open D/x rw|creat|nonblock 0644", "truncate D/x 0", "unlink D/x", "rmdir D/x", "unlink D/x/", "rmdir D/x/", "ls D/x", "readlink D/x", "rename D/x D/other",
 		"rename D/other D/x", "rename D/dir D/x", "rename D/x D/dir", "rename D/full D/x", "rename D/x D/full", "rename D/x D/x", "rename D/x D/x/y", "rename D/x D/none/y", "link D/x D/new", "link D/x D/x", "link D/none D/new",
 		"setxattr D/x user.a b", "getxattr D/x user.a", "getxattr D/x user.a 0", "rmxattr D/x user.a", "setxattr D/x other.a b", "setxattr D/x user. b", "setxattr D/x user.a b replace", "setxattr D/x user.n*250 b",
+		"setxattr D/x trusted.a b\ngetxattr D/x trusted.a\nlistxattr D/x\nchown D/x 5 5\ngetxattr D/x trusted.a\nrmxattr D/x trusted.a",
 		"setacl D/x default u::7,g::5,o::5", "setacl D/x access u::7,u:5:5,g::5,o::5", "bind D/x", "tmpfile f D/x 0600", "rename D/x D/dir exchange", "rename D/x D/other noreplace", "rename D/x D/new noreplace|exchange",
 		"rename D/x D/dir/y exchange", "chmod D/x 0", "chown D/x 1 1", "utimes D/x 1 1", "access D/x 7", "truncate D/x -1", "listxattr D/x", "open D/x rw|append|nonblock", "open D/x r|direct|nonblock"} {
 		for kind, maker := range makers {
