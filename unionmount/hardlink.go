@@ -21,6 +21,8 @@ const hiddenSuffix = ".hidden"
 type linkGroup struct {
 	key  backingKey // the lower file
 	left uint32     // names that only the lower has
+	// fleeting is a group of what carries no xattrs on disk: it has no entry in the index, and lives as long as its node.
+	fleeting bool
 }
 
 // indexName returns the name of the index entry of a lower file.
@@ -45,7 +47,12 @@ func parseGroup(value string) (*linkGroup, error) {
 }
 
 // nlink returns the number of names, given the link count of the copy, of which one is the index entry's.
-func (g *linkGroup) nlink(backing uint32) uint32 { return backing - min(1, backing) + g.left }
+func (g *linkGroup) nlink(backing uint32) uint32 {
+	if g.fleeting {
+		return backing + g.left
+	}
+	return backing - min(1, backing) + g.left
+}
 
 // startGroup makes the draft of a copy of n the head of a group, all names of which are still in the lower.
 func (u *Union) startGroup(n *Node, d *draft, names uint32) (*linkGroup, error) {
@@ -71,6 +78,10 @@ func (u *Union) dropName(n *Node) error {
 	}
 	g := *n.group
 	g.left -= min(1, g.left)
+	if g.fleeting {
+		n.group = &g
+		return nil
+	}
 	h, err := u.backing(n, slotUpper)
 	if err != nil {
 		return err
@@ -114,7 +125,7 @@ func (s *stage) hiddenNames(k backingKey) (uint32, error) {
 // endGroup removes the index entry of n when it is the last name, so that the space is freed. Meta of n is held, and
 // its backing file is pinned.
 func (u *Union) endGroup(n *Node) error {
-	if n.group == nil || n.group.left > 0 {
+	if n.group == nil || n.group.fleeting || n.group.left > 0 {
 		return nil
 	}
 	h, err := u.backing(n, slotUpper)

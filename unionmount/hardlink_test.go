@@ -137,3 +137,48 @@ func TestNamesOfCopiesAreOnDisk(t *testing.T) {
 		f.reopen()
 	}
 }
+
+// TestNamesOfSpecialFilesAreKept has what carries no xattrs on disk, and so is in no index, keep its names.
+func TestNamesOfSpecialFilesAreKept(t *testing.T) {
+	fifo := entry{typ: unix.S_IFIFO}
+	f := newHostUnion(t, rootIsMe(), tree{"a": fifo, "d/b": hardlink("a"), "c": hardlink("a"), "l": symlink("to"), "d/m": hardlink("l"), "gone": fifo, "left": hardlink("gone")})
+	check := func(nlink uint32, names ...string) {
+		t.Helper()
+		ino := f.stat(names[0]).Ino
+		for _, name := range names {
+			if a := f.stat(name); a.Nlink != nlink || a.Ino != ino {
+				t.Errorf("%s: nlink %d, ino %d; want %d, %d", name, a.Nlink, a.Ino, nlink, ino)
+			}
+		}
+	}
+	hold := func(names ...string) (forget func()) {
+		var nodes []*Node
+		for _, name := range names {
+			n, err := f.walk(name)
+			must(t, err)
+			nodes = append(nodes, n)
+		}
+		return func() {
+			for _, n := range nodes {
+				f.u.Forget(n, 1)
+			}
+		}
+	}
+	forget := hold("a", "d/b", "l", "d/m", "gone", "left")
+	must(t, f.rename("a", "z", 0))
+	check(3, "z", "d/b", "c")
+	must(t, f.chmod("c", 0o600))
+	check(3, "c", "z", "d/b")
+	must(t, f.chown("l", 0, 0))
+	check(2, "l", "d/m")
+	must(t, f.unlink("gone"))
+	must(t, f.chmod("left", 0o600))
+	check(1, "left")
+	forget()
+	f.reopen()
+	check(3, "z", "d/b", "c")
+	check(2, "l", "d/m")
+	check(1, "left")
+	must(t, f.unlink("z"))
+	check(2, "d/b", "c")
+}

@@ -116,7 +116,7 @@ func (u *Union) adopt(dir *Node, name string, o *object) *Node {
 	if dir != nil {
 		u.linkLocked(n, link{dir, name})
 	}
-	if o.indexed && u.upper.Ownership == HostOwned {
+	if (o.indexed || !o.inUpper && n.inUpper.Load()) && u.upper.Ownership == HostOwned {
 		n.unnamed.Store(true)
 	}
 	n.lookups++
