@@ -16,6 +16,12 @@ const groupXattr = "user.rcrun.group"
 // hiddenSuffix ends the name of the index entry that counts the names of a lower file that are gone.
 const hiddenSuffix = ".hidden"
 
+// hidden are names of a lower file that are gone. The last to go changed the ctime, which the lower file cannot be given.
+type hidden struct {
+	names uint32
+	last  unix.Timespec // zero if nothing is to be seen of it any more
+}
+
 // linkGroup is what keeps the names of a lower file together after it was copied up: an entry in the index, found by
 // the lower file, that is one more hard link of the copy.
 type linkGroup struct {
@@ -95,31 +101,41 @@ func (u *Union) dropName(n *Node) error {
 }
 
 // hideName notes that a name of a lower file that was not copied up is gone; if there are others, for the next mount,
-// too. The number lies in the index as the target of a link, which is replaced in one step.
+// too. The number lies in the index as the target of a link, whose age is the time and which is replaced in one step.
 func (u *Union) hideName(n *Node) error {
-	n.hidden++
+	n.hidden.names++
 	if !n.shared || n.inUpper.Load() {
 		return nil
 	}
 	tmp := u.stage.name()
-	if err := unix.Symlinkat(strconv.FormatUint(uint64(n.hidden), 10), u.stage.dir, tmp); err != nil {
+	if err := unix.Symlinkat(strconv.FormatUint(uint64(n.hidden.names), 10), u.stage.dir, tmp); err != nil {
 		return err
 	}
+	st, err := statAt(u.stage.dir, tmp)
+	if err != nil {
+		return err
+	}
+	n.hidden.last = st.Mtim
 	u.stage.indexed.Store(true)
 	return unix.Renameat(u.stage.dir, tmp, u.stage.index, n.lowerKey.indexName()+hiddenSuffix)
 }
 
-// hiddenNames returns how many names of a lower file are gone.
-func (s *stage) hiddenNames(k backingKey) (uint32, error) {
-	text, err := readLinkAt(s.index, k.indexName()+hiddenSuffix)
+// hiddenNames returns what names of a lower file are gone.
+func (s *stage) hiddenNames(k backingKey) (hidden, error) {
+	name := k.indexName() + hiddenSuffix
+	text, err := readLinkAt(s.index, name)
 	if err == unix.ENOENT {
-		return 0, nil
+		return hidden{}, nil
 	}
 	if err != nil {
-		return 0, err
+		return hidden{}, err
 	}
 	count, err := strconv.ParseUint(text, 10, 32)
-	return uint32(count), err
+	if err != nil {
+		return hidden{}, err
+	}
+	st, err := statAt(s.index, name)
+	return hidden{uint32(count), st.Mtim}, err
 }
 
 // endGroup removes the index entry of n when it is the last name, so that the space is freed. Meta of n is held, and

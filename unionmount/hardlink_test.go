@@ -66,10 +66,21 @@ func TestLinkOfLowerFile(t *testing.T) {
 
 func TestDeletedLinkNamesAreRemembered(t *testing.T) {
 	f := newUnion(t, tree{"h1": file("hl"), "h2": hardlink("h1"), "h3": hardlink("h1")})
+	before := f.stat("h1").Ctime
+	for now := before; now.Nano() <= before.Nano(); { // the clock of files goes in steps
+		path := t.TempDir()
+		st, err := statAt(unix.AT_FDCWD, path)
+		must(t, err)
+		now = st.Ctim
+	}
 	must(t, f.unlink("h2"))
+	after := f.stat("h1").Ctime
+	if after.Nano() <= before.Nano() {
+		t.Errorf("the ctime was %v and is %v", before, after)
+	}
 	for range 2 {
-		if n := f.stat("h1").Nlink; n != 2 {
-			t.Errorf("nlink is %d", n)
+		if a := f.stat("h1"); a.Nlink != 2 || a.Ctime != after {
+			t.Errorf("nlink is %d, the ctime %v; want %v", a.Nlink, a.Ctime, after)
 		}
 		f.reopen()
 	}
