@@ -77,6 +77,9 @@ func (u *Union) attrFrom(n *Node, st *unix.Stat_t) (Attr, error) {
 		a.Size, a.Blocks = 0, 0
 	}
 	a.Nlink = n.nlink(uint32(st.Nlink))
+	if !n.inUpper.Load() && n.hidden.last.Nano() > a.Ctime.Nano() {
+		a.Ctime = n.hidden.last
+	}
 	if !n.borrows.Load() {
 		return a, nil
 	}
@@ -101,7 +104,7 @@ func (n *Node) nlink(backing uint32) uint32 {
 	case n.inUpper.Load():
 		return backing
 	}
-	return backing - min(n.hidden, backing)
+	return backing - min(n.hidden.names, backing)
 }
 
 // SetAttr says what Setattr changes; nil fields stay.

@@ -129,19 +129,23 @@ func (u *Union) copyTo(n *Node, at *link, want content) error {
 // groupCopy puts the copy of a file with several names into the index. It counts the name that is about to be
 // published as one that only the lower has: after a crash, the count may be too high but not too low.
 func (u *Union) groupCopy(n *Node, d *draft) (*linkGroup, error) {
-	if n.isDir() || n.foreign != nil || !carriesXattrs(u.upper.copied(n.stat)) {
+	if n.isDir() || n.foreign != nil {
 		return nil, nil
 	}
 	st, err := u.statBacking(n)
 	if err != nil || st.Nlink < 2 {
 		return nil, err
 	}
-	return u.startGroup(n, d, n.nlink(uint32(st.Nlink)))
+	names := n.nlink(uint32(st.Nlink))
+	if !carriesXattrs(u.upper.copied(n.stat)) {
+		return &linkGroup{key: n.lowerKey, left: names, fleeting: true}, nil
+	}
+	return u.startGroup(n, d, names)
 }
 
 // abandonGroup takes the copy out of the index that did not get its name.
 func (u *Union) abandonGroup(g *linkGroup) {
-	if g != nil {
+	if g != nil && !g.fleeting {
 		unix.Unlinkat(u.stage.index, g.key.indexName(), 0) // if it stays, it is a copy equal to the lower file
 	}
 }

@@ -69,7 +69,9 @@
 // A lower file with several names is copied up once: the copy is also linked into the index, a directory beside the
 // work files named after (layer, inode), where lookups of the other names find it. The copy counts in an xattr the
 // names that are still only in the lower, so that st_nlink is right and the index entry goes with the last name;
-// names that are deleted before there is a copy are counted in the index, too.
+// names that are deleted before there is a copy are counted in the index, too, and when the last was is the ctime. What
+// carries no xattrs on disk, special files and symbolic links of HostOwned trees, is not in the index: its copy gets
+// the names that are known, and those that are still only in the lower belong to it as long as its node lives.
 //
 // The root directory of a new upper takes over the attributes of the one it covers.
 //

@@ -16,11 +16,19 @@ const groupXattr = "user.rcrun.group"
 // hiddenSuffix ends the name of the index entry that counts the names of a lower file that are gone.
 const hiddenSuffix = ".hidden"
 
+// hidden are names of a lower file that are gone. The last to go changed the ctime, which the lower file cannot be given.
+type hidden struct {
+	names uint32
+	last  unix.Timespec // zero if nothing is to be seen of it any more
+}
+
 // linkGroup is what keeps the names of a lower file together after it was copied up: an entry in the index, found by
 // the lower file, that is one more hard link of the copy.
 type linkGroup struct {
 	key  backingKey // the lower file
 	left uint32     // names that only the lower has
+	// fleeting is a group of what carries no xattrs on disk: it has no entry in the index, and lives as long as its node.
+	fleeting bool
 }
 
 // indexName returns the name of the index entry of a lower file.
@@ -45,7 +53,12 @@ func parseGroup(value string) (*linkGroup, error) {
 }
 
 // nlink returns the number of names, given the link count of the copy, of which one is the index entry's.
-func (g *linkGroup) nlink(backing uint32) uint32 { return backing - min(1, backing) + g.left }
+func (g *linkGroup) nlink(backing uint32) uint32 {
+	if g.fleeting {
+		return backing + g.left
+	}
+	return backing - min(1, backing) + g.left
+}
 
 // startGroup makes the draft of a copy of n the head of a group, all names of which are still in the lower.
 func (u *Union) startGroup(n *Node, d *draft, names uint32) (*linkGroup, error) {
@@ -71,6 +84,10 @@ func (u *Union) dropName(n *Node) error {
 	}
 	g := *n.group
 	g.left -= min(1, g.left)
+	if g.fleeting {
+		n.group = &g
+		return nil
+	}
 	h, err := u.backing(n, slotUpper)
 	if err != nil {
 		return err
@@ -84,37 +101,47 @@ func (u *Union) dropName(n *Node) error {
 }
 
 // hideName notes that a name of a lower file that was not copied up is gone; if there are others, for the next mount,
-// too. The number lies in the index as the target of a link, which is replaced in one step.
+// too. The number lies in the index as the target of a link, whose age is the time and which is replaced in one step.
 func (u *Union) hideName(n *Node) error {
-	n.hidden++
+	n.hidden.names++
 	if !n.shared || n.inUpper.Load() {
 		return nil
 	}
 	tmp := u.stage.name()
-	if err := unix.Symlinkat(strconv.FormatUint(uint64(n.hidden), 10), u.stage.dir, tmp); err != nil {
+	if err := unix.Symlinkat(strconv.FormatUint(uint64(n.hidden.names), 10), u.stage.dir, tmp); err != nil {
 		return err
 	}
+	st, err := statAt(u.stage.dir, tmp)
+	if err != nil {
+		return err
+	}
+	n.hidden.last = st.Mtim
 	u.stage.indexed.Store(true)
 	return unix.Renameat(u.stage.dir, tmp, u.stage.index, n.lowerKey.indexName()+hiddenSuffix)
 }
 
-// hiddenNames returns how many names of a lower file are gone.
-func (s *stage) hiddenNames(k backingKey) (uint32, error) {
-	text, err := readLinkAt(s.index, k.indexName()+hiddenSuffix)
+// hiddenNames returns what names of a lower file are gone.
+func (s *stage) hiddenNames(k backingKey) (hidden, error) {
+	name := k.indexName() + hiddenSuffix
+	text, err := readLinkAt(s.index, name)
 	if err == unix.ENOENT {
-		return 0, nil
+		return hidden{}, nil
 	}
 	if err != nil {
-		return 0, err
+		return hidden{}, err
 	}
 	count, err := strconv.ParseUint(text, 10, 32)
-	return uint32(count), err
+	if err != nil {
+		return hidden{}, err
+	}
+	st, err := statAt(s.index, name)
+	return hidden{uint32(count), st.Mtim}, err
 }
 
 // endGroup removes the index entry of n when it is the last name, so that the space is freed. Meta of n is held, and
 // its backing file is pinned.
 func (u *Union) endGroup(n *Node) error {
-	if n.group == nil || n.group.left > 0 {
+	if n.group == nil || n.group.fleeting || n.group.left > 0 {
 		return nil
 	}
 	h, err := u.backing(n, slotUpper)

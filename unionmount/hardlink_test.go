@@ -66,10 +66,21 @@ func TestLinkOfLowerFile(t *testing.T) {
 
 func TestDeletedLinkNamesAreRemembered(t *testing.T) {
 	f := newUnion(t, tree{"h1": file("hl"), "h2": hardlink("h1"), "h3": hardlink("h1")})
+	before := f.stat("h1").Ctime
+	for now := before; now.Nano() <= before.Nano(); { // the clock of files goes in steps
+		path := t.TempDir()
+		st, err := statAt(unix.AT_FDCWD, path)
+		must(t, err)
+		now = st.Ctim
+	}
 	must(t, f.unlink("h2"))
+	after := f.stat("h1").Ctime
+	if after.Nano() <= before.Nano() {
+		t.Errorf("the ctime was %v and is %v", before, after)
+	}
 	for range 2 {
-		if n := f.stat("h1").Nlink; n != 2 {
-			t.Errorf("nlink is %d", n)
+		if a := f.stat("h1"); a.Nlink != 2 || a.Ctime != after {
+			t.Errorf("nlink is %d, the ctime %v; want %v", a.Nlink, a.Ctime, after)
 		}
 		f.reopen()
 	}
@@ -136,4 +147,49 @@ func TestNamesOfCopiesAreOnDisk(t *testing.T) {
 		}
 		f.reopen()
 	}
+}
+
+// TestNamesOfSpecialFilesAreKept has what carries no xattrs on disk, and so is in no index, keep its names.
+func TestNamesOfSpecialFilesAreKept(t *testing.T) {
+	fifo := entry{typ: unix.S_IFIFO}
+	f := newHostUnion(t, rootIsMe(), tree{"a": fifo, "d/b": hardlink("a"), "c": hardlink("a"), "l": symlink("to"), "d/m": hardlink("l"), "gone": fifo, "left": hardlink("gone")})
+	check := func(nlink uint32, names ...string) {
+		t.Helper()
+		ino := f.stat(names[0]).Ino
+		for _, name := range names {
+			if a := f.stat(name); a.Nlink != nlink || a.Ino != ino {
+				t.Errorf("%s: nlink %d, ino %d; want %d, %d", name, a.Nlink, a.Ino, nlink, ino)
+			}
+		}
+	}
+	hold := func(names ...string) (forget func()) {
+		var nodes []*Node
+		for _, name := range names {
+			n, err := f.walk(name)
+			must(t, err)
+			nodes = append(nodes, n)
+		}
+		return func() {
+			for _, n := range nodes {
+				f.u.Forget(n, 1)
+			}
+		}
+	}
+	forget := hold("a", "d/b", "l", "d/m", "gone", "left")
+	must(t, f.rename("a", "z", 0))
+	check(3, "z", "d/b", "c")
+	must(t, f.chmod("c", 0o600))
+	check(3, "c", "z", "d/b")
+	must(t, f.chown("l", 0, 0))
+	check(2, "l", "d/m")
+	must(t, f.unlink("gone"))
+	must(t, f.chmod("left", 0o600))
+	check(1, "left")
+	forget()
+	f.reopen()
+	check(3, "z", "d/b", "c")
+	check(2, "l", "d/m")
+	check(1, "left")
+	must(t, f.unlink("z"))
+	check(2, "d/b", "c")
 }

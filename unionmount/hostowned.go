@@ -95,13 +95,20 @@ func (p hostOwned) change(fd int, have *layerfmt.Stat, want layerfmt.Stat) error
 			return err
 		}
 	}
-	if want.Mode&unix.S_IFMT != unix.S_IFLNK {
-		if err := unix.Chmod(procPath(fd), want.Mode&0o7777); err != nil {
-			return err
-		}
+	if err := setPerm(fd, want.Mode); err != nil {
+		return err
 	}
 	*have = want
 	return nil
+}
+
+// setPerm sets the permission bits of a file. A link has none, but its ctime changes as that of all others does, also when
+// the bits are what they were.
+func setPerm(fd int, mode uint32) error {
+	if mode&unix.S_IFMT == unix.S_IFLNK {
+		return unix.Fchownat(fd, "", -1, -1, unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW)
+	}
+	return unix.Chmod(procPath(fd), mode&0o7777)
 }
 
 // chown changes the owner of any file, also of a link.
@@ -252,10 +259,7 @@ func (p annotated) change(fd int, have *layerfmt.Stat, want layerfmt.Stat) error
 		return err
 	}
 	*have = want
-	if want.Mode&unix.S_IFMT == unix.S_IFLNK {
-		return nil
-	}
-	return unix.Chmod(procPath(fd), p.backing(want)&0o7777)
+	return setPerm(fd, p.backing(want))
 }
 
 // annotate sets the xattr. A link can carry it only in a namespace of xattrs that users cannot write.

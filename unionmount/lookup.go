@@ -16,7 +16,7 @@ type object struct {
 	indexed  bool       // in the upper, but not by this name: it is a name of a copied-up hard link
 	lowers   []place    // as Node.lowers
 	lowerKey backingKey // as Node.lowerKey
-	hidden   uint32     // as Node.hidden
+	hidden   hidden     // as Node.hidden
 	made     bool       // just now
 	mark     mark
 }

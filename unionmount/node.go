@@ -64,7 +64,7 @@ type Node struct {
 	caps     capState      // whether the file has security.capability
 	bare     bool          // the file is known to have no xattrs that are to be seen
 	group    *linkGroup    // of the copy of a file that has several names in its lower
-	hidden   uint32        // names of a lower file with several that were deleted before it was copied up
+	hidden   hidden        // names of a lower file with several that were deleted before it was copied up
 
 	// The following are guarded by Union.mu.
 	links     []link // names that are known to lead here
@@ -120,7 +120,7 @@ func (u *Union) adopt(dir *Node, name string, o *object) *Node {
 	if dir != nil {
 		u.linkLocked(n, link{dir, name})
 	}
-	if o.indexed && u.upper.Ownership == HostOwned {
+	if (o.indexed || !o.inUpper && n.inUpper.Load()) && u.upper.Ownership == HostOwned {
 		n.unnamed.Store(true)
 	}
 	n.lookups++

@@ -117,11 +117,14 @@ func (p callerOwned) identify(fd int, st *unix.Stat_t, id layerfmt.Stat) error {
 }
 
 // change sets the xattr first: with it, the bits on disk do not show. One that is needed no longer is removed last, or
-// later changes that need none would not show. A link on disk has nothing to change: see convertLink.
+// later changes that need none would not show. A link on disk has nothing to change but its ctime: see convertLink.
 func (p callerOwned) change(fd int, have *layerfmt.Stat, want layerfmt.Stat) error {
 	st, err := statFD(fd)
-	if err != nil || st.Mode&unix.S_IFMT == unix.S_IFLNK {
+	if err != nil {
 		return err
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		return setPerm(fd, st.Mode)
 	}
 	had, needs := p.needsXattr(*have), p.needsXattr(want)
 	if *have != want && (had || needs) {

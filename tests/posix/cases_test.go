@@ -120,7 +120,7 @@ func cases() map[string]script {
 // addTimes has calls change the times that they are to change, and no others when they fail.
 func addTimes(all map[string]script) {
 	for call, kinds := range map[string]string{
-		"chmod D/x 0600": "reg dir fifo sock", "lchown D/x 5 6": everyKind, "lchown D/x -1 -1": "reg dir fifo sock", "link D/x D/y": "reg fifo sock link",
+		"chmod D/x 0600": "reg dir fifo sock", "lchown D/x 5 6": everyKind, "lchown D/x -1 -1": everyKind, "lchown D/x 0 0": everyKind, "link D/x D/y": "reg fifo sock link",
 		"rename D/x D/y": everyKind, "setxattr D/x user.a v": "reg dir", "truncate D/x 0": "reg", "truncate D/x 9": "reg",
 		"write D/x 0 data": "reg", "append D/x data": "reg", "open D/x w|trunc": "reg", "open D/x rw": "reg", "utimes D/x 1 2": "reg dir fifo sock",
 		"utimes D/x now now": "reg dir", "utimes D/x omit omit": "reg dir", "setacl D/x access u::7,g::5,o::0": "reg dir",
@@ -135,6 +135,11 @@ func addTimes(all map[string]script) {
 		"lstat D/d\nchmod D/d/f 0600\nlstat D/d\nwrite D/d/f 0 x\nlstat D/d\nchmod D/d/e 0700\nlstat D/d\nlstat D/d/e\nmark D/d\nunlink D/d/f\nchanged D/d\n" +
 			"mark D/d\nrename D/d/e D/e\nchanged D/d\nmark D/e\nrename D/e D/d/e\nchanged D/e"}
 	all["times of what is replaced"] = script{"create D/a 0644", "create D/b 0644\nlink D/b D/c\nmark D/c D/a\nrename D/a D/b\nchanged D/c\nlstat D/c\nlstat D/b"}
+	for _, kind := range []string{"reg", "fifo", "sock", "link"} {
+		lower := makers[kind] + "\nlink D/x D/y\nlink D/x D/z\ncreate D/other 0644"
+		all["times of linked files of the lower "+kind] = script{lower, "mark D/y\nunlink D/x\nchanged D/y\nlstat D/y\nmark D/z\nrename D/other D/y\nchanged D/z\nlstat D/z"}
+		all["names of linked files of the lower "+kind] = script{lower, "lstat D/x\nlstat D/y\nlstat D/z\nlchown D/x 5 6\nlstat D/y\nrename D/z D/w\nlstat D/x\nlstat D/w\nunlink D/y\nlstat D/x"}
+	}
 	all["times of linked files"] = script{"create D/a 0644\nlink D/a D/b", "mark D/b\nchmod D/a 0600\nchanged D/b\nmark D/b\nunlink D/a\nchanged D/b\nlstat D/b"}
 }
 
@@ -169,7 +174,7 @@ func addPermissions(all map[string]script) {
 		"lstat D/g/f\nlstat D/g/d\nlstat D/g/l\nlstat D/g/p\n@1001 create D/g/s 02755\nlstat D/g/s\n@1001 mkdir D/g/d/e 0700\nlstat D/g/d/e\n@1001 tmpfile f D/g 02755\nfstat f\nclosefd f"}
 	all["inherited ACLs"] = script{"mkdir D/a 0755\nsetacl D/a default u::7,u:1000:7,g::5,m::7,o::0", "umask 077\ncreate D/a/f 0666\nmkdir D/a/d 0777\nlstat D/a/f\nlstat D/a/d\ngetacl D/a/f access\n" +
 		"getacl D/a/d default\n@1000 write D/a/f 0 x\nmknod D/a/p fifo 0666\nlstat D/a/p\nsymlink t D/a/l\nlstat D/a/l\nchmod D/a/f 0600\ngetacl D/a/f access\n@1000 write D/a/f 0 y\numask 022"}
-	for _, change := range []string{"write D/x 0 d", "truncate D/x 0", "truncate D/x 5", "chown D/x 1000 1000", "append D/x d"} {
+	for _, change := range []string{"write D/x 0 d", "truncate D/x 0", "truncate D/x 5", "chown D/x 1000 1000", "chown D/x -1 -1", "append D/x d"} {
 		for _, mode := range []string{"04755", "02755", "06755", "04711", "06777"} {
 			add(all, "suid "+mode+" "+change, "reg", "chown D/x 1000 1000\nchmod D/x "+mode+"\n@1000 "+change+"\nlstat D/x\nchmod D/x "+mode+"\nchmod D/x 06777\n@1001 "+change+"\nlstat D/x")
 		}
