@@ -30,8 +30,9 @@ const (
 
 // quota keeps the sums of what an upper takes, and refuses what goes beyond the limit.
 type quota struct {
-	limit usage // math.MaxInt64 for none; immutable
-	block int64 // in which the filesystem allocates; immutable
+	limit    usage         // math.MaxInt64 for none; immutable
+	block    int64         // in which the filesystem allocates; immutable
+	patience time.Duration // as forgetWait; immutable
 	// ahead says that the filesystem allocates more blocks than are asked for, and takes them back when it likes: behind
 	// the end of a file that grows, and for writes to shared blocks. They are not charged, and what a container has
 	// allocated behind the end cannot be told from them. Immutable.
@@ -55,7 +56,8 @@ func newQuota(q Quota, fs *unix.Statfs_t) *quota {
 	if limit.inodes == 0 {
 		limit.inodes = math.MaxInt64
 	}
-	return &quota{limit: limit, block: max(int64(fs.Bsize), 512), ahead: fs.Type == unix.XFS_SUPER_MAGIC, freed: make(chan struct{})}
+	return &quota{limit: limit, block: max(int64(fs.Bsize), 512), ahead: fs.Type == unix.XFS_SUPER_MAGIC, patience: forgetWait,
+		freed: make(chan struct{})}
 }
 
 // blocks returns what the blocks take in which a range of a file lies.
@@ -79,7 +81,7 @@ func (q *quota) reserve(want usage) (grant, error) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for deadline := time.Now().Add(forgetWait); !q.fitsLocked(want); {
+	for deadline := time.Now().Add(q.patience); !q.fitsLocked(want); {
 		if !q.awaitLocked(want, deadline) {
 			return grant{}, unix.ENOSPC
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -336,7 +337,8 @@ func TestQuotaForgotten(t *testing.T) {
 
 	result := make(chan error)
 	f.u.quota.mu.Lock()
-	f.u.quota.left = f.u.quota.left.Add(forgetDelay) // that it was removed just now
+	f.u.quota.left = f.u.quota.left.Add(time.Hour) // that it was removed just now
+	f.u.quota.patience = time.Hour
 	f.u.quota.mu.Unlock()
 	go func() { result <- f.write("new", "x", 0) }()
 	for waiting := 0; waiting == 0; runtime.Gosched() {
