@@ -64,7 +64,7 @@ func TestLinkCountStaysOverCopyUp(t *testing.T) {
 	n, err := f.walk("d")
 	must(t, err)
 	defer f.u.Forget(n, 1)
-	must(t, f.chmod("d", 0o700))
+	must(t, f.u.copyUp(n, contentBelow))
 	// As while somebody changes it: then there is no time to count.
 	n.entries.Lock()
 	a, err := f.u.Getattr(n)
