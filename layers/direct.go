@@ -2,6 +2,7 @@ package layers
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -122,7 +123,7 @@ type layerReader struct {
 	blob        countedReader // reading it feeds isBlob
 	size        int64         // of the blob; -1 if it is not known
 	plain       io.ReadCloser
-	buffered    *bufio.Reader // of plain
+	content     io.Reader // of plain, from its beginning
 	compression archive.Compression
 	// isBlob and isContent are one and the same for a blob that is not compressed.
 	isBlob, isContent digest.Verifier
@@ -145,19 +146,21 @@ func newLayerReader(r io.Reader, blob types.BlobInfo, diffID digest.Digest) (*la
 	if l.plain, err = archive.DecompressStream(head); err != nil {
 		return nil, err
 	}
-	l.buffered = bufio.NewReaderSize(l.plain, 256<<10)
-	if start, err = l.buffered.Peek(10); err != nil && err != io.EOF {
+	start = make([]byte, 10)
+	n, err := io.ReadFull(l.plain, start)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return nil, errors.Join(err, l.plain.Close())
 	}
-	if archive.DetectCompression(start) != archive.Uncompressed {
+	if archive.DetectCompression(start[:n]) != archive.Uncompressed {
 		return nil, errors.Join(errors.New("its content is compressed twice"), l.plain.Close())
 	}
+	l.content = io.MultiReader(bytes.NewReader(start[:n]), l.plain)
 	return l, nil
 }
 
 // Read reads content.
 func (l *layerReader) Read(p []byte) (int, error) {
-	n, err := l.buffered.Read(p)
+	n, err := l.content.Read(p)
 	l.isContent.Write(p[:n])
 	if err == io.EOF {
 		if bad := l.verify(); bad != nil {

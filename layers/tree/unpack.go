@@ -101,7 +101,7 @@ func (u *unpacker) entry(hdr *tar.Header, content io.Reader) error {
 	if hdr.Typeflag == tar.TypeXGlobalHeader {
 		return nil // comments of the archiver, such as git's commit id
 	}
-	if isSparse(hdr) {
+	if IsSparse(hdr) {
 		return errors.New("sparse files have no place in image layers; make the tar without --sparse")
 	}
 	if err := u.limits.check(hdr, u.size); err != nil {
@@ -132,8 +132,8 @@ func (u *unpacker) entry(hdr *tar.Header, content io.Reader) error {
 	return u.create(hdr, t, content)
 }
 
-// isSparse tells whether the content in the tar is not the content of the file.
-func isSparse(hdr *tar.Header) bool {
+// IsSparse tells whether the content in the tar is not the content of the file.
+func IsSparse(hdr *tar.Header) bool {
 	if hdr.Typeflag == tar.TypeGNUSparse {
 		return true
 	}
