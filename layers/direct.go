@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 	"go.podman.io/image/v5/pkg/blobinfocache/none"
@@ -20,11 +21,12 @@ type newLayer struct {
 	blob       types.BlobInfo
 	diffID     digest.Digest
 	parent, id string
+	same       string // a layer with the same content, if there is one
 }
 
-// newLayers returns the layers of an image that are to be unpacked, the lowest first. It leaves to the library what the
-// image does not tell enough about, and all from a layer on whose content is there above another parent: the library
-// takes it from there.
+// newLayers returns the layers of an image that are to be made, the lowest first. It leaves to the library what the
+// image does not tell enough about, and with other drivers than ours all from a layer on whose content is there above
+// another parent: the library takes it from there.
 func (s *Store) newLayers(c contents) (layers []newLayer, err error) {
 	if !c.tellsLayers() {
 		return nil, nil
@@ -33,17 +35,29 @@ func (s *Store) newLayers(c contents) (layers []newLayer, err error) {
 	for i, blob := range c.layers {
 		id := layerID(parent, c.diffIDs[i])
 		if _, err = s.lib.Layer(id); errors.Is(err, storage.ErrLayerUnknown) {
-			same, err := s.lib.LayersByUncompressedDigest(c.diffIDs[i])
-			if len(same) > 0 || err != nil && !errors.Is(err, storage.ErrLayerUnknown) {
+			same, err := s.sameContent(c.diffIDs[i])
+			if same != "" && s.driver != DriverFuse || err != nil {
 				return layers, err
 			}
-			layers = append(layers, newLayer{blob, c.diffIDs[i], parent, id})
+			layers = append(layers, newLayer{blob, c.diffIDs[i], parent, id, same})
 		} else if err != nil {
 			return nil, err
 		}
 		parent = id
 	}
 	return layers, nil
+}
+
+// sameContent returns the id of a layer with the given content, "" if there is none.
+func (s *Store) sameContent(diffID digest.Digest) (id string, err error) {
+	same, err := s.lib.LayersByUncompressedDigest(diffID)
+	if errors.Is(err, storage.ErrLayerUnknown) || err == nil && len(same) == 0 {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return same[0].ID, nil
 }
 
 // unpackLayers brings the layers of an image into the store in one pass each: they are decompressed, verified, unpacked
@@ -55,7 +69,7 @@ func (t *transfer) unpackLayers(ctx context.Context, in intake, c contents) (err
 		return err
 	}
 	if in.ahead != nil {
-		stop := in.ahead(ctx, layers)
+		stop := in.ahead(ctx, slices.DeleteFunc(slices.Clone(layers), func(l newLayer) bool { return l.same != "" }))
 		defer stop()
 	}
 	source, err := in.src.NewImageSource(ctx, t.sys)
@@ -64,6 +78,13 @@ func (t *transfer) unpackLayers(ctx context.Context, in intake, c contents) (err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
 	for _, layer := range layers {
+		if layer.same != "" {
+			if err := t.store.reuse(layer); err != nil {
+				return fmt.Errorf("make layer %s of layer %s: %w", layer.id, layer.same, err)
+			}
+			in.report.layer(layer.blob.Digest, LayerExists, 0, 0)
+			continue
+		}
 		if err := t.unpackLayer(ctx, source, layer); err != nil {
 			return fmt.Errorf("unpack layer %s: %w", layer.diffID, err)
 		}

@@ -123,13 +123,18 @@ func describe(dirfd int, name string) (layerindex.Entry, error) {
 	e := layerindex.Entry{Name: name, Stat: layerfmt.Stat{Mode: st.Mode, Rdev: st.Rdev}, Ino: st.Ino, Nlink: uint32(st.Nlink),
 		Size: st.Size, Blocks: st.Blocks, Mtime: st.Mtim, Ctime: st.Ctim}
 	// By way of the descriptor, for the path of the tree and of the entry in it may together be too long.
-	path := "/proc/self/fd/" + strconv.Itoa(dirfd) + "/" + name
+	path := procPath(dirfd, name)
 	if err := describeXattrs(&e, path, &st); err != nil || e.Stat.Mode&unix.S_IFMT != unix.S_IFLNK {
 		return e, err
 	}
 	var err error
 	e.Target, err = readLink(path, &st)
 	return e, err
+}
+
+// procPath is a path of what an open directory has of a name.
+func procPath(dirfd int, name string) string {
+	return "/proc/self/fd/" + strconv.Itoa(dirfd) + "/" + name
 }
 
 // describeXattrs reads the xattrs, those that say what a file stands for and those that a container sees.

@@ -171,9 +171,13 @@ func (u *unpacker) locate(parts []string) (target, error) {
 
 // makeParent makes a directory that the tar has no entry for (yet): as the layers below have it, else 0:0 0755.
 func (u *unpacker) makeParent(dirfd int, parts []string) error {
-	m := meta{stat: layerfmt.Stat{Mode: unix.S_IFDIR | 0o755}}
-	if st, ok := u.lowers.Lookup(parts); ok && st.Mode&unix.S_IFMT == unix.S_IFDIR {
-		m.stat = st
+	return u.makeDir(target{parts: parts, dirfd: dirfd, base: parts[len(parts)-1]}, meta{stat: u.lowers.parent(parts)})
+}
+
+// parent returns the owner and mode of a directory that a tar has no entry for.
+func (l Lowers) parent(parts []string) layerfmt.Stat {
+	if st, ok := l.Lookup(parts); ok && st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return st
 	}
-	return u.makeDir(target{parts: parts, dirfd: dirfd, base: parts[len(parts)-1]}, m)
+	return layerfmt.Stat{Mode: unix.S_IFDIR | 0o755}
 }
