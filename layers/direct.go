@@ -2,10 +2,12 @@ package layers
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 	"go.podman.io/image/v5/pkg/blobinfocache/none"
@@ -19,11 +21,12 @@ type newLayer struct {
 	blob       types.BlobInfo
 	diffID     digest.Digest
 	parent, id string
+	same       string // a layer with the same content, if there is one
 }
 
-// newLayers returns the layers of an image that are to be unpacked, the lowest first. It leaves to the library what the
-// image does not tell enough about, and all from a layer on whose content is there above another parent: the library
-// takes it from there.
+// newLayers returns the layers of an image that are to be made, the lowest first. It leaves to the library what the
+// image does not tell enough about, and with other drivers than ours all from a layer on whose content is there above
+// another parent: the library takes it from there.
 func (s *Store) newLayers(c contents) (layers []newLayer, err error) {
 	if !c.tellsLayers() {
 		return nil, nil
@@ -32,17 +35,29 @@ func (s *Store) newLayers(c contents) (layers []newLayer, err error) {
 	for i, blob := range c.layers {
 		id := layerID(parent, c.diffIDs[i])
 		if _, err = s.lib.Layer(id); errors.Is(err, storage.ErrLayerUnknown) {
-			same, err := s.lib.LayersByUncompressedDigest(c.diffIDs[i])
-			if len(same) > 0 || err != nil && !errors.Is(err, storage.ErrLayerUnknown) {
+			same, err := s.sameContent(c.diffIDs[i])
+			if same != "" && s.driver != DriverFuse || err != nil {
 				return layers, err
 			}
-			layers = append(layers, newLayer{blob, c.diffIDs[i], parent, id})
+			layers = append(layers, newLayer{blob, c.diffIDs[i], parent, id, same})
 		} else if err != nil {
 			return nil, err
 		}
 		parent = id
 	}
 	return layers, nil
+}
+
+// sameContent returns the id of a layer with the given content, "" if there is none.
+func (s *Store) sameContent(diffID digest.Digest) (id string, err error) {
+	same, err := s.lib.LayersByUncompressedDigest(diffID)
+	if errors.Is(err, storage.ErrLayerUnknown) || err == nil && len(same) == 0 {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return same[0].ID, nil
 }
 
 // unpackLayers brings the layers of an image into the store in one pass each: they are decompressed, verified, unpacked
@@ -54,7 +69,7 @@ func (t *transfer) unpackLayers(ctx context.Context, in intake, c contents) (err
 		return err
 	}
 	if in.ahead != nil {
-		stop := in.ahead(ctx, layers)
+		stop := in.ahead(ctx, slices.DeleteFunc(slices.Clone(layers), func(l newLayer) bool { return l.same != "" }))
 		defer stop()
 	}
 	source, err := in.src.NewImageSource(ctx, t.sys)
@@ -63,6 +78,13 @@ func (t *transfer) unpackLayers(ctx context.Context, in intake, c contents) (err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
 	for _, layer := range layers {
+		if layer.same != "" {
+			if err := t.store.reuse(layer); err != nil {
+				return fmt.Errorf("make layer %s of layer %s: %w", layer.id, layer.same, err)
+			}
+			in.report.layer(layer.blob.Digest, LayerExists, 0, 0)
+			continue
+		}
 		if err := t.unpackLayer(ctx, source, layer); err != nil {
 			return fmt.Errorf("unpack layer %s: %w", layer.diffID, err)
 		}
@@ -122,7 +144,7 @@ type layerReader struct {
 	blob        countedReader // reading it feeds isBlob
 	size        int64         // of the blob; -1 if it is not known
 	plain       io.ReadCloser
-	buffered    *bufio.Reader // of plain
+	content     io.Reader // of plain, from its beginning
 	compression archive.Compression
 	// isBlob and isContent are one and the same for a blob that is not compressed.
 	isBlob, isContent digest.Verifier
@@ -145,19 +167,21 @@ func newLayerReader(r io.Reader, blob types.BlobInfo, diffID digest.Digest) (*la
 	if l.plain, err = archive.DecompressStream(head); err != nil {
 		return nil, err
 	}
-	l.buffered = bufio.NewReaderSize(l.plain, 256<<10)
-	if start, err = l.buffered.Peek(10); err != nil && err != io.EOF {
+	start = make([]byte, 10)
+	n, err := io.ReadFull(l.plain, start)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return nil, errors.Join(err, l.plain.Close())
 	}
-	if archive.DetectCompression(start) != archive.Uncompressed {
+	if archive.DetectCompression(start[:n]) != archive.Uncompressed {
 		return nil, errors.Join(errors.New("its content is compressed twice"), l.plain.Close())
 	}
+	l.content = io.MultiReader(bytes.NewReader(start[:n]), l.plain)
 	return l, nil
 }
 
 // Read reads content.
 func (l *layerReader) Read(p []byte) (int, error) {
-	n, err := l.buffered.Read(p)
+	n, err := l.content.Read(p)
 	l.isContent.Write(p[:n])
 	if err == io.EOF {
 		if bad := l.verify(); bad != nil {

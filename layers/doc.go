@@ -27,7 +27,11 @@
 //     knows nothing of mounts; all who ask share one mount until the last of them puts it back.
 //   - A container's layer has the id of the container. That is what makes the previous point possible.
 //   - What is loaded is read once: decompressed, verified, unpacked and indexed as it comes. Nothing is put on record before
-//     both of its digests have been found to be right.
+//     both of its digests have been found to be right. Of an archive that can be read at any place nothing large is
+//     copied first.
+//   - A layer whose content is there under another id is cloned from that, file by file, and its blob is neither fetched nor
+//     put on record: that it has this content, only the image says. A clone takes over what a bad disk has done to
+//     the other, which "store check --deep" finds in both.
 //   - Layers are unpacked without a lock on the store, into a directory of their own, and moved into place under the
 //     lock: pulls do not hold up anything else. Before that their files are flushed to disk, so that a layer on record
 //     is whole after a power failure.

@@ -80,21 +80,29 @@ func (d *download) choose(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		instance, err := d.instance(top, kind)
+		instance, err := instanceOf(d.sys, top, kind)
 		if err != nil {
 			return err
 		}
 		d.top, d.topKind, d.image = top, kind, image.UnparsedInstance(d.src, instance)
-		if allowed, err := d.policy.IsRunningImageAllowed(ctx, d.image); err != nil || !allowed {
-			return fmt.Errorf("signature policy: %w", cmp.Or(err, errors.New("the image is rejected")))
+		if err := allow(ctx, d.policy, d.image); err != nil {
+			return err
 		}
 		d.manifest, _, err = d.image.Manifest(ctx)
 		return err
 	})
 }
 
-// instance returns the digest of the image of our platform in a list, nil if the manifest is no list.
-func (d *download) instance(top []byte, kind string) (*digest.Digest, error) {
+// allow asks a signature policy whether an image may come in.
+func allow(ctx context.Context, policy *signature.PolicyContext, img *image.UnparsedImage) error {
+	if allowed, err := policy.IsRunningImageAllowed(ctx, img); err != nil || !allowed {
+		return fmt.Errorf("signature policy: %w", cmp.Or(err, errors.New("the image is rejected")))
+	}
+	return nil
+}
+
+// instanceOf returns the digest of the image of the platform that is wanted in a list, nil if the manifest is no list.
+func instanceOf(sys *types.SystemContext, top []byte, kind string) (*digest.Digest, error) {
 	if !manifest.MIMETypeIsMultiImage(kind) {
 		return nil, nil
 	}
@@ -102,7 +110,7 @@ func (d *download) instance(top []byte, kind string) (*digest.Digest, error) {
 	if err != nil {
 		return nil, err
 	}
-	instance, err := list.ChooseInstance(d.sys)
+	instance, err := list.ChooseInstance(sys)
 	return &instance, err
 }
 

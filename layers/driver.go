@@ -35,6 +35,7 @@ type driver struct {
 	layout layout
 	limits *tree.Limits // of what is unpacked
 	unions *unions      // nil where nobody can mount
+	copies copies       // that CreateFromTemplate is to use
 }
 
 func newDriver(home string, options graphdriver.Options) (graphdriver.Driver, error) {
@@ -50,7 +51,8 @@ func newDriver(home string, options graphdriver.Options) (graphdriver.Driver, er
 		return nil, err
 	}
 	limits := &tree.Limits{}
-	return &driver{Driver: base, ApplyDiffStaging: newStager(l, limits), layout: l, limits: limits}, nil
+	return &driver{Driver: base, ApplyDiffStaging: newStager(l, limits), layout: l, limits: limits,
+		copies: copies{ready: map[string]*scratch{}}}, nil
 }
 
 // String returns the name of the driver.
@@ -74,9 +76,15 @@ func (d *driver) CreateReadWrite(id, parent string, opts *graphdriver.CreateOpts
 // mountWith has Get mount unions.
 func (d *driver) mountWith(m Mounter) { d.unions = newUnions(d.layout, m) }
 
-// CreateFromTemplate makes a layer with the content of another one on the same parent. The mappings do not matter,
-// since owners are kept unmapped.
+// CreateFromTemplate makes a layer with the content of another one: of a copy that was made beforehand, or on the same
+// parent. The mappings do not matter, since owners are kept unmapped.
 func (d *driver) CreateFromTemplate(id, template string, _ *idtools.IDMappings, parent string, _ *idtools.IDMappings, opts *graphdriver.CreateOpts, readWrite bool) (err error) {
+	if place := d.copies.take(id); place != nil {
+		if err := d.create(id, parent, opts, readWrite); err != nil {
+			return errors.Join(err, place.Close())
+		}
+		return d.commitCopy(id, place)
+	}
 	content, err := d.Diff(template, nil, parent, nil, "")
 	if err != nil {
 		return fmt.Errorf("copy layer %s: %w", template, err)

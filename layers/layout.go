@@ -184,29 +184,50 @@ func startIndex(dir string, st layerfmt.Stat) error {
 // indexOf returns the index of the tree at dir.
 func indexOf(dir string) string { return filepath.Join(filepath.Dir(dir), indexName) }
 
-// unpack unpacks a tar into the tree at dir, writes its index beside it, and flushes both to disk.
-func (l layout) unpack(dir string, r io.Reader, opts tree.UnpackOptions) (int64, error) {
-	root, err := os.Open(dir)
+// unpack unpacks a tar into the empty tree at dir, and returns the sum of the sizes of its files in bytes.
+func (l layout) unpack(dir string, r io.Reader, opts tree.UnpackOptions) (size int64, err error) {
+	err = l.fill(dir, func(root *os.File, m *tree.Metadata) (err error) {
+		opts.Metadata = m
+		size, err = tree.Unpack(root, r, opts)
+		return err
+	})
 	if err != nil {
 		return -1, err
-	}
-	defer root.Close()
-	if l.plain {
-		if opts.Metadata, err = tree.ReadMetadata(root, indexOf(dir)); err != nil {
-			return -1, err
-		}
-	}
-	size, err := tree.Unpack(root, r, opts)
-	if err != nil {
-		return -1, err
-	}
-	if err := writeIndex(root, indexOf(dir), opts.Metadata); err != nil {
-		return -1, err
-	}
-	if err := unix.Syncfs(int(root.Fd())); err != nil {
-		return -1, fmt.Errorf("flush layer to disk: %w", err)
 	}
 	return size, nil
+}
+
+// clone makes the empty tree at dir like another one.
+func (l layout) clone(dir string, from tree.Tree, opts tree.CloneOptions) error {
+	return l.fill(dir, func(root *os.File, m *tree.Metadata) error {
+		opts.Metadata = m
+		return tree.Clone(root, from, opts)
+	})
+}
+
+// fill has the empty tree at dir written, writes its index beside it, and flushes both to disk.
+func (l layout) fill(dir string, write func(root *os.File, m *tree.Metadata) error) error {
+	root, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	var m *tree.Metadata
+	if l.plain {
+		if m, err = tree.ReadMetadata(root, indexOf(dir)); err != nil {
+			return err
+		}
+	}
+	if err := write(root, m); err != nil {
+		return err
+	}
+	if err := writeIndex(root, indexOf(dir), m); err != nil {
+		return err
+	}
+	if err := unix.Syncfs(int(root.Fd())); err != nil {
+		return fmt.Errorf("flush layer to disk: %w", err)
+	}
+	return nil
 }
 
 // writeIndex writes the index of a tree, in place of one that others may be using. m is what is known of a tree without

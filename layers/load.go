@@ -44,7 +44,7 @@ func (s *Store) Load(ctx context.Context, path string, r io.Reader, opts LoadOpt
 		}
 	}()
 	if isDir(path) {
-		loaded, err = t.loadLayout(ctx, path)
+		loaded, err = t.loadLayout(ctx, path, nil)
 	} else {
 		loaded, err = t.loadArchive(ctx, path, r)
 	}
@@ -74,10 +74,11 @@ func (t *transfer) loadArchive(ctx context.Context, path string, r io.Reader) ([
 		return t.loadDocker(ctx, file.Name())
 	}
 	dir := filepath.Join(t.scratch.Path, "layout")
-	if err := extractLayout(ctx, file, dir); err != nil {
+	packed, err := unpackLayout(ctx, file, dir)
+	if err != nil {
 		return nil, err
 	}
-	return t.loadLayout(ctx, dir)
+	return t.loadLayout(ctx, dir, packed)
 }
 
 // plainArchive returns the archive as an uncompressed file: itself if it is one, else a copy.
@@ -234,8 +235,8 @@ func (t *transfer) present(ctx context.Context, src types.ImageReference) (id st
 	return record.ID, nil
 }
 
-// loadLayout copies the images of an image layout.
-func (t *transfer) loadLayout(ctx context.Context, dir string) (loaded []string, err error) {
+// loadLayout copies the images of an image layout. packed are the blobs that are not in the directory but in an archive.
+func (t *transfer) loadLayout(ctx context.Context, dir string, packed packedBlobs) (loaded []string, err error) {
 	images, err := ocilayout.List(dir)
 	if err != nil {
 		return nil, fmt.Errorf("read the index of the image layout: %w", err)
@@ -245,7 +246,7 @@ func (t *transfer) loadLayout(ctx context.Context, dir string) (loaded []string,
 		if name := annotatedName(img.ManifestDescriptor); name != nil {
 			names = append(names, name)
 		}
-		if loaded, err = t.loadOne(ctx, img.Reference, names, loaded); err != nil {
+		if loaded, err = t.loadOne(ctx, packedReference{img.Reference, packed}, names, loaded); err != nil {
 			return loaded, err
 		}
 	}
@@ -270,61 +271,6 @@ func annotatedName(image v1.Descriptor) reference.Named {
 		return nil
 	}
 	return name
-}
-
-// extractLayout writes out the files of an image layout, and nothing else that the archive may hold. They have no more
-// bytes than the archive itself: a sparse entry of a few blocks could fill the disk.
-func extractLayout(ctx context.Context, file *os.File, dir string) (err error) {
-	left, err := file.Seek(0, io.SeekEnd)
-	if err != nil {
-		return err
-	}
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return err
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	for tr := tar.NewReader(contextReader{ctx, file}); ; {
-		hdr, err := tr.Next()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read archive: %w", err)
-		}
-		name := path.Clean(hdr.Name)
-		if hdr.Typeflag != tar.TypeReg || !isLayoutFile(name) {
-			continue
-		}
-		if left -= hdr.Size; left < 0 {
-			return fmt.Errorf("extract %q: %w: it has more bytes than the archive", hdr.Name, tree.ErrTooLarge)
-		}
-		if err := extractFile(root, name, tr); err != nil {
-			return fmt.Errorf("extract %q: %w", hdr.Name, err)
-		}
-	}
-}
-
-func isLayoutFile(name string) bool {
-	return name == v1.ImageLayoutFile || name == v1.ImageIndexFile || strings.HasPrefix(name, v1.ImageBlobsDir+"/")
-}
-
-func extractFile(root *os.Root, name string, content io.Reader) error {
-	if err := root.MkdirAll(path.Dir(name), 0o700); err != nil {
-		return err
-	}
-	file, err := root.Create(name)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(file, content)
-	return errors.Join(err, file.Close())
 }
 
 // contextReader ends reading when the context does.

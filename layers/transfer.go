@@ -118,6 +118,16 @@ func (t *transfer) take(ctx context.Context, in intake) (id string, err error) {
 	if err := t.unpackLayers(ctx, in, contents); err != nil {
 		return "", err
 	}
+	if direct, err := t.store.needsRecord(contents); err != nil {
+		return "", err
+	} else if direct {
+		return t.record(ctx, in, contents)
+	}
+	return t.copyImage(ctx, in, contents)
+}
+
+// copyImage has the library copy an image, whose layers it finds in the store where they have been unpacked.
+func (t *transfer) copyImage(ctx context.Context, in intake, contents contents) (id string, err error) {
 	if in.name == nil {
 		id = contents.id
 	}

@@ -294,3 +294,12 @@ func TestPrune(t *testing.T) {
 	u.run("system", "prune", "-af")
 	u.isEmptyStore()
 }
+
+// TestDedup has a store look for equal files: on a filesystem that cannot share their content it says so, and which can.
+func TestDedup(t *testing.T) {
+	u := newUser(t)
+	r := u.try("system", "dedup")
+	if shares := r.code == 0 && strings.HasPrefix(r.stdout, "0 files"); !shares {
+		u.failed(r, 125, "btrfs and XFS")
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/filecopy"
 )
 
 // drawContent gives the draft of a copy of n the content that is wanted.
@@ -69,7 +71,7 @@ func (u *Union) copyData(n *Node, to int) error {
 		return err
 	}
 	defer u.settle(n, to, &g)
-	return copyFile(to, from.fd, st.Size)
+	return filecopy.Copy(to, from.fd, st.Size)
 }
 
 // ownContent lets n, which is in the upper, borrow its data no longer, unless that is what is wanted.

@@ -3,6 +3,7 @@ package unionmount
 import (
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/filecopy"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -59,7 +60,7 @@ func (d *draft) makeAs(mode uint32, id layerfmt.Stat, target string) (err error)
 			return err
 		}
 	} else if id.Mode&unix.S_IFMT == unix.S_IFLNK { // and a file stands for it
-		if err := writeAll(d.fd, []byte(target), 0); err != nil {
+		if err := filecopy.WriteAll(d.fd, []byte(target), 0); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/filecopy"
 )
 
 // TestModel does the same random operations on a union and on a plain directory of the host, and wants the same
@@ -368,7 +370,7 @@ func (m *model) doTmpfile() {
 			return err
 		}
 		defer unix.Close(fd)
-		return writeAll(fd, []byte(data), 0)
+		return filecopy.WriteAll(fd, []byte(data), 0)
 	}))
 }
 

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/filecopy"
 )
 
 const kib = 1 << 10
@@ -503,7 +505,7 @@ func TestGaps(t *testing.T) {
 	must(t, unix.Fstatfs(fd, &fs))
 	q := newQuota(Quota{Bytes: 1 << 30}, &fs)
 	for _, at := range []int64{8192, 12288, 40960, 400 * kib} {
-		must(t, writeAll(fd, make([]byte, 4096), at))
+		must(t, filecopy.WriteAll(fd, make([]byte, 4096), at))
 	}
 	for _, in := range []extent{{0, 4096}, {0, 8192}, {8192, 16384}, {0, 1 << 20}, {12288, 45056}, {1 << 20, 2 << 20}} {
 		sought, err := q.gapsBySeek(fd, in)

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/filecopy"
 )
 
 // usageName is the file in the work directory that keeps what the upper takes, from one use to the next.
@@ -84,7 +86,7 @@ func (s *stage) keepUsage(used usage) error {
 	if err != nil {
 		return fmt.Errorf("keep the usage of the upper directory: %w", err)
 	}
-	err = writeAll(fd, text, 0)
+	err = filecopy.WriteAll(fd, text, 0)
 	if closeErr := unix.Close(fd); err == nil {
 		err = closeErr
 	}

@@ -5,6 +5,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/filecopy"
 )
 
 // extent is a range of a file.
@@ -99,7 +101,7 @@ func (l *gapList) allocated(e extent) {
 func (q *quota) gapsBySeek(fd int, in extent) ([]extent, error) {
 	l := gapList{at: in.from}
 	for l.at < in.to && l.size <= q.limit.bytes {
-		start, end, err := nextData(fd, l.at, in.to)
+		start, end, err := filecopy.NextData(fd, l.at, in.to)
 		if err != nil {
 			return nil, err
 		}
@@ -207,7 +209,7 @@ func (q *quota) reserveData(fd int, size int64) (grant, error) {
 	}
 	all := int64(0)
 	for at := int64(0); at < size; {
-		start, end, err := nextData(fd, at, size)
+		start, end, err := filecopy.NextData(fd, at, size)
 		if err != nil {
 			return grant{}, err
 		}

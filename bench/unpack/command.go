@@ -1,9 +1,12 @@
 // Package unpack measures how long it takes to bring an image into the store, beside podman where podman is installed:
-// "load" of one and the same archive, with its layer compressed and not, by the same user, into stores beside each other.
+// "load" of one and the same archive, with its layer compressed and not, and "pull" from a registry on the loopback interface
+// where docker-registry is installed, by the same user, into stores beside each other.
 //
 // Decisions:
 //
 //   - The engines take turns in every round; ratios are taken within a round, and medians last.
+//   - Every turn has an empty store, and all are removed at the end. On ext4, whoever makes files where others have just been
+//     removed takes several times as long: it leaves inodes alone for a while, and searches past all of them each time.
 //   - Before each turn all that is waiting to be written is written, so that nobody pays for the one before. What is
 //     measured ends with the command: that an engine leaves its writing to later is to its advantage.
 //   - Memory is the largest resident size of any process of the command, as the kernel tells it when the command has ended.
@@ -75,7 +78,7 @@ func compare(results []result) {
 
 func printTable(out io.Writer, results []result) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "archive\tengine\tmedian s\tmost MiB\tratio to podman")
+	fmt.Fprintln(table, "image from\tengine\tmedian s\tmost MiB\tratio to podman")
 	for _, r := range results {
 		ratio := ""
 		if r.Ratio > 0 {

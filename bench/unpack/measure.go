@@ -30,10 +30,18 @@ type engine struct {
 func (e engine) run(args ...string) (seconds, memory float64, err error) {
 	cmd := exec.Command(e.program, append(append([]string{}, e.flags...), args...)...)
 	cmd.Env = []string{"HOME=" + e.home, "XDG_RUNTIME_DIR=" + e.home, "PATH=" + os.Getenv("PATH")}
+	// Into a file, since to wait for the end of a pipe would be to wait for the process that podman leaves, too.
+	output, err := os.CreateTemp(e.home, "output.")
+	if err != nil {
+		return 0, 0, err
+	}
+	defer output.Close()
+	cmd.Stdout, cmd.Stderr = output, output
 	start := time.Now()
-	out, err := cmd.CombinedOutput()
+	err = cmd.Run()
 	seconds = time.Since(start).Seconds()
 	if err != nil {
+		out, _ := os.ReadFile(output.Name())
 		return 0, 0, fmt.Errorf("%s %s: %w: %s", e.name, strings.Join(args, " "), err, out)
 	}
 	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
@@ -42,31 +50,72 @@ func (e engine) run(args ...string) (seconds, memory float64, err error) {
 	return seconds, memory, nil
 }
 
+// in returns the engine with a store of its own, which is empty.
+func (e engine) in(home string) (engine, error) {
+	e.home = home
+	if err := os.Mkdir(home, 0o700); err != nil {
+		return e, fmt.Errorf("prepare %s: %w", e.name, err)
+	}
+	return e, nil
+}
+
+// source is where an image comes from, and the arguments that bring it in.
+type source struct {
+	name string
+	args map[string][]string // by the name of the engine
+}
+
+func archiveSource(path string) source {
+	args := []string{"load", "-q", "-i", path}
+	return source{filepath.Base(path), map[string][]string{oursName: args, podmanName: args}}
+}
+
+func (r *registry) source() source {
+	return source{"registry, gzip", map[string][]string{
+		oursName: {"pull", "-q", r.image}, podmanName: {"pull", "-q", "--tls-verify=false", r.image},
+	}}
+}
+
 func measure(o options, dir string) (results []result, err error) {
-	ours := engine{name: oursName, program: o.rcrun, home: filepath.Join(dir, oursName)}
-	engines := []engine{ours}
-	if podman, ok := findPodman(dir); ok {
-		engines = append(engines, podman)
-		defer func() { err = errors.Join(err, podman.close()) }()
-	}
-	for _, e := range engines {
-		if err := os.Mkdir(e.home, 0o700); err != nil {
-			return nil, fmt.Errorf("prepare %s: %w", e.name, err)
-		}
-	}
-	archives, err := makeArchives(ours, o.tree, dir)
+	ours, err := engine{name: oursName, program: o.rcrun}.in(filepath.Join(dir, oursName))
 	if err != nil {
 		return nil, err
 	}
-	for _, archive := range archives {
+	engines := []engine{ours}
+	if podman, ok := findPodman(); ok {
+		engines = append(engines, podman)
+	}
+	server, err := startRegistry(dir)
+	if err != nil {
+		return nil, err
+	}
+	if server != nil {
+		defer func() { err = errors.Join(err, server.close()) }()
+	}
+	sources, err := makeSources(ours, o.tree, dir, server)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range sources {
 		for _, e := range engines {
-			results = append(results, result{Archive: filepath.Base(archive), Engine: e.name})
+			results = append(results, result{Archive: s.name, Engine: e.name})
 		}
 	}
+	var used []engine
+	defer func() {
+		for _, e := range used {
+			err = errors.Join(err, e.close())
+		}
+	}()
 	for round := range o.rounds {
 		for i := range results {
 			fmt.Fprintf(os.Stderr, "round %d of %d: %s, %s\n", round+1, o.rounds, results[i].Archive, results[i].Engine)
-			if err := results[i].add(engines[i%len(engines)], archives[i/len(engines)]); err != nil {
+			e, err := engines[i%len(engines)].in(filepath.Join(dir, fmt.Sprintf("store.%d.%d", round, i)))
+			if err != nil {
+				return nil, err
+			}
+			used = append(used, e)
+			if err := results[i].add(e, sources[i/len(engines)]); err != nil {
 				return nil, err
 			}
 		}
@@ -75,47 +124,54 @@ func measure(o options, dir string) (results []result, err error) {
 	return results, nil
 }
 
-// add measures once, and leaves the engine without the image.
-func (r *result) add(e engine, archive string) error {
+// add measures once.
+func (r *result) add(e engine, s source) error {
 	unix.Sync()
-	seconds, memory, err := e.run("load", "-q", "-i", archive)
+	seconds, memory, err := e.run(s.args[e.name]...)
 	if err != nil {
 		return err
 	}
 	r.Seconds, r.Memory = append(r.Seconds, seconds), append(r.Memory, memory)
-	_, _, err = e.run("rmi", image)
-	return err
+	return nil
 }
 
 // findPodman returns podman with the filesystem that it has for users without root.
-func findPodman(dir string) (engine, bool) {
+func findPodman() (engine, bool) {
 	podman, err1 := exec.LookPath(podmanName)
 	overlay, err2 := exec.LookPath("fuse-overlayfs")
 	flags := []string{"--log-level=error", "--storage-driver=overlay", "--storage-opt=overlay.mount_program=" + overlay,
 		"--cgroup-manager=cgroupfs", "--events-backend=file"}
-	return engine{name: podmanName, program: podman, flags: flags, home: filepath.Join(dir, podmanName)}, err1 == nil && err2 == nil
+	return engine{name: podmanName, program: podman, flags: flags}, err1 == nil && err2 == nil
 }
 
 // close removes what only podman can remove, files of subordinate ids, and ends the process that it leaves.
 func (e engine) close() error {
+	if e.name != podmanName {
+		return nil
+	}
 	_, _, err1 := e.run("system", "reset", "--force")
 	_, _, err2 := e.run("system", "migrate")
 	return errors.Join(err1, err2)
 }
 
-// makeArchives makes an image of the tree and returns the paths of its archives: with a plain layer, and with one that
-// is compressed with gzip.
-func makeArchives(ours engine, tree, dir string) (paths []string, err error) {
+// makeSources makes an image of the tree and returns where it is to be had: in archives, with a plain layer and with one
+// that is compressed with gzip, and in the registry if there is one.
+func makeSources(ours engine, tree, dir string, server *registry) (sources []source, err error) {
 	plain, zipped := filepath.Join(dir, "docker-archive, plain"), filepath.Join(dir, "oci-archive, gzip")
-	for _, args := range [][]string{
+	sources = []source{archiveSource(plain), archiveSource(zipped)}
+	commands := [][]string{
 		{"import", tree, image},
 		{"save", "-o", plain, image},
 		{"save", "--format", "oci-archive", "-o", zipped, image},
-		{"rmi", image},
-	} {
+	}
+	if server != nil {
+		sources = append(sources, server.source())
+		commands = append(commands, []string{"push", image, server.image})
+	}
+	for _, args := range commands {
 		if _, _, err := ours.run(args...); err != nil {
 			return nil, fmt.Errorf("make an image: %w", err)
 		}
 	}
-	return []string{plain, zipped}, nil
+	return sources, nil
 }

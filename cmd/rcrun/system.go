@@ -19,10 +19,10 @@ func (a *app) systemCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "system COMMAND",
 		Short:   "See and free what images and containers take",
-		Example: "  rcrun system df\n  rcrun system prune",
+		Example: "  rcrun system df\n  rcrun system prune\n  rcrun system dedup",
 		Args:    cobra.NoArgs,
 	}
-	cmd.AddCommand(a.dfCommand(), a.systemPruneCommand())
+	cmd.AddCommand(a.dfCommand(), a.systemPruneCommand(), a.dedupCommand())
 	return cmd
 }
 

@@ -16,6 +16,9 @@ import (
 
 const createFlags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
 
+// early is from which size on the writing of a file to disk begins at once.
+const early = 1 << 20
+
 // create makes the inode, or the further name, that an entry describes.
 func (u *unpacker) create(hdr *tar.Header, t target, content io.Reader) error {
 	if hdr.Typeflag == tar.TypeLink {
@@ -104,6 +107,10 @@ func (u *unpacker) makeFile(t target, m meta, content io.Reader, mtime time.Time
 	}
 	if size, err = u.write(fd, content); err != nil {
 		return size, fmt.Errorf("write content: %w", err)
+	}
+	if size >= early {
+		// So that little is left to be flushed at the end. Where the kernel refuses, more is.
+		_ = unix.SyncFileRange(fd, 0, 0, unix.SYNC_FILE_RANGE_WRITE)
 	}
 	if err := m.applyNew(u.keeper, fd); err != nil {
 		return size, err

@@ -129,13 +129,18 @@ func (x indexer) describe(dirfd int, name, path string) (layerindex.Entry, error
 	e := layerindex.Entry{Name: name, Stat: layerfmt.Stat{Mode: st.Mode, Rdev: st.Rdev}, Ino: st.Ino, Nlink: uint32(st.Nlink),
 		Size: st.Size, Blocks: st.Blocks, Mtime: st.Mtim, Ctime: st.Ctim}
 	// By way of the descriptor, for the path of the tree and of the entry in it may together be too long.
-	at := location{"/proc/self/fd/" + strconv.Itoa(dirfd) + "/" + name, strings.TrimPrefix(path, "/"), x.xattrs}
+	at := location{procPath(dirfd, name), strings.TrimPrefix(path, "/"), x.xattrs}
 	if err := describeXattrs(&e, at, &st); err != nil || e.Stat.Mode&unix.S_IFMT != unix.S_IFLNK {
 		return e, err
 	}
 	var err error
 	e.Target, err = readLink(at.path, &st)
 	return e, err
+}
+
+// procPath is a path of what an open directory has of a name.
+func procPath(dirfd int, name string) string {
+	return "/proc/self/fd/" + strconv.Itoa(dirfd) + "/" + name
 }
 
 // describeXattrs reads the xattrs, those that say what a file stands for and those that a container sees.

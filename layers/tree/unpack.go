@@ -116,7 +116,7 @@ func (u *unpacker) entry(hdr *tar.Header, content io.Reader) error {
 	if hdr.Typeflag == tar.TypeXGlobalHeader {
 		return nil // comments of the archiver, such as git's commit id
 	}
-	if isSparse(hdr) {
+	if IsSparse(hdr) {
 		return errors.New("sparse files have no place in image layers; make the tar without --sparse")
 	}
 	if err := u.limits.check(hdr, u.size); err != nil {
@@ -147,8 +147,8 @@ func (u *unpacker) entry(hdr *tar.Header, content io.Reader) error {
 	return u.create(hdr, t, content)
 }
 
-// isSparse tells whether the content in the tar is not the content of the file.
-func isSparse(hdr *tar.Header) bool {
+// IsSparse tells whether the content in the tar is not the content of the file.
+func IsSparse(hdr *tar.Header) bool {
 	if hdr.Typeflag == tar.TypeGNUSparse {
 		return true
 	}
@@ -186,9 +186,13 @@ func (u *unpacker) locate(parts []string) (target, error) {
 
 // makeParent makes a directory that the tar has no entry for (yet): as the layers below have it, else 0:0 0755.
 func (u *unpacker) makeParent(dirfd int, parts []string) error {
-	m := meta{stat: layerfmt.Stat{Mode: unix.S_IFDIR | 0o755}}
-	if st, ok := u.lowers.lookup(parts); ok && st.Mode&unix.S_IFMT == unix.S_IFDIR {
-		m.stat = st
+	return u.makeDir(target{parts: parts, dirfd: dirfd, base: parts[len(parts)-1]}, meta{stat: u.lowers.parent(parts)})
+}
+
+// parent returns the owner and mode of a directory that a tar has no entry for.
+func (l stack) parent(parts []string) layerfmt.Stat {
+	if st, ok := l.lookup(parts); ok && st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return st
 	}
-	return u.makeDir(target{parts: parts, dirfd: dirfd, base: parts[len(parts)-1]}, m)
+	return layerfmt.Stat{Mode: unix.S_IFDIR | 0o755}
 }

@@ -1,4 +1,6 @@
-package unionmount
+// Package filecopy copies what is in a file at the least cost that the filesystem allows: layers are made of other layers,
+// and files of a union copied up, without reading what is in them where that can be avoided.
+package filecopy
 
 import (
 	"errors"
@@ -6,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// copyFile copies size bytes to an empty file: sharing them where the filesystem can, else copying what is data and
+// Copy copies size bytes to an empty file: sharing them where the filesystem can, else copying what is data and
 // leaving holes holes.
-func copyFile(to, from int, size int64) error {
+func Copy(to, from int, size int64) error {
 	if size == 0 {
 		return nil
 	}
@@ -19,7 +21,7 @@ func copyFile(to, from int, size int64) error {
 		return err
 	}
 	for offset := int64(0); offset < size; {
-		start, end, err := nextData(from, offset, size)
+		start, end, err := NextData(from, offset, size)
 		if err != nil {
 			return err
 		}
@@ -31,8 +33,8 @@ func copyFile(to, from int, size int64) error {
 	return nil
 }
 
-// nextData returns the bounds of the first data at or after offset; both are size when there is none.
-func nextData(fd int, offset, size int64) (start, end int64, err error) {
+// NextData returns the bounds of the first data at or after offset; both are size when there is none.
+func NextData(fd int, offset, size int64) (start, end int64, err error) {
 	start, err = unix.Seek(fd, offset, unix.SEEK_DATA)
 	switch {
 	case errors.Is(err, unix.ENXIO):
@@ -88,7 +90,7 @@ func copyByHand(to, from int, start, end int64) error {
 		if n == 0 {
 			return nil // the file became shorter: the rest is a hole
 		}
-		if err := writeAll(to, buf[:n], start); err != nil {
+		if err := WriteAll(to, buf[:n], start); err != nil {
 			return err
 		}
 		start += int64(n)
@@ -96,7 +98,8 @@ func copyByHand(to, from int, start, end int64) error {
 	return nil
 }
 
-func writeAll(fd int, data []byte, offset int64) error {
+// WriteAll writes data at the offset, however many calls that takes.
+func WriteAll(fd int, data []byte, offset int64) error {
 	for len(data) > 0 {
 		n, err := retry(func() (int, error) { return unix.Pwrite(fd, data, offset) })
 		if err != nil {
@@ -105,4 +108,14 @@ func writeAll(fd int, data []byte, offset int64) error {
 		data, offset = data[n:], offset+int64(n)
 	}
 	return nil
+}
+
+// retry runs a system call again while signals interrupt it.
+func retry(call func() (int, error)) (int, error) {
+	for {
+		n, err := call()
+		if err != unix.EINTR {
+			return n, err
+		}
+	}
 }
