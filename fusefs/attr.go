@@ -70,7 +70,8 @@ func (s *server) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOu
 
 func (s *server) changes(in *fuse.SetAttrIn) unionmount.SetAttr {
 	// That nothing is to be changed is what a change to no other owner looks like, which drops suid and sgid all the same.
-	c := unionmount.SetAttr{KillPriv: in.Valid == 0 || in.Valid&fuse.FATTR_KILL_SUIDGID != 0, By: s.callerOf(&in.InHeader)}
+	// Where the kernel keeps the times, for the sake of writeback, it names the ctime then.
+	c := unionmount.SetAttr{KillPriv: in.Valid&^fuse.FATTR_CTIME == 0 || in.Valid&fuse.FATTR_KILL_SUIDGID != 0, By: s.callerOf(&in.InHeader)}
 	if mode, ok := in.GetMode(); ok {
 		c.Mode = &mode
 	}
