@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/internal/xattrlog"
 )
 
@@ -206,10 +207,11 @@ func (l *layer) newRecord(work int, root uint64, opts Options) (*xattrlog.Log, e
 	return xattrlog.Create(work, root)
 }
 
-// dropGone has the record forget the files that are not there any more, after a crash.
+// dropGone has the record forget the files that are neither in the tree nor in the index of hard links any more, after a
+// crash.
 func (l *layer) dropGone(log *xattrlog.Log, work string) error {
 	inos := map[uint64]bool{}
-	for _, dir := range []string{l.dir, work} {
+	for _, dir := range []string{l.dir, filepath.Join(work, layerfmt.LinkIndex)} {
 		err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 			if err != nil {
 				return err
