@@ -70,8 +70,11 @@ func (s *server) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOu
 
 func (s *server) changes(in *fuse.SetAttrIn) unionmount.SetAttr {
 	// That nothing is to be changed is what a change to no other owner looks like, which drops suid and sgid all the same.
-	// Where the kernel keeps the times, for the sake of writeback, it names the ctime then.
-	c := unionmount.SetAttr{KillPriv: in.Valid&^fuse.FATTR_CTIME == 0 || in.Valid&fuse.FATTR_KILL_SUIDGID != 0, By: s.callerOf(&in.InHeader)}
+	// Where the kernel keeps the times, for the sake of writeback, it names the ctime then. It asks for the same before
+	// somebody writes, but then the WRITE says so, too: so of others than the owner it is no reason to drop anything.
+	// Otherwise anybody could disarm a program that others rely on.
+	nothing := in.Valid&^fuse.FATTR_CTIME == 0
+	c := unionmount.SetAttr{KillPriv: nothing || in.Valid&fuse.FATTR_KILL_SUIDGID != 0, OwnerOnly: nothing, By: s.callerOf(&in.InHeader)}
 	if mode, ok := in.GetMode(); ok {
 		c.Mode = &mode
 	}

@@ -243,6 +243,9 @@ func crashCommit(ctx context.Context, s *Store, source *rand.Rand) error {
 		return err
 	}
 	record, err := s.lib.Container(id)
+	if isMissing(err) {
+		return nil // of one whose removal was killed, only the layer may be left
+	}
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ disk block special file 660 0:6 8,1 1
 pipe fifo 622 7:0 0,0 1
 su regular empty file 4755 0:0 0,0 1
 caps regular empty file 755 0:0 0,0 1
-/tmp directory 1777 0:0 0,0 1`
+/tmp directory 1777 0:0 0,0 2`
 
 // TestBareStore lives in a store on a filesystem that keeps no xattrs, changes no owners and makes no devices.
 func TestBareStore(t *testing.T) {

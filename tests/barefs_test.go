@@ -31,10 +31,7 @@ func serveBare(what string) int {
 		return 1
 	}
 	root := &fs.LoopbackRoot{Path: source, Dev: st.Dev}
-	root.NewNode = func(data *fs.LoopbackRoot, _ *fs.Inode, _ string, _ *syscall.Stat_t) fs.InodeEmbedder {
-		return &bareNode{LoopbackNode: fs.LoopbackNode{RootData: data}, devices: devices, held: -1}
-	}
-	node := root.NewNode(root, nil, "", &st)
+	node := &bareNode{LoopbackNode: fs.LoopbackNode{RootData: root}, devices: devices, held: -1}
 	root.RootNode = node
 	server, err := fs.Mount(target, node, &fs.Options{MountOptions: fuse.MountOptions{FsName: "bare", Name: "bare"}})
 	if err != nil {
@@ -85,6 +82,11 @@ type bareNode struct {
 
 	mu   sync.Mutex // guards held
 	held int        // the file, from when a name of it was removed; else -1
+}
+
+// WrapChild has all files be such ones.
+func (n *bareNode) WrapChild(context.Context, fs.InodeEmbedder) fs.InodeEmbedder {
+	return &bareNode{LoopbackNode: fs.LoopbackNode{RootData: n.RootData}, devices: n.devices, held: -1}
 }
 
 func (n *bareNode) Getxattr(context.Context, string, []byte) (uint32, syscall.Errno) {

@@ -116,7 +116,9 @@ type SetAttr struct {
 	// KillPriv drops suid and sgid, as a change of the size by a caller without CAP_FSETID must. A change of owner
 	// drops them always. By tells which.
 	KillPriv bool
-	By       Caller
+	// OwnerOnly has KillPriv hold for the owner and root alone.
+	OwnerOnly bool
+	By        Caller
 }
 
 // Setattr changes attributes of a node and returns all of them.
@@ -173,6 +175,9 @@ func (u *Union) setattrHeld(n *Node, in SetAttr) error {
 // changeIdentity changes owner and mode, and what goes with them. fd is of the backing file in the upper. Meta of n is
 // held.
 func (u *Union) changeIdentity(n *Node, fd int, in SetAttr) error {
+	if in.OwnerOnly && in.By.UID != 0 && in.By.UID != n.stat.UID {
+		in.KillPriv = false
+	}
 	if in.UID != nil || in.GID != nil || in.Size != nil || in.KillPriv {
 		if err := u.dropCaps(n, fd); err != nil {
 			return err

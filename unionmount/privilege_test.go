@@ -151,3 +151,19 @@ func TestChangeOfRemovedDirectory(t *testing.T) {
 	wantErrno(t, "create in a removed directory", err, unix.ENOENT)
 	f.u.Forget(n, 1)
 }
+
+// TestOthersDisarmNothing has the owner, root and somebody else change the owner to nobody else.
+func TestOthersDisarmNothing(t *testing.T) {
+	f := newUnion(t, tree{"x": file("x")})
+	must(t, f.chown("x", 4, 5))
+	for uid, want := range map[uint32]uint32{0: 0o755, 4: 0o755, 7: 0o6755} {
+		must(t, f.chmod("x", 0o6755))
+		must(t, f.at("x", func(n *Node) error {
+			_, err := f.u.Setattr(n, SetAttr{KillPriv: true, OwnerOnly: true, By: Caller{UID: uid, GID: 5}})
+			return err
+		}))
+		if a := f.stat("x"); a.Mode&0o7777 != want {
+			t.Errorf("changed by %d, the mode is %o, want %o", uid, a.Mode&0o7777, want)
+		}
+	}
+}

@@ -207,8 +207,8 @@ func (l *layer) newRecord(work int, root uint64, opts Options) (*xattrlog.Log, e
 	return xattrlog.Create(work, root)
 }
 
-// dropGone has the record forget the files that are not there any more, after a crash. What was being made in the work
-// directory then goes anyway.
+// dropGone has the record forget the files that are neither in the tree nor in the index of hard links any more, after a
+// crash.
 func (l *layer) dropGone(log *xattrlog.Log, work int) error {
 	root, err := statFD(l.root)
 	if err != nil {

@@ -174,8 +174,9 @@ func addPermissions(all map[string]script) {
 		"lstat D/g/f\nlstat D/g/d\nlstat D/g/l\nlstat D/g/p\n@1001 create D/g/s 02755\nlstat D/g/s\n@1001 mkdir D/g/d/e 0700\nlstat D/g/d/e\n@1001 tmpfile f D/g 02755\nfstat f\nclosefd f"}
 	all["inherited ACLs"] = script{"mkdir D/a 0755\nsetacl D/a default u::7,u:1000:7,g::5,m::7,o::0", "umask 077\ncreate D/a/f 0666\nmkdir D/a/d 0777\nlstat D/a/f\nlstat D/a/d\ngetacl D/a/f access\n" +
 		"getacl D/a/d default\n@1000 write D/a/f 0 x\nmknod D/a/p fifo 0666\nlstat D/a/p\nsymlink t D/a/l\nlstat D/a/l\nchmod D/a/f 0600\ngetacl D/a/f access\n@1000 write D/a/f 0 y\numask 022"}
-	// Not so when others do it: of them, the kernel makes the same request as for a write.
-	add(all, "suid chown D/x -1 -1", "reg", "chown D/x 1000 1000\nchmod D/x 06755\n@1000 chown D/x -1 -1\nlstat D/x")
+	for _, who := range []string{"@1000", "@1001"} {
+		add(all, "suid "+who+" chown D/x -1 -1", "reg", "chown D/x 1000 1000\nchmod D/x 06755\n"+who+" chown D/x -1 -1\nlstat D/x")
+	}
 	for _, change := range []string{"write D/x 0 d", "truncate D/x 0", "truncate D/x 5", "chown D/x 1000 1000", "append D/x d"} {
 		for _, mode := range []string{"04755", "02755", "06755", "04711", "06777"} {
 			add(all, "suid "+mode+" "+change, "reg", "chown D/x 1000 1000\nchmod D/x "+mode+"\n@1000 "+change+"\nlstat D/x\nchmod D/x "+mode+"\nchmod D/x 06777\n@1001 "+change+"\nlstat D/x")
