@@ -18,7 +18,7 @@ import (
 // compressed. Nothing of it stays.
 func TestMaxLayerSize(t *testing.T) {
 	dir := t.TempDir()
-	s, err := Open(Options{Root: filepath.Join(dir, "root"), RunRoot: filepath.Join(dir, "run"), MaxLayerSize: 1 << 20})
+	s, err := Open(Options{Root: filepath.Join(dir, "root"), RunRoot: filepath.Join(dir, "run"), Limits: tree.Limits{Bytes: 1 << 20}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -103,7 +103,7 @@ func (t *transfer) plainArchive(ctx context.Context, path string, r io.Reader) (
 	if err != nil {
 		return nil, err
 	}
-	if err := copyAtMost(file, plain, t.store.maxLayer); err != nil {
+	if err := copyAtMost(file, plain, t.store.limits.OrDefaults().Bytes); err != nil {
 		file.Close()
 		return nil, fmt.Errorf("decompress: %w", err)
 	}

@@ -23,9 +23,8 @@ type Options struct {
 	// Driver is the driver of a store that is to be made, "" for DriverFuse. The others need to be run as user 0 of a
 	// user namespace with many ids, and in a mount namespace of one's own.
 	Driver string
-	// MaxLayerSize is how many bytes the files of a layer, or an archive of images, may unpack to; 0 stands for
-	// tree.DefaultLimits.
-	MaxLayerSize int64
+	// Limits bound what a layer may unpack to, and their Bytes also what a compressed archive of images may.
+	Limits tree.Limits
 	// Plain has a store of DriverFuse that is to be made do without xattrs, also where the filesystem keeps them.
 	Plain bool
 	// Mounter, if not nil, mounts what the library asks the driver for. Nothing in this package needs it.
@@ -35,11 +34,11 @@ type Options struct {
 // Store is an open store. Its methods may be called from several goroutines, and several processes may use the same
 // store at once.
 type Store struct {
-	root     string
-	driver   string
-	lib      storage.Store
-	layout   layout // of DriverFuse
-	maxLayer int64  // Options.MaxLayerSize
+	root   string
+	driver string
+	lib    storage.Store
+	layout layout // of DriverFuse
+	limits tree.Limits
 }
 
 // Open opens the store, making it if it is not there.
@@ -66,10 +65,7 @@ func open(opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{root: root, driver: driver, layout: layout{home: filepath.Join(root, driverName)}, maxLayer: opts.MaxLayerSize}
-	if s.maxLayer == 0 {
-		s.maxLayer = tree.DefaultLimits().Bytes
-	}
+	s := &Store{root: root, driver: driver, layout: layout{home: filepath.Join(root, driverName)}, limits: opts.Limits}
 	if driver == DriverFuse {
 		if err := s.settleForm(opts.Plain); err != nil {
 			return nil, err
@@ -99,7 +95,7 @@ func (s *Store) setUpDriver(m Mounter) error {
 		return err
 	}
 	if ours, ok := lib.(*driver); ok {
-		ours.limits.Bytes = s.maxLayer
+		*ours.limits = s.limits
 		if m != nil {
 			ours.mountWith(m)
 		}

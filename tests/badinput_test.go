@@ -24,6 +24,23 @@ func (u *user) unharmed() {
 	}
 }
 
+// TestLayerLimits has a tar refused for each of the limits that a user sets, and limits that are none.
+func TestLayerLimits(t *testing.T) {
+	u := newUser(t)
+	tar := pack(t, directory("d", 0o755), file("d/f", 0o644, strings.Repeat("x", 2000)), file("g", 0o644, "x"))
+	for flag, part := range map[string]string{
+		"--max-layer-size=1k": "1024 bytes", "--max-layer-files=2": "2 entries", "--max-layer-depth=1": "2 levels deep",
+		"--max-layer-files=0": "want a number", "--max-layer-depth=1000": "from 1 to 512", "--max-xattr-size=none": "want a size",
+	} {
+		u.failed(u.tryWith(tar, flag, "import", "-", "limited"), 125, part)
+		u.unharmed()
+	}
+	marked := file("f", 0o644, "x")
+	marked.PAXRecords = map[string]string{"SCHILY.xattr.user.a": "value"}
+	u.failed(u.tryWith(pack(t, marked), "--max-xattr-size=5b", "import", "-", "limited"), 125, "5 bytes")
+	u.unharmed()
+}
+
 // TestRefusedTars imports tars that no honest program writes.
 func TestRefusedTars(t *testing.T) {
 	u := newUser(t)

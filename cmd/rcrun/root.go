@@ -9,13 +9,15 @@ import (
 	"github.com/docker/go-units"
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/engine/layered"
+	"github.com/rcrun/rcrun/layers/tree"
 	"github.com/spf13/cobra"
 )
 
 // app is what the commands share: the global flags, and what is made of them.
 type app struct {
 	root, runRoot, storageDriver string
-	maxLayer                     bytesFlag
+	maxLayer, maxXattrs          bytesFlag
+	maxFiles, maxDepth           int
 }
 
 // engine opens the engine on the directories that the flags, or else the environment, name.
@@ -24,11 +26,26 @@ func (a *app) engine() (*layered.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	limits, err := a.limits()
+	if err != nil {
+		return nil, err
+	}
 	e, err := layered.New(dirs, stageProgram)
 	if err == nil {
-		e.StorageDriver, e.NoXattrs, e.MaxLayerSize = a.storageDriver, engine.WithoutXattrs(os.Getenv), int64(a.maxLayer)
+		e.StorageDriver, e.NoXattrs, e.Limits = a.storageDriver, engine.WithoutXattrs(os.Getenv), limits
 	}
 	return e, err
+}
+
+// limits are what the flags say of layers.
+func (a *app) limits() (tree.Limits, error) {
+	switch {
+	case a.maxFiles < 1:
+		return tree.Limits{}, fmt.Errorf("--max-layer-files %d: want a number from 1 on", a.maxFiles)
+	case a.maxDepth < 1 || a.maxDepth > tree.MaxDepth:
+		return tree.Limits{}, fmt.Errorf("--max-layer-depth %d: want a number from 1 to %d", a.maxDepth, tree.MaxDepth)
+	}
+	return tree.Limits{Bytes: int64(a.maxLayer), Entries: a.maxFiles, Depth: a.maxDepth, Xattrs: int(a.maxXattrs)}, nil
 }
 
 func (a *app) dirs() (dirs engine.Dirs, err error) {
@@ -90,6 +107,9 @@ func (a *app) rootCommand() *cobra.Command {
 	root.PersistentFlags().StringVar(&a.storageDriver, "storage-driver", os.Getenv("RCRUN_STORAGE_DRIVER"),
 		"driver of an image store that is to be made: fuse, overlay or vfs (default fuse)")
 	root.PersistentFlags().Var(&a.maxLayer, "max-layer-size", "refuse images with a layer, or archives, that unpack to more (default 200GiB)")
+	root.PersistentFlags().IntVar(&a.maxFiles, "max-layer-files", tree.DefaultLimits().Entries, "refuse images with a layer of more files")
+	root.PersistentFlags().IntVar(&a.maxDepth, "max-layer-depth", tree.MaxDepth, "refuse images with names that are more directories deep")
+	root.PersistentFlags().Var(&a.maxXattrs, "max-xattr-size", "refuse images with files that have more bytes of xattrs (default 256KiB)")
 	addGroup(root, "Containers:",
 		a.runCommand(), a.createCommand(), a.startCommand(), a.attachCommand(), a.execCommand(),
 		a.psCommand(), a.logsCommand(), a.inspectCommand(), a.stopCommand(), a.killCommand(), a.waitCommand(), a.rmCommand(),

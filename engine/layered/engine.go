@@ -6,6 +6,7 @@ import (
 
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/tree"
 )
 
 // Engine is the entry to everything that a command does with containers and images.
@@ -15,8 +16,8 @@ type Engine struct {
 	StorageDriver string
 	// NoXattrs has an image store that is to be made do without xattrs, also where its filesystem keeps them.
 	NoXattrs bool
-	// MaxLayerSize is layers.Options.MaxLayerSize.
-	MaxLayerSize int64
+	// Limits is layers.Options.Limits.
+	Limits tree.Limits
 
 	opening  sync.Once
 	store    *layers.Store
@@ -45,7 +46,7 @@ func New(dirs engine.Dirs, program func() *os.File) (*Engine, error) {
 func (e *Engine) Store() (*layers.Store, error) {
 	e.opening.Do(func() {
 		e.store, e.storeErr = layers.Open(layers.Options{Root: e.Dirs.Store(), RunRoot: e.Dirs.StoreRun(), Driver: e.StorageDriver,
-			MaxLayerSize: e.MaxLayerSize, Plain: e.NoXattrs, Mounter: LayerMounter{Program: e.Program}})
+			Limits: e.Limits, Plain: e.NoXattrs, Mounter: LayerMounter{Program: e.Program}})
 	})
 	return e.store, e.storeErr
 }

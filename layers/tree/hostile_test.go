@@ -175,6 +175,7 @@ func TestLimits(t *testing.T) {
 		"bytes":      {Limits{Bytes: 7}, false},
 		"entries":    {Limits{Entries: 2}, false},
 		"xattrs":     {Limits{Xattrs: 9}, false},
+		"depth":      {Limits{Depth: 1}, false},
 		"many bytes": {Limits{Bytes: 1}, false},
 	} {
 		root, err := os.Open(t.TempDir())

@@ -13,27 +13,34 @@ var ErrTooLarge = errors.New("the layer is too large")
 // Limits bound what one tar can make a host spend: a well compressed stream holds a thousand times what its size
 // suggests. What zero stands for is in DefaultLimits.
 //
-// Names are bounded besides, by what the kernel takes and by maxDepth, and the whole metadata of an entry at 1 MiB by
-// the reader of tars.
+// Names are bounded besides, by what the kernel takes, and the whole metadata of an entry at 1 MiB by the reader of tars.
 type Limits struct {
 	// Bytes is how much content all files have together.
 	Bytes int64
 	// Entries bounds the inodes, and the memory that it takes to remember directories.
 	Entries int
+	// Depth is how many directories deep a name is, MaxDepth at most.
+	Depth int
 	// Xattrs is how many bytes the names and values of an entry's xattrs have. Linux lists no more than 64 KiB of names.
 	Xattrs int
 }
 
 // DefaultLimits are far beyond the largest images in use, which have about a million files and some 50 GiB.
-func DefaultLimits() Limits { return Limits{Bytes: 200 << 30, Entries: 5_000_000, Xattrs: 256 << 10} }
+func DefaultLimits() Limits {
+	return Limits{Bytes: 200 << 30, Entries: 5_000_000, Depth: MaxDepth, Xattrs: 256 << 10}
+}
 
-func (l Limits) orDefaults() Limits {
+// OrDefaults returns the limits with those of DefaultLimits where l says nothing.
+func (l Limits) OrDefaults() Limits {
 	d := DefaultLimits()
 	if l.Bytes > 0 {
 		d.Bytes = l.Bytes
 	}
 	if l.Entries > 0 {
 		d.Entries = l.Entries
+	}
+	if l.Depth > 0 {
+		d.Depth = min(l.Depth, MaxDepth)
 	}
 	if l.Xattrs > 0 {
 		d.Xattrs = l.Xattrs

@@ -14,8 +14,10 @@ import (
 const (
 	maxComponent = 255
 	maxPath      = 4095
-	maxDepth     = 512
 )
+
+// MaxDepth is how deep names can be, whatever the limits are.
+const MaxDepth = 512
 
 // aufsNames are what early versions of docker, on aufs, left in images.
 var aufsNames = []string{".wh..wh.aufs", ".wh..wh.orph", ".wh..wh.plnk"}
@@ -45,8 +47,8 @@ func splitName(name string) ([]string, error) {
 		}
 		parts = append(parts, part)
 	}
-	if len(parts) > maxDepth {
-		return nil, fmt.Errorf("name is %d levels deep, more than %d", len(parts), maxDepth)
+	if len(parts) > MaxDepth {
+		return nil, fmt.Errorf("name is %d levels deep, more than %d", len(parts), MaxDepth)
 	}
 	if len(parts) > 1 {
 		for _, dir := range parts[:len(parts)-1] {

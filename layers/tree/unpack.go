@@ -74,7 +74,7 @@ func newUnpacker(root *os.File, opts UnpackOptions) (*unpacker, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &unpacker{walker: newWalker(root), keeper: onDisk{}, lowers: lowers, limits: opts.Limits.orDefaults(),
+	u := &unpacker{walker: newWalker(root), keeper: onDisk{}, lowers: lowers, limits: opts.Limits.OrDefaults(),
 		dirTimes: map[string]time.Time{}, buf: make([]byte, copyBuffer)}
 	if opts.Metadata != nil {
 		u.keeper = opts.Metadata
@@ -125,6 +125,9 @@ func (u *unpacker) entry(hdr *tar.Header, content io.Reader) error {
 	parts, err := splitName(hdr.Name)
 	if err != nil {
 		return err
+	}
+	if len(parts) > u.limits.Depth {
+		return fmt.Errorf("%w: the name is %d levels deep, more than %d", ErrTooLarge, len(parts), u.limits.Depth)
 	}
 	if len(parts) == 0 {
 		return u.rootEntry(hdr)
