@@ -59,7 +59,7 @@
 //
 // An entry appears in the upper complete: what takes more than one system call to make is made in the work directory
 // and renamed into place. What is found in the work directory when a Union is opened is left over from a crash and
-// is removed. Data is not synced by a copy-up, as it is not by cp and by fuse-overlayfs, but is by the kernel's overlay: a
+// is removed; so that it is not another Union's, the work directory is locked (worklock.go) while a Union is open. Data is not synced by a copy-up, as it is not by cp and by fuse-overlayfs, but is by the kernel's overlay: a
 // disk may take longer for that than for all the rest, and whoever needs it on disk calls fsync.
 //
 // A regular file is copied up without its data when only its attributes or names change: the copy refers to the lower

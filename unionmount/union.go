@@ -91,6 +91,7 @@ type Union struct {
 	upper  *layer   // nil when read-only
 	lowers []*layer // nearest first
 	stage  *stage   // nil when read-only
+	lock   int      // the work directory, locked; -1 when read-only
 	fds    *fdCache
 	root   *Node
 	quota  *quota // nil where nothing is limited
@@ -128,7 +129,7 @@ func Open(opts Options) (_ *Union, err error) {
 	if opts.Upper != "" && opts.Work == "" {
 		return nil, errors.New("open union: an upper directory needs a work directory")
 	}
-	u := &Union{opts: opts, byID: map[uint64]*Node{}, byFile: map[backingKey]*Node{}}
+	u := &Union{opts: opts, lock: -1, byID: map[uint64]*Node{}, byFile: map[backingKey]*Node{}}
 	defer func() {
 		if err != nil {
 			u.Close()
@@ -181,6 +182,9 @@ func (u *Union) openLayers(opts Options) (err error) {
 		}
 		upper.Dir = opts.Upper
 		if u.upper, err = openLayer(upper, 0); err != nil {
+			return err
+		}
+		if u.lock, err = lockWork(opts.Work); err != nil {
 			return err
 		}
 		u.upper.access = &u.access
@@ -291,6 +295,9 @@ func (u *Union) Close() (err error) {
 	}
 	for _, l := range u.lowers {
 		l.close()
+	}
+	if u.lock >= 0 {
+		unix.Close(u.lock)
 	}
 	return err
 }
