@@ -30,7 +30,10 @@ func (u *Union) borrow(n *Node, d *draft, size int64) error {
 	if err != nil {
 		return err
 	}
-	if err := u.setMarks(d.fd, marks); len(marks) == 0 || isTooLong(err) {
+	if len(marks) == 0 {
+		return u.copyData(n, d.fd)
+	}
+	if err := u.setMarks(d.fd, marks); isTooLong(err) {
 		return errors.Join(u.clearMarks(d.fd, false), u.copyData(n, d.fd))
 	} else if err != nil {
 		return err
