@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,10 +17,16 @@ func (p process) kill(t *testing.T) {
 	}
 }
 
-// gone tells whether a process has ended.
+// gone tells whether a process has ended, with all of its threads: as long as one of them is there, so is what it has open,
+// its locks among them.
 func (p process) gone() bool {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
-	return err != nil || strings.Contains(string(text), ") Z ")
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.pid))
+	for _, stat := range threads {
+		if text, err := os.ReadFile(stat); err == nil && !strings.Contains(string(text), ") Z ") {
+			return false
+		}
+	}
+	return true
 }
 
 // The processes of a container by argv[0]; the payload's is the container's own.
