@@ -95,9 +95,9 @@
 // A Quota limits the blocks and inodes that the upper has on disk, and the copies in the index besides: what du would say,
 // not lengths of files. So holes, links and references to a lower cost what they cost, directories count as they grow, and
 // whatever an operation does, it is charged by looking at the file afterwards (settle), not by knowing all that filesystems
-// do with blocks. Whiteouts and notes of removed names do not count, and no removal is refused: who has no room must be
-// able to make some. The directories that it copies up for that may pass the limit; there are no more of them than the
-// lowers have.
+// do with blocks. The record of xattrs, where they are in one, counts as well. Whiteouts and notes in the index do not, and no
+// removal is refused: who has no room must be able to make some. The directories that it copies up for that may pass the
+// limit; there are no more of them than the lowers have.
 //
 // Data is promised room before it is written, so that writers at once do not pass the limit together: at first all that it
 // may take, which costs no look at the file. Only where that is too much is it found out which blocks are missing, from the

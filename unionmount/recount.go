@@ -105,13 +105,13 @@ type counter struct {
 	q    *quota
 	sum  usage
 	seen map[uint64]bool // inode numbers of files with several names
-	// index says that this is the index of hard links, whose notes of names that are gone do not count: they are made when
-	// something is removed.
+	// index says that this is the index of hard links, whose notes do not count: those of names that are gone are made when
+	// something is removed, and of those of inode numbers there are no more than special files and links of the lowers.
 	index bool
 }
 
 func (c *counter) add(dir int, name string, st *unix.Stat_t) {
-	if c.index && strings.HasSuffix(name, hiddenSuffix) {
+	if c.index && (strings.HasSuffix(name, hiddenSuffix) || strings.HasPrefix(name, numberPrefix)) {
 		return
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR && st.Nlink > 1 {
