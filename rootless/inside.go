@@ -136,6 +136,7 @@ func inForeground() bool {
 // Enter makes the process user 0 of the namespace that RunInside made it in, and executes the program again. It
 // returns only with an error, which is io.EOF if the starter has given up.
 func Enter() error {
+	goruntime.LockOSThread() // the death signal is a thread's, and only that of the one that executes stays
 	starter := os.Getppid()
 	pipe := os.NewFile(enterFD, "pipe")
 	_, err := io.ReadFull(pipe, make([]byte, 1))
