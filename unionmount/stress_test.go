@@ -14,8 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stressWorkers change one union at once.
-const stressWorkers = 8
+const (
+	// stressWorkers change one union at once.
+	stressWorkers = 8
+	// stressFactor bounds how many times as many steps they do: each waits for the others, and takes as long as many of
+	// TestModel.
+	stressFactor = 8
+)
 
 // TestStress has workers do random operations on the same few names of one union. Which of them succeed is not known; no
 // error may be one that a filesystem does not give, and what is there in the end is there after a remount, too. It finds
@@ -33,7 +38,7 @@ func TestStress(t *testing.T) {
 func stress(t *testing.T, as *Layer, seed uint64) {
 	steps := 400
 	if factor, err := strconv.Atoi(os.Getenv("RCRUN_MODEL_FACTOR")); err == nil {
-		steps *= factor
+		steps *= min(factor, stressFactor)
 	}
 	layers := randomLayers(rand.New(rand.NewPCG(seed, 0)))
 	f := plantUnion(t, t.TempDir(), layers...)
