@@ -122,6 +122,25 @@ func TestExchangeMergedDirectories(t *testing.T) {
 	f.remounted(func() { f.wantNames("e", "o"); f.wantNames("other/top", "old"); f.want("other/sub/deep/x", "x") })
 }
 
+// TestRenameKeepsTime checks the time of a directory that is renamed, also where a whiteout was, with which it changes places:
+// XFS counts that as a change of the directory.
+func TestRenameKeepsTime(t *testing.T) {
+	f := newUnion(t, tree{"removed": file("x"), "free/file": file("x"), "lower/file": file("x")})
+	must(t, f.unlink("removed"))
+	must(t, f.mkdir("new", 0o755))
+	want := unix.Timespec{Sec: 500, Nsec: 5}
+	for _, name := range []string{"new", "lower"} {
+		must(t, f.setattr(name, SetAttr{Mtime: &want}))
+		for _, to := range []string{"free/here", "removed", name} {
+			must(t, f.rename(name, to, 0))
+			if got := f.stat(to).Mtime; got != want {
+				t.Errorf("%s, renamed to %s, has the time %v, want %v", name, to, got, want)
+			}
+			must(t, f.rename(to, name, 0))
+		}
+	}
+}
+
 func TestRenameLeavingDevice(t *testing.T) {
 	f := newUnion(t, mergedTree()...)
 	must(t, f.create("file", 0o644))

@@ -285,7 +285,7 @@ func (r *renaming) move(oldDir, newDir int) error {
 	m := r.targetObject.mark
 	if r.source.isDir() && m == markEntry {
 		// A directory cannot replace a whiteout, but change places with it, and one may be wanted there.
-		err := unix.Renameat2(oldDir, r.from.name, newDir, r.to.name, unix.RENAME_EXCHANGE)
+		err := r.swapWithWhiteout(oldDir, newDir)
 		if err == nil {
 			return r.u.vanish(oldDir, r.from.name, presentFile, r.below.from != nil)
 		}
@@ -301,6 +301,23 @@ func (r *renaming) move(oldDir, newDir int) error {
 		return err
 	}
 	return clearMark(newDir, r.to.name, m)
+}
+
+// swapWithWhiteout has the source, a directory, change places with the whiteout at its new name. It keeps its mtime, which
+// it loses on XFS when it is exchanged, and nowhere when it is renamed. Should that fail, the rename has happened.
+func (r *renaming) swapWithWhiteout(oldDir, newDir int) error {
+	before, err := statAt(oldDir, r.from.name)
+	if err != nil {
+		return err
+	}
+	if err := unix.Renameat2(oldDir, r.from.name, newDir, r.to.name, unix.RENAME_EXCHANGE); err != nil {
+		return err
+	}
+	if after, err := statAt(newDir, r.to.name); err == nil && after.Mtim != before.Mtim {
+		times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, before.Mtim}
+		unix.UtimesNanoAt(newDir, r.to.name, times, unix.AT_SYMLINK_NOFOLLOW)
+	}
+	return nil
 }
 
 // sweep removes the whiteouts from a directory of the upper in which nothing is to be seen, so that it is empty on disk,
