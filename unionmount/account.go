@@ -54,6 +54,9 @@ func (u *Union) settle(n *Node, fd int, g *grant) {
 	a := n.account
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if u.quota.beforeLook != nil {
+		u.quota.beforeLook(fd)
+	}
 	st, err := statFD(fd)
 	if err != nil { // which an open file has no reason for; the next change settles this one, too
 		g.release()
@@ -74,7 +77,7 @@ func (a *account) setHeld(now usage, leaving bool, g *grant) {
 	q := a.q
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.used = q.used.plus(now.minus(a.charged))
+	q.addLocked(now.minus(a.charged))
 	if a.leaving {
 		q.leaving = q.leaving.minus(a.charged)
 	}

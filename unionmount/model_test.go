@@ -17,8 +17,8 @@ import (
 
 // TestModel does the same random operations on a union and on a plain directory of the host, and wants the same
 // errors and the same trees. The lower layers of the union together show what the directory has at the start.
-// RCRUN_MODEL_SEED repeats a run, RCRUN_MODEL_RUNS makes more of them; RCRUN_MODEL_FACTOR so many times as many, which is how
-// a million steps are made where there is time for them.
+// RCRUN_MODEL_SEED repeats a run, and with RCRUN_MODEL_RUNS those that follow it; RCRUN_MODEL_FACTOR makes so many times as many,
+// which is how a million steps are made where there is time for them.
 func TestModel(t *testing.T) {
 	for kind, as := range modelLayers() {
 		t.Run(kind, func(t *testing.T) { testModel(t, as) })
@@ -58,12 +58,12 @@ func testModel(t *testing.T, as *Layer) {
 // modelRuns returns how many runs to make and the seed of the first; others follow.
 func modelRuns(usual int) (runs int, seed uint64) {
 	runs, seed = usual, uint64(time.Now().UnixNano())
-	if text := os.Getenv("RCRUN_MODEL_RUNS"); text != "" {
-		runs, _ = strconv.Atoi(text)
-	}
 	if text := os.Getenv("RCRUN_MODEL_SEED"); text != "" {
 		runs = 1
 		seed, _ = strconv.ParseUint(text, 10, 64)
+	}
+	if text := os.Getenv("RCRUN_MODEL_RUNS"); text != "" {
+		runs, _ = strconv.Atoi(text)
 	}
 	return runs, seed
 }

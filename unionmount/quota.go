@@ -37,9 +37,12 @@ type quota struct {
 	// the end of a file that grows, and for writes to shared blocks. They are not charged, and what a container has
 	// allocated behind the end cannot be told from them. Immutable.
 	ahead bool
+	// beforeLook, if not nil, is called with a file that is about to be charged: tests have its data written.
+	beforeLook func(fd int)
 
 	mu       sync.Mutex // guards what follows
 	used     usage      // what the upper's files take
+	grown    int64      // the bytes that were added to used since the files were counted
 	promised usage      // what changes under way may take besides
 	record   int64      // size of the record of xattrs, where they are in one
 	leaving  usage      // the part of used that files take which have no name any more
@@ -171,8 +174,14 @@ func (q *quota) signalLocked() {
 func (q *quota) charge(by usage) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.used = q.used.plus(by)
+	q.addLocked(by)
 	q.signalLocked()
+}
+
+// addLocked changes what is used by a difference.
+func (q *quota) addLocked(by usage) {
+	q.used = q.used.plus(by)
+	q.grown += max(by.bytes, 0)
 }
 
 // release gives back what was promised and is not settled.
@@ -196,6 +205,16 @@ func (g *grant) takeBackLocked() {
 		g.unlock = nil
 	}
 }
+
+// toKeep is what to begin with the next time.
+func (q *quota) toKeep() usageRecord {
+	lasting := q.lasting()
+	return usageRecord{Boot: bootID(), Bytes: lasting.bytes, Inodes: lasting.inodes, Grown: q.grown}
+}
+
+// trusts tells whether what a record says can be told from what a count would say by no more than a twentieth of the limit:
+// when data is written out, a file may come to take, or no longer take, a block for five of its data.
+func (q *quota) trusts(record usageRecord) bool { return record.Grown <= q.limit.bytes/4 }
 
 // lasting is what remains used when all that has no name is gone.
 func (q *quota) lasting() usage {

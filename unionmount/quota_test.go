@@ -17,6 +17,17 @@ import (
 
 const kib = 1 << 10
 
+// writeOut has the blocks of a file allocated for good, and waits for that: ext4 changes how many they are when it writes
+// data, which may be at any time. What is no regular file has its blocks at once.
+func writeOut(fd int) {
+	file, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(file)
+	unix.SyncFileRange(file, 0, 0, unix.SYNC_FILE_RANGE_WAIT_BEFORE|unix.SYNC_FILE_RANGE_WRITE|unix.SYNC_FILE_RANGE_WAIT_AFTER)
+}
+
 // newLimited is newUnion with a quota.
 func newLimited(t *testing.T, q Quota, lowers ...tree) *fixture {
 	t.Helper()
@@ -445,6 +456,58 @@ func TestQuotaRecord(t *testing.T) {
 	f.open()
 	if _, err := os.Stat(record); err == nil {
 		t.Error("a union without a quota leaves a record that may become wrong")
+	}
+}
+
+// splitLater makes a file of four extents, as many as the inode of ext4 has room for, of which one is split when data is
+// written out.
+func (f *fixture) splitLater(name string) *Node {
+	f.t.Helper()
+	must(f.t, f.create(name, 0o644))
+	n, err := f.walk(name)
+	must(f.t, err)
+	for part := range int64(4) {
+		must(f.t, f.u.Fallocate(n, 0, part*16*kib, 8*kib, asRoot))
+	}
+	_, err = f.u.Write(n, []byte("x"), 0, asRoot)
+	must(f.t, err)
+	return n
+}
+
+// TestQuotaWrittenLater checks what becomes of blocks that a filesystem allocates, or takes back, when it writes data out.
+func TestQuotaWrittenLater(t *testing.T) {
+	f := newLimited(t, Quota{Bytes: 4096 * kib}, tree{"lower": file("x")})
+	f.u.quota.beforeLook = nil
+	var nodes []*Node
+	for i := range 40 {
+		nodes = append(nodes, f.splitLater(fmt.Sprint(i)))
+	}
+	charged := f.u.quota.lasting()
+	for i := range nodes {
+		fd, err := unix.Open(fmt.Sprintf("%s/%d", f.opts.Upper, i), unix.O_RDWR, 0)
+		must(t, err)
+		must(t, unix.Fsync(fd))
+		unix.Close(fd)
+	}
+	counted, err := f.u.recount()
+	must(t, err)
+	t.Logf("charged %+v, counted %+v", charged, counted)
+	for i, n := range nodes {
+		if i%2 == 0 {
+			_, err := f.u.Write(n, []byte("y"), 0, asRoot)
+			must(t, err)
+		}
+		f.u.Forget(n, 1)
+	}
+	if now, half := f.u.quota.lasting().bytes, (charged.bytes+counted.bytes)/2; now != half {
+		t.Errorf("when half of the files have changed again, %d bytes are charged, want %d", now, half)
+	}
+	f.close()
+	f.opts.Quota.Bytes = 2 * counted.bytes // of which more than a quarter was written
+	f.open()
+	f.used()
+	if f.u.quota.grown != 0 {
+		t.Errorf("counted, there are %d bytes that came since", f.u.quota.grown)
 	}
 }
 

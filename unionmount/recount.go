@@ -19,6 +19,7 @@ type usageRecord struct {
 	Boot   string `json:"boot"`
 	Bytes  int64  `json:"bytes"`
 	Inodes int64  `json:"inodes"`
+	Grown  int64  `json:"grown"` // the bytes that came since the files were last counted
 }
 
 // bootID names the time since the machine was started, "" where it has no name.
@@ -47,8 +48,8 @@ func (u *Union) openQuota() error {
 	if beside, ok := u.upper.xattrs.(sideXattrs); ok {
 		beside.Watch(u.quota.recordIs)
 	}
-	if recorded && u.upper.Ownership == CallerOwned { // others may write the other kind meanwhile
-		u.quota.used = usage{record.Bytes, record.Inodes}
+	if recorded && u.upper.Ownership == CallerOwned && u.quota.trusts(record) { // others may write the other kind meanwhile
+		u.quota.used, u.quota.grown = usage{record.Bytes, record.Inodes}, record.Grown
 		return nil
 	}
 	used, err := u.recount()
@@ -76,8 +77,8 @@ func (s *stage) takeUsage() (record usageRecord, ok bool) {
 }
 
 // keepUsage writes the record, in one step.
-func (s *stage) keepUsage(used usage) error {
-	text, err := json.Marshal(usageRecord{bootID(), used.bytes, used.inodes})
+func (s *stage) keepUsage(record usageRecord) error {
+	text, err := json.Marshal(record)
 	if err != nil {
 		return err
 	}

@@ -150,6 +150,9 @@ func (f *fixture) open() {
 	u, err := Open(f.opts)
 	must(f.t, err)
 	f.u = u
+	if u.quota != nil {
+		u.quota.beforeLook = writeOut
+	}
 }
 
 // close closes the union and checks that nothing was left behind: no work files, no nodes.

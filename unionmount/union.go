@@ -281,7 +281,7 @@ func (u *Union) ReadOnly() bool { return u.upper == nil }
 func (u *Union) Close() (err error) {
 	u.forgetGone()
 	if u.root != nil && u.quota != nil {
-		err = u.stage.keepUsage(u.quota.lasting())
+		err = u.stage.keepUsage(u.quota.toKeep())
 	}
 	if u.fds != nil {
 		u.fds.close()
