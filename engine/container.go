@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rcrun/rcrun/internal/atomicfile"
+	"github.com/rcrun/rcrun/internal/process"
 )
 
 // Container is the record of one container as it is kept on disk: config.json and hostconfig.json never change after
@@ -43,7 +44,7 @@ const (
 type State struct {
 	Status     Status
 	Pid        int // of the payload on the host; 0 unless running
-	Monitor    processID
+	Monitor    process.ID
 	RunDir     string // the run directory that the monitor uses
 	ExitCode   int
 	Error      string // why it could not start or ended by force
@@ -135,7 +136,7 @@ func (c *Container) settle() error {
 }
 
 func (s *State) monitorKilled() {
-	s.Status, s.Pid, s.Monitor, s.ExitCode, s.Error = Exited, 0, processID{}, killedExit, monitorKilled
+	s.Status, s.Pid, s.Monitor, s.ExitCode, s.Error = Exited, 0, process.ID{}, killedExit, monitorKilled
 }
 
 func readJSON(path string, into any) error {

@@ -161,7 +161,7 @@ func (e *Engine) removeLocked(c *Container) error {
 	const patience = 5 * time.Second
 	held, err := waitLock(c.lockPath(), patience)
 	if errors.Is(err, errLocked) && c.refresh() == nil {
-		if err := c.State.Monitor.kill(); err != nil {
+		if err := c.State.Monitor.Kill(); err != nil {
 			return err
 		}
 		held, err = waitLock(c.lockPath(), patience)

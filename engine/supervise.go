@@ -8,6 +8,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/rcrun/rcrun/internal/process"
 )
 
 // supervise serves clients until the payload ends, then takes everything down, records the end and lets the lock go.
@@ -122,7 +124,7 @@ func (m *monitor) closeSocket() {
 }
 
 func (m *monitor) recordStart() error {
-	self, err := identify(os.Getpid())
+	self, err := process.Identify(os.Getpid())
 	if err != nil {
 		return err
 	}

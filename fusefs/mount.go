@@ -6,8 +6,11 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/process"
 )
 
 // MountOptions say how a filesystem is mounted.
@@ -56,8 +59,46 @@ func Remount(target string, flags uintptr) error {
 }
 
 // Unmount undoes Mount, by the same means. A mount that is in use goes when its last user does.
-func Unmount(target string) error {
-	err := unix.Unmount(target, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+func Unmount(target string) error { return unmount(target, unix.MNT_DETACH, "-z") }
+
+const (
+	// serverAnswers and serverEnds bound how long UnmountAndWait waits, for who the server is and for its end.
+	serverAnswers = time.Second
+	serverEnds    = 10 * time.Second
+)
+
+// UnmountAndWait is Unmount that returns when the server has ended, unless the mount is in use. Until then the server has
+// what is below it open, which keeps others from unmounting that. It is not for the server itself.
+func UnmountAndWait(target string) error {
+	server := serverOf(target)
+	if unmount(target, 0) != nil {
+		return Unmount(target)
+	}
+	return server.Wait(serverEnds)
+}
+
+// serverOf returns who serves the filesystem that is mounted at target; nobody where the server is dead, does not answer, or
+// is not one of ours.
+func serverOf(target string) process.ID {
+	answer := make(chan process.ID, 1)
+	go func() {
+		var server process.ID
+		if err := ask(target, serverXattr, &server); err != nil {
+			server = process.ID{}
+		}
+		answer <- server
+	}()
+	select {
+	case server := <-answer:
+		return server
+	case <-time.After(serverAnswers):
+		return process.ID{}
+	}
+}
+
+// unmount unmounts with flags of umount2(2), or with arguments of fusermount that mean the same.
+func unmount(target string, flags int, args ...string) error {
+	err := unix.Unmount(target, flags|unix.UMOUNT_NOFOLLOW)
 	if err == nil {
 		return nil
 	}
@@ -68,7 +109,7 @@ func Unmount(target string) error {
 	if helperErr != nil {
 		return fmt.Errorf("unmount %s: %w (and %w)", target, err, helperErr)
 	}
-	cmd := exec.Command(helper, "-u", "-z", "--", target)
+	cmd := exec.Command(helper, append(append([]string{"-u"}, args...), "--", target)...)
 	cmd.Dir = "/" // which is no mount of ours
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("unmount %s: %s", target, said(text, err))

@@ -3,17 +3,21 @@ package fusefs
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/process"
 	"github.com/rcrun/rcrun/unionmount"
 )
 
-// statsXattr is an xattr that every mount's root has, in no list and read-only: its value is a Stats in JSON. No
-// container can have an xattr of that name on disk, since layer trees reserve it. Thus whoever can reach a mount can
-// read its counters, with no file or socket beside it.
-const statsXattr = "user.rcrun.stats"
+// Xattrs that every mount's root has, in no list and read-only. No container can have xattrs of these names on disk, since
+// layer trees reserve them. Thus whoever can reach a mount can ask its server, with no file or socket beside it.
+const (
+	statsXattr  = "user.rcrun.stats"  // a Stats in JSON
+	serverXattr = "user.rcrun.server" // a process.ID in JSON
+)
 
 // Stats are the counters of a running server.
 type Stats struct {
@@ -27,31 +31,46 @@ type Stats struct {
 
 // ReadStats asks the server of the filesystem that is mounted at target for its counters.
 func ReadStats(target string) (Stats, error) {
-	const most = 64 << 10 // of the value of any xattr
-	buf := make([]byte, most)
-	n, err := unix.Getxattr(target, statsXattr, buf)
+	var stats Stats
+	err := ask(target, statsXattr, &stats)
 	if err == unix.ENODATA || err == unix.EOPNOTSUPP {
 		return Stats{}, fmt.Errorf("read counters of %s: it is not the root of a filesystem served by rcrun", target)
 	}
 	if err != nil {
 		return Stats{}, fmt.Errorf("read counters of %s: %w", target, err)
 	}
-	var stats Stats
-	if err := json.Unmarshal(buf[:n], &stats); err != nil {
-		return Stats{}, fmt.Errorf("read counters of %s: %w", target, err)
-	}
 	return stats, nil
 }
 
-// isStats tells whether a request is for the counters.
-func isStats(id uint64, name string) bool { return id == fuse.FUSE_ROOT_ID && name == statsXattr }
-
-// getStats answers GETXATTR of statsXattr.
-func (s *server) getStats(buf []byte) (uint32, fuse.Status) {
-	stats := Stats{Requests: s.counters.byKind(), Bytes: s.counters.bytes.byKind(), Stats: s.union.Stats()}
-	text, err := json.Marshal(stats)
+// ask asks the server of the filesystem that is mounted at target.
+func ask(target, xattr string, answer any) error {
+	const most = 64 << 10 // of the value of any xattr
+	buf := make([]byte, most)
+	n, err := unix.Getxattr(target, xattr, buf)
 	if err != nil {
-		return 0, s.status("encode counters", err)
+		return err
+	}
+	return json.Unmarshal(buf[:n], answer)
+}
+
+// isOwn tells whether a request is for one of the server's own xattrs.
+func isOwn(id uint64, name string) bool {
+	return id == fuse.FUSE_ROOT_ID && (name == statsXattr || name == serverXattr)
+}
+
+// getOwn answers GETXATTR of one of the server's own xattrs.
+func (s *server) getOwn(name string, buf []byte) (uint32, fuse.Status) {
+	var value any = Stats{Requests: s.counters.byKind(), Bytes: s.counters.bytes.byKind(), Stats: s.union.Stats()}
+	if name == serverXattr {
+		self, err := process.Identify(os.Getpid())
+		if err != nil {
+			return 0, s.status("identify the server", err)
+		}
+		value = self
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		return 0, s.status("encode "+name, err)
 	}
 	return fit(buf, text)
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/process"
 )
 
 // TestStats reads the counters of a mount through the mount.
@@ -43,6 +45,25 @@ func TestStats(t *testing.T) {
 		}
 		if err := unix.Removexattr(mnt, statsXattr); err != unix.EPERM {
 			t.Errorf("remove counters: %v", err)
+		}
+	})
+}
+
+// TestServerOf asks a mount who serves it.
+func TestServerOf(t *testing.T) {
+	withLower(t, map[string]string{"dir/file": "x"}).run(t, func(t *testing.T, mnt string) {
+		server, err := process.Identify(os.Getppid())
+		must(t, err)
+		if got := serverOf(mnt); got != server {
+			t.Errorf("the server is %+v, want %+v", got, server)
+		}
+		for _, other := range []string{mnt + "/dir", "/", mnt + "/nothing"} {
+			if got := serverOf(other); got != (process.ID{}) {
+				t.Errorf("%s has the server %+v", other, got)
+			}
+		}
+		if err := unix.Setxattr(mnt, serverXattr, []byte("x"), 0); err != unix.EPERM {
+			t.Errorf("set the server: %v", err)
 		}
 	})
 }

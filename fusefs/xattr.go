@@ -11,8 +11,8 @@ import (
 // GetXAttr answers GETXATTR. A buffer that is too small, as is the one of length 0 that asks for the size, is ERANGE
 // with the size; go-fuse makes of it what the kernel expects.
 func (s *server) GetXAttr(_ <-chan struct{}, in *fuse.InHeader, name string, buf []byte) (uint32, fuse.Status) {
-	if isStats(in.NodeId, name) {
-		return s.getStats(buf)
+	if isOwn(in.NodeId, name) {
+		return s.getOwn(name, buf)
 	}
 	n, code := s.node(in.NodeId)
 	if !code.Ok() {
@@ -52,7 +52,7 @@ func fit(buf, data []byte) (uint32, fuse.Status) {
 
 // SetXAttr answers SETXATTR.
 func (s *server) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, value []byte) fuse.Status {
-	if isStats(in.NodeId, name) {
+	if isOwn(in.NodeId, name) {
 		return fuse.EPERM
 	}
 	n, code := s.node(in.NodeId)
@@ -68,7 +68,7 @@ func (s *server) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, v
 
 // RemoveXAttr answers REMOVEXATTR.
 func (s *server) RemoveXAttr(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
-	if isStats(in.NodeId, name) {
+	if isOwn(in.NodeId, name) {
 		return fuse.EPERM
 	}
 	n, code := s.node(in.NodeId)

@@ -109,6 +109,41 @@ func TestUnionServerEnds(t *testing.T) {
 	}
 }
 
+// TestUnionUnmountWaits wants the server to have ended when an unmount returns, so that what was below it is free; a union in
+// use is not waited for.
+func TestUnionUnmountWaits(t *testing.T) {
+	u := newUnionUser(t)
+	u.inHome(makeLayers)
+	mount := func() process {
+		u.run("union", "mount", "-o", "lowerdir=lower,upperdir=upper,workdir=work", "mnt")
+		buf := make([]byte, 100)
+		n, err := syscall.Getxattr(u.path("home/mnt"), "user.rcrun.server", buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var server struct{ Pid int }
+		if err := json.Unmarshal(buf[:n], &server); err != nil || server.Pid < 2 {
+			t.Fatalf("%s: %v", buf[:n], err)
+		}
+		return process{pid: server.Pid}
+	}
+	server := mount()
+	u.run("union", "unmount", "mnt")
+	if !server.gone() {
+		t.Error("after the unmount, the server is there")
+	}
+	server = mount()
+	used, err := os.Open(u.path("home/mnt/file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.run("union", "unmount", "mnt")
+	if server.gone() {
+		t.Error("after the unmount, the server of a file in use is gone")
+	}
+	used.Close()
+}
+
 func TestUnionRefusals(t *testing.T) {
 	u := newUnionUser(t)
 	u.inHome(makeLayers)

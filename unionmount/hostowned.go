@@ -80,7 +80,7 @@ func (p hostOwned) identify(fd int, st *unix.Stat_t, id layerfmt.Stat) error {
 	case id.Mode&unix.S_IFMT == unix.S_IFLNK:
 		return nil
 	case owner != made:
-		return unix.Chmod(procPath(fd), id.Mode&0o7777)
+		return chmodFD(fd, id.Mode&0o7777)
 	}
 	return fixPerm(fd, st, id.Mode)
 }
@@ -108,7 +108,7 @@ func setPerm(fd int, mode uint32) error {
 	if mode&unix.S_IFMT == unix.S_IFLNK {
 		return unix.Fchownat(fd, "", -1, -1, unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW)
 	}
-	return unix.Chmod(procPath(fd), mode&0o7777)
+	return chmodFD(fd, mode&0o7777)
 }
 
 // chown changes the owner of any file, also of a link.

@@ -132,7 +132,7 @@ func (p callerOwned) change(fd int, have *layerfmt.Stat, want layerfmt.Stat) err
 			return err
 		}
 	}
-	if err := unix.Chmod(procPath(fd), layerfmt.BackingPerm(want.Mode)); err != nil { // also when it is the same: the ctime changes
+	if err := chmodFD(fd, layerfmt.BackingPerm(want.Mode)); err != nil { // also when it is the same: the ctime changes
 		return err
 	}
 	if had && !needs {
@@ -190,5 +190,5 @@ func fixPerm(fd int, st *unix.Stat_t, mode uint32) error {
 	if st.Mode&0o7777 == mode&0o7777 {
 		return nil
 	}
-	return unix.Chmod(procPath(fd), mode&0o7777)
+	return chmodFD(fd, mode&0o7777)
 }

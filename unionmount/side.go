@@ -41,10 +41,10 @@ func (diskXattrs) list(x xattrSource) ([]string, error) { return x.list() }
 func (diskXattrs) read(x xattrSource, name string) ([]byte, error) { return x.read(name) }
 
 func (diskXattrs) set(fd int, name, value string, flags int) error {
-	return owning(fd, func() error { return unix.Setxattr(procPath(fd), name, []byte(value), flags) })
+	return owning(fd, func() error { return setXattrFD(fd, name, value, flags) })
 }
 
-func (diskXattrs) remove(fd int, name string) error { return unix.Removexattr(procPath(fd), name) }
+func (diskXattrs) remove(fd int, name string) error { return removeXattrFD(fd, name) }
 
 func (diskXattrs) changed(int) error { return nil }
 
@@ -140,7 +140,7 @@ func (sideXattrs) changed(fd int) error {
 	if err != nil {
 		return err
 	}
-	return unix.Chmod(procPath(fd), st.Mode&0o7777)
+	return chmodFD(fd, st.Mode&0o7777)
 }
 
 func (s sideXattrs) forget(ino uint64) error { return s.Forget(ino) }

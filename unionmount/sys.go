@@ -28,8 +28,17 @@ func retry[T any](f func() (T, error)) (T, error) {
 }
 
 // procPath names the file that fd refers to. Only through it can a descriptor opened with O_PATH be used for the
-// system calls that take no such descriptor.
+// system calls that take no such descriptor, and it takes several times as long, so that others are tried directly first.
 func procPath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
+
+// chmodFD is fchmod(2) for a descriptor that may be O_PATH.
+func chmodFD(fd int, mode uint32) error {
+	err := unix.Fchmod(fd, mode)
+	if err == unix.EBADF {
+		return unix.Chmod(procPath(fd), mode)
+	}
+	return err
+}
 
 // procPathAt names an entry of the directory dirfd, for l*xattr(2).
 func procPathAt(dirfd int, name string) string { return procPath(dirfd) + "/" + name }
@@ -177,14 +186,14 @@ func withOwnerAccess(fd int, f func() error) error {
 	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
 		needed = 0o700
 	}
-	if err := unix.Chmod(procPath(fd), st.Mode&0o7777|needed); err != nil {
+	if err := chmodFD(fd, st.Mode&0o7777|needed); err != nil {
 		return err
 	}
 	err = f()
 	if now, statErr := statFD(fd); statErr != nil || now.Mode != st.Mode|needed {
 		return errors.Join(err, statErr) // somebody else gave it a mode meanwhile
 	}
-	return errors.Join(err, unix.Chmod(procPath(fd), st.Mode&0o7777))
+	return errors.Join(err, chmodFD(fd, st.Mode&0o7777))
 }
 
 // dirEntry is one record of getdents64(2).

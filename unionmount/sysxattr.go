@@ -43,7 +43,11 @@ func (x xattrSource) read(attr string) ([]byte, error) {
 func (x xattrSource) get(attr string, buf []byte) (int, error) {
 	switch {
 	case x.name == "":
-		return unix.Getxattr(procPath(x.fd), attr, buf)
+		n, err := unix.Fgetxattr(x.fd, attr, buf)
+		if err == unix.EBADF { // of O_PATH
+			return unix.Getxattr(procPath(x.fd), attr, buf)
+		}
+		return n, err
 	case hasXattrAt():
 		return getXattrAt(x.fd, x.name, attr, buf)
 	}
@@ -73,11 +77,33 @@ func (x xattrSource) list() ([]string, error) {
 func (x xattrSource) listInto(buf []byte) (int, error) {
 	switch {
 	case x.name == "":
-		return unix.Listxattr(procPath(x.fd), buf)
+		n, err := unix.Flistxattr(x.fd, buf)
+		if err == unix.EBADF { // of O_PATH
+			return unix.Listxattr(procPath(x.fd), buf)
+		}
+		return n, err
 	case hasXattrAt():
 		return listXattrAt(x.fd, x.name, buf)
 	}
 	return unix.Llistxattr(procPathAt(x.fd, x.name), buf)
+}
+
+// setXattrFD is fsetxattr(2) for a descriptor that may be O_PATH.
+func setXattrFD(fd int, name, value string, flags int) error {
+	err := unix.Fsetxattr(fd, name, []byte(value), flags)
+	if err == unix.EBADF {
+		return unix.Setxattr(procPath(fd), name, []byte(value), flags)
+	}
+	return err
+}
+
+// removeXattrFD is fremovexattr(2) for a descriptor that may be O_PATH.
+func removeXattrFD(fd int, name string) error {
+	err := unix.Fremovexattr(fd, name)
+	if err == unix.EBADF {
+		return unix.Removexattr(procPath(fd), name)
+	}
+	return err
 }
 
 func splitNames(list []byte) []string {

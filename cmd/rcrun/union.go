@@ -49,6 +49,8 @@ func unionUnmountCommand() *cobra.Command {
 		Use:     "unmount [flags] MOUNTPOINT...",
 		Aliases: []string{"umount"},
 		Short:   "Unmount unions",
+		Long: "Unmount unions, and wait until their servers have ended. One that is in use goes when its last user does,\n" +
+			"which is not waited for.",
 		Example: "  rcrun union unmount /mnt",
 		Args:    cobra.MinimumNArgs(1),
 		RunE:    func(_ *cobra.Command, args []string) error { return unmountAll(args) },
@@ -117,7 +119,7 @@ func unmountAll(targets []string) error {
 	for _, target := range targets {
 		path, err := filepath.Abs(target)
 		if err == nil {
-			err = fusefs.Unmount(resolved(path))
+			err = fusefs.UnmountAndWait(resolved(path))
 		}
 		all = append(all, err)
 	}

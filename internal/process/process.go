@@ -1,0 +1,98 @@
+// Package process names processes for good, ends them and waits for them.
+package process
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ID names a process for good: a number alone may mean another process later.
+type ID struct {
+	Pid   int
+	Start uint64 // when it started, in clock ticks since boot; 0 with Pid 0 where there is none
+}
+
+// Identify returns the identity of a running process.
+func Identify(pid int) (ID, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return ID{}, fmt.Errorf("identify process %d: %w", pid, err)
+	}
+	// The name, in parentheses, may contain anything; the start time is the 20th field after it.
+	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
+	if len(fields) < 20 {
+		return ID{}, fmt.Errorf("identify process %d: malformed stat", pid)
+	}
+	start, err := strconv.ParseUint(string(fields[19]), 10, 64)
+	if err != nil {
+		return ID{}, fmt.Errorf("identify process %d: %w", pid, err)
+	}
+	return ID{pid, start}, nil
+}
+
+// open returns a pidfd of the process, or -1 if it has ended.
+func (p ID) open() (int, error) {
+	if p.Pid <= 0 {
+		return -1, nil
+	}
+	fd, err := unix.PidfdOpen(p.Pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return -1, nil
+	}
+	if err != nil {
+		return -1, err
+	}
+	// The descriptor holds the number: what it says now stays true.
+	if now, err := Identify(p.Pid); err != nil || now != p {
+		unix.Close(fd)
+		return -1, nil
+	}
+	return fd, nil
+}
+
+// Kill ends the process, if it is still the same.
+func (p ID) Kill() error {
+	fd, err := p.open()
+	if err != nil {
+		return fmt.Errorf("kill process %d: %w", p.Pid, err)
+	}
+	if fd < 0 {
+		return nil
+	}
+	defer unix.Close(fd)
+	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("kill process %d: %w", p.Pid, err)
+	}
+	return nil
+}
+
+// Wait returns when the process has ended, whosever child it is, or after the given time.
+func (p ID) Wait(most time.Duration) error {
+	fd, err := p.open()
+	if err != nil {
+		return fmt.Errorf("wait for process %d: %w", p.Pid, err)
+	}
+	if fd < 0 {
+		return nil
+	}
+	defer unix.Close(fd)
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	for end := time.Now().Add(most); ; {
+		n, err := unix.Poll(fds, int(max(time.Until(end), 0)/time.Millisecond))
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return fmt.Errorf("wait for process %d: %w", p.Pid, err)
+		case n == 0:
+			return fmt.Errorf("wait for process %d: it has not ended after %v", p.Pid, most)
+		default:
+			return nil
+		}
+	}
+}
