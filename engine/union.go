@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -114,16 +115,15 @@ const allIDs = 1<<32 - 1
 
 // ownIDs reads which ids the calling process's user namespace has.
 func ownIDs(file string) ([]fusefs.IDRange, error) {
-	text, err := os.Open("/proc/self/" + file)
+	text, err := os.ReadFile("/proc/self/" + file)
 	if err != nil {
 		return nil, err
 	}
-	defer text.Close()
 	var ranges []fusefs.IDRange
-	for {
+	for lines := bytes.NewReader(text); ; { // from a file, Fscan reads a byte at a time
 		var r fusefs.IDRange
 		var outside uint32
-		if _, err := fmt.Fscan(text, &r.First, &outside, &r.Size); err != nil {
+		if _, err := fmt.Fscan(lines, &r.First, &outside, &r.Size); err != nil {
 			return ranges, nil // the end
 		}
 		ranges = append(ranges, r)
