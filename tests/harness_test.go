@@ -119,6 +119,12 @@ func (u *user) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env, cmd.Dir = u.env, u.path("home")
 	cmd.WaitDelay = 5 * time.Second
+	cmd.Cancel = func() error {
+		if ctx.Err() == context.DeadlineExceeded {
+			return cmd.Process.Signal(syscall.SIGQUIT) // says what it is waiting for
+		}
+		return cmd.Process.Kill()
+	}
 	return cmd
 }
 

@@ -207,8 +207,12 @@ func TestPullInterrupted(t *testing.T) {
 	p := u.putBig(server)
 	proxy := u.slowly(server)
 	name := proxy.host + "/app:v1"
+	pulls := 0
 	for signal, code := range map[syscall.Signal]int{syscall.SIGINT: 130, syscall.SIGTERM: 143} {
 		pull := u.startPull(name)
+		pulls++
+		// Before it asks, it may be as its starter left it: in the background of a script, without an ear for SIGINT.
+		eventually(t, "the blob is asked for", func() bool { return len(proxy.asked()) == pulls })
 		eventually(t, "the first part has arrived", func() bool { return u.partSize() >= firstPart })
 		if err := pull.Process.Signal(signal); err != nil {
 			t.Fatal(err)
@@ -218,7 +222,7 @@ func TestPullInterrupted(t *testing.T) {
 			t.Errorf("after %v the exit code is %d, want %d", signal, got, code)
 		}
 		if out := pull.Stdout.(*bytes.Buffer).String(); out != "" {
-			t.Errorf("after %v the pull said %q", signal, out)
+			t.Errorf("after %v the pull said:\n%s", signal, out)
 		}
 		u.isEmptyStore()
 		u.prints("", "store", "check")
