@@ -9,18 +9,22 @@ import (
 )
 
 // drawContent gives the draft of a copy of n the content that is wanted.
-func (u *Union) drawContent(n *Node, d *draft, want content) error {
+func (u *Union) drawContent(n *Node, d *draft, want content, shown *unix.Stat_t) error {
 	if n.kind != unix.S_IFREG || want == contentNone {
 		return nil
 	}
-	st, err := u.statBelow(n)
-	if err != nil {
-		return err
+	size := shown.Size
+	if n.dataSlot() != n.firstSlot() {
+		st, err := u.statBelow(n)
+		if err != nil {
+			return err
+		}
+		size = st.Size
 	}
-	if want == contentOwn || st.Size < u.upper.leastBorrowed() {
+	if want == contentOwn || size < u.upper.leastBorrowed() {
 		return u.copyData(n, d.fd)
 	}
-	return u.borrow(n, d, st.Size)
+	return u.borrow(n, d, size)
 }
 
 // borrow lets a draft refer to the data of the lower file, or copies it where there is no way to say so, as with a path

@@ -98,10 +98,14 @@ func (u *Union) copyTo(n *Node, at *link, want content) error {
 	d := u.newDraft()
 	defer u.settleCopy(n, at)
 	defer d.discard()
-	if err := u.drawCopy(n, d, want); err != nil {
+	st, err := u.statBacking(n) // before it is read, which sets its access time
+	if err != nil {
 		return err
 	}
-	group, err := u.groupCopy(n, d)
+	if err := u.drawCopy(n, d, want, &st); err != nil {
+		return err
+	}
+	group, err := u.groupCopy(n, d, &st)
 	if err != nil {
 		return err
 	}
@@ -128,13 +132,9 @@ func (u *Union) copyTo(n *Node, at *link, want content) error {
 
 // groupCopy puts the copy of a file with several names into the index. It counts the name that is about to be
 // published as one that only the lower has: after a crash, the count may be too high but not too low.
-func (u *Union) groupCopy(n *Node, d *draft) (*linkGroup, error) {
-	if n.isDir() || n.foreign != nil {
+func (u *Union) groupCopy(n *Node, d *draft, st *unix.Stat_t) (*linkGroup, error) {
+	if n.isDir() || n.foreign != nil || st.Nlink < 2 {
 		return nil, nil
-	}
-	st, err := u.statBacking(n)
-	if err != nil || st.Nlink < 2 {
-		return nil, err
 	}
 	names := n.nlink(uint32(st.Nlink))
 	if !carriesXattrs(u.upper.copied(n.stat)) {
@@ -191,12 +191,9 @@ func (u *Union) switchToUpper(n *Node, d *draft, group *linkGroup, pin bool) {
 	u.fds.drop(fdKey{n, slotLowerData})
 }
 
-// drawCopy makes a copy of n in the stage: type, owner, mode, data, xattrs, times and the inode number to be shown.
-func (u *Union) drawCopy(n *Node, d *draft, want content) error {
-	st, err := u.statBacking(n) // before it is read, which sets its access time
-	if err != nil {
-		return err
-	}
+// drawCopy makes a copy of n in the stage: type, owner, mode, data, xattrs, times and the inode number to be shown. st is of
+// the file that shows.
+func (u *Union) drawCopy(n *Node, d *draft, want content, st *unix.Stat_t) error {
 	target, err := u.linkTarget(n)
 	if err != nil {
 		return err
@@ -205,7 +202,7 @@ func (u *Union) drawCopy(n *Node, d *draft, want content) error {
 		return err
 	}
 	if n.foreign == nil {
-		if err := u.drawContent(n, d, want); err != nil {
+		if err := u.drawContent(n, d, want, st); err != nil {
 			return err
 		}
 		if err := u.copyXattrs(n, d); err != nil {

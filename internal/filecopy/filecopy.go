@@ -3,6 +3,7 @@
 package filecopy
 
 import (
+	"bytes"
 	"errors"
 
 	"golang.org/x/sys/unix"
@@ -16,6 +17,9 @@ func Copy(to, from int, size int64) error {
 	}
 	if unix.IoctlFileClone(to, from) == nil {
 		return nil
+	}
+	if size <= oneBlock {
+		return copyBlock(to, from, size)
 	}
 	if err := unix.Ftruncate(to, size); err != nil {
 		return err
@@ -31,6 +35,27 @@ func Copy(to, from int, size int64) error {
 		offset = end
 	}
 	return nil
+}
+
+// oneBlock is how much a filesystem allocates at least, mostly: so small a file is data or a hole.
+const oneBlock = 4096
+
+// copyBlock copies so small a file, which to read and write takes half of what it costs to look for holes and to have the
+// kernel copy.
+func copyBlock(to, from int, size int64) error {
+	buf := make([]byte, size)
+	n, err := retry(func() (int, error) { return unix.Pread(from, buf, 0) })
+	if err != nil {
+		return err
+	}
+	hole := bytes.Count(buf[:n], []byte{0}) == n
+	if hole || n < len(buf) { // the file became shorter: the rest is a hole, too
+		err = unix.Ftruncate(to, size)
+	}
+	if err == nil && !hole {
+		err = WriteAll(to, buf[:n], 0)
+	}
+	return err
 }
 
 // NextData returns the bounds of the first data at or after offset; both are size when there is none.
