@@ -62,9 +62,10 @@ func Remount(target string, flags uintptr) error {
 func Unmount(target string) error { return unmount(target, unix.MNT_DETACH, "-z") }
 
 const (
-	// serverAnswers and serverEnds bound how long UnmountAndWait waits, for who the server is and for its end.
+	// serverAnswers and serverEnds bound how long UnmountAndWait waits, for who the server is and for its end, which does
+	// not come while other mount namespaces have the mount, too.
 	serverAnswers = time.Second
-	serverEnds    = 10 * time.Second
+	serverEnds    = 2 * time.Second
 )
 
 // UnmountAndWait is Unmount that returns when the server has ended, unless the mount is in use. Until then the server has
@@ -74,7 +75,8 @@ func UnmountAndWait(target string) error {
 	if unmount(target, 0) != nil {
 		return Unmount(target)
 	}
-	return server.Wait(serverEnds)
+	_, err := server.Wait(serverEnds)
+	return err
 }
 
 // serverOf returns who serves the filesystem that is mounted at target; nobody where the server is dead, does not answer, or

@@ -116,16 +116,7 @@ func TestUnionUnmountWaits(t *testing.T) {
 	u.inHome(makeLayers)
 	mount := func() process {
 		u.run("union", "mount", "-o", "lowerdir=lower,upperdir=upper,workdir=work", "mnt")
-		buf := make([]byte, 100)
-		n, err := syscall.Getxattr(u.path("home/mnt"), "user.rcrun.server", buf)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var server struct{ Pid int }
-		if err := json.Unmarshal(buf[:n], &server); err != nil || server.Pid < 2 {
-			t.Fatalf("%s: %v", buf[:n], err)
-		}
-		return process{pid: server.Pid}
+		return u.serverOf("home/mnt")
 	}
 	server := mount()
 	u.run("union", "unmount", "mnt")

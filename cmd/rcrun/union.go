@@ -49,8 +49,8 @@ func unionUnmountCommand() *cobra.Command {
 		Use:     "unmount [flags] MOUNTPOINT...",
 		Aliases: []string{"umount"},
 		Short:   "Unmount unions",
-		Long: "Unmount unions, and wait until their servers have ended. One that is in use goes when its last user does,\n" +
-			"which is not waited for.",
+		Long: "Unmount unions, and wait until their servers have ended. One that is in use, or that another mount namespace has,\n" +
+			"goes when its last user does, which is not waited for.",
 		Example: "  rcrun union unmount /mnt",
 		Args:    cobra.MinimumNArgs(1),
 		RunE:    func(_ *cobra.Command, args []string) error { return unmountAll(args) },

@@ -72,14 +72,14 @@ func (p ID) Kill() error {
 	return nil
 }
 
-// Wait returns when the process has ended, whosever child it is, or after the given time.
-func (p ID) Wait(most time.Duration) error {
+// Wait returns when the process has ended, whosever child it is, or after the given time; then ended is false.
+func (p ID) Wait(most time.Duration) (ended bool, err error) {
 	fd, err := p.open()
 	if err != nil {
-		return fmt.Errorf("wait for process %d: %w", p.Pid, err)
+		return false, fmt.Errorf("wait for process %d: %w", p.Pid, err)
 	}
 	if fd < 0 {
-		return nil
+		return true, nil
 	}
 	defer unix.Close(fd)
 	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
@@ -88,11 +88,9 @@ func (p ID) Wait(most time.Duration) error {
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
-			return fmt.Errorf("wait for process %d: %w", p.Pid, err)
-		case n == 0:
-			return fmt.Errorf("wait for process %d: it has not ended after %v", p.Pid, most)
+			return false, fmt.Errorf("wait for process %d: %w", p.Pid, err)
 		default:
-			return nil
+			return n > 0, nil
 		}
 	}
 }

@@ -2,7 +2,6 @@ package process
 
 import (
 	"os/exec"
-	"strings"
 	"testing"
 	"time"
 )
@@ -25,21 +24,21 @@ func start(t *testing.T) (id ID, end func()) {
 	return id, func() { in.Close() }
 }
 
+// waits wants a wait to end with or without the process.
+func waits(t *testing.T, what string, id ID, most time.Duration, want bool) {
+	t.Helper()
+	if ended, err := id.Wait(most); ended != want || err != nil {
+		t.Errorf("%s: ended is %v, %v", what, ended, err)
+	}
+}
+
 func TestWait(t *testing.T) {
 	id, end := start(t)
-	if err := id.Wait(20 * time.Millisecond); err == nil || !strings.Contains(err.Error(), "not ended") {
-		t.Errorf("of one that runs: %v", err)
-	}
-	if err := (ID{id.Pid, id.Start + 1}).Wait(time.Minute); err != nil {
-		t.Errorf("of one that had the number before: %v", err)
-	}
+	waits(t, "one that runs", id, 20*time.Millisecond, false)
+	waits(t, "one that had the number before", ID{id.Pid, id.Start + 1}, time.Minute, true)
 	time.AfterFunc(50*time.Millisecond, end)
-	if err := id.Wait(time.Minute); err != nil {
-		t.Errorf("of one that ends: %v", err)
-	}
-	if err := (ID{}).Wait(time.Minute); err != nil {
-		t.Errorf("of none: %v", err)
-	}
+	waits(t, "one that ends", id, time.Minute, true)
+	waits(t, "none", ID{}, time.Minute, true)
 }
 
 func TestKill(t *testing.T) {
@@ -47,13 +46,9 @@ func TestKill(t *testing.T) {
 	if err := (ID{id.Pid, id.Start + 1}).Kill(); err != nil {
 		t.Errorf("one that had the number before: %v", err)
 	}
-	if err := id.Wait(20 * time.Millisecond); err == nil {
-		t.Error("another was killed than was meant")
-	}
+	waits(t, "another than was meant", id, 20*time.Millisecond, false)
 	if err := id.Kill(); err != nil {
 		t.Error(err)
 	}
-	if err := id.Wait(time.Minute); err != nil {
-		t.Error(err)
-	}
+	waits(t, "the right one", id, time.Minute, true)
 }
