@@ -16,12 +16,17 @@ const (
 	maxReaders = 32
 	// bufferSize holds the largest request and the largest reply, with their headers.
 	bufferSize = maxWrite + 4096
-	// slow is what a request takes on average when another reader leads meanwhile.
+	// slow is what a request takes on average when another reader leads meanwhile, if there are others who would wait: to
+	// wake a reader up costs more than to let a single caller's next request come.
 	slow = 100 * time.Microsecond
 	// tick is how long a single request may hold up the others, and rest for how many ticks without requests the
 	// watch goes on.
 	tick = time.Millisecond
 	rest = 10
+	// always is the average of events that happen every time; crowded is the share of requests that had to wait from which
+	// on there are several callers.
+	always  = 1 << 16
+	crowded = always / 4
 )
 
 // transport moves requests and replies between /dev/fuse and the protocol. One reader, the leader, waits for requests
@@ -38,6 +43,7 @@ type transport struct {
 	start    time.Time
 
 	leader  atomic.Pointer[reader]
+	waited  atomic.Int64          // how often a request was there already when a reader looked for it: an average
 	usual   [opcodes]atomic.Int64 // the average duration of requests by opcode, in nanoseconds
 	dozing  atomic.Bool           // the watch waits for rouse
 	rouse   chan struct{}
@@ -238,6 +244,7 @@ func (r *reader) sleep() error {
 // look tries for as long as there is patience.
 func (r *reader) look(start int64) (int, error) {
 	n, err := r.try()
+	r.t.noteWaited(err == nil)
 	for at, end := start, r.ends(start); err == unix.EAGAIN && at < end && at > r.crowded; {
 		unix.Syscall(unix.SYS_SCHED_YIELD, 0, 0, 0) // never fails
 		before := at
@@ -261,7 +268,7 @@ func (r *reader) answer(request []byte) {
 	opcode := (*fuse.InHeader)(unsafe.Pointer(&request[0])).Opcode
 	r.t.counters.count(opcode)
 	usual := &r.t.usual[opcode%opcodes]
-	if usual.Load() > int64(slow) {
+	if r.t.handsOver(usual.Load()) {
 		r.t.replace(r)
 	}
 	r.t.gate.enter(opcode)
@@ -272,6 +279,20 @@ func (r *reader) answer(request []byte) {
 	r.busy.Store(0)
 	average := usual.Load()
 	usual.Store(average + (r.t.now()-start-average)/8)
+}
+
+// noteWaited notes whether a request was there before a reader was.
+func (t *transport) noteWaited(did bool) {
+	average, now := t.waited.Load(), int64(0)
+	if did {
+		now = always
+	}
+	t.waited.Store(average + (now-average)/8)
+}
+
+// handsOver tells whether another reader is to lead while a request is answered that takes so long on average.
+func (t *transport) handsOver(usual int64) bool {
+	return usual > int64(tick) || usual > int64(slow) && t.waited.Load() > crowded
 }
 
 // reply handles a request and writes the reply. That it cannot be written means that nobody waits for it any more.

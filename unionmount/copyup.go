@@ -98,6 +98,11 @@ func (u *Union) copyTo(n *Node, at *link, want content) error {
 	d := u.newDraft()
 	defer u.settleCopy(n, at)
 	defer d.discard()
+	if u.copiesData(n, want) { // with the same descriptor, all else is read
+		if from, err := u.data(n); err == nil {
+			defer u.fds.release(from)
+		}
+	}
 	st, err := u.statBacking(n) // before it is read, which sets its access time
 	if err != nil {
 		return err
@@ -128,6 +133,14 @@ func (u *Union) copyTo(n *Node, at *link, want content) error {
 	}
 	n.unnamed.Store(u.upper.Ownership == HostOwned)
 	return u.dropName(n)
+}
+
+// copiesData tells whether a copy of n is known to be made with its data.
+func (u *Union) copiesData(n *Node, want content) bool {
+	if n.kind != unix.S_IFREG || n.foreign != nil || want == contentNone {
+		return false
+	}
+	return want == contentOwn || u.upper.Ownership == HostOwned && u.upper.refer(n.lowers[n.dataSlot():], false) == nil
 }
 
 // groupCopy puts the copy of a file with several names into the index. It counts the name that is about to be

@@ -32,6 +32,20 @@ func (n *Node) layerAt(slot int) *layer {
 	return n.lowers[slot].layer
 }
 
+// openSlot is the slot of the descriptor with which the data is open of a regular file's backing file in a slot; the slot
+// itself if that is never open.
+func (n *Node) openSlot(slot int) int {
+	switch {
+	case n.kind != unix.S_IFREG:
+		return slot
+	case slot == slotUpper:
+		return slotData
+	case slot == n.dataSlot():
+		return slotLowerData
+	}
+	return slot
+}
+
 // topLayer returns the layer of the file that shows; of a mount point, which has no place in one, the topmost.
 func (n *Node) topLayer() *layer {
 	if slot := n.firstSlot(); slot < len(n.lowers) {
@@ -47,8 +61,8 @@ func (u *Union) backing(n *Node, slot int) (*handle, error) {
 	if h := u.fds.get(key); h != nil {
 		return h, nil
 	}
-	if slot == slotUpper && n.kind == unix.S_IFREG {
-		if h := u.fds.get(fdKey{n, slotData}); h != nil {
+	if open := n.openSlot(slot); open != slot {
+		if h := u.fds.get(fdKey{n, open}); h != nil {
 			return h, nil
 		}
 	}
