@@ -23,10 +23,10 @@ const (
 	// watch goes on.
 	tick = time.Millisecond
 	rest = 10
-	// always is the average of events that happen every time; crowded is the share of requests that had to wait from which
+	// always is the average of events that happen every time; manyWait is the share of requests that had to wait from which
 	// on there are several callers.
-	always  = 1 << 16
-	crowded = always / 4
+	always   = 1 << 16
+	manyWait = always / 4
 )
 
 // transport moves requests and replies between /dev/fuse and the protocol. One reader, the leader, waits for requests
@@ -292,7 +292,7 @@ func (t *transport) noteWaited(did bool) {
 
 // handsOver tells whether another reader is to lead while a request is answered that takes so long on average.
 func (t *transport) handsOver(usual int64) bool {
-	return usual > int64(tick) || usual > int64(slow) && t.waited.Load() > crowded
+	return usual > int64(tick) || usual > int64(slow) && t.waited.Load() > manyWait
 }
 
 // reply handles a request and writes the reply. That it cannot be written means that nobody waits for it any more.
