@@ -16,12 +16,12 @@ import (
 )
 
 const (
-	soakWarm    = 8  // rounds until all has been as large as it gets
-	soakRounds  = 60 // after them
+	soakWarm    = 6  // rounds until all has been as large as it gets
+	soakRounds  = 40 // after them
 	soakWorkers = 4
 	soakFiles   = 60 // that a worker makes and removes in a round
 	// soakGrowth is what the server's memory may grow by after it is warm, in KiB: the heap is not collected at the same point
-	// every time. To leak one inode of three would be more.
+	// every time. To leak half of the inodes would be more.
 	soakGrowth = 5 << 10
 )
 
