@@ -14,7 +14,7 @@ func (u *Union) drawContent(n *Node, d *draft, want content, shown *unix.Stat_t)
 		return nil
 	}
 	size := shown.Size
-	if n.dataSlot() != n.firstSlot() {
+	if n.dataSlot() != n.firstSlot() || n.still != nil { // what is noted is not what is there now
 		st, err := u.statBelow(n)
 		if err != nil {
 			return err
