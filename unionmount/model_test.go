@@ -99,6 +99,7 @@ func newModel(t *testing.T, r *rand.Rand, dir string, as *Layer) *model {
 		}
 	}
 	m := &model{fixture: plantUnion(t, dir, layers...), r: r, oracle: dir + "/oracle", inos: map[identity]uint64{}}
+	m.writesOut = true
 	if as != nil {
 		m.describe(*as)
 	}

@@ -477,7 +477,6 @@ func (f *fixture) splitLater(name string) *Node {
 // TestQuotaWrittenLater checks what becomes of blocks that a filesystem allocates, or takes back, when it writes data out.
 func TestQuotaWrittenLater(t *testing.T) {
 	f := newLimited(t, Quota{Bytes: 4096 * kib}, tree{"lower": file("x")})
-	f.u.quota.beforeLook = nil
 	var nodes []*Node
 	for i := range 40 {
 		nodes = append(nodes, f.splitLater(fmt.Sprint(i)))
