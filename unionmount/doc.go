@@ -114,10 +114,11 @@
 // their removal are flushed) and in trees that others write, too, the upper is counted, which costs a system call for each
 // of its files.
 //
-// A filesystem may change the blocks of a file when nobody changes the file: ext4 adds one for the list of a file's extents, or
-// takes it back, when it writes data out. A node that the kernel still knows is charged what is true when it changes again; the
-// difference of others is noticed when the upper is counted. For that it is also counted once files have grown by a quarter of the limit since the
-// last time. To wait for the writing before every look would make each change as slow as the disk.
+// A filesystem may change the blocks of a file when nobody changes the file: ext4 adds one for the list of a file's extents,
+// or takes it back, when it writes data out, and may pass the limit by that much. A node that the kernel still knows is
+// charged what is true when it changes again; the difference of others is noticed when the upper is counted. For that it is
+// also counted once files have grown by a quarter of the limit since the last time. To wait for the writing before every
+// look would make each change as slow as the disk.
 //
 // XFS allocates more blocks than it was asked for and takes them back when it likes. Those are not charged (ahead.go), lest a
 // container meet its limit long before it; what a container allocates behind the end of a file would look the same, and is
