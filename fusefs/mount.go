@@ -72,7 +72,7 @@ const (
 // what is below it open, which keeps others from unmounting that. It is not for the server itself.
 func UnmountAndWait(target string) error {
 	server := serverOf(target)
-	if unmount(target, 0) != nil {
+	if unmount(target, 0) != nil { // it is in use, or what is wrong is wrong for Unmount, too, which tells
 		return Unmount(target)
 	}
 	_, err := server.Wait(serverEnds)

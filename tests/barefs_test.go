@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -110,9 +111,15 @@ func (n *bareNode) Mknod(ctx context.Context, name string, mode, rdev uint32, ou
 	return n.LoopbackNode.Mknod(ctx, name, mode, rdev, out)
 }
 
+// slowName is what a file is renamed to slowly: the last that a union with a quota does in its work directory.
+const slowName = "usage"
+
 func (n *bareNode) Rename(ctx context.Context, name string, newParent fs.InodeEmbedder, newName string, flags uint32) syscall.Errno {
 	if flags != 0 {
 		return syscall.EINVAL
+	}
+	if newName == slowName {
+		time.Sleep(500 * time.Millisecond)
 	}
 	if to, ok := newParent.(*bareNode); ok {
 		to.hold(newName)
