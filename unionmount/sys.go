@@ -31,13 +31,17 @@ func retry[T any](f func() (T, error)) (T, error) {
 // system calls that take no such descriptor, and it takes several times as long, so that others are tried directly first.
 func procPath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
-// chmodFD is fchmod(2) for a descriptor that may be O_PATH.
-func chmodFD(fd int, mode uint32) error {
-	err := unix.Fchmod(fd, mode)
+// orByPath returns err, of a system call with fd; where that was refused because fd is O_PATH, it does the same by path.
+func orByPath(err error, fd int, do func(path string) error) error {
 	if err == unix.EBADF {
-		return unix.Chmod(procPath(fd), mode)
+		return do(procPath(fd))
 	}
 	return err
+}
+
+// chmodFD is fchmod(2) for a descriptor that may be O_PATH.
+func chmodFD(fd int, mode uint32) error {
+	return orByPath(unix.Fchmod(fd, mode), fd, func(path string) error { return unix.Chmod(path, mode) })
 }
 
 // procPathAt names an entry of the directory dirfd, for l*xattr(2).

@@ -44,9 +44,7 @@ func (x xattrSource) get(attr string, buf []byte) (int, error) {
 	switch {
 	case x.name == "":
 		n, err := unix.Fgetxattr(x.fd, attr, buf)
-		if err == unix.EBADF { // of O_PATH
-			return unix.Getxattr(procPath(x.fd), attr, buf)
-		}
+		err = orByPath(err, x.fd, func(path string) (err error) { n, err = unix.Getxattr(path, attr, buf); return err })
 		return n, err
 	case hasXattrAt():
 		return getXattrAt(x.fd, x.name, attr, buf)
@@ -78,9 +76,7 @@ func (x xattrSource) listInto(buf []byte) (int, error) {
 	switch {
 	case x.name == "":
 		n, err := unix.Flistxattr(x.fd, buf)
-		if err == unix.EBADF { // of O_PATH
-			return unix.Listxattr(procPath(x.fd), buf)
-		}
+		err = orByPath(err, x.fd, func(path string) (err error) { n, err = unix.Listxattr(path, buf); return err })
 		return n, err
 	case hasXattrAt():
 		return listXattrAt(x.fd, x.name, buf)
@@ -91,19 +87,13 @@ func (x xattrSource) listInto(buf []byte) (int, error) {
 // setXattrFD is fsetxattr(2) for a descriptor that may be O_PATH.
 func setXattrFD(fd int, name, value string, flags int) error {
 	err := unix.Fsetxattr(fd, name, []byte(value), flags)
-	if err == unix.EBADF {
-		return unix.Setxattr(procPath(fd), name, []byte(value), flags)
-	}
-	return err
+	return orByPath(err, fd, func(path string) error { return unix.Setxattr(path, name, []byte(value), flags) })
 }
 
 // removeXattrFD is fremovexattr(2) for a descriptor that may be O_PATH.
 func removeXattrFD(fd int, name string) error {
 	err := unix.Fremovexattr(fd, name)
-	if err == unix.EBADF {
-		return unix.Removexattr(procPath(fd), name)
-	}
-	return err
+	return orByPath(err, fd, func(path string) error { return unix.Removexattr(path, name) })
 }
 
 func splitNames(list []byte) []string {
