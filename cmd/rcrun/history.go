@@ -13,9 +13,9 @@ import (
 
 // historyRow is a step of an image's history, with the names that Docker's templates use.
 type historyRow struct {
-	ID           string
+	ID           string `heading:"IMAGE"`
 	CreatedAt    string
-	CreatedSince string
+	CreatedSince string `heading:"CREATED"`
 	CreatedBy    string
 	Size         string
 	Comment      string

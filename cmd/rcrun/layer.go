@@ -27,12 +27,12 @@ func (a *app) layerCommand() *cobra.Command {
 
 // layerRow is a layer as "layer ls" prints it.
 type layerRow struct {
-	ChainID   string
-	DiffID    string
-	CacheID   string
+	ChainID   string `heading:"CHAIN ID"`
+	DiffID    string `heading:"DIFF ID"`
+	CacheID   string `heading:"CACHE ID"`
 	Parent    string
 	Size      string
-	CreatedAt string
+	CreatedAt string `heading:"CREATED"`
 	Images    int
 }
 
@@ -96,6 +96,12 @@ func shortDigest(d digest.Digest) string {
 	return engine.ShortID(d.Encoded())
 }
 
+// imageLayer is what "layer inspect" prints of a layer of images.
+type imageLayer struct {
+	layers.LayerInfo
+	Created string // in RFC 3339 with nanoseconds, as templates print it
+}
+
 // containerLayers is what "layer inspect" prints of a container.
 type containerLayers struct {
 	Name    string
@@ -140,8 +146,11 @@ func inspectLayer(e *layered.Engine, name string) (any, error) {
 		return nil, err
 	}
 	layer, err := store.ImageLayer(name)
-	if err == nil || !errors.Is(err, layers.ErrNotFound) {
-		return layer, err
+	if err == nil {
+		return imageLayer{*layer, layer.Created.Format(time.RFC3339Nano)}, nil
+	}
+	if !errors.Is(err, layers.ErrNotFound) {
+		return nil, err
 	}
 	c, lookupErr := e.Lookup(name)
 	if errors.Is(lookupErr, engine.ErrNoContainer) {

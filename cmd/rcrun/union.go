@@ -71,10 +71,13 @@ func unionStatsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if format != "" {
-				return printRows([]fusefs.Stats{stats}, format, nil)
+			switch format {
+			case "":
+				return printRows(statRows(stats), "", statColumns)
+			case "json":
+				return printJSONLines([]fusefs.Stats{stats})
 			}
-			return printRows(statRows(stats), "", statColumns)
+			return printObjects([]any{stats}, format)
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "", "json, or a Go template")
