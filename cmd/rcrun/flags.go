@@ -78,7 +78,7 @@ func (f *containerFlags) register(flags *pflag.FlagSet) {
 	flags.StringArrayVarP(&f.labels, "label", "l", nil, "label the container: key=value")
 	flags.StringSliceVar(&f.capAdd, "cap-add", nil, "add a capability")
 	flags.StringSliceVar(&f.capDrop, "cap-drop", nil, "drop a capability, or all")
-	flags.StringArrayVar(&f.securityOpt, "security-opt", nil, "no-new-privileges, seccomp=unconfined or seccomp=FILE")
+	flags.StringArrayVar(&f.securityOpt, "security-opt", nil, "no-new-privileges, seccomp=unconfined, seccomp=builtin or seccomp=PROFILE.json")
 	flags.StringSliceVar(&f.storageOpt, "storage-opt", nil, "limit what the container adds to its image: size=64m, inodes=10000")
 	flags.StringSliceVar(&f.dns, "dns", nil, "name server of the container")
 	flags.StringArrayVar(&f.addHost, "add-host", nil, "add a line to /etc/hosts: name:ip")
