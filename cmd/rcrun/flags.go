@@ -41,6 +41,7 @@ type containerFlags struct {
 
 	stopTimeout int
 	flags       *pflag.FlagSet
+	global      *dockerGlobals
 }
 
 func (f *containerFlags) register(flags *pflag.FlagSet) {
@@ -85,14 +86,19 @@ func (f *containerFlags) register(flags *pflag.FlagSet) {
 	flags.Bool("help", false, "show this help") // without its shorthand, which is the host name's
 }
 
+// needsImage checks that there is something to run in.
+func (f *containerFlags) needsImage(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 || f.rootfs != "" {
+		return nil
+	}
+	return &usageError{cmd: cmd, text: fmt.Sprintf("'%s' requires an image, or --rootfs DIR[:O]", cmd.CommandPath()), line: true}
+}
+
 // options translates the flags and arguments into what the engine is asked for.
 func (f *containerFlags) options(args []string) (engine.CreateOptions, error) {
 	o := engine.CreateOptions{Name: f.name}
 	rootfs, isOverlay := strings.CutSuffix(f.rootfs, ":O")
 	if rootfs == "" {
-		if len(args) == 0 {
-			return o, fmt.Errorf("an image is needed: rcrun run IMAGE [COMMAND [ARG...]], or --rootfs DIR[:O]")
-		}
 		o.Config.Image, args = args[0], args[1:]
 	}
 	env, err := environment(f.envFiles, f.env)

@@ -51,7 +51,7 @@ func (a *app) imagesCommand() *cobra.Command {
 		Short: "List images",
 		Example: "  rcrun images\n  rcrun images --filter dangling=true -q\n  rcrun images --digests 'debian:*'\n" +
 			"  rcrun images --format '{{.Repository}}:{{.Tag}}'",
-		Args: cobra.MaximumNArgs(1),
+		Args: arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
 			if list.filter, err = parseImageFilters(filters, time.Now()); err != nil {

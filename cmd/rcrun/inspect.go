@@ -55,7 +55,7 @@ func (a *app) containerInspectCommand() *cobra.Command {
 func (a *app) inspectWith(choose func() (lookup, error)) *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
-		Args: cobra.MinimumNArgs(1),
+		Args: arguments(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			find, err := choose()
 			if err != nil {

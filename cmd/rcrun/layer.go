@@ -19,7 +19,7 @@ func (a *app) layerCommand() *cobra.Command {
 		Use:     "layer COMMAND",
 		Short:   "See the layers of images and containers",
 		Example: "  rcrun layer ls\n  rcrun layer tree web\n  rcrun layer inspect sha256:...",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0, 0),
 	}
 	cmd.AddCommand(a.layerListCommand(), a.layerInspectCommand(), a.treeCommand())
 	return cmd
@@ -44,7 +44,7 @@ func (a *app) layerListCommand() *cobra.Command {
 		Aliases: []string{"list"},
 		Short:   "List the layers that images consist of",
 		Example: "  rcrun layer ls\n  rcrun layer ls --format '{{.ChainID}} {{.Size}}' --no-trunc",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withStore(func(s *layers.Store) error {
 				all, err := s.ImageLayers()
@@ -118,7 +118,7 @@ func (a *app) layerInspectCommand() *cobra.Command {
 		Long: "Print all that is known of layers. A layer is named by its chain id, cache id or diff id, or an abbreviation.\n" +
 			"A container stands for the layers that it has on top of its image.",
 		Example: "  rcrun layer inspect $(rcrun layer ls -q)\n  rcrun layer inspect -f '{{.Parent}}' web",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    arguments(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(func(e *layered.Engine) error {
 				objects := []any{}

@@ -55,7 +55,7 @@ func (a *app) psCommand() *cobra.Command {
 		Use:     "ps [flags]",
 		Short:   "List containers",
 		Example: "  rcrun ps -a\n  rcrun ps -a --format '{{.Names}} {{.Status}}'\n  rcrun rm $(rcrun ps -q --filter status=exited)",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(list.run)
 		},
@@ -221,7 +221,7 @@ func (a *app) logsCommand() *cobra.Command {
 		Use:               "logs [flags] CONTAINER",
 		Short:             "Print what a container wrote to its output",
 		Example:           "  rcrun logs -f --tail 10 web",
-		Args:              cobra.ExactArgs(1),
+		Args:              arguments(1, 1),
 		ValidArgsFunction: a.completeContainers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error

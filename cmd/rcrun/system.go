@@ -20,9 +20,9 @@ func (a *app) systemCommand() *cobra.Command {
 		Use:     "system COMMAND",
 		Short:   "See and free what images and containers take",
 		Example: "  rcrun system df\n  rcrun system prune\n  rcrun system dedup",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0, 0),
 	}
-	cmd.AddCommand(a.dfCommand(), a.systemPruneCommand(), a.dedupCommand())
+	cmd.AddCommand(a.infoCommand(), a.dfCommand(), a.systemPruneCommand(), a.dedupCommand())
 	return cmd
 }
 
@@ -51,7 +51,7 @@ func (a *app) dfCommand() *cobra.Command {
 		Long: "Show what images and containers take on disk. Layers that several images share count once; the build\n" +
 			"cache is what a pull or load that was cut off has left to make its repetition cheaper.",
 		Example: "  rcrun system df -v\n  rcrun system df --format '{{.Type}} {{.Reclaimable}}'",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(func(e *layered.Engine) error {
 				use, err := measure(e)
