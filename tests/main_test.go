@@ -31,11 +31,11 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv(mapEnv); path != "" {
 		os.Exit(mapAndWait(path))
 	}
+	if what := os.Getenv(insideEnv); what != "" {
+		os.Exit(runInsider(what))
+	}
 	if os.Getenv(denyEnv) != "" {
 		os.Exit(denyMemory(os.Args[1:]))
-	}
-	if os.Getenv(probeEnv) != "" {
-		os.Exit(probeCalls())
 	}
 	if what := os.Getenv(bareEnv); what != "" {
 		os.Exit(serveBare(what))

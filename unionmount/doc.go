@@ -50,6 +50,11 @@
 // that the Node remembers, and when it differs it is tried again with renames held off: in the ordinary case no lock
 // spans a walk from the root.
 //
+// A file without a name is kept open by a descriptor (pin). Programs have a limit of open files each, and the server only
+// one for all of theirs; so when half of its descriptors are for such files, more are parked (keeper.go) in threads that
+// have tables of descriptors of their own, each with the same limit. Keeping the files under names in the work directory
+// would need no thread, but a name more shows in st_nlink and ctime, and counts for the quota.
+//
 // A Node lives as long as it was looked up more often than forgotten, or a Node that was reached through it lives.
 // st_ino is the inode number of the first backing file an inode had. The copy in the upper carries it in an xattr, or
 // it is noted in the index of copies that can have none, so it survives copy-up, forgetting and remounting. Its high bits tell apart the devices the layers lie on; a host

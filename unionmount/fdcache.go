@@ -17,6 +17,9 @@ type fdCache struct {
 	mu      sync.Mutex // guards what follows, and every handle in it
 	handles map[fdKey]*handle
 	idle    *list.List // of *handle that are neither in use nor pinned, the longest unused first
+	pinned  int        // how many handles are
+	parked  map[fdKey]parked
+	keepers []*keeper
 }
 
 // fdKey says which descriptor of a node: one of the slots below, or the index of a lower directory.
@@ -43,7 +46,7 @@ type handle struct {
 }
 
 func newFDCache(max int) *fdCache {
-	return &fdCache{max: max, handles: map[fdKey]*handle{}, idle: list.New()}
+	return &fdCache{max: max, handles: map[fdKey]*handle{}, idle: list.New(), parked: map[fdKey]parked{}}
 }
 
 // get returns the handle of key, or nil.
@@ -53,7 +56,7 @@ func (c *fdCache) get(key fdKey) *handle {
 	h := c.handles[key]
 	if h == nil {
 		c.misses.Add(1)
-		return nil
+		return c.fetchLocked(key)
 	}
 	c.hits.Add(1)
 	c.useLocked(h)
@@ -103,20 +106,32 @@ func (c *fdCache) release(h *handle) {
 	}
 }
 
-// pin keeps h open until its node is dropped, because its file can no longer be opened by a name.
+// pin keeps the file of h open until its node is dropped, because it can no longer be opened by a name.
 func (c *fdCache) pin(h *handle) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if _, is := c.parked[h.key.unopened()]; is || h.pinned || h.gone {
+		return
+	}
+	if c.pinned >= c.max/2 && c.parkLocked(h) == nil {
+		return
+	}
 	h.pinned = true
+	c.pinned++
 }
 
 // drop forgets one descriptor of a node.
 func (c *fdCache) drop(key fdKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.forgetLocked(key)
+}
+
+func (c *fdCache) forgetLocked(key fdKey) {
 	if h := c.handles[key]; h != nil {
 		c.dropLocked(h)
 	}
+	c.unparkLocked(key)
 }
 
 // dropNode forgets all descriptors of a node that has the given number of lower parts.
@@ -124,15 +139,16 @@ func (c *fdCache) dropNode(n *Node, lowers int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for slot := firstSlot; slot < lowers; slot++ {
-		if h := c.handles[fdKey{n, slot}]; h != nil {
-			c.dropLocked(h)
-		}
+		c.forgetLocked(fdKey{n, slot})
 	}
 }
 
 func (c *fdCache) dropLocked(h *handle) {
 	delete(c.handles, h.key)
 	h.gone = true
+	if h.pinned {
+		c.pinned--
+	}
 	if h.elem != nil {
 		c.idle.Remove(h.elem)
 		h.elem = nil
@@ -148,5 +164,8 @@ func (c *fdCache) close() {
 	defer c.mu.Unlock()
 	for _, h := range c.handles {
 		c.dropLocked(h)
+	}
+	for _, k := range c.keepers {
+		k.end()
 	}
 }
