@@ -13,7 +13,6 @@ import (
 
 	"github.com/rcrun/rcrun/internal/atomicfile"
 	"github.com/rcrun/rcrun/internal/process"
-	"github.com/rcrun/rcrun/internal/strictjson"
 )
 
 // Container is the record of one container as it is kept on disk: config.json and hostconfig.json never change after
@@ -43,15 +42,17 @@ const (
 
 // State is what last happened to a container.
 type State struct {
-	Status     Status
-	Pid        int // of the payload on the host; 0 unless running
-	Monitor    process.ID
-	RunDir     string // the run directory that the monitor uses
-	ExitCode   int
-	Error      string // why it could not start or ended by force
-	StartedAt  time.Time
-	Ports      map[string][]PortBinding // what is published on the host while it runs
-	FinishedAt time.Time                // zero where the monitor was killed and nobody saw the end
+	Status    Status
+	Pid       int // of the payload on the host; 0 unless running
+	Monitor   process.ID
+	RunDir    string // the run directory that the monitor uses
+	ExitCode  int
+	Error     string // why it could not start or ended by force
+	StartedAt time.Time
+	Ports     map[string][]PortBinding // what is published on the host while it runs
+	// NetworkProblem is why a running container has no network although it should; usually nothing.
+	NetworkProblem string
+	FinishedAt     time.Time // zero where the monitor was killed and nobody saw the end
 }
 
 const (
@@ -137,7 +138,7 @@ func (c *Container) settle() error {
 }
 
 func (s *State) monitorKilled() {
-	s.Status, s.Pid, s.Monitor, s.ExitCode, s.Error = Exited, 0, process.ID{}, killedExit, monitorKilled
+	s.Status, s.Pid, s.Monitor, s.ExitCode, s.Error, s.NetworkProblem = Exited, 0, process.ID{}, killedExit, monitorKilled, ""
 }
 
 func readJSON(path string, into any) error {
@@ -147,21 +148,6 @@ func readJSON(path string, into any) error {
 	}
 	if err := json.Unmarshal(text, into); err != nil {
 		return fmt.Errorf("read container record %s: %w", path, err)
-	}
-	return nil
-}
-
-// checkRecord refuses a record with settings that this version does not know, and would leave out: a newer version made the
-// container with a limit, say. It can be listed and removed all the same.
-func (c *Container) checkRecord() error {
-	for file, into := range map[string]any{configFile: &Container{}, hostConfigFile: &HostConfig{}} {
-		text, err := os.ReadFile(c.path(file))
-		if err == nil {
-			err = strictjson.Decode(text, into)
-		}
-		if err != nil {
-			return fmt.Errorf("read container record %s: %w", c.path(file), err)
-		}
 	}
 	return nil
 }

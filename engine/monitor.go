@@ -80,8 +80,8 @@ type monitor struct {
 	size     WinSize
 	warnings []string
 
-	fuse     *fuseServer     // nil for a root without one
-	slirp    *rootless.Slirp // nil for a network without one
+	fuse     *fuseServer // nil for a root without one
+	uplink   *uplink     // nil for a network without one
 	box      *runtime.Container
 	listener *net.UnixListener
 	frozen   freezing
@@ -107,7 +107,7 @@ func newMonitor(request startRequest) (*monitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(c.settle(), c.checkRecord()); err != nil {
+	if err := c.settle(); err != nil {
 		held.release()
 		return nil, err
 	}
@@ -231,7 +231,7 @@ func (m *monitor) attachNetwork(pid int) error {
 	if err != nil {
 		return err
 	}
-	m.slirp, err = rootless.StartSlirp(context.Background(), rootless.SlirpConfig{PID: pid, RunDir: m.c.State.RunDir, Ports: ports})
+	m.uplink, err = openUplink(rootless.SlirpConfig{PID: pid, RunDir: m.c.State.RunDir, Ports: ports})
 	return err
 }
 

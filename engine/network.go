@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,23 +31,6 @@ func (c *Container) network() string {
 	default:
 		return mode
 	}
-}
-
-// Network is the name of the network that the container has, or gets when it is started on this host.
-func (c *Container) Network() string {
-	mode := c.network()
-	if mode != networkDefault {
-		return mode
-	}
-	if rootless.FindSlirp() == nil {
-		return networkSlirp
-	}
-	return networkNone
-}
-
-// HasNetwork tells whether the container is in the network of a name. The default network has Docker's name for it, too.
-func (c *Container) HasNetwork(name string) bool {
-	return name == c.Network() || c.network() == networkDefault && (name == networkDefault || name == "bridge")
 }
 
 func validateNetwork(host *HostConfig) error {
@@ -128,8 +113,8 @@ func (c *Container) resolvConf(mode string) ([]byte, error) {
 // portMappings lists what HostConfig publishes.
 func (c *Container) portMappings() ([]rootless.PortMapping, error) {
 	var mappings []rootless.PortMapping
-	for container, bindings := range c.HostConfig.PortBindings {
-		for _, b := range bindings {
+	for _, container := range slices.Sorted(maps.Keys(c.HostConfig.PortBindings)) {
+		for _, b := range c.HostConfig.PortBindings[container] {
 			parsed, err := rootless.ParsePort(b.spec(container))
 			if err != nil {
 				return nil, err
@@ -175,6 +160,9 @@ func publishedPorts(mappings []rootless.PortMapping) map[string][]PortBinding {
 		b := PortBinding{HostIP: m.HostIP}
 		if m.HostPort != 0 {
 			b.HostPort = strconv.Itoa(int(m.HostPort))
+		}
+		if m.HostPortLast != 0 {
+			b.HostPort += "-" + strconv.Itoa(int(m.HostPortLast))
 		}
 		bindings[port] = append(bindings[port], b)
 	}

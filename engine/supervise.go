@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,6 +21,9 @@ func (m *monitor) supervise() {
 	go m.stopOnSignal()
 	failed := make(chan string, 1)
 	go m.watchServer(failed)
+	if m.uplink != nil {
+		m.uplink.keep(m.dialPort, m.networkChanged)
+	}
 	status, err := m.box.Wait()
 	close(m.payloadEnded)
 	eraser, eraserErr := m.startEraser()
@@ -32,11 +36,9 @@ func (m *monitor) supervise() {
 	m.copying.Wait()
 	m.out.end()
 	m.err.end() // with a terminal nothing was copied there
-	if m.networkDied() {
-		m.exit.Error = "slirp4netns died while the container ran"
-	}
 	m.frozen.end()
 	m.tearDown()
+	m.exit.Error = cmp.Or(m.exit.Error, m.c.State.NetworkProblem)
 	select {
 	case m.exit.Error = <-failed:
 	default:
@@ -63,20 +65,6 @@ func (m *monitor) watchServer(failed chan<- string) {
 	}
 }
 
-// networkDied tells whether slirp4netns, which outlives the payload otherwise, has ended by itself. The container goes
-// on without a network.
-func (m *monitor) networkDied() bool {
-	if m.slirp == nil {
-		return false
-	}
-	select {
-	case <-m.slirp.Done():
-		return true
-	default:
-		return false
-	}
-}
-
 // stopOnSignal stops the container as the stop command does when the monitor itself is asked to end, as at a shutdown
 // or the end of a login session.
 func (m *monitor) stopOnSignal() {
@@ -100,10 +88,8 @@ func (m *monitor) tearDown() {
 			slog.Error("end the container", "error", err)
 		}
 	}
-	if m.slirp != nil {
-		if err := m.slirp.Close(); err != nil {
-			slog.Error("take the network down", "error", err)
-		}
+	if m.uplink != nil {
+		m.uplink.end()
 	}
 	if m.fuse != nil {
 		m.fuse.stop(patience)
@@ -129,8 +115,8 @@ func (m *monitor) recordStart() error {
 		return err
 	}
 	m.c.State = State{Status: Running, Pid: m.box.InitPid(), Monitor: self, RunDir: m.c.State.RunDir, StartedAt: time.Now().UTC()}
-	if m.slirp != nil {
-		m.c.State.Ports = publishedPorts(m.slirp.Ports())
+	if m.uplink != nil {
+		m.c.State.Ports = publishedPorts(m.uplink.config.Ports)
 	}
 	return m.c.writeState()
 }

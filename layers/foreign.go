@@ -11,7 +11,6 @@ import (
 	"go.podman.io/storage/pkg/archive"
 	"go.podman.io/storage/pkg/ioutils"
 
-	"github.com/rcrun/rcrun/internal/filecopy"
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
@@ -34,7 +33,7 @@ func (s *Store) foreignDiff(ctx context.Context, id string) (_ io.ReadCloser, er
 	}
 	file, err := os.CreateTemp(place.Path, "diff")
 	if err == nil {
-		_, err = filecopy.Fill(int(file.Fd()), contextReader{ctx, diff}, make([]byte, copyBuffer))
+		_, err = io.Copy(contextWriter{ctx, file}, diff)
 	}
 	if err = errors.Join(err, diff.Close()); err != nil {
 		return nil, err

@@ -16,4 +16,8 @@
 //     by asking for the version first, which would cost every container an exec.
 //   - Published ports are bound by slirp4netns, whose error says only that it did not work. They are tried here
 //     first, so that the user reads which port is taken or privileged.
+//   - UDP ports of loopback addresses are relayed here. slirp4netns shows a client there to the container as the
+//     gateway, and with --disable-host-loopback, which keeps the container from the host's own services, it drops
+//     what is sent to the gateway, replies included. Other clients are left to it, because the container sees their
+//     own addresses then; so is TCP, where the replies belong to a connection.
 package rootless

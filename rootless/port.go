@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,7 +16,8 @@ type PortMapping struct {
 	HostIP        string `json:"hostIP,omitempty"` // "" is every IPv4 address of the host
 	HostPort      uint16 `json:"hostPort"`         // 0 is any free one
 	ContainerPort uint16 `json:"containerPort"`
-	Protocol      string `json:"protocol"` // "tcp" or "udp"
+	Protocol      string `json:"protocol"`               // "tcp" or "udp"
+	HostPortLast  uint16 `json:"hostPortLast,omitempty"` // if not 0, any free one from HostPort up to this one
 }
 
 // String returns the mapping as docker prints it: 0.0.0.0:8080->80/tcp.
@@ -28,11 +30,43 @@ func (p PortMapping) hostAddress() string {
 	if ip == "" {
 		ip = "0.0.0.0"
 	}
-	return net.JoinHostPort(ip, strconv.Itoa(int(p.HostPort)))
+	port := strconv.Itoa(int(p.HostPort))
+	if p.isRange() {
+		port += "-" + strconv.Itoa(int(p.HostPortLast))
+	}
+	return net.JoinHostPort(ip, port)
+}
+
+// isRange tells whether any free one of several ports will do.
+func (p PortMapping) isRange() bool { return p.HostPortLast != 0 }
+
+// onLoopback tells whether only the host itself reaches the port.
+func (p PortMapping) onLoopback() bool {
+	ip, err := netip.ParseAddr(p.HostIP)
+	return err == nil && ip.IsLoopback()
+}
+
+// candidates are the mappings to try, one after the other.
+func (p PortMapping) candidates() []PortMapping {
+	switch {
+	case p.isRange():
+		var all []PortMapping
+		for port := int(p.HostPort); port <= int(p.HostPortLast); port++ {
+			one := p
+			one.HostPort, one.HostPortLast = uint16(port), 0
+			all = append(all, one)
+		}
+		return all
+	case p.HostPort == 0:
+		const tries = 16 // the kernel chooses a port, which somebody else may bind before it is published
+		return slices.Repeat([]PortMapping{p}, tries)
+	}
+	return []PortMapping{p}
 }
 
 // ParsePort parses the argument of --publish, [IP:][HOSTPORT:]CONTAINERPORT[/tcp|udp], in which ports may be ranges
-// of one length, FIRST-LAST, and an IPv6 address stands in brackets. It returns one mapping for each port.
+// of one length, FIRST-LAST, and an IPv6 address stands in brackets. A range of the host for one port of the container
+// stands for any free one of it, 0 for any free one at all. It returns one mapping for each port of the container.
 func ParsePort(spec string) ([]PortMapping, error) {
 	addresses, protocol, found := strings.Cut(spec, "/")
 	if !found {
@@ -51,9 +85,13 @@ func ParsePort(spec string) ([]PortMapping, error) {
 		return nil, fmt.Errorf("invalid containerPort: %q: %w", containerPorts, err)
 	}
 	host := portRange{}
-	if hostPorts != "" {
+	if hostPorts != "" && hostPorts != "0" {
 		if host, err = parsePortRange(hostPorts); err != nil {
 			return nil, fmt.Errorf("invalid hostPort: %q: %w", hostPorts, err)
+		}
+		if container.count() == 1 && host.count() > 1 {
+			return []PortMapping{{HostIP: ip, HostPort: uint16(host.first), HostPortLast: uint16(host.last),
+				ContainerPort: uint16(container.first), Protocol: protocol}}, nil
 		}
 		if host.count() != container.count() {
 			return nil, fmt.Errorf("invalid ranges specified for container and host Ports: %q and %q", containerPorts, hostPorts)
@@ -141,18 +179,24 @@ func parsePortNumber(text string) (int, error) {
 // probe finds out whether the host's port can be bound, and which one it is where any free one will do.
 func (p PortMapping) probe() (PortMapping, error) {
 	port, err := bindOnce(p.Protocol, p.hostAddress())
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return p, fmt.Errorf("publish port: bind for %s failed: port is already allocated", p.hostAddress())
-	case errors.Is(err, syscall.EACCES) && p.HostPort < 1024:
-		return p, fmt.Errorf("publish port: bind for %s failed: ports below net.ipv4.ip_unprivileged_port_start are for root; "+
-			"publish on a higher one, as in -p %d:%d, or let users have it with \"sudo sysctl net.ipv4.ip_unprivileged_port_start=%d\"",
-			p.hostAddress(), 8000+int(p.HostPort), p.ContainerPort, p.HostPort)
-	case err != nil:
-		return p, fmt.Errorf("publish port %s: %w", p, err)
+	if err != nil {
+		return p, p.explain(err)
 	}
 	p.HostPort = port
 	return p, nil
+}
+
+// explain says what it means that the host's port cannot be bound.
+func (p PortMapping) explain(err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("bind for %s failed: %w", p.hostAddress(), errTaken)
+	case errors.Is(err, syscall.EACCES) && p.HostPort < 1024:
+		return fmt.Errorf("bind for %s failed: ports below net.ipv4.ip_unprivileged_port_start are for root; "+
+			"publish on a higher one, as in -p %d:%d, or let users have it with \"sudo sysctl net.ipv4.ip_unprivileged_port_start=%d\"",
+			p.hostAddress(), 8000+int(p.HostPort), p.ContainerPort, p.HostPort)
+	}
+	return fmt.Errorf("%s: %w", p, err)
 }
 
 // bindOnce binds and releases a port and returns its number.

@@ -23,7 +23,6 @@ const (
 	SlirpAddress   = "10.0.2.100"
 	SlirpGateway   = "10.0.2.2"
 	SlirpDNS       = "10.0.2.3"
-	SlirpPrefix    = 24 // bits of the address that are the network's
 
 	slirpMTU = 65520 // the largest it takes; fewer packets is what makes it fast
 )
@@ -43,6 +42,7 @@ type SlirpConfig struct {
 // Slirp is a running slirp4netns. It ends with its starter.
 type Slirp struct {
 	ports  []PortMapping
+	relays []*relay // of ports that it does not forward itself
 	cmd    *exec.Cmd
 	exit   *os.File // slirp4netns ends when this is closed
 	socket string
@@ -70,10 +70,6 @@ func StartSlirp(ctx context.Context, cfg SlirpConfig) (*Slirp, error) {
 	if err != nil {
 		return nil, ErrNoSlirp
 	}
-	ports, err := probeAll(cfg.Ports)
-	if err != nil {
-		return nil, err
-	}
 	var s *Slirp
 	for _, options := range slirpHardening {
 		s, err = launchSlirp(ctx, program, options, cfg)
@@ -84,8 +80,7 @@ func StartSlirp(ctx context.Context, cfg SlirpConfig) (*Slirp, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.ports = ports
-	if err := s.publish(ctx); err != nil {
+	if err := s.publish(ctx, cfg.Ports); err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -95,12 +90,24 @@ func StartSlirp(ctx context.Context, cfg SlirpConfig) (*Slirp, error) {
 // Ports returns what is published, with the ports that were chosen where any free one would do.
 func (s *Slirp) Ports() []PortMapping { return s.ports }
 
+// Serve relays the ports that slirp4netns does not forward itself, until Close. Datagrams that came before wait for it.
+func (s *Slirp) Serve(dial DialFunc) {
+	for _, r := range s.relays {
+		go r.run(dial)
+	}
+}
+
 // Done returns a channel that is closed when slirp4netns has ended, be it by Close or by itself.
 func (s *Slirp) Done() <-chan struct{} { return s.ended }
 
 // Close ends slirp4netns, waits until it is gone and removes its socket.
 func (s *Slirp) Close() error {
-	s.once.Do(func() { s.exit.Close() })
+	s.once.Do(func() {
+		s.exit.Close()
+		for _, r := range s.relays {
+			r.close()
+		}
+	})
 	select {
 	case <-s.ended:
 	case <-time.After(2 * time.Second):
@@ -112,19 +119,6 @@ func (s *Slirp) Close() error {
 		return fmt.Errorf("end slirp4netns: %w", err)
 	}
 	return nil
-}
-
-// probeAll tries every port, so that none is published when one cannot be.
-func probeAll(ports []PortMapping) ([]PortMapping, error) {
-	var out []PortMapping
-	for _, p := range ports {
-		probed, err := p.probe()
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, probed)
-	}
-	return out, nil
 }
 
 // launchSlirp starts the program and waits until it says that the network is ready.

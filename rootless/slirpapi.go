@@ -29,16 +29,6 @@ type slirpReply struct {
 	} `json:"error"`
 }
 
-// publish forwards every port of s.ports into the container.
-func (s *Slirp) publish(ctx context.Context) error {
-	for _, p := range s.ports {
-		if err := s.forward(ctx, p); err != nil {
-			return fmt.Errorf("publish port %s: %w", p, err)
-		}
-	}
-	return nil
-}
-
 func (s *Slirp) forward(ctx context.Context, p PortMapping) error {
 	host := p.HostIP
 	if host == "" {

@@ -22,6 +22,8 @@ const (
 	msgExec    = "exec"    // creator -> sandbox: execRequest with a wire of its own and stdin, stdout, stderr
 	msgSync    = "sync"    // creator -> sandbox: a wire of its own, on which comes
 	msgSynced  = "synced"  // sandbox -> creator: the root was synced
+	msgDial    = "dial"    // creator -> sandbox: dialRequest with a wire of its own, on which comes
+	msgDialed  = "dialed"  // sandbox -> creator: the socket
 	msgExit    = "exit"    // sandbox -> creator: ExitStatus
 )
 

@@ -266,6 +266,8 @@ func (s *sandbox) listen() {
 			}
 		case m.Kind == msgSync && len(m.Files) == 1:
 			go s.sync(m.Files[0])
+		case m.Kind == msgDial && len(m.Files) == 1:
+			go s.dial(m)
 		default:
 			err = fmt.Errorf("unexpected message %s", m.Kind)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -131,4 +132,206 @@ func TestUserNamespaceModes(t *testing.T) {
 	}
 	u.prints(fmt.Sprint(uid), "run", "--rm", "--userns", "keep-id", "bb", "id", "-u")
 	u.fails(125, []string{"no-such-mode"}, "run", "--rm", "--userns", "no-such-mode", "bb", "true")
+}
+
+// TestPublishUDP checks that replies of a published UDP port reach clients on the loopback interface and others.
+func TestPublishUDP(t *testing.T) {
+	u := newUserWithImage(t)
+	port := freePort(t)
+	args := append([]string{"run", "-d", "--name", "c1", "-p", fmt.Sprintf("%d:9999/udp", port), "-p", "127.0.0.1::9999/udp"}, insider("echo")...)
+	u.run(append(args, "bb", "9999")...)
+	var onLoopback int
+	for _, b := range u.inspect("c1").NetworkSettings.Ports["9999/udp"] {
+		if b.HostIP == "127.0.0.1" {
+			fmt.Sscan(b.HostPort, &onLoopback)
+		}
+	}
+	large := strings.Repeat("x", 60000)
+	for _, text := range []string{"hello", large} {
+		for _, p := range []int{port, onLoopback} {
+			if got := u.ask("127.0.0.1", p, text); got != "10.0.2.100 "+text {
+				t.Errorf("port %d on the loopback interface answers %d bytes: %.40q", p, len(got), got)
+			}
+		}
+	}
+	if own := outwardAddress(); own != "" {
+		if got := u.ask(own, port, "hello"); got != own+" hello" {
+			t.Errorf("the port on %s answers %q", own, got)
+		}
+	}
+	u.run("rm", "-f", "c1")
+}
+
+// outwardAddress returns the host's address towards others, "" where it has none.
+func outwardAddress() string {
+	c, err := net.Dial("udp4", "192.0.2.1:9") // nothing is sent
+	if err != nil {
+		return ""
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr).IP.String()
+}
+
+// ask sends a datagram until there is an answer: the server may need a moment to come up.
+func (u *user) ask(host string, port int, text string) string {
+	u.t.Helper()
+	c, err := net.Dial("udp4", net.JoinHostPort(host, fmt.Sprint(port)))
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	defer c.Close()
+	answer := make([]byte, 64<<10)
+	n := 0
+	eventually(u.t, "the port answers", func() bool {
+		c.SetDeadline(time.Now().Add(time.Second))
+		if _, err := c.Write([]byte(text)); err != nil {
+			return false
+		}
+		n, err = c.Read(answer)
+		return err == nil
+	})
+	return string(answer[:n])
+}
+
+// TestPublishOneOfARange has containers at once ask for any free port of a range: each gets another one.
+func TestPublishOneOfARange(t *testing.T) {
+	u := newUserWithImage(t)
+	first := freeRange(t, 3)
+	spec := fmt.Sprintf("%d-%d:80", first, first+2)
+	names := []string{"r1", "r2", "r3"}
+	done := make(chan result)
+	for _, name := range names {
+		cmd := u.cmd("run", "-d", "--name", name, "-p", spec, "bb", "sleep", "1000")
+		go func() { done <- u.finish(cmd) }()
+	}
+	for range names {
+		u.succeeded(<-done)
+	}
+	seen := map[string]bool{}
+	for _, name := range names {
+		bindings := u.inspect(name).NetworkSettings.Ports["80/tcp"]
+		if len(bindings) != 1 || seen[bindings[0].HostPort] {
+			t.Errorf("%s is published on %v, others on %v", name, bindings, seen)
+			continue
+		}
+		seen[bindings[0].HostPort] = true
+	}
+	for port := first; port < first+3; port++ {
+		if !seen[fmt.Sprint(port)] {
+			t.Errorf("port %d is not used, but %v", port, seen)
+		}
+	}
+	u.fails(125, []string{spec[:len(spec)-3], "already allocated"}, "run", "--rm", "-p", spec, "bb", "true")
+	u.run("stop", "-t", "0", "r2")
+	u.run("start", "r2")
+	u.run(append([]string{"rm", "-f"}, names...)...)
+	for _, any := range []string{"0:80", "127.0.0.1:0:80"} {
+		u.run("run", "-d", "--name", "zero", "-p", any, "bb", "nc", "-ll", "-p", "80", "-e", "echo", "any")
+		var port int
+		fmt.Sscan(u.inspect("zero").NetworkSettings.Ports["80/tcp"][0].HostPort, &port)
+		if got := u.dial("127.0.0.1", port); got != "any\n" {
+			t.Errorf("-p %s: port %d answers %q", any, port, got)
+		}
+		u.run("rm", "-f", "zero")
+	}
+}
+
+// freeRange returns the first of n ports in a row that are free.
+func freeRange(t *testing.T, n int) int {
+	t.Helper()
+	for first := 20000 + os.Getpid()%10000; first < 60000; first += n {
+		free := 0
+		for ; free < n; free++ {
+			l, err := net.Listen("tcp4", fmt.Sprintf("0.0.0.0:%d", first+free))
+			if err != nil {
+				break
+			}
+			l.Close()
+		}
+		if free == n {
+			return first
+		}
+	}
+	t.Fatal("no free ports in a row")
+	return 0
+}
+
+// TestNetworkComesBack kills slirp4netns: the container gets its network again, with its published ports; and where it
+// cannot, that is to be seen.
+func TestNetworkComesBack(t *testing.T) {
+	u := newUserWithImage(t)
+	port := freePort(t)
+	args := append([]string{"run", "-d", "--name", "c1", "-p", fmt.Sprintf("127.0.0.1:%d:80", port), "-p", fmt.Sprintf("%d:9999/udp", port)}, insider("echo")...)
+	u.run(append(args, "--entrypoint", "sh", "bb", "-c", "/insider 9999 & nc -ll -p 80 -e echo hello")...)
+	u.dial("127.0.0.1", port)
+	victim := u.killSlirp()
+	eventually(t, "another slirp4netns runs", func() bool {
+		now := u.slirp()
+		return now.pid != 0 && now.pid != victim.pid
+	})
+	if got := u.dial("127.0.0.1", port); got != "hello\n" {
+		t.Errorf("the published TCP port answers %q", got)
+	}
+	if got := u.ask("127.0.0.1", port, "x"); got != "10.0.2.100 x" {
+		t.Errorf("the published UDP port answers %q", got)
+	}
+	contains(t, u.run("exec", "c1", "ip", "route"), "default via 10.0.2.2")
+	eventually(t, "nothing is wrong any more", func() bool { return u.inspect("c1").State.Error == "" })
+
+	// Somebody else takes the port in the moment in which nobody has it.
+	u.killSlirp()
+	var taken net.Listener
+	eventually(t, "the port is taken or the container has it again", func() bool {
+		l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			u.killSlirp()
+			return false
+		}
+		taken = l
+		return true
+	})
+	eventually(t, "what is wrong is to be seen", func() bool {
+		return strings.Contains(u.inspect("c1").State.Error, "already allocated") && strings.Contains(u.run("ps"), "(no network)")
+	})
+	taken.Close()
+	if got := u.dial("127.0.0.1", port); got != "hello\n" {
+		t.Errorf("the published TCP port answers %q", got)
+	}
+	eventually(t, "nothing is wrong any more", func() bool { return !strings.Contains(u.run("ps"), "no network") })
+	u.run("rm", "-f", "c1")
+}
+
+// killSlirp kills a slirp4netns of the user's, once there is one.
+func (u *user) killSlirp() process {
+	u.t.Helper()
+	var victim process
+	eventually(u.t, "there is a slirp4netns", func() bool { victim = u.slirp(); return victim.pid != 0 })
+	victim.kill(u.t)
+	return victim
+}
+
+// slirp returns a slirp4netns of the user's; none has pid 0.
+func (u *user) slirp() process {
+	u.t.Helper()
+	monitors := u.processes(monitorProcess)
+	for _, pid := range allProcesses() {
+		if program, _, _ := strings.Cut(commandLine(pid), " "); filepath.Base(program) != "slirp4netns" {
+			continue
+		}
+		for _, m := range monitors {
+			if parentOf(pid) == m.pid {
+				return process{pid: pid}
+			}
+		}
+	}
+	return process{}
+}
+
+func parentOf(pid int) (parent int) {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if end := strings.LastIndexByte(string(text), ')'); end >= 0 {
+		var state string
+		fmt.Sscan(string(text[end+1:]), &state, &parent)
+	}
+	return parent
 }

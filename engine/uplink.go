@@ -1,0 +1,116 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/rcrun/rcrun/rootless"
+)
+
+// The pauses between attempts to start slirp4netns again.
+const (
+	firstPause = 100 * time.Millisecond
+	lastPause  = 30 * time.Second
+)
+
+// uplink is the network of a container: a slirp4netns that is started again where it has ended by itself.
+type uplink struct {
+	config rootless.SlirpConfig
+	ctx    context.Context
+	cancel context.CancelFunc
+	slirp  *rootless.Slirp // the one that runs, or the last; used by keep alone while that runs
+	kept   sync.WaitGroup
+}
+
+func openUplink(config rootless.SlirpConfig) (*uplink, error) {
+	u := &uplink{config: config}
+	u.ctx, u.cancel = context.WithCancel(context.Background())
+	var err error
+	if u.slirp, err = rootless.StartSlirp(u.ctx, config); err != nil {
+		u.cancel()
+		return nil, err
+	}
+	u.config.Ports = u.slirp.Ports() // the next one has the same
+	return u, nil
+}
+
+// keep starts to relay what slirp4netns does not forward itself, and to watch it. It tells changed what is wrong with the
+// network, "" when nothing is any more.
+func (u *uplink) keep(dial rootless.DialFunc, changed func(problem string)) {
+	u.slirp.Serve(dial)
+	u.kept.Go(func() {
+		for {
+			select {
+			case <-u.ctx.Done():
+				return
+			case <-u.slirp.Done():
+			}
+			if u.ctx.Err() != nil {
+				return
+			}
+			u.restart(dial, changed)
+		}
+	})
+}
+
+// restart starts slirp4netns again, as often as it takes.
+func (u *uplink) restart(dial rootless.DialFunc, changed func(problem string)) {
+	changed("slirp4netns ended while the container ran")
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		u.close(u.slirp)
+		slirp, err := rootless.StartSlirp(u.ctx, u.config)
+		if err == nil {
+			u.slirp = slirp
+			slirp.Serve(dial)
+			changed("")
+			return
+		}
+		if u.ctx.Err() != nil {
+			return
+		}
+		changed("slirp4netns ended while the container ran, and does not start again: " + err.Error())
+		select {
+		case <-u.ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (u *uplink) close(slirp *rootless.Slirp) {
+	if err := slirp.Close(); err != nil {
+		slog.Error("take the network down", "error", err)
+	}
+}
+
+// end takes the network down. Nothing is told to changed afterwards.
+func (u *uplink) end() {
+	u.cancel()
+	u.kept.Wait()
+	u.close(u.slirp)
+}
+
+// dialPort opens a socket in the container that is connected to one of its UDP ports.
+func (m *monitor) dialPort(port uint16) (net.Conn, error) {
+	return m.box.DialUDP(netip.AddrPortFrom(netip.MustParseAddr(rootless.SlirpAddress), port))
+}
+
+// networkChanged records what is wrong with the network of the running container.
+func (m *monitor) networkChanged(problem string) {
+	if problem == m.c.State.NetworkProblem {
+		return
+	}
+	if problem != "" {
+		slog.Error("the container has no network", "problem", problem)
+	} else {
+		slog.Info("the container has its network again")
+	}
+	m.c.State.NetworkProblem = problem
+	if err := m.c.writeState(); err != nil {
+		slog.Error("record the state of the network", "error", err)
+	}
+}

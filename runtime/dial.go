@@ -1,0 +1,76 @@
+package runtime
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/wire"
+)
+
+// dialTime is how long the sandbox may take to make a socket.
+const dialTime = 5 * time.Second
+
+// dialRequest is where a UDP socket is to be connected to.
+type dialRequest struct {
+	Address netip.AddrPort // an IPv4 one
+}
+
+// DialUDP returns a socket in the container's network that is connected to an IPv4 address there.
+func (c *Container) DialUDP(address netip.AddrPort) (net.Conn, error) {
+	conn, theirs, err := wire.Pair()
+	if err != nil {
+		return nil, fmt.Errorf("dial %s in the container: %w", address, err)
+	}
+	defer conn.Close()
+	defer theirs.Close()
+	conn.SetDeadline(time.Now().Add(dialTime))
+	if err := c.sandbox.conn.Send(msgDial, dialRequest{address}, theirs); err != nil {
+		return nil, fmt.Errorf("dial %s in the container: %w", address, err)
+	}
+	theirs.Close() // so that the end of the sandbox shows
+	files, err := conn.Expect(msgDialed, nil, 1)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s in the container: %w", address, err)
+	}
+	defer files[0].Close()
+	return net.FileConn(files[0])
+}
+
+// dial answers one request for a socket over a wire of its own.
+func (s *sandbox) dial(m wire.Message) {
+	conn, err := wire.FromFile(m.Files[0])
+	if err != nil {
+		return // the creator sees the wire end
+	}
+	defer conn.Close()
+	var request dialRequest
+	err = m.Decode(&request)
+	var sock *os.File
+	if err == nil {
+		sock, err = connectUDP(request.Address)
+	}
+	if err != nil {
+		conn.SendError(stageSandbox, wire.Errorf(stageSandbox, "connect", request.Address.String(), err)) // a creator that has gone needs no answer
+		return
+	}
+	defer sock.Close()
+	conn.Send(msgDialed, nil, sock)
+}
+
+// connectUDP makes a socket in the calling process's network.
+func connectUDP(to netip.AddrPort) (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), to.String()), nil
+}
