@@ -57,8 +57,12 @@ func TestEnvironment(t *testing.T) {
 
 func TestParseSecurity(t *testing.T) {
 	s, err := parseSecurity([]string{"no-new-privileges", "seccomp=unconfined", "label=disable"})
-	if err != nil || !s.noNewPrivileges || s.seccomp == nil || s.seccomp.DefaultAction != "" {
+	if err != nil || !s.noNewPrivileges || !s.seccomp.unconfined {
 		t.Errorf("got %+v, %v", s, err)
+	}
+	s, err = parseSecurity([]string{"seccomp:unconfined", `seccomp={"defaultAction":"SCMP_ACT_ALLOW"}`})
+	if err != nil || s.seccomp.unconfined || string(s.seccomp.text) != `{"defaultAction":"SCMP_ACT_ALLOW"}` {
+		t.Errorf("of two profiles the last one holds: got %+v, %v", s, err)
 	}
 	for _, bad := range []string{"no-new-privileges=maybe", "seccomp=", "seccomp=/does/not/exist", "apparmor=mine", "odd"} {
 		if _, err := parseSecurity([]string{bad}); err == nil {

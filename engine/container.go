@@ -13,6 +13,7 @@ import (
 
 	"github.com/rcrun/rcrun/internal/atomicfile"
 	"github.com/rcrun/rcrun/internal/process"
+	"github.com/rcrun/rcrun/internal/strictjson"
 )
 
 // Container is the record of one container as it is kept on disk: config.json and hostconfig.json never change after
@@ -148,6 +149,21 @@ func readJSON(path string, into any) error {
 	}
 	if err := json.Unmarshal(text, into); err != nil {
 		return fmt.Errorf("read container record %s: %w", path, err)
+	}
+	return nil
+}
+
+// checkRecord refuses a record with settings that this version does not know, and would leave out: a newer version made the
+// container with a limit, say. It can be listed and removed all the same.
+func (c *Container) checkRecord() error {
+	for file, into := range map[string]any{configFile: &Container{}, hostConfigFile: &HostConfig{}} {
+		text, err := os.ReadFile(c.path(file))
+		if err == nil {
+			err = strictjson.Decode(text, into)
+		}
+		if err != nil {
+			return fmt.Errorf("read container record %s: %w", c.path(file), err)
+		}
 	}
 	return nil
 }

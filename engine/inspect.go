@@ -3,15 +3,17 @@ package engine
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/docker/go-units"
+	"github.com/rcrun/rcrun/rootless"
 )
 
 // Inspection is what inspect prints of a container: Docker's object, as far as rcrun has the facts.
 type Inspection struct {
 	ID              string          `json:"Id"`
-	Created         time.Time       `json:"Created"`
+	Created         string          `json:"Created"` // times are in RFC 3339 with nanoseconds, as templates print them
 	Path            string          `json:"Path"`
 	Args            []string        `json:"Args"`
 	State           InspectState    `json:"State"`
@@ -31,17 +33,17 @@ type Inspection struct {
 
 // InspectState is the State of an Inspection.
 type InspectState struct {
-	Status     Status    `json:"Status"`
-	Running    bool      `json:"Running"`
-	Paused     bool      `json:"Paused"`
-	Restarting bool      `json:"Restarting"`
-	OOMKilled  bool      `json:"OOMKilled"`
-	Dead       bool      `json:"Dead"`
-	Pid        int       `json:"Pid"`
-	ExitCode   int       `json:"ExitCode"`
-	Error      string    `json:"Error"`
-	StartedAt  time.Time `json:"StartedAt"`
-	FinishedAt time.Time `json:"FinishedAt"`
+	Status     Status `json:"Status"`
+	Running    bool   `json:"Running"`
+	Paused     bool   `json:"Paused"`
+	Restarting bool   `json:"Restarting"`
+	OOMKilled  bool   `json:"OOMKilled"`
+	Dead       bool   `json:"Dead"`
+	Pid        int    `json:"Pid"`
+	ExitCode   int    `json:"ExitCode"`
+	Error      string `json:"Error"`
+	StartedAt  string `json:"StartedAt"`
+	FinishedAt string `json:"FinishedAt"`
 }
 
 // InspectMount is one of the Mounts of an Inspection.
@@ -56,32 +58,50 @@ type InspectMount struct {
 
 // InspectNetworks is the NetworkSettings of an Inspection.
 type InspectNetworks struct {
-	Ports map[string][]PortBinding `json:"Ports"`
+	Ports    map[string][]PortBinding   `json:"Ports"`
+	Networks map[string]InspectEndpoint `json:"Networks"`
+	InspectEndpoint
+}
+
+// InspectEndpoint is where a container is in a network. Addresses are those that the container itself has, which the host
+// cannot reach, and empty where it does not run.
+type InspectEndpoint struct {
+	IPAddress   string `json:"IPAddress"`
+	IPPrefixLen int    `json:"IPPrefixLen"`
+	Gateway     string `json:"Gateway"`
 }
 
 // Inspect returns what is known about the container, in a store with the given storage driver.
 func (c *Container) Inspect(driver string) (Inspection, error) {
-	mounts, err := c.inspectMounts()
+	mounts, err := c.Mounts()
 	if err != nil {
 		return Inspection{}, err
 	}
 	command := c.Config.command()
 	i := Inspection{
-		ID: c.ID, Created: c.Created, Path: command[0], Args: command[1:], Image: imageRef(c.ImageID), Name: "/" + c.Name, Driver: driver, Platform: "linux",
+		ID: c.ID, Created: c.Created.Format(time.RFC3339Nano), Path: command[0], Args: command[1:], Image: imageRef(c.ImageID), Name: "/" + c.Name, Driver: driver, Platform: "linux",
 		ResolvConfPath: c.path(resolvFile), HostnamePath: c.path(hostnameFile), HostsPath: c.path(hostsFile), LogPath: c.path(logFile),
 		HostConfig: c.HostConfig, Config: c.Config, Mounts: mounts,
 	}
 	i.HostConfig.NetworkMode = c.network()
-	i.NetworkSettings.Ports = map[string][]PortBinding{}
-	if c.State.Status == Running {
-		for port, bindings := range c.State.Ports {
-			i.NetworkSettings.Ports[port] = bindings
-		}
-	}
+	i.NetworkSettings = c.inspectNetworks()
 	s := c.State
 	i.State = InspectState{Status: s.Status, Running: s.Status == Running, Pid: s.Pid, ExitCode: s.ExitCode, Error: cmp.Or(s.Error, s.NetworkProblem),
-		StartedAt: s.StartedAt, FinishedAt: s.FinishedAt}
+		StartedAt: s.StartedAt.Format(time.RFC3339Nano), FinishedAt: s.FinishedAt.Format(time.RFC3339Nano)}
 	return i, nil
+}
+
+func (c *Container) inspectNetworks() InspectNetworks {
+	n := InspectNetworks{Ports: map[string][]PortBinding{}}
+	name := c.Network()
+	if c.State.Status == Running {
+		maps.Copy(n.Ports, c.State.Ports)
+		if name == networkSlirp {
+			n.InspectEndpoint = InspectEndpoint{rootless.SlirpAddress, rootless.SlirpPrefix, rootless.SlirpGateway}
+		}
+	}
+	n.Networks = map[string]InspectEndpoint{name: n.InspectEndpoint}
+	return n
 }
 
 // imageRef is an image's id as Docker prints it; a container without an image has none.
@@ -92,7 +112,8 @@ func imageRef(id string) string {
 	return "sha256:" + id
 }
 
-func (c *Container) inspectMounts() ([]InspectMount, error) {
+// Mounts lists what is mounted in the container from the host.
+func (c *Container) Mounts() ([]InspectMount, error) {
 	mounts := []InspectMount{}
 	for _, text := range c.HostConfig.Binds {
 		b, err := parseBind(text)

@@ -107,7 +107,7 @@ func newMonitor(request startRequest) (*monitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.settle(); err != nil {
+	if err := errors.Join(c.settle(), c.checkRecord()); err != nil {
 		held.release()
 		return nil, err
 	}

@@ -33,6 +33,23 @@ func (c *Container) network() string {
 	}
 }
 
+// Network is the name of the network that the container has, or gets when it is started on this host.
+func (c *Container) Network() string {
+	mode := c.network()
+	if mode != networkDefault {
+		return mode
+	}
+	if rootless.FindSlirp() == nil {
+		return networkSlirp
+	}
+	return networkNone
+}
+
+// HasNetwork tells whether the container is in the network of a name. The default network has Docker's name for it, too.
+func (c *Container) HasNetwork(name string) bool {
+	return name == c.Network() || c.network() == networkDefault && (name == networkDefault || name == "bridge")
+}
+
 func validateNetwork(host *HostConfig) error {
 	switch host.NetworkMode {
 	case "", "bridge", networkDefault, networkSlirp:

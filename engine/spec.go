@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
@@ -60,13 +59,10 @@ func (c *Container) setIsolation(spec *specs.Spec, security security) (err error
 		spec.Linux.MaskedPaths, spec.Linux.ReadonlyPaths = nil, nil
 	}
 	switch {
-	case security.seccomp != nil:
-		spec.Linux.Seccomp = security.seccomp
-	case !c.HostConfig.Privileged:
+	case security.seccomp.text != nil:
+		spec.Linux.Seccomp, err = runtime.LoadSeccomp(security.seccomp.text, spec)
+	case security.seccomp.builtin || !security.seccomp.unconfined && !c.HostConfig.Privileged:
 		spec.Linux.Seccomp, err = runtime.DefaultSeccomp(spec)
-	}
-	if spec.Linux.Seccomp != nil && spec.Linux.Seccomp.DefaultAction == "" {
-		spec.Linux.Seccomp = nil // unconfined
 	}
 	return err
 }
@@ -118,52 +114,4 @@ func (c *Container) environment(tty bool) []string {
 		}
 	}
 	return mergeEnv(env, defaults)
-}
-
-// security is what --security-opt asks for.
-type security struct {
-	noNewPrivileges bool
-	seccomp         *specs.LinuxSeccomp // nil: the default profile; without a default action: none
-}
-
-func parseSecurity(options []string) (security, error) {
-	var s security
-	for _, option := range options {
-		name, value, _ := strings.Cut(strings.Replace(option, ":", "=", 1), "=")
-		switch {
-		case name == "no-new-privileges" && (value == "" || value == "true"):
-			s.noNewPrivileges = true
-		case name == "no-new-privileges" && value == "false":
-			s.noNewPrivileges = false
-		case name == "seccomp" && value == "unconfined":
-			s.seccomp = &specs.LinuxSeccomp{}
-		case name == "seccomp" && value != "":
-			profile, err := readSeccomp(value)
-			if err != nil {
-				return s, err
-			}
-			s.seccomp = profile
-		case name == "label" || name == "apparmor" && value == "unconfined":
-			// Without root there is no label to set: what is asked for is what there is.
-		default:
-			return s, fmt.Errorf("invalid --security-opt %q: known are no-new-privileges, seccomp=unconfined, seccomp=FILE, label=... and apparmor=unconfined", option)
-		}
-	}
-	return s, nil
-}
-
-// readSeccomp reads an OCI seccomp profile.
-func readSeccomp(path string) (*specs.LinuxSeccomp, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read seccomp profile: %w", err)
-	}
-	profile := &specs.LinuxSeccomp{}
-	if err := json.Unmarshal(text, profile); err != nil {
-		return nil, fmt.Errorf("read seccomp profile %s: %w", path, err)
-	}
-	if profile.DefaultAction == "" {
-		return nil, fmt.Errorf("read seccomp profile %s: it has no defaultAction", path)
-	}
-	return profile, nil
 }

@@ -218,5 +218,5 @@ func (d *driver) SupportsShifting(_, _ []idtools.IDMap) bool { return true }
 
 // DiffGetter returns the files of a layer by the names that they have in its tar.
 func (d *driver) DiffGetter(id string) (graphdriver.FileGetCloser, error) {
-	return tree.OpenFiles(d.layout.diff(id))
+	return tree.OpenFiles(d.layout.tree(id))
 }

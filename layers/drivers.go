@@ -24,11 +24,19 @@ const (
 // Drivers are all of them, the best first.
 func Drivers() []string { return []string{DriverFuse, DriverOverlay, DriverVFS} }
 
+// CheckDriver refuses a name that is no driver's; "" is none.
+func CheckDriver(wanted string) error {
+	if wanted == "" || slices.Contains(Drivers(), wanted) {
+		return nil
+	}
+	return fmt.Errorf("there is no storage driver %q: use one of %s", wanted, strings.Join(Drivers(), ", "))
+}
+
 // FindDriver returns the driver of the store at root, which has one from the moment that it is made. wanted is the one
 // to make it with, "" for DriverFuse; a store that has another is an error.
 func FindDriver(root, wanted string) (string, error) {
-	if wanted != "" && !slices.Contains(Drivers(), wanted) {
-		return "", fmt.Errorf("there is no storage driver %q: use one of %s", wanted, strings.Join(Drivers(), ", "))
+	if err := CheckDriver(wanted); err != nil {
+		return "", err
 	}
 	for _, name := range Drivers() {
 		switch _, err := os.Stat(filepath.Join(root, name+"-layers")); { // where the library keeps the driver's records

@@ -11,6 +11,7 @@ import (
 	"go.podman.io/storage/pkg/archive"
 	"go.podman.io/storage/pkg/ioutils"
 
+	"github.com/rcrun/rcrun/internal/filecopy"
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
@@ -33,7 +34,7 @@ func (s *Store) foreignDiff(ctx context.Context, id string) (_ io.ReadCloser, er
 	}
 	file, err := os.CreateTemp(place.Path, "diff")
 	if err == nil {
-		_, err = io.Copy(contextWriter{ctx, file}, diff)
+		_, err = filecopy.Fill(int(file.Fd()), contextReader{ctx, diff}, make([]byte, copyBuffer))
 	}
 	if err = errors.Join(err, diff.Close()); err != nil {
 		return nil, err

@@ -6,10 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/layers/tree"
 )
@@ -71,4 +74,35 @@ func setType(data []byte, typ byte) {
 		sum += int(b)
 	}
 	copy(data[sumAt:], fmt.Sprintf("%06o\x00", sum))
+}
+
+// TestCopiedArchiveKeepsHoles looks at what an archive takes that is read from a pipe and thus copied first.
+func TestCopiedArchiveKeepsHoles(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "archive.tar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	const size = 64 << 20
+	if err := copyAtMost(file, io.LimitReader(zeros{}, size), size); err != nil {
+		t.Fatal(err)
+	}
+	var st unix.Stat_t
+	if err := errors.Join(file.Sync(), unix.Fstat(int(file.Fd()), &st)); err != nil {
+		t.Fatal(err)
+	}
+	if st.Size != size || st.Blocks != 0 {
+		t.Errorf("%d bytes in %d blocks, want %d in none", st.Size, st.Blocks, size)
+	}
+	if err := copyAtMost(file, io.LimitReader(zeros{}, size+1), size); !errors.Is(err, tree.ErrTooLarge) {
+		t.Errorf("of a larger one: error %v, want %v", err, tree.ErrTooLarge)
+	}
+}
+
+// zeros is an endless reader.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
 }

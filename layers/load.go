@@ -18,6 +18,7 @@ import (
 	"go.podman.io/image/v5/types"
 	"go.podman.io/storage/pkg/archive"
 
+	"github.com/rcrun/rcrun/internal/filecopy"
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
@@ -81,6 +82,9 @@ func (t *transfer) loadArchive(ctx context.Context, path string, r io.Reader) ([
 	return t.loadLayout(ctx, dir, packed)
 }
 
+// copyBuffer is how much is copied at once.
+const copyBuffer = 1 << 20
+
 // plainArchive returns the archive as an uncompressed file: itself if it is one, else a copy.
 func (t *transfer) plainArchive(ctx context.Context, path string, r io.Reader) (*os.File, error) {
 	if path != "-" {
@@ -110,9 +114,10 @@ func (t *transfer) plainArchive(ctx context.Context, path string, r io.Reader) (
 	return file, nil
 }
 
-// copyAtMost copies what may not have more bytes than limit.
-func copyAtMost(w io.Writer, r io.Reader, limit int64) error {
-	n, err := io.Copy(w, io.LimitReader(r, limit))
+// copyAtMost copies to an empty file what may not have more bytes than limit. Zeros become holes: an archive has those of
+// the files in its layers.
+func copyAtMost(file *os.File, r io.Reader, limit int64) error {
+	n, err := filecopy.Fill(int(file.Fd()), io.LimitReader(r, limit), make([]byte, copyBuffer))
 	if err != nil || n < limit {
 		return err
 	}

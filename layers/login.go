@@ -97,6 +97,9 @@ func loginSystem(registry string, opts RegistryOptions) (string, *types.SystemCo
 	}
 	sys := &types.SystemContext{}
 	opts.apply(sys, host(plain))
+	if sys.DockerCompatAuthFilePath != "" {
+		return plain, sys, nil
+	}
 	file, err := loginFile(sys.AuthFilePath)
 	sys.AuthFilePath = file
 	return plain, sys, err

@@ -1,13 +1,13 @@
 package layers
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 
 	"github.com/rcrun/rcrun/internal/atomicfile"
 	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/internal/strictjson"
 )
 
 // Quota limits what a container's layer may take on disk.
@@ -28,7 +28,7 @@ func (l layout) quota(id string) (q Quota, err error) {
 		return Quota{}, nil
 	}
 	if err == nil {
-		err = json.Unmarshal(text, &q)
+		err = strictjson.Decode(text, &q) // a limit that is not known here cannot be kept
 	}
 	if err != nil {
 		return Quota{}, fmt.Errorf("read the limit of layer %s: %w", id, err)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net"
 	"os"
+	"path/filepath"
 
 	"go.podman.io/image/v5/docker/reference"
 	"go.podman.io/image/v5/types"
@@ -11,6 +12,8 @@ import (
 
 // RegistryOptions says how to talk to registries.
 type RegistryOptions struct {
+	// DockerConfig is a directory whose config.json keeps credentials, in Docker's form; AuthFile comes before it.
+	DockerConfig string
 	// AuthFile keeps credentials; "" is where podman and docker keep them.
 	AuthFile string
 	// Credentials go before those that are kept, unless they are empty.
@@ -31,7 +34,12 @@ const userAgent = "rcrun"
 func (o RegistryOptions) apply(sys *types.SystemContext, domain string) {
 	sys.DockerRegistryUserAgent = userAgent
 	sys.DockerCertPath = o.CertDir
-	sys.AuthFilePath = cmp.Or(o.AuthFile, os.Getenv("REGISTRY_AUTH_FILE"))
+	switch {
+	case o.AuthFile == "" && o.DockerConfig != "":
+		sys.DockerCompatAuthFilePath = filepath.Join(o.DockerConfig, "config.json")
+	default:
+		sys.AuthFilePath = cmp.Or(o.AuthFile, os.Getenv("REGISTRY_AUTH_FILE"))
+	}
 	if o.Credentials != (Credentials{}) {
 		sys.DockerAuthConfig = &types.DockerAuthConfig{Username: o.Credentials.Username, Password: o.Credentials.Password}
 	}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
@@ -116,7 +115,7 @@ func (d *driver) commitCopy(id string, place *scratch) error {
 	return errors.Join(err, place.Close())
 }
 
-// tarNames returns the paths that the tar of a layer has entries for, "" being the root.
+// tarNames returns the paths in the tree of a layer that its tar has entries for, "" being the root.
 func (s *Store) tarNames(id string) (map[string]bool, error) {
 	record, err := os.Open(s.tarSplit(id))
 	if err != nil {
@@ -127,6 +126,11 @@ func (s *Store) tarNames(id string) (map[string]bool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the headers of layer %s: %w", id, err)
 	}
+	files, err := tree.OpenFiles(s.layout.tree(id))
+	if err != nil {
+		return nil, fmt.Errorf("look up the names of layer %s: %w", id, err)
+	}
+	defer files.Close()
 	names := map[string]bool{}
 	for entries := tarsplit.NewJSONUnpacker(plain); ; {
 		entry, err := entries.Next()
@@ -137,7 +141,7 @@ func (s *Store) tarNames(id string) (map[string]bool, error) {
 			return nil, fmt.Errorf("read the headers of layer %s: %w", id, err)
 		}
 		if entry.Type == tarsplit.FileType {
-			names[strings.TrimPrefix(filepath.Clean("/"+entry.GetName()), "/")] = true
+			names[files.Resolve(entry.GetName())] = true
 		}
 	}
 }

@@ -23,6 +23,7 @@ const (
 	SlirpAddress   = "10.0.2.100"
 	SlirpGateway   = "10.0.2.2"
 	SlirpDNS       = "10.0.2.3"
+	SlirpPrefix    = 24 // bits of the address that are the network's
 
 	slirpMTU = 65520 // the largest it takes; fewer packets is what makes it fast
 )

@@ -1,10 +1,8 @@
 package runtime
 
 import (
-	"fmt"
 	"strings"
 
-	"github.com/moby/profiles/seccomp"
 	"github.com/moby/sys/capability"
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -69,18 +67,6 @@ func defaultMounts() []specs.Mount {
 		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup",
 			Options: []string{"nosuid", "noexec", "nodev", "relatime", "ro"}},
 	}
-}
-
-// DefaultSeccomp returns Docker's default seccomp profile for the capabilities of spec.
-func DefaultSeccomp(spec *specs.Spec) (*specs.LinuxSeccomp, error) {
-	if spec.Process == nil || spec.Process.Capabilities == nil {
-		spec = &specs.Spec{Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{}}}
-	}
-	profile, err := seccomp.GetDefaultProfile(spec)
-	if err != nil {
-		return nil, fmt.Errorf("make default seccomp profile: %w", err)
-	}
-	return profile, nil
 }
 
 // KnownCapabilities returns the names of all capabilities, as CAP_CHOWN. The running kernel may not know the last.

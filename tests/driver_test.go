@@ -43,6 +43,14 @@ func TestWithoutXattrs(t *testing.T) {
 	for name, test := range coreTests {
 		t.Run(name, test)
 	}
+	for name, test := range formTests {
+		t.Run(name, test)
+	}
+}
+
+// formTests are those about what both forms of our own driver's store must do.
+var formTests = map[string]func(*testing.T){
+	"Holes": TestHoles, "BelowLinksOfLayer": TestBelowLinksOfLayer, "LongNamesDeleted": TestLongNamesDeleted,
 }
 
 // xattrsOf returns "off" for the users of TestWithoutXattrs, else "".

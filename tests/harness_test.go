@@ -191,7 +191,7 @@ func (u *user) failed(r result, code int, parts ...string) {
 	if r.code != code {
 		u.t.Errorf("rcrun %s: exit code %d, want %d\n%s%s", r.command, r.code, code, r.stdout, r.stderr)
 	}
-	if text := strings.TrimSpace(r.stderr); text == "" || strings.Contains(text, "\n") {
+	if text := withoutHint(r.stderr); text == "" || strings.Contains(text, "\n") {
 		u.t.Errorf("rcrun %s: want one sentence, not\n%s", r.command, r.stderr)
 	}
 	for _, part := range parts {
@@ -199,6 +199,15 @@ func (u *user) failed(r result, code int, parts ...string) {
 			u.t.Errorf("rcrun %s: want %q in\n%s", r.command, part, r.stderr)
 		}
 	}
+}
+
+// withoutHint returns what a command said before it told how it is called.
+func withoutHint(stderr string) string {
+	text, hint, found := strings.Cut(strings.TrimSpace(stderr), "\nSee 'rcrun")
+	if found && strings.HasSuffix(hint, " --help'.") && !strings.Contains(hint, "\n") {
+		stderr, _, _ = strings.Cut(text, "\n\nUsage:  rcrun ")
+	}
+	return strings.TrimSpace(stderr)
 }
 
 // prints runs "rcrun ARGS", which must succeed and print want.

@@ -37,6 +37,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(denyEnv) != "" {
 		os.Exit(denyMemory(os.Args[1:]))
 	}
+	if os.Getenv(probeEnv) != "" {
+		os.Exit(probeCalls())
+	}
 	if what := os.Getenv(bareEnv); what != "" {
 		os.Exit(serveBare(what))
 	}

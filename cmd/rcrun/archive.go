@@ -24,7 +24,7 @@ func (a *app) importCommand() *cobra.Command {
 		Use:     "import [flags] FILE|- [NAME[:TAG]]",
 		Short:   "Make an image of one layer from a tar of a root filesystem",
 		Example: "  mmdebstrap --variant=minbase bookworm - | rcrun import -c 'CMD [\"bash\"]' - debian:12",
-		Args:    cobra.RangeArgs(1, 2),
+		Args:    arguments(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 2 {
 				options.Name = args[1]
@@ -74,7 +74,7 @@ func (a *app) loadCommand() *cobra.Command {
 		Use:     "load [flags]",
 		Short:   "Load images from an archive made by save (docker-archive or oci-archive), or from an image layout",
 		Example: "  rcrun load -i image.tar\n  docker save debian:12 | rcrun load",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if input == "-" && stdinIsTerminal() {
 				return errStdinTerminal
@@ -102,7 +102,7 @@ func (a *app) saveCommand() *cobra.Command {
 			"In a docker-archive the layers are not compressed, and --compression is about the whole file; in an oci-archive it is\n" +
 			"about the layers, which are compressed by gzip unless it says otherwise.",
 		Example:           "  rcrun save -o debian.tar debian:12\n  rcrun save --format oci-archive --compression zstd debian:12 app:v1 | ssh host rcrun load",
-		Args:              cobra.MinimumNArgs(1),
+		Args:              arguments(1, -1),
 		ValidArgsFunction: a.completeImages,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			options := layers.SaveOptions{Format: layers.ArchiveFormat(format), Compression: layers.Compression(compression)}

@@ -24,7 +24,7 @@ func (a *app) commitCommand() *cobra.Command {
 		Long: "Makes an image of a container: the layers of its image and one of what it has changed, without what is in its volumes.\n" +
 			"The configuration is that of the container, with the changes given by --change. Prints the image's id.",
 		Example:           "  rcrun commit web web:edited\n  rcrun commit -m 'add tools' -c 'CMD [\"bash\"]' -c 'ENV DEBUG=1' web tools:v1",
-		Args:              cobra.RangeArgs(1, 2),
+		Args:              arguments(1, 2),
 		ValidArgsFunction: a.completeContainers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 2 {
@@ -61,7 +61,7 @@ func (a *app) exportCommand() *cobra.Command {
 		Short:             "Write a container's filesystem as one tar",
 		Long:              "Writes all files of a container, running or not, as one tar: its image and its changes, without what is in its volumes.",
 		Example:           "  rcrun export -o web.tar web\n  rcrun export web | rcrun import - web:flat",
-		Args:              cobra.ExactArgs(1),
+		Args:              arguments(1, 1),
 		ValidArgsFunction: a.completeContainers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.forEach(args, func(e *layered.Engine, c *engine.Container, _ string) error {
@@ -90,7 +90,7 @@ func (a *app) diffCommand() *cobra.Command {
 		Long: "Lists the files that a container has added (A), changed (C) and deleted (D). Only what it has changed is read, however\n" +
 			"large the image is.",
 		Example:           "  rcrun diff web\n  rcrun diff --format json web",
-		Args:              cobra.ExactArgs(1),
+		Args:              arguments(1, 1),
 		ValidArgsFunction: a.completeContainers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.forEach(args, func(e *layered.Engine, c *engine.Container, _ string) error {

@@ -16,7 +16,7 @@ func (a *app) dedupCommand() *cobra.Command {
 		Long: "Have equal files of the layers of images share their place on disk. The filesystem of the store must be able\n" +
 			"to do that, as btrfs and XFS are. Every file of a size that several have is read. Containers may run meanwhile.",
 		Example: "  rcrun system dedup",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withStore(func(s *layers.Store) error {
 				found, err := s.Dedup(cmd.Context())

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/layers"
@@ -21,7 +22,10 @@ var withoutStore = []string{
 // belong to subordinate ids, so the whole command is then run again in a user namespace that has them, where what it
 // starts stays; its exit code is returned as an error.
 func (a *app) enterStore(cmd *cobra.Command) error {
-	if os.Args[0] == rootless.InsideStage || slices.Contains(withoutStore, topCommand(cmd)) {
+	if err := layers.CheckDriver(a.storageDriver); err != nil {
+		return err // whether the command needs the store or not
+	}
+	if os.Args[0] == rootless.InsideStage || slices.Contains(withoutStore, topCommand(cmd)) && !measures(cmd) {
 		return nil
 	}
 	dirs, err := a.dirs()
@@ -45,6 +49,12 @@ func (a *app) enterStore(cmd *cobra.Command) error {
 		return err
 	}
 	return exitStatus(code)
+}
+
+// measures tells whether ps is to print sizes, which are the store's.
+func measures(cmd *cobra.Command) bool {
+	size, format := cmd.Flag("size"), cmd.Flag("format")
+	return cmd.Name() == "ps" && (size.Changed || strings.Contains(format.Value.String(), ".Size"))
 }
 
 // topCommand is the name of the command below the root that cmd belongs to.

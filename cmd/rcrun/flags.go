@@ -41,6 +41,7 @@ type containerFlags struct {
 
 	stopTimeout int
 	flags       *pflag.FlagSet
+	global      *dockerGlobals
 }
 
 func (f *containerFlags) register(flags *pflag.FlagSet) {
@@ -78,11 +79,19 @@ func (f *containerFlags) register(flags *pflag.FlagSet) {
 	flags.StringArrayVarP(&f.labels, "label", "l", nil, "label the container: key=value")
 	flags.StringSliceVar(&f.capAdd, "cap-add", nil, "add a capability")
 	flags.StringSliceVar(&f.capDrop, "cap-drop", nil, "drop a capability, or all")
-	flags.StringArrayVar(&f.securityOpt, "security-opt", nil, "no-new-privileges, seccomp=unconfined or seccomp=FILE")
+	flags.StringArrayVar(&f.securityOpt, "security-opt", nil, "no-new-privileges, seccomp=unconfined, seccomp=builtin or seccomp=PROFILE.json")
 	flags.StringSliceVar(&f.storageOpt, "storage-opt", nil, "limit what the container adds to its image: size=64m, inodes=10000")
 	flags.StringSliceVar(&f.dns, "dns", nil, "name server of the container")
 	flags.StringArrayVar(&f.addHost, "add-host", nil, "add a line to /etc/hosts: name:ip")
 	flags.Bool("help", false, "show this help") // without its shorthand, which is the host name's
+}
+
+// needsImage checks that there is something to run in.
+func (f *containerFlags) needsImage(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 || f.rootfs != "" {
+		return nil
+	}
+	return &usageError{cmd: cmd, text: fmt.Sprintf("'%s' requires an image, or --rootfs DIR[:O]", cmd.CommandPath()), line: true}
 }
 
 // options translates the flags and arguments into what the engine is asked for.
@@ -90,9 +99,6 @@ func (f *containerFlags) options(args []string) (engine.CreateOptions, error) {
 	o := engine.CreateOptions{Name: f.name}
 	rootfs, isOverlay := strings.CutSuffix(f.rootfs, ":O")
 	if rootfs == "" {
-		if len(args) == 0 {
-			return o, fmt.Errorf("an image is needed: rcrun run IMAGE [COMMAND [ARG...]], or --rootfs DIR[:O]")
-		}
 		o.Config.Image, args = args[0], args[1:]
 	}
 	env, err := environment(f.envFiles, f.env)

@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"reflect"
 	"strconv"
 	"strings"
 	"text/tabwriter"
-	"text/template"
 	"unicode"
 )
 
@@ -21,14 +19,19 @@ type column[R any] struct {
 
 // printRows prints rows as a table, as JSON (an object a line) or by a Go template, as format says.
 func printRows[R any](rows []R, format string, columns []column[R]) error {
-	body, wantsTable := strings.CutPrefix(format, "table ")
+	body, wantsTable := strings.CutPrefix(format, "table")
+	body = strings.TrimSpace(body)
 	switch {
-	case format == "json" || format == "{{json .}}":
+	case format == "json":
 		return printJSONLines(rows)
-	case wantsTable:
+	case wantsTable && body != "":
 		return printTemplateTable(rows, body)
-	case format != "":
-		return printTemplate(os.Stdout, rows, format)
+	case format != "" && !wantsTable:
+		t, err := parseTemplate(format)
+		if err != nil {
+			return err
+		}
+		return printTemplate(os.Stdout, rows, t)
 	}
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
 	writeRow(table, columns, func(c column[R]) string { return c.heading })
@@ -69,73 +72,6 @@ func printJSONLines[R any](rows []R) error {
 		}
 	}
 	return nil
-}
-
-// parseTemplate reads a Go template, which may use json, join and the like as Docker's do, and in which the shell's
-// \t and \n mean what they look like.
-func parseTemplate(format string) (*template.Template, error) {
-	functions := template.FuncMap{
-		"json":  func(v any) (string, error) { text, err := json.Marshal(v); return string(text), err },
-		"join":  strings.Join,
-		"upper": strings.ToUpper,
-		"lower": strings.ToLower,
-	}
-	format = strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(format)
-	t, err := template.New("format").Funcs(functions).Parse(format)
-	if err != nil {
-		return nil, fmt.Errorf("read --format: %w", err)
-	}
-	return t, nil
-}
-
-// printTemplate prints each row by a Go template.
-func printTemplate[R any](out io.Writer, rows []R, format string) error {
-	t, err := parseTemplate(format)
-	if err != nil {
-		return err
-	}
-	for _, row := range rows {
-		if err := t.Execute(out, row); err != nil {
-			return fmt.Errorf("print by --format: %w", err)
-		}
-		fmt.Fprintln(out)
-	}
-	return nil
-}
-
-// printTemplateTable prints the rows in columns, below the names of the fields that the template uses.
-func printTemplateTable[R any](rows []R, format string) error {
-	table := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
-	headings := map[string]string{}
-	for i := range reflect.TypeFor[R]().NumField() {
-		name := reflect.TypeFor[R]().Field(i).Name
-		headings[name] = strings.ToUpper(name)
-	}
-	if err := printTemplate(table, []map[string]string{headings}, format); err != nil {
-		return err
-	}
-	if err := printTemplate(table, rows, format); err != nil {
-		return err
-	}
-	return table.Flush()
-}
-
-// printObjects prints objects by a Go template that may use the names of their fields, or those of their JSON.
-func printObjects(objects []any, format string) error {
-	var text strings.Builder
-	if err := printTemplate(&text, objects, format); err == nil {
-		_, err = io.WriteString(os.Stdout, text.String())
-		return err
-	}
-	var decoded []any
-	raw, err := json.Marshal(objects)
-	if err == nil {
-		err = json.Unmarshal(raw, &decoded)
-	}
-	if err != nil {
-		return fmt.Errorf("print by --format: %w", err)
-	}
-	return printTemplate(os.Stdout, decoded, format)
 }
 
 // printJSON prints a value as indented JSON.

@@ -13,9 +13,9 @@ import (
 
 // historyRow is a step of an image's history, with the names that Docker's templates use.
 type historyRow struct {
-	ID           string
+	ID           string `heading:"IMAGE"`
 	CreatedAt    string
-	CreatedSince string
+	CreatedSince string `heading:"CREATED"`
 	CreatedBy    string
 	Size         string
 	Comment      string
@@ -35,7 +35,7 @@ func (a *app) historyCommand() *cobra.Command {
 		Use:               "history [flags] IMAGE",
 		Short:             "Show the steps by which an image was made",
 		Example:           "  rcrun history debian:12\n  rcrun history --no-trunc --format '{{.CreatedBy}}' debian:12",
-		Args:              cobra.ExactArgs(1),
+		Args:              arguments(1, 1),
 		ValidArgsFunction: a.completeImages,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withStore(func(s *layers.Store) error {

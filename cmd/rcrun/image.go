@@ -52,7 +52,7 @@ func (a *app) tagCommand() *cobra.Command {
 		Use:               "tag [flags] IMAGE NAME[:TAG]...",
 		Short:             "Give an image further names",
 		Example:           "  rcrun tag debian:12 registry.example/base:latest",
-		Args:              cobra.MinimumNArgs(2),
+		Args:              arguments(2, -1),
 		ValidArgsFunction: a.completeImages,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withStore(func(s *layers.Store) error { return s.Tag(args[0], args[1:]...) })
@@ -65,7 +65,7 @@ func (a *app) untagCommand() *cobra.Command {
 		Use:               "untag [flags] IMAGE [NAME[:TAG]...]",
 		Short:             "Take names from an image, all if none is given; the image stays",
 		Example:           "  rcrun untag debian:12 registry.example/base:latest",
-		Args:              cobra.MinimumNArgs(1),
+		Args:              arguments(1, -1),
 		ValidArgsFunction: a.completeImages,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withStore(func(s *layers.Store) error {
@@ -96,7 +96,7 @@ func (a *app) rmiCommand() *cobra.Command {
 		Long: "Takes from an image the name that is given, and removes the image with its last name; given an id, it removes all names.\n" +
 			"An image that a container uses is not removed. With --force it loses its names, and goes when the container is gone.",
 		Example:           "  rcrun rmi debian:12",
-		Args:              cobra.MinimumNArgs(1),
+		Args:              arguments(1, -1),
 		ValidArgsFunction: a.completeImages,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(func(e *layered.Engine) error {

@@ -10,6 +10,7 @@ import (
 	"github.com/docker/go-units"
 	"github.com/opencontainers/go-digest"
 	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/spf13/cobra"
 )
@@ -18,11 +19,14 @@ import (
 type imageRow struct {
 	Repository   string
 	Tag          string
-	ID           string
+	ID           string `heading:"IMAGE ID"`
 	CreatedAt    string
-	CreatedSince string
+	CreatedSince string `heading:"CREATED"`
 	Size         string
 	Digest       string
+	SharedSize   string // of the layers that other images have, too
+	UniqueSize   string
+	Containers   string // how many are made of it
 }
 
 // imageListing is how to list images.
@@ -31,6 +35,9 @@ type imageListing struct {
 	quiet, noTrunc, digests bool
 	format                  string
 }
+
+// notMeasured stands for what takes long to find out, where no template asks for it.
+const notMeasured = "N/A"
 
 // none stands where an image has no name, or no digest, to show.
 const none = "<none>"
@@ -44,14 +51,14 @@ func (a *app) imagesCommand() *cobra.Command {
 		Short: "List images",
 		Example: "  rcrun images\n  rcrun images --filter dangling=true -q\n  rcrun images --digests 'debian:*'\n" +
 			"  rcrun images --format '{{.Repository}}:{{.Tag}}'",
-		Args: cobra.MaximumNArgs(1),
+		Args: arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
 			if list.filter, err = parseImageFilters(filters, time.Now()); err != nil {
 				return err
 			}
 			list.filter.References = append(list.filter.References, args...)
-			return a.withStore(list.run)
+			return a.with(list.run)
 		},
 	}
 	flags := cmd.Flags()
@@ -65,22 +72,45 @@ func (a *app) imagesCommand() *cobra.Command {
 }
 
 // run prints the list. Images that are damaged are printed as far as is known, before the error that tells of them.
-func (l *imageListing) run(s *layers.Store) error {
-	images, broken := s.Images()
-	images, err := s.FilterImages(images, l.filter)
+func (l *imageListing) run(e *layered.Engine) error {
+	s, err := e.Store()
 	if err != nil {
 		return err
 	}
-	if err := l.print(l.rows(images, time.Now())); err != nil {
+	images, broken := s.Images()
+	if images, err = s.FilterImages(images, l.filter); err != nil {
+		return err
+	}
+	use, err := l.measure(e)
+	if err != nil {
+		return err
+	}
+	if err := l.print(l.rows(images, use, time.Now())); err != nil {
 		return err
 	}
 	return broken
 }
 
-func (l *imageListing) rows(images []layers.Image, now time.Time) []imageRow {
+// measure finds out what the images take, for a template that asks for it; nil for others.
+func (l *imageListing) measure(e *layered.Engine) (*diskUse, error) {
+	for _, field := range []string{".SharedSize", ".UniqueSize", ".Containers"} {
+		if strings.Contains(l.format, field) {
+			return measureImages(e)
+		}
+	}
+	return nil, nil
+}
+
+func (l *imageListing) rows(images []layers.Image, use *diskUse, now time.Time) []imageRow {
 	rows := []imageRow{}
 	for i := range images {
-		rows = append(rows, l.rowsOf(&images[i], now)...)
+		for _, row := range l.rowsOf(&images[i], now) {
+			if image := use.image(images[i].ID); image != nil {
+				row.SharedSize, row.UniqueSize = bytesOf(image.Shared).String(), bytesOf(image.Unique).String()
+				row.Containers = strconv.Itoa(use.users(image.ID))
+			}
+			rows = append(rows, row)
+		}
 	}
 	return rows
 }
@@ -89,6 +119,7 @@ func (l *imageListing) rows(images []layers.Image, now time.Time) []imageRow {
 func (l *imageListing) rowsOf(image *layers.Image, now time.Time) []imageRow {
 	row := imageRow{
 		Repository: none, Tag: none, Digest: none, ID: engine.ShortID(image.ID),
+		SharedSize: notMeasured, UniqueSize: notMeasured, Containers: notMeasured,
 		CreatedAt:    image.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"),
 		CreatedSince: units.HumanDuration(now.Sub(image.Created)) + " ago",
 		Size:         units.HumanSizeWithPrecision(float64(image.Size), 3),

@@ -3,61 +3,49 @@ package main
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 
+	"github.com/docker/go-units"
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/rootless"
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 )
 
-// version is set when the binary is linked.
-var version = "dev"
-
-// versionInfo is what version prints.
-type versionInfo struct {
-	Version   string
-	GoVersion string
-	Os        string
-	Arch      string
-}
-
-func (a *app) versionCommand() *cobra.Command {
-	var format string
-	cmd := &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version",
-		Example: "  rcrun version --format json",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			v := versionInfo{version, runtime.Version(), runtime.GOOS, runtime.GOARCH}
-			if format != "" {
-				return printRows([]versionInfo{v}, format, nil)
-			}
-			fmt.Printf("rcrun version %s (%s, %s/%s)\n", v.Version, v.GoVersion, v.Os, v.Arch)
-			return nil
-		},
-	}
-	cmd.Flags().StringVarP(&format, "format", "f", "", "json, or a Go template")
-	return cmd
-}
-
-// hostInfo is what info prints.
+// hostInfo is what info prints: Docker's object, as far as there is something to say, and Host.
 type hostInfo struct {
-	Version    string
-	Kernel     string
-	Arch       string
-	DataDir    string
-	RunDir     string
-	Containers int
-	Running    int
-	Images     int
-	Driver     string
+	Containers        int
+	ContainersRunning int
+	ContainersPaused  int
+	ContainersStopped int
+	Images            int
+	Driver            string
 	// DriverStatus is what the storage driver says of itself: pairs of a key and a value, as Docker has them.
-	DriverStatus [][2]string
-	Host         []rootless.Finding
+	DriverStatus    [][2]string
+	MemoryLimit     bool // whether limits of memory, CPU time and processes hold
+	SwapLimit       bool
+	CPUCfsPeriod    bool `json:"CpuCfsPeriod"`
+	CPUCfsQuota     bool `json:"CpuCfsQuota"`
+	CPUShares       bool
+	CPUSet          bool
+	PidsLimit       bool
+	LoggingDriver   string
+	CgroupDriver    string
+	CgroupVersion   string
+	KernelVersion   string
+	OperatingSystem string
+	OSType          string
+	OSVersion       string
+	Architecture    string
+	NCPU            int
+	MemTotal        int64 // bytes
+	DockerRootDir   string
+	RunDir          string
+	Name            string
+	ServerVersion   string
+	SecurityOptions []string
+	SystemTime      string
+	Host            []rootless.Finding
 }
 
 func (a *app) infoCommand() *cobra.Command {
@@ -68,17 +56,21 @@ func (a *app) infoCommand() *cobra.Command {
 		Short: "Print what this host allows, and what to do about what it does not",
 		Example: "  rcrun info\n  rcrun info --format json\n" +
 			"  rcrun info --check   # only the host; fails if containers cannot run",
-		Args: cobra.NoArgs,
+		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if check {
 				return checkHost()
 			}
 			return a.with(func(e *layered.Engine) error {
 				info, err := collectInfo(e)
-				if format != "" {
-					return errors.Join(printRows([]hostInfo{info}, format, nil), err)
+				switch format {
+				case "":
+					printInfo(info)
+				case "json":
+					err = errors.Join(printJSONLines([]hostInfo{info}), err)
+				default:
+					err = errors.Join(printObjects([]any{info}, format), err)
 				}
-				printInfo(info)
 				return err
 			})
 		},
@@ -90,11 +82,8 @@ func (a *app) infoCommand() *cobra.Command {
 
 // collectInfo finds out what it can; the error says what is missing from it.
 func collectInfo(e *layered.Engine) (hostInfo, error) {
-	info := hostInfo{Version: version, Arch: runtime.GOARCH, DataDir: e.Dirs.Data, RunDir: e.Dirs.Run, Host: rootless.CheckHost()}
-	var name unix.Utsname
-	if err := unix.Uname(&name); err == nil {
-		info.Kernel = unix.ByteSliceToString(name.Release[:])
-	}
+	info := describeHost()
+	info.DockerRootDir, info.RunDir = e.Dirs.Data, e.Dirs.Run
 	list, _, err := e.Containers()
 	if err != nil {
 		return info, err
@@ -102,9 +91,10 @@ func collectInfo(e *layered.Engine) (hostInfo, error) {
 	info.Containers = len(list)
 	for _, c := range list {
 		if c.State.Status == engine.Running {
-			info.Running++
+			info.ContainersRunning++
 		}
 	}
+	info.ContainersStopped = info.Containers - info.ContainersRunning
 	store, err := e.Store()
 	if err != nil {
 		return info, err
@@ -119,8 +109,10 @@ func collectInfo(e *layered.Engine) (hostInfo, error) {
 }
 
 func printInfo(info hostInfo) {
-	fmt.Printf("Version:        %s\nKernel:         %s (%s)\nData directory: %s\nRun directory:  %s\nContainers:     %d (%d running)\nImages:         %d\nStorage driver: %s\n",
-		info.Version, info.Kernel, info.Arch, info.DataDir, info.RunDir, info.Containers, info.Running, info.Images, info.Driver)
+	fmt.Printf("Version:        %s\nKernel:         %s (%s)\nSystem:         %s, %d CPUs, %s memory\nCgroups:        version %s, not used: no limits of memory, CPU time and processes\n",
+		info.ServerVersion, info.KernelVersion, info.Architecture, info.OperatingSystem, info.NCPU, units.BytesSize(float64(info.MemTotal)), info.CgroupVersion)
+	fmt.Printf("Data directory: %s\nRun directory:  %s\nContainers:     %d (%d running)\nImages:         %d\nStorage driver: %s\n",
+		info.DockerRootDir, info.RunDir, info.Containers, info.ContainersRunning, info.Images, info.Driver)
 	for _, pair := range info.DriverStatus {
 		fmt.Printf("  %s: %s\n", pair[0], pair[1])
 	}

@@ -55,7 +55,7 @@ func (a *app) containerInspectCommand() *cobra.Command {
 func (a *app) inspectWith(choose func() (lookup, error)) *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
-		Args: cobra.MinimumNArgs(1),
+		Args: arguments(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			find, err := choose()
 			if err != nil {
@@ -130,7 +130,7 @@ type imageInspection struct {
 	RepoDigests   []string       `json:"RepoDigests"`
 	Parent        string         `json:"Parent"`
 	Comment       string         `json:"Comment"`
-	Created       time.Time      `json:"Created"`
+	Created       string         `json:"Created"` // RFC 3339 with nanoseconds
 	DockerVersion string         `json:"DockerVersion"`
 	Author        string         `json:"Author"`
 	Config        imageConfig    `json:"Config"`
@@ -163,10 +163,10 @@ type rootFS struct {
 }
 
 type imageHistory struct {
-	Created    *time.Time `json:"created,omitempty"`
-	CreatedBy  string     `json:"created_by,omitempty"`
-	Comment    string     `json:"comment,omitempty"`
-	EmptyLayer bool       `json:"empty_layer,omitempty"`
+	Created    string `json:"created,omitempty"`
+	CreatedBy  string `json:"created_by,omitempty"`
+	Comment    string `json:"comment,omitempty"`
+	EmptyLayer bool   `json:"empty_layer,omitempty"`
 }
 
 func describeImage(store *layers.Store, image *layers.Image) (imageInspection, error) {
@@ -176,7 +176,7 @@ func describeImage(store *layers.Store, image *layers.Image) (imageInspection, e
 	}
 	config := imageConfig{Config: layered.ImageConfig(image), Healthcheck: image.Docker.Healthcheck, OnBuild: image.Docker.OnBuild, Shell: image.Docker.Shell}
 	i := imageInspection{
-		ID: "sha256:" + image.ID, RepoTags: orEmpty(image.RepoTags), RepoDigests: orEmpty(image.RepoDigests), Created: image.Created,
+		ID: "sha256:" + image.ID, RepoTags: orEmpty(image.RepoTags), RepoDigests: orEmpty(image.RepoDigests), Created: image.Created.Format(time.RFC3339Nano),
 		Comment: image.Comment, DockerVersion: image.DockerVersion, Author: image.Config.Author, Config: config,
 		Architecture: image.Config.Architecture, Variant: image.Config.Variant, Os: image.Config.OS,
 		Size: image.Size, GraphDriver: graphDriver{driver, data}, RootFS: rootFS{Type: "layers", Layers: []string{}}, Digest: image.Digest.String(),
@@ -185,7 +185,11 @@ func describeImage(store *layers.Store, image *layers.Image) (imageInspection, e
 		i.RootFS.Layers = append(i.RootFS.Layers, id.String())
 	}
 	for _, h := range image.Config.History {
-		i.History = append(i.History, imageHistory{Created: h.Created, CreatedBy: h.CreatedBy, Comment: h.Comment, EmptyLayer: h.EmptyLayer})
+		step := imageHistory{CreatedBy: h.CreatedBy, Comment: h.Comment, EmptyLayer: h.EmptyLayer}
+		if h.Created != nil {
+			step.Created = h.Created.Format(time.RFC3339Nano)
+		}
+		i.History = append(i.History, step)
 	}
 	return i, nil
 }

@@ -19,7 +19,7 @@ func (a *app) layerCommand() *cobra.Command {
 		Use:     "layer COMMAND",
 		Short:   "See the layers of images and containers",
 		Example: "  rcrun layer ls\n  rcrun layer tree web\n  rcrun layer inspect sha256:...",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0, 0),
 	}
 	cmd.AddCommand(a.layerListCommand(), a.layerInspectCommand(), a.treeCommand())
 	return cmd
@@ -27,12 +27,12 @@ func (a *app) layerCommand() *cobra.Command {
 
 // layerRow is a layer as "layer ls" prints it.
 type layerRow struct {
-	ChainID   string
-	DiffID    string
-	CacheID   string
+	ChainID   string `heading:"CHAIN ID"`
+	DiffID    string `heading:"DIFF ID"`
+	CacheID   string `heading:"CACHE ID"`
 	Parent    string
 	Size      string
-	CreatedAt string
+	CreatedAt string `heading:"CREATED"`
 	Images    int
 }
 
@@ -44,7 +44,7 @@ func (a *app) layerListCommand() *cobra.Command {
 		Aliases: []string{"list"},
 		Short:   "List the layers that images consist of",
 		Example: "  rcrun layer ls\n  rcrun layer ls --format '{{.ChainID}} {{.Size}}' --no-trunc",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withStore(func(s *layers.Store) error {
 				all, err := s.ImageLayers()
@@ -96,6 +96,12 @@ func shortDigest(d digest.Digest) string {
 	return engine.ShortID(d.Encoded())
 }
 
+// imageLayer is what "layer inspect" prints of a layer of images.
+type imageLayer struct {
+	layers.LayerInfo
+	Created string // in RFC 3339 with nanoseconds, as templates print it
+}
+
 // containerLayers is what "layer inspect" prints of a container.
 type containerLayers struct {
 	Name    string
@@ -112,7 +118,7 @@ func (a *app) layerInspectCommand() *cobra.Command {
 		Long: "Print all that is known of layers. A layer is named by its chain id, cache id or diff id, or an abbreviation.\n" +
 			"A container stands for the layers that it has on top of its image.",
 		Example: "  rcrun layer inspect $(rcrun layer ls -q)\n  rcrun layer inspect -f '{{.Parent}}' web",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    arguments(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(func(e *layered.Engine) error {
 				objects := []any{}
@@ -140,8 +146,11 @@ func inspectLayer(e *layered.Engine, name string) (any, error) {
 		return nil, err
 	}
 	layer, err := store.ImageLayer(name)
-	if err == nil || !errors.Is(err, layers.ErrNotFound) {
-		return layer, err
+	if err == nil {
+		return imageLayer{*layer, layer.Created.Format(time.RFC3339Nano)}, nil
+	}
+	if !errors.Is(err, layers.ErrNotFound) {
+		return nil, err
 	}
 	c, lookupErr := e.Lookup(name)
 	if errors.Is(lookupErr, engine.ErrNoContainer) {

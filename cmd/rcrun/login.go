@@ -30,9 +30,9 @@ func (a *app) loginCommand() *cobra.Command {
 		Use:     "login [flags] [REGISTRY]",
 		Short:   "Log in to a registry (default docker.io), for podman too",
 		Example: "  rcrun login registry.example\n  pass show registry | rcrun login -u me --password-stdin registry.example",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    arguments(0, 1),
 	}
-	registry := addRegistryFlags(cmd.Flags())
+	registry := a.addRegistryFlags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		name, options := registryArgument(args), registry.registry()
 		known, err := layers.KnownCredentials(name, options)
@@ -139,9 +139,9 @@ func (a *app) logoutCommand() *cobra.Command {
 		Use:     "logout [flags] [REGISTRY]",
 		Short:   "Log out of a registry (default docker.io)",
 		Example: "  rcrun logout registry.example\n  rcrun logout --all",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    arguments(0, 1),
 	}
-	registry := addRegistryFlags(cmd.Flags())
+	registry := a.addRegistryFlags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		name, options := registryArgument(args), registry.registry()
 		if all {

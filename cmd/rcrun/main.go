@@ -92,11 +92,32 @@ func exitCode(err error) int {
 	case errors.Is(err, engine.ErrHangup):
 		return hangupExit
 	}
-	fmt.Fprintln(os.Stderr, "rcrun:", err)
+	printError(err)
+	printHint(err)
 	if errors.As(err, &failure) {
 		return failure.Code
 	}
 	return engine.CodeEngine
+}
+
+// printError prints an error, and each of several that were joined, as one of ours.
+func printError(err error) {
+	for _, line := range joined(err) {
+		fmt.Fprintln(os.Stderr, "rcrun:", line)
+	}
+}
+
+// joined returns the errors that errors.Join has joined, in their order, or just the error.
+func joined(err error) []error {
+	several, ok := err.(interface{ Unwrap() []error })
+	if !ok || errors.Join(several.Unwrap()...).Error() != err.Error() {
+		return []error{err}
+	}
+	var all []error
+	for _, part := range several.Unwrap() {
+		all = append(all, joined(part)...)
+	}
+	return all
 }
 
 func warn(warnings []string) {

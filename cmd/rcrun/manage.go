@@ -55,7 +55,7 @@ func (a *app) stopCommand() *cobra.Command {
 		Use:               "stop [flags] CONTAINER...",
 		Short:             "Ask containers to end, and kill those that do not",
 		Example:           "  rcrun stop -t 2 web",
-		Args:              cobra.MinimumNArgs(1),
+		Args:              arguments(1, -1),
 		ValidArgsFunction: a.completeContainers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var timeout *time.Duration
@@ -82,7 +82,7 @@ func (a *app) killCommand() *cobra.Command {
 		Use:               "kill [flags] CONTAINER...",
 		Short:             "Send a signal to containers",
 		Example:           "  rcrun kill -s HUP web",
-		Args:              cobra.MinimumNArgs(1),
+		Args:              arguments(1, -1),
 		ValidArgsFunction: a.completeContainers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			sig, err := engine.ParseSignal(text)
@@ -119,7 +119,7 @@ func (a *app) waitCommand() *cobra.Command {
 		Use:               "wait [flags] CONTAINER...",
 		Short:             "Wait until containers have ended, and print their exit codes",
 		Example:           "  rcrun wait job",
-		Args:              cobra.MinimumNArgs(1),
+		Args:              arguments(1, -1),
 		ValidArgsFunction: a.completeContainers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.forEach(args, func(_ *layered.Engine, c *engine.Container, _ string) error {
@@ -154,7 +154,7 @@ func (a *app) rmCommand() *cobra.Command {
 		Use:               "rm [flags] CONTAINER...",
 		Short:             "Remove containers",
 		Example:           "  rcrun rm -f web",
-		Args:              cobra.MinimumNArgs(1),
+		Args:              arguments(1, -1),
 		ValidArgsFunction: a.completeContainers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(func(e *layered.Engine) error {

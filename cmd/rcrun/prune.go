@@ -46,7 +46,7 @@ func (a *app) imagePruneCommand() *cobra.Command {
 		Use:     "prune [flags]",
 		Short:   "Remove images without a name, or all that no container needs",
 		Example: "  rcrun image prune\n  rcrun image prune -af --filter until=240h",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			filter, err := pruneFilter(p.filters)
 			if err != nil {
@@ -89,7 +89,7 @@ func (a *app) containerPruneCommand() *cobra.Command {
 		Use:     "prune [flags]",
 		Short:   "Remove containers that do not run",
 		Example: "  rcrun container prune -f --filter until=24h",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			filter, err := pruneFilter(p.filters)
 			if err != nil {
@@ -129,7 +129,7 @@ func (a *app) systemPruneCommand() *cobra.Command {
 		Use:     "prune [flags]",
 		Short:   "Remove stopped containers, images without a name, and what is left of broken-off pulls",
 		Example: "  rcrun system prune\n  rcrun system prune -af --filter until=24h",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			filter, err := pruneFilter(p.filters)
 			if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -16,78 +17,107 @@ import (
 
 // psRow is a container as ps prints it, with the names that Docker's templates use.
 type psRow struct {
-	ID         string
-	Image      string
-	Command    string
-	CreatedAt  string
-	RunningFor string
-	Status     string
-	State      string
-	Ports      string
-	Names      string
-	ExitCode   int
-	Pid        int
+	ID           string `heading:"CONTAINER ID"`
+	Image        string
+	Command      string
+	CreatedAt    string
+	RunningFor   string `heading:"CREATED"`
+	Status       string
+	State        string
+	Ports        string
+	Names        string
+	Labels       string
+	Mounts       string
+	LocalVolumes string
+	Networks     string
+	Size         string // what the container has written, and with its image; "" where nobody wants to know
+	ExitCode     int
+	Pid          int
+
+	labels map[string]string
+}
+
+// Label returns the value of a label, "" without it.
+func (r psRow) Label(name string) string { return r.labels[name] }
+
+// psListing is how to list containers.
+type psListing struct {
+	all, latest, quiet, noTrunc, size bool
+
+	last    int
+	format  string
+	filters []string
 }
 
 func (a *app) psCommand() *cobra.Command {
-	var all, latest, quiet, noTrunc bool
-	var last int
-	var format string
-	var filters []string
+	var list psListing
 	cmd := &cobra.Command{
 		Use:     "ps [flags]",
 		Short:   "List containers",
 		Example: "  rcrun ps -a\n  rcrun ps -a --format '{{.Names}} {{.Status}}'\n  rcrun rm $(rcrun ps -q --filter status=exited)",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.with(func(e *layered.Engine) error {
-				list, broken, err := e.Containers()
-				if err != nil {
-					return err
-				}
-				for _, err := range broken {
-					warn([]string{err.Error()})
-				}
-				if latest {
-					last = 1
-				}
-				keep, err := parseFilters(filters)
-				if err != nil {
-					return err
-				}
-				all = all || last > 0 || keep.status != nil
-				list = slices.DeleteFunc(list, func(c *engine.Container) bool {
-					return !all && c.State.Status != engine.Running || !keep.matches(c)
-				})
-				if last > 0 {
-					list = list[:min(last, len(list))]
-				}
-				return printContainers(list, quiet, noTrunc, format)
-			})
+			return a.with(list.run)
 		},
 	}
-	cmd.Flags().BoolVarP(&all, "all", "a", false, "list containers that do not run, too")
-	cmd.Flags().BoolVarP(&latest, "latest", "l", false, "list only the container created last")
-	cmd.Flags().IntVarP(&last, "last", "n", -1, "list only the containers created last, as many as this")
-	cmd.Flags().StringArrayVarP(&filters, "filter", "f", nil, "list only some: id=, name=, status=, ancestor=, label=KEY[=VALUE]")
-	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print ids only")
-	cmd.Flags().BoolVar(&noTrunc, "no-trunc", false, "print ids and commands in full")
-	cmd.Flags().StringVar(&format, "format", "", "json, or a Go template")
+	flags := cmd.Flags()
+	flags.BoolVarP(&list.all, "all", "a", false, "list containers that do not run, too")
+	flags.BoolVarP(&list.latest, "latest", "l", false, "list only the container created last")
+	flags.IntVarP(&list.last, "last", "n", -1, "list only the containers created last, as many as this")
+	flags.StringArrayVarP(&list.filters, "filter", "f", nil, "list only some: KEY=VALUE, with the keys "+strings.Join(filterKeys, ", "))
+	flags.BoolVarP(&list.quiet, "quiet", "q", false, "print ids only")
+	flags.BoolVar(&list.noTrunc, "no-trunc", false, "print ids and commands in full")
+	flags.BoolVarP(&list.size, "size", "s", false, "print what each container has written")
+	flags.StringVar(&list.format, "format", "", "json, or a Go template")
 	return cmd
 }
 
-func printContainers(list []*engine.Container, quiet, noTrunc bool, format string) error {
+// run prints the containers that are wanted.
+func (l *psListing) run(e *layered.Engine) error {
+	keep, err := parseFilters(l.filters)
+	if err == nil {
+		err = keep.lookUp(e)
+	}
+	if err != nil {
+		return err
+	}
+	list, broken, err := e.Containers()
+	if err != nil {
+		return err
+	}
+	for _, err := range broken {
+		warn([]string{err.Error()})
+	}
+	if l.latest {
+		l.last = 1
+	}
+	all := l.all || l.last > 0 || keep.status != nil
+	list = slices.DeleteFunc(list, func(c *engine.Container) bool {
+		return !all && c.State.Status != engine.Running || !keep.matches(c)
+	})
+	if l.last > 0 {
+		list = list[:min(l.last, len(list))]
+	}
+	return l.print(e, list)
+}
+
+func (l *psListing) print(e *layered.Engine, list []*engine.Container) error {
 	rows := make([]psRow, len(list))
 	for i, c := range list {
-		rows[i] = newPSRow(c, noTrunc, time.Now())
+		rows[i] = newPSRow(c, l.noTrunc, time.Now())
 	}
-	if quiet {
+	if l.quiet {
 		for _, row := range rows {
 			fmt.Println(row.ID)
 		}
 		return nil
 	}
-	return printRows(rows, format, []column[psRow]{
+	if l.size || strings.Contains(l.format, ".Size") {
+		if err := addSizes(e, list, rows); err != nil {
+			return err
+		}
+	}
+	columns := []column[psRow]{
 		{"CONTAINER ID", func(r psRow) string { return r.ID }},
 		{"IMAGE", func(r psRow) string { return r.Image }},
 		{"COMMAND", func(r psRow) string { return r.Command }},
@@ -95,7 +125,30 @@ func printContainers(list []*engine.Container, quiet, noTrunc bool, format strin
 		{"STATUS", func(r psRow) string { return r.Status }},
 		{"PORTS", func(r psRow) string { return r.Ports }},
 		{"NAMES", func(r psRow) string { return r.Names }},
-	})
+	}
+	if l.size {
+		columns = append(columns, column[psRow]{"SIZE", func(r psRow) string { return r.Size }})
+	}
+	return printRows(rows, l.format, columns)
+}
+
+// addSizes measures what containers have written: "5kB (virtual 80MB)" is with the image.
+func addSizes(e *layered.Engine, list []*engine.Container, rows []psRow) error {
+	store, err := e.Store()
+	if err != nil {
+		return err
+	}
+	for i, c := range list {
+		written, err := containerSize(store, c)
+		if err != nil {
+			return err
+		}
+		rows[i].Size = written.String()
+		if image, err := store.Image(c.ImageID); c.ImageID != "" && err == nil {
+			rows[i].Size += fmt.Sprintf(" (virtual %s)", bytesOf(image.Size)+written)
+		}
+	}
+	return nil
 }
 
 func newPSRow(c *engine.Container, noTrunc bool, now time.Time) psRow {
@@ -103,6 +156,7 @@ func newPSRow(c *engine.Container, noTrunc bool, now time.Time) psRow {
 		ID: c.ID, Image: c.ImageName, Command: strconv.Quote(c.CommandLine()), CreatedAt: c.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"),
 		RunningFor: units.HumanDuration(now.Sub(c.Created)) + " ago", Status: c.StatusText(now), State: string(c.State.Status),
 		Ports: portsText(c), Names: c.Name, ExitCode: c.State.ExitCode, Pid: c.State.Pid,
+		Labels: labelsText(c.Config.Labels), labels: c.Config.Labels, Mounts: mountsText(c, noTrunc), LocalVolumes: "0", Networks: c.Network(),
 	}
 	if row.Image == "" {
 		row.Image = c.HostConfig.Rootfs
@@ -112,6 +166,33 @@ func newPSRow(c *engine.Container, noTrunc bool, now time.Time) psRow {
 		row.Command = strconv.Quote(shorten(c.CommandLine(), 20))
 	}
 	return row
+}
+
+// labelsText lists labels by name: a=1,b=2.
+func labelsText(labels map[string]string) string {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		all = append(all, name+"="+labels[name])
+	}
+	return strings.Join(all, ",")
+}
+
+// mountsText lists where on the host the mounts of a container come from.
+func mountsText(c *engine.Container, noTrunc bool) string {
+	const width = 15
+	mounts, err := c.Mounts()
+	if err != nil {
+		return ""
+	}
+	var sources []string
+	for _, m := range mounts {
+		source := m.Source
+		if !noTrunc {
+			source = shorten(source, width)
+		}
+		sources = append(sources, source)
+	}
+	return strings.Join(sources, ",")
 }
 
 // portsText lists what a running container publishes: 0.0.0.0:8080->80/tcp.
@@ -140,7 +221,7 @@ func (a *app) logsCommand() *cobra.Command {
 		Use:               "logs [flags] CONTAINER",
 		Short:             "Print what a container wrote to its output",
 		Example:           "  rcrun logs -f --tail 10 web",
-		Args:              cobra.ExactArgs(1),
+		Args:              arguments(1, 1),
 		ValidArgsFunction: a.completeContainers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error

@@ -19,13 +19,14 @@ import (
 // registryFlags are the flags of all commands that talk to registries.
 type registryFlags struct {
 	options   layers.RegistryOptions
+	global    *dockerGlobals
 	creds     string
 	tlsVerify bool
 	set       *pflag.FlagSet
 }
 
-func addRegistryFlags(set *pflag.FlagSet) *registryFlags {
-	f := &registryFlags{set: set}
+func (a *app) addRegistryFlags(set *pflag.FlagSet) *registryFlags {
+	f := &registryFlags{set: set, global: &a.docker}
 	set.StringVar(&f.options.AuthFile, "authfile", "", "file with registry credentials (default $REGISTRY_AUTH_FILE, else where podman and docker keep them)")
 	set.StringVar(&f.options.CertDir, "cert-dir", "", "directory with the registry's certificates (*.crt, *.cert, *.key)")
 	set.BoolVar(&f.tlsVerify, "tls-verify", true, "insist on HTTPS with a valid certificate")
@@ -33,8 +34,8 @@ func addRegistryFlags(set *pflag.FlagSet) *registryFlags {
 }
 
 // addTransferFlags adds the flags of commands that transfer images.
-func addTransferFlags(set *pflag.FlagSet) *registryFlags {
-	f := addRegistryFlags(set)
+func (a *app) addTransferFlags(set *pflag.FlagSet) *registryFlags {
+	f := a.addRegistryFlags(set)
 	retry := layers.DefaultRetry()
 	set.StringVar(&f.creds, "creds", "", "credentials to use instead: USER:PASSWORD (other users of this machine can see them)")
 	set.IntVar(&f.options.Retry.Times, "retry", retry.Times, "how often to try again after a lost connection or an error of the server")
@@ -45,6 +46,7 @@ func addTransferFlags(set *pflag.FlagSet) *registryFlags {
 // registry returns what the flags say.
 func (f *registryFlags) registry() layers.RegistryOptions {
 	options := f.options
+	options.DockerConfig = f.global.config
 	if f.set.Changed("tls-verify") {
 		options.TLSVerify = &f.tlsVerify
 	}
@@ -84,9 +86,9 @@ func (a *app) pullCommand() *cobra.Command {
 		Long: "Pull an image, or all of a repository, from a registry. Names without a registry, mirrors and the like are as\n" +
 			"containers-registries.conf(5) says; without it they are docker.io's.",
 		Example: "  rcrun pull debian:12\n  rcrun pull 127.0.0.1:5000/app   # a registry on loopback may speak plain HTTP",
-		Args:    cobra.ExactArgs(1),
+		Args:    arguments(1, 1),
 	}
-	registry := addTransferFlags(cmd.Flags())
+	registry := a.addTransferFlags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		options.RegistryOptions = registry.registry()
 		options.Progress = pullProgress(os.Stdout, quiet)
@@ -146,11 +148,11 @@ func (a *app) pushCommand() *cobra.Command {
 		Use:     "push [flags] NAME[:TAG] [DESTINATION]",
 		Short:   "Push an image to a registry",
 		Example: "  rcrun push registry.example/team/app:1.0\n  rcrun push app 127.0.0.1:5000/app   # under another name",
-		Args:    cobra.RangeArgs(1, 2),
+		Args:    arguments(1, 2),
 
 		ValidArgsFunction: a.completeImages,
 	}
-	registry := addTransferFlags(cmd.Flags())
+	registry := a.addTransferFlags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		options.RegistryOptions = registry.registry()
 		options.Progress = pushProgress(os.Stdout, quiet)

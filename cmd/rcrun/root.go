@@ -18,6 +18,7 @@ type app struct {
 	root, runRoot, storageDriver string
 	maxLayer, maxXattrs          bytesFlag
 	maxFiles, maxDepth           int
+	docker                       dockerGlobals
 }
 
 // engine opens the engine on the directories that the flags, or else the environment, name.
@@ -76,19 +77,12 @@ func (a *app) with(work func(e *layered.Engine) error) error {
 func execute(args []string) error {
 	root := (&app{}).rootCommand()
 	root.SetArgs(args)
-	if err := checkGroups(root, args); err != nil {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd(args...)
+	if err := checkCommand(root, args); err != nil {
 		return err
 	}
 	return root.ExecuteContext(context.Background())
-}
-
-// checkGroups refuses a command that its group does not have, for which cobra would print the group's help and end well.
-func checkGroups(root *cobra.Command, args []string) error {
-	cmd, rest, err := root.Find(args)
-	if err != nil || cmd == root || cmd.Runnable() || cmd.ParseFlags(rest) != nil || cmd.Flags().NArg() == 0 {
-		return nil // what else is wrong, cobra finds
-	}
-	return fmt.Errorf("unknown command %q for %q", cmd.Flags().Arg(0), cmd.CommandPath())
 }
 
 func (a *app) rootCommand() *cobra.Command {
@@ -100,8 +94,18 @@ func (a *app) rootCommand() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.enterStore(cmd) },
+		TraverseChildren: true, // the flags of Docker's client stand before the command
+
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.docker.apply(); err != nil {
+				return err
+			}
+			return a.enterStore(cmd)
+		},
 	}
+	root.SetFlagErrorFunc(flagError)
+	root.SetHelpCommand(helpCommand())
+	a.docker.register(root)
 	root.PersistentFlags().StringVar(&a.root, "root", "", "data directory (default $XDG_DATA_HOME/rcrun or ~/.local/share/rcrun)")
 	root.PersistentFlags().StringVar(&a.runRoot, "runroot", "", "run directory (default $XDG_RUNTIME_DIR/rcrun, else below the data directory)")
 	root.PersistentFlags().StringVar(&a.storageDriver, "storage-driver", os.Getenv("RCRUN_STORAGE_DRIVER"),

@@ -13,7 +13,7 @@ import (
 )
 
 func (a *app) runCommand() *cobra.Command {
-	var flags containerFlags
+	flags := containerFlags{global: &a.docker}
 	var sigProxy bool
 	var detachKeys string
 	cmd := &cobra.Command{
@@ -22,6 +22,7 @@ func (a *app) runCommand() *cobra.Command {
 		Example: "  rcrun run --rm -it debian:12 bash\n  rcrun run -d --name web -p 8080:80 nginx\n" +
 			"  rcrun run --rm --storage-opt size=2g debian:12 apt-get update\n" +
 			"  rcrun run --rm --rootfs /:O sh -c 'rm -rf /usr/share/doc; ls /usr/share'   # of the host nothing is changed",
+		Args: flags.needsImage,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			options, err := flags.options(args)
 			if err != nil {
@@ -42,11 +43,12 @@ func (a *app) runCommand() *cobra.Command {
 }
 
 func (a *app) createCommand() *cobra.Command {
-	var flags containerFlags
+	flags := containerFlags{global: &a.docker}
 	cmd := &cobra.Command{
 		Use:     "create [flags] IMAGE [COMMAND [ARG...]]",
 		Short:   "Create a container without starting it, and print its id",
 		Example: "  rcrun create --name job debian:12 make -C /src",
+		Args:    flags.needsImage,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			options, err := flags.options(args)
 			if err != nil {
@@ -123,7 +125,7 @@ func pullForRun(ctx context.Context, e *layered.Engine, image string, flags *con
 		return fmt.Errorf("invalid --pull %q: want missing, always or never", flags.pull)
 	}
 	pulled, err := store.Pull(ctx, image, layers.PullOptions{
-		RegistryOptions: layers.RegistryOptions{Retry: layers.DefaultRetry()},
+		RegistryOptions: layers.RegistryOptions{Retry: layers.DefaultRetry(), DockerConfig: flags.global.config},
 		Platform:        flags.platform,
 		Progress:        pullProgress(os.Stderr, flags.quiet),
 	})
@@ -151,7 +153,7 @@ func (a *app) startCommand() *cobra.Command {
 		Use:               "start [flags] CONTAINER...",
 		Short:             "Start containers that are not running",
 		Example:           "  rcrun start web\n  rcrun start -ai job",
-		Args:              cobra.MinimumNArgs(1),
+		Args:              arguments(1, -1),
 		ValidArgsFunction: a.completeContainers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			attach = attach || interactive
@@ -203,7 +205,7 @@ func (a *app) attachCommand() *cobra.Command {
 		Use:               "attach [flags] CONTAINER",
 		Short:             "Attach to a running container",
 		Example:           "  rcrun attach web   # leave with Ctrl-P Ctrl-Q",
-		Args:              cobra.ExactArgs(1),
+		Args:              arguments(1, 1),
 		ValidArgsFunction: a.completeContainers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.forEach(args, func(_ *layered.Engine, c *engine.Container, _ string) error {
@@ -230,7 +232,7 @@ func (a *app) execCommand() *cobra.Command {
 		Use:               "exec [flags] CONTAINER COMMAND [ARG...]",
 		Short:             "Run a command in a running container",
 		Example:           "  rcrun exec -it web bash\n  rcrun exec -u www-data web id",
-		Args:              cobra.MinimumNArgs(2),
+		Args:              arguments(2, -1),
 		ValidArgsFunction: a.completeContainers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			attach := attachOptions{stdin: interactive && !options.Detach, output: !options.Detach, tty: options.Tty, detachKeys: detachKeys}

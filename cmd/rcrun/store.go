@@ -14,7 +14,7 @@ func (a *app) storeCommand() *cobra.Command {
 		Use:     "store COMMAND",
 		Short:   "Look after the directory that keeps images and containers",
 		Example: "  rcrun store check --repair",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0, 0),
 	}
 	cmd.AddCommand(a.storeCheckCommand())
 	return cmd
@@ -47,7 +47,7 @@ func (a *app) storeCheckCommand() *cobra.Command {
 			"--repair removes what is left over, and images and layers that cannot be used any more; an image that came from\n" +
 			"a registry can then be pulled again. Nothing that a container needs is removed.",
 		Example: "  rcrun store check\n  rcrun store check --deep --repair",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(func(e *layered.Engine) error { return check.run(cmd.Context(), e) })
 		},

@@ -20,16 +20,16 @@ func (a *app) systemCommand() *cobra.Command {
 		Use:     "system COMMAND",
 		Short:   "See and free what images and containers take",
 		Example: "  rcrun system df\n  rcrun system prune\n  rcrun system dedup",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0, 0),
 	}
-	cmd.AddCommand(a.dfCommand(), a.systemPruneCommand(), a.dedupCommand())
+	cmd.AddCommand(a.infoCommand(), a.dfCommand(), a.systemPruneCommand(), a.dedupCommand())
 	return cmd
 }
 
 // dfRow is a line of "system df", with the names that Docker's templates use.
 type dfRow struct {
 	Type        string
-	TotalCount  string
+	TotalCount  string `heading:"TOTAL"`
 	Active      string
 	Size        string
 	Reclaimable string
@@ -51,7 +51,7 @@ func (a *app) dfCommand() *cobra.Command {
 		Long: "Show what images and containers take on disk. Layers that several images share count once; the build\n" +
 			"cache is what a pull or load that was cut off has left to make its repetition cheaper.",
 		Example: "  rcrun system df -v\n  rcrun system df --format '{{.Type}} {{.Reclaimable}}'",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(func(e *layered.Engine) error {
 				use, err := measure(e)
@@ -79,6 +79,26 @@ func (a *app) dfCommand() *cobra.Command {
 
 // measure finds out what is used. Damaged images and containers are warned of and left out.
 func measure(e *layered.Engine) (*diskUse, error) {
+	use, err := measureImages(e)
+	if err != nil {
+		return nil, err
+	}
+	store, err := e.Store()
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range use.containers {
+		size, err := containerSize(store, c)
+		if err != nil {
+			return nil, err
+		}
+		use.sizes = append(use.sizes, size)
+	}
+	return use, nil
+}
+
+// measureImages is measure without the sizes of containers.
+func measureImages(e *layered.Engine) (*diskUse, error) {
 	store, err := e.Store()
 	if err != nil {
 		return nil, err
@@ -89,20 +109,11 @@ func measure(e *layered.Engine) (*diskUse, error) {
 		warn([]string{broken.Error()})
 	}
 	list, damaged, err := e.Containers()
-	if err != nil {
-		return nil, err
-	}
 	for _, err := range damaged {
 		warn([]string{err.Error()})
 	}
-	for _, c := range list {
-		size, err := containerSize(store, c)
-		if err != nil {
-			return nil, err
-		}
-		use.containers, use.sizes = append(use.containers, c), append(use.sizes, size)
-	}
-	return use, nil
+	use.containers = list
+	return use, err
 }
 
 // containerSize returns what a container has written; one that runs in a directory of the user's has no layer.
@@ -112,6 +123,18 @@ func containerSize(s *layers.Store, c *engine.Container) (bytesOf, error) {
 		return 0, nil
 	}
 	return bytesOf(size), err
+}
+
+// image returns what an image takes; nil where that was not measured.
+func (u *diskUse) image(id string) *layers.ImageUsage {
+	if u == nil {
+		return nil
+	}
+	i := slices.IndexFunc(u.Images, func(img layers.ImageUsage) bool { return img.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return &u.Images[i]
 }
 
 // users returns how many containers an image has.

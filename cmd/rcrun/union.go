@@ -32,7 +32,7 @@ func unionMountCommand() *cobra.Command {
 			"Without upperdir the mount is read-only. Unlike there, redirect_dir and metacopy are on: turn both off for\n" +
 			"an upper directory that fuse-overlayfs or podman is to read.",
 		Example: "  rcrun union mount -o lowerdir=top:bottom,upperdir=changes,workdir=work /mnt",
-		Args:    cobra.ExactArgs(1),
+		Args:    arguments(1, 1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			m.Target = args[0]
 			return m.Run(stageProgram)
@@ -52,7 +52,7 @@ func unionUnmountCommand() *cobra.Command {
 		Long: "Unmount unions, and wait until their servers have ended. One that is in use, or that another mount namespace has,\n" +
 			"goes when its last user does, which is not waited for.",
 		Example: "  rcrun union unmount /mnt",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    arguments(1, -1),
 		RunE:    func(_ *cobra.Command, args []string) error { return unmountAll(args) },
 	}
 }
@@ -65,16 +65,19 @@ func unionStatsCommand() *cobra.Command {
 		Long: "Print the counters of the server of a mounted union: its requests and the bytes they moved, copy-ups,\n" +
 			"cache hits and lookups. In a container, / is such a mount.",
 		Example: "  rcrun union stats --format json /mnt",
-		Args:    cobra.ExactArgs(1),
+		Args:    arguments(1, 1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			stats, err := fusefs.ReadStats(args[0])
 			if err != nil {
 				return err
 			}
-			if format != "" {
-				return printRows([]fusefs.Stats{stats}, format, nil)
+			switch format {
+			case "":
+				return printRows(statRows(stats), "", statColumns)
+			case "json":
+				return printJSONLines([]fusefs.Stats{stats})
 			}
-			return printRows(statRows(stats), "", statColumns)
+			return printObjects([]any{stats}, format)
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "", "json, or a Go template")

@@ -35,12 +35,12 @@ func (l stack) openBelow(below *layerfmt.Below) (*os.File, error) {
 	if depth > len(l) {
 		return nil, fmt.Errorf("in layer %d from the lowest, of which %d are known", depth, len(l))
 	}
-	files, err := OpenFiles(l[len(l)-depth].path)
+	files, err := OpenFiles(Tree{Dir: l[len(l)-depth].path})
 	if err != nil {
 		return nil, err
 	}
 	defer files.Close()
-	return files.open(below.Path)
+	return files.openPlain(below.Path)
 }
 
 // readBelow returns the reference to layers below that a file has in an xattr, nil where it has none.

@@ -204,7 +204,7 @@ func (c *cloner) symlink(from, to int, name string) error {
 
 // link gives a file that has been made a further name.
 func (c *cloner) link(first []string, to int, name string) error {
-	w := newWalker(c.root)
+	w := newWalker(int(c.root.Fd()), onDisk{})
 	defer w.forget()
 	last := len(first) - 1
 	dirfd, err := w.open(first[:last], nil)

@@ -9,8 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vbatts/tar-split/tar/storage"
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/filecopy"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -55,11 +57,16 @@ func (u *unpacker) place(t target, link func() error) (deleted bool, err error) 
 	if err = link(); !errors.Is(err, unix.EEXIST) {
 		return deleted, err
 	}
-	deleted = deleted || isWhiteout(t.dirfd, t.base)
-	if err := removeAll(t.dirfd, t.base); err != nil {
-		return deleted, fmt.Errorf("replace earlier entry: %w", err)
+	mark := u.walker.isWhiteout(t.dirfd, t.parts)
+	if !mark && (t.viaLink || u.viaLink[strings.Join(t.parts, "/")]) {
+		// As with a name that comes twice: the tar could not be written out again.
+		return false, fmt.Errorf("%s has another name, too: %w", strings.Join(t.parts, "/"), storage.ErrDuplicatePath)
 	}
-	return deleted, link()
+	u.walker.alias = "" // which may lead through what is removed
+	if err := removeAll(t.dirfd, t.base); err != nil {
+		return mark, fmt.Errorf("replace earlier entry: %w", err)
+	}
+	return deleted || mark, link()
 }
 
 // makeDir makes a directory or takes over the one that is there.
@@ -105,7 +112,7 @@ func (u *unpacker) makeFile(t target, m meta, content io.Reader, mtime time.Time
 	if err := u.keeper.made(fd); err != nil {
 		return 0, err
 	}
-	if size, err = u.write(fd, content); err != nil {
+	if size, err = filecopy.Fill(fd, content, u.buf); err != nil {
 		return size, fmt.Errorf("write content: %w", err)
 	}
 	if size >= early {
@@ -116,26 +123,6 @@ func (u *unpacker) makeFile(t target, m meta, content io.Reader, mtime time.Time
 		return size, err
 	}
 	return size, setTimes(t.dirfd, t.base, mtime)
-}
-
-// write copies content to the file behind fd in as large pieces as fit the buffer: most files in one.
-func (u *unpacker) write(fd int, content io.Reader) (size int64, err error) {
-	for {
-		n, err := io.ReadFull(content, u.buf)
-		for rest := u.buf[:n]; len(rest) > 0; {
-			put, err := retry(func() (int, error) { return unix.Write(fd, rest) })
-			if err != nil {
-				return size, err
-			}
-			size, rest = size+int64(put), rest[put:]
-		}
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			return size, nil
-		}
-		if err != nil {
-			return size, err
-		}
-	}
 }
 
 // makeSymlink makes a symbolic link, or the file that stands for one that plain links cannot show.
@@ -163,18 +150,19 @@ func (u *unpacker) makeHardLink(t target, link string) error {
 	if len(from) == 0 {
 		return fmt.Errorf("hard link to %q: is a directory", link)
 	}
-	if slices.Equal(from, t.parts) {
-		return fmt.Errorf("hard link to %q: links to itself", link)
-	}
 	base := from[len(from)-1]
 	if kind, _ := parseDeletion(base); kind != noDeletion {
 		return fmt.Errorf("hard link to %q: %w", link, errReserved)
 	}
 	// A walker of its own: the kept directory of the other is that of the new name.
-	w := &walker{root: u.walker.root, fd: -1}
+	w := newWalker(u.walker.root, u.walker.xattrs)
 	defer w.forget()
-	fromfd, err := w.open(from[:len(from)-1], nil)
-	if err == nil && isWhiteout(fromfd, base) {
+	fromfd, dir, err := w.enter(from[:len(from)-1], nil)
+	from = append(slices.Clone(dir), base)
+	if err == nil && slices.Equal(from, t.parts) {
+		return fmt.Errorf("hard link to %q: links to itself", link)
+	}
+	if err == nil && w.isWhiteout(fromfd, from) {
 		err = unix.ENOENT
 	}
 	if err == nil {
@@ -189,14 +177,14 @@ func (u *unpacker) makeHardLink(t target, link string) error {
 	return nil
 }
 
-// writeWhiteout hides name of the layers below. What this layer itself has of that name stays, as the image
+// writeWhiteout hides a name of the layers below. What this layer itself has of that name stays, as the image
 // specification wants it; a directory then hides what the layers below have in it.
-func (u *unpacker) writeWhiteout(dirfd int, name string, mtime time.Time) error {
+func (u *unpacker) writeWhiteout(t target, mtime time.Time) error {
 	var st unix.Stat_t
-	err := unix.Fstatat(dirfd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	err := unix.Fstatat(t.dirfd, t.base, &st, unix.AT_SYMLINK_NOFOLLOW)
 	switch {
 	case err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR:
-		fd, err := openDir(dirfd, name)
+		fd, err := openDir(t.dirfd, t.base)
 		if err != nil {
 			return err
 		}
@@ -207,41 +195,49 @@ func (u *unpacker) writeWhiteout(dirfd int, name string, mtime time.Time) error 
 	case !errors.Is(err, unix.ENOENT):
 		return err
 	}
-	return u.makeWhiteout(dirfd, name, mtime)
+	return u.makeWhiteout(t, mtime)
 }
 
 // mknodRefused are the errors by which kernels, filesystems and sandboxes refuse mknod(2) for good.
 var mknodRefused = []error{unix.EPERM, unix.EACCES, unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL}
 
-func (u *unpacker) makeWhiteout(dirfd int, name string, mtime time.Time) error {
+func (u *unpacker) makeWhiteout(t target, mtime time.Time) error {
 	if !u.whiteoutFiles {
-		err := unix.Mknodat(dirfd, name, unix.S_IFCHR, 0)
+		err := unix.Mknodat(t.dirfd, t.base, unix.S_IFCHR, 0)
 		if err == nil {
-			return setTimes(dirfd, name, mtime)
+			return setTimes(t.dirfd, t.base, mtime)
 		}
 		if !slices.Contains(mknodRefused, err) {
 			return fmt.Errorf("make whiteout: %w", err)
 		}
 		u.whiteoutFiles = true
 	}
-	name = layerfmt.WhiteoutPrefix + name
+	name := layerfmt.WhiteoutPrefix + t.base
+	if needsXattrWhiteout(t.base) {
+		name = t.base
+	}
 	fd, err := retry(func() (int, error) {
-		return unix.Openat(dirfd, name, unix.O_WRONLY|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+		return unix.Openat(t.dirfd, name, unix.O_WRONLY|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	})
 	if err != nil {
 		return fmt.Errorf("make whiteout: %w", err)
 	}
-	unix.Close(fd)
-	return setTimes(dirfd, name, mtime)
+	defer unix.Close(fd)
+	if name == t.base {
+		if err := errors.Join(u.keeper.made(fd), u.keeper.set(fd, layerfmt.WhiteoutXattr, "")); err != nil {
+			return fmt.Errorf("make whiteout: %w", err)
+		}
+	}
+	return setTimes(t.dirfd, name, mtime)
 }
 
 // dropWhiteoutFile removes the whiteout of a name that is about to exist, where whiteouts are files.
 func (u *unpacker) dropWhiteoutFile(t target) (dropped bool, err error) {
-	if !u.whiteoutFiles {
+	if !u.whiteoutFiles || needsXattrWhiteout(t.base) {
 		return false, nil
 	}
 	err = unix.Unlinkat(t.dirfd, layerfmt.WhiteoutPrefix+t.base, 0)
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENAMETOOLONG) {
+	if errors.Is(err, unix.ENOENT) {
 		return false, nil
 	}
 	return err == nil, err

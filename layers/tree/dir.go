@@ -35,24 +35,26 @@ func retry(call func() (int, error)) (int, error) {
 // walker opens directories of one tree by their components, keeping open the one that was last asked for: the entries of
 // a tar come directory by directory. It keeps no other, because what is replaced meanwhile can only be in that one.
 type walker struct {
-	root int // descriptor, the caller's
-	path string
-	fd   int // of path; -1 when none is kept
+	root   int    // descriptor, the caller's
+	xattrs xattrs // of the tree, by which links are known that are regular files on disk
+	path   string
+	alias  string // a path with links that leads to path; "" for none
+	fd     int    // of path; -1 when none is kept
 }
 
-func newWalker(root *os.File) *walker { return &walker{root: int(root.Fd()), fd: -1} }
+func newWalker(root int, of xattrs) *walker { return &walker{root: root, xattrs: of, fd: -1} }
 
 // forget closes the kept directory.
 func (w *walker) forget() {
 	if w.fd >= 0 {
 		unix.Close(w.fd)
 	}
-	w.fd, w.path = -1, ""
+	w.fd, w.path, w.alias = -1, "", ""
 }
 
-// open returns a descriptor of the directory, valid until the next call of a method. missing is called to make
-// a component that is not there, with its parent and its index; nil makes that an error.
-func (w *walker) open(parts []string, missing func(dirfd, index int) error) (int, error) {
+// open returns a descriptor of the directory, valid until the next call of a method. It follows no link. missing is called
+// to make a component that is not there, with its parent and the components down to it; nil makes that an error.
+func (w *walker) open(parts []string, missing func(dirfd int, parts []string) error) (int, error) {
 	path := strings.Join(parts, "/")
 	if w.fd >= 0 && w.path == path {
 		return w.fd, nil
@@ -64,8 +66,8 @@ func (w *walker) open(parts []string, missing func(dirfd, index int) error) (int
 	dirfd := w.root
 	for i, part := range parts {
 		fd, err := openDir(dirfd, part)
-		if err != nil && missing != nil && isMissing(dirfd, part, err) {
-			if err = missing(dirfd, i); err == nil {
+		if err != nil && missing != nil && w.isMissing(dirfd, parts[:i+1], err) {
+			if err = missing(dirfd, parts[:i+1]); err == nil {
 				fd, err = openDir(dirfd, part)
 			}
 		}
@@ -82,16 +84,23 @@ func (w *walker) open(parts []string, missing func(dirfd, index int) error) (int
 }
 
 // isMissing tells from the error of openDir whether there is nothing of that name, or only the mark of its deletion.
-func isMissing(dirfd int, name string, err error) bool {
-	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) && isWhiteout(dirfd, name)
+func (w *walker) isMissing(dirfd int, parts []string, err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) && w.isWhiteout(dirfd, parts)
 }
 
-// isWhiteout tells whether name is a whiteout in the form of a character device 0:0.
-func isWhiteout(dirfd int, name string) bool {
+// isWhiteout tells whether the last of parts, in the open directory of the others, is a whiteout that has the name itself:
+// a character device 0:0 or, where those cannot be made, a file with an xattr if no file beside it can have the name.
+func (w *walker) isWhiteout(dirfd int, parts []string) bool {
+	name := parts[len(parts)-1]
 	var st unix.Stat_t
-	err := unix.Fstatat(dirfd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
-	return err == nil && isWhiteoutStat(&st)
+	if err := unix.Fstatat(dirfd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return false
+	}
+	return isWhiteoutStat(&st) || needsXattrWhiteout(name) && isMark(w.location(dirfd, parts))
 }
+
+// needsXattrWhiteout tells whether the whiteout of a name cannot be a file of another name.
+func needsXattrWhiteout(name string) bool { return len(layerfmt.WhiteoutPrefix+name) > maxComponent }
 
 func isWhiteoutStat(st *unix.Stat_t) bool {
 	return st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == 0

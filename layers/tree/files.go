@@ -1,12 +1,17 @@
 package tree
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/filecopy"
 )
 
 // Files gives the contents of the regular files of a tree by the names that they have in the tar it was unpacked from.
@@ -16,19 +21,64 @@ type Files struct {
 	root   *os.File
 }
 
-// OpenFiles opens the tree at dir.
-func OpenFiles(dir string) (*Files, error) {
-	root, err := os.Open(dir)
+// OpenFiles opens a tree.
+func OpenFiles(t Tree) (*Files, error) {
+	at, err := t.open()
 	if err != nil {
 		return nil, err
 	}
-	return &Files{walker: newWalker(root), root: root}, nil
+	root, err := os.Open(t.Dir)
+	if err != nil {
+		return nil, errors.Join(err, at.xattrs.close())
+	}
+	return &Files{walker: newWalker(int(root.Fd()), at.xattrs), root: root}, nil
 }
 
-// Get opens a file. Names are resolved as Unpack does it, and follow no link either.
-func (f *Files) Get(name string) (io.ReadCloser, error) { return f.open(name) }
+// Get opens a file. Its name is resolved as Unpack does it, by way of links of the tree.
+func (f *Files) Get(name string) (io.ReadCloser, error) {
+	file, err := f.open(name, func(dir []string) (int, error) {
+		dirfd, _, err := f.walker.enter(dir, nil)
+		return dirfd, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	st, err := file.Stat()
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return content{filecopy.NewReader(file, st.Size()), file}, nil
+}
 
-func (f *Files) open(name string) (*os.File, error) {
+// content is that of an open file.
+type content struct {
+	io.Reader
+	io.Closer
+}
+
+// Resolve returns the path in the tree that a name of its tar leads to, without links except for the last component. A
+// name that leads nowhere is returned as it is, cleaned.
+func (f *Files) Resolve(name string) string {
+	parts, err := splitName(name)
+	if err != nil || len(parts) == 0 {
+		return ""
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	last := len(parts) - 1
+	_, dir, err := f.walker.enter(parts[:last], nil)
+	if err != nil {
+		dir = parts[:last]
+	}
+	return strings.Join(append(slices.Clone(dir), parts[last]), "/")
+}
+
+// openPlain opens a file by a name without links.
+func (f *Files) openPlain(name string) (*os.File, error) {
+	return f.open(name, func(dir []string) (int, error) { return f.walker.open(dir, nil) })
+}
+
+func (f *Files) open(name string, enter func(dir []string) (dirfd int, err error)) (*os.File, error) {
 	parts, err := splitName(name)
 	if err == nil && len(parts) == 0 {
 		err = unix.EISDIR
@@ -39,7 +89,7 @@ func (f *Files) open(name string) (*os.File, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	last := len(parts) - 1
-	dirfd, err := f.walker.open(parts[:last], nil)
+	dirfd, err := enter(parts[:last])
 	if err != nil {
 		return nil, fmt.Errorf("open %q in layer: %w", name, err)
 	}
@@ -57,5 +107,5 @@ func (f *Files) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.walker.forget()
-	return f.root.Close()
+	return errors.Join(f.walker.xattrs.close(), f.root.Close())
 }

@@ -30,9 +30,6 @@ var (
 // splitName returns the components of the name of an entry, relative to the root of the tree whatever way it is
 // written ("./a", "/a", "a/"). The root itself has none. Components that mark deletions may only come last.
 func splitName(name string) ([]string, error) {
-	if len(name) > maxPath {
-		return nil, fmt.Errorf("name of %d bytes is longer than %d", len(name), maxPath)
-	}
 	var parts []string
 	for part := range strings.SplitSeq(name, "/") {
 		switch {
@@ -40,24 +37,36 @@ func splitName(name string) ([]string, error) {
 			continue
 		case part == "..":
 			return nil, errDotDot
-		case len(part) > maxComponent:
+		case len(hiddenBy(part)) > maxComponent:
 			return nil, fmt.Errorf("component of %d bytes is longer than %d", len(part), maxComponent)
 		case strings.ContainsRune(part, 0):
 			return nil, errors.New("name contains a NUL")
 		}
 		parts = append(parts, part)
 	}
+	if len(parts) == 0 {
+		return nil, nil
+	}
+	last := len(parts) - 1
+	if slices.ContainsFunc(parts[:last], layerfmt.ReservedName) {
+		return nil, errReserved
+	}
+	return parts, checkPath(append(parts[:last:last], hiddenBy(parts[last])))
+}
+
+// hiddenBy returns what a name hides if it is that of a whiteout, else the name: bounds are about files, and a whiteout is
+// none.
+func hiddenBy(name string) string { return strings.TrimPrefix(name, layerfmt.WhiteoutPrefix) }
+
+// checkPath refuses components of files that together are more than the bounds.
+func checkPath(parts []string) error {
 	if len(parts) > MaxDepth {
-		return nil, fmt.Errorf("name is %d levels deep, more than %d", len(parts), MaxDepth)
+		return fmt.Errorf("name is %d levels deep, more than %d", len(parts), MaxDepth)
 	}
-	if len(parts) > 1 {
-		for _, dir := range parts[:len(parts)-1] {
-			if layerfmt.ReservedName(dir) {
-				return nil, errReserved
-			}
-		}
+	if n := len(strings.Join(parts, "/")); n > maxPath {
+		return fmt.Errorf("name of %d bytes is longer than %d", n, maxPath)
 	}
-	return parts, nil
+	return nil
 }
 
 // deletion is what the last component of an entry's name says about the layers below.

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/filecopy"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -197,7 +198,7 @@ func (p *packer) file(hdr *tar.Header, at location) error {
 	if err := p.tw.WriteHeader(hdr); err != nil {
 		return err
 	}
-	_, err = io.CopyN(p.tw, f, hdr.Size) // a file that grows meanwhile is what it was; of one that shrinks, this fails
+	_, err = io.Copy(p.tw, filecopy.NewReader(f, hdr.Size))
 	return err
 }
 

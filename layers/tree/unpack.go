@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,6 +63,7 @@ type unpacker struct {
 	lowers   stack
 	limits   Limits
 	dirTimes map[string]time.Time // by path from the root
+	viaLink  map[string]bool      // the paths of what was made below a link
 	size     int64
 	buf      []byte // through which content goes
 
@@ -74,10 +76,10 @@ func newUnpacker(root *os.File, opts UnpackOptions) (*unpacker, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &unpacker{walker: newWalker(root), keeper: onDisk{}, lowers: lowers, limits: opts.Limits.OrDefaults(),
-		dirTimes: map[string]time.Time{}, buf: make([]byte, copyBuffer)}
+	u := &unpacker{walker: newWalker(int(root.Fd()), onDisk{}), keeper: onDisk{}, lowers: lowers, limits: opts.Limits.OrDefaults(),
+		dirTimes: map[string]time.Time{}, viaLink: map[string]bool{}, buf: make([]byte, copyBuffer)}
 	if opts.Metadata != nil {
-		u.keeper = opts.Metadata
+		u.keeper, u.walker.xattrs = opts.Metadata, inRecord{&opts.Metadata.records}
 	}
 	return u, nil
 }
@@ -107,9 +109,10 @@ func (u *unpacker) run(r io.Reader) error {
 
 // target is where an entry goes.
 type target struct {
-	parts []string // never empty
-	dirfd int      // of the parent; the walker's
-	base  string
+	parts   []string // never empty; without links, but that the last may be one
+	dirfd   int      // of the parent; the walker's
+	base    string
+	viaLink bool // says that the entry has a name with links
 }
 
 func (u *unpacker) entry(hdr *tar.Header, content io.Reader) error {
@@ -141,7 +144,8 @@ func (u *unpacker) entry(hdr *tar.Header, content io.Reader) error {
 	case opaqueMark:
 		return markOpaque(u.keeper, t.dirfd)
 	case whiteout:
-		return u.writeWhiteout(t.dirfd, hidden, hdr.ModTime)
+		t.base, t.parts[len(t.parts)-1] = hidden, hidden
+		return u.writeWhiteout(t, hdr.ModTime)
 	case ignoredMark:
 		return nil
 	case badMark:
@@ -178,13 +182,18 @@ func (u *unpacker) rootEntry(hdr *tar.Header) error {
 // locate opens the parent directory, making what is missing of it.
 func (u *unpacker) locate(parts []string) (target, error) {
 	last := len(parts) - 1
-	dirfd, err := u.walker.open(parts[:last], func(dirfd, index int) error {
-		return u.makeParent(dirfd, parts[:index+1])
-	})
+	dirfd, dir, err := u.walker.enter(parts[:last], u.makeParent)
 	if err != nil {
 		return target{}, fmt.Errorf("open parent directory: %w", err)
 	}
-	return target{parts: parts, dirfd: dirfd, base: parts[last]}, nil
+	t := target{parts: append(slices.Clone(dir), parts[last]), dirfd: dirfd, base: parts[last], viaLink: !slices.Equal(dir, parts[:last])}
+	if len(t.parts) > u.limits.Depth {
+		return target{}, fmt.Errorf("%w: the name leads %d levels deep, more than %d", ErrTooLarge, len(t.parts), u.limits.Depth)
+	}
+	if t.viaLink {
+		u.viaLink[strings.Join(t.parts, "/")] = true
+	}
+	return t, nil
 }
 
 // makeParent makes a directory that the tar has no entry for (yet): as the layers below have it, else 0:0 0755.

@@ -126,6 +126,10 @@ func TestReplace(t *testing.T) {
 		{"whiteout, then file", []entry{{name: ".wh.a"}, {name: "a", body: "1"}}, []string{"a 0 1"}},
 		{"whiteout, then directory", []entry{{name: ".wh.a"}, {name: "a/"}}, []string{"a/ 5 ", "a/.wh..wh..opq 0 "}},
 		{"whiteout, then something in it", []entry{{name: ".wh.a"}, {name: "a/b"}}, []string{"a/ 5 ", "a/.wh..wh..opq 0 ", "a/b 0 "}},
+		{"whiteout of a long name, then directory", []entry{{name: "d/.wh." + long[:255]}, {name: "d/" + long[:255] + "/"}},
+			[]string{"d/ 5 ", "d/" + long[:255] + "/ 5 ", "d/" + long[:255] + "/.wh..wh..opq 0 "}},
+		{"whiteout of a long name, then something in it", []entry{{name: ".wh." + long[:252]}, {name: long[:252] + "/a"}},
+			[]string{long[:252] + "/ 5 ", long[:252] + "/.wh..wh..opq 0 ", long[:252] + "/a 0 "}},
 		{"file, then whiteout", []entry{{name: "a", body: "1"}, {name: ".wh.a"}}, []string{"a 0 1"}},
 		{"directory, then whiteout", []entry{{name: "a/b"}, {name: ".wh.a"}}, []string{"a/ 5 ", "a/.wh..wh..opq 0 ", "a/b 0 "}},
 		{"whiteout twice", []entry{{name: ".wh.a"}, {name: ".wh.a"}}, []string{".wh.a 0 "}},
@@ -164,22 +168,7 @@ func unpackInto(t *testing.T, dir string, whiteoutFiles bool, data []byte) error
 
 func packedNames(t *testing.T, dir string) []string {
 	t.Helper()
-	var out bytes.Buffer
-	if err := Pack(Tree{Dir: dir}, &out, PackOptions{OmitRoot: true}); err != nil {
-		t.Fatal(err)
-	}
-	var list []string
-	for tr := tar.NewReader(&out); ; {
-		hdr, err := tr.Next()
-		if err != nil {
-			return list
-		}
-		body := new(bytes.Buffer)
-		if _, err := body.ReadFrom(tr); err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, fmt.Sprintf("%s %c %s%s", hdr.Name, hdr.Typeflag, hdr.Linkname, body))
-	}
+	return packedTree(t, Tree{Dir: dir})
 }
 
 func TestReplacedMetadata(t *testing.T) {
