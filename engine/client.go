@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"sync"
 	"time"
@@ -54,10 +55,10 @@ func (m *monitor) attach(a *attachment) {
 	}
 }
 
-// accept serves the container's socket until it is closed.
-func (m *monitor) accept() {
+// accept serves a socket of the container's until it is closed.
+func (m *monitor) accept(listener *net.UnixListener) {
 	for {
-		sock, err := m.listener.AcceptUnix()
+		sock, err := listener.AcceptUnix()
 		if err != nil {
 			return
 		}

@@ -51,5 +51,7 @@
 //
 // When the run directory is not given by XDG_RUNTIME_DIR it is a directory below the data directory, not below /tmp:
 // nothing there can be squatted by another user. State files name the run directory that the monitor used, so that a
-// shell with the variable and a cron job without it see the same containers.
+// shell with the variable and a cron job without it see the same containers. The run directory may go before the container
+// does, with the login session; so there is a second socket in the container's own directory, which may be on a filesystem
+// that has no sockets.
 package engine

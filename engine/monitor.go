@@ -83,7 +83,7 @@ type monitor struct {
 	fuse     *fuseServer // nil for a root without one
 	uplink   *uplink     // nil for a network without one
 	box      *runtime.Container
-	listener *net.UnixListener
+	sockets  []*net.UnixListener
 	frozen   freezing
 	stdin    *stdin         // nil where nobody can write to it
 	out, err *output        // with a terminal, all is out
@@ -143,7 +143,7 @@ func (m *monitor) start(first *attachment) (err error) {
 		return err
 	}
 	m.connectStreams(first)
-	if m.listener, err = listen(m.c.State.RunDir); err != nil {
+	if err := m.listen(); err != nil {
 		return err
 	}
 	// Recorded first: whoever sees what the payload does must find it running.
@@ -163,6 +163,14 @@ func (m *monitor) prepare(network string) (err error) {
 	}
 	m.out, m.err = &output{stream: "stdout", log: m.log}, &output{stream: "stderr", log: m.log}
 	return m.c.writeNetworkFiles(network)
+}
+
+// socketDir is a directory for sockets: the run directory, or the container's own when that has been taken away.
+func (m *monitor) socketDir() string {
+	if err := os.MkdirAll(m.c.State.RunDir, 0o700); err != nil {
+		return m.c.dir()
+	}
+	return m.c.State.RunDir
 }
 
 func (m *monitor) rootDir() string { return filepath.Join(m.c.State.RunDir, "root") }
@@ -231,7 +239,7 @@ func (m *monitor) attachNetwork(pid int) error {
 	if err != nil {
 		return err
 	}
-	m.uplink, err = openUplink(rootless.SlirpConfig{PID: pid, RunDir: m.c.State.RunDir, Ports: ports})
+	m.uplink, err = openUplink(rootless.SlirpConfig{PID: pid, Ports: ports}, m.socketDir)
 	return err
 }
 

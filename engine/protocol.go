@@ -163,6 +163,20 @@ func expect(m wire.Message, kind string) error {
 
 const socketName = "sock"
 
+// listen makes the container's sockets: in the run directory, and one more in the container's own, since the end of a login
+// session may take the run directory away. A filesystem that the second cannot be made on has none.
+func (m *monitor) listen() error {
+	listener, err := listen(m.c.State.RunDir)
+	if err != nil {
+		return err
+	}
+	m.sockets = append(m.sockets, listener)
+	if listener, err := listen(m.c.dir()); err == nil {
+		m.sockets = append(m.sockets, listener)
+	}
+	return nil
+}
+
 // listen makes the container's socket in dir. The path goes through /proc/self/fd, since that of a socket may have
 // no more than 107 bytes.
 func listen(dir string) (*net.UnixListener, error) {
@@ -176,7 +190,7 @@ func listen(dir string) (*net.UnixListener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen in %s: %w", dir, err)
 	}
-	listener.SetUnlinkOnClose(false) // the path is not valid any more by then; the whole directory is removed
+	listener.SetUnlinkOnClose(false) // the path is not valid any more by then
 	return listener, nil
 }
 
@@ -201,14 +215,30 @@ func (c *Container) dial() (*wire.Conn, error) {
 }
 
 func (c *Container) tryDial() (*wire.Conn, error) {
-	handle, err := os.Open(c.State.RunDir)
+	conn, err := dialIn(c.State.RunDir)
+	if err == nil {
+		return conn, nil
+	}
+	if conn, err := dialIn(c.dir()); err == nil {
+		return conn, nil
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("connect to the monitor of %s: the run directory %s was removed, as it may be at the end of a login session: "+
+			"what is left is \"rcrun rm -f %s\"", c.Name, c.State.RunDir, c.Name)
+	}
+	return nil, fmt.Errorf("connect to the monitor of %s: %w", c.Name, err)
+}
+
+// dialIn connects to the socket in a directory.
+func dialIn(dir string) (*wire.Conn, error) {
+	handle, err := os.Open(dir)
 	if err != nil {
-		return nil, fmt.Errorf("connect to the monitor of %s: %w", c.Name, err)
+		return nil, err
 	}
 	defer handle.Close()
 	sock, err := net.DialUnix("unix", nil, socketAddr(handle))
 	if err != nil {
-		return nil, fmt.Errorf("connect to the monitor of %s: %w", c.Name, err)
+		return nil, err
 	}
 	return wire.New(sock), nil
 }

@@ -17,7 +17,9 @@ import (
 // From then on the container can be started or removed by others; what remains is to give those who are attached the
 // rest of the output, for as long as they take it.
 func (m *monitor) supervise() {
-	m.sessions.Go(m.accept)
+	for _, listener := range m.sockets {
+		m.sessions.Go(func() { m.accept(listener) })
+	}
 	go m.stopOnSignal()
 	failed := make(chan string, 1)
 	go m.watchServer(failed)
@@ -101,11 +103,12 @@ func (m *monitor) tearDown() {
 
 // closeSocket comes after the end is recorded: until then, those who find the container running must be able to ask.
 func (m *monitor) closeSocket() {
-	if m.listener != nil {
-		m.listener.Close()
+	for _, listener := range m.sockets {
+		listener.Close()
 	}
-	if err := os.RemoveAll(m.c.State.RunDir); err != nil {
-		slog.Error("remove the run directory", "error", err)
+	err := os.RemoveAll(m.c.State.RunDir)
+	if err = errors.Join(err, os.RemoveAll(m.c.path(socketName))); err != nil {
+		slog.Error("remove the container's sockets", "error", err)
 	}
 }
 

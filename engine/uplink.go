@@ -20,14 +20,17 @@ const (
 // uplink is the network of a container: a slirp4netns that is started again where it has ended by itself.
 type uplink struct {
 	config rootless.SlirpConfig
+	runDir func() string // where the control socket can be, now
 	ctx    context.Context
 	cancel context.CancelFunc
 	slirp  *rootless.Slirp // the one that runs, or the last; used by keep alone while that runs
 	kept   sync.WaitGroup
 }
 
-func openUplink(config rootless.SlirpConfig) (*uplink, error) {
-	u := &uplink{config: config}
+// openUplink makes the network of config, whose RunDir is what runDir returns.
+func openUplink(config rootless.SlirpConfig, runDir func() string) (*uplink, error) {
+	config.RunDir = runDir()
+	u := &uplink{config: config, runDir: runDir}
 	u.ctx, u.cancel = context.WithCancel(context.Background())
 	var err error
 	if u.slirp, err = rootless.StartSlirp(u.ctx, config); err != nil {
@@ -62,6 +65,7 @@ func (u *uplink) restart(dial rootless.DialFunc, changed func(problem string)) {
 	changed("slirp4netns ended while the container ran")
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		u.close(u.slirp)
+		u.config.RunDir = u.runDir()
 		slirp, err := rootless.StartSlirp(u.ctx, u.config)
 		if err == nil {
 			u.slirp = slirp

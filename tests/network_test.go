@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -264,11 +265,7 @@ func TestNetworkComesBack(t *testing.T) {
 	args := append([]string{"run", "-d", "--name", "c1", "-p", fmt.Sprintf("127.0.0.1:%d:80", port), "-p", fmt.Sprintf("%d:9999/udp", port)}, insider("echo")...)
 	u.run(append(args, "--entrypoint", "sh", "bb", "-c", "/insider 9999 & nc -ll -p 80 -e echo hello")...)
 	u.dial("127.0.0.1", port)
-	victim := u.killSlirp()
-	eventually(t, "another slirp4netns runs", func() bool {
-		now := u.slirp()
-		return now.pid != 0 && now.pid != victim.pid
-	})
+	u.killSlirp()
 	if got := u.dial("127.0.0.1", port); got != "hello\n" {
 		t.Errorf("the published TCP port answers %q", got)
 	}
@@ -279,16 +276,14 @@ func TestNetworkComesBack(t *testing.T) {
 	eventually(t, "nothing is wrong any more", func() bool { return u.inspect("c1").State.Error == "" })
 
 	// Somebody else takes the port in the moment in which nobody has it.
-	u.killSlirp()
 	var taken net.Listener
-	eventually(t, "the port is taken or the container has it again", func() bool {
-		l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			u.killSlirp()
-			return false
+	eventually(t, "the port is taken while nobody has it", func() bool {
+		for _, p := range u.slirps() {
+			p.kill(t)
 		}
+		l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
 		taken = l
-		return true
+		return err == nil
 	})
 	eventually(t, "what is wrong is to be seen", func() bool {
 		return strings.Contains(u.inspect("c1").State.Error, "already allocated") && strings.Contains(u.run("ps"), "(no network)")
@@ -301,30 +296,34 @@ func TestNetworkComesBack(t *testing.T) {
 	u.run("rm", "-f", "c1")
 }
 
-// killSlirp kills a slirp4netns of the user's, once there is one.
-func (u *user) killSlirp() process {
+// killSlirp kills a slirp4netns of the user's, and returns when there is another one in its place.
+func (u *user) killSlirp() {
 	u.t.Helper()
-	var victim process
-	eventually(u.t, "there is a slirp4netns", func() bool { victim = u.slirp(); return victim.pid != 0 })
-	victim.kill(u.t)
-	return victim
+	before := u.slirps()
+	if len(before) == 0 {
+		u.t.Fatal("there is no slirp4netns")
+	}
+	before[0].kill(u.t)
+	eventually(u.t, "another slirp4netns runs", func() bool {
+		now := u.slirps()
+		return len(now) == len(before) && !slices.ContainsFunc(now, func(p process) bool { return p.pid == before[0].pid })
+	})
 }
 
-// slirp returns a slirp4netns of the user's; none has pid 0.
-func (u *user) slirp() process {
+// slirps returns the user's slirp4netns processes.
+func (u *user) slirps() (found []process) {
 	u.t.Helper()
 	monitors := u.processes(monitorProcess)
 	for _, pid := range allProcesses() {
 		if program, _, _ := strings.Cut(commandLine(pid), " "); filepath.Base(program) != "slirp4netns" {
 			continue
 		}
-		for _, m := range monitors {
-			if parentOf(pid) == m.pid {
-				return process{pid: pid}
-			}
+		parent := parentOf(pid)
+		if slices.ContainsFunc(monitors, func(m process) bool { return m.pid == parent }) {
+			found = append(found, process{pid: pid})
 		}
 	}
-	return process{}
+	return found
 }
 
 func parentOf(pid int) (parent int) {
