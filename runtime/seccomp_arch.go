@@ -23,6 +23,7 @@ type abi struct {
 	arch   specs.Arch
 	column int               // of syscallTable
 	own    map[string]uint32 // what this numbering has instead of that of the table, or beyond it
+	lacks  []string          // what this numbering does not have of the table
 	bit    uint32            // set in all its numbers
 }
 
@@ -31,7 +32,7 @@ const x32Bit = 0x40000000
 
 var machines = []machine{
 	{unix.AUDIT_ARCH_X86_64, []abi{{arch: specs.ArchX86_64, column: columnAMD64},
-		{arch: specs.ArchX32, column: columnAMD64, own: x32Own, bit: x32Bit}}},
+		{arch: specs.ArchX32, column: columnAMD64, own: x32Own, lacks: x32Lacks, bit: x32Bit}}},
 	{unix.AUDIT_ARCH_I386, []abi{{arch: specs.ArchX86, column: column386}}},
 	{unix.AUDIT_ARCH_AARCH64, []abi{{arch: specs.ArchAARCH64, column: columnARM64}}},
 	{unix.AUDIT_ARCH_ARM, []abi{{arch: specs.ArchARM, column: columnARM, own: armOwn}}},
@@ -49,6 +50,13 @@ var x32Own = map[string]uint32{
 	"io_submit": 544, "execveat": 545, "preadv2": 546, "pwritev2": 547,
 }
 
+// x32Lacks are the calls that only the 64-bit ABI has, as the kernel's arch/x86/entry/syscalls/syscall_64.tbl says. The
+// kernel calls nothing for their numbers in x32.
+var x32Lacks = []string{
+	"_sysctl", "create_module", "epoll_ctl_old", "epoll_wait_old", "get_kernel_syms", "get_thread_area",
+	"map_shadow_stack", "nfsservctl", "query_module", "set_thread_area", "uselib", "vserver",
+}
+
 // armOwn are the private calls of 32-bit ARM.
 var armOwn = map[string]uint32{
 	"breakpoint": 0xf0001, "cacheflush": 0xf0002, "usr26": 0xf0003, "usr32": 0xf0004, "set_tls": 0xf0005,
@@ -58,6 +66,9 @@ var armOwn = map[string]uint32{
 func (a abi) number(name string) (uint32, bool) {
 	if nr, ok := a.own[name]; ok {
 		return nr | a.bit, true
+	}
+	if slices.Contains(a.lacks, name) {
+		return 0, false
 	}
 	i, found := slices.BinarySearchFunc(syscallTable[:], name, func(s syscallNumbers, name string) int {
 		return strings.Compare(s.name, name)

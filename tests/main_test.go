@@ -43,6 +43,9 @@ func TestMain(m *testing.M) {
 	if what := os.Getenv(bareEnv); what != "" {
 		os.Exit(serveBare(what))
 	}
+	if name := os.Getenv(attackEnv); name != "" {
+		os.Exit(attack(name, os.Args[1:]))
+	}
 	os.Exit(runAll(m))
 }
 
