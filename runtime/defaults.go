@@ -21,6 +21,10 @@ func DefaultCapabilities() []string {
 
 // DefaultSpec returns Docker's defaults for a container that runs args as its user 0, in namespaces of its own. It
 // has no seccomp profile yet; DefaultSeccomp makes one for the capabilities that are finally chosen.
+//
+// The masked paths are Docker's and two more, which podman masks: /sys/dev/block names the disks of the host, and
+// /sys/fs/selinux, where the network is the host's and its /sys is bound, makes programs believe that they can load
+// policies. A mask costs one mount where its path exists, and no program of a container needs either path.
 func DefaultSpec(args ...string) *specs.Spec {
 	caps := DefaultCapabilities()
 	return &specs.Spec{
@@ -45,7 +49,7 @@ func DefaultSpec(args ...string) *specs.Spec {
 			MaskedPaths: []string{
 				"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
 				"/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
-				"/sys/devices/virtual/powercap",
+				"/sys/devices/virtual/powercap", "/sys/dev/block", "/sys/fs/selinux",
 			},
 			ReadonlyPaths: []string{
 				"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
