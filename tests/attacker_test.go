@@ -12,6 +12,8 @@ const attackEnv = "RCRUN_ATTACK"
 // what it has found; an error means that the attack could not be carried out.
 var attacks = map[string]func(args []string) error{
 	"system calls": tellSystemCalls,
+	"programs":     changePrograms,
+	"processes":    lookAtProcesses,
 }
 
 // attack is the main function of the program as an attacker. It returns an exit code.
