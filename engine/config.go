@@ -27,6 +27,7 @@ type Config struct {
 
 // HostConfig is what a container needs of this host: Docker's object of the same name, as far as rcrun honours it.
 type HostConfig struct {
+	Resources
 	Binds           []string                 `json:"Binds"`
 	ContainerIDFile string                   `json:"ContainerIDFile"`
 	NetworkMode     string                   `json:"NetworkMode"`
@@ -44,8 +45,22 @@ type HostConfig struct {
 	UsernsMode      string                   `json:"UsernsMode"`
 	ShmSize         int64                    `json:"ShmSize"` // bytes
 	Init            bool                     `json:"Init"`
+	RestartPolicy   RestartPolicy            `json:"RestartPolicy"`
+	LogConfig       LogConfig                `json:"LogConfig"`
 	Rootfs          string                   `json:"Rootfs,omitempty"`        // --rootfs: a directory instead of an image
 	RootfsOverlay   bool                     `json:"RootfsOverlay,omitempty"` // ":O": the directory is only the lower layer
+}
+
+// RestartPolicy is when a container is started again: never, whose name is "no".
+type RestartPolicy struct {
+	Name              string
+	MaximumRetryCount int
+}
+
+// LogConfig is how the output of a container is kept: in one way, which is Docker's json-file.
+type LogConfig struct {
+	Type   string
+	Config map[string]string
 }
 
 // PortBinding is where on the host a container's port is published.

@@ -146,7 +146,7 @@ func (options *CreateOptions) Validate() error {
 			return fmt.Errorf("container ID file %s exists: make sure that the other container isn't running, or delete it", path)
 		}
 	}
-	return errors.Join(validateNetwork(host), validateMounts(host), validateSecurity(host))
+	return errors.Join(host.Resources.validate(), validateNetwork(host), validateMounts(host), validateSecurity(host))
 }
 
 // writeCIDFile writes the id to a file that must not exist.

@@ -126,6 +126,7 @@ func (c *Container) execProcess(options ExecOptions) (*specs.Process, error) {
 		return nil, err
 	}
 	process.Terminal = options.Tty
+	process.Rlimits = c.HostConfig.rlimits()
 	if options.Size.Rows != 0 {
 		process.ConsoleSize = &specs.Box{Height: uint(options.Size.Rows), Width: uint(options.Size.Cols)}
 	}

@@ -95,6 +95,9 @@ func (c *Container) inspectNetworks() InspectNetworks {
 	n := InspectNetworks{Ports: map[string][]PortBinding{}}
 	name := c.Network()
 	if c.State.Status == Running {
+		for port := range c.Config.ExposedPorts {
+			n.Ports[port] = nil
+		}
 		maps.Copy(n.Ports, c.State.Ports)
 		if name == networkSlirp {
 			n.InspectEndpoint = InspectEndpoint{rootless.SlirpAddress, rootless.SlirpPrefix, rootless.SlirpGateway}

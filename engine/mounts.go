@@ -16,8 +16,8 @@ type bind struct {
 	options        []string // of the mount: "ro", "rbind", a propagation
 }
 
-// parseBind reads "source:target[:options]". Options are separated by commas; z and Z (SELinux labels) mean nothing
-// here and are taken.
+// parseBind reads "source:target[:options]". Options are separated by commas. z and Z are for SELinux, cached and
+// the like for hosts that run containers in a virtual machine: they change nothing here.
 func parseBind(text string) (bind, error) {
 	parts := strings.Split(text, ":")
 	if len(parts) < 2 || len(parts) > 3 || parts[0] == "" || parts[1] == "" {
@@ -38,7 +38,9 @@ func parseBind(text string) (bind, error) {
 				access = option
 			case "private", "rprivate", "slave", "rslave", "shared", "rshared":
 				propagation = option
-			case "z", "Z":
+			case "z", "Z", "cached", "delegated", "consistent":
+			case "nocopy":
+				return bind{}, fmt.Errorf("invalid volume specification %q: nocopy is for named volumes, of which there are none", text)
 			default:
 				return bind{}, fmt.Errorf("invalid volume specification %q: unknown option %q", text, option)
 			}

@@ -38,6 +38,7 @@ func (c *Container) spec(ids rootless.Map) (*specs.Spec, error) {
 	spec.Mounts = slices.Concat(spec.Mounts, c.generatedMounts(), mounts)
 
 	spec.Process.Terminal = c.Config.Tty
+	spec.Process.Rlimits = c.HostConfig.rlimits()
 	spec.Process.Env = c.environment(c.Config.Tty)
 	spec.Process.Cwd = c.workingDir()
 	spec.Process.User.Username = c.user()

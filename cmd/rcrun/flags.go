@@ -37,9 +37,10 @@ type containerFlags struct {
 	name, workdir, user, hostname, domainname, entrypoint, network, userns string
 	rootfs, cidfile, stopSignal, shmSize, platform, pull                   string
 
-	env, envFiles, volumes, tmpfs, publish, labels, capAdd, capDrop, securityOpt, storageOpt, dns, addHost []string
+	env, envFiles, volumes, tmpfs, publish, expose, labels, labelFiles, capAdd, capDrop, securityOpt, storageOpt, dns, addHost []string
 
 	stopTimeout int
+	resources   resourceFlags
 	flags       *pflag.FlagSet
 	global      *dockerGlobals
 }
@@ -77,12 +78,16 @@ func (f *containerFlags) register(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.tmpfs, "tmpfs", nil, "mount a tmpfs: /path[:size=16m,mode=1777]")
 	flags.StringArrayVarP(&f.publish, "publish", "p", nil, "publish a port: [ip:][hostPort:]containerPort[/udp]")
 	flags.StringArrayVarP(&f.labels, "label", "l", nil, "label the container: key=value")
+	flags.StringArrayVar(&f.labelFiles, "label-file", nil, "read labels from a file")
+	flags.StringArrayVar(&f.expose, "expose", nil, "note that the container serves a port, or a range of ports")
 	flags.StringSliceVar(&f.capAdd, "cap-add", nil, "add a capability")
 	flags.StringSliceVar(&f.capDrop, "cap-drop", nil, "drop a capability, or all")
 	flags.StringArrayVar(&f.securityOpt, "security-opt", nil, "no-new-privileges, seccomp=unconfined, seccomp=builtin or seccomp=PROFILE.json")
 	flags.StringSliceVar(&f.storageOpt, "storage-opt", nil, "limit what the container adds to its image: size=64m, inodes=10000")
 	flags.StringSliceVar(&f.dns, "dns", nil, "name server of the container")
 	flags.StringArrayVar(&f.addHost, "add-host", nil, "add a line to /etc/hosts: name:ip")
+	f.resources.register(flags)
+	registerFixed(flags)
 	flags.Bool("help", false, "show this help") // without its shorthand, which is the host name's
 }
 
@@ -122,7 +127,13 @@ func (f *containerFlags) options(args []string) (engine.CreateOptions, error) {
 	c.Tty, c.OpenStdin, c.AttachStdin = f.tty, f.interactive, f.interactive && !f.detach
 	c.StdinOnce = c.AttachStdin
 	c.AttachStdout, c.AttachStderr = !f.detach, !f.detach && !f.tty
-	c.Env, c.Cmd, c.Entrypoint, c.Labels = env, args, entrypoint, keyValues(f.labels)
+	c.Env, c.Cmd, c.Entrypoint = env, args, entrypoint
+	if c.Labels, err = f.allLabels(); err != nil {
+		return o, err
+	}
+	if c.ExposedPorts, err = exposedPorts(f.expose); err != nil {
+		return o, err
+	}
 	if f.flags.Changed("stop-timeout") {
 		c.StopTimeout = &f.stopTimeout
 	}
@@ -140,12 +151,45 @@ func (f *containerFlags) options(args []string) (engine.CreateOptions, error) {
 		return o, err
 	}
 	o.HostConfig = engine.HostConfig{
-		Binds: volumes, ContainerIDFile: f.cidfile, NetworkMode: f.network, PortBindings: ports, AutoRemove: f.rm,
+		Resources: f.resources.resources(), RestartPolicy: engine.RestartPolicy{Name: "no"},
+		LogConfig: engine.LogConfig{Type: "json-file", Config: map[string]string{}},
+		Binds:     volumes, ContainerIDFile: f.cidfile, NetworkMode: f.network, PortBindings: ports, AutoRemove: f.rm,
 		CapAdd: f.capAdd, CapDrop: f.capDrop, DNS: f.dns, ExtraHosts: f.addHost, Privileged: f.privileged, ReadonlyRootfs: f.readOnly,
 		SecurityOpt: f.securityOpt, Tmpfs: tmpfsOptions(f.tmpfs), UsernsMode: f.userns, ShmSize: shm, Init: f.init,
 		Rootfs: rootfs, RootfsOverlay: isOverlay, StorageOpt: storageOpt,
 	}
 	return o, nil
+}
+
+// allLabels joins files and flags, in this order; of a label given twice the last value holds.
+func (f *containerFlags) allLabels() (map[string]string, error) {
+	var lines []string
+	for _, path := range f.labelFiles {
+		read, err := readLines("label file", path)
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, read...)
+	}
+	return keyValues(append(lines, f.labels...)), nil
+}
+
+// exposedPorts reads ports such as 80, 8000-8010 or 53/udp.
+func exposedPorts(flags []string) (map[string]struct{}, error) {
+	ports := map[string]struct{}{}
+	for _, flag := range flags {
+		if strings.Contains(flag, ":") {
+			return nil, fmt.Errorf("invalid --expose %q: want a port of the container; -p publishes ports", flag)
+		}
+		list, err := appendPorts(nil, flag)
+		if err != nil {
+			return nil, fmt.Errorf("invalid --expose %q: %w", flag, err)
+		}
+		for _, port := range list {
+			ports[port] = struct{}{}
+		}
+	}
+	return ports, nil
 }
 
 // parseEntrypoint returns nil where the flag was not given, and one empty string where it is empty.
@@ -190,7 +234,7 @@ func parseStorageOpt(flags []string) (map[string]string, error) {
 func environment(files, flags []string) ([]string, error) {
 	var lines []string
 	for _, path := range files {
-		read, err := readEnvFile(path)
+		read, err := readLines("environment file", path)
 		if err != nil {
 			return nil, err
 		}
@@ -225,11 +269,11 @@ func resolveEnv(variables []string) ([]string, error) {
 	return env, nil
 }
 
-// readEnvFile reads lines NAME=VALUE or NAME; empty lines and those that start with # are left out.
-func readEnvFile(path string) ([]string, error) {
+// readLines reads lines NAME=VALUE or NAME of a kind of file; empty lines and those that start with # are left out.
+func readLines(kind, path string) ([]string, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("read environment file: %w", err)
+		return nil, fmt.Errorf("read %s: %w", kind, err)
 	}
 	defer file.Close()
 	var lines []string
@@ -240,12 +284,12 @@ func readEnvFile(path string) ([]string, error) {
 			continue
 		}
 		if name, _, _ := strings.Cut(line, "="); strings.ContainsAny(name, " \t") {
-			return nil, fmt.Errorf("read environment file %s: variable %q contains white space", path, name)
+			return nil, fmt.Errorf("read %s %s: name %q contains white space", kind, path, name)
 		}
 		lines = append(lines, line)
 	}
 	if err := scanner.Err(); err != nil {
-		return nil, fmt.Errorf("read environment file %s: %w", path, err)
+		return nil, fmt.Errorf("read %s %s: %w", kind, path, err)
 	}
 	return lines, nil
 }

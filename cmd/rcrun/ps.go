@@ -195,7 +195,7 @@ func mountsText(c *engine.Container, noTrunc bool) string {
 	return strings.Join(sources, ",")
 }
 
-// portsText lists what a running container publishes: 0.0.0.0:8080->80/tcp.
+// portsText lists what a running container publishes, 0.0.0.0:8080->80/tcp, and exposes, 9000/tcp.
 func portsText(c *engine.Container) string {
 	if c.State.Status != engine.Running {
 		return ""
@@ -208,6 +208,11 @@ func portsText(c *engine.Container) string {
 				ip = "0.0.0.0"
 			}
 			ports = append(ports, fmt.Sprintf("%s:%s->%s", ip, b.HostPort, port))
+		}
+	}
+	for port := range c.Config.ExposedPorts {
+		if len(c.State.Ports[port]) == 0 {
+			ports = append(ports, port)
 		}
 	}
 	slices.Sort(ports)

@@ -112,6 +112,7 @@ func (a *app) pullCommand() *cobra.Command {
 			return nil
 		})
 	}
+	registerContentTrust(cmd.Flags())
 	cmd.Flags().BoolVarP(&all, "all-tags", "a", false, "pull all tags of the repository")
 	cmd.Flags().StringVar(&options.Platform, "platform", "", "platform of the image: os/arch[/variant]")
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print only the image's id")
@@ -180,6 +181,7 @@ func (a *app) pushCommand() *cobra.Command {
 			return nil
 		})
 	}
+	registerContentTrust(cmd.Flags())
 	cmd.Flags().BoolVarP(&all, "all-tags", "a", false, "push all tags of the repository")
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print only the image's name")
 	return cmd

@@ -29,6 +29,9 @@ func (e *Engine) Create(options engine.CreateOptions) (_ *engine.Container, warn
 			warnings = append(warnings, warning)
 		}
 	}
+	if warning := options.HostConfig.Warning(); warning != "" {
+		warnings = append(warnings, warning)
+	}
 	c, err := e.Engine.Create(options, base)
 	return c, warnings, err
 }
