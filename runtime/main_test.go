@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -23,7 +24,7 @@ import (
 func TestMain(m *testing.M) {
 	switch filepath.Base(os.Args[0]) {
 	case SandboxStage:
-		os.Exit(SandboxMain(map[string]RootFactory{"bind": newBindRoot}))
+		os.Exit(SandboxMain(map[string]RootFactory{"bind": newBindRoot, "moved": newMovedRoot}))
 	case InitStage:
 		os.Exit(InitMain())
 	case ExecStage:
@@ -44,6 +45,22 @@ func newBindRoot(config json.RawMessage) (Root, error) {
 
 func (r bindRoot) Mount(target string) (*os.File, error) {
 	return nil, unix.Mount(r.Path, target, "", unix.MS_BIND|unix.MS_REC, "")
+}
+
+// movedRoot is a bindRoot the way to which is replaced when it has just been mounted.
+type movedRoot struct{ Path, Dir, Other string }
+
+func newMovedRoot(config json.RawMessage) (Root, error) {
+	var r movedRoot
+	return r, json.Unmarshal(config, &r)
+}
+
+func (r movedRoot) Mount(target string) (*os.File, error) {
+	if _, err := (bindRoot{r.Path}).Mount(target); err != nil {
+		return nil, err
+	}
+	parent := filepath.Dir(r.Dir)
+	return nil, errors.Join(os.Rename(parent, parent+".moved"), os.Mkdir(parent, 0o700), os.Symlink(r.Other, r.Dir))
 }
 
 const busybox = "/bin/busybox"

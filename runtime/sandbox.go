@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	goruntime "runtime"
 	"sync"
 	"syscall"
@@ -144,9 +145,10 @@ func (s *sandbox) mountRoot(roots map[string]RootFactory) error {
 }
 
 // enterRootDir becomes user 0 and goes from the directory that the root was mounted on to the root itself. The way
-// there may be open to the caller only, and the root to user 0 only; an O_PATH descriptor bridges the two.
+// there may be open to the caller only, and the root to user 0 only; an O_PATH descriptor bridges the two. From the working
+// directory it leads over that one's parent alone: what is at the whole path by now may be something else.
 func (s *sandbox) enterRootDir() error {
-	fd, err := unix.Open(s.config.Dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open("../"+filepath.Base(s.config.Dir), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return wire.Errorf(stageSandbox, "open root", s.config.Dir, err)
 	}

@@ -141,3 +141,15 @@ func TestHostIsOutOfSight(t *testing.T) {
 }
 
 func capName(n uintptr) string { return "CAP_" + strings.ToUpper(capability.Cap(n).String()) }
+
+// TestRootReplaced has another directory at the path of the root as soon as that is mounted.
+func TestRootReplaced(t *testing.T) {
+	dir, own, other := filepath.Join(t.TempDir(), "run", "root"), tree(t), tree(t)
+	must(t, os.MkdirAll(dir, 0o700))
+	must(t, os.WriteFile(filepath.Join(own, "whose"), []byte("own"), 0o644))
+	must(t, os.WriteFile(filepath.Join(other, "whose"), []byte("other"), 0o644))
+	out, stderr, _ := finish(t, "cat /whose", func(c *Config) {
+		c.Dir, c.RootKind, c.RootConfig = dir, "moved", movedRoot{own, dir, other}
+	})
+	expect(t, "root "+stderr, out, "own")
+}
