@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rcrun/rcrun/internal/own"
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
@@ -55,12 +56,17 @@ func (m *monitor) attach(a *attachment) {
 	}
 }
 
-// accept serves a socket of the container's until it is closed.
+// accept serves a socket of the container's until it is closed. Others than the container's owner are not served, even if
+// the modes of the directories above let them through.
 func (m *monitor) accept(listener *net.UnixListener) {
 	for {
 		sock, err := listener.AcceptUnix()
 		if err != nil {
 			return
+		}
+		if err := own.CheckPeer(sock); err != nil {
+			sock.Close()
+			continue
 		}
 		m.sessions.Go(func() { m.handle(wire.New(sock)) })
 	}

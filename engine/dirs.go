@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/rcrun/rcrun/internal/own"
 	"golang.org/x/sys/unix"
 )
 
@@ -13,6 +14,26 @@ import (
 type Dirs struct {
 	Data string `json:"data"` // images, layers, containers: survives a reboot
 	Run  string `json:"run"`  // sockets and mount points
+}
+
+// CheckRuntimeDir refuses an XDG_RUNTIME_DIR that the caller can use but that is not the caller's own, as it is after su
+// without "-": its owner could put sockets of their own there, which would be given what the caller's commands are given.
+// One that is not there, or cannot be written to, is not used.
+func CheckRuntimeDir(env func(string) string) error {
+	base, ok := sessionDir(env)
+	if !ok {
+		return nil
+	}
+	if err := own.CheckDir(base); err != nil {
+		return fmt.Errorf("XDG_RUNTIME_DIR: %w; unset the variable, or log in with \"su -\"", err)
+	}
+	return nil
+}
+
+// sessionDir is the directory that XDG_RUNTIME_DIR names, if it can be used.
+func sessionDir(env func(string) string) (dir string, ok bool) {
+	dir = env("XDG_RUNTIME_DIR")
+	return dir, filepath.IsAbs(dir) && unix.Access(dir, unix.W_OK) == nil
 }
 
 // DefaultDirs returns the directories for the user that env describes ($XDG_DATA_HOME, $XDG_RUNTIME_DIR, $HOME).
@@ -30,7 +51,7 @@ func DefaultDirs(env func(string) string) (Dirs, error) {
 	}
 	dirs := Dirs{Data: filepath.Join(data, "rcrun")}
 	dirs.Run = filepath.Join(dirs.Data, "run")
-	if base := env("XDG_RUNTIME_DIR"); filepath.IsAbs(base) && unix.Access(base, unix.W_OK) == nil {
+	if base, ok := sessionDir(env); ok {
 		dirs.Run = filepath.Join(base, "rcrun")
 	}
 	return dirs, nil
@@ -39,11 +60,11 @@ func DefaultDirs(env func(string) string) (Dirs, error) {
 // WithoutXattrs tells whether env wants what is made anew to do without xattrs, as on a filesystem that keeps none.
 func WithoutXattrs(env func(string) string) bool { return env("RCRUN_XATTRS") == "off" }
 
-// make creates both directories, for their owner alone.
+// make creates both directories, for their owner alone, or checks those that are there.
 func (d Dirs) make() error {
 	for _, dir := range []string{d.Data, d.Run, d.containers(), d.names()} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return fmt.Errorf("create state directory: %w", err)
+		if err := own.MakeDir(dir); err != nil {
+			return fmt.Errorf("make directory of state: %w", err)
 		}
 	}
 	file, err := os.OpenFile(d.namesLock(), os.O_RDWR|os.O_CREATE, 0o600)

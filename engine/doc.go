@@ -49,6 +49,11 @@
 // processes can be stopped unseen only by a cgroup's freezer, which many users do not have. Before that the kernel is made
 // to send what it has only in memory. A container that ends meanwhile is over for others when nobody reads it any more.
 //
+// Directories of state are the caller's own and not writable by others, or refused (package own), and so is the process at
+// the other end of a container's socket: a command hands it arguments, environment and descriptors. An XDG_RUNTIME_DIR that
+// the caller may not write to is not used, as if it were not there; one that the caller may write to, but that is another
+// user's, is an error and not a warning, since the libraries of images would keep credentials there.
+//
 // When the run directory is not given by XDG_RUNTIME_DIR it is a directory below the data directory, not below /tmp:
 // nothing there can be squatted by another user. State files name the run directory that the monitor used, so that a
 // shell with the variable and a cron job without it see the same containers. The run directory may go before the container

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/rcrun/rcrun/internal/own"
 	"github.com/rcrun/rcrun/internal/wire"
 	"github.com/rcrun/rcrun/rootless"
 	"github.com/rcrun/rcrun/runtime"
@@ -155,8 +156,10 @@ func (m *monitor) start(first *attachment) (err error) {
 
 // prepare makes the files and directories that the container needs while it runs.
 func (m *monitor) prepare(network string) (err error) {
-	if err := os.MkdirAll(m.rootDir(), 0o700); err != nil {
-		return fmt.Errorf("create run directory: %w", err)
+	for _, dir := range []string{m.c.State.RunDir, m.rootDir()} {
+		if err := own.MakeDir(dir); err != nil {
+			return fmt.Errorf("make run directory: %w", err)
+		}
 	}
 	if m.log, err = openLog(m.c); err != nil {
 		return err

@@ -20,8 +20,8 @@ func testDirs(t *testing.T) Dirs {
 	return dirs
 }
 
-// own makes the directories of containers.
-func own(t *testing.T, dirs Dirs, ids ...string) {
+// makeDirs makes the directories of containers.
+func makeDirs(t *testing.T, dirs Dirs, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
 		if err := os.Mkdir(dirs.Container(id), 0o700); err != nil {
@@ -33,7 +33,7 @@ func own(t *testing.T, dirs Dirs, ids ...string) {
 func TestReserveNameOnce(t *testing.T) {
 	dirs := testDirs(t)
 	for i := range 6 {
-		own(t, dirs, strings.Repeat(string(rune('a'+i)), 64))
+		makeDirs(t, dirs, strings.Repeat(string(rune('a'+i)), 64))
 	}
 	var won atomic.Int32
 	var all sync.WaitGroup
@@ -59,7 +59,7 @@ func TestReserveNameLeftBehind(t *testing.T) {
 	if err := dirs.reserveName("web", "gone"); err != nil {
 		t.Fatal(err)
 	}
-	own(t, dirs, "one", "two")
+	makeDirs(t, dirs, "one", "two")
 	var won atomic.Int32
 	var all sync.WaitGroup
 	for i := range 20 {
@@ -77,7 +77,7 @@ func TestReserveNameLeftBehind(t *testing.T) {
 
 func TestReleaseNameOfAnother(t *testing.T) {
 	dirs := testDirs(t)
-	own(t, dirs, "one", "two")
+	makeDirs(t, dirs, "one", "two")
 	if err := dirs.reserveName("web", "one"); err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestReserveRandomNameGivesUp(t *testing.T) {
 	always := func(int) int { return 0 }
 	var names []string
 	for _, id := range []string{strings.Repeat("a", 64), strings.Repeat("b", 64), strings.Repeat("c", 64)} {
-		own(t, dirs, id)
+		makeDirs(t, dirs, id)
 		name, err := dirs.reserveRandomName(id, always)
 		if err != nil {
 			t.Fatal(err)

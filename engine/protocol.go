@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rcrun/rcrun/fusefs"
+	"github.com/rcrun/rcrun/internal/own"
 	"github.com/rcrun/rcrun/internal/wire"
 	"github.com/rcrun/rcrun/runtime"
 	"github.com/rcrun/rcrun/unionmount"
@@ -204,9 +205,12 @@ func (c *Container) dial() (*wire.Conn, error) {
 		if c.State.Status != Running {
 			return nil, conflictf("container %s is not running", c.Name)
 		}
-		conn, err := c.tryDial()
-		if err == nil || time.Now().After(deadline) {
-			return conn, err
+		sock, err := c.tryDial()
+		if err == nil {
+			return c.trust(sock)
+		}
+		if time.Now().After(deadline) {
+			return nil, err
 		}
 		if err := c.refresh(); err != nil {
 			return nil, c.goneError(err)
@@ -214,13 +218,22 @@ func (c *Container) dial() (*wire.Conn, error) {
 	}
 }
 
-func (c *Container) tryDial() (*wire.Conn, error) {
-	conn, err := dialIn(c.State.RunDir)
-	if err == nil {
-		return conn, nil
+// trust makes sure that the monitor is a process of the caller's before it is told anything.
+func (c *Container) trust(sock *net.UnixConn) (*wire.Conn, error) {
+	if err := own.CheckPeer(sock); err != nil {
+		sock.Close()
+		return nil, fmt.Errorf("connect to the monitor of %s: %w", c.Name, err)
 	}
-	if conn, err := dialIn(c.dir()); err == nil {
-		return conn, nil
+	return wire.New(sock), nil
+}
+
+func (c *Container) tryDial() (*net.UnixConn, error) {
+	sock, err := dialIn(c.State.RunDir)
+	if err == nil {
+		return sock, nil
+	}
+	if sock, err := dialIn(c.dir()); err == nil {
+		return sock, nil
 	}
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("connect to the monitor of %s: the run directory %s was removed, as it may be at the end of a login session: "+
@@ -230,17 +243,13 @@ func (c *Container) tryDial() (*wire.Conn, error) {
 }
 
 // dialIn connects to the socket in a directory.
-func dialIn(dir string) (*wire.Conn, error) {
+func dialIn(dir string) (*net.UnixConn, error) {
 	handle, err := os.Open(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer handle.Close()
-	sock, err := net.DialUnix("unix", nil, socketAddr(handle))
-	if err != nil {
-		return nil, err
-	}
-	return wire.New(sock), nil
+	return net.DialUnix("unix", nil, socketAddr(handle))
 }
 
 // goneError says of a record that is not there any more that the container was removed.

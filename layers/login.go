@@ -12,6 +12,8 @@ import (
 	"go.podman.io/image/v5/docker"
 	"go.podman.io/image/v5/pkg/docker/config"
 	"go.podman.io/image/v5/types"
+
+	"github.com/rcrun/rcrun/internal/own"
 )
 
 // Credentials are what a user has to show to a registry.
@@ -115,8 +117,14 @@ func host(registry string) string {
 // directory of the user's session. On a host without such a directory the library would take one that only root can
 // make; it reads the one in the user's configuration all the same, and so does podman.
 func loginFile(chosen string) (string, error) {
-	if chosen != "" || os.Getenv("XDG_RUNTIME_DIR") != "" {
+	if chosen != "" {
 		return chosen, nil
+	}
+	if session := os.Getenv("XDG_RUNTIME_DIR"); session != "" {
+		if err := own.CheckDir(session); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return "", fmt.Errorf("find where to keep credentials: XDG_RUNTIME_DIR: %w; unset the variable, or give --authfile", err)
+		}
+		return "", nil
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"go.podman.io/storage/types"
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/own"
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
@@ -107,7 +108,7 @@ func (s *Store) setUpDriver(m Mounter) error {
 // name a lock file that nobody has heard of.
 func makeOwnDirs(dirs ...string) error {
 	for _, dir := range dirs {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+		if err := own.MakeDir(dir); err != nil {
 			return err
 		}
 		if err := unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {

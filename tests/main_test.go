@@ -37,6 +37,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(denyEnv) != "" {
 		os.Exit(denyMemory(os.Args[1:]))
 	}
+	if what := os.Getenv(strangerEnv); what != "" {
+		os.Exit(beStranger(what))
+	}
 	if os.Getenv(probeEnv) != "" {
 		os.Exit(probeCalls())
 	}

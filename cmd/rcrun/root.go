@@ -50,6 +50,9 @@ func (a *app) limits() (tree.Limits, error) {
 }
 
 func (a *app) dirs() (dirs engine.Dirs, err error) {
+	if err := engine.CheckRuntimeDir(os.Getenv); err != nil {
+		return dirs, err
+	}
 	if a.root == "" || a.runRoot == "" {
 		if dirs, err = engine.DefaultDirs(os.Getenv); err != nil && a.root == "" {
 			return dirs, err

@@ -1,0 +1,67 @@
+// Package own tells what is the caller's own from what another user may have put in its place: directories of state, and the
+// processes at the other end of a socket.
+//
+// Decisions: A directory of state belongs to the caller, and nobody else may write to it; otherwise another user could put
+// sockets, records or images there. Directories above it are not looked at but for its own name: shared ones with the sticky
+// bit, such as /tmp, keep others from replacing what is in them, and who owns the others (a home, a project's space) is
+// trusted in any case. Root is no exception: with the environment of another user it would take that user's directories.
+package own
+
+import (
+	"fmt"
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// MakeDir makes a directory for its owner alone, with all that is missing above it, or checks the one that is there.
+func MakeDir(path string) error {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return err
+	}
+	return CheckDir(path)
+}
+
+// CheckDir returns an error if a directory is not the caller's, or others may write to it.
+func CheckDir(path string) error {
+	var link, dir unix.Stat_t
+	if err := unix.Lstat(path, &link); err != nil {
+		return &os.PathError{Op: "lstat", Path: path, Err: err}
+	}
+	if err := unix.Stat(path, &dir); err != nil {
+		return &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	caller := uint32(os.Geteuid())
+	switch {
+	case link.Mode&unix.S_IFMT == unix.S_IFLNK && link.Uid != caller && link.Uid != 0:
+		return fmt.Errorf("%s is a symbolic link of another user's (uid %d)", path, link.Uid)
+	case dir.Uid != caller:
+		return fmt.Errorf("%s is not owned by the current user (uid %d), but by uid %d", path, caller, dir.Uid)
+	case dir.Mode&0o022 != 0:
+		return fmt.Errorf("other users may write to %s (mode %04o): mend it with \"chmod go-w %s\"", path, dir.Mode&0o7777, path)
+	}
+	return nil
+}
+
+// CheckPeer returns an error if the process at the other end of a connected socket is another user's. The kernel keeps who
+// called connect(2), or listen(2).
+func CheckPeer(conn *net.UnixConn) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("find out who is at the other end: %w", err)
+	}
+	var peer *unix.Ucred
+	var peerErr error
+	err = raw.Control(func(fd uintptr) { peer, peerErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	if err == nil {
+		err = peerErr
+	}
+	if err != nil {
+		return fmt.Errorf("find out who is at the other end: %w", err)
+	}
+	if caller := os.Geteuid(); peer.Uid != uint32(caller) {
+		return fmt.Errorf("the process at the other end is that of uid %d, not of the current user (uid %d)", peer.Uid, caller)
+	}
+	return nil
+}
