@@ -55,13 +55,18 @@ func (c *Container) Wait() (Exit, error) {
 	return Exit{Code: c.State.ExitCode, Error: c.State.Error}, nil
 }
 
-// Stop asks the payload to end, and kills it when it has not after timeout; nil means the container's own, or ten
-// seconds. A container that does not run is left as it is.
-func (c *Container) Stop(timeout *time.Duration) error {
+// StopOptions are how to stop a container, where it is not as the container's configuration says.
+type StopOptions struct {
+	Signal  syscall.Signal // that asks the payload to end; 0 is the container's own, or SIGTERM
+	Timeout *time.Duration // after which it is killed; nil is the container's own, or ten seconds
+}
+
+// Stop asks the payload to end, and kills it when it has not in time. A container that does not run is left as it is.
+func (c *Container) Stop(options StopOptions) error {
 	if c.State.Status != Running {
 		return nil
 	}
-	sig, patience := c.stopMethod(timeout)
+	sig, patience := c.stopMethod(options)
 	ended := make(chan error, 1)
 	go func() {
 		other := *c // waiting reads the state anew
@@ -94,14 +99,17 @@ func (c *Container) signalOrEnded(sig syscall.Signal) error {
 
 // stopMethod returns the signal that asks the payload to end, and how long it has for that. A signal that an image
 // names and nobody knows is no reason not to stop.
-func (c *Container) stopMethod(timeout *time.Duration) (sig syscall.Signal, patience time.Duration) {
+func (c *Container) stopMethod(options StopOptions) (sig syscall.Signal, patience time.Duration) {
 	sig, patience = syscall.SIGTERM, defaultStopTimeout
 	if parsed, err := ParseSignal(c.Config.StopSignal); err == nil {
 		sig = parsed
 	}
+	if options.Signal != 0 {
+		sig = options.Signal
+	}
 	switch {
-	case timeout != nil:
-		patience = *timeout
+	case options.Timeout != nil:
+		patience = *options.Timeout
 	case c.Config.StopTimeout != nil:
 		patience = time.Duration(*c.Config.StopTimeout) * time.Second
 	}

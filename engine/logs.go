@@ -15,8 +15,13 @@ type LogOptions struct {
 	Follow     bool
 	Tail       int // the last lines only; negative means all
 	Timestamps bool
+	Details    bool // leave room for what a container's log may have of each line, as Docker does
 	Since      time.Time
+	Until      time.Time // zero: without end
 }
+
+// ended tells whether a time is after all that is wanted.
+func (o LogOptions) ended(at time.Time) bool { return !o.Until.IsZero() && at.After(o.Until) }
 
 // followPause is how often a followed log is looked at.
 const followPause = 100 * time.Millisecond
@@ -53,7 +58,7 @@ func (c *Container) Logs(options LogOptions, stdout, stderr io.Writer) error {
 			p.reader.Reset(file)
 			continue
 		}
-		if !options.Follow || !running {
+		if !options.Follow || !running || options.ended(time.Now()) {
 			return ignoreGone(refreshErr)
 		}
 		time.Sleep(followPause)
@@ -189,12 +194,15 @@ func (p *logPrinter) print(text []byte) error {
 	if err := json.Unmarshal(text, &line); err != nil {
 		return nil // torn by a full disk or a crash; the lines around it are good
 	}
-	if line.Time.Before(p.options.Since) {
+	if line.Time.Before(p.options.Since) || p.options.ended(line.Time) {
 		return nil
 	}
 	out := p.stdout
 	if line.Stream == "stderr" {
 		out = p.stderr
+	}
+	if p.options.Details {
+		line.Log = " " + line.Log
 	}
 	if p.options.Timestamps {
 		line.Log = line.Time.Format(time.RFC3339Nano) + " " + line.Log

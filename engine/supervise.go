@@ -73,7 +73,7 @@ func (m *monitor) stopOnSignal() {
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGTERM, syscall.SIGINT)
 	<-asked
-	sig, patience := m.c.stopMethod(nil)
+	sig, patience := m.c.stopMethod(StopOptions{})
 	m.box.Signal(sig)
 	select {
 	case <-m.payloadEnded:

@@ -3,6 +3,7 @@ package tests
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"os"
 	"regexp"
 	"strings"
@@ -276,4 +277,38 @@ func TestVersionAndInfo(t *testing.T) {
 	contains(t, u.run("--help"), "run", "exec", "pull")
 	u.fails(125, []string{"no-such-verb"}, "no-such-verb")
 	u.fails(125, []string{"no-such-verb", "rcrun image"}, "image", "no-such-verb")
+}
+
+// TestLogTimes limits logs to a span of time.
+func TestLogTimes(t *testing.T) {
+	u := newUserWithImage(t)
+	u.run("run", "--name", "c1", "bb", "sh", "-c", "echo one; sleep 1.1; echo two")
+	line := u.run("logs", "-t", "--tail", "1", "c1")
+	second, _, _ := strings.Cut(line, " ")
+	at, err := time.Parse(time.RFC3339Nano, second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	between := fmt.Sprintf("%d.%09d", at.Add(-time.Second/2).Unix(), at.Add(-time.Second/2).Nanosecond())
+	u.prints("two", "logs", "--since", between, "c1")
+	u.prints("one", "logs", "--until", between, "c1")
+	u.prints("one", "logs", "-f", "--until", between, "c1")
+	u.prints("one\ntwo", "logs", "--tail", "-1", "--since", "2020-01-01", "c1")
+	u.prints("", "logs", "--until", "2020-01-01", "c1")
+	u.prints(second+"  two", "logs", "-t", "--details", "--tail", "1", "c1")
+	u.fails(125, []string{"--since", "yesterday"}, "logs", "--since", "yesterday", "c1")
+	u.fails(125, []string{"--until", "yesterday"}, "logs", "--until", "yesterday", "c1")
+}
+
+// TestStopSignal chooses the signal and the patience of stop.
+func TestStopSignal(t *testing.T) {
+	u := newUserWithImage(t)
+	u.run("run", "-d", "--name", "c1", "bb", "sh", "-c", "trap 'exit 7' USR1; trap '' TERM; echo up; while :; do sleep 0.1; done")
+	eventually(t, "the trap", func() bool { return u.run("logs", "c1") == "up" })
+	u.fails(125, []string{"invalid signal"}, "stop", "--signal", "NOSUCH", "c1")
+	u.prints("c1", "stop", "-s", "SIGUSR1", "--timeout", "-1", "c1")
+	u.prints("7", "wait", "c1")
+	u.run("start", "c1")
+	u.prints("c1", "stop", "--timeout", "0", "c1")
+	u.prints("137", "wait", "c1")
 }

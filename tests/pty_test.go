@@ -253,3 +253,18 @@ func TestExecOnTerminal(t *testing.T) {
 	// A terminal is asked for that is not there.
 	u.fails(125, []string{"tty"}, "exec", "-it", "c1", "sh")
 }
+
+// TestStartDetachKeys leaves a container that was started with keys of one's own.
+func TestStartDetachKeys(t *testing.T) {
+	u := newUserWithImage(t)
+	u.run("create", "-it", "--name", "c1", "bb", "sh")
+	u.fails(125, []string{"detach"}, "start", "-a", "--detach-keys", "odd-key", "c1")
+	term := u.onTerminal("start", "-ai", "--detach-keys", "ctrl-x,q", "c1")
+	term.types("echo a$((1+1))b\r")
+	term.expect("a2b")
+	term.types("\x18q")
+	if code := term.wait(); code != 0 {
+		t.Errorf("start ended with %d", code)
+	}
+	u.prints("running", "inspect", "-f", "{{.State.Status}}", "c1")
+}

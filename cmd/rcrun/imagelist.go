@@ -211,8 +211,8 @@ func parseImageFilters(flags []string, now time.Time) (f layers.ImageFilter, err
 		case "reference":
 			f.References = append(f.References, value)
 		case "until":
-			if f.Until, err = parseSince(value, now); err != nil {
-				return f, fmt.Errorf("invalid --filter %q: want a time such as 2006-01-02T15:04:05Z, or a duration such as 24h", flag)
+			if f.Until, err = parseTime(value, now); err != nil {
+				return f, fmt.Errorf("invalid --filter %q: %w", flag, err)
 			}
 		default:
 			return f, fmt.Errorf("invalid --filter %q: known are %s", flag, imageFilterKeys)

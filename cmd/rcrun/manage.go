@@ -51,20 +51,26 @@ func lookupAndDo(e *layered.Engine, name string, work containerWork) error {
 
 func (a *app) stopCommand() *cobra.Command {
 	var seconds int
+	var text string
 	cmd := &cobra.Command{
 		Use:               "stop [flags] CONTAINER...",
 		Short:             "Ask containers to end, and kill those that do not",
 		Example:           "  rcrun stop -t 2 web",
 		Args:              arguments(1, -1),
 		ValidArgsFunction: a.completeContainers,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var timeout *time.Duration
-			if cmd.Flags().Changed("time") {
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			var options engine.StopOptions
+			if cmd.Flags().Changed("timeout") || cmd.Flags().Changed("time") {
 				d := time.Duration(seconds) * time.Second
-				timeout = &d
+				options.Timeout = &d
+			}
+			if text != "" {
+				if options.Signal, err = engine.ParseSignal(text); err != nil {
+					return err
+				}
 			}
 			return a.forAll(args, func(_ *layered.Engine, c *engine.Container, name string) error {
-				if err := c.Stop(timeout); err != nil {
+				if err := c.Stop(options); err != nil {
 					return err
 				}
 				fmt.Println(name)
@@ -72,7 +78,10 @@ func (a *app) stopCommand() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().IntVarP(&seconds, "time", "t", 10, "seconds to wait before killing; -1 waits for ever")
+	cmd.Flags().StringVarP(&text, "signal", "s", "", "signal to send first, by name or number (default: the container's, or TERM)")
+	cmd.Flags().IntVarP(&seconds, "timeout", "t", 10, "seconds to wait before killing; -1 waits for ever")
+	cmd.Flags().IntVar(&seconds, "time", 10, "same as --timeout")
+	cmd.Flags().Lookup("time").Hidden = true
 	return cmd
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -217,61 +216,4 @@ func portsText(c *engine.Container) string {
 	}
 	slices.Sort(ports)
 	return strings.Join(ports, ", ")
-}
-
-func (a *app) logsCommand() *cobra.Command {
-	var options engine.LogOptions
-	var tail, since string
-	cmd := &cobra.Command{
-		Use:               "logs [flags] CONTAINER",
-		Short:             "Print what a container wrote to its output",
-		Example:           "  rcrun logs -f --tail 10 web",
-		Args:              arguments(1, 1),
-		ValidArgsFunction: a.completeContainers,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var err error
-			if options.Tail, err = parseTail(tail); err != nil {
-				return err
-			}
-			if options.Since, err = parseSince(since, time.Now()); err != nil {
-				return err
-			}
-			return a.forEach(args, func(_ *layered.Engine, c *engine.Container, _ string) error {
-				return c.Logs(options, os.Stdout, os.Stderr)
-			})
-		},
-	}
-	cmd.Flags().BoolVarP(&options.Follow, "follow", "f", false, "go on until the container ends")
-	cmd.Flags().BoolVarP(&options.Timestamps, "timestamps", "t", false, "print the time of each line")
-	cmd.Flags().StringVarP(&tail, "tail", "n", "all", "print only the last lines")
-	cmd.Flags().StringVar(&since, "since", "", "print only what is newer: a time (2006-01-02T15:04:05Z) or a duration (10m)")
-	return cmd
-}
-
-func parseTail(text string) (int, error) {
-	if text == "all" {
-		return -1, nil
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 0 {
-		return 0, fmt.Errorf("invalid --tail %q: want a number of lines, or all", text)
-	}
-	return n, nil
-}
-
-// parseSince reads a point in time, or a duration before now.
-func parseSince(text string, now time.Time) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	if d, err := time.ParseDuration(text); err == nil {
-		return now.Add(-d), nil
-	}
-	if t, err := time.Parse(time.RFC3339, text); err == nil {
-		return t, nil
-	}
-	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return time.Unix(seconds, 0), nil
-	}
-	return time.Time{}, fmt.Errorf("invalid --since %q: want a time such as 2006-01-02T15:04:05Z, a duration such as 10m, or Unix seconds", text)
 }

@@ -38,7 +38,7 @@ func (a *app) runCommand() *cobra.Command {
 	flags.register(cmd.Flags())
 	cmd.Flags().BoolVarP(&flags.detach, "detach", "d", false, "run in the background and print the container's id")
 	cmd.Flags().BoolVar(&sigProxy, "sig-proxy", true, "forward signals to the container's command")
-	cmd.Flags().StringVar(&detachKeys, "detach-keys", defaultDetachKeys, "keys that leave a terminal without ending the container")
+	addDetachKeys(cmd, &detachKeys)
 	return cmd
 }
 
@@ -149,6 +149,7 @@ func startDetached(e *layered.Engine, c *engine.Container) error {
 
 func (a *app) startCommand() *cobra.Command {
 	var attach, interactive bool
+	var detachKeys string
 	cmd := &cobra.Command{
 		Use:               "start [flags] CONTAINER...",
 		Short:             "Start containers that are not running",
@@ -162,7 +163,7 @@ func (a *app) startCommand() *cobra.Command {
 			}
 			return a.forEach(args, func(e *layered.Engine, c *engine.Container, name string) error {
 				if attach {
-					return startAttached(e, c, interactive)
+					return startAttached(e, c, interactive, detachKeys)
 				}
 				return startOne(e, c, name)
 			})
@@ -170,12 +171,13 @@ func (a *app) startCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVarP(&attach, "attach", "a", false, "attach to the output, and end as the container does")
 	cmd.Flags().BoolVarP(&interactive, "interactive", "i", false, "attach standard input as well")
+	addDetachKeys(cmd, &detachKeys)
 	return cmd
 }
 
 // startAttached starts a container, or just attaches to one that runs already.
-func startAttached(e *layered.Engine, c *engine.Container, interactive bool) error {
-	options := attachOptions{stdin: interactive && c.Config.OpenStdin, output: true, tty: c.Config.Tty, sigProxy: true, detachKeys: defaultDetachKeys}
+func startAttached(e *layered.Engine, c *engine.Container, interactive bool, detachKeys string) error {
+	options := attachOptions{stdin: interactive && c.Config.OpenStdin, output: true, tty: c.Config.Tty, sigProxy: true, detachKeys: detachKeys}
 	if err := options.check(); err != nil {
 		return err
 	}
@@ -196,6 +198,10 @@ func startOne(e *layered.Engine, c *engine.Container, name string) error {
 	}
 	fmt.Println(name)
 	return nil
+}
+
+func addDetachKeys(cmd *cobra.Command, keys *string) {
+	cmd.Flags().StringVar(keys, "detach-keys", defaultDetachKeys, "keys that leave a terminal without ending what runs in it")
 }
 
 func (a *app) attachCommand() *cobra.Command {
@@ -219,7 +225,7 @@ func (a *app) attachCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&noStdin, "no-stdin", false, "do not attach standard input")
 	cmd.Flags().BoolVar(&options.sigProxy, "sig-proxy", true, "forward signals to the container's command")
-	cmd.Flags().StringVar(&options.detachKeys, "detach-keys", defaultDetachKeys, "keys that leave a terminal without ending the container")
+	addDetachKeys(cmd, &options.detachKeys)
 	return cmd
 }
 
@@ -253,7 +259,7 @@ func (a *app) execCommand() *cobra.Command {
 	cmd.Flags().BoolVarP(&interactive, "interactive", "i", false, "keep standard input open")
 	cmd.Flags().BoolVarP(&options.Tty, "tty", "t", false, "give the command a terminal")
 	cmd.Flags().BoolVarP(&options.Detach, "detach", "d", false, "run in the background")
-	cmd.Flags().StringVar(&detachKeys, "detach-keys", defaultDetachKeys, "keys that leave a terminal without ending the command")
+	addDetachKeys(cmd, &detachKeys)
 	cmd.Flags().BoolVar(&options.Privileged, "privileged", false, "give the command all capabilities in the container's user namespace")
 	cmd.Flags().StringVarP(&options.User, "user", "u", "", "user of the command: name or uid[:group or gid]")
 	cmd.Flags().StringVarP(&options.WorkingDir, "workdir", "w", "", "working directory of the command")
