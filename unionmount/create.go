@@ -80,6 +80,7 @@ func (u *Union) create(dir *Node, name string, id layerfmt.Stat, target string) 
 	dir.changeSubdirs(n.oneIfDir())
 	if n.isDir() {
 		n.listing.startEmpty()
+		u.madeDir(n, dir)
 	}
 	n.madeNow(acls.none() && u.upper.xattrsAreOurs())
 	u.settle(n, fd, &g)
@@ -95,6 +96,9 @@ func (u *Union) prepareNew(dir *Node, name string) error {
 	}
 	if !dir.isDir() {
 		return unix.ENOTDIR
+	}
+	if err := u.checkDepth(dir); err != nil {
+		return err
 	}
 	return u.copyUp(dir, contentBelow)
 }

@@ -3,6 +3,7 @@ package unionmount
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,7 +30,7 @@ func fault(op string, l *layer, path string, err error) error {
 	if err == nil || isFault(err) {
 		return err
 	}
-	return &Error{Op: op, Layer: l.dir, Path: path, Err: err}
+	return &Error{Op: op, Layer: l.dir, Path: shorten(path), Err: err}
 }
 
 // fault wraps err as fault does, for the backing file of n that shows.
@@ -37,7 +38,22 @@ func (n *Node) fault(op string, err error) error {
 	if err == nil || isFault(err) {
 		return err
 	}
-	return &Error{Op: op, Layer: n.topLayer().dir, Path: n.path(), Err: err}
+	return &Error{Op: op, Layer: n.topLayer().dir, Path: shorten(n.path()), Err: err}
+}
+
+// mostOfPath is how many bytes of a path are in a message: how long paths become is for a container to decide.
+const mostOfPath = 512
+
+// shorten returns the end of a path that is too long for a message.
+func shorten(path string) string {
+	if len(path) <= mostOfPath {
+		return path
+	}
+	end := path[len(path)-mostOfPath:]
+	if i := strings.IndexByte(end, '/'); i > 0 {
+		end = end[i:]
+	}
+	return "..." + end
 }
 
 func isFault(err error) bool {

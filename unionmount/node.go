@@ -71,6 +71,8 @@ type Node struct {
 	lookups   uint64 // lookups not forgotten yet
 	children  int    // links of other nodes whose parent this is
 	mayBeGone bool   // the backing file in the upper may have no name any more, or none yet
+	height    int    // levels of directories that are known to be below
+	bounded   bool   // there are no more than that
 }
 
 // link is a name in a directory.

@@ -98,6 +98,9 @@ func (r *renaming) prepare() (err error) {
 	if err := r.checkTypes(); err != nil || r.source == r.target {
 		return err
 	}
+	if err := r.checkDepth(); err != nil {
+		return err
+	}
 	if err := r.u.copyUpToMove(r.source); err != nil {
 		return err
 	}
@@ -136,6 +139,15 @@ func (r *renaming) checkTypes() error {
 		return unix.EISDIR
 	}
 	return nil
+}
+
+// checkDepth refuses what would take something too far from the root.
+func (r *renaming) checkDepth() error {
+	err := r.u.checkMove(r.source, r.from.parent, r.to.parent)
+	if err == nil && r.exchange() {
+		err = r.u.checkMove(r.target, r.to.parent, r.from.parent)
+	}
+	return err
 }
 
 // isBelow tells whether dir is n or lies below it.
@@ -409,6 +421,7 @@ func (r *renaming) leaveDevice() error {
 func (u *Union) moveLink(n *Node, from, to link) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.carryLocked(n, to.parent)
 	u.linkLocked(n, to)
 	u.unlinkLocked(n, from)
 }
@@ -417,6 +430,8 @@ func (u *Union) moveLink(n *Node, from, to link) {
 func (u *Union) swapLinks(a *Node, nameA link, b *Node, nameB link) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.carryLocked(a, nameB.parent)
+	u.carryLocked(b, nameA.parent)
 	u.linkLocked(a, nameB)
 	u.linkLocked(b, nameA)
 	u.unlinkLocked(a, nameA)
