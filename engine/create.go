@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/internal/rmtree"
 )
 
 // CreateOptions describe a container to be made.
@@ -55,7 +56,7 @@ func (e *Engine) build(c *Container, name string) (err error) {
 	}
 	held, err := newLock(c.lockPath())
 	if err != nil {
-		return errors.Join(err, os.RemoveAll(c.dir()))
+		return errors.Join(err, rmtree.Remove(c.dir()))
 	}
 	defer held.release()
 	defer func() {
@@ -232,7 +233,7 @@ func (e *Engine) erase(id string) error {
 			return err
 		}
 	}
-	if err := os.RemoveAll(dir); err != nil {
+	if err := rmtree.Remove(dir); err != nil {
 		return fmt.Errorf("remove container: %w", err)
 	}
 	return nil

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/moby/sys/signal"
+
+	"github.com/rcrun/rcrun/internal/rmtree"
 )
 
 // defaultStopTimeout is how long stop waits before it kills.
@@ -183,7 +185,7 @@ func (e *Engine) removeLocked(c *Container) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove container %s: %w", c.Name, err)
 	}
-	if err := os.RemoveAll(c.State.RunDir); err != nil {
+	if err := rmtree.Remove(c.State.RunDir); err != nil {
 		return fmt.Errorf("remove container %s: %w", c.Name, err)
 	}
 	return e.erase(c.ID)

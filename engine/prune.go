@@ -3,7 +3,8 @@ package engine
 import (
 	"errors"
 	"fmt"
-	"os"
+
+	"github.com/rcrun/rcrun/internal/rmtree"
 )
 
 // Prune removes the containers that do not run and that want takes, and returns their ids and the bytes that they had
@@ -47,7 +48,7 @@ func (e *Engine) pruneOne(c *Container) error {
 	if err := c.settle(); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(c.State.RunDir); err != nil { // which a killed monitor leaves
+	if err := rmtree.Remove(c.State.RunDir); err != nil { // which a killed monitor leaves
 		return err
 	}
 	return e.erase(c.ID)

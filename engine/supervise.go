@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rcrun/rcrun/internal/process"
+	"github.com/rcrun/rcrun/internal/rmtree"
 )
 
 // supervise serves clients until the payload ends, then takes everything down, records the end and lets the lock go.
@@ -106,8 +107,8 @@ func (m *monitor) closeSocket() {
 	for _, listener := range m.sockets {
 		listener.Close()
 	}
-	err := os.RemoveAll(m.c.State.RunDir)
-	if err = errors.Join(err, os.RemoveAll(m.c.path(socketName))); err != nil {
+	err := rmtree.Remove(m.c.State.RunDir)
+	if err = errors.Join(err, rmtree.Remove(m.c.path(socketName))); err != nil {
 		slog.Error("remove the container's sockets", "error", err)
 	}
 }

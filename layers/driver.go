@@ -12,6 +12,7 @@ import (
 
 	"github.com/rcrun/rcrun/internal/atomicfile"
 	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/internal/rmtree"
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
@@ -27,8 +28,8 @@ var (
 
 func init() { graphdriver.MustRegister(driverName, newDriver) }
 
-// driver is the graph driver. The embedded driver of the library does what is about whole directories of layers
-// (removing, listing), and supplies the methods whose types are the library's own.
+// driver is the graph driver. The embedded driver of the library lists the directories of layers, and supplies the methods
+// whose types are the library's own.
 type driver struct {
 	graphdriver.Driver
 	graphdriver.ApplyDiffStaging
@@ -47,11 +48,9 @@ func newDriver(home string, options graphdriver.Options) (graphdriver.Driver, er
 	if err != nil {
 		return nil, err
 	}
-	if err := sweepScratch(l.staging()); err != nil {
-		return nil, err
-	}
+	_ = sweepScratch(l.staging()) // what remains of it, a check of the store finds
 	limits := &tree.Limits{}
-	return &driver{Driver: base, ApplyDiffStaging: newStager(l, limits), layout: l, limits: limits,
+	return &driver{Driver: inferRemoval(graphdriver.Driver.DeferredRemove, base, l), ApplyDiffStaging: newStager(l, limits), layout: l, limits: limits,
 		copies: copies{ready: map[string]*scratch{}}}, nil
 }
 
@@ -94,7 +93,7 @@ func (d *driver) CreateFromTemplate(id, template string, _ *idtools.IDMappings, 
 		return err
 	}
 	if _, err := d.ApplyDiff(id, graphdriver.ApplyDiffOpts{Diff: content}); err != nil {
-		return errors.Join(fmt.Errorf("copy layer %s: %w", template, err), os.RemoveAll(d.layout.layer(id)))
+		return errors.Join(fmt.Errorf("copy layer %s: %w", template, err), rmtree.Remove(d.layout.layer(id)))
 	}
 	return nil
 }
@@ -109,7 +108,7 @@ func (d *driver) create(id, parent string, opts *graphdriver.CreateOpts, writabl
 	}
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("create layer: %w", errors.Join(err, os.RemoveAll(d.layout.layer(id))))
+			err = fmt.Errorf("create layer: %w", errors.Join(err, rmtree.Remove(d.layout.layer(id))))
 		}
 	}()
 	if err := d.makeLayerDir(id); err != nil {
@@ -146,7 +145,7 @@ func quotaOf(opts *graphdriver.CreateOpts) (Quota, error) {
 // is there nevertheless is what a crash has left, and would be in the way of its image for ever.
 func (d *driver) makeLayerDir(id string) error {
 	dir := d.layout.layer(id)
-	if err := os.RemoveAll(dir); err != nil {
+	if err := rmtree.Remove(dir); err != nil {
 		return err
 	}
 	return os.Mkdir(dir, 0o700)

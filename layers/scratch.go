@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/rmtree"
 )
 
 // scratch is a directory for unfinished work. It lives as long as the process that made it: the process holds a lock
@@ -57,7 +59,7 @@ func lockDir(path string, how int) (*os.File, error) {
 
 // Close removes the directory. Closing twice does nothing more.
 func (s *scratch) Close() error {
-	return errors.Join(os.RemoveAll(s.Path), ignoreClosed(s.lock.Close()))
+	return errors.Join(rmtree.Remove(s.Path), ignoreClosed(s.lock.Close()))
 }
 
 // abandon empties the directory but for the note on a removal, and leaves it to whoever opens the store next.
@@ -65,7 +67,7 @@ func (s *scratch) abandon() error {
 	names, err := namesIn(s.Path)
 	for _, name := range names {
 		if name != removalName {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(s.Path, name)))
+			err = errors.Join(err, rmtree.Remove(filepath.Join(s.Path, name)))
 		}
 	}
 	return errors.Join(err, s.lock.Close())
@@ -82,7 +84,7 @@ func ignoreClosed(err error) error {
 func sweepScratch(root string) error {
 	abandoned, _, err := abandonedScratch(root)
 	for _, dir := range abandoned {
-		err = errors.Join(err, os.RemoveAll(dir.Name()), dir.Close())
+		err = errors.Join(err, rmtree.Remove(dir.Name()), dir.Close())
 	}
 	if err != nil {
 		return fmt.Errorf("remove abandoned work: %w", err)

@@ -72,6 +72,7 @@ func open(opts Options) (*Store, error) {
 			return nil, err
 		}
 	}
+	s.moveStale()
 	ignoreHostConfig(opts.RunRoot)
 	err = s.withReserve(func() (err error) {
 		s.lib, err = openLibrary(types.StoreOptions{GraphRoot: root, RunRoot: opts.RunRoot, GraphDriverName: driver})

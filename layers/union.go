@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	graphdriver "go.podman.io/storage/drivers"
+
+	"github.com/rcrun/rcrun/internal/rmtree"
 )
 
 // Mounter mounts unions of layers. This package cannot: it only knows how layers are encoded.
@@ -99,7 +101,7 @@ func (u *unions) clear(id string) error {
 	if err := os.Remove(u.layout.mountPoint(id)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	return os.RemoveAll(filepath.Dir(u.layout.mountPoint(id)))
+	return rmtree.Remove(filepath.Dir(u.layout.mountPoint(id)))
 }
 
 // putAll unmounts everything, whoever it was mounted for.

@@ -9,6 +9,8 @@ import (
 
 	"go.podman.io/storage"
 	"go.podman.io/storage/pkg/lockfile"
+
+	"github.com/rcrun/rcrun/internal/rmtree"
 )
 
 // Whatever changes the store has a scratch directory of its own meanwhile. One that nobody holds any more tells whoever
@@ -60,9 +62,19 @@ func (s *Store) change(do func() error) error {
 	return place.Close()
 }
 
-// free is change for what makes room.
-func (s *Store) free(do func() error) error {
-	return s.withReserve(func() error { return s.change(do) })
+// freeTrees is change for what removes the layer of a container. What the container has written is removed at the end, and
+// by whoever opens the store next if the process is killed before.
+func (s *Store) freeTrees(id string, do func() error) error {
+	return s.withReserve(func() error {
+		place, err := s.begin()
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(s.takeTrees(id, place), do()); err != nil {
+			return errors.Join(err, s.finish(place))
+		}
+		return place.Close()
+	})
 }
 
 // deleteImage removes an image with all its names, and the layers that nothing else needs, whose ids it returns. Should
@@ -114,7 +126,7 @@ func (s *Store) takeOver() {
 		return
 	}
 	for _, dir := range abandoned {
-		_ = os.RemoveAll(dir.Name()) // what remains of it is found again, like all that was abandoned
+		_ = rmtree.Remove(dir.Name()) // what remains of it is found again, like all that was abandoned
 	}
 }
 

@@ -3,6 +3,7 @@ package unionmount
 import (
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -228,7 +229,7 @@ func (u *Union) linkTo(n *Node, dir *Node, name string, m mark) error {
 		return err
 	}
 	defer u.fds.release(h)
-	from := procPath(h.fd)
+	from := beneath.ProcPath(h.fd)
 	if m != markEntry {
 		if err := unix.Linkat(unix.AT_FDCWD, from, parent.fd, name, unix.AT_SYMLINK_FOLLOW); err != nil {
 			return err

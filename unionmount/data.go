@@ -3,6 +3,7 @@ package unionmount
 import (
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -41,7 +42,7 @@ func readTarget(fd int) (string, error) {
 		return "", err
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
-		return readLinkAt(fd, "")
+		return beneath.Readlink(fd, "")
 	}
 	file, err := reopen(fd, unix.O_RDONLY)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/rcrun/rcrun/internal/filecopy"
 	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/internal/rmtree"
 )
 
 // draft is an entry of the upper being made, in the stage or, if one system call makes all of it, where it belongs.
@@ -137,7 +138,7 @@ func (d *draft) discard() {
 		unix.Close(d.fd)
 	}
 	if d.unwanted {
-		removeTree(d.dirfd, d.name)
+		rmtree.At(d.dirfd, d.name)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -123,7 +124,7 @@ func (u *Union) hideName(n *Node) error {
 // hiddenNames returns what names of a lower file are gone.
 func (s *stage) hiddenNames(k backingKey) (hidden, error) {
 	name := k.indexName() + hiddenSuffix
-	text, err := readLinkAt(s.index, name)
+	text, err := beneath.Readlink(s.index, name)
 	if err == unix.ENOENT {
 		return hidden{}, nil
 	}

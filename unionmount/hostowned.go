@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -80,7 +81,7 @@ func (p hostOwned) identify(fd int, st *unix.Stat_t, id layerfmt.Stat) error {
 	case id.Mode&unix.S_IFMT == unix.S_IFLNK:
 		return nil
 	case owner != made:
-		return chmodFD(fd, id.Mode&0o7777)
+		return beneath.Chmod(fd, id.Mode&0o7777)
 	}
 	return fixPerm(fd, st, id.Mode)
 }
@@ -108,7 +109,7 @@ func setPerm(fd int, mode uint32) error {
 	if mode&unix.S_IFMT == unix.S_IFLNK {
 		return unix.Fchownat(fd, "", -1, -1, unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW)
 	}
-	return chmodFD(fd, mode&0o7777)
+	return beneath.Chmod(fd, mode&0o7777)
 }
 
 // chown changes the owner of any file, also of a link.
@@ -209,7 +210,7 @@ type annotated struct {
 // the one that l asks for, which the root then gets.
 func claimStatXattr(l *Layer, root int, h hostOwned) error {
 	for _, name := range layerfmt.StatXattrs {
-		if _, err := (xattrSource{fd: root}).read(name); err == nil {
+		if _, err := (beneath.File{FD: root}).Xattr(name); err == nil {
 			l.StatXattr = name
 			return nil
 		}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/beneath"
 )
 
 // keeper is a thread with a table of descriptors of its own. A file that it holds open takes no descriptor of those that
@@ -86,9 +88,9 @@ func pollerFDs() ([]int, error) {
 	}
 	defer unix.Close(dir)
 	var fds []int
-	err = readDir(dir, func(e dirEntry) {
-		target, _ := readLinkAt(dir, e.name) // of a descriptor that is closed meanwhile nothing is wanted
-		if fd, err := strconv.Atoi(e.name); err == nil && (target == "anon_inode:[eventpoll]" || target == "anon_inode:[eventfd]") {
+	err = beneath.ReadDir(dir, func(e beneath.Entry) {
+		target, _ := beneath.Readlink(dir, e.Name) // of a descriptor that is closed meanwhile nothing is wanted
+		if fd, err := strconv.Atoi(e.Name); err == nil && (target == "anon_inode:[eventpoll]" || target == "anon_inode:[eventfd]") {
 			fds = append(fds, fd)
 		}
 	})

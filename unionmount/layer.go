@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/internal/layerindex"
 	"github.com/rcrun/rcrun/internal/xattrlog"
@@ -126,7 +127,7 @@ func (l *layer) probe(dirfd int, name string) (probed, error) {
 	if st.Dev != l.dev {
 		return l.foreign(dirfd, name)
 	}
-	return l.interpret(st, xattrSource{dirfd, name})
+	return l.interpret(st, beneath.File{FD: dirfd, Name: name})
 }
 
 // probeHost is probe where there may be mounts. It asks the filesystems in them nothing: one may be the union's own.
@@ -140,12 +141,12 @@ func (l *layer) probeHost(dirfd int, name string) (probed, error) {
 	case mount != l.mount:
 		return l.foreign(dirfd, name)
 	}
-	return l.interpret(st, xattrSource{dirfd, name})
+	return l.interpret(st, beneath.File{FD: dirfd, Name: name})
 }
 
 // probeOpened does without stat(2) by name, which would enter a mount.
 func (l *layer) probeOpened(dirfd int, name string) (probed, error) {
-	fd, err := openBeneath(dirfd, name, unix.O_PATH)
+	fd, err := beneath.OpenPath(dirfd, name, unix.O_PATH)
 	if errors.Is(err, unix.EXDEV) {
 		return l.foreign(dirfd, name)
 	}
@@ -157,11 +158,11 @@ func (l *layer) probeOpened(dirfd int, name string) (probed, error) {
 	if err != nil {
 		return probed{}, err
 	}
-	return l.interpret(st, xattrSource{fd: fd})
+	return l.interpret(st, beneath.File{FD: fd})
 }
 
 // interpret finds out what the backing file with the given attributes stands for.
-func (l *layer) interpret(st unix.Stat_t, x xattrSource) (probed, error) {
+func (l *layer) interpret(st unix.Stat_t, x beneath.File) (probed, error) {
 	p := probed{st: st, id: l.plain(&st)}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFCHR:
@@ -189,15 +190,15 @@ func (l *layer) interpret(st unix.Stat_t, x xattrSource) (probed, error) {
 }
 
 // readClosed is readMarks for a file whose permissions keep even its owner from reading it.
-func (l *layer) readClosed(p *probed, names []string, x xattrSource) error {
-	fd, err := reopenAt(x.fd, x.name)
+func (l *layer) readClosed(p *probed, names []string, x beneath.File) error {
+	fd, err := reopenAt(x.FD, x.Name)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
 	l.access.Lock()
 	defer l.access.Unlock()
-	return withOwnerAccess(fd, func() error { return l.readMarks(p, names, xattrSource{fd: fd}) })
+	return withOwnerAccess(fd, func() error { return l.readMarks(p, names, beneath.File{FD: fd}) })
 }
 
 // reopenAt returns another O_PATH descriptor of the entry name of dirfd, or of dirfd itself when name is empty.
@@ -209,7 +210,7 @@ func reopenAt(dirfd int, name string) (int, error) {
 }
 
 // readMarks reads the xattrs among names that say something about the entry itself.
-func (l *layer) readMarks(p *probed, names []string, x xattrSource) error {
+func (l *layer) readMarks(p *probed, names []string, x beneath.File) error {
 	var refers overlayMarks
 	for _, name := range names {
 		read := func() (string, error) {
@@ -294,13 +295,13 @@ func (l *layer) foreign(dirfd int, name string) (probed, error) {
 	}
 	defer unix.Close(fd)
 	p := probed{foreign: true}
-	err = readDir(fd, func(e dirEntry) {
-		if e.name != name {
+	err = beneath.ReadDir(fd, func(e beneath.Entry) {
+		if e.Name != name {
 			return
 		}
-		p.st = unix.Stat_t{Dev: l.dev, Ino: e.ino, Nlink: 1, Mode: unix.S_IFREG | 0o644, Blksize: root.Blksize,
+		p.st = unix.Stat_t{Dev: l.dev, Ino: e.Ino, Nlink: 1, Mode: unix.S_IFREG | 0o644, Blksize: root.Blksize,
 			Atim: root.Mtim, Mtim: root.Mtim, Ctim: root.Ctim}
-		if e.typ == unix.DT_DIR {
+		if e.Type == unix.DT_DIR {
 			p.st.Mode = unix.S_IFDIR | 0o755
 		}
 	})

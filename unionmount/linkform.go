@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -97,7 +98,7 @@ func (u *Union) reserveIno(n *Node) error {
 	defer u.fds.release(h)
 	err = unix.Linkat(h.fd, "", u.stage.index, reservedName(n.ino), unix.AT_EMPTY_PATH)
 	if err == unix.ENOENT { // what users without privileges are told of AT_EMPTY_PATH
-		err = unix.Linkat(unix.AT_FDCWD, procPath(h.fd), u.stage.index, reservedName(n.ino), unix.AT_SYMLINK_FOLLOW)
+		err = unix.Linkat(unix.AT_FDCWD, beneath.ProcPath(h.fd), u.stage.index, reservedName(n.ino), unix.AT_SYMLINK_FOLLOW)
 	}
 	if err == unix.EEXIST {
 		return nil

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -350,7 +351,7 @@ func (u *Union) readNames(n *Node, slot int, f func(name string)) error {
 		return err
 	}
 	defer unix.Close(fd)
-	return readDir(fd, func(e dirEntry) { f(e.name) })
+	return beneath.ReadDir(fd, func(e beneath.Entry) { f(e.Name) })
 }
 
 // names returns all names that some layer has in n. Entries of n are held.

@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -210,7 +211,7 @@ func join(dir, name string) string {
 
 // opaqueInside tells whether the directory name in dirfd holds an opaque marker file.
 func opaqueInside(dirfd int, name string) bool {
-	fd, err := openBeneath(dirfd, name+"/"+layerfmt.OpaqueMarker, unix.O_PATH)
+	fd, err := beneath.OpenPath(dirfd, name+"/"+layerfmt.OpaqueMarker, unix.O_PATH)
 	if err == nil {
 		unix.Close(fd)
 	}

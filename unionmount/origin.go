@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/beneath"
 )
 
 // originXattr is set on copies in the upper; its value is an origin.
@@ -73,7 +75,7 @@ func (u *Union) birthHeld(n *Node) (unix.Timespec, error) {
 		if noted, ok := u.stage.numbers.get(n.upperKey.ino); ok && !carriesXattrs(n.kind) && noted.from.ino == n.ino {
 			return noted.from.born, nil
 		}
-		if value, err := u.upper.xattrs.read(xattrSource{fd: h.fd}, originXattr); err == nil {
+		if value, err := u.upper.xattrs.read(beneath.File{FD: h.fd}, originXattr); err == nil {
 			from, err := parseOrigin(string(value))
 			return from.born, n.fault("read origin of", err)
 		}

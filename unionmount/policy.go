@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -132,7 +133,7 @@ func (p callerOwned) change(fd int, have *layerfmt.Stat, want layerfmt.Stat) err
 			return err
 		}
 	}
-	if err := chmodFD(fd, layerfmt.BackingPerm(want.Mode)); err != nil { // also when it is the same: the ctime changes
+	if err := beneath.Chmod(fd, layerfmt.BackingPerm(want.Mode)); err != nil { // also when it is the same: the ctime changes
 		return err
 	}
 	if had && !needs {
@@ -190,5 +191,5 @@ func fixPerm(fd int, st *unix.Stat_t, mode uint32) error {
 	if st.Mode&0o7777 == mode&0o7777 {
 		return nil
 	}
-	return chmodFD(fd, mode&0o7777)
+	return beneath.Chmod(fd, mode&0o7777)
 }

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -46,7 +47,7 @@ func rootIsMe() Layer {
 
 func (f *fixture) xattrsOnDisk(path string) []string {
 	f.t.Helper()
-	names, err := f.u.upper.xattrs.list(xattrSource{unix.AT_FDCWD, f.opts.Upper + "/" + path})
+	names, err := f.u.upper.xattrs.list(beneath.File{FD: unix.AT_FDCWD, Name: f.opts.Upper + "/" + path})
 	must(f.t, err)
 	slices.Sort(names)
 	return names

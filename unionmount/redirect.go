@@ -3,6 +3,7 @@ package unionmount
 import (
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -159,9 +160,9 @@ func (u *Union) sweepWhiteouts(n *Node) error {
 	}
 	defer unix.Close(fd)
 	var names []string
-	if err := readDir(fd, func(e dirEntry) {
-		if e.typ == unix.DT_CHR || e.typ == unix.DT_REG || e.typ == unix.DT_UNKNOWN {
-			names = append(names, e.name)
+	if err := beneath.ReadDir(fd, func(e beneath.Entry) {
+		if e.Type == unix.DT_CHR || e.Type == unix.DT_REG || e.Type == unix.DT_UNKNOWN {
+			names = append(names, e.Name)
 		}
 	}); err != nil {
 		return err

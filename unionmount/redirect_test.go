@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -162,7 +163,7 @@ func TestRenameLeavingDevice(t *testing.T) {
 func TestRenamedDirectoryIsOpaqueToOthers(t *testing.T) {
 	f := newUnion(t, mergedTree()...)
 	must(t, f.rename("d", "e2", 0))
-	if value, err := f.u.upper.xattrs.read(xattrSource{unix.AT_FDCWD, f.opts.Upper + "/e2"}, layerfmt.OpaqueXattr); string(value) != "y" {
+	if value, err := f.u.upper.xattrs.read(beneath.File{FD: unix.AT_FDCWD, Name: f.opts.Upper + "/e2"}, layerfmt.OpaqueXattr); string(value) != "y" {
 		t.Errorf("%q, %v", value, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -250,7 +251,7 @@ func (t *trail) further(ref *reference, l *layer, rest []place, name string, dir
 
 // probe examines an entry of a directory, nil if there is none, and tells whether those below it count.
 func (at place) probe(name string) (_ *probed, more bool, err error) {
-	fd, err := openBeneath(at.layer.root, at.path, unix.O_PATH|unix.O_DIRECTORY)
+	fd, err := beneath.OpenPath(at.layer.root, at.path, unix.O_PATH|unix.O_DIRECTORY)
 	if err == unix.ENOTDIR || err == unix.ENOENT {
 		return nil, false, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/internal/rmtree"
 )
 
 // Rename moves a name to another directory or name, replacing what is there. flags may hold unix.RENAME_NOREPLACE, or
@@ -345,7 +346,7 @@ func (u *Union) sweep(n *Node) error {
 		return err
 	}
 	defer u.fds.release(h)
-	return owning(h.fd, func() error { return removeBelow(h.fd) })
+	return owning(h.fd, func() error { return rmtree.Below(h.fd) })
 }
 
 // moveLeavingWhiteout renames, and leaves a whiteout at the old name if the lowers have it: in the same step where

@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/beneath"
 )
 
 // firstSlot is where the stack of a node's backing files begins: with the file that shows.
@@ -80,7 +82,7 @@ func (u *Union) openBacking(n *Node, slot int, flags int) (int, error) {
 		return fd, n.fault("open", err)
 	}
 	p := n.lowers[slot]
-	fd, err := openBeneath(p.layer.root, p.path, flags)
+	fd, err := beneath.OpenPath(p.layer.root, p.path, flags)
 	return fd, fault("open", p.layer, p.path, err)
 }
 

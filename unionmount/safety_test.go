@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -357,9 +358,9 @@ func FuzzParseGroup(f *testing.F) {
 func FuzzParseDirents(f *testing.F) {
 	f.Add([]byte("\x01\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x18\x00\x08abcd\x00"))
 	f.Fuzz(func(t *testing.T, buf []byte) {
-		parseDirents(buf, func(e dirEntry) {
-			if strings.ContainsRune(e.name, 0) {
-				t.Fatalf("name %q", e.name)
+		beneath.ParseDirents(buf, func(e beneath.Entry) {
+			if strings.ContainsRune(e.Name, 0) {
+				t.Fatalf("name %q", e.Name)
 			}
 		})
 	})

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/internal/xattrlog"
 )
@@ -17,9 +18,9 @@ import (
 // shows, and those that a container sets. Everything that reads or writes xattrs goes through it.
 type xattrs interface {
 	// list returns the names of all xattrs.
-	list(x xattrSource) ([]string, error)
+	list(x beneath.File) ([]string, error)
 	// read returns the value of one; ENODATA when there is none.
-	read(x xattrSource, name string) ([]byte, error)
+	read(x beneath.File, name string) ([]byte, error)
 	// set sets one of the file behind fd, which may be O_PATH. flags are those of setxattr(2).
 	set(fd int, name, value string, flags int) error
 	// remove removes one; ENODATA when there is none.
@@ -36,15 +37,15 @@ type xattrs interface {
 // diskXattrs are those that the filesystem keeps, with the files that have them.
 type diskXattrs struct{}
 
-func (diskXattrs) list(x xattrSource) ([]string, error) { return x.list() }
+func (diskXattrs) list(x beneath.File) ([]string, error) { return x.Xattrs() }
 
-func (diskXattrs) read(x xattrSource, name string) ([]byte, error) { return x.read(name) }
+func (diskXattrs) read(x beneath.File, name string) ([]byte, error) { return x.Xattr(name) }
 
 func (diskXattrs) set(fd int, name, value string, flags int) error {
-	return owning(fd, func() error { return setXattrFD(fd, name, value, flags) })
+	return owning(fd, func() error { return beneath.SetXattr(fd, name, value, flags) })
 }
 
-func (diskXattrs) remove(fd int, name string) error { return removeXattrFD(fd, name) }
+func (diskXattrs) remove(fd int, name string) error { return beneath.RemoveXattr(fd, name) }
 
 func (diskXattrs) changed(int) error { return nil }
 
@@ -57,13 +58,13 @@ func (diskXattrs) close() error { return nil }
 // recordedXattrs are those of a lower that nobody changes any more, in a record beside it.
 type recordedXattrs struct{ *xattrlog.Records }
 
-func (r recordedXattrs) list(x xattrSource) ([]string, error) {
-	ino, err := x.ino()
+func (r recordedXattrs) list(x beneath.File) ([]string, error) {
+	ino, err := inodeOf(x)
 	return r.Names(ino), err
 }
 
-func (r recordedXattrs) read(x xattrSource, name string) ([]byte, error) {
-	ino, err := x.ino()
+func (r recordedXattrs) read(x beneath.File, name string) ([]byte, error) {
+	ino, err := inodeOf(x)
 	if err != nil {
 		return nil, err
 	}
@@ -95,13 +96,13 @@ const (
 	longestXattrValue = 64 << 10
 )
 
-func (s sideXattrs) list(x xattrSource) ([]string, error) {
-	ino, err := x.ino()
+func (s sideXattrs) list(x beneath.File) ([]string, error) {
+	ino, err := inodeOf(x)
 	return s.Names(ino), err
 }
 
-func (s sideXattrs) read(x xattrSource, name string) ([]byte, error) {
-	ino, err := x.ino()
+func (s sideXattrs) read(x beneath.File, name string) ([]byte, error) {
+	ino, err := inodeOf(x)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +120,7 @@ func (s sideXattrs) set(fd int, name, value string, flags int) error {
 	case len(value) > longestXattrValue:
 		return unix.E2BIG
 	}
-	ino, err := xattrSource{fd: fd}.ino()
+	ino, err := inodeOf(beneath.File{FD: fd})
 	if err != nil {
 		return err
 	}
@@ -127,7 +128,7 @@ func (s sideXattrs) set(fd int, name, value string, flags int) error {
 }
 
 func (s sideXattrs) remove(fd int, name string) error {
-	ino, err := xattrSource{fd: fd}.ino()
+	ino, err := inodeOf(beneath.File{FD: fd})
 	if err != nil {
 		return err
 	}
@@ -140,7 +141,7 @@ func (sideXattrs) changed(fd int) error {
 	if err != nil {
 		return err
 	}
-	return chmodFD(fd, st.Mode&0o7777)
+	return beneath.Chmod(fd, st.Mode&0o7777)
 }
 
 func (s sideXattrs) forget(ino uint64) error { return s.Forget(ino) }
@@ -149,13 +150,13 @@ func (s sideXattrs) sync() error { return s.Sync() }
 
 func (s sideXattrs) close() error { return s.Close() }
 
-// ino returns the inode number of the file.
-func (x xattrSource) ino() (uint64, error) {
-	if x.name == "" {
-		st, err := statFD(x.fd)
+// inodeOf returns the inode number of a file.
+func inodeOf(x beneath.File) (uint64, error) {
+	if x.Name == "" {
+		st, err := statFD(x.FD)
 		return st.Ino, err
 	}
-	st, err := statAt(x.fd, x.name)
+	st, err := statAt(x.FD, x.Name)
 	return st.Ino, err
 }
 
@@ -193,7 +194,7 @@ func (l *layer) chooseXattrs(opts Options) error {
 
 // hasXattrs tells whether the filesystem of a layer keeps xattrs of users.
 func (l *layer) hasXattrs() bool {
-	_, err := xattrSource{fd: l.root}.read(originXattr)
+	_, err := beneath.File{FD: l.root}.Xattr(originXattr)
 	return err != unix.EOPNOTSUPP && err != unix.ENOSYS
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/xattrlog"
 )
 
@@ -37,7 +38,7 @@ func TestRecordTakesAllXattrs(t *testing.T) {
 	f.reopen()
 	must(t, f.chown("new", 3, 4))
 	for _, path := range []string{".", "d", "d/lower", "new", "moved"} {
-		if names, err := (xattrSource{unix.AT_FDCWD, f.opts.Upper + "/" + path}).list(); err != nil || len(names) > 0 {
+		if names, err := (beneath.File{FD: unix.AT_FDCWD, Name: f.opts.Upper + "/" + path}).Xattrs(); err != nil || len(names) > 0 {
 			t.Errorf("%s has %q on disk, %v", path, names, err)
 		}
 	}
@@ -202,7 +203,7 @@ func TestPlainLowers(t *testing.T) {
 	f.plain()
 	for _, path := range []string{"/lower0/d", "/lower0/d/top", "/lower1/dev", "/lower1/e/sub/f"} {
 		full := strings.TrimSuffix(f.opts.Upper, "/upper") + path
-		names, err := (xattrSource{unix.AT_FDCWD, full}).list()
+		names, err := (beneath.File{FD: unix.AT_FDCWD, Name: full}).Xattrs()
 		must(t, err)
 		for _, name := range names {
 			must(t, unix.Removexattr(full, name))

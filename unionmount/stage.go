@@ -7,7 +7,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/internal/rmtree"
 )
 
 // stage is the work directory: where entries are made before they are renamed into the upper, and where what is
@@ -46,7 +48,7 @@ func openStage(work string, upper *layer) (_ *stage, err error) {
 	if st.Dev != upper.dev {
 		return nil, fmt.Errorf("work directory %s is not on the filesystem of %s", work, upper.dir)
 	}
-	if err := removeTree(root, stageName); err != nil {
+	if err := rmtree.At(root, stageName); err != nil {
 		return nil, fmt.Errorf("clear work directory %s: %w", work, err)
 	}
 	if s.dir, err = makeDir(root, stageName); err != nil {
@@ -70,8 +72,8 @@ func (s *stage) findIndexed() error {
 		return err
 	}
 	defer unix.Close(fd)
-	return readDir(fd, func(e dirEntry) {
-		if !s.numbers.load(e.name) {
+	return beneath.ReadDir(fd, func(e beneath.Entry) {
+		if !s.numbers.load(e.Name) {
 			s.indexed.Store(true)
 		}
 	})
@@ -122,43 +124,4 @@ func (s *stage) putDevice(dirfd int, name string) error {
 		return err
 	}
 	return unix.Linkat(s.dir, whiteoutName, dirfd, name, 0)
-}
-
-// removeTree removes name and, if it is a directory, everything below it. That it does not exist is no error.
-func removeTree(dirfd int, name string) error {
-	err := unix.Unlinkat(dirfd, name, 0)
-	if err == nil || err == unix.ENOENT {
-		return nil
-	}
-	if err != unix.EISDIR && err != unix.EPERM {
-		return err
-	}
-	fd, err := openat(dirfd, name, unix.O_PATH|unix.O_DIRECTORY, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	if err := owning(fd, func() error { return removeBelow(fd) }); err != nil {
-		return err
-	}
-	return unix.Unlinkat(dirfd, name, unix.AT_REMOVEDIR)
-}
-
-// removeBelow removes what is in a directory.
-func removeBelow(dirfd int) error {
-	fd, err := openat(dirfd, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	var names []string
-	if err := readDir(fd, func(e dirEntry) { names = append(names, e.name) }); err != nil {
-		return err
-	}
-	for _, child := range names {
-		if err := removeTree(fd, child); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -120,13 +121,13 @@ func (u *Union) eachKind(n *Node, slot int, f func(name string, isDir bool) bool
 		return err
 	}
 	defer unix.Close(fd)
-	return readDir(fd, func(e dirEntry) { f(e.name, u.isSubdir(h.fd, e)) })
+	return beneath.ReadDir(fd, func(e beneath.Entry) { f(e.Name, u.isSubdir(h.fd, e)) })
 }
 
-func (u *Union) isSubdir(dirfd int, e dirEntry) bool {
-	if e.typ != unix.DT_UNKNOWN {
-		return e.typ == unix.DT_DIR
+func (u *Union) isSubdir(dirfd int, e beneath.Entry) bool {
+	if e.Type != unix.DT_UNKNOWN {
+		return e.Type == unix.DT_DIR
 	}
-	st, err := statAt(dirfd, e.name)
+	st, err := statAt(dirfd, e.Name)
 	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR
 }

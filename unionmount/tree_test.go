@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -391,3 +392,13 @@ func wantErrno(t testing.TB, what string, err error, want unix.Errno) {
 }
 
 const gone = "!no such file or directory"
+
+// readXattr returns the value of an xattr of the file that path names, links not followed.
+func readXattr(path, name string) ([]byte, error) {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return beneath.File{FD: int(dir.Fd()), Name: filepath.Base(path)}.Xattr(name)
+}

@@ -3,6 +3,7 @@ package unionmount
 import (
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -61,7 +62,7 @@ func (w *treeWalk) dir(dir int) (dirs []string, err error) {
 		}
 		defer unix.Close(fd)
 		names = nil
-		return readDir(fd, func(e dirEntry) { names = append(names, e.name) })
+		return beneath.ReadDir(fd, func(e beneath.Entry) { names = append(names, e.Name) })
 	})
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/internal/rmtree"
 )
 
 // presence is what the upper has at a name that is to go.
@@ -68,7 +69,7 @@ func (u *Union) putDevice(dirfd int, name string, has presence) error {
 	}
 	// Of a file nothing is left in the stage, unless it was a whiteout already: between links of one file, rename(2)
 	// does nothing.
-	return removeTree(u.stage.dir, tmp)
+	return rmtree.At(u.stage.dir, tmp)
 }
 
 // putWhiteoutFile makes the whiteout first: until the entry is removed, too, it still shows.
@@ -110,5 +111,5 @@ func (u *Union) discardDir(dirfd int, name string) error {
 	if err := unix.Renameat(dirfd, name, u.stage.dir, tmp); err != nil {
 		return err
 	}
-	return removeTree(u.stage.dir, tmp)
+	return rmtree.At(u.stage.dir, tmp)
 }

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -66,7 +67,7 @@ func (u *Union) getXattr(n *Node, name string) ([]byte, error) {
 	if _, visible := n.topLayer().seenXattr(disk); !visible {
 		return nil, unix.ENODATA
 	}
-	value, err := n.topLayer().xattrs.read(xattrSource{fd: h.fd}, disk)
+	value, err := n.topLayer().xattrs.read(beneath.File{FD: h.fd}, disk)
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EACCES) && n.firstSlot() >= 0 {
 		err = unix.ENODATA
 	}
@@ -103,7 +104,7 @@ func (u *Union) listXattr(n *Node) ([]string, error) {
 	}
 	defer u.fds.release(h)
 	l := n.topLayer()
-	disk, err := l.xattrs.list(xattrSource{fd: h.fd})
+	disk, err := l.xattrs.list(beneath.File{FD: h.fd})
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rcrun/rcrun/internal/filecopy"
 	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/internal/rmtree"
 )
 
 const createFlags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
@@ -63,7 +64,7 @@ func (u *unpacker) place(t target, link func() error) (deleted bool, err error) 
 		return false, fmt.Errorf("%s has another name, too: %w", strings.Join(t.parts, "/"), storage.ErrDuplicatePath)
 	}
 	u.walker.alias = "" // which may lead through what is removed
-	if err := removeAll(t.dirfd, t.base); err != nil {
+	if err := rmtree.At(t.dirfd, t.base); err != nil {
 		return mark, fmt.Errorf("replace earlier entry: %w", err)
 	}
 	return deleted || mark, link()

@@ -3,7 +3,6 @@ package tree
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -104,30 +103,6 @@ func needsXattrWhiteout(name string) bool { return len(layerfmt.WhiteoutPrefix+n
 
 func isWhiteoutStat(st *unix.Stat_t) bool {
 	return st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == 0
-}
-
-// removeAll removes name and, if it is a directory, what it contains. It follows no link.
-func removeAll(dirfd int, name string) error {
-	err := unix.Unlinkat(dirfd, name, 0)
-	if err == nil || !errors.Is(err, unix.EISDIR) {
-		return err
-	}
-	fd, err := openDir(dirfd, name)
-	if err != nil {
-		return err
-	}
-	dir := os.NewFile(uintptr(fd), name)
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return err
-	}
-	for _, child := range names {
-		if err := removeAll(fd, child); err != nil {
-			return err
-		}
-	}
-	return unix.Unlinkat(dirfd, name, unix.AT_REMOVEDIR)
 }
 
 // markOpaque makes the directory hide what the layers below have in it.

@@ -1,4 +1,4 @@
-package unionmount
+package beneath
 
 import (
 	"bytes"
@@ -8,11 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// xattrSource is a file whose xattrs are read: the entry name of the directory behind fd, links not followed, or, with
-// an empty name, the file behind fd itself, which may be O_PATH.
-type xattrSource struct {
-	fd   int
-	name string
+// File is a file whose xattrs are read: the entry Name of the directory behind FD, links not followed, or, with an empty
+// name, the file behind FD itself, which may be O_PATH.
+type File struct {
+	FD   int
+	Name string
 }
 
 // hasXattrAt tells whether the kernel (since 6.13) reads xattrs relative to a directory. Before, the way leads through
@@ -22,45 +22,45 @@ var hasXattrAt = sync.OnceValue(func() bool {
 	return err != unix.ENOSYS && err != unix.EPERM // the latter is what some seccomp filters answer
 })
 
-// read returns the value of an xattr.
-func (x xattrSource) read(attr string) ([]byte, error) {
+// Xattr returns the value of an xattr.
+func (f File) Xattr(attr string) ([]byte, error) {
 	buf := make([]byte, 256)
 	for {
-		n, err := x.get(attr, buf)
+		n, err := f.get(attr, buf)
 		if err == nil {
 			return buf[:n], nil
 		}
 		if err != unix.ERANGE {
 			return nil, err
 		}
-		if n, err = x.get(attr, nil); err != nil {
+		if n, err = f.get(attr, nil); err != nil {
 			return nil, err
 		}
 		buf = make([]byte, n+64)
 	}
 }
 
-func (x xattrSource) get(attr string, buf []byte) (int, error) {
+func (f File) get(attr string, buf []byte) (int, error) {
 	switch {
-	case x.name == "":
-		n, err := unix.Fgetxattr(x.fd, attr, buf)
-		err = orByPath(err, x.fd, func(path string) (err error) { n, err = unix.Getxattr(path, attr, buf); return err })
+	case f.Name == "":
+		n, err := unix.Fgetxattr(f.FD, attr, buf)
+		err = orByPath(err, f.FD, func(path string) (err error) { n, err = unix.Getxattr(path, attr, buf); return err })
 		return n, err
 	case hasXattrAt():
-		return getXattrAt(x.fd, x.name, attr, buf)
+		return getXattrAt(f.FD, f.Name, attr, buf)
 	}
-	return unix.Lgetxattr(procPathAt(x.fd, x.name), attr, buf)
+	return unix.Lgetxattr(procPathAt(f.FD, f.Name), attr, buf)
 }
 
-// list returns the names of all xattrs, none where the filesystem keeps none.
-func (x xattrSource) list() ([]string, error) {
+// Xattrs returns the names of all xattrs, none where the filesystem keeps none.
+func (f File) Xattrs() ([]string, error) {
 	var most [512]byte
 	buf := most[:]
-	n, err := x.listInto(buf)
+	n, err := f.list(buf)
 	for err == unix.ERANGE {
-		if n, err = x.listInto(nil); err == nil {
+		if n, err = f.list(nil); err == nil {
 			buf = make([]byte, n+64)
-			n, err = x.listInto(buf)
+			n, err = f.list(buf)
 		}
 	}
 	if err == unix.EOPNOTSUPP {
@@ -72,26 +72,26 @@ func (x xattrSource) list() ([]string, error) {
 	return splitNames(buf[:n]), nil
 }
 
-func (x xattrSource) listInto(buf []byte) (int, error) {
+func (f File) list(buf []byte) (int, error) {
 	switch {
-	case x.name == "":
-		n, err := unix.Flistxattr(x.fd, buf)
-		err = orByPath(err, x.fd, func(path string) (err error) { n, err = unix.Listxattr(path, buf); return err })
+	case f.Name == "":
+		n, err := unix.Flistxattr(f.FD, buf)
+		err = orByPath(err, f.FD, func(path string) (err error) { n, err = unix.Listxattr(path, buf); return err })
 		return n, err
 	case hasXattrAt():
-		return listXattrAt(x.fd, x.name, buf)
+		return listXattrAt(f.FD, f.Name, buf)
 	}
-	return unix.Llistxattr(procPathAt(x.fd, x.name), buf)
+	return unix.Llistxattr(procPathAt(f.FD, f.Name), buf)
 }
 
-// setXattrFD is fsetxattr(2) for a descriptor that may be O_PATH.
-func setXattrFD(fd int, name, value string, flags int) error {
+// SetXattr is fsetxattr(2) for a descriptor that may be O_PATH.
+func SetXattr(fd int, name, value string, flags int) error {
 	err := unix.Fsetxattr(fd, name, []byte(value), flags)
 	return orByPath(err, fd, func(path string) error { return unix.Setxattr(path, name, []byte(value), flags) })
 }
 
-// removeXattrFD is fremovexattr(2) for a descriptor that may be O_PATH.
-func removeXattrFD(fd int, name string) error {
+// RemoveXattr is fremovexattr(2) for a descriptor that may be O_PATH.
+func RemoveXattr(fd int, name string) error {
 	err := unix.Fremovexattr(fd, name)
 	return orByPath(err, fd, func(path string) error { return unix.Removexattr(path, name) })
 }

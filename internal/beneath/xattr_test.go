@@ -1,23 +1,21 @@
-package unionmount
+package beneath_test
 
 import (
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/beneath"
 )
 
-// readXattr returns the value of an xattr of the file that path names, links not followed.
-func readXattr(path, name string) ([]byte, error) {
-	dir, err := os.Open(filepath.Dir(path))
+func must(t *testing.T, err error) {
+	t.Helper()
 	if err != nil {
-		return nil, err
+		t.Fatal(err)
 	}
-	defer dir.Close()
-	return xattrSource{int(dir.Fd()), filepath.Base(path)}.read(name)
 }
 
 // TestXattrSources asks for the xattrs of one file in all ways.
@@ -34,24 +32,24 @@ func TestXattrSources(t *testing.T) {
 	fd, err := unix.Open(path, unix.O_PATH, 0)
 	must(t, err)
 	defer unix.Close(fd)
-	for _, x := range []xattrSource{{int(dir.Fd()), "file"}, {fd: fd}} {
-		names, err := x.list()
+	for _, x := range []beneath.File{{FD: int(dir.Fd()), Name: "file"}, {FD: fd}} {
+		names, err := x.Xattrs()
 		slices.Sort(names)
 		if err != nil || !slices.Equal(names, []string{"user.long", "user.short"}) {
 			t.Errorf("%+v: %q, %v", x, names, err)
 		}
-		if value, err := x.read("user.long"); err != nil || string(value) != long {
+		if value, err := x.Xattr("user.long"); err != nil || string(value) != long {
 			t.Errorf("%+v: %q, %v", x, value, err)
 		}
-		if _, err := x.read("user.none"); err != unix.ENODATA {
+		if _, err := x.Xattr("user.none"); err != unix.ENODATA {
 			t.Errorf("%+v: %v", x, err)
 		}
 	}
-	link := xattrSource{int(dir.Fd()), "link"}
-	if names, err := link.list(); err != nil || len(names) != 0 {
+	link := beneath.File{FD: int(dir.Fd()), Name: "link"}
+	if names, err := link.Xattrs(); err != nil || len(names) != 0 {
 		t.Errorf("of a link: %q, %v", names, err)
 	}
-	if _, err := link.read("user.short"); err == nil {
+	if _, err := link.Xattr("user.short"); err == nil {
 		t.Error("a link was followed")
 	}
 }

@@ -1,0 +1,218 @@
+// Package rmtree removes trees that a container may have made.
+//
+// Decisions, and their because:
+//
+//   - os.RemoveAll holds a descriptor for each level of a tree, and with the limit on descriptors it fails for good. How deep
+//     a tree is, its maker decides. Here a few descriptors are enough, and no path has more than one component.
+//   - Directories are not moved out of each other to make a deep tree flat: that would need room on the disk, and a full disk
+//     is a reason to remove something.
+//   - The tree may be changed while it is removed. Whatever happens to it, nothing outside of it is removed: each name is
+//     looked up in a descriptor, links are removed and not followed, and other mounts are left alone.
+//   - A directory may forbid its owner to read or change it. It gets a mode that allows that.
+//   - One file that cannot be removed does not keep the rest from being removed.
+package rmtree
+
+import (
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/beneath"
+)
+
+// maxReturns is how often directories are read again because something has come into them meanwhile.
+const maxReturns = 1000
+
+// Remove removes the file or the tree at path. That there is none is no error.
+func Remove(path string) error {
+	path = filepath.Clean(path)
+	dir, err := beneath.Retry(func() (int, error) {
+		return unix.Open(filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	})
+	if err == unix.ENOENT {
+		return nil
+	}
+	if err != nil {
+		return &os.PathError{Op: "remove", Path: path, Err: err}
+	}
+	return remove(dir, filepath.Base(path), filepath.Dir(path))
+}
+
+// At removes the file or the tree name in the directory dirfd. That there is none is no error.
+func At(dirfd int, name string) error {
+	if err := unix.Unlinkat(dirfd, name, 0); err == nil || err == unix.ENOENT {
+		return nil
+	}
+	dir, err := beneath.Open(dirfd, ".", unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return &os.PathError{Op: "remove", Path: name, Err: err}
+	}
+	return remove(dir, name, "")
+}
+
+// Below removes all that is in the directory dirfd.
+func Below(dirfd int) error {
+	dir, err := beneath.Open(dirfd, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return &os.PathError{Op: "read", Path: ".", Err: err}
+	}
+	return start(dir, "", func(r *remover, top *level) { r.files(top) })
+}
+
+// remove removes name in the directory dir, a descriptor that it closes.
+func remove(dir int, name, path string) error {
+	return start(dir, path, func(r *remover, top *level) { r.entry(top, beneath.Entry{Name: name}) })
+}
+
+// start removes from the directory dir, a descriptor that it closes, what first removes or notes.
+func start(dir int, path string, first func(*remover, *level)) error {
+	t, err := beneath.NewTree(dir)
+	if err != nil {
+		unix.Close(dir)
+		return &os.PathError{Op: "remove", Path: path, Err: err}
+	}
+	defer t.Close()
+	r := &remover{path: path}
+	top := level{dir: t.Root()}
+	first(r, &top)
+	for _, name := range top.dirs {
+		r.tree(top.dir, name)
+	}
+	return r.failed
+}
+
+type remover struct {
+	path    string // of the root, for errors
+	returns int
+	failed  error // the first failure
+}
+
+// level is a directory that is being removed.
+type level struct {
+	dir  *beneath.Dir
+	name string
+	dirs []string // in it, that are to be removed
+}
+
+// tree removes the directory name in dir. It goes down and up by itself, for the stack of calls is no place for a depth
+// that others decide.
+func (r *remover) tree(dir *beneath.Dir, name string) {
+	way := []level{{dir: dir, dirs: []string{name}}}
+	for {
+		at := &way[len(way)-1]
+		switch last := len(at.dirs) - 1; {
+		case last >= 0:
+			name, at.dirs = at.dirs[last], at.dirs[:last]
+			if below, ok := r.enter(at.dir, name); ok {
+				way = append(way, below)
+			}
+		case len(way) == 1:
+			return
+		default:
+			at.dir.Leave()
+			name, way = at.name, way[:len(way)-1]
+			r.empty(&way[len(way)-1], name)
+		}
+	}
+}
+
+// enter opens the directory name in dir, and removes all in it but directories. ok is false if it is none any more.
+func (r *remover) enter(dir *beneath.Dir, name string) (l level, ok bool) {
+	below, err := dir.Enter(name)
+	if err == unix.EACCES {
+		if err = allow(dir, name); err == nil {
+			below, err = dir.Enter(name)
+		}
+	}
+	if err == unix.ENOTDIR {
+		r.entry(&level{dir: dir}, beneath.Entry{Name: name})
+		return l, false
+	}
+	if err != nil {
+		r.fail(dir, name, err)
+		return l, false
+	}
+	l = level{dir: below, name: name}
+	if below.Mode()&0o700 != 0o700 {
+		r.open(below)
+	}
+	r.files(&l)
+	return l, true
+}
+
+// files removes all in a directory but directories, which it notes.
+func (r *remover) files(l *level) {
+	var entries []beneath.Entry
+	if err := l.dir.Read(func(e beneath.Entry) { entries = append(entries, e) }); err != nil {
+		r.fail(l.dir, "", err)
+	}
+	for _, e := range entries {
+		r.entry(l, e)
+	}
+}
+
+// allow lets the owner read and change the directory name in dir.
+func allow(dir *beneath.Dir, name string) error {
+	at, err := dir.FD()
+	if err != nil {
+		return err
+	}
+	fd, err := beneath.Open(at, name, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return beneath.Chmod(fd, 0o700)
+}
+
+// open lets the owner change an open directory. Where that fails, its entries cannot be removed, and tell why.
+func (r *remover) open(dir *beneath.Dir) {
+	if fd, err := dir.FD(); err == nil {
+		_ = unix.Fchmod(fd, 0o700)
+	}
+}
+
+// entry removes an entry, or notes it if it is a directory.
+func (r *remover) entry(l *level, e beneath.Entry) {
+	if e.Type == unix.DT_DIR {
+		l.dirs = append(l.dirs, e.Name)
+		return
+	}
+	fd, err := l.dir.FD()
+	if err == nil {
+		err = unix.Unlinkat(fd, e.Name, 0)
+	}
+	if err != nil && err != unix.ENOENT {
+		if st, statErr := beneath.Stat(fd, e.Name); statErr == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR {
+			l.dirs = append(l.dirs, e.Name)
+			return
+		}
+	}
+	r.fail(l.dir, e.Name, err)
+}
+
+// empty removes the directory name, which is empty unless something has come into it or could not be removed.
+func (r *remover) empty(l *level, name string) {
+	fd, err := l.dir.FD()
+	if err == nil {
+		err = unix.Unlinkat(fd, name, unix.AT_REMOVEDIR)
+	}
+	if err == unix.ENOTDIR {
+		err = unix.Unlinkat(fd, name, 0)
+	}
+	if (err == unix.ENOTEMPTY || err == unix.EEXIST) && r.failed == nil && r.returns < maxReturns {
+		r.returns++
+		l.dirs = append(l.dirs, name)
+		return
+	}
+	r.fail(l.dir, name, err)
+}
+
+// fail notes why an entry could not be removed. That it is gone is no reason.
+func (r *remover) fail(dir *beneath.Dir, name string, err error) {
+	if err == nil || err == unix.ENOENT || r.failed != nil {
+		return
+	}
+	r.failed = &os.PathError{Op: "remove", Path: filepath.Join(r.path, dir.Path(), name), Err: err}
+}

@@ -1,0 +1,59 @@
+package layers
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+
+	graphdriver "go.podman.io/storage/drivers"
+
+	"github.com/rcrun/rcrun/internal/rmtree"
+)
+
+// removal is a driver of the library's whose layers are removed by this package: the library's own removal holds a
+// descriptor for each level of a tree, and how many there are was for a container to decide. The type of the function that
+// ends a removal is the library's own, and inferred like those of staging.
+type removal[C ~func() error] struct {
+	graphdriver.Driver
+	layout layout
+}
+
+// inferRemoval makes a removal with the types of the method, which it does not call.
+func inferRemoval[C ~func() error](_ func(graphdriver.Driver, string) (C, error), d graphdriver.Driver, l layout) removal[C] {
+	return removal[C]{Driver: d, layout: l}
+}
+
+// DeferredRemove takes a layer out of the store. The function that it returns removes the files, which takes its time and
+// needs no lock. Should the process be killed before, whoever opens the store next removes them.
+func (r removal[C]) DeferredRemove(id string) (C, error) {
+	place, err := newScratch(r.layout.staging())
+	if err != nil {
+		return nil, err
+	}
+	return place.Close, os.Rename(r.layout.layer(id), filepath.Join(place.Path, layersDir))
+}
+
+// Remove removes a layer.
+func (r removal[C]) Remove(id string) error { return rmtree.Remove(r.layout.layer(id)) }
+
+// GetTempDirRootDirs returns no directory: there is none that the library would have to clear.
+func (r removal[C]) GetTempDirRootDirs() []string { return nil }
+
+// takeTrees moves what a container has written from the directory of its layer into a scratch directory, with a driver
+// of the library's, so that the library has nothing deep to remove.
+func (s *Store) takeTrees(id string, place *scratch) error {
+	var trees []string
+	switch s.driver {
+	case DriverVFS:
+		trees = []string{s.vfsTree(id)}
+	case DriverOverlay:
+		trees = []string{filepath.Join(s.layerDir(id), diffDir), filepath.Join(s.layerDir(id), workDir)}
+	}
+	for _, tree := range trees {
+		err := os.Rename(tree, filepath.Join(place.Path, filepath.Base(tree)))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
