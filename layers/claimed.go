@@ -34,16 +34,13 @@ type claimedSource struct {
 // Close leaves the source to the download, which may need it again.
 func (s claimedSource) Close() error { return nil }
 
-// GetManifest returns what has been judged by the signature policy: the only image that is asked for is the one that the
-// download chose from the list, by the same rules.
+// GetManifest returns what has been judged by the signature policy: the manifest of the image that the download chose, also
+// where the registry has a list under the name.
 func (s claimedSource) GetManifest(ctx context.Context, instance *digest.Digest) ([]byte, string, error) {
-	switch {
-	case instance == nil:
-		return s.download.top, s.download.topKind, nil
-	case *instance == s.download.digest():
-		return s.download.image.Manifest(ctx)
+	if instance != nil && *instance != s.download.digest() {
+		return nil, "", fmt.Errorf("manifest %s is not that of the image", *instance)
 	}
-	return nil, "", fmt.Errorf("manifest %s is not that of the image", *instance)
+	return s.download.image.Manifest(ctx)
 }
 
 // GetBlob returns a blob whose digest and size are verified.

@@ -31,7 +31,6 @@ type download struct {
 	ref      types.ImageReference
 	src      types.ImageSource
 	top      []byte               // what the registry has under the name: an image's manifest or a list
-	topKind  string               // its media type
 	image    *image.UnparsedImage // the image of our platform
 	manifest []byte               // its manifest
 	claims   claims
@@ -76,21 +75,40 @@ func (d *download) open(ctx context.Context) (err error) {
 // on nothing but what has been judged is used: the manifest names all else by digest.
 func (d *download) choose(ctx context.Context) error {
 	return d.opts.Retry.do(ctx, func() error {
-		top, kind, err := d.src.GetManifest(ctx, nil)
+		top, _, err := d.src.GetManifest(ctx, nil)
 		if err != nil {
 			return err
 		}
-		instance, err := instanceOf(d.sys, top, kind)
+		instance, err := instanceOf(ctx, d.sys, d.src)
 		if err != nil {
 			return err
 		}
-		d.top, d.topKind, d.image = top, kind, image.UnparsedInstance(d.src, instance)
+		d.top, d.image = top, image.UnparsedInstance(d.src, instance)
 		if err := allow(ctx, d.policy, d.image); err != nil {
 			return err
 		}
-		d.manifest, _, err = d.image.Manifest(ctx)
-		return err
+		if d.manifest, _, err = d.image.Manifest(ctx); err != nil {
+			return err
+		}
+		return d.checkPlatform(ctx)
 	})
+}
+
+// checkPlatform refuses an image of another platform than the one that was asked for by name. What a list says of its
+// images is not taken for the truth.
+func (d *download) checkPlatform(ctx context.Context) error {
+	if d.opts.Platform == "" {
+		return nil
+	}
+	img, err := image.FromUnparsedImage(ctx, d.sys, d.image)
+	if err != nil {
+		return err
+	}
+	config, err := img.OCIConfig(ctx)
+	if err != nil {
+		return err
+	}
+	return fits(d.sys, config.Platform, reference.FamiliarString(d.name))
 }
 
 // allow asks a signature policy whether an image may come in.
@@ -99,19 +117,6 @@ func allow(ctx context.Context, policy *signature.PolicyContext, img *image.Unpa
 		return fmt.Errorf("signature policy: %w", cmp.Or(err, errors.New("the image is rejected")))
 	}
 	return nil
-}
-
-// instanceOf returns the digest of the image of the platform that is wanted in a list, nil if the manifest is no list.
-func instanceOf(sys *types.SystemContext, top []byte, kind string) (*digest.Digest, error) {
-	if !manifest.MIMETypeIsMultiImage(kind) {
-		return nil, nil
-	}
-	list, err := manifest.ListFromBlob(top, kind)
-	if err != nil {
-		return nil, err
-	}
-	instance, err := list.ChooseInstance(sys)
-	return &instance, err
 }
 
 // parts returns the digests of the image's layers, the lowest first, and of its configuration, if it has one.
@@ -220,12 +225,8 @@ func (d *download) record() (*storage.Image, error) {
 
 // nameIt gives the name to an image that is in the store. The list that led to it is one more digest that finds it.
 func (d *download) nameIt(id string) error {
-	list := digest.FromBytes(d.top)
-	if list != d.digest() {
-		key := storage.ImageDigestManifestBigDataNamePrefix + "-" + list.String()
-		if err := d.store.lib.SetImageBigData(id, key, d.top, manifest.Digest); err != nil {
-			return fmt.Errorf("keep the list of images: %w", err)
-		}
+	if err := d.store.noteRepoDigest(id, d.name, d.top); err != nil {
+		return err
 	}
 	return d.store.lib.AddNames(id, []string{d.name.String()})
 }
@@ -238,10 +239,11 @@ func (d *download) fetch(ctx context.Context) (id string, err error) {
 	}
 	defer func() { err = errors.Join(err, policy.Destroy()) }()
 	in := intake{src: claimedReference{d.ref, d}, name: d.name, policy: policy, report: d.report, ahead: d.fetchAhead}
-	if id, err = d.take(ctx, in); err == nil {
-		d.report.finish()
+	if id, err = d.take(ctx, in); err != nil {
+		return "", err
 	}
-	return id, err
+	d.report.finish()
+	return id, d.store.noteRepoDigest(id, d.name, d.top)
 }
 
 // blob returns a blob from among those that are claimed.

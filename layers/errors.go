@@ -14,6 +14,8 @@ var (
 	ErrAmbiguous = errors.New("ambiguous")
 	// ErrInUse: a container needs the image.
 	ErrInUse = errors.New("in use")
+	// ErrPlatform: the image is there, and is for another platform than is wanted.
+	ErrPlatform = errors.New("other platform")
 	// ErrConflict: the name is taken, or the image has other names.
 	ErrConflict = errors.New("conflict")
 )

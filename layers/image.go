@@ -19,7 +19,7 @@ type Image struct {
 	ID          string   // hex digest of the configuration
 	Names       []string // in full: docker.io/library/debian:12
 	RepoTags    []string // as people write them: debian:12
-	RepoDigests []string // debian@sha256:..., the digest of the manifest
+	RepoDigests []string // debian@sha256:..., by which a registry knows it that it was pulled from or pushed to
 	Digest      digest.Digest
 	Created     time.Time
 	Size        int64        // of the layers' tars together, in bytes
@@ -131,7 +131,12 @@ func (s *Store) describe(record storage.Image, known map[string]storage.Layer) (
 	img := Image{
 		ID: record.ID, Names: record.Names, Digest: record.Digest, Created: record.Created, TopLayer: record.TopLayer,
 	}
-	img.RepoTags, img.RepoDigests = familiarNames(record)
+	img.RepoTags = familiarTags(record)
+	noted, err := s.repoDigests(record)
+	if err != nil {
+		return img, err
+	}
+	img.RepoDigests = familiarDigests(record, noted)
 	for id := record.TopLayer; id != ""; {
 		layer, ok := known[id]
 		if !ok {
@@ -173,27 +178,18 @@ func (img *Image) setConfig(data []byte) error {
 	return nil
 }
 
-// familiarNames returns the tags and digests of an image as people write them. An image that was pulled by tag has the
-// digest of its manifest in that repository, too.
-func familiarNames(record storage.Image) (tags, digests []string) {
+// familiarTags returns the tags of an image as people write them.
+func familiarTags(record storage.Image) (tags []string) {
 	for _, name := range record.Names {
 		ref, err := reference.ParseNormalizedNamed(name)
 		if err != nil {
 			continue // not a name that we would have given
 		}
-		if _, ok := ref.(reference.Digested); ok {
-			digests = append(digests, reference.FamiliarString(ref))
-			continue
-		}
-		tags = append(tags, reference.FamiliarString(ref))
-		for _, d := range record.Digests {
-			if withDigest, err := reference.WithDigest(reference.TrimNamed(ref), d); err == nil {
-				digests = append(digests, reference.FamiliarString(withDigest))
-			}
+		if _, isDigest := ref.(reference.Digested); !isDigest {
+			tags = append(tags, reference.FamiliarString(ref))
 		}
 	}
-	slices.Sort(digests)
-	return tags, slices.Compact(digests)
+	return tags
 }
 
 // isMissing tells whether an error of the library says that there is no such record.

@@ -14,6 +14,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	dockerarchive "go.podman.io/image/v5/docker/archive"
 	"go.podman.io/image/v5/docker/reference"
+	"go.podman.io/image/v5/image"
 	ocilayout "go.podman.io/image/v5/oci/layout"
 	"go.podman.io/image/v5/types"
 	"go.podman.io/storage/pkg/archive"
@@ -214,6 +215,9 @@ func (t *transfer) bring(ctx context.Context, src types.ImageReference, names []
 	if len(names) > 0 {
 		first = names[0]
 	}
+	if err := t.ask(ctx, src); err != nil {
+		return "", err
+	}
 	if id, err = t.present(ctx, src); id == "" && err == nil {
 		id, err = t.copy(ctx, src, first)
 	}
@@ -221,6 +225,16 @@ func (t *transfer) bring(ctx context.Context, src types.ImageReference, names []
 		return "", err
 	}
 	return id, t.store.lib.AddNames(id, full)
+}
+
+// ask asks the signature policy about an image, whatever of it is in the store: with a name it gets the trust in that, too.
+func (t *transfer) ask(ctx context.Context, src types.ImageReference) (err error) {
+	source, err := src.NewImageSource(ctx, t.sys)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, source.Close()) }()
+	return allow(ctx, t.policy, image.UnparsedInstance(source, nil))
 }
 
 // present returns the id of an image if it is in the store. One that was made here has other layers there than the
@@ -247,15 +261,36 @@ func (t *transfer) loadLayout(ctx context.Context, dir string, packed packedBlob
 		return nil, fmt.Errorf("read the index of the image layout: %w", err)
 	}
 	for _, img := range images {
+		if isAttestation(img.ManifestDescriptor) {
+			continue
+		}
 		var names []reference.Named
 		if name := annotatedName(img.ManifestDescriptor); name != nil {
 			names = append(names, name)
 		}
-		if loaded, err = t.loadOne(ctx, packedReference{img.Reference, packed}, names, loaded); err != nil {
+		ref, err := t.choose(ctx, packedReference{img.Reference, packed})
+		if err != nil {
+			return loaded, err
+		}
+		if loaded, err = t.loadOne(ctx, ref, names, loaded); err != nil {
 			return loaded, err
 		}
 	}
 	return loaded, nil
+}
+
+// choose returns the image of the platform that is wanted in what ref is, which may be an index.
+func (t *transfer) choose(ctx context.Context, ref types.ImageReference) (_ types.ImageReference, err error) {
+	src, err := ref.NewImageSource(ctx, t.sys)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	instance, err := instanceOf(ctx, t.sys, src)
+	if instance == nil || err != nil {
+		return ref, err
+	}
+	return instanceReference{ref, *instance}, nil
 }
 
 // annotatedName returns the name of an image in an index, nil if it has none. The standard annotation often holds the

@@ -12,7 +12,6 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
-	"go.podman.io/image/v5/image"
 	"go.podman.io/image/v5/types"
 
 	"github.com/rcrun/rcrun/layers/tree"
@@ -120,15 +119,7 @@ func (r packedReference) NewImageSource(ctx context.Context, sys *types.SystemCo
 
 // NewImage opens the image of the platform that is wanted.
 func (r packedReference) NewImage(ctx context.Context, sys *types.SystemContext) (types.ImageCloser, error) {
-	src, err := r.NewImageSource(ctx, sys)
-	if err != nil {
-		return nil, err
-	}
-	img, err := image.FromSource(ctx, sys, src)
-	if err != nil {
-		return nil, errors.Join(err, src.Close())
-	}
-	return img, nil
+	return newImage(ctx, sys, r)
 }
 
 type packedSource struct {

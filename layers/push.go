@@ -71,6 +71,9 @@ func (s *Store) push(ctx context.Context, ref string, opts PushOptions) (_ Pushe
 	if err != nil {
 		return Pushed{}, err
 	}
+	if err := s.noteRepoDigest(img.ID, name, manifest); err != nil && !isMissing(err) { // it may have been removed meanwhile
+		return Pushed{}, err
+	}
 	return Pushed{Name: name.String(), Tag: name.Tag(), Digest: digest.FromBytes(manifest), Size: int64(len(manifest))}, nil
 }
 

@@ -186,19 +186,11 @@ func (t *transfer) record(ctx context.Context, in intake, c contents) (id string
 		return "", err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
-	top, kind, err := source.GetManifest(ctx, nil)
-	if err != nil {
-		return "", err
-	}
-	instance, err := instanceOf(t.sys, top, kind)
-	if err != nil {
-		return "", err
-	}
-	unparsed := image.UnparsedInstance(source, instance)
+	unparsed := image.UnparsedInstance(source, nil)
 	if err := allow(ctx, in.policy, unparsed); err != nil {
 		return "", err
 	}
-	options, err := t.imageOptions(ctx, unparsed, top)
+	options, err := t.imageOptions(ctx, unparsed)
 	if err != nil {
 		return "", err
 	}
@@ -220,8 +212,8 @@ func (t *transfer) record(ctx context.Context, in intake, c contents) (id string
 	return img.ID, nil
 }
 
-// imageOptions are what the library keeps of an image: its configuration, its manifest and the list that led to it.
-func (t *transfer) imageOptions(ctx context.Context, unparsed *image.UnparsedImage, top []byte) (*storage.ImageOptions, error) {
+// imageOptions are what the library keeps of an image: its configuration and its manifest.
+func (t *transfer) imageOptions(ctx context.Context, unparsed *image.UnparsedImage) (*storage.ImageOptions, error) {
 	img, err := image.FromUnparsedImage(ctx, t.sys, unparsed)
 	if err != nil {
 		return nil, err
@@ -250,14 +242,7 @@ func (t *transfer) imageOptions(ctx context.Context, unparsed *image.UnparsedIma
 	if options.Digest, err = manifest.Digest(data); err != nil {
 		return nil, err
 	}
-	list, err := manifest.Digest(top)
-	if err != nil {
-		return nil, err
-	}
 	const prefix = storage.ImageDigestManifestBigDataNamePrefix + "-"
-	if list != options.Digest {
-		err = add(prefix+list.String(), top)
-	}
-	return options, errors.Join(err, add(img.ConfigInfo().Digest.String(), config), add(storage.ImageDigestBigDataKey, data),
+	return options, errors.Join(add(img.ConfigInfo().Digest.String(), config), add(storage.ImageDigestBigDataKey, data),
 		add(prefix+options.Digest.String(), data))
 }

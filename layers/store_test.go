@@ -189,7 +189,7 @@ func TestImportBad(t *testing.T) {
 		{"leads out", nil, evil, ImportOptions{}, `"../bin/x"`},
 		{"bad name", nil, good, ImportOptions{Name: "UPPER"}, "lowercase"},
 		{"bad change", nil, good, ImportOptions{Changes: []string{"RUN rm -rf /"}}, `"RUN rm -rf /"`},
-		{"bad platform", nil, good, ImportOptions{Platform: "arm64"}, "OS/ARCH"},
+		{"bad platform", nil, good, ImportOptions{Platform: "sparks"}, "OS/ARCH"},
 		{"canceled", canceled, good, ImportOptions{}, "canceled"},
 	} {
 		if c.ctx == nil {

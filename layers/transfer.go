@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -74,19 +73,6 @@ func newPolicy(sys *types.SystemContext) (*signature.PolicyContext, error) {
 // acceptAll is a policy that allows all images.
 func acceptAll() *signature.Policy {
 	return &signature.Policy{Default: signature.PolicyRequirements{signature.NewPRInsecureAcceptAnything()}}
-}
-
-// parsePlatform splits "os/arch[/variant]"; "" leaves the choice to the library, which takes the host's.
-func parsePlatform(platform string) (system, arch, variant string, err error) {
-	if platform == "" {
-		return "", "", "", nil
-	}
-	parts := strings.Split(platform, "/")
-	if len(parts) < 2 || len(parts) > 3 || parts[0] == "" || parts[1] == "" {
-		return "", "", "", fmt.Errorf("platform %q: want OS/ARCH[/VARIANT], for instance linux/arm64", platform)
-	}
-	parts = append(parts, "")
-	return parts[0], parts[1], parts[2], nil
 }
 
 // intake is an image on its way into the store.

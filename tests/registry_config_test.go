@@ -91,6 +91,32 @@ func TestSignaturePolicy(t *testing.T) {
 	u.fails(125, []string{"policy", "rejected"}, "pull", "-q", signed)
 }
 
+// TestSignaturePolicyAsked loads images that are in the store already, in whole or in part, and that are still judged.
+func TestSignaturePolicyAsked(t *testing.T) {
+	u := newUser(t)
+	p := newPicture("app:v1", busyboxTree(t), upperLayer(t))
+	u.succeeded(u.tryWith(p.dockerArchive(t), "load", "-q"))
+	u.run("tag", "app:v1", "kept:1")
+	u.configure("policy.json", `{"default": [{"type": "reject"}]}`)
+	other := newPicture("other:v1", busyboxTree(t), upperLayer(t)) // of layers that are there
+	other.config.Author = "somebody else"
+	for what, archive := range map[string][]byte{
+		"present, docker-archive": p.dockerArchive(t), "present, oci-archive": p.ociArchive(t),
+		"layers present, docker-archive": other.dockerArchive(t), "layers present, oci-archive": other.ociArchive(t),
+	} {
+		u.run("untag", "kept:1", "app:v1")
+		u.failed(u.tryWith(archive, "load", "-q"), 125, "policy", "rejected")
+		u.prints("kept:1", "images", "--format", "{{.Repository}}:{{.Tag}}")
+		if t.Failed() {
+			t.Fatal(what)
+		}
+		u.run("tag", "kept:1", "app:v1")
+	}
+	u.configure("policy.json", `{"default": [{"type": "reject"}], "transports": {"docker-archive": {"": [{"type": "insecureAcceptAnything"}]}}}`)
+	u.succeeded(u.tryWith(p.dockerArchive(t), "load", "-q"))
+	u.failed(u.tryWith(p.ociArchive(t), "load", "-q"), 125, "policy", "rejected")
+}
+
 // sign copies an image within a registry and signs the copy. It returns the file of the key to verify it with.
 func (u *user) sign(from, to string) (publicKey string) {
 	u.t.Helper()

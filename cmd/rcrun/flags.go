@@ -70,7 +70,7 @@ func (f *containerFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.stopSignal, "stop-signal", "", "signal that stop sends (default SIGTERM)")
 	flags.IntVar(&f.stopTimeout, "stop-timeout", 10, "seconds that stop waits before it kills")
 	flags.StringVar(&f.shmSize, "shm-size", "", "size of /dev/shm (default 64m)")
-	flags.StringVar(&f.platform, "platform", "", "platform of the image to pull: os/arch[/variant]")
+	flags.StringVar(&f.platform, "platform", "", "platform of the image: os/arch[/variant]; one of another platform is not run, but pulled")
 	flags.StringVar(&f.pull, "pull", "missing", "pull the image: missing, always or never")
 	flags.StringArrayVarP(&f.env, "env", "e", nil, "set an environment variable; a name alone takes the value from here")
 	flags.StringArrayVar(&f.envFiles, "env-file", nil, "read environment variables from a file")

@@ -127,16 +127,19 @@ func (l *imageListing) rowsOf(image *layers.Image, now time.Time) []imageRow {
 	if l.noTrunc {
 		row.ID = digest.NewDigestFromEncoded(digest.SHA256, image.ID).String()
 	}
-	if image.Digest != "" {
-		row.Digest = image.Digest.String()
-	}
 	if len(image.RepoTags) == 0 {
 		return withDigests(row, image.RepoDigests, l.digests)
 	}
 	var rows []imageRow
 	for _, name := range image.RepoTags {
 		colon := strings.LastIndex(name, ":")
-		row.Repository, row.Tag = name[:colon], name[colon+1:]
+		row.Repository, row.Tag, row.Digest = name[:colon], name[colon+1:], none
+		for _, known := range image.RepoDigests {
+			if repository, sum, _ := strings.Cut(known, "@"); repository == row.Repository {
+				row.Digest = sum
+				break
+			}
+		}
 		rows = append(rows, row)
 	}
 	return rows

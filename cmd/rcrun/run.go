@@ -99,14 +99,17 @@ func createContainer(ctx context.Context, e *layered.Engine, options engine.Crea
 	if err := pullForRun(ctx, e, options.Config.Image, flags); err != nil {
 		return nil, err
 	}
-	c, warnings, err := e.Create(options)
+	c, warnings, err := e.Create(options, flags.platform)
 	warn(warnings)
 	return c, err
 }
 
 func pullForRun(ctx context.Context, e *layered.Engine, image string, flags *containerFlags) error {
-	if image == "" || flags.pull == "never" {
-		return nil
+	if image == "" && flags.platform != "" {
+		return errors.New("--platform is about an image, and a root directory is none")
+	}
+	if err := layers.CheckPlatform(flags.platform); image == "" || flags.pull == "never" || err != nil {
+		return err
 	}
 	store, err := e.Store()
 	if err != nil {
@@ -114,7 +117,11 @@ func pullForRun(ctx context.Context, e *layered.Engine, image string, flags *con
 	}
 	switch flags.pull {
 	case "missing":
-		if _, err := store.Image(image); !errors.Is(err, layers.ErrNotFound) {
+		here, err := store.Image(image)
+		if err == nil {
+			err = here.Fits(flags.platform, image)
+		}
+		if !errors.Is(err, layers.ErrNotFound) && !errors.Is(err, layers.ErrPlatform) {
 			return err
 		}
 		if !flags.quiet {

@@ -9,9 +9,9 @@ import (
 	"github.com/rcrun/rcrun/rootless"
 )
 
-// Create makes a container without starting it. The image must be in the store. The warnings are for the user
-// whether or not there is an error.
-func (e *Engine) Create(options engine.CreateOptions) (_ *engine.Container, warnings []string, err error) {
+// Create makes a container without starting it. The image must be in the store and for the platform that is asked for, ""
+// being none. The warnings are for the user whether or not there is an error.
+func (e *Engine) Create(options engine.CreateOptions, platform string) (_ *engine.Container, warnings []string, err error) {
 	if err := options.Validate(); err != nil {
 		return nil, nil, err
 	}
@@ -25,7 +25,10 @@ func (e *Engine) Create(options engine.CreateOptions) (_ *engine.Container, warn
 	var base *engine.Image
 	if image != nil {
 		base = &engine.Image{ID: image.ID, Config: ImageConfig(image)}
-		if warning := platformWarning(image); warning != "" {
+		if err := image.Fits(platform, options.Config.Image); err != nil {
+			return nil, nil, err
+		}
+		if warning := platformWarning(image); platform == "" && warning != "" {
 			warnings = append(warnings, warning)
 		}
 	}
