@@ -54,14 +54,10 @@ func Serve(dev *os.File, u *unionmount.Union, opts Options) error {
 	if err != nil {
 		return fmt.Errorf("serve filesystem: %w", err)
 	}
-	log := opts.Logger
-	if log == nil {
-		log = slog.Default()
-	}
 	if opts.Counters == nil {
 		opts.Counters = &Counters{}
 	}
-	s := &server{RawFileSystem: fuse.NewDefaultRawFileSystem(), union: u, log: log, counters: opts.Counters,
+	s := &server{RawFileSystem: fuse.NewDefaultRawFileSystem(), union: u, log: opts.logger(), counters: opts.Counters,
 		hostRoot: opts.HostRoot, tuning: opts.Tuning, leases: opts.leases(), uids: newIDView(opts.UIDs, opts.SquashUID), gids: newIDView(opts.GIDs, opts.SquashGID)}
 	s.link = newTransport(fd, fuse.NewProtocolServer(s, s.mountOptions(opts)), opts.Counters)
 	s.link.gate, s.link.most = opts.Gate, opts.readers()
@@ -73,6 +69,18 @@ func Serve(dev *os.File, u *unionmount.Union, opts Options) error {
 		return fmt.Errorf("serve filesystem: %w", err)
 	}
 	return nil
+}
+
+// logger is what the server logs to.
+func (opts Options) logger() *slog.Logger {
+	log := opts.Logger
+	if log == nil {
+		log = slog.Default()
+	}
+	if opts.Debug {
+		return log
+	}
+	return slog.New(newQuiet(log.Handler()))
 }
 
 // duplicate returns a descriptor of dev that does not block in read(2): who waits does so in poll(2).
