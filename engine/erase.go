@@ -21,7 +21,7 @@ func (m *monitor) startEraser() (*eraser, error) {
 	if !m.c.HostConfig.AutoRemove {
 		return nil, nil
 	}
-	cmd, conn, err := spawn(m.whole, EraseStage, m.stderr)
+	cmd, conn, err := spawn(m.whole, EraseStage, m.journal.stages)
 	if err != nil {
 		return nil, err
 	}

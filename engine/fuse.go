@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/rcrun/rcrun/fusefs"
@@ -34,6 +36,7 @@ func FuseMain() int {
 }
 
 func serveFuse(conn *wire.Conn) error {
+	signal.Ignore(syscall.SIGPIPE) // standard error has no reader when the monitor was killed, and there may be work to finish
 	var request openRequest
 	if _, err := conn.Expect(msgOpen, &request, 0); err != nil {
 		return err

@@ -9,36 +9,42 @@ import (
 const (
 	logFile = "container.log"
 	// oldLogFile is what container.log was before it grew too large.
-	oldLogFile = "container.log.1"
+	oldLogFile = logFile + oldSuffix
 	// maxLogFile is how large each of the two may become, in bytes: a container that talks without end must not fill
 	// the disk.
 	maxLogFile = 64 << 20
+
+	journalFile = "monitor.log"
+	// maxJournalFile is the same of monitor.log and what it was before.
+	maxJournalFile = 1 << 20
+
+	oldSuffix = ".1"
 )
 
-// logWriter appends to a container's log, and sets it aside when it has grown too large.
+// logWriter appends to a log, and sets it aside when it has grown too large.
 type logWriter struct {
-	c   *Container
-	max int64
+	path string
+	max  int64 // bytes
 
 	mu   sync.Mutex
 	file *os.File
 	size int64
 }
 
-func openLog(c *Container) (*logWriter, error) {
-	w := &logWriter{c: c, max: maxLogFile}
+func openLog(path string, most int64) (*logWriter, error) {
+	w := &logWriter{path: path, max: most}
 	return w, w.open()
 }
 
 func (w *logWriter) open() error {
-	file, err := os.OpenFile(w.c.path(logFile), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	file, err := os.OpenFile(w.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
-		return fmt.Errorf("open container log: %w", err)
+		return fmt.Errorf("open log: %w", err)
 	}
 	info, err := file.Stat()
 	if err != nil {
 		file.Close()
-		return fmt.Errorf("open container log: %w", err)
+		return fmt.Errorf("open log: %w", err)
 	}
 	w.file, w.size = file, info.Size()
 	return nil
@@ -59,8 +65,8 @@ func (w *logWriter) Write(lines []byte) (int, error) {
 }
 
 func (w *logWriter) rotate() error {
-	if err := os.Rename(w.c.path(logFile), w.c.path(oldLogFile)); err != nil {
-		return fmt.Errorf("set container log aside: %w", err)
+	if err := os.Rename(w.path, w.path+oldSuffix); err != nil {
+		return fmt.Errorf("set log aside: %w", err)
 	}
 	w.file.Close() // all that was written is in the kernel's hands
 	return w.open()

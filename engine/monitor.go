@@ -58,6 +58,7 @@ func monitorContainer(conn *wire.Conn, request startRequest, files []*os.File) i
 		wire.CloseFiles(files)
 		return refuse(conn, err)
 	}
+	defer m.journal.close()
 	first := &attachment{conn: conn, streams: streams}
 	if err := m.start(first); err != nil {
 		err = errors.Join(err, m.recordFailure(toFailure(err)))
@@ -76,8 +77,8 @@ type monitor struct {
 	whole    *os.File // the program of the command that started it, which has the image store
 	lock     *lock
 	log      *logWriter
-	stderr   *os.File // the stages' standard error
-	before   Status   // of the container when it was started
+	journal  *journal
+	before   Status // of the container when it was started
 	size     WinSize
 	warnings []string
 
@@ -112,8 +113,13 @@ func newMonitor(request startRequest) (*monitor, error) {
 		held.release()
 		return nil, err
 	}
+	journal, err := openJournal(c)
+	if err != nil {
+		held.release()
+		return nil, err
+	}
 	c.setRunDir(request.Dirs)
-	return &monitor{c: c, root: request.Root, lock: held, stderr: os.Stderr, size: request.Size, before: c.State.Status,
+	return &monitor{c: c, root: request.Root, lock: held, journal: journal, size: request.Size, before: c.State.Status,
 		payloadEnded: make(chan struct{}), ended: make(chan struct{})}, nil
 }
 
@@ -161,7 +167,7 @@ func (m *monitor) prepare(network string) (err error) {
 			return fmt.Errorf("make run directory: %w", err)
 		}
 	}
-	if m.log, err = openLog(m.c); err != nil {
+	if m.log, err = openLog(m.c.path(logFile), maxLogFile); err != nil {
 		return err
 	}
 	m.out, m.err = &output{stream: "stdout", log: m.log}, &output{stream: "stderr", log: m.log}
@@ -170,7 +176,7 @@ func (m *monitor) prepare(network string) (err error) {
 
 // socketDir is a directory for sockets: the run directory, or the container's own when that has been taken away.
 func (m *monitor) socketDir() string {
-	if err := os.MkdirAll(m.c.State.RunDir, 0o700); err != nil {
+	if err := own.MakeDir(m.c.State.RunDir); err != nil {
 		return m.c.dir()
 	}
 	return m.c.State.RunDir
@@ -184,7 +190,7 @@ func (m *monitor) create(ids rootless.Map, network string) error {
 	if err != nil {
 		return err
 	}
-	config := runtime.Config{Spec: spec, Dir: m.rootDir(), Init: m.c.HostConfig.Init, MapIDs: ids.Write, LogFile: m.stderr}
+	config := runtime.Config{Spec: spec, Dir: m.rootDir(), Init: m.c.HostConfig.Init, MapIDs: ids.Write, LogFile: m.journal.stages}
 	if err := m.chooseRoot(&config, ids); err != nil {
 		return err
 	}
@@ -229,7 +235,7 @@ func (m *monitor) serveRoot(config *runtime.Config, ids rootless.Map) (err error
 	if err := rootless.RequireFuse(); err != nil {
 		return err
 	}
-	if m.fuse, err = startFuse(*m.root.Union, ids, m.stderr); err != nil {
+	if m.fuse, err = startFuse(*m.root.Union, ids, m.journal.stages); err != nil {
 		return err
 	}
 	config.RootKind, config.RootConfig, config.RootFD = rootFuse, fuseRoot{UID: ids.UIDs[0].Container, GID: ids.GIDs[0].Container}, m.fuse.serve

@@ -144,11 +144,10 @@ func TestOutputSlowClient(t *testing.T) {
 
 func TestLogIsBounded(t *testing.T) {
 	c := logged(t)
-	w, err := openLog(c)
+	w, err := openLog(c.path(logFile), 4000)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.max = 4000
 	out := &output{stream: "stdout", log: w}
 	for i := range 100 {
 		out.pass(fmt.Appendf(nil, "line %d\n", i))

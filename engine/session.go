@@ -40,7 +40,7 @@ func (e *Engine) Start(c *Container, streams Streams, size WinSize) (*Session, e
 		return nil, fmt.Errorf("open own program: %w", err)
 	}
 	defer whole.Close()
-	log, err := os.OpenFile(c.path("monitor.log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	log, err := os.OpenFile(c.path(journalFile), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the monitor's log: %w", err)
 	}

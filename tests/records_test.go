@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -22,4 +23,40 @@ func TestNewerRecord(t *testing.T) {
 	u.fails(125, []string{"LimitOfTomorrow", path}, "start", "newer")
 	u.prints("newer", "ps", "-a", "--format", "{{.Names}}")
 	u.prints("newer", "rm", "newer")
+}
+
+// TestMonitorLogIsBounded writes to what the filesystem server's messages go to, far more than is to be kept of them.
+func TestMonitorLogIsBounded(t *testing.T) {
+	u := newUserWithImage(t)
+	id := u.run("run", "-d", "--name", "c1", "bb", "sleep", "1000")
+	servers := u.processes("rcrun-fuse")
+	if len(servers) != 1 {
+		t.Fatalf("the servers are %v", servers)
+	}
+	log, err := os.OpenFile(fmt.Sprintf("/proc/%d/fd/2", servers[0].pid), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	const written, most = 8 << 20, 2 << 20
+	line := []byte(strings.Repeat("x", 999) + "\n")
+	for range written / len(line) {
+		if _, err := log.Write(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log.Close()
+	u.prints("alive", "exec", "c1", "echo", "alive")
+	u.run("stop", "-t", "0", "c1")
+	var kept int64
+	for _, name := range []string{"monitor.log", "monitor.log.1"} {
+		info, err := os.Stat(u.path("home", ".local/share/rcrun/containers", id, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept += info.Size()
+	}
+	if kept > most || kept < most/4 {
+		t.Errorf("of %d bytes %d are kept", written, kept)
+	}
 }
