@@ -13,6 +13,7 @@ import (
 
 	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/internal/rmtree"
+	"github.com/rcrun/rcrun/internal/strictjson"
 )
 
 // CreateOptions describe a container to be made.
@@ -117,6 +118,9 @@ func (e *Engine) makeLayers(c *Container) error {
 
 // Validate refuses what cannot work before anything is written, and brings paths into their canonical form.
 func (options *CreateOptions) Validate() error {
+	if err := strictjson.CheckText(options); err != nil {
+		return err
+	}
 	host := &options.HostConfig
 	if host.ShmSize == 0 {
 		host.ShmSize = defaultShmSize

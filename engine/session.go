@@ -7,6 +7,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/rcrun/rcrun/internal/strictjson"
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
@@ -96,7 +97,10 @@ func (s *Session) open(streams Streams, request func(streamSet) (kind string, bo
 
 // request sends a request and waits for the answer that the process runs. After an error the session is closed.
 func (s *Session) request(kind string, body any, files []*os.File) error {
-	err := s.conn.Send(kind, body, files...)
+	err := strictjson.CheckText(body)
+	if err == nil {
+		err = s.conn.Send(kind, body, files...)
+	}
 	if err == nil {
 		err = s.awaitStart()
 	}

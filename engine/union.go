@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/rcrun/rcrun/fusefs"
+	"github.com/rcrun/rcrun/internal/strictjson"
 	"github.com/rcrun/rcrun/unionmount"
 	"golang.org/x/sys/unix"
 )
@@ -34,6 +35,9 @@ func (m UnionMount) Start(program func() *os.File) error {
 	request, err := m.request()
 	if err != nil {
 		return err
+	}
+	if err := strictjson.CheckText(request); err != nil {
+		return fmt.Errorf("mount a union: %w", err)
 	}
 	cmd, conn, err := spawnFrom(program, FuseStage, nil)
 	if err != nil {

@@ -77,7 +77,7 @@ func (a *app) exportCommand() *cobra.Command {
 // diffRow is a change as diff prints it.
 type diffRow struct {
 	Kind string // A, C or D
-	Path string
+	Path string // as pathText writes it, in JSON and templates too
 }
 
 var diffKinds = map[tree.ChangeKind]string{tree.Added: "A", tree.Modified: "C", tree.Deleted: "D"}
@@ -88,7 +88,8 @@ func (a *app) diffCommand() *cobra.Command {
 		Use:   "diff [flags] CONTAINER",
 		Short: "List what a container has changed in its image",
 		Long: "Lists the files that a container has added (A), changed (C) and deleted (D). Only what it has changed is read, however\n" +
-			"large the image is.",
+			"large the image is. In names, a backslash is printed as \\\\, a newline as \\n and other control characters and bytes that are\n" +
+			"not UTF-8 as \\xHH, wherever the output goes: printf %b turns them back.",
 		Example:           "  rcrun diff web\n  rcrun diff --format json web",
 		Args:              arguments(1, 1),
 		ValidArgsFunction: a.completeContainers,
@@ -100,7 +101,7 @@ func (a *app) diffCommand() *cobra.Command {
 				}
 				rows := make([]diffRow, len(changes))
 				for i, change := range changes {
-					rows[i] = diffRow{diffKinds[change.Kind], change.Path}
+					rows[i] = diffRow{diffKinds[change.Kind], pathText(change.Path)}
 				}
 				return printDiff(rows, format)
 			})
@@ -115,7 +116,7 @@ func printDiff(rows []diffRow, format string) error {
 		return printRows(rows, format, nil)
 	}
 	for _, row := range rows {
-		fmt.Println(row.Kind, printable(row.Path))
+		fmt.Println(row.Kind, row.Path)
 	}
 	return nil
 }

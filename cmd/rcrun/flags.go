@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/docker/go-units"
 	"github.com/rcrun/rcrun/engine"
@@ -258,6 +259,9 @@ func resolveEnv(variables []string) ([]string, error) {
 				continue
 			}
 			variable = name + "=" + value
+			if !utf8.ValidString(value) {
+				return nil, notText("environment variable", variable)
+			}
 		}
 		if at, twice := position[name]; twice {
 			env[at] = variable
@@ -283,6 +287,9 @@ func readLines(kind, path string) ([]string, error) {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
+		if !utf8.ValidString(line) {
+			return nil, fmt.Errorf("read %s %s: %w", kind, path, notText("line", line))
+		}
 		if name, _, _ := strings.Cut(line, "="); strings.ContainsAny(name, " \t") {
 			return nil, fmt.Errorf("read %s %s: name %q contains white space", kind, path, name)
 		}
@@ -305,6 +312,9 @@ func absoluteSources(volumes []string) ([]string, error) {
 		abs, err := filepath.Abs(source)
 		if err != nil {
 			return nil, fmt.Errorf("find the source of volume %s: %w", volume, err)
+		}
+		if !utf8.ValidString(abs) {
+			return nil, notText("directory", abs)
 		}
 		all[i] = abs + ":" + rest
 	}

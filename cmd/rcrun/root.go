@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"unicode/utf8"
 
 	"github.com/docker/go-units"
 	"github.com/rcrun/rcrun/engine"
@@ -64,7 +65,15 @@ func (a *app) dirs() (dirs engine.Dirs, err error) {
 	if a.root != "" && a.runRoot == "" {
 		dirs.Run = dirs.Data + "/run"
 	}
-	return dirs, override(&dirs.Run, a.runRoot)
+	if err := override(&dirs.Run, a.runRoot); err != nil {
+		return dirs, err
+	}
+	for _, dir := range []string{dirs.Data, dirs.Run} {
+		if !utf8.ValidString(dir) {
+			return dirs, notText("directory", dir)
+		}
+	}
+	return dirs, nil
 }
 
 // with runs a command's work on an open engine.
@@ -99,8 +108,8 @@ func (a *app) rootCommand() *cobra.Command {
 
 		TraverseChildren: true, // the flags of Docker's client stand before the command
 
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			if err := a.docker.apply(); err != nil {
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
+			if err := errors.Join(checkText(cmd, args), a.docker.apply()); err != nil {
 				return err
 			}
 			return a.enterStore(cmd)
