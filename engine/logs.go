@@ -27,20 +27,14 @@ func (o LogOptions) ended(at time.Time) bool { return !o.Until.IsZero() && at.Af
 const followPause = 100 * time.Millisecond
 
 // Logs copies what the container wrote to stdout and stderr. Following, it returns when the container has ended or is
-// gone.
+// gone. Nothing that is still on disk is left out, however often the log is set aside meanwhile.
 func (c *Container) Logs(options LogOptions, stdout, stderr io.Writer) error {
 	p := &logPrinter{options: options, stdout: stdout, stderr: stderr}
-	if err := c.printOldLog(p); err != nil {
-		return err
-	}
-	file, err := c.waitForLog(options.Follow)
+	file, err := c.firstLog(p)
 	if file == nil || err != nil {
 		return err
 	}
 	defer func() { file.Close() }()
-	if err := p.start(file); err != nil {
-		return err
-	}
 	for {
 		// Whether it runs is asked before reading: what was written up to its end is then read below.
 		refreshErr := c.refresh()
@@ -48,14 +42,18 @@ func (c *Container) Logs(options LogOptions, stdout, stderr io.Writer) error {
 		if err := p.printAvailable(); err != nil {
 			return err
 		}
-		if next := c.nextLog(file); next != nil {
+		next, err := c.logAfter(file)
+		if err != nil {
+			return err
+		}
+		if next != nil {
 			err := p.printAvailable() // what came before the log was set aside
 			file.Close()
 			file = next
 			if err != nil {
 				return err
 			}
-			p.reader.Reset(file)
+			p.read(file)
 			continue
 		}
 		if !options.Follow || !running || options.ended(time.Now()) {
@@ -65,54 +63,92 @@ func (c *Container) Logs(options LogOptions, stdout, stderr io.Writer) error {
 	}
 }
 
-// printOldLog prints the part of the log that was set aside. How many lines it has beyond those that Tail wants is not
-// worth counting: with Tail, only the current part is looked at.
-func (c *Container) printOldLog(p *logPrinter) error {
-	if p.options.Tail >= 0 {
-		return nil
-	}
-	file, err := os.Open(c.path(oldLogFile))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("open container log: %w", err)
-	}
-	defer file.Close()
-	p.reader = bufio.NewReader(file)
-	return p.printAvailable()
-}
-
-// waitForLog opens the log. One that does not exist is nil, or following waited for as long as the container runs.
-func (c *Container) waitForLog(follow bool) (*os.File, error) {
+// firstLog opens the part of the log to begin with, at the lines that Tail wants. A log that does not exist is nil, or
+// following waited for as long as the container runs.
+func (c *Container) firstLog(p *logPrinter) (*os.File, error) {
 	for {
-		file, err := os.Open(c.path(logFile))
-		if err == nil {
-			return file, nil
+		old, current, err := c.openLogs()
+		if err != nil {
+			return nil, err
 		}
-		if !errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("open container log: %w", err)
+		if current != nil {
+			return p.begin(old, current)
 		}
-		if err := c.refresh(); err != nil || !follow || c.State.Status != Running {
+		if err := c.refresh(); err != nil || !p.options.Follow || c.State.Status != Running {
 			return nil, ignoreGone(err)
 		}
 		time.Sleep(followPause)
 	}
 }
 
-// nextLog returns the log that has taken the place of file since it was opened, or nil.
-func (c *Container) nextLog(file *os.File) *os.File {
-	next, err := os.Open(c.path(logFile))
+// logAfter opens the part of the log that follows on file; nil where file is the last one. One that is not there any more
+// is followed by the oldest that is.
+func (c *Container) logAfter(file *os.File) (*os.File, error) {
+	old, current, err := c.openLogs()
+	switch {
+	case err != nil || current == nil: // being set aside, or removed
+	case sameFile(file, current):
+		current.Close()
+		current = nil
+	case old != nil && !sameFile(file, old):
+		current.Close()
+		return old, nil
+	}
+	if old != nil {
+		old.Close()
+	}
+	return current, err
+}
+
+// openLogs opens the part of the log that was set aside, which may be missing, and the current one; where that is missing,
+// as it is for a moment, the one that was set aside counts as current. They follow on each other: if the log is set aside
+// in between, it tries again.
+func (c *Container) openLogs() (old, current *os.File, err error) {
+	for {
+		files := make([]*os.File, 3)
+		for i, name := range []string{oldLogFile, logFile, oldLogFile} {
+			if files[i], err = openIfThere(c.path(name)); err != nil {
+				closeAll(files...)
+				return nil, nil, err
+			}
+		}
+		old, current, again := files[0], files[1], files[2]
+		settled := old == nil && again == nil || old != nil && again != nil && sameFile(old, again)
+		closeAll(again)
+		switch {
+		case settled && current == nil:
+			return nil, old, nil
+		case settled:
+			return old, current, nil
+		}
+		closeAll(old, current)
+	}
+}
+
+// openIfThere opens a part of the log; nil where it does not exist.
+func openIfThere(path string) (*os.File, error) {
+	file, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
-		return nil
+		return nil, fmt.Errorf("open container log: %w", err)
 	}
-	old, errOld := file.Stat()
-	current, errNew := next.Stat()
-	if errOld != nil || errNew != nil || os.SameFile(old, current) {
-		next.Close()
-		return nil
+	return file, nil
+}
+
+func closeAll(files ...*os.File) {
+	for _, file := range files {
+		if file != nil {
+			file.Close()
+		}
 	}
-	return next
+}
+
+func sameFile(a, b *os.File) bool {
+	x, errX := a.Stat()
+	y, errY := b.Stat()
+	return errX == nil && errY == nil && os.SameFile(x, y)
 }
 
 // ignoreGone drops the error of a record that is not there any more.
@@ -130,42 +166,68 @@ type logPrinter struct {
 	partial        []byte // a line whose end is not yet written
 }
 
-// start begins with file, at the lines that Tail wants.
-func (p *logPrinter) start(file *os.File) error {
-	p.reader = bufio.NewReader(file)
-	if p.options.Tail < 0 {
-		return nil
+// read goes on with the start of a file. A line that the one before did not end, as on a full disk, is given up.
+func (p *logPrinter) read(file *os.File) {
+	p.reader, p.partial = bufio.NewReader(file), nil
+}
+
+// begin returns the file of the two that has the first of the lines that Tail wants, at that line. It closes the other one.
+func (p *logPrinter) begin(old, current *os.File) (*os.File, error) {
+	if p.options.Tail < 0 && old != nil {
+		current.Close()
+		p.read(old)
+		return old, nil
 	}
-	offset, err := p.tailOffset()
+	wanted := p.options.Tail
+	found, err := p.seekTail(current, wanted)
+	if err == nil && found < wanted && old != nil {
+		if _, err = p.seekTail(old, wanted-found); err == nil {
+			current.Close()
+			return old, nil
+		}
+	}
+	closeAll(old)
+	if err != nil {
+		current.Close()
+		return nil, fmt.Errorf("read container log: %w", err)
+	}
+	return current, nil
+}
+
+// seekTail goes on with the last lines of a file, as many as are wanted; all for a negative number. It returns how many
+// there are.
+func (p *logPrinter) seekTail(file *os.File, wanted int) (found int, err error) {
+	p.read(file)
+	if wanted < 0 {
+		return 0, nil
+	}
+	offset, found, err := p.tailOffset(wanted)
 	if err == nil {
 		_, err = file.Seek(offset, io.SeekStart)
 	}
-	if err != nil {
-		return fmt.Errorf("read container log: %w", err)
-	}
-	p.reader.Reset(file)
-	return nil
+	p.read(file)
+	return found, err
 }
 
-// tailOffset returns where the last Tail lines begin, or the end of the file where none is wanted.
-func (p *logPrinter) tailOffset() (int64, error) {
+// tailOffset returns where the last lines begin, as many as are wanted, or the end of the file where none is, and how many
+// there are.
+func (p *logPrinter) tailOffset(wanted int) (offset int64, found int, err error) {
 	var starts []int64 // of the last lines
-	var offset int64
 	atStart := true
 	for {
 		part, err := p.reader.ReadSlice('\n')
 		if atStart && len(part) > 0 {
 			starts = append(starts, offset)
-			starts = starts[max(0, len(starts)-p.options.Tail):]
+			starts = starts[max(0, len(starts)-wanted):]
 		}
 		offset += int64(len(part))
 		switch {
 		case err == io.EOF && len(starts) > 0:
-			return starts[0], nil
+			return starts[0], len(starts), nil
 		case err == io.EOF:
-			return offset, nil
+			return offset, 0, nil
 		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
-			return 0, err
+			return 0, 0, err
 		}
 		atStart = err == nil
 	}

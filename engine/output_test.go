@@ -176,3 +176,78 @@ func TestLogKeepsCharactersWhole(t *testing.T) {
 		t.Errorf("a long line of two-byte characters came back changed; %v", err)
 	}
 }
+
+// rotated returns a container whose log is limited to about 50 lines, and what writes lines to it, numbered from 0 on.
+func rotated(t *testing.T) (c *Container, write func(lines int)) {
+	t.Helper()
+	c = logged(t)
+	w, err := openLog(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.Close() })
+	w.max = 4000
+	out := &output{stream: "stdout", log: w}
+	next := 0
+	return c, func(lines int) {
+		for range lines {
+			out.pass(fmt.Appendf(nil, "line %d\n", next))
+			next++
+		}
+	}
+}
+
+// writerFunc is a writer that does something at the first write.
+type writerFunc struct {
+	got   bytes.Buffer
+	first func()
+}
+
+func (w *writerFunc) Write(p []byte) (int, error) {
+	if first := w.first; first != nil {
+		w.first = nil
+		first()
+	}
+	return w.got.Write(p)
+}
+
+// TestLogsWhileSetAside has the log set aside while it is read: nothing is left out that is on disk.
+func TestLogsWhileSetAside(t *testing.T) {
+	for _, c := range []struct{ before, meanwhile int }{{60, 40}, {60, 80}, {10, 45}, {10, 60}} {
+		container, write := rotated(t)
+		write(c.before)
+		out := &writerFunc{first: func() { write(c.meanwhile) }}
+		if err := container.Logs(LogOptions{Tail: -1}, out, io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSpace(out.got.String()), "\n")
+		var first int
+		fmt.Sscanf(lines[0], "line %d", &first)
+		for i, line := range lines {
+			if want := fmt.Sprintf("line %d", first+i); line != want {
+				t.Errorf("%+v: after %d lines from %d on comes %q", c, i, first, line)
+				break
+			}
+		}
+		if last := first + len(lines); last != c.before+c.meanwhile {
+			t.Errorf("%+v: the last line is %d", c, last-1)
+		}
+	}
+}
+
+// TestLogsTailAcross asks for more last lines than the current part of the log has.
+func TestLogsTailAcross(t *testing.T) {
+	c, write := rotated(t)
+	write(60)
+	var out bytes.Buffer
+	if err := c.Logs(LogOptions{Tail: 30}, &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	var want strings.Builder
+	for i := 30; i < 60; i++ {
+		fmt.Fprintf(&want, "line %d\n", i)
+	}
+	if out.String() != want.String() {
+		t.Errorf("the last 30 lines are\n%s", out.String())
+	}
+}
