@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
 
 	"github.com/rcrun/rcrun/internal/own"
@@ -38,16 +39,21 @@ func sessionDir(env func(string) string) (dir string, ok bool) {
 
 // DefaultDirs returns the directories for the user that env describes ($XDG_DATA_HOME, $XDG_RUNTIME_DIR, $HOME).
 func DefaultDirs(env func(string) string) (Dirs, error) {
-	data := env("XDG_DATA_HOME")
+	data, variable := env("XDG_DATA_HOME"), "XDG_DATA_HOME"
 	if data == "" {
 		home := env("HOME")
 		if home == "" {
-			return Dirs{}, errors.New("find the data directory: neither XDG_DATA_HOME nor HOME is set; give --root")
+			return Dirs{}, fmt.Errorf("find the data directory: neither XDG_DATA_HOME nor HOME is set, and user %d has no home in /etc/passwd; "+
+				"give --root", os.Getuid())
 		}
-		data = filepath.Join(home, ".local", "share")
+		data, variable = filepath.Join(home, ".local", "share"), "HOME"
 	}
 	if !filepath.IsAbs(data) {
 		return Dirs{}, fmt.Errorf("find the data directory: %s is not an absolute path", data)
+	}
+	if err := checkWritable(filepath.Join(data, "rcrun")); err != nil {
+		return Dirs{}, fmt.Errorf("find the data directory: %s is %s: %w; set it to a directory of yours, or give --root",
+			variable, env(variable), err)
 	}
 	dirs := Dirs{Data: filepath.Join(data, "rcrun")}
 	dirs.Run = filepath.Join(dirs.Data, "run")
@@ -55,6 +61,28 @@ func DefaultDirs(env func(string) string) (Dirs, error) {
 		dirs.Run = filepath.Join(base, "rcrun")
 	}
 	return dirs, nil
+}
+
+// checkWritable returns why the caller can neither write to dir nor make it.
+func checkWritable(dir string) error {
+	switch err := unix.Access(dir, unix.W_OK|unix.X_OK); {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.ENOENT) && dir != "/":
+		return checkWritable(filepath.Dir(dir))
+	default:
+		return fmt.Errorf("you cannot write to %s (%w)", dir, err)
+	}
+}
+
+// SetHome gives a process without HOME, as one of cron or of a service may be, the one of the user's entry in passwd.
+func SetHome() {
+	if os.Getenv("HOME") != "" {
+		return
+	}
+	if u, err := user.Current(); err == nil && u.HomeDir != "" {
+		os.Setenv("HOME", u.HomeDir)
+	}
 }
 
 // WithoutXattrs tells whether env wants what is made anew to do without xattrs, as on a filesystem that keeps none.

@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/rcrun/rcrun/internal/executable"
+	"github.com/rcrun/rcrun/internal/process"
 	"github.com/rcrun/rcrun/internal/wire"
 	"github.com/rcrun/rcrun/runtime"
 )
@@ -29,6 +30,16 @@ func Stages() map[string]func() int {
 		runtime.InitStage:    runtime.InitMain,
 		runtime.ExecStage:    runtime.ExecMain,
 	}
+}
+
+// RunStage runs the stage of all that argv[0] names, and returns its exit code; ok is false where it names none.
+func RunStage(all map[string]func() int, argv0 string) (code int, ok bool) {
+	stage := all[argv0]
+	if stage == nil {
+		return 0, false
+	}
+	process.SetName(argv0)
+	return stage(), true
 }
 
 // spawn starts a stage of the engine's program.

@@ -28,11 +28,10 @@ func (a *app) enterStore(cmd *cobra.Command) error {
 	if os.Args[0] == rootless.InsideStage || slices.Contains(withoutStore, topCommand(cmd)) && !measures(cmd) {
 		return nil
 	}
-	dirs, err := a.dirs()
-	if err != nil {
-		return err
+	driver, err := a.findDriver()
+	if err != nil && topCommand(cmd) == "info" {
+		return nil // it says what is wrong after all that it can tell
 	}
-	driver, err := layered.FindStorageDriver(dirs, a.storageDriver)
 	if err != nil || driver == layers.DriverFuse {
 		return err
 	}
@@ -55,6 +54,15 @@ func (a *app) enterStore(cmd *cobra.Command) error {
 func measures(cmd *cobra.Command) bool {
 	size, format := cmd.Flag("size"), cmd.Flag("format")
 	return cmd.Name() == "ps" && (size.Changed || strings.Contains(format.Value.String(), ".Size"))
+}
+
+// findDriver returns the driver of the store that the flags and the environment name.
+func (a *app) findDriver() (string, error) {
+	dirs, err := a.dirs()
+	if err != nil {
+		return "", err
+	}
+	return layered.FindStorageDriver(dirs, a.storageDriver)
 }
 
 // topCommand is the name of the command below the root that cmd belongs to.

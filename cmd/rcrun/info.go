@@ -61,23 +61,30 @@ func (a *app) infoCommand() *cobra.Command {
 			if check {
 				return checkHost()
 			}
-			return a.with(func(e *layered.Engine) error {
-				info, err := collectInfo(e)
-				switch format {
-				case "":
-					printInfo(info)
-				case "json":
-					err = errors.Join(printJSONLines([]hostInfo{info}), err)
-				default:
-					err = errors.Join(printObjects([]any{info}, format), err)
-				}
-				return err
-			})
+			e, err := a.engine()
+			if err != nil {
+				return errors.Join(describeHost().print(format), err)
+			}
+			defer e.Close()
+			info, err := collectInfo(e)
+			return errors.Join(info.print(format), err)
 		},
 	}
 	cmd.Flags().StringVarP(&format, "format", "f", "", "json, or a Go template")
 	cmd.Flags().BoolVar(&check, "check", false, "only check the host, and fail if containers cannot run on it")
 	return cmd
+}
+
+// print prints the object in a format, "" for people.
+func (info hostInfo) print(format string) error {
+	switch format {
+	case "":
+		printInfo(info)
+		return nil
+	case "json":
+		return printJSONLines([]hostInfo{info})
+	}
+	return printObjects([]any{info}, format)
 }
 
 // collectInfo finds out what it can; the error says what is missing from it.
@@ -111,8 +118,10 @@ func collectInfo(e *layered.Engine) (hostInfo, error) {
 func printInfo(info hostInfo) {
 	fmt.Printf("Version:        %s\nKernel:         %s (%s)\nSystem:         %s, %d CPUs, %s memory\nCgroups:        version %s, not used: no limits of memory, CPU time and processes\n",
 		info.ServerVersion, info.KernelVersion, info.Architecture, info.OperatingSystem, info.NCPU, units.BytesSize(float64(info.MemTotal)), info.CgroupVersion)
-	fmt.Printf("Data directory: %s\nRun directory:  %s\nContainers:     %d (%d running)\nImages:         %d\nStorage driver: %s\n",
-		info.DockerRootDir, info.RunDir, info.Containers, info.ContainersRunning, info.Images, info.Driver)
+	if info.DockerRootDir != "" {
+		fmt.Printf("Data directory: %s\nRun directory:  %s\nContainers:     %d (%d running)\nImages:         %d\nStorage driver: %s\n",
+			info.DockerRootDir, info.RunDir, info.Containers, info.ContainersRunning, info.Images, info.Driver)
+	}
 	for _, pair := range info.DriverStatus {
 		fmt.Printf("  %s: %s\n", pair[0], pair[1])
 	}

@@ -27,13 +27,14 @@ import (
 func main() {
 	// The store's libraries tell of every step, of all that they tidy up, and of errors that they return as well.
 	logrus.SetLevel(logrus.FatalLevel)
-	if stage := stages()[os.Args[0]]; stage != nil {
-		os.Exit(stage())
+	if code, ok := engine.RunStage(stages(), os.Args[0]); ok {
+		os.Exit(code)
 	}
 	if reexec.Init() { // what the store's library runs in processes of its own
 		return
 	}
 	engine.DropInherited()
+	engine.SetHome()
 	if fuseoverlay.Called(os.Args[0]) {
 		os.Exit(fuseoverlay.Main(os.Args[0], os.Args[1:], version, stageProgram))
 	}

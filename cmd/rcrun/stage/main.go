@@ -17,8 +17,8 @@ import (
 var version = "dev"
 
 func main() {
-	if stage := engine.Stages()[os.Args[0]]; stage != nil {
-		os.Exit(stage())
+	if code, ok := engine.RunStage(engine.Stages(), os.Args[0]); ok {
+		os.Exit(code)
 	}
 	engine.DropInherited()
 	os.Exit(fuseoverlay.Main(os.Args[0], os.Args[1:], version, nil))
