@@ -1,6 +1,9 @@
 package engine
 
-import "slices"
+import (
+	"encoding/json"
+	"slices"
+)
 
 // Config is what a container is, independent of the host: Docker's object of the same name, field for field.
 type Config struct {
@@ -21,6 +24,7 @@ type Config struct {
 	WorkingDir   string              `json:"WorkingDir"`
 	Entrypoint   []string            `json:"Entrypoint"` // nil: the image's; empty: none
 	Labels       map[string]string   `json:"Labels"`
+	Healthcheck  json.RawMessage     `json:"Healthcheck,omitempty"` // the image's, in Docker's form; not carried out
 	StopSignal   string              `json:"StopSignal,omitempty"`
 	StopTimeout  *int                `json:"StopTimeout,omitempty"` // seconds
 }
@@ -87,6 +91,9 @@ func merge(user *Config, image Config) {
 	}
 	user.ExposedPorts = union(user.ExposedPorts, image.ExposedPorts)
 	user.Volumes = union(user.Volumes, image.Volumes)
+	if user.Healthcheck == nil {
+		user.Healthcheck = image.Healthcheck
+	}
 	user.Env = mergeEnv(user.Env, image.Env)
 	if user.Labels == nil {
 		user.Labels = map[string]string{}

@@ -65,8 +65,8 @@ func (e *Engine) build(c *Container, name string) (err error) {
 			err = errors.Join(err, e.erase(c.ID))
 		}
 	}()
-	if c.Config.Hostname == "" {
-		c.Config.Hostname = ShortID(c.ID)
+	if err := c.chooseHostname(); err != nil {
+		return err
 	}
 	if err := e.nameContainer(c, name); err != nil {
 		return err
@@ -79,6 +79,20 @@ func (e *Engine) build(c *Container, name string) (err error) {
 	}
 	if c.HostConfig.ContainerIDFile != "" {
 		return writeCIDFile(c.HostConfig.ContainerIDFile, c.ID)
+	}
+	return nil
+}
+
+// chooseHostname gives the container the host name that its network implies, unless the user named one.
+func (c *Container) chooseHostname() (err error) {
+	switch {
+	case c.Config.Hostname != "":
+	case c.network() == networkHost:
+		if c.Config.Hostname, err = os.Hostname(); err != nil {
+			return fmt.Errorf("find the host's name: %w", err)
+		}
+	default:
+		c.Config.Hostname = ShortID(c.ID)
 	}
 	return nil
 }
@@ -152,6 +166,16 @@ func (options *CreateOptions) Validate() error {
 		}
 	}
 	return errors.Join(host.Resources.validate(), validateNetwork(host), validateMounts(host), validateSecurity(host))
+}
+
+// Settle drops what the other options leave without effect, and returns a sentence for each.
+func (options *CreateOptions) Settle() (warnings []string) {
+	host := &options.HostConfig
+	if host.NetworkMode == networkHost && len(host.PortBindings) > 0 {
+		host.PortBindings = nil
+		warnings = append(warnings, "Published ports are discarded when using host network mode")
+	}
+	return warnings
 }
 
 // writeCIDFile writes the id to a file that must not exist.

@@ -54,7 +54,9 @@ func validateNetwork(host *HostConfig) error {
 	switch host.NetworkMode {
 	case "", "bridge", networkDefault, networkSlirp:
 		return nil
-	case networkNone, networkHost:
+	case networkHost:
+		return nil // Settle drops the ports
+	case networkNone:
 		if len(host.PortBindings) > 0 {
 			return fmt.Errorf("ports cannot be published with --network=%s: leave out -p, or use --network=%s", host.NetworkMode, networkSlirp)
 		}
@@ -79,20 +81,15 @@ func (c *Container) chooseNetwork() (mode, warning string, err error) {
 	return networkNone, fmt.Sprintf("the container has no network, because %v", missing), nil
 }
 
-// hostResolvConf is where the host's name servers are listed.
-const hostResolvConf = "/etc/resolv.conf"
+// Where the host's name servers are listed, and names that it knows by itself.
+const (
+	hostResolvConf = "/etc/resolv.conf"
+	hostHosts      = "/etc/hosts"
+)
 
 // writeNetworkFiles writes the files that are bound over /etc/hosts, /etc/hostname and /etc/resolv.conf.
 func (c *Container) writeNetworkFiles(mode string) error {
-	address := "127.0.1.1"
-	if mode == networkSlirp {
-		address = rootless.SlirpAddress
-	}
-	name := c.Config.Hostname
-	if c.Config.Domainname != "" {
-		name += "." + c.Config.Domainname
-	}
-	hosts, err := rootless.Hosts(address, name, c.HostConfig.ExtraHosts)
+	hosts, err := c.hosts(mode)
 	if err != nil {
 		return err
 	}
@@ -107,6 +104,28 @@ func (c *Container) writeNetworkFiles(mode string) error {
 		}
 	}
 	return nil
+}
+
+// hosts returns the hosts file. In the host's network it is the host's, with what was asked for.
+func (c *Container) hosts(mode string) ([]byte, error) {
+	file := rootless.HostsFile{Address: "127.0.1.1", Hostname: c.Config.Hostname, Extra: c.HostConfig.ExtraHosts}
+	if c.Config.Domainname != "" {
+		file.Hostname += "." + c.Config.Domainname
+	}
+	switch mode {
+	case networkSlirp:
+		file.Address = rootless.SlirpAddress
+	case networkHost:
+		base, err := os.ReadFile(hostHosts)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("read the host's names: %w", err)
+		}
+		file.Base = base
+		if name, err := os.Hostname(); err == nil && name == file.Hostname {
+			file.Hostname = "" // which the host's file has, if anybody needs it
+		}
+	}
+	return file.Text()
 }
 
 func (c *Container) resolvConf(mode string) ([]byte, error) {

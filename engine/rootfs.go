@@ -173,20 +173,26 @@ func (c *Container) writeInitLayer(stack unionmount.Options) error {
 		}
 	}
 	layer := unionmount.Options{Upper: c.path(initDir), UpperAs: stack.UpperAs, Work: c.path(initWorkDir), SideXattrs: stack.SideXattrs}
+	volumes := c.imageVolumes()
 	if len(stack.Lowers) > 0 {
 		layer.Lowers = stack.Lowers[1:]
-		return writeInitEntries(layer, false)
+		return writeInitEntries(layer, volumes, false)
 	}
 	// A tree that is the whole root gets what it lacks. The layer is then for a comparison with the image to leave out.
-	return errors.Join(writeInitEntries(stack, true), writeInitEntries(layer, true))
+	return errors.Join(writeInitEntries(stack, volumes, true), writeInitEntries(layer, volumes, true))
 }
 
-func writeInitEntries(options unionmount.Options, sparing bool) error {
+func writeInitEntries(options unionmount.Options, volumes []string, sparing bool) error {
 	return withUnion(options, func(t tree) error {
 		t.sparing = sparing
 		for _, entry := range initEntries {
 			if err := t.makeEntry(entry); err != nil {
 				return fmt.Errorf("create init layer: %s: %w", entry.path, err)
+			}
+		}
+		for _, volume := range volumes {
+			if err := t.makeVolume(volume); err != nil {
+				return fmt.Errorf("create init layer: %s: %w", volume, err)
 			}
 		}
 		return nil

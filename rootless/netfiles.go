@@ -26,29 +26,44 @@ func SlirpResolvConf(host []byte) []byte {
 	return out.Bytes()
 }
 
-// Hosts returns the /etc/hosts of a container: localhost, the container's host name, with its domain name where it
-// is a dotted one, at address, and extra entries, each NAME:IP as in --add-host.
-func Hosts(address, hostname string, extra []string) ([]byte, error) {
+// HostsFile is what the /etc/hosts of a container is to say.
+type HostsFile struct {
+	Base     []byte   // lines to begin with; nil for those of localhost
+	Address  string   // of Hostname
+	Hostname string   // the container's host name, with its domain name where it is a dotted one; may be ""
+	Extra    []string // further entries, each NAME:IP as in --add-host
+}
+
+const localHosts = "127.0.0.1\tlocalhost\n" +
+	"::1\tlocalhost ip6-localhost ip6-loopback\n" +
+	"fe00::\tip6-localnet\n" +
+	"ff00::\tip6-mcastprefix\n" +
+	"ff02::1\tip6-allnodes\n" +
+	"ff02::2\tip6-allrouters\n"
+
+// Text returns the file.
+func (h HostsFile) Text() ([]byte, error) {
 	var out bytes.Buffer
-	out.WriteString("127.0.0.1\tlocalhost\n" +
-		"::1\tlocalhost ip6-localhost ip6-loopback\n" +
-		"fe00::\tip6-localnet\n" +
-		"ff00::\tip6-mcastprefix\n" +
-		"ff02::1\tip6-allnodes\n" +
-		"ff02::2\tip6-allrouters\n")
-	for _, entry := range extra {
+	if h.Base == nil {
+		out.WriteString(localHosts)
+	}
+	out.Write(h.Base)
+	if text := out.Bytes(); len(text) > 0 && text[len(text)-1] != '\n' {
+		out.WriteByte('\n')
+	}
+	for _, entry := range h.Extra {
 		name, ip, err := parseAddHost(entry)
 		if err != nil {
 			return nil, err
 		}
 		fmt.Fprintf(&out, "%s\t%s\n", ip, name)
 	}
-	if hostname != "" {
-		names := hostname
-		if short, _, dotted := strings.Cut(hostname, "."); dotted {
+	if h.Hostname != "" {
+		names := h.Hostname
+		if short, _, dotted := strings.Cut(h.Hostname, "."); dotted {
 			names += " " + short
 		}
-		fmt.Fprintf(&out, "%s\t%s\n", address, names)
+		fmt.Fprintf(&out, "%s\t%s\n", h.Address, names)
 	}
 	return out.Bytes(), nil
 }

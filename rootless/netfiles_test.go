@@ -17,7 +17,7 @@ func TestSlirpResolvConf(t *testing.T) {
 }
 
 func TestHosts(t *testing.T) {
-	got, err := Hosts("10.0.2.100", "web.example.org", []string{"db:10.1.2.3", "six:[fd00::1]", "seven=fd00::2"})
+	got, err := HostsFile{Address: "10.0.2.100", Hostname: "web.example.org", Extra: []string{"db:10.1.2.3", "six:[fd00::1]", "seven=fd00::2"}}.Text()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func TestHosts(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "db", ":1.2.3.4", "db:", "db:host", "a b:1.2.3.4", "a\n1.1.1.1 b:1.2.3.4"} {
-		if got, err := Hosts("", "", []string{bad}); err == nil {
+		if got, err := (HostsFile{Extra: []string{bad}}).Text(); err == nil {
 			t.Errorf("add-host %q is taken: %q", bad, got)
 		}
 	}

@@ -1,6 +1,7 @@
 package layered
 
 import (
+	"encoding/json"
 	"fmt"
 	"runtime"
 
@@ -22,6 +23,7 @@ func (e *Engine) Create(options engine.CreateOptions, platform string) (_ *engin
 	if err != nil {
 		return nil, nil, err
 	}
+	warnings = options.Settle()
 	var base *engine.Image
 	if image != nil {
 		base = &engine.Image{ID: image.ID, Config: ImageConfig(image)}
@@ -36,6 +38,9 @@ func (e *Engine) Create(options engine.CreateOptions, platform string) (_ *engin
 		warnings = append(warnings, warning)
 	}
 	c, err := e.Engine.Create(options, base)
+	if err == nil {
+		warnings = append(warnings, c.Undone()...)
+	}
 	return c, warnings, err
 }
 
@@ -79,7 +84,20 @@ func ImageConfig(image *layers.Image) engine.Config {
 	return engine.Config{
 		User: from.User, WorkingDir: from.WorkingDir, StopSignal: from.StopSignal, Env: from.Env, Cmd: from.Cmd,
 		Entrypoint: from.Entrypoint, ExposedPorts: from.ExposedPorts, Volumes: from.Volumes, Labels: from.Labels,
+		Healthcheck: healthcheck(image),
 	}
+}
+
+// healthcheck is the image's health check as JSON; nil without one.
+func healthcheck(image *layers.Image) json.RawMessage {
+	if image.Docker.Healthcheck == nil {
+		return nil
+	}
+	text, err := json.Marshal(image.Docker.Healthcheck)
+	if err != nil {
+		return nil // strings and numbers can be encoded
+	}
+	return text
 }
 
 func platformWarning(image *layers.Image) string {
