@@ -12,7 +12,6 @@ import (
 
 	"github.com/docker/go-units"
 	"github.com/rcrun/rcrun/engine"
-	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -341,17 +340,4 @@ func tmpfsOptions(flags []string) map[string]string {
 		mounts[path] = options
 	}
 	return mounts
-}
-
-// completeContainers has the shell complete container names.
-func (a *app) completeContainers(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	var names []string
-	a.with(func(e *layered.Engine) error {
-		list, _, err := e.Containers()
-		for _, c := range list {
-			names = append(names, c.Name)
-		}
-		return err
-	})
-	return names, cobra.ShellCompDirectiveNoFileComp
 }

@@ -122,19 +122,3 @@ func removeImage(e *layered.Engine, name string, force bool) error {
 	}
 	return err
 }
-
-// completeImages offers the names of images.
-func (a *app) completeImages(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	var names []string
-	err := a.withStore(func(s *layers.Store) error {
-		images, err := s.Images()
-		for _, image := range images {
-			names = append(names, image.RepoTags...)
-		}
-		return err
-	})
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	return names, cobra.ShellCompDirectiveNoFileComp
-}

@@ -64,6 +64,8 @@ func (a *app) imagesCommand() *cobra.Command {
 	flags := cmd.Flags()
 	flags.BoolVarP(&all, "all", "a", false, "no effect: every image is listed anyway")
 	flags.StringArrayVarP(&filters, "filter", "f", nil, "list only some: "+imageFilterKeys)
+	cmd.RegisterFlagCompletionFunc("filter", completeFilter([]string{"before", "dangling", "label", "reference", "since", "until"},
+		map[string][]string{"dangling": {"true", "false"}}))
 	flags.BoolVar(&list.digests, "digests", false, "print the digests of the manifests, too")
 	flags.BoolVarP(&list.quiet, "quiet", "q", false, "print ids only")
 	flags.BoolVar(&list.noTrunc, "no-trunc", false, "print ids in full")

@@ -28,7 +28,7 @@ func (a *app) inspectCommand() *cobra.Command {
 	cmd.Use = "inspect [flags] CONTAINER|IMAGE..."
 	cmd.Short = "Print all that is known of containers and images"
 	cmd.Example = "  rcrun inspect web\n  rcrun inspect -f '{{.State.Pid}}' web\n  rcrun inspect --type image debian:12"
-	cmd.ValidArgsFunction = a.completeContainers
+	cmd.ValidArgsFunction = a.completeBoth
 	cmd.Flags().StringVar(&kind, "type", "", "container or image (default: a container, or an image if there is none of that name)")
 	return cmd
 }

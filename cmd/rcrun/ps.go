@@ -64,6 +64,7 @@ func (a *app) psCommand() *cobra.Command {
 	flags.BoolVarP(&list.latest, "latest", "l", false, "list only the container created last")
 	flags.IntVarP(&list.last, "last", "n", -1, "list only the containers created last, as many as this")
 	flags.StringArrayVarP(&list.filters, "filter", "f", nil, "list only some: KEY=VALUE, with the keys "+strings.Join(filterKeys, ", "))
+	cmd.RegisterFlagCompletionFunc("filter", completeFilter(filterKeys, map[string][]string{"status": filterStates, "health": filterHealth}))
 	flags.BoolVarP(&list.quiet, "quiet", "q", false, "print ids only")
 	flags.BoolVar(&list.noTrunc, "no-trunc", false, "print ids and commands in full")
 	flags.BoolVarP(&list.size, "size", "s", false, "print what each container has written")

@@ -89,6 +89,7 @@ func (a *app) with(work func(e *layered.Engine) error) error {
 func execute(args []string) error {
 	root := (&app{}).rootCommand()
 	root.SetArgs(args)
+	root.Use = completionName(args, os.Args[0])
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd(args...)
 	if err := checkCommand(root, args); err != nil {
@@ -137,6 +138,7 @@ func (a *app) rootCommand() *cobra.Command {
 	)
 	addGroup(root, "The host and the store:",
 		a.infoCommand(), a.versionCommand(), a.systemCommand(), a.storeCommand(), unionCommand())
+	completeFlags(root)
 	return root
 }
 

@@ -22,7 +22,8 @@ func (a *app) runCommand() *cobra.Command {
 		Example: "  rcrun run --rm -it debian:12 bash\n  rcrun run -d --name web -p 8080:80 nginx\n" +
 			"  rcrun run --rm --storage-opt size=2g debian:12 apt-get update\n" +
 			"  rcrun run --rm --rootfs /:O sh -c 'rm -rf /usr/share/doc; ls /usr/share'   # of the host nothing is changed",
-		Args: flags.needsImage,
+		Args:              flags.needsImage,
+		ValidArgsFunction: onlyFirst(a.completeImages),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			options, err := flags.options(args)
 			if err != nil {
@@ -45,10 +46,11 @@ func (a *app) runCommand() *cobra.Command {
 func (a *app) createCommand() *cobra.Command {
 	flags := containerFlags{global: &a.docker}
 	cmd := &cobra.Command{
-		Use:     "create [flags] IMAGE [COMMAND [ARG...]]",
-		Short:   "Create a container without starting it, and print its id",
-		Example: "  rcrun create --name job debian:12 make -C /src",
-		Args:    flags.needsImage,
+		Use:               "create [flags] IMAGE [COMMAND [ARG...]]",
+		Short:             "Create a container without starting it, and print its id",
+		Example:           "  rcrun create --name job debian:12 make -C /src",
+		Args:              flags.needsImage,
+		ValidArgsFunction: onlyFirst(a.completeImages),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			options, err := flags.options(args)
 			if err != nil {
@@ -246,7 +248,7 @@ func (a *app) execCommand() *cobra.Command {
 		Short:             "Run a command in a running container",
 		Example:           "  rcrun exec -it web bash\n  rcrun exec -u www-data web id",
 		Args:              arguments(2, -1),
-		ValidArgsFunction: a.completeContainers,
+		ValidArgsFunction: onlyFirst(a.completeContainers),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			attach := attachOptions{stdin: interactive && !options.Detach, output: !options.Detach, tty: options.Tty, detachKeys: detachKeys}
 			err := attach.check()
