@@ -181,12 +181,11 @@ func TestLogKeepsCharactersWhole(t *testing.T) {
 func rotated(t *testing.T) (c *Container, write func(lines int)) {
 	t.Helper()
 	c = logged(t)
-	w, err := openLog(c)
+	w, err := openLog(c.path(logFile), 4000)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.Close() })
-	w.max = 4000
 	out := &output{stream: "stdout", log: w}
 	next := 0
 	return c, func(lines int) {

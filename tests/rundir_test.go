@@ -37,3 +37,20 @@ func TestRunDirectoryGone(t *testing.T) {
 	u.run("rm", "-f", "used", "stopped", "killed", "waited")
 	u.noLeftovers()
 }
+
+// TestRemoveUnstarted removes a container that never ran, and so has no run directory: nothing else goes.
+func TestRemoveUnstarted(t *testing.T) {
+	u := newUserWithImage(t)
+	if err := os.WriteFile(u.path("home", "mine"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"c1", "c2"} {
+		u.run("create", "--name", name, "bb")
+	}
+	u.run("rm", "c1")
+	u.run("container", "prune", "-f")
+	if _, err := os.Stat(u.path("home", "mine")); err != nil {
+		t.Error("a file in the working directory of rm is gone")
+	}
+	u.prints("", "ps", "-aq")
+}

@@ -24,8 +24,16 @@ import (
 // maxReturns is how often directories are read again because something has come into them meanwhile.
 const maxReturns = 1000
 
-// Remove removes the file or the tree at path. That there is none is no error.
+// Remove removes the file or the tree at path. That there is none is no error. Without a path there is nothing to remove, and
+// what has no name of its own in its directory is refused, as os.RemoveAll does.
 func Remove(path string) error {
+	if path == "" {
+		return nil
+	}
+	switch filepath.Base(path) {
+	case ".", "..", "/":
+		return &os.PathError{Op: "remove", Path: path, Err: unix.EINVAL}
+	}
 	path = filepath.Clean(path)
 	dir, err := beneath.Retry(func() (int, error) {
 		return unix.Open(filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)

@@ -191,3 +191,22 @@ func exchange(t *testing.T, dir, kept string) (stop func()) {
 		}
 	}
 }
+
+// TestNothingToRemove removes what is no tree: the working directory stays.
+func TestNothingToRemove(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("file", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := rmtree.Remove(""); err != nil {
+		t.Error(err)
+	}
+	for _, path := range []string{".", "..", "/", "./."} {
+		if err := rmtree.Remove(path); !errors.Is(err, unix.EINVAL) {
+			t.Errorf("removing %q: %v", path, err)
+		}
+	}
+	if _, err := os.Stat("file"); err != nil {
+		t.Error("the working directory was emptied")
+	}
+}
