@@ -1,14 +1,11 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
 	"text/tabwriter"
-	"unicode"
 )
 
 // column is one column of a table: its heading, and its value for a row.
@@ -31,7 +28,7 @@ func printRows[R any](rows []R, format string, columns []column[R]) error {
 		if err != nil {
 			return err
 		}
-		return printTemplate(os.Stdout, rows, t)
+		return printTemplate(templateOutput(format), rows, t)
 	}
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
 	writeRow(table, columns, func(c column[R]) string { return c.heading })
@@ -49,41 +46,17 @@ func writeRow[R any](out io.Writer, columns []column[R], cell func(column[R]) st
 	fmt.Fprintln(out, strings.TrimRight(strings.Join(cells, "\t"), "\t"))
 }
 
-// printable writes control characters as Go does in quotes: what an image or a container calls something is one line, and
-// does nothing to the terminal.
-func printable(text string) string {
-	var line strings.Builder
-	for _, r := range text {
-		if unicode.IsControl(r) {
-			line.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
-		} else {
-			line.WriteRune(r)
-		}
-	}
-	return line.String()
-}
-
 func printJSONLines[R any](rows []R) error {
-	encoder := json.NewEncoder(os.Stdout)
-	encoder.SetEscapeHTML(false)
 	for _, row := range rows {
-		if err := encoder.Encode(row); err != nil {
-			return fmt.Errorf("print as JSON: %w", err)
+		if err := printEncoded(row, ""); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 // printJSON prints a value as indented JSON.
-func printJSON(value any) error {
-	encoder := json.NewEncoder(os.Stdout)
-	encoder.SetIndent("", "    ")
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(value); err != nil {
-		return fmt.Errorf("print as JSON: %w", err)
-	}
-	return nil
-}
+func printJSON(value any) error { return printEncoded(value, "    ") }
 
 // shorten cuts text to n characters, the last of them an ellipsis.
 func shorten(text string, n int) string {

@@ -15,6 +15,7 @@ func TestTableCells(t *testing.T) {
 		"RUN a && \tb":            "RUN a &&  b\t1B\n",
 		"RUN <<EOF\nx\nEOF":       `RUN <<EOF\nx\nEOF` + "\t1B\n",
 		"\x1b[2J\x07\x7f\u009b1m": `\x1b[2J\a\x7f\u009b1m` + "\t1B\n",
+		"a\u202eb\u2028c\xff":     `a\u202eb\u2028c` + "\ufffd\t1B\n",
 		"héllo 'quoted' \"…\"":    "héllo 'quoted' \"…\"\t1B\n",
 	} {
 		var out strings.Builder

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/layers"
@@ -117,7 +116,7 @@ func removeImage(e *layered.Engine, name string, force bool) error {
 	removed, err := e.RemoveImage(name, force)
 	printRemovals(removed)
 	if force && errors.Is(err, layers.ErrNotFound) {
-		fmt.Fprintln(os.Stderr, "rcrun:", err)
+		complain(err)
 		return nil
 	}
 	return err

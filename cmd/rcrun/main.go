@@ -104,7 +104,7 @@ func exitCode(err error) int {
 // printError prints an error, and each of several that were joined, as one of ours.
 func printError(err error) {
 	for _, line := range joined(err) {
-		fmt.Fprintln(os.Stderr, "rcrun:", line)
+		complain(line)
 	}
 }
 
@@ -123,6 +123,6 @@ func joined(err error) []error {
 
 func warn(warnings []string) {
 	for _, warning := range warnings {
-		fmt.Fprintln(os.Stderr, "rcrun: warning:", warning)
+		fmt.Fprintln(os.Stderr, "rcrun: warning:", printable(warning))
 	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -147,7 +146,7 @@ func (a *app) waitCommand() *cobra.Command {
 func removeOne(e *layered.Engine, name string, force bool) error {
 	err := e.Remove(name, force)
 	if force && errors.Is(err, engine.ErrNoContainer) {
-		fmt.Fprintln(os.Stderr, "rcrun:", err)
+		complain(err)
 		return nil
 	}
 	if err != nil {

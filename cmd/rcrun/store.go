@@ -107,7 +107,7 @@ func (c *storeCheck) print(rows []problemRow) error {
 		if r.Action != "" {
 			line += " (" + r.Action + ")"
 		}
-		fmt.Println(line)
+		fmt.Println(printable(line))
 	}
 	return nil
 }

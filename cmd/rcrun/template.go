@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"reflect"
 	"strings"
 	"text/tabwriter"
@@ -164,7 +163,7 @@ func printTemplateTable[R any](rows []R, format string) error {
 		return err
 	}
 	table.Flush()
-	_, err = out.WriteTo(os.Stdout)
+	_, err = out.WriteTo(templateOutput(format))
 	return err
 }
 
@@ -185,7 +184,7 @@ func printObjects(objects []any, format string) error {
 			return err
 		}
 		fmt.Fprintln(&text)
-		if _, err := text.WriteTo(os.Stdout); err != nil {
+		if _, err := text.WriteTo(templateOutput(format)); err != nil {
 			return err
 		}
 	}

@@ -116,7 +116,7 @@ func waitSession(session *engine.Session, leave *exit, restore func()) error {
 			return r.err
 		}
 		if r.exit.Error != "" {
-			fmt.Fprintln(os.Stderr, "rcrun:", r.exit.Error)
+			complain(errors.New(r.exit.Error))
 		}
 		if r.exit.Code != 0 {
 			return exitStatus(r.exit.Code)
