@@ -70,7 +70,7 @@ type openRequest struct {
 	Debug      bool
 
 	SquashUID, SquashGID *uint32 // as fusefs.Options has them
-	NoACL                bool
+	NoACL, NoXattrs      bool
 	fusefs.Tuning
 }
 

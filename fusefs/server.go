@@ -40,6 +40,8 @@ type Options struct {
 	// NoACL does without POSIX ACLs. With them, the kernel asks once for that of every file and directory that is used by
 	// others than its owner.
 	NoACL bool
+	// NoXattrs refuses to set xattrs, ACLs among them: EOPNOTSUPP.
+	NoXattrs bool
 	Tuning
 	// Gate, if not nil, holds up requests that change something.
 	Gate *Gate
@@ -58,7 +60,7 @@ func Serve(dev *os.File, u *unionmount.Union, opts Options) error {
 		opts.Counters = &Counters{}
 	}
 	s := &server{RawFileSystem: fuse.NewDefaultRawFileSystem(), union: u, log: opts.logger(), counters: opts.Counters,
-		hostRoot: opts.HostRoot, tuning: opts.Tuning, leases: opts.leases(), uids: newIDView(opts.UIDs, opts.SquashUID), gids: newIDView(opts.GIDs, opts.SquashGID)}
+		hostRoot: opts.HostRoot, noXattrs: opts.NoXattrs, tuning: opts.Tuning, leases: opts.leases(), uids: newIDView(opts.UIDs, opts.SquashUID), gids: newIDView(opts.GIDs, opts.SquashGID)}
 	s.link = newTransport(fd, fuse.NewProtocolServer(s, s.mountOptions(opts)), opts.Counters)
 	s.link.gate, s.link.most = opts.Gate, opts.readers()
 	defer unix.Close(fd)
@@ -112,6 +114,7 @@ type server struct {
 	uids     idView
 	gids     idView
 	hostRoot bool
+	noXattrs bool
 	tuning   Tuning
 	leases   leases
 }

@@ -52,6 +52,9 @@ func fit(buf, data []byte) (uint32, fuse.Status) {
 
 // SetXAttr answers SETXATTR.
 func (s *server) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, value []byte) fuse.Status {
+	if s.noXattrs {
+		return fuse.ENOSYS // which the kernel remembers, and to the caller is EOPNOTSUPP
+	}
 	if isOwn(in.NodeId, name) {
 		return fuse.EPERM
 	}

@@ -23,11 +23,14 @@ func Called(arg0 string) bool {
 	return strings.TrimPrefix(filepath.Base(arg0), "mount.") == Name
 }
 
+// overlayHelp is what --help prints, with UNUSED in the place of the options that change nothing.
 const overlayHelp = `Usage: fuse-rcrun [-f] [-d] [-o OPTION[,OPTION...]]... [SOURCE] MOUNTPOINT
 
-Mounts several directories as one. It takes the arguments of fuse-overlayfs.
+Mounts several directories as one. It takes the arguments of fuse-overlayfs. Options that nobody knows are ignored with
+a warning, but for those that resemble one of these.
 
   -o lowerdir=DIR[:DIR...]   directories to read, the topmost first
+  -o lowerdir+=DIR           one more, below those before
   -o upperdir=DIR            directory that takes all changes; without it the mount is read-only
   -o workdir=DIR             empty directory beside the upper one
   -o uidmapping=DISK:SHOWN:COUNT[:...], gidmapping=...
@@ -43,6 +46,12 @@ Mounts several directories as one. It takes the arguments of fuse-overlayfs.
   -o size=64m, inodes=10000  limit what the upper directory takes; df shows it
   -o writeback=1             have the kernel collect small writes: then only fsync tells
                              that there was no room for them
+  -o fsname=NAME, subtype=TYPE, context=LABEL, max_read=BYTES, default_permissions, debug
+                             as of other programs that use libfuse; default_permissions
+                             holds always
+  -o verity=on, datadir+=DIR, lowerdir=DIR::DIR
+                             refused: digests are not checked, and there are no layers of
+                             data only
   -o direct_io               have the kernel keep no data
   -o timeout=SECONDS, entry_timeout=SECONDS, negative_timeout=SECONDS, attr_timeout=SECONDS
                              how long the kernel may believe what it knows (default for ever)
@@ -50,16 +59,26 @@ Mounts several directories as one. It takes the arguments of fuse-overlayfs.
                              answer at most N requests at once, or one
   -o volatile, fsync=0       let fsync do nothing
   -o noacl                   do without POSIX ACLs
+  -o noxattrs=1              refuse to set xattrs
   -o ino32_t                 show inode numbers of 32 bits
   -o static_nlink            show link count 1 for all directories
-  -o ro, nosuid, nodev, ...  as of mount(8)
+  -o noatime, relatime, strictatime, nodiratime
+                             when files and directories get a new access time (default
+                             noatime, as of fuse-overlayfs); what is in lower directories
+                             gets none. With strictatime every read is a request.
+  -o ro, nosuid, nodev, noexec, nosymfollow, sync, dirsync
+                             as of mount(8)
   -o remount                 change those of the mount that is there, as root
   -o allow_other             let other users in
   -o allow_root              do not: root alone cannot be let in
-  -o OTHER                   whatever else fuse-overlayfs or libfuse knows is accepted,
-                             and holds anyway or is of no use here: xino, index,
-                             max_write, clone_fd, auto_unmount, ...
+
+These are known and change nothing:
+
+UNUSED
+Arguments:
+
   -f                         stay in the foreground
+  -s                         answer one request at a time
   -d, --debug                print every request
   -V, --version              print the version
   -h, --help                 print this
@@ -69,6 +88,8 @@ With FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT=1 in the environment, deletions are mar
 
 A comma or colon in a path is written with a backslash before it. Unmount with umount or fusermount3 -u.
 `
+
+func helpText() string { return strings.Replace(overlayHelp, "UNUSED\n", unusedHelp()+"\n", 1) }
 
 // Main is the program that is called like fuse-overlayfs. It returns the exit code. program is what the server is
 // executed from, as engine.Engine has it.
@@ -86,18 +107,24 @@ func overlay(name string, args []string, version string, program func() *os.File
 	case err != nil:
 		return err
 	case a.help:
-		fmt.Print(overlayHelp)
+		fmt.Print(helpText())
 		return nil
 	case a.version:
 		// The first line is in the form of fuse-overlayfs: callers look for its version to learn what it can do.
 		fmt.Printf("fuse-overlayfs: version %s\nrcrun version %s\n", overlayVersion, version)
 		return nil
 	}
+	for _, arg := range a.unknown {
+		warnIgnored(arg)
+	}
 	return mountOverlay(a, overlayDefaults(name), program)
 }
 
+// warnIgnored says what fuse-overlayfs says.
+func warnIgnored(argument string) { fmt.Fprintln(os.Stderr, "unknown argument ignored:", argument) }
+
 // overlayVersion is the version of fuse-overlayfs whose options are all known.
-const overlayVersion = "1.14"
+const overlayVersion = "1.16"
 
 // Mount is a union to be mounted by the options of fuse-overlayfs, in which renamed directories and changed attributes
 // refer to lower layers unless the options say else.
@@ -110,7 +137,7 @@ type Mount struct {
 // Run mounts the union. program is what its server is executed from, as engine.Engine has it.
 func (m Mount) Run(program func() *os.File) error {
 	defaults := overlayDefaults("rcrun")
-	defaults.redirect, defaults.metacopy = true, true
+	defaults.redirect, defaults.metacopy, defaults.strict = true, true, true
 	a := overlayArgs{options: m.Options, operands: []string{m.Target}, foreground: m.Foreground, debug: m.Debug}
 	return mountOverlay(a, defaults, program)
 }
@@ -125,6 +152,12 @@ func mountOverlay(a overlayArgs, defaults overlayOptions, program func() *os.Fil
 	o, err := parseOverlayOptions(a.options, defaults)
 	if err != nil {
 		return err
+	}
+	for _, option := range o.ignored {
+		warnIgnored(option)
+	}
+	if a.single {
+		o.mount.Threads = 1
 	}
 	if o.remount {
 		return fusefs.Remount(target, o.mount.Mount.Flags)

@@ -1,6 +1,7 @@
 package fuseoverlay
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -18,12 +19,14 @@ import (
 // overlayArgs are the arguments of a program that is called like fuse-overlayfs.
 type overlayArgs struct {
 	foreground, debug, version, help bool
+	single                           bool     // one request at a time
+	unknown                          []string // arguments that nobody knows
 	options                          []string // the values of all -o
 	operands                         []string // [SOURCE] MOUNTPOINT
 }
 
-// parseOverlayArgs reads arguments as libfuse does: options and operands in any order. Options that it does not know
-// it ignores: callers pass what one version or another of fuse-overlayfs takes.
+// parseOverlayArgs reads arguments as libfuse does: options and operands in any order, and what mount(8) adds to them.
+// Callers pass what one version or another of fuse-overlayfs takes, so what is not known is no error.
 func parseOverlayArgs(args []string) (overlayArgs, error) {
 	var a overlayArgs
 	for i := 0; i < len(args); i++ {
@@ -45,11 +48,18 @@ func parseOverlayArgs(args []string) (overlayArgs, error) {
 			a.version = true
 		case arg == "-h" || arg == "--help":
 			a.help = true
+		case arg == "-s":
+			a.single = true
+		case arg == "-n" || arg == "-v":
+		case arg == "-N" || arg == "-t": // a namespace that mount(8) has entered; the type
+			i++
 		case arg == "--":
 			a.operands = append(a.operands, args[i+1:]...)
 			return a, nil
 		case !strings.HasPrefix(arg, "-"):
 			a.operands = append(a.operands, arg)
+		default:
+			a.unknown = append(a.unknown, arg)
 		}
 	}
 	return a, nil
@@ -85,6 +95,9 @@ type overlayOptions struct {
 
 	redirect, metacopy bool // whether the upper refers to the layers below
 	nofollow           bool // whether what refers to layers below is left alone
+
+	strict  bool     // whether an option that nobody knows is an error
+	ignored []string // those that are not
 }
 
 // parseOverlayOptions reads options in order: what comes later holds.
@@ -92,8 +105,7 @@ func parseOverlayOptions(lists []string, defaults overlayOptions) (overlayOption
 	o := defaults
 	for _, list := range lists {
 		for _, option := range splitEscaped(list, ',') {
-			name, value, _ := strings.Cut(option, "=")
-			if err := o.set(name, value); err != nil {
+			if err := o.set(option); err != nil {
 				return o, fmt.Errorf("option %s: %w", option, err)
 			}
 		}
@@ -105,34 +117,34 @@ func parseOverlayOptions(lists []string, defaults overlayOptions) (overlayOption
 var valueOptions = map[string]func(o *overlayOptions, value string) error{
 	"lowerdir": func(o *overlayOptions, value string) error {
 		o.lowers = nil
-		for _, dir := range splitEscaped(value, ':') {
-			o.lowers = append(o.lowers, unescape(dir))
-		}
-		return nil
+		return o.addLowers(splitEscaped(value, ':'))
 	},
-	"upperdir":          func(o *overlayOptions, value string) error { o.mount.Stack.Upper = unescape(value); return nil },
-	"workdir":           func(o *overlayOptions, value string) error { o.mount.Stack.Work = unescape(value); return nil },
-	"ownership":         func(o *overlayOptions, value string) error { o.ownership = unionmount.Ownership(value); return nil },
+	"lowerdir+":         func(o *overlayOptions, value string) error { return o.addLowers([]string{value}) },
+	"datadir+":          func(*overlayOptions, string) error { return errDataOnly },
+	"verity":            (*overlayOptions).setVerity,
+	"upperdir":          func(o *overlayOptions, value string) error { return setDir(&o.mount.Stack.Upper, value) },
+	"workdir":           func(o *overlayOptions, value string) error { return setDir(&o.mount.Stack.Work, value) },
+	"ownership":         (*overlayOptions).setOwnership,
 	"uidmapping":        func(o *overlayOptions, value string) (err error) { o.uids, err = parseMapping(value); return err },
 	"gidmapping":        func(o *overlayOptions, value string) (err error) { o.gids, err = parseMapping(value); return err },
 	"squash_to_uid":     func(o *overlayOptions, value string) error { return parseID(&o.mount.SquashUID, value) },
 	"squash_to_gid":     func(o *overlayOptions, value string) error { return parseID(&o.mount.SquashGID, value) },
 	"xattr_permissions": (*overlayOptions).setXattrPermissions,
 	"redirect_dir":      (*overlayOptions).setRedirect,
-	"metacopy":          func(o *overlayOptions, value string) error { o.metacopy = value == "on"; return nil },
-	"fsync":             func(o *overlayOptions, value string) error { o.mount.Stack.Volatile = value == "0"; return nil },
-	"writeback":         func(o *overlayOptions, value string) error { o.mount.Writeback = value == "1"; return nil },
-	"timeout":           (*overlayOptions).setTimeout,
-	"entry_timeout":     func(o *overlayOptions, value string) error { return parseSeconds(&o.mount.EntryTimeout, value) },
-	"negative_timeout":  func(o *overlayOptions, value string) error { return parseSeconds(&o.mount.NegativeTimeout, value) },
-	"attr_timeout":      func(o *overlayOptions, value string) error { return parseSeconds(&o.mount.AttrTimeout, value) },
-	"max_threads": func(o *overlayOptions, value string) (err error) {
-		o.mount.Threads, err = strconv.Atoi(value)
-		return err
+	"metacopy":          func(o *overlayOptions, value string) error { return parseEither(&o.metacopy, value, "off", "on") },
+	"fsync": func(o *overlayOptions, value string) error {
+		return parseEither(&o.mount.Stack.Volatile, value, "1", "0")
 	},
-	"threaded": (*overlayOptions).setThreaded,
-	"fsname":   func(o *overlayOptions, value string) error { o.mount.Mount.Source = unescape(value); return nil },
-	"subtype":  func(o *overlayOptions, value string) error { o.mount.Mount.Subtype = unescape(value); return nil },
+	"writeback":        func(o *overlayOptions, value string) error { return parseEither(&o.mount.Writeback, value, "0", "1") },
+	"noxattrs":         func(o *overlayOptions, value string) error { return parseEither(&o.mount.NoXattrs, value, "0", "1") },
+	"timeout":          (*overlayOptions).setTimeout,
+	"entry_timeout":    func(o *overlayOptions, value string) error { return parseSeconds(&o.mount.EntryTimeout, value) },
+	"negative_timeout": func(o *overlayOptions, value string) error { return parseSeconds(&o.mount.NegativeTimeout, value) },
+	"attr_timeout":     func(o *overlayOptions, value string) error { return parseSeconds(&o.mount.AttrTimeout, value) },
+	"max_threads":      func(o *overlayOptions, value string) error { return parseCount(&o.mount.Threads, value) },
+	"threaded":         (*overlayOptions).setThreaded,
+	"fsname":           func(o *overlayOptions, value string) error { o.mount.Mount.Source = unescape(value); return nil },
+	"subtype":          func(o *overlayOptions, value string) error { o.mount.Mount.Subtype = unescape(value); return nil },
 	"size": func(o *overlayOptions, value string) (err error) {
 		o.mount.Stack.Quota.Bytes, err = layerfmt.ParseSize(value)
 		return err
@@ -145,10 +157,7 @@ var valueOptions = map[string]func(o *overlayOptions, value string) error{
 		o.mount.Mount.Context = strings.Trim(value, `"`)
 		return nil
 	},
-	"max_read": func(o *overlayOptions, value string) (err error) {
-		o.mount.Mount.MaxRead, err = strconv.Atoi(value)
-		return err
-	},
+	"max_read": func(o *overlayOptions, value string) error { return parseCount(&o.mount.Mount.MaxRead, value) },
 }
 
 // switchOptions are the options without a value.
@@ -166,21 +175,76 @@ var switchOptions = map[string]func(o *overlayOptions){
 	"remount":             func(o *overlayOptions) { o.remount = true },
 }
 
+// accessTimes are the flags of mount(2) of which one at a time holds.
+const accessTimes = unix.MS_NOATIME | unix.MS_RELATIME | unix.MS_STRICTATIME
+
 // mountFlags are the options that are flags of mount(2), and those that take one back.
-var mountFlags = map[string]struct {
-	flag  uintptr
-	clear bool
-}{
-	"ro": {unix.MS_RDONLY, false}, "rw": {unix.MS_RDONLY, true},
-	"nosuid": {unix.MS_NOSUID, false}, "suid": {unix.MS_NOSUID, true},
-	"nodev": {unix.MS_NODEV, false}, "dev": {unix.MS_NODEV, true},
-	"noexec": {unix.MS_NOEXEC, false}, "exec": {unix.MS_NOEXEC, true},
-	"noatime": {unix.MS_NOATIME, false}, "atime": {unix.MS_NOATIME, true},
-	"nodiratime": {unix.MS_NODIRATIME, false}, "diratime": {unix.MS_NODIRATIME, true},
-	"relatime": {unix.MS_RELATIME, false}, "norelatime": {unix.MS_RELATIME, true},
-	"strictatime": {unix.MS_STRICTATIME, false}, "nostrictatime": {unix.MS_STRICTATIME, true},
-	"sync": {unix.MS_SYNCHRONOUS, false}, "async": {unix.MS_SYNCHRONOUS, true},
-	"dirsync": {unix.MS_DIRSYNC, false},
+var mountFlags = map[string]struct{ clear, set uintptr }{
+	"ro": {0, unix.MS_RDONLY}, "rw": {unix.MS_RDONLY, 0},
+	"nosuid": {0, unix.MS_NOSUID}, "suid": {unix.MS_NOSUID, 0},
+	"nodev": {0, unix.MS_NODEV}, "dev": {unix.MS_NODEV, 0},
+	"noexec": {0, unix.MS_NOEXEC}, "exec": {unix.MS_NOEXEC, 0},
+	"nosymfollow": {0, unix.MS_NOSYMFOLLOW}, "symfollow": {unix.MS_NOSYMFOLLOW, 0},
+	"noatime": {accessTimes, unix.MS_NOATIME}, "atime": {unix.MS_NOATIME, 0},
+	"nodiratime": {0, unix.MS_NODIRATIME}, "diratime": {unix.MS_NODIRATIME, 0},
+	"relatime": {accessTimes, unix.MS_RELATIME}, "norelatime": {unix.MS_RELATIME, 0},
+	"strictatime": {accessTimes, unix.MS_STRICTATIME}, "nostrictatime": {unix.MS_STRICTATIME, 0},
+	"sync": {0, unix.MS_SYNCHRONOUS}, "async": {unix.MS_SYNCHRONOUS, 0},
+	"dirsync": {0, unix.MS_DIRSYNC},
+}
+
+var (
+	errNoDir    = errors.New("it names no directory")
+	errDataOnly = errors.New("layers of data only are not supported: make it a lower directory like others, whose names show")
+)
+
+// setDir takes a directory.
+func setDir(dir *string, value string) error {
+	*dir = unescape(value)
+	if *dir == "" {
+		return errNoDir
+	}
+	return nil
+}
+
+// addLowers takes further lower directories, still escaped. An empty one stands before those of data only.
+func (o *overlayOptions) addLowers(dirs []string) error {
+	for i, dir := range dirs {
+		if dir == "" && i > 0 && i < len(dirs)-1 {
+			return errDataOnly
+		}
+		var lower string
+		if err := setDir(&lower, dir); err != nil {
+			return err
+		}
+		o.lowers = append(o.lowers, lower)
+	}
+	return nil
+}
+
+// setVerity refuses what would seem to protect.
+func (o *overlayOptions) setVerity(value string) error {
+	if value != "off" {
+		return errors.New("digests of lower files are not checked: want off")
+	}
+	return nil
+}
+
+func (o *overlayOptions) setOwnership(value string) error {
+	o.ownership = unionmount.Ownership(value)
+	if o.ownership != unionmount.CallerOwned && o.ownership != unionmount.HostOwned {
+		return fmt.Errorf("%q is none: want %s or %s", value, unionmount.HostOwned, unionmount.CallerOwned)
+	}
+	return nil
+}
+
+// parseEither takes one of two values, that for no or that for yes.
+func parseEither(into *bool, value, no, yes string) error {
+	if value != no && value != yes {
+		return fmt.Errorf("want %s or %s", no, yes)
+	}
+	*into = value == yes
+	return nil
 }
 
 // setTimeout sets for how long the kernel may believe anything.
@@ -195,11 +259,13 @@ func (o *overlayOptions) setTimeout(value string) error {
 
 // setThreaded has one thread do everything, or not.
 func (o *overlayOptions) setThreaded(value string) error {
+	single := false
+	err := parseEither(&single, value, "1", "0")
 	o.mount.Threads = 0
-	if value == "0" {
+	if single {
 		o.mount.Threads = 1
 	}
-	return nil
+	return err
 }
 
 // parseSeconds parses a time in seconds, which may be a fraction. One of many years is for ever.
@@ -216,25 +282,27 @@ func parseSeconds(timeout **time.Duration, value string) error {
 	return nil
 }
 
-// set applies one option. There are those that need nothing to be done, because what they ask for is always or never
-// the case, and those that nobody knows; none of them is an error. Of fuse-overlayfs' and libfuse's own options, the
-// former are xino (numbers are always unique and stable), index (hard links always hold), max_write (as large as there is),
-// clone_fd and max_idle_threads (the server decides), auto_unmount (a server that ends unmounts; one that was killed
-// cannot) and the like.
-// allow_root keeps others out, root too: the kernel knows but one of them or all.
-func (o *overlayOptions) set(name, value string) error {
+// set applies one option. allow_root keeps others out, root too: the kernel knows but one of them or all.
+func (o *overlayOptions) set(option string) error {
+	name, value, hasValue := strings.Cut(option, "=")
 	if set, ok := valueOptions[name]; ok {
+		if !hasValue {
+			return errors.New("it needs a value")
+		}
 		return set(o, value)
 	}
 	if set, ok := switchOptions[name]; ok {
 		set(o)
+		return nil
 	}
-	if f, ok := mountFlags[name]; ok && f.clear {
-		o.mount.Mount.Flags &^= f.flag
-	} else if ok {
-		o.mount.Mount.Flags |= f.flag
+	if f, ok := mountFlags[name]; ok {
+		o.mount.Mount.Flags = o.mount.Mount.Flags&^f.clear | f.set
+		return nil
 	}
-	return nil
+	if option == "" || isUnused(name) {
+		return nil
+	}
+	return o.unknown(option, name, value)
 }
 
 func (o *overlayOptions) setXattrPermissions(value string) error {
@@ -251,11 +319,14 @@ func (o *overlayOptions) setXattrPermissions(value string) error {
 	return nil
 }
 
-// setRedirect takes the values that the kernel's overlay knows, and ignores others as other programs do.
+// setRedirect takes the values that the kernel's overlay knows. None changes nothing.
 func (o *overlayOptions) setRedirect(value string) error {
 	switch value {
 	case "on", "off", "follow", "nofollow":
 		o.redirect, o.nofollow = value == "on", value == "nofollow"
+	case "":
+	default:
+		return errors.New("want on, off, follow or nofollow")
 	}
 	return nil
 }
@@ -280,6 +351,15 @@ func parseMapping(text string) ([]unionmount.IDMapping, error) {
 		fields = fields[3:]
 	}
 	return maps, nil
+}
+
+func parseCount(into *int, text string) error {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return errors.New("want a number of at least 1")
+	}
+	*into = n
+	return nil
 }
 
 func parseID(into **uint32, text string) error {
@@ -332,6 +412,9 @@ func (o overlayOptions) union(target string) (engine.UnionMount, error) {
 	m := o.mount
 	if len(o.lowers) == 0 && m.Stack.Upper == "" {
 		return m, fmt.Errorf("lowerdir or upperdir is needed")
+	}
+	if m.Stack.Upper == "" && m.Stack.Work != "" {
+		return m, errors.New("workdir without upperdir: nothing could be written")
 	}
 	if m.Stack.Upper == "" {
 		m.Mount.Flags |= unix.MS_RDONLY

@@ -16,15 +16,16 @@ import (
 
 func TestParseOverlayArgs(t *testing.T) {
 	for line, want := range map[string]overlayArgs{
-		"m":                    {operands: []string{"m"}},
-		"src m -o rw,dev,suid": {operands: []string{"src", "m"}, options: []string{"rw,dev,suid"}},
-		"-o a -ob=c -f -d m":   {operands: []string{"m"}, options: []string{"a", "b=c"}, foreground: true, debug: true},
-		"--debug -s --foo m":   {operands: []string{"m"}, debug: true},
-		"-V":                   {version: true},
-		"--version":            {version: true},
-		"-h":                   {help: true},
-		"--help":               {help: true},
-		"-f -- -odd":           {operands: []string{"-odd"}, foreground: true},
+		"m":                                   {operands: []string{"m"}},
+		"src m -o rw,dev,suid":                {operands: []string{"src", "m"}, options: []string{"rw,dev,suid"}},
+		"-o a -ob=c -f -d m":                  {operands: []string{"m"}, options: []string{"a", "b=c"}, foreground: true, debug: true},
+		"--debug -s --foo m":                  {operands: []string{"m"}, debug: true, single: true, unknown: []string{"--foo"}},
+		"s m -n -v -t fuse -N /proc/1/ns/mnt": {operands: []string{"s", "m"}},
+		"-V":                                  {version: true},
+		"--version":                           {version: true},
+		"-h":                                  {help: true},
+		"--help":                              {help: true},
+		"-f -- -odd":                          {operands: []string{"-odd"}, foreground: true},
 	} {
 		got, err := parseOverlayArgs(strings.Fields(line))
 		if err != nil || !reflect.DeepEqual(got, want) {
@@ -203,7 +204,11 @@ func FuzzOverlayOptions(f *testing.F) {
 	escape := strings.NewReplacer(`\`, `\\`, `,`, `\,`, `:`, `\:`)
 	f.Fuzz(func(t *testing.T, a, b, upper string) {
 		o, err := parseOverlayOptions([]string{"x,lowerdir=" + escape.Replace(a) + ":" + escape.Replace(b) + ",upperdir=" + escape.Replace(upper)}, overlayOptions{})
-		if err != nil || !slices.Equal(o.lowers, []string{a, b}) || o.mount.Stack.Upper != upper {
+		if a == "" || b == "" || upper == "" {
+			if err == nil {
+				t.Errorf("%q, %q, %q: a directory without a name is accepted", a, b, upper)
+			}
+		} else if err != nil || !slices.Equal(o.lowers, []string{a, b}) || o.mount.Stack.Upper != upper {
 			t.Errorf("%q, %q, %q: %+v, %v", a, b, upper, o, err)
 		}
 		// Whatever is not escaped must do no harm.
