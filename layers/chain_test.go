@@ -79,12 +79,14 @@ func TestImageLayers(t *testing.T) {
 	}
 }
 
-// TestSameChainElsewhere imports one tar into two stores: the chain id is the content's, the cache id the store's.
+// TestSameChainElsewhere imports one tar from pipes into two stores: the chain id is the content's, the cache id the store's.
 func TestSameChainElsewhere(t *testing.T) {
 	var chains, caches []string
 	for range 2 {
 		s := openStore(t)
-		mustImport(t, s, "x", "x")
+		if _, err := s.Import(context.Background(), onlyReader{bytes.NewReader(rootfsTar(t, "x"))}, ImportOptions{}); err != nil {
+			t.Fatal(err)
+		}
 		layers, err := s.ImageLayers()
 		if err != nil || len(layers) != 1 {
 			t.Fatal(layers, err)

@@ -60,20 +60,22 @@ func (s *Store) commit(ctx context.Context, id string, opts CommitOptions) (imag
 	if err != nil {
 		return "", err
 	}
-	layer, err := s.commitLayer(ctx, id, config.top(), opts)
+	r, err := s.containerTar(ctx, id, config.top(), opts)
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	content := bufio.NewReader(r)
+	unchanged, err := isEmptyTar(content)
 	if err != nil {
 		return "", err
 	}
 	config.History = append(config.History, v1.History{Created: config.Created, CreatedBy: opts.CreatedBy, Author: opts.Author,
-		Comment: opts.Message, EmptyLayer: layer == nil})
-	if layer == nil {
+		Comment: opts.Message, EmptyLayer: unchanged})
+	if unchanged {
 		return s.recordImage(config, names)
 	}
-	config.addLayer(*layer)
-	if image, err = s.recordImage(config, names); err != nil {
-		return "", errors.Join(err, s.lib.DeleteLayer(layer.ID))
-	}
-	return image, nil
+	return s.recordUpon(config, content, names)
 }
 
 // commitConfig makes the configuration of the image, but for the layer that is to come and what is said of that.
@@ -122,24 +124,6 @@ func (c *imageConfig) dropLayers() {
 		history[i].EmptyLayer = true
 	}
 	c.History = history
-}
-
-// commitLayer makes a layer of what a container has changed, nil if that is nothing.
-func (s *Store) commitLayer(ctx context.Context, id, parent string, opts CommitOptions) (*Layer, error) {
-	r, err := s.containerTar(ctx, id, parent, opts)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	content := bufio.NewReader(r)
-	if empty, err := isEmptyTar(content); empty || err != nil {
-		return nil, err
-	}
-	layer, _, err := s.lib.PutLayer("", parent, nil, "", false, nil, content)
-	if err != nil {
-		return nil, err
-	}
-	return &Layer{ID: layer.ID, DiffID: layer.UncompressedDigest, Size: layer.UncompressedSize}, nil
 }
 
 // containerTar returns the tar of what a container has changed, or of all of it to squash. Closing it ends the packing.

@@ -16,15 +16,16 @@ import (
 	"go.podman.io/storage/pkg/archive"
 )
 
-// newLayer is a layer of an image that the store does not have.
+// newLayer is a layer of an image that comes in.
 type newLayer struct {
 	blob       types.BlobInfo
 	diffID     digest.Digest
 	parent, id string
 	same       string // a layer with the same content, if there is one
+	there      bool   // says that the layer itself is
 }
 
-// newLayers returns the layers of an image that are to be made, the lowest first. It leaves to the library what the
+// newLayers returns the layers of an image, the lowest first, those that are there and those that are to be made. It leaves to the library what the
 // image does not tell enough about, and with other drivers than ours all from a layer on whose content is there above
 // another parent: the library takes it from there.
 func (s *Store) newLayers(c contents) (layers []newLayer, err error) {
@@ -34,15 +35,18 @@ func (s *Store) newLayers(c contents) (layers []newLayer, err error) {
 	parent := ""
 	for i, blob := range c.layers {
 		id := layerID(parent, c.diffIDs[i])
+		layer := newLayer{blob: blob, diffID: c.diffIDs[i], parent: parent, id: id}
 		if _, err = s.lib.Layer(id); errors.Is(err, storage.ErrLayerUnknown) {
-			same, err := s.sameContent(c.diffIDs[i])
-			if same != "" && s.driver != DriverFuse || err != nil {
+			layer.same, err = s.sameContent(c.diffIDs[i])
+			if layer.same != "" && s.driver != DriverFuse || err != nil {
 				return layers, err
 			}
-			layers = append(layers, newLayer{blob, c.diffIDs[i], parent, id, same})
 		} else if err != nil {
 			return nil, err
+		} else {
+			layer.there = true
 		}
+		layers = append(layers, layer)
 		parent = id
 	}
 	return layers, nil
@@ -69,7 +73,7 @@ func (t *transfer) unpackLayers(ctx context.Context, in intake, c contents) (err
 		return err
 	}
 	if in.ahead != nil {
-		stop := in.ahead(ctx, slices.DeleteFunc(slices.Clone(layers), func(l newLayer) bool { return l.same != "" }))
+		stop := in.ahead(ctx, slices.DeleteFunc(slices.Clone(layers), func(l newLayer) bool { return l.there || l.same != "" }))
 		defer stop()
 	}
 	source, err := in.src.NewImageSource(ctx, t.sys)
@@ -78,17 +82,20 @@ func (t *transfer) unpackLayers(ctx context.Context, in intake, c contents) (err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
 	for _, layer := range layers {
-		if layer.same != "" {
+		state := LayerExists
+		switch {
+		case layer.there:
+		case layer.same != "":
 			if err := t.store.reuse(layer); err != nil {
 				return fmt.Errorf("make layer %s of layer %s: %w", layer.id, layer.same, err)
 			}
-			in.report.layer(layer.blob.Digest, LayerExists, 0, 0)
-			continue
+		default:
+			if err := t.unpackLayer(ctx, source, layer); err != nil {
+				return fmt.Errorf("unpack layer %s: %w", layer.diffID, err)
+			}
+			state = LayerDone
 		}
-		if err := t.unpackLayer(ctx, source, layer); err != nil {
-			return fmt.Errorf("unpack layer %s: %w", layer.diffID, err)
-		}
-		in.report.layer(layer.blob.Digest, LayerDone, 0, 0)
+		in.report.layer(layer.blob.Digest, state, 0, 0)
 	}
 	return nil
 }

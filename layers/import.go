@@ -25,7 +25,9 @@ type ImportOptions struct {
 	Platform string
 }
 
-// Import makes an image with one layer of a tar, compressed or not, and returns its id. The tar is read once.
+// Import makes an image with one layer of a tar, compressed or not, and returns its id. A tar whose content is in the store
+// already makes no further layer. Of an r that is an io.Seeker and not compressed that is seen before anything is unpacked;
+// others are read once.
 func (s *Store) Import(ctx context.Context, r io.Reader, opts ImportOptions) (id string, err error) {
 	id, err = s.importTar(ctx, r, opts)
 	if err != nil {
@@ -49,20 +51,15 @@ func (s *Store) importTar(ctx context.Context, r io.Reader, opts ImportOptions) 
 		return "", err
 	}
 	defer func() { err = errors.Join(err, s.finish(place)) }()
+	if file, diffID := plainTar(ctx, r); file != nil {
+		return s.importFile(ctx, file, diffID, config, names)
+	}
 	content, err := openTar(contextReader{ctx, r})
 	if err != nil {
 		return "", errors.Join(err, ctx.Err())
 	}
 	defer content.Close()
-	layer, _, err := s.lib.PutLayer("", "", nil, "", false, nil, &wholeTar{r: content})
-	if err != nil {
-		return "", err
-	}
-	config.addLayer(Layer{ID: layer.ID, DiffID: layer.UncompressedDigest, Size: layer.UncompressedSize})
-	if id, err = s.recordImage(config, names); err != nil {
-		return "", errors.Join(err, s.lib.DeleteLayer(layer.ID))
-	}
-	return id, nil
+	return s.recordUpon(config, &wholeTar{r: content}, names)
 }
 
 // openTar decompresses a tar of whatever compression.
