@@ -29,6 +29,8 @@ type Inspection struct {
 	Config          Config          `json:"Config"`
 	Mounts          []InspectMount  `json:"Mounts"`
 	NetworkSettings InspectNetworks `json:"NetworkSettings"`
+	SizeRw          *int64          `json:"SizeRw,omitempty"`     // what the container has written, in bytes; nil where nobody asked
+	SizeRootFs      *int64          `json:"SizeRootFs,omitempty"` // the same with its image
 }
 
 // InspectState is the State of an Inspection.

@@ -122,3 +122,38 @@ func TestConfigDirectory(t *testing.T) {
 	u.run("--config", dir, "logout", server.host)
 	u.fails(125, []string{"authentication required"}, "--config", dir, "pull", "-q", server.host+"/app")
 }
+
+// TestAttachFlag attaches only some of a container's streams.
+func TestAttachFlag(t *testing.T) {
+	u := newUserWithImage(t)
+	run := func(flags ...string) result {
+		t.Helper()
+		return u.tryWith([]byte("in\n"), append(append([]string{"run", "--rm"}, flags...), "bb", "sh", "-c", "echo out; echo err >&2; cat")...)
+	}
+	for flags, want := range map[string][2]string{
+		"-a stdout":                             {"out\n", ""},
+		"-a STDERR":                             {"", "err\n"},
+		"-i -a stdin -a stdout -a stderr":       {"out\nin\n", "err\n"},
+		"-i -a stdin -a stdout":                 {"out\nin\n", ""},
+		"--sig-proxy=false -a STDOUT -a STDERR": {"out\n", "err\n"},
+	} {
+		if r := run(strings.Fields(flags)...); r.code != 0 || r.stdout != want[0] || r.stderr != want[1] {
+			t.Errorf("%s: %+v", flags, r)
+		}
+	}
+	u.fails(125, []string{"--attach", "odd"}, "run", "-a", "odd", "bb")
+	u.fails(125, []string{"--attach", "--detach"}, "run", "-d", "-a", "stdout", "bb")
+}
+
+// TestInspectSize asks for the size of what a container has written.
+func TestInspectSize(t *testing.T) {
+	u := newUserWithImage(t)
+	u.run("run", "--name", "c1", "--network", "none", "bb", "dd", "if=/dev/zero", "of=/big", "bs=1M", "count=1")
+	parts := strings.Fields(u.run("inspect", "-s", "-f", "{{.SizeRw}} {{.SizeRootFs}}", "c1"))
+	if len(parts) != 2 || parts[0] != "1048576" || len(parts[1]) < len(parts[0]) {
+		t.Errorf("sizes: %q", parts)
+	}
+	if strings.Contains(u.run("inspect", "c1"), "SizeRw") {
+		t.Error("inspect measures unasked")
+	}
+}

@@ -43,7 +43,6 @@ func registerFixed(flags *pflag.FlagSet) {
 	} {
 		flags.Var(&fixedFlag{f.allowed[0], f.allowed, f.why}, f.name, fmt.Sprintf("only %s: %s", strings.Join(f.allowed, " or "), f.why))
 	}
-	flags.Bool("no-healthcheck", false, "no effect: rcrun does not run health checks")
 	registerContentTrust(flags)
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -32,12 +33,12 @@ func override(dir *string, flag string) error {
 
 // containerFlags are the flags of run and create.
 type containerFlags struct {
-	interactive, tty, detach, rm, readOnly, init, privileged, quiet bool
+	interactive, tty, detach, rm, readOnly, init, privileged, quiet, noHealthcheck bool
 
 	name, workdir, user, hostname, domainname, entrypoint, network, userns string
 	rootfs, cidfile, stopSignal, shmSize, platform, pull                   string
 
-	env, envFiles, volumes, tmpfs, publish, expose, labels, labelFiles, capAdd, capDrop, securityOpt, storageOpt, dns, addHost []string
+	attach, env, envFiles, volumes, tmpfs, publish, expose, labels, labelFiles, capAdd, capDrop, securityOpt, storageOpt, dns, addHost []string
 
 	stopTimeout int
 	resources   resourceFlags
@@ -72,6 +73,7 @@ func (f *containerFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.shmSize, "shm-size", "", "size of /dev/shm (default 64m)")
 	flags.StringVar(&f.platform, "platform", "", "platform of the image: os/arch[/variant]; one of another platform is not run, but pulled")
 	flags.StringVar(&f.pull, "pull", "missing", "pull the image: missing, always or never")
+	flags.StringArrayVarP(&f.attach, "attach", "a", nil, "attach only some streams: stdin (with -i), stdout, stderr")
 	flags.StringArrayVarP(&f.env, "env", "e", nil, "set an environment variable; a name alone takes the value from here")
 	flags.StringArrayVar(&f.envFiles, "env-file", nil, "read environment variables from a file")
 	flags.StringArrayVarP(&f.volumes, "volume", "v", nil, "mount a host path: /host/path:/container/path[:ro]")
@@ -87,6 +89,7 @@ func (f *containerFlags) register(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.dns, "dns", nil, "name server of the container")
 	flags.StringArrayVar(&f.addHost, "add-host", nil, "add a line to /etc/hosts: name:ip")
 	f.resources.register(flags)
+	flags.BoolVar(&f.noHealthcheck, "no-healthcheck", false, "do not warn of the image's health check, which is not run")
 	registerFixed(flags)
 	flags.Bool("help", false, "show this help") // without its shorthand, which is the host name's
 }
@@ -124,10 +127,13 @@ func (f *containerFlags) options(args []string) (engine.CreateOptions, error) {
 	}
 	c := &o.Config
 	c.Hostname, c.Domainname, c.User, c.WorkingDir, c.StopSignal = f.hostname, f.domainname, f.user, f.workdir, f.stopSignal
-	c.Tty, c.OpenStdin, c.AttachStdin = f.tty, f.interactive, f.interactive && !f.detach
-	c.StdinOnce = c.AttachStdin
-	c.AttachStdout, c.AttachStderr = !f.detach, !f.detach && !f.tty
+	if err := f.setStreams(c); err != nil {
+		return o, err
+	}
 	c.Env, c.Cmd, c.Entrypoint = env, args, entrypoint
+	if f.noHealthcheck {
+		c.Healthcheck = json.RawMessage(`{"Test":["NONE"]}`)
+	}
 	if c.Labels, err = f.allLabels(); err != nil {
 		return o, err
 	}
@@ -159,6 +165,27 @@ func (f *containerFlags) options(args []string) (engine.CreateOptions, error) {
 		Rootfs: rootfs, RootfsOverlay: isOverlay, StorageOpt: storageOpt,
 	}
 	return o, nil
+}
+
+// setStreams says which streams are attached: those of --attach, or else all, but in the background none.
+func (f *containerFlags) setStreams(c *engine.Config) error {
+	if f.detach && len(f.attach) > 0 {
+		return errors.New("conflicting options: --attach and --detach cannot both be given")
+	}
+	attached := map[string]bool{}
+	for _, name := range f.attach {
+		name = strings.ToLower(name)
+		if name != "stdin" && name != "stdout" && name != "stderr" {
+			return fmt.Errorf("invalid --attach %q: want stdin, stdout or stderr", name)
+		}
+		attached[name] = true
+	}
+	all := !f.detach && len(f.attach) == 0
+	c.Tty, c.OpenStdin = f.tty, f.interactive
+	c.AttachStdin = f.interactive && (all || attached["stdin"])
+	c.AttachStdout, c.AttachStderr = all || attached["stdout"], !f.tty && (all || attached["stderr"])
+	c.StdinOnce = c.AttachStdin
+	return nil
 }
 
 // allLabels joins files and flags, in this order; of a label given twice the last value holds.

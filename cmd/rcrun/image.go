@@ -107,6 +107,7 @@ func (a *app) rmiCommand() *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().Bool("no-prune", false, "no effect: images without a name that others are made of do not exist")
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "remove an image with names in several repositories; take the names from one that a container uses")
 	return cmd
 }

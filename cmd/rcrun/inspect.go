@@ -54,6 +54,7 @@ func (a *app) containerInspectCommand() *cobra.Command {
 // inspectWith makes an inspect command of what its flags choose. What is found is printed, whatever else is missing.
 func (a *app) inspectWith(choose func() (lookup, error)) *cobra.Command {
 	var format string
+	var size bool
 	cmd := &cobra.Command{
 		Args: arguments(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -65,6 +66,9 @@ func (a *app) inspectWith(choose func() (lookup, error)) *cobra.Command {
 				objects, missing := []any{}, []error{}
 				for _, name := range args {
 					object, err := find(e, name)
+					if c, ok := object.(engine.Inspection); ok && size && err == nil {
+						object, err = withSize(e, c)
+					}
 					if err != nil {
 						missing = append(missing, err)
 						continue
@@ -76,7 +80,30 @@ func (a *app) inspectWith(choose func() (lookup, error)) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&format, "format", "f", "", "json, or a Go template")
+	cmd.Flags().BoolVarP(&size, "size", "s", false, "tell what containers have written, too: SizeRw and SizeRootFs")
 	return cmd
+}
+
+// withSize adds what a container has written.
+func withSize(e *layered.Engine, i engine.Inspection) (engine.Inspection, error) {
+	store, err := e.Store()
+	if err != nil {
+		return i, err
+	}
+	written, err := containerSize(store, i.ID)
+	if err != nil {
+		return i, err
+	}
+	rw, whole := int64(written), int64(written)
+	if i.Image != "" {
+		image, err := store.Image(i.Image)
+		if err != nil {
+			return i, err
+		}
+		whole += image.Size
+	}
+	i.SizeRw, i.SizeRootFs = &rw, &whole
+	return i, nil
 }
 
 func printInspected(objects []any, format string) error {

@@ -139,7 +139,7 @@ func addSizes(e *layered.Engine, list []*engine.Container, rows []psRow) error {
 		return err
 	}
 	for i, c := range list {
-		written, err := containerSize(store, c)
+		written, err := containerSize(store, c.ID)
 		if err != nil {
 			return err
 		}

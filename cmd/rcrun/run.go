@@ -29,7 +29,8 @@ func (a *app) runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			attach := attachOptions{stdin: flags.interactive && !flags.detach, output: !flags.detach, tty: flags.tty, sigProxy: sigProxy, detachKeys: detachKeys}
+			c := options.Config
+			attach := attachOptions{stdin: c.AttachStdin, stdout: c.AttachStdout, stderr: c.AttachStderr, tty: flags.tty, sigProxy: sigProxy, detachKeys: detachKeys}
 			if err := attach.check(); err != nil {
 				return err
 			}
@@ -186,7 +187,7 @@ func (a *app) startCommand() *cobra.Command {
 
 // startAttached starts a container, or just attaches to one that runs already.
 func startAttached(e *layered.Engine, c *engine.Container, interactive bool, detachKeys string) error {
-	options := attachOptions{stdin: interactive && c.Config.OpenStdin, output: true, tty: c.Config.Tty, sigProxy: true, detachKeys: detachKeys}
+	options := attachOptions{stdin: interactive && c.Config.OpenStdin, stdout: true, stderr: true, tty: c.Config.Tty, sigProxy: true, detachKeys: detachKeys}
 	if err := options.check(); err != nil {
 		return err
 	}
@@ -214,7 +215,7 @@ func addDetachKeys(cmd *cobra.Command, keys *string) {
 }
 
 func (a *app) attachCommand() *cobra.Command {
-	options := attachOptions{output: true}
+	options := attachOptions{stdout: true, stderr: true}
 	var noStdin bool
 	cmd := &cobra.Command{
 		Use:               "attach [flags] CONTAINER",
@@ -250,7 +251,7 @@ func (a *app) execCommand() *cobra.Command {
 		Args:              arguments(2, -1),
 		ValidArgsFunction: onlyFirst(a.completeContainers),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			attach := attachOptions{stdin: interactive && !options.Detach, output: !options.Detach, tty: options.Tty, detachKeys: detachKeys}
+			attach := attachOptions{stdin: interactive && !options.Detach, stdout: !options.Detach, stderr: !options.Detach, tty: options.Tty, detachKeys: detachKeys}
 			err := attach.check()
 			if err != nil {
 				return err

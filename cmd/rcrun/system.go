@@ -88,7 +88,7 @@ func measure(e *layered.Engine) (*diskUse, error) {
 		return nil, err
 	}
 	for _, c := range use.containers {
-		size, err := containerSize(store, c)
+		size, err := containerSize(store, c.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -117,8 +117,8 @@ func measureImages(e *layered.Engine) (*diskUse, error) {
 }
 
 // containerSize returns what a container has written; one that runs in a directory of the user's has no layer.
-func containerSize(s *layers.Store, c *engine.Container) (bytesOf, error) {
-	size, err := s.ContainerSize(c.ID)
+func containerSize(s *layers.Store, id string) (bytesOf, error) {
+	size, err := s.ContainerSize(id)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}

@@ -16,7 +16,7 @@ import (
 
 // attachOptions say how a command is connected to a process in a container.
 type attachOptions struct {
-	stdin, output, tty, sigProxy bool
+	stdin, stdout, stderr, tty, sigProxy bool // on a terminal, stderr is nothing of its own
 
 	detachKeys string
 }
@@ -36,11 +36,11 @@ type connector func(streams engine.Streams, size engine.WinSize) (*engine.Sessio
 // attachTo connects our streams to a container's payload, stays until it ends, and ends with its exit code.
 func attachTo(options attachOptions, connect connector) error {
 	var streams engine.Streams
-	if options.output {
+	if options.stdout {
 		streams.Stdout = os.Stdout
-		if !options.tty {
-			streams.Stderr = os.Stderr
-		}
+	}
+	if options.stderr && !options.tty {
+		streams.Stderr = os.Stderr
 	}
 	input, leave, err := options.input()
 	if err != nil {
@@ -128,7 +128,7 @@ func waitSession(session *engine.Session, leave *exit, restore func()) error {
 // execAttached runs a further process, connected to our streams, and ends with its exit code.
 func execAttached(c *engine.Container, options engine.ExecOptions, attach attachOptions) error {
 	var streams engine.Streams
-	if attach.output {
+	if attach.stdout {
 		streams = engine.Streams{Stdout: os.Stdout, Stderr: os.Stderr}
 	}
 	input, leave, err := attach.input()

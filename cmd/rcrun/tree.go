@@ -88,7 +88,7 @@ func treeOf(e *layered.Engine, names []string) ([]treeRow, error) {
 
 // containerTree is the chain of a container's layers, from the one that takes its changes down.
 func containerTree(s *layers.Store, c *engine.Container) ([]treeRow, error) {
-	size, err := containerSize(s, c)
+	size, err := containerSize(s, c.ID)
 	if err != nil {
 		return nil, err
 	}
