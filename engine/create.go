@@ -154,9 +154,6 @@ func (options *CreateOptions) Validate() error {
 		}
 		host.Rootfs = dir
 	}
-	if name := options.Config.Hostname; name != "" && !validHostname(name) {
-		return fmt.Errorf("invalid host name %q: up to 63 letters, digits, dots, hyphens and underscores are allowed", name)
-	}
 	if dir := options.Config.WorkingDir; dir != "" && !filepath.IsAbs(dir) {
 		return fmt.Errorf("the working directory %q is invalid, it needs to be an absolute path", dir)
 	}
@@ -165,7 +162,7 @@ func (options *CreateOptions) Validate() error {
 			return fmt.Errorf("container ID file %s exists: make sure that the other container isn't running, or delete it", path)
 		}
 	}
-	return errors.Join(host.Resources.validate(), validateNetwork(host), validateMounts(host), validateSecurity(host))
+	return errors.Join(host.Resources.validate(), validateNames(&options.Config, host), validateNetwork(host), validateMounts(host), validateSecurity(host))
 }
 
 // Settle drops what the other options leave without effect, and returns a sentence for each.

@@ -50,6 +50,20 @@ func (c *Container) HasNetwork(name string) bool {
 	return name == c.Network() || c.network() == networkDefault && (name == networkDefault || name == "bridge")
 }
 
+// validateNames checks what goes into the files that tell a container of hosts.
+func validateNames(config *Config, host *HostConfig) error {
+	for what, name := range map[string]string{"host": config.Hostname, "domain": config.Domainname} {
+		if name != "" && !validHostname(name) {
+			return fmt.Errorf("invalid %s name %q: up to 63 letters, digits, dots, hyphens and underscores are allowed", what, name)
+		}
+	}
+	if _, err := rootless.NameServers(host.DNS); err != nil {
+		return err
+	}
+	_, err := rootless.HostsFile{Extra: host.ExtraHosts}.Text()
+	return err
+}
+
 func validateNetwork(host *HostConfig) error {
 	switch host.NetworkMode {
 	case "", "bridge", networkDefault, networkSlirp:
@@ -130,11 +144,7 @@ func (c *Container) hosts(mode string) ([]byte, error) {
 
 func (c *Container) resolvConf(mode string) ([]byte, error) {
 	if len(c.HostConfig.DNS) > 0 {
-		var servers []byte
-		for _, server := range c.HostConfig.DNS {
-			servers = fmt.Appendf(servers, "nameserver %s\n", server)
-		}
-		return servers, nil
+		return rootless.NameServers(c.HostConfig.DNS)
 	}
 	host, err := os.ReadFile(hostResolvConf)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"unicode"
 )
 
 // SlirpResolvConf returns the /etc/resolv.conf of a container on slirp4netns: its DNS server, which asks the
@@ -24,6 +25,24 @@ func SlirpResolvConf(host []byte) []byte {
 		}
 	}
 	return out.Bytes()
+}
+
+// NameServers returns the /etc/resolv.conf of a container with these servers.
+func NameServers(addresses []string) ([]byte, error) {
+	var out bytes.Buffer
+	for _, address := range addresses {
+		if !isAddress(address) {
+			return nil, fmt.Errorf("invalid name server %q: want an IP address", address)
+		}
+		fmt.Fprintf(&out, "nameserver %s\n", address)
+	}
+	return out.Bytes(), nil
+}
+
+// isAddress tells whether text is an IP address, and no more: the zone of an IPv6 one could be anything.
+func isAddress(text string) bool {
+	address, err := netip.ParseAddr(text)
+	return err == nil && !strings.ContainsFunc(address.Zone(), func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) })
 }
 
 // HostsFile is what the /etc/hosts of a container is to say.
@@ -75,10 +94,10 @@ func parseAddHost(entry string) (name, ip string, err error) {
 		return "", "", fmt.Errorf("bad format for add-host: %q", entry)
 	}
 	name, ip = entry[:i], strings.Trim(entry[i+1:], "[]")
-	if strings.ContainsAny(name, " \t\n#") {
+	if strings.ContainsFunc(name, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || r == '#' }) {
 		return "", "", fmt.Errorf("bad format for add-host: %q", entry)
 	}
-	if _, err := netip.ParseAddr(ip); err != nil {
+	if !isAddress(ip) {
 		return "", "", fmt.Errorf("invalid IP address in add-host: %q", ip)
 	}
 	return name, ip, nil

@@ -174,6 +174,13 @@ func TestRefusedBeforeCreating(t *testing.T) {
 	u.fails(125, []string{"not a TTY"}, "run", "-it", "--name", "c1", "bb", "true")
 	u.fails(125, []string{"detach-keys"}, "run", "--detach-keys", "foo", "bb", "true")
 	u.fails(125, []string{"host name"}, "run", "--hostname", "x\n1.1.1.1 evil", "bb", "true")
+	u.fails(125, []string{"domain name"}, "run", "--domainname", "x\n1.1.1.1 evil", "bb", "true")
+	for _, server := range []string{"notanip", "1.1.1.1\nnameserver 2.2.2.2", "", "fe80::1%a\nb", "1.1.1.1 2.2.2.2"} {
+		u.fails(125, []string{"name server"}, "run", "--dns="+server, "bb", "true")
+	}
+	for _, entry := range []string{"db\r:1.1.1.1", "a\x1b[31m:1.1.1.1", "db:fe80::1%a\n2.2.2.2", "db:nowhere"} {
+		u.fails(125, []string{"add-host"}, "run", "--add-host", entry, "bb", "true")
+	}
 	u.fails(125, []string{"/relative"}, "run", "-v", "x/relative:/x", "bb", "true")
 	u.prints("", "ps", "-aq")
 }

@@ -82,11 +82,11 @@ func (f *containerFlags) register(flags *pflag.FlagSet) {
 	flags.StringArrayVarP(&f.labels, "label", "l", nil, "label the container: key=value")
 	flags.StringArrayVar(&f.labelFiles, "label-file", nil, "read labels from a file")
 	flags.StringArrayVar(&f.expose, "expose", nil, "note that the container serves a port, or a range of ports")
-	flags.StringSliceVar(&f.capAdd, "cap-add", nil, "add a capability")
-	flags.StringSliceVar(&f.capDrop, "cap-drop", nil, "drop a capability, or all")
+	flags.Var((*commaList)(&f.capAdd), "cap-add", "add a capability")
+	flags.Var((*commaList)(&f.capDrop), "cap-drop", "drop a capability, or all")
 	flags.StringArrayVar(&f.securityOpt, "security-opt", nil, "no-new-privileges, seccomp=unconfined, seccomp=builtin or seccomp=PROFILE.json")
-	flags.StringSliceVar(&f.storageOpt, "storage-opt", nil, "limit what the container adds to its image: size=64m, inodes=10000")
-	flags.StringSliceVar(&f.dns, "dns", nil, "name server of the container")
+	flags.Var((*commaList)(&f.storageOpt), "storage-opt", "limit what the container adds to its image: size=64m, inodes=10000")
+	flags.Var((*commaList)(&f.dns), "dns", "name server of the container")
 	flags.StringArrayVar(&f.addHost, "add-host", nil, "add a line to /etc/hosts: name:ip")
 	f.resources.register(flags)
 	flags.BoolVar(&f.noHealthcheck, "no-healthcheck", false, "do not warn of the image's health check, which is not run")
@@ -101,6 +101,22 @@ func (f *containerFlags) needsImage(cmd *cobra.Command, args []string) error {
 	}
 	return &usageError{cmd: cmd, text: fmt.Sprintf("'%s' requires an image, or --rootfs DIR[:O]", cmd.CommandPath()), line: true}
 }
+
+// commaList is a flag that may be given several times, each time with several values. Unlike pflag's, which reads CSV, it
+// leaves none out: not the empty one, and not what follows a line end.
+type commaList []string
+
+// Set adds what the user writes.
+func (l *commaList) Set(text string) error {
+	*l = append(*l, strings.Split(text, ",")...)
+	return nil
+}
+
+// String returns the values as they can be written.
+func (l *commaList) String() string { return strings.Join(*l, ",") }
+
+// Type names the argument in help texts.
+func (*commaList) Type() string { return "strings" }
 
 // options translates the flags and arguments into what the engine is asked for.
 func (f *containerFlags) options(args []string) (engine.CreateOptions, error) {
