@@ -212,6 +212,9 @@ func (m *monitor) create(ids rootless.Map, network string) error {
 		return err
 	}
 	m.warnings = append(m.warnings, m.box.Warnings()...)
+	if m.uplink != nil && m.uplink.slirp.Warning() != "" {
+		m.warnings = append(m.warnings, m.uplink.slirp.Warning())
+	}
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package rootless
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,13 +49,21 @@ type Slirp struct {
 	exit   *os.File // slirp4netns ends when this is closed
 	socket string
 	said   *tail
+	weaker string        // what it runs without, "" for nothing
 	ended  chan struct{} // closed when the process is reaped
 	once   sync.Once
 }
 
 // slirpHardening are sets of options in the order in which they are tried: each needs less of the version and of
-// the host than the one before.
-var slirpHardening = [][]string{{"--enable-sandbox", "--enable-seccomp"}, {"--enable-seccomp"}, {}}
+// the host than the one before, and holds a slirp4netns less that the container has taken over.
+var slirpHardening = []struct {
+	options []string
+	lacks   string
+}{
+	{[]string{"--enable-sandbox", "--enable-seccomp"}, ""},
+	{[]string{"--enable-seccomp"}, "a sandbox"},
+	{nil, "a sandbox and a seccomp filter"},
+}
 
 // FindSlirp returns nil where slirp4netns is installed, and otherwise ErrNoSlirp.
 func FindSlirp() error {
@@ -72,11 +81,16 @@ func StartSlirp(ctx context.Context, cfg SlirpConfig) (*Slirp, error) {
 		return nil, ErrNoSlirp
 	}
 	var s *Slirp
-	for _, options := range slirpHardening {
-		s, err = launchSlirp(ctx, program, options, cfg)
+	var first error
+	for _, hardening := range slirpHardening {
+		s, err = launchSlirp(ctx, program, hardening.options, cfg)
+		if err == nil && hardening.lacks != "" {
+			s.weaker = fmt.Sprintf("slirp4netns runs without %s, since it does not start with: %v", hardening.lacks, first)
+		}
 		if err == nil || ctx.Err() != nil {
 			break
 		}
+		first = cmp.Or(first, err)
 	}
 	if err != nil {
 		return nil, err
@@ -90,6 +104,9 @@ func StartSlirp(ctx context.Context, cfg SlirpConfig) (*Slirp, error) {
 
 // Ports returns what is published, with the ports that were chosen where any free one would do.
 func (s *Slirp) Ports() []PortMapping { return s.ports }
+
+// Warning says what slirp4netns lacks that confines it elsewhere, "" for nothing.
+func (s *Slirp) Warning() string { return s.weaker }
 
 // Serve relays the ports that slirp4netns does not forward itself, until Close. Datagrams that came before wait for it.
 func (s *Slirp) Serve(dial DialFunc) {

@@ -2,9 +2,11 @@ package tests
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -333,4 +335,23 @@ func parentOf(pid int) (parent int) {
 		fmt.Sscan(string(text[end+1:]), &state, &parent)
 	}
 	return parent
+}
+
+// TestSlirpWithoutSandbox has a slirp4netns that cannot be confined as it should.
+func TestSlirpWithoutSandbox(t *testing.T) {
+	u := newUserWithImage(t)
+	real, err := exec.LookPath("slirp4netns")
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := "#!/bin/sh\ncase \"$*\" in *--enable-sandbox*) echo no sandbox here >&2; exit 1 ;; esac\nexec " + real + " \"$@\"\n"
+	if err := errors.Join(os.Mkdir(u.path("bin"), 0o700), os.WriteFile(u.path("bin", "slirp4netns"), []byte(script), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	u.setenv("PATH", u.path("bin")+":"+os.Getenv("PATH"))
+	r := u.try("run", "--rm", "bb", "cat", "/sys/class/net/eth0/operstate")
+	if r.code != 0 || strings.Count(r.stderr, "\n") != 1 {
+		t.Errorf("exit code %d, %s%s", r.code, r.stdout, r.stderr)
+	}
+	contains(t, r.stderr, "warning: slirp4netns runs without a sandbox", "no sandbox here")
 }
