@@ -147,6 +147,6 @@ func serveUnion(union *unionmount.Union, dev *os.File, request openRequest, gate
 		})
 		defer unmounting()
 	}
-	return fusefs.Serve(dev, union, fusefs.Options{Gate: gate, UIDs: request.UIDs, GIDs: request.GIDs, HostRoot: request.HostRoot,
+	return fusefs.Serve(dev, union, fusefs.Options{Gate: gate, Anonymous: request.Target == "", UIDs: request.UIDs, GIDs: request.GIDs, HostRoot: request.HostRoot,
 		SquashUID: request.SquashUID, SquashGID: request.SquashGID, NoACL: request.NoACL, NoXattrs: request.NoXattrs, Tuning: request.Tuning, Debug: request.Debug})
 }

@@ -43,6 +43,8 @@ type Options struct {
 	// NoXattrs refuses to set xattrs, ACLs among them: EOPNOTSUPP.
 	NoXattrs bool
 	Tuning
+	// Anonymous keeps from those who reach the mount which process serves it, as in a container.
+	Anonymous bool
 	// Gate, if not nil, holds up requests that change something.
 	Gate *Gate
 	// Counters, if not nil, count requests while the server runs.
@@ -60,7 +62,7 @@ func Serve(dev *os.File, u *unionmount.Union, opts Options) error {
 		opts.Counters = &Counters{}
 	}
 	s := &server{RawFileSystem: fuse.NewDefaultRawFileSystem(), union: u, log: opts.logger(), counters: opts.Counters,
-		hostRoot: opts.HostRoot, noXattrs: opts.NoXattrs, tuning: opts.Tuning, leases: opts.leases(), uids: newIDView(opts.UIDs, opts.SquashUID), gids: newIDView(opts.GIDs, opts.SquashGID)}
+		hostRoot: opts.HostRoot, anonymous: opts.Anonymous, noXattrs: opts.NoXattrs, tuning: opts.Tuning, leases: opts.leases(), uids: newIDView(opts.UIDs, opts.SquashUID), gids: newIDView(opts.GIDs, opts.SquashGID)}
 	s.link = newTransport(fd, fuse.NewProtocolServer(s, s.mountOptions(opts)), opts.Counters)
 	s.link.gate, s.link.most = opts.Gate, opts.readers()
 	defer unix.Close(fd)
@@ -107,16 +109,17 @@ func duplicate(dev *os.File) (fd int, err error) {
 // ENOSYS; api.go lists that.
 type server struct {
 	fuse.RawFileSystem
-	union    *unionmount.Union
-	log      *slog.Logger
-	counters *Counters
-	link     *transport
-	uids     idView
-	gids     idView
-	hostRoot bool
-	noXattrs bool
-	tuning   Tuning
-	leases   leases
+	union     *unionmount.Union
+	log       *slog.Logger
+	counters  *Counters
+	link      *transport
+	uids      idView
+	gids      idView
+	hostRoot  bool
+	anonymous bool
+	noXattrs  bool
+	tuning    Tuning
+	leases    leases
 }
 
 func (s *server) mountOptions(opts Options) *fuse.MountOptions {

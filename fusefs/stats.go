@@ -12,7 +12,8 @@ import (
 	"github.com/rcrun/rcrun/unionmount"
 )
 
-// Xattrs that every mount's root has, in no list and read-only. No container can have xattrs of these names on disk, since
+// Xattrs that every mount's root has, in no list and read-only; serverXattr not in a container, since it tells a process of
+// the host and when that was started. No container can have xattrs of these names on disk, since
 // layer trees reserve them. Thus whoever can reach a mount can ask its server, with no file or socket beside it.
 const (
 	statsXattr  = "user.rcrun.stats"  // a Stats in JSON
@@ -60,6 +61,9 @@ func isOwn(id uint64, name string) bool {
 
 // getOwn answers GETXATTR of one of the server's own xattrs.
 func (s *server) getOwn(name string, buf []byte) (uint32, fuse.Status) {
+	if name == serverXattr && s.anonymous {
+		return 0, fuse.ENODATA
+	}
 	var value any = Stats{Requests: s.counters.byKind(), Bytes: s.counters.bytes.byKind(), Stats: s.union.Stats()}
 	if name == serverXattr {
 		self, err := process.Identify(os.Getpid())

@@ -223,13 +223,21 @@ func sysctlFile(key string) string {
 }
 
 // makeWorkingDirectory makes the payload's working directory where it is missing, also below a mount, as the
-// container's root. Where it cannot be made, entering it tells why.
+// container's root; through no magic link, as it is entered. Where it cannot be made, entering it tells why.
 func makeWorkingDirectory(cwd string) error {
 	if cwd == "" {
 		return nil
 	}
-	err := os.MkdirAll(cwd, 0o755)
-	if err != nil && !errors.Is(err, unix.EROFS) {
+	root, err := openRoot()
+	if err != nil {
+		return wire.Errorf(stageInit, "open root", "/", err)
+	}
+	defer root.dir.Close()
+	fd, err := root.mountPoint(cwd, true)
+	if err == nil {
+		return unix.Close(fd)
+	}
+	if err != unix.EROFS && err != unix.ELOOP { // ELOOP: a magic link
 		return wire.Errorf(stageInit, "make working directory", cwd, err)
 	}
 	return nil

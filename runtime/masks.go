@@ -51,7 +51,7 @@ func hidden(target int) (int, error) {
 		return -1, err
 	}
 	if directory {
-		return newMount("tmpfs", "tmpfs", unix.MOUNT_ATTR_RDONLY, []string{"nr_inodes=1", "size=4k"})
+		return newMount("tmpfs", "tmpfs", unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC, []string{"nr_inodes=1", "size=4k"})
 	}
 	return cloneTree(unix.AT_FDCWD, "/dev/null", false)
 }

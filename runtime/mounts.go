@@ -123,13 +123,13 @@ func (m *mounter) fresh(spec specs.Mount, o mountOptions) (int, error) {
 		if refused(err) {
 			m.warnings = append(m.warnings, "the kernel refuses a new proc file system here, because parts of the outer /proc are masked; "+
 				"the outer /proc is bound in its place and shows the outer processes")
-			return m.outer("/proc", 0)
+			return m.outer("/proc", o.set)
 		}
 		return mount, err
 	case "sysfs":
 		mount, err := newMount("sysfs", "sysfs", o.set, o.data)
 		if refused(err) {
-			return m.outer("/sys", unix.MOUNT_ATTR_RDONLY)
+			return m.outer("/sys", o.set|unix.MOUNT_ATTR_RDONLY)
 		}
 		return mount, err
 	case "cgroup", "cgroup2":
@@ -150,17 +150,18 @@ func (m *mounter) cgroup(o mountOptions) (int, error) {
 	}
 	mount, err := newMount("cgroup2", "cgroup2", o.set, nil)
 	if refused(err) {
-		return m.outer("/sys/fs/cgroup", unix.MOUNT_ATTR_RDONLY)
+		return m.outer("/sys/fs/cgroup", o.set|unix.MOUNT_ATTR_RDONLY)
 	}
 	return mount, err
 }
 
+// outer binds a file system of the host's with further attributes; when it notes access times, the host has decided.
 func (m *mounter) outer(path string, set uint64) (int, error) {
 	mount, err := cloneTree(unix.AT_FDCWD, path, true)
 	if err != nil {
 		return -1, fmt.Errorf("bind the outer %s: %w", path, err)
 	}
-	if err := setAttributes(mount, set, 0, unix.MS_PRIVATE, true); err != nil {
+	if err := setAttributes(mount, set&^unix.MOUNT_ATTR__ATIME, 0, unix.MS_PRIVATE, true); err != nil {
 		unix.Close(mount)
 		return -1, err
 	}

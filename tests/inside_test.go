@@ -7,14 +7,17 @@ import (
 	"os/signal"
 	"strconv"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // insideEnv makes this program, in a container, do something else than testing: one of the following.
 const insideEnv = "RCRUN_INSIDE"
 
 var insiders = map[string]func(args []string) error{
-	"echo": echoDatagrams,
-	"hold": holdUnnamed,
+	"echo":   echoDatagrams,
+	"server": askServer,
+	"hold":   holdUnnamed,
 }
 
 func runInsider(name string) int {
@@ -82,5 +85,17 @@ func holdUnnamed(args []string) error {
 		}
 	}
 	fmt.Println("has", count)
+	return nil
+}
+
+// askServer prints who serves the root filesystem, or why that is not told.
+func askServer([]string) error {
+	value := make([]byte, 1<<10)
+	n, err := unix.Getxattr("/", "user.rcrun.server", value)
+	if err != nil {
+		fmt.Println(err)
+		return nil
+	}
+	fmt.Println(string(value[:n]))
 	return nil
 }

@@ -164,6 +164,37 @@ func TestConfinement(t *testing.T) {
 	}
 }
 
+// TestWorkingDirectoryBehindMagicLink makes nothing on the way to a directory that is refused.
+func TestWorkingDirectoryBehindMagicLink(t *testing.T) {
+	u := newUserWithImage(t)
+	u.fails(125, []string{"/proc/self/root/made"}, "run", "--name", "c1", "-w", "/proc/self/root/made", "bb", "true")
+	u.prints("", "diff", "c1")
+	u.run("run", "--name", "c2", "-w", "/new/dir", "bb", "true")
+	contains(t, u.run("diff", "c2"), "A /new/dir")
+}
+
+// TestSysOfHost has the host's /sys in the container, as the kernel gives no other with the host's network.
+func TestSysOfHost(t *testing.T) {
+	u := newUserWithImage(t)
+	for _, line := range strings.Split(u.run("run", "--rm", "--network", "host", "bb", "grep", " /sys", "/proc/mounts"), "\n") {
+		fields := strings.Fields(line)
+		for _, want := range []string{"ro", "nosuid", "nodev", "noexec"} {
+			if !slices.Contains(strings.Split(fields[3], ","), want) {
+				t.Errorf("no %s: %s", want, line)
+			}
+		}
+	}
+}
+
+// TestServerIsAnonymous asks, in a container, who serves its root filesystem.
+func TestServerIsAnonymous(t *testing.T) {
+	u := newUserWithImage(t)
+	got := u.run(append(append([]string{"run", "--rm"}, insider("server")...), "bb")...)
+	if got != "no data available" {
+		t.Errorf("the container learns %q", got)
+	}
+}
+
 func TestDevicesAndMounts(t *testing.T) {
 	u := newUserWithImage(t)
 	u.prints("ok", "run", "--rm", "bb", "sh", "-c", "for d in null zero full random urandom tty; do [ -c /dev/$d ] || echo no $d; done;"+
