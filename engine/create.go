@@ -32,6 +32,9 @@ type Image struct {
 // Create makes a container without starting it, of an image in the store; nil where the root is a directory. Its options
 // have been validated.
 func (e *Engine) Create(options CreateOptions, image *Image) (*Container, error) {
+	if err := checkLimits(); err != nil {
+		return nil, err
+	}
 	c := &Container{Created: time.Now().UTC(), Config: options.Config, HostConfig: options.HostConfig, dirs: e.Dirs}
 	c.State.Status = Created
 	if image != nil {

@@ -130,6 +130,7 @@ type failure struct {
 }
 
 func toFailure(err error) failure {
+	err = ExplainLimit(err)
 	var exec *runtime.ExecError
 	if errors.As(err, &exec) {
 		return failure{exec.Code, err.Error()}

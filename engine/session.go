@@ -32,6 +32,9 @@ var ErrHangup = errors.New("the output has no reader any more")
 
 // Start starts the container and returns when its payload runs. Output is attached from the first byte.
 func (e *Engine) Start(c *Container, streams Streams, size WinSize) (*Session, error) {
+	if err := checkLimits(); err != nil {
+		return nil, err
+	}
 	root, err := e.planRoot(c)
 	if err != nil {
 		return nil, err
@@ -130,7 +133,7 @@ func pipeInput(source io.Reader) (*os.File, error) {
 func (s *Session) awaitStart() error {
 	message, err := receive(s.conn, msgStarted)
 	if errors.Is(err, io.EOF) {
-		return errors.New("the monitor was killed before the container had started")
+		return &classified{errDied, "the monitor was killed before the container had started"}
 	}
 	if err != nil {
 		return err

@@ -28,3 +28,19 @@ func TestOpenFilesOfEachProcess(t *testing.T) {
 	}
 	u.run("rm", "many")
 }
+
+// TestLowLimits runs containers under limits of the caller's: they run, or one sentence says which limit to raise.
+func TestLowLimits(t *testing.T) {
+	u := newUserWithImage(t)
+	for _, limit := range []string{"-n 64", "-n 100", "-n 256", "-n 300", "-f 1000", "-c 0", "-l 0"} {
+		r := u.limited(limit, "run", "--rm", "bb", "sh", "-c", "echo x >/f && cat /f")
+		if u.succeeded(r) != "x" || r.stderr != "" {
+			t.Errorf("ulimit %s: %+v", limit, r)
+		}
+	}
+	for limit, part := range map[string]string{"-n 40": "ulimit -n) to 64", "-n 16": "ulimit -n", "-f 0": "ulimit -f",
+		"-v 1000000": "ulimit -v) to 2097152"} {
+		u.failed(u.limited(limit, "run", "--rm", "bb", "true"), 125, part)
+	}
+	u.prints("", "ps", "-aq")
+}

@@ -93,7 +93,7 @@ func exitCode(err error) int {
 	case errors.Is(err, engine.ErrHangup):
 		return hangupExit
 	}
-	printError(err)
+	printError(engine.ExplainLimit(err))
 	printHint(err)
 	if errors.As(err, &failure) {
 		return failure.Code

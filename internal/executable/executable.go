@@ -57,12 +57,19 @@ func IsSealed(file *os.File) bool {
 
 // aside is the first number for a descriptor that is executed. The numbers from 0 on, and some of those that follow on
 // what a process has open, are used between fork and exec for the files of the child.
-const aside = 256
+func aside() int {
+	const usual, last = 256, 8 // the last numbers of a low limit
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > usual+last {
+		return usual
+	}
+	return max(0, int(limit.Cur)-last)
+}
 
 // Open returns the file once more, as a descriptor whose Path a child can be executed from. Like others it is not
 // inherited.
 func Open(file *os.File) (*os.File, error) {
-	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, aside)
+	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, aside())
 	if err != nil {
 		return nil, fmt.Errorf("set %s aside to be executed: %w", file.Name(), err)
 	}
