@@ -40,6 +40,8 @@ type HostConfig struct {
 	CapAdd          []string                 `json:"CapAdd"`
 	CapDrop         []string                 `json:"CapDrop"`
 	DNS             []string                 `json:"Dns"`
+	DNSOptions      []string                 `json:"DnsOptions"`
+	DNSSearch       []string                 `json:"DnsSearch"`
 	ExtraHosts      []string                 `json:"ExtraHosts"`
 	Privileged      bool                     `json:"Privileged"`
 	ReadonlyRootfs  bool                     `json:"ReadonlyRootfs"`

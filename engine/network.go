@@ -57,7 +57,7 @@ func validateNames(config *Config, host *HostConfig) error {
 			return fmt.Errorf("invalid %s name %q: up to 63 letters, digits, dots, hyphens and underscores are allowed", what, name)
 		}
 	}
-	if _, err := rootless.NameServers(host.DNS); err != nil {
+	if err := host.resolvConf().Validate(); err != nil {
 		return err
 	}
 	_, err := rootless.HostsFile{Extra: host.ExtraHosts}.Text()
@@ -143,17 +143,22 @@ func (c *Container) hosts(mode string) ([]byte, error) {
 }
 
 func (c *Container) resolvConf(mode string) ([]byte, error) {
-	if len(c.HostConfig.DNS) > 0 {
-		return rootless.NameServers(c.HostConfig.DNS)
-	}
 	host, err := os.ReadFile(hostResolvConf)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read the host's name servers: %w", err)
 	}
-	if mode == networkSlirp {
-		return rootless.SlirpResolvConf(host), nil
+	conf := c.HostConfig.resolvConf()
+	if mode == networkSlirp && conf.Servers == nil {
+		conf.Servers = []string{rootless.SlirpDNS}
 	}
-	return host, nil
+	if conf.Servers == nil && conf.Search == nil && conf.Options == nil {
+		return host, nil
+	}
+	return conf.Text(host), nil
+}
+
+func (h *HostConfig) resolvConf() rootless.ResolvConf {
+	return rootless.ResolvConf{Servers: h.DNS, Search: h.DNSSearch, Options: h.DNSOptions}
 }
 
 // portMappings lists what HostConfig publishes.

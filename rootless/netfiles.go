@@ -4,39 +4,58 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"unicode"
 )
 
-// SlirpResolvConf returns the /etc/resolv.conf of a container on slirp4netns: its DNS server, which asks the
-// host's, with the search domains and options of the host's file. The host's servers themselves are left out: one on
-// 127.0.0.1 is not there in the container.
-func SlirpResolvConf(host []byte) []byte {
+// ResolvConf is what the /etc/resolv.conf of a container is to say beside, or instead of, the host's.
+type ResolvConf struct {
+	Servers []string // nil for the host's, of which one on 127.0.0.1 is not there in a container with a network of its own
+	Search  []string // domains; nil for the host's, "." for none
+	Options []string // nil for the host's
+}
+
+// Text returns the file for a host whose own file is given.
+func (r ResolvConf) Text(host []byte) []byte {
 	var out bytes.Buffer
-	fmt.Fprintf(&out, "nameserver %s\n", SlirpDNS)
+	for _, server := range r.Servers {
+		fmt.Fprintf(&out, "nameserver %s\n", server)
+	}
+	if len(r.Search) > 0 && !slices.Equal(r.Search, []string{"."}) {
+		fmt.Fprintf(&out, "search %s\n", strings.Join(r.Search, " "))
+	}
+	if len(r.Options) > 0 {
+		fmt.Fprintf(&out, "options %s\n", strings.Join(r.Options, " "))
+	}
+	given := map[string]bool{"nameserver": r.Servers != nil, "search": r.Search != nil, "domain": r.Search != nil, "options": r.Options != nil}
 	for line := range strings.Lines(string(host)) {
 		fields := strings.Fields(line)
 		if len(fields) < 2 {
 			continue
 		}
-		switch fields[0] {
-		case "search", "domain", "options":
+		if instead, known := given[fields[0]]; known && !instead {
 			fmt.Fprintln(&out, strings.Join(fields, " "))
 		}
 	}
 	return out.Bytes()
 }
 
-// NameServers returns the /etc/resolv.conf of a container with these servers.
-func NameServers(addresses []string) ([]byte, error) {
-	var out bytes.Buffer
-	for _, address := range addresses {
-		if !isAddress(address) {
-			return nil, fmt.Errorf("invalid name server %q: want an IP address", address)
+// Validate refuses what is no address of a server, or would make another line.
+func (r ResolvConf) Validate() error {
+	for _, server := range r.Servers {
+		if !isAddress(server) {
+			return fmt.Errorf("invalid name server %q: want an IP address", server)
 		}
-		fmt.Fprintf(&out, "nameserver %s\n", address)
 	}
-	return out.Bytes(), nil
+	for flag, words := range map[string][]string{"--dns-search": r.Search, "--dns-option": r.Options} {
+		for _, word := range words {
+			if word == "" || strings.ContainsFunc(word, func(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) }) {
+				return fmt.Errorf("invalid %s %q: want one word", flag, word)
+			}
+		}
+	}
+	return nil
 }
 
 // isAddress tells whether text is an IP address, and no more: the zone of an IPv6 one could be anything.

@@ -5,14 +5,30 @@ import (
 	"testing"
 )
 
-func TestSlirpResolvConf(t *testing.T) {
+func TestResolvConf(t *testing.T) {
 	host := "# by hand\nnameserver 127.0.0.53\nnameserver 8.8.8.8\nsearch a.example  b.example\noptions edns0 trust-ad\nsearch\n"
-	want := "nameserver 10.0.2.3\nsearch a.example b.example\noptions edns0 trust-ad\n"
-	if got := string(SlirpResolvConf([]byte(host))); got != want {
-		t.Errorf("got %q, want %q", got, want)
+	slirp := []string{SlirpDNS}
+	for _, test := range []struct {
+		conf ResolvConf
+		host string
+		want string
+	}{
+		{ResolvConf{Servers: slirp}, host, "nameserver 10.0.2.3\nsearch a.example b.example\noptions edns0 trust-ad\n"},
+		{ResolvConf{Servers: slirp}, "", "nameserver 10.0.2.3\n"},
+		{ResolvConf{Servers: []string{"1.1.1.1", "fd00::1"}, Search: []string{"c.example", "d"}, Options: []string{"ndots:2", "rotate"}}, host,
+			"nameserver 1.1.1.1\nnameserver fd00::1\nsearch c.example d\noptions ndots:2 rotate\n"},
+		{ResolvConf{Search: []string{"."}}, host, "nameserver 127.0.0.53\nnameserver 8.8.8.8\noptions edns0 trust-ad\n"},
+		{ResolvConf{Search: []string{"x"}}, "domain a.example\n", "search x\n"},
+	} {
+		if got := string(test.conf.Text([]byte(test.host))); got != test.want || test.conf.Validate() != nil {
+			t.Errorf("%+v: %q, want %q", test.conf, got, test.want)
+		}
 	}
-	if got := string(SlirpResolvConf(nil)); got != "nameserver 10.0.2.3\n" {
-		t.Errorf("without a file of the host's: %q", got)
+	for _, bad := range []ResolvConf{{Servers: []string{"notanip"}}, {Servers: []string{"1.1.1.1\nsearch x"}}, {Search: []string{"a b"}}, {Search: []string{""}},
+		{Options: []string{"a\nnameserver 1.1.1.1"}}} {
+		if bad.Validate() == nil {
+			t.Errorf("%+v is taken", bad)
+		}
 	}
 }
 

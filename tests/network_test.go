@@ -355,3 +355,16 @@ func TestSlirpWithoutSandbox(t *testing.T) {
 	}
 	contains(t, r.stderr, "warning: slirp4netns runs without a sandbox", "no sandbox here")
 }
+
+// TestResolvConf chooses name servers, domains and options.
+func TestResolvConf(t *testing.T) {
+	u := newUserWithImage(t)
+	u.prints("nameserver 1.1.1.1\nsearch a.example b.example\noptions ndots:2", "run", "--rm", "--dns", "1.1.1.1", "--dns-search", "a.example", "--dns-search", "b.example",
+		"--dns-option", "ndots:2", "bb", "cat", "/etc/resolv.conf")
+	if got := u.run("run", "--rm", "--network", "none", "--dns-search", ".", "bb", "cat", "/etc/resolv.conf"); strings.Contains(got, "search") {
+		t.Errorf("domains where none are wanted: %s", got)
+	}
+	u.fails(125, []string{"name server", "notanip"}, "run", "--rm", "--dns", "notanip", "bb", "true")
+	u.fails(125, []string{"--dns-search"}, "run", "--rm", "--dns-search", "a\nnameserver 1.2.3.4", "bb", "true")
+	u.fails(125, []string{"--dns-option"}, "run", "--rm", "--dns-option", "a b", "bb", "true")
+}

@@ -20,6 +20,7 @@ func TestUsageErrors(t *testing.T) {
 		{"rm", "rcrun: 'rcrun rm' requires at least 1 argument\n\nUsage:  rcrun rm [flags] CONTAINER...\n\nSee 'rcrun rm --help'.\n"},
 		{"logs a b", "rcrun: 'rcrun logs' requires 1 argument\n\nUsage:  rcrun logs [flags] CONTAINER\n\nSee 'rcrun logs --help'.\n"},
 		{"run", "rcrun: 'rcrun run' requires an image, or --rootfs DIR[:O]\n\nUsage:  rcrun run [flags] IMAGE [COMMAND [ARG...]]\n\nSee 'rcrun run --help'.\n"},
+		{"run --rootfs :O", "rcrun: 'rcrun run' requires an image, or --rootfs DIR[:O]\n\nUsage:  rcrun run [flags] IMAGE [COMMAND [ARG...]]\n\nSee 'rcrun run --help'.\n"},
 		{"container ls x", "rcrun: 'rcrun container ls' accepts no arguments\n\nUsage:  rcrun container ls [flags]\n\nSee 'rcrun container ls --help'.\n"},
 		{"iamges", "rcrun: unknown command \"iamges\" for \"rcrun\": did you mean images?\nSee 'rcrun --help'.\n"},
 		{"help nosuch", "rcrun: unknown command \"nosuch\" for \"rcrun\"\nSee 'rcrun --help'.\n"},

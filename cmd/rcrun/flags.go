@@ -1,15 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/docker/go-units"
 	"github.com/rcrun/rcrun/engine"
@@ -38,7 +34,7 @@ type containerFlags struct {
 	name, workdir, user, hostname, domainname, entrypoint, network, userns string
 	rootfs, cidfile, stopSignal, shmSize, platform, pull                   string
 
-	attach, env, envFiles, volumes, tmpfs, publish, expose, labels, labelFiles, capAdd, capDrop, securityOpt, storageOpt, dns, addHost []string
+	attach, env, envFiles, volumes, tmpfs, publish, expose, labels, labelFiles, capAdd, capDrop, securityOpt, storageOpt, dns, dnsSearch, dnsOption, addHost []string
 
 	stopTimeout int
 	resources   resourceFlags
@@ -87,6 +83,8 @@ func (f *containerFlags) register(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.securityOpt, "security-opt", nil, "no-new-privileges, seccomp=unconfined, seccomp=builtin or seccomp=PROFILE.json")
 	flags.Var((*commaList)(&f.storageOpt), "storage-opt", "limit what the container adds to its image: size=64m, inodes=10000")
 	flags.Var((*commaList)(&f.dns), "dns", "name server of the container")
+	flags.StringArrayVar(&f.dnsSearch, "dns-search", nil, "domain to look names up in; . for none (default: the host's)")
+	flags.StringArrayVar(&f.dnsOption, "dns-option", nil, "option of resolv.conf (default: the host's)")
 	flags.StringArrayVar(&f.addHost, "add-host", nil, "add a line to /etc/hosts: name:ip")
 	f.resources.register(flags)
 	flags.BoolVar(&f.noHealthcheck, "no-healthcheck", false, "do not warn of the image's health check, which is not run")
@@ -96,7 +94,7 @@ func (f *containerFlags) register(flags *pflag.FlagSet) {
 
 // needsImage checks that there is something to run in.
 func (f *containerFlags) needsImage(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 || f.rootfs != "" {
+	if rootfs, _ := strings.CutSuffix(f.rootfs, ":O"); len(args) > 0 || rootfs != "" {
 		return nil
 	}
 	return &usageError{cmd: cmd, text: fmt.Sprintf("'%s' requires an image, or --rootfs DIR[:O]", cmd.CommandPath()), line: true}
@@ -119,68 +117,71 @@ func (l *commaList) String() string { return strings.Join(*l, ",") }
 func (*commaList) Type() string { return "strings" }
 
 // options translates the flags and arguments into what the engine is asked for.
-func (f *containerFlags) options(args []string) (engine.CreateOptions, error) {
-	o := engine.CreateOptions{Name: f.name}
-	rootfs, isOverlay := strings.CutSuffix(f.rootfs, ":O")
-	if rootfs == "" {
-		o.Config.Image, args = args[0], args[1:]
-	}
-	env, err := environment(f.envFiles, f.env)
-	if err != nil {
+func (f *containerFlags) options(args []string) (o engine.CreateOptions, err error) {
+	o.Name = f.name
+	if o.HostConfig, err = f.hostConfig(); err != nil {
 		return o, err
 	}
-	ports, err := engine.ParsePublish(f.publish)
-	if err != nil {
-		return o, err
+	image := ""
+	if o.HostConfig.Rootfs == "" {
+		image, args = args[0], args[1:]
 	}
-	entrypoint, err := f.parseEntrypoint()
-	if err != nil {
-		return o, err
+	o.Config, err = f.config(image, args)
+	return o, err
+}
+
+// config is what of the flags describes the container.
+func (f *containerFlags) config(image string, command []string) (c engine.Config, err error) {
+	c = engine.Config{Image: image, Cmd: command, Hostname: f.hostname, Domainname: f.domainname, User: f.user, WorkingDir: f.workdir, StopSignal: f.stopSignal}
+	if err := f.setStreams(&c); err != nil {
+		return c, err
 	}
-	shm, err := f.parseShmSize()
-	if err != nil {
-		return o, err
+	if c.Env, err = environment(f.envFiles, f.env); err != nil {
+		return c, err
 	}
-	c := &o.Config
-	c.Hostname, c.Domainname, c.User, c.WorkingDir, c.StopSignal = f.hostname, f.domainname, f.user, f.workdir, f.stopSignal
-	if err := f.setStreams(c); err != nil {
-		return o, err
-	}
-	c.Env, c.Cmd, c.Entrypoint = env, args, entrypoint
-	if f.noHealthcheck {
-		c.Healthcheck = json.RawMessage(`{"Test":["NONE"]}`)
+	if c.Entrypoint, err = f.parseEntrypoint(); err != nil {
+		return c, err
 	}
 	if c.Labels, err = f.allLabels(); err != nil {
-		return o, err
+		return c, err
 	}
 	if c.ExposedPorts, err = exposedPorts(f.expose); err != nil {
-		return o, err
+		return c, err
+	}
+	if f.noHealthcheck {
+		c.Healthcheck = json.RawMessage(`{"Test":["NONE"]}`)
 	}
 	if f.flags.Changed("stop-timeout") {
 		c.StopTimeout = &f.stopTimeout
 	}
 	if c.StopSignal != "" {
-		if _, err := engine.ParseSignal(c.StopSignal); err != nil {
-			return o, err
-		}
+		_, err = engine.ParseSignal(c.StopSignal)
 	}
-	volumes, err := absoluteSources(f.volumes)
-	if err != nil {
-		return o, err
-	}
-	storageOpt, err := parseStorageOpt(f.storageOpt)
-	if err != nil {
-		return o, err
-	}
-	o.HostConfig = engine.HostConfig{
+	return c, err
+}
+
+// hostConfig is what of the flags is about this host.
+func (f *containerFlags) hostConfig() (engine.HostConfig, error) {
+	rootfs, isOverlay := strings.CutSuffix(f.rootfs, ":O")
+	h := engine.HostConfig{
 		Resources: f.resources.resources(), RestartPolicy: engine.RestartPolicy{Name: "no"},
-		LogConfig: engine.LogConfig{Type: "json-file", Config: map[string]string{}},
-		Binds:     volumes, ContainerIDFile: f.cidfile, NetworkMode: f.network, PortBindings: ports, AutoRemove: f.rm,
-		CapAdd: f.capAdd, CapDrop: f.capDrop, DNS: f.dns, ExtraHosts: f.addHost, Privileged: f.privileged, ReadonlyRootfs: f.readOnly,
-		SecurityOpt: f.securityOpt, Tmpfs: tmpfsOptions(f.tmpfs), UsernsMode: f.userns, ShmSize: shm, Init: f.init,
-		Rootfs: rootfs, RootfsOverlay: isOverlay, StorageOpt: storageOpt,
+		LogConfig:       engine.LogConfig{Type: "json-file", Config: map[string]string{}},
+		ContainerIDFile: f.cidfile, NetworkMode: f.network, AutoRemove: f.rm, CapAdd: f.capAdd, CapDrop: f.capDrop,
+		DNS: f.dns, DNSSearch: f.dnsSearch, DNSOptions: f.dnsOption, ExtraHosts: f.addHost, Privileged: f.privileged, ReadonlyRootfs: f.readOnly,
+		SecurityOpt: f.securityOpt, Tmpfs: tmpfsOptions(f.tmpfs), UsernsMode: f.userns, Init: f.init, Rootfs: rootfs, RootfsOverlay: isOverlay,
 	}
-	return o, nil
+	var err error
+	if h.PortBindings, err = engine.ParsePublish(f.publish); err != nil {
+		return h, err
+	}
+	if h.ShmSize, err = f.parseShmSize(); err != nil {
+		return h, err
+	}
+	if h.Binds, err = absoluteSources(f.volumes); err != nil {
+		return h, err
+	}
+	h.StorageOpt, err = parseStorageOpt(f.storageOpt)
+	return h, err
 }
 
 // setStreams says which streams are attached: those of --attach, or else all, but in the background none.
@@ -202,37 +203,6 @@ func (f *containerFlags) setStreams(c *engine.Config) error {
 	c.AttachStdout, c.AttachStderr = all || attached["stdout"], !f.tty && (all || attached["stderr"])
 	c.StdinOnce = c.AttachStdin
 	return nil
-}
-
-// allLabels joins files and flags, in this order; of a label given twice the last value holds.
-func (f *containerFlags) allLabels() (map[string]string, error) {
-	var lines []string
-	for _, path := range f.labelFiles {
-		read, err := readLines("label file", path)
-		if err != nil {
-			return nil, err
-		}
-		lines = append(lines, read...)
-	}
-	return keyValues(append(lines, f.labels...)), nil
-}
-
-// exposedPorts reads ports such as 80, 8000-8010 or 53/udp.
-func exposedPorts(flags []string) (map[string]struct{}, error) {
-	ports := map[string]struct{}{}
-	for _, flag := range flags {
-		if strings.Contains(flag, ":") {
-			return nil, fmt.Errorf("invalid --expose %q: want a port of the container; -p publishes ports", flag)
-		}
-		list, err := appendPorts(nil, flag)
-		if err != nil {
-			return nil, fmt.Errorf("invalid --expose %q: %w", flag, err)
-		}
-		for _, port := range list {
-			ports[port] = struct{}{}
-		}
-	}
-	return ports, nil
 }
 
 // parseEntrypoint returns nil where the flag was not given, and one empty string where it is empty.
@@ -271,116 +241,4 @@ func parseStorageOpt(flags []string) (map[string]string, error) {
 	options := keyValues(flags)
 	_, err := layerfmt.ParseQuota(options)
 	return options, err
-}
-
-// environment joins files and flags, in this order; of a name given twice the last value holds.
-func environment(files, flags []string) ([]string, error) {
-	var lines []string
-	for _, path := range files {
-		read, err := readLines("environment file", path)
-		if err != nil {
-			return nil, err
-		}
-		lines = append(lines, read...)
-	}
-	return resolveEnv(append(lines, flags...))
-}
-
-// resolveEnv gives names without a value the value they have here, and drops those that have none.
-func resolveEnv(variables []string) ([]string, error) {
-	var env []string
-	position := map[string]int{}
-	for _, variable := range variables {
-		name, _, hasValue := strings.Cut(variable, "=")
-		if name == "" {
-			return nil, fmt.Errorf("invalid environment variable %q", variable)
-		}
-		if !hasValue {
-			value, known := os.LookupEnv(name)
-			if !known {
-				continue
-			}
-			variable = name + "=" + value
-			if !utf8.ValidString(value) {
-				return nil, notText("environment variable", variable)
-			}
-		}
-		if at, twice := position[name]; twice {
-			env[at] = variable
-			continue
-		}
-		position[name] = len(env)
-		env = append(env, variable)
-	}
-	return env, nil
-}
-
-// readLines reads lines NAME=VALUE or NAME of a kind of file; empty lines and those that start with # are left out.
-func readLines(kind, path string) ([]string, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", kind, err)
-	}
-	defer file.Close()
-	var lines []string
-	scanner := bufio.NewScanner(file)
-	for scanner.Scan() {
-		line := strings.TrimLeft(scanner.Text(), " \t")
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		if !utf8.ValidString(line) {
-			return nil, fmt.Errorf("read %s %s: %w", kind, path, notText("line", line))
-		}
-		if name, _, _ := strings.Cut(line, "="); strings.ContainsAny(name, " \t") {
-			return nil, fmt.Errorf("read %s %s: name %q contains white space", kind, path, name)
-		}
-		lines = append(lines, line)
-	}
-	if err := scanner.Err(); err != nil {
-		return nil, fmt.Errorf("read %s %s: %w", kind, path, err)
-	}
-	return lines, nil
-}
-
-// absoluteSources completes host paths that start with a dot.
-func absoluteSources(volumes []string) ([]string, error) {
-	all := slices.Clone(volumes)
-	for i, volume := range all {
-		source, rest, _ := strings.Cut(volume, ":")
-		if source != "." && source != ".." && !strings.HasPrefix(source, "./") && !strings.HasPrefix(source, "../") {
-			continue
-		}
-		abs, err := filepath.Abs(source)
-		if err != nil {
-			return nil, fmt.Errorf("find the source of volume %s: %w", volume, err)
-		}
-		if !utf8.ValidString(abs) {
-			return nil, notText("directory", abs)
-		}
-		all[i] = abs + ":" + rest
-	}
-	return all, nil
-}
-
-func keyValues(flags []string) map[string]string {
-	values := map[string]string{}
-	for _, flag := range flags {
-		key, value, _ := strings.Cut(flag, "=")
-		values[key] = value
-	}
-	return values
-}
-
-// tmpfsOptions splits /path[:options].
-func tmpfsOptions(flags []string) map[string]string {
-	if len(flags) == 0 {
-		return nil
-	}
-	mounts := map[string]string{}
-	for _, flag := range flags {
-		path, options, _ := strings.Cut(flag, ":")
-		mounts[path] = options
-	}
-	return mounts
 }
