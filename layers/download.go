@@ -130,12 +130,34 @@ func (d *download) parts() (layers, config []digest.Digest, err error) {
 		return nil, nil, err
 	}
 	for _, layer := range m.LayerInfos() {
+		if err := d.checkSize(layer.BlobInfo, kind); err != nil {
+			return nil, nil, err
+		}
 		layers = append(layers, layer.Digest)
 	}
 	if info := m.ConfigInfo(); info.Digest != "" {
 		config = append(config, info.Digest)
 	}
 	return layers, config, nil
+}
+
+// checkSize refuses a layer whose size would not bound its download. Manifests of the first kind tell none.
+func (d *download) checkSize(layer types.BlobInfo, kind string) error {
+	first := kind == manifest.DockerV2Schema1MediaType || kind == manifest.DockerV2Schema1SignedMediaType
+	switch most := d.largestBlob(); {
+	case layer.Size < 0 && !first:
+		return fmt.Errorf("layer %s has the size %d in the manifest", layer.Digest, layer.Size)
+	case layer.Size > most:
+		return fmt.Errorf("layer %s has %d bytes in the manifest, more than --max-layer-size and --max-layer-files allow (%d)", layer.Digest, layer.Size, most)
+	}
+	return nil
+}
+
+// largestBlob is how many bytes a layer may have as it is fetched: the content of its files, and what a tar says of them.
+func (d *download) largestBlob() int64 {
+	const header = 4 << 10
+	limits := d.store.limits.OrDefaults()
+	return limits.Bytes + int64(limits.Entries)*header
 }
 
 // digest returns the digest of the image's manifest.
@@ -273,6 +295,9 @@ func (d *download) fetchBlob(ctx context.Context, info types.BlobInfo) (body io.
 		if err != nil {
 			return nil, err
 		}
+		if info.Size < 0 {
+			body = &boundedBody{body, d.largestBlob() - offset}
+		}
 		return d.report.reader(info.Digest, body, offset, info.Size), nil
 	}
 	waiting := func() { d.report.layer(info.Digest, LayerWaiting, 0, info.Size) }
@@ -285,6 +310,20 @@ func (d *download) fetchBlob(ctx context.Context, info types.BlobInfo) (body io.
 	}
 	d.report.layer(info.Digest, LayerTransferred, 0, info.Size)
 	return body, nil
+}
+
+// boundedBody is a blob of unknown size, which fails where it becomes larger than any layer may be.
+type boundedBody struct {
+	io.ReadCloser
+	left int64 // bytes
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return n, errors.New("it is larger than --max-layer-size and --max-layer-files allow")
+	}
+	return n, err
 }
 
 // claims are the blobs of an image that is being pulled.

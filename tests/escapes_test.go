@@ -2,11 +2,18 @@ package tests
 
 import (
 	"encoding/json"
+	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"unicode"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	"github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // hostile is what images, registries and containers say: it sets the title, clears the screen in two ways, forges a line and
@@ -96,4 +103,34 @@ func TestHostileTemplate(t *testing.T) {
 	term = u.onTerminal("inspect", "-f", "\x1b[1m{{.Config.Labels.x}}\x1b[0m", "c1")
 	term.expect("\x1b[1ma\x1b[2Jb\x1b[0m")
 	term.wait()
+}
+
+// TestHostileSizes pulls images whose layers have sizes that bound nothing.
+func TestHostileSizes(t *testing.T) {
+	u := newUser(t)
+	layer := digest.FromString("whatever it is")
+	sizes := map[string]int64{"unknown": -1, "negative": math.MinInt64, "huge": math.MaxInt64}
+	var fetched atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, tag, isManifest := strings.Cut(r.URL.Path, "/manifests/")
+		switch {
+		case isManifest:
+			w.Header().Set("Content-Type", v1.MediaTypeImageManifest)
+			json.NewEncoder(w).Encode(v1.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: v1.MediaTypeImageManifest,
+				Config: v1.Descriptor{MediaType: v1.MediaTypeImageConfig, Digest: digest.FromString("{}"), Size: 2},
+				Layers: []v1.Descriptor{{MediaType: v1.MediaTypeImageLayer, Digest: layer, Size: sizes[tag]}}})
+		case strings.HasSuffix(r.URL.Path, layer.String()):
+			fetched.Add(1)
+			w.Write(make([]byte, 1<<20))
+		case strings.Contains(r.URL.Path, "/blobs/"):
+			w.Write([]byte("{}"))
+		}
+	}))
+	defer server.Close()
+	for tag, size := range sizes {
+		u.fails(125, []string{layer.String(), fmt.Sprint(size)}, "pull", "-q", "--tls-verify=false", strings.TrimPrefix(server.URL, "http://")+"/image:"+tag)
+	}
+	if n := fetched.Load(); n > 0 {
+		t.Errorf("such layers were fetched %d times", n)
+	}
 }
