@@ -50,7 +50,7 @@ func TestMergeRest(t *testing.T) {
 
 func TestEnvironment(t *testing.T) {
 	c := &Container{Config: Config{Hostname: "h", Env: []string{"PATH=/mine", "A=1", "B"}}}
-	if got, want := c.environment(true), []string{"PATH=/mine", "A=1", "HOSTNAME=h", "TERM=xterm"}; !slices.Equal(got, want) {
+	if got, want := c.environment("0", true), []string{"PATH=/mine", "A=1", "HOSTNAME=h", "TERM=xterm"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

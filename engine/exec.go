@@ -8,6 +8,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/rcrun/rcrun/internal/wire"
+	"github.com/rcrun/rcrun/rootless"
 	"github.com/rcrun/rcrun/runtime"
 )
 
@@ -80,7 +81,7 @@ func (m *monitor) handleExec(conn *wire.Conn, request wire.Message) error {
 	if err != nil {
 		return err
 	}
-	process, err := m.c.execProcess(options)
+	process, err := m.c.execProcess(options, m.ids)
 	if err != nil {
 		return err
 	}
@@ -116,7 +117,7 @@ func (m *monitor) serveExec(conn *wire.Conn, running *runtime.ExecProcess, detac
 }
 
 // execProcess is the OCI description of a further process: like the payload but for what the options say.
-func (c *Container) execProcess(options ExecOptions) (*specs.Process, error) {
+func (c *Container) execProcess(options ExecOptions, ids rootless.Map) (*specs.Process, error) {
 	security, err := parseSecurity(c.HostConfig.SecurityOpt)
 	if err != nil {
 		return nil, err
@@ -131,14 +132,17 @@ func (c *Container) execProcess(options ExecOptions) (*specs.Process, error) {
 		process.ConsoleSize = &specs.Box{Height: uint(options.Size.Rows), Width: uint(options.Size.Cols)}
 	}
 	process.Args = options.Args
-	process.Env = mergeEnv(slices.Clone(options.Env), c.environment(options.Tty))
-	process.Cwd = c.workingDir()
-	if options.WorkingDir != "" {
-		process.Cwd = options.WorkingDir
-	}
 	process.User.Username = c.user()
 	if options.User != "" {
 		process.User.Username = options.User
+	}
+	if err := checkUser(process.User.Username, ids); err != nil {
+		return nil, err
+	}
+	process.Env = mergeEnv(slices.Clone(options.Env), c.environment(process.User.Username, options.Tty))
+	process.Cwd = c.workingDir()
+	if options.WorkingDir != "" {
+		process.Cwd = options.WorkingDir
 	}
 	process.NoNewPrivileges = security.noNewPrivileges
 	return process, nil

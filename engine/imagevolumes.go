@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rcrun/rcrun/unionmount"
 	"golang.org/x/sys/unix"
 )
 
@@ -55,46 +54,11 @@ func (c *Container) Undone() []string {
 	return []string{"the image asks for what is not done: " + strings.Join(missing, ", and ")}
 }
 
-// makeVolume makes the directory of an image's volume where the image has none. Links on the way are followed, but not out
-// of the tree. Where a file is in the way, nothing is made.
+// makeVolume makes the directory of an image's volume where the image has none. Where a file is in the way, nothing is made.
 func (t tree) makeVolume(volume string) error {
-	const maxLinks = 40
-	links := 0
-	dir, above := t.union.Root(), []*unionmount.Node{}
-	for todo := split(volume); len(todo) > 0; {
-		name := todo[0]
-		todo = todo[1:]
-		if name == ".." {
-			if len(above) > 0 {
-				dir, above = above[len(above)-1], above[:len(above)-1]
-			}
-			continue
-		}
-		if name == "." {
-			continue
-		}
-		node, _, err := t.union.Lookup(dir, name)
-		if errors.Is(err, unix.ENOENT) {
-			node, err = t.create(dir, name, unix.S_IFDIR)
-		}
-		if err != nil {
-			return err
-		}
-		switch node.Kind() {
-		case unix.S_IFDIR:
-			dir, above = node, append(above, dir)
-		case unix.S_IFLNK:
-			target, err := t.union.Readlink(node)
-			if links++; err != nil || links > maxLinks {
-				return err
-			}
-			if path.IsAbs(target) {
-				dir, above = t.union.Root(), nil
-			}
-			todo = append(split(target), todo...)
-		default:
-			return nil
-		}
+	_, err := t.walk(volume, t.makeRootsDir)
+	if errors.Is(err, unix.ENOTDIR) {
+		return nil
 	}
-	return nil
+	return err
 }

@@ -81,6 +81,7 @@ type monitor struct {
 	before   Status // of the container when it was started
 	size     WinSize
 	warnings []string
+	ids      rootless.Map
 
 	fuse     *fuseServer // nil for a root without one
 	uplink   *uplink     // nil for a network without one
@@ -142,7 +143,7 @@ func (m *monitor) start(first *attachment) (err error) {
 	if warning != "" {
 		warnings = append(warnings, warning)
 	}
-	m.warnings = warnings
+	m.ids, m.warnings = ids, append(warnings, m.c.warnOfUser()...)
 	if err := m.prepare(network); err != nil {
 		return err
 	}

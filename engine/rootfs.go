@@ -173,16 +173,15 @@ func (c *Container) writeInitLayer(stack unionmount.Options) error {
 		}
 	}
 	layer := unionmount.Options{Upper: c.path(initDir), UpperAs: stack.UpperAs, Work: c.path(initWorkDir), SideXattrs: stack.SideXattrs}
-	volumes := c.imageVolumes()
 	if len(stack.Lowers) > 0 {
 		layer.Lowers = stack.Lowers[1:]
-		return writeInitEntries(layer, volumes, false)
+		return c.writeInitEntries(layer, false)
 	}
 	// A tree that is the whole root gets what it lacks. The layer is then for a comparison with the image to leave out.
-	return errors.Join(writeInitEntries(stack, volumes, true), writeInitEntries(layer, volumes, true))
+	return errors.Join(c.writeInitEntries(stack, true), c.writeInitEntries(layer, true))
 }
 
-func writeInitEntries(options unionmount.Options, volumes []string, sparing bool) error {
+func (c *Container) writeInitEntries(options unionmount.Options, sparing bool) error {
 	return withUnion(options, func(t tree) error {
 		t.sparing = sparing
 		for _, entry := range initEntries {
@@ -190,9 +189,14 @@ func writeInitEntries(options unionmount.Options, volumes []string, sparing bool
 				return fmt.Errorf("create init layer: %s: %w", entry.path, err)
 			}
 		}
-		for _, volume := range volumes {
+		for _, volume := range c.imageVolumes() {
 			if err := t.makeVolume(volume); err != nil {
 				return fmt.Errorf("create init layer: %s: %w", volume, err)
+			}
+		}
+		for _, user := range c.addedUsers() {
+			if err := t.addUser(user); err != nil {
+				return fmt.Errorf("create init layer: name user %d: %w", user.Uid, err)
 			}
 		}
 		return nil

@@ -39,7 +39,10 @@ func (c *Container) spec(ids rootless.Map) (*specs.Spec, error) {
 
 	spec.Process.Terminal = c.Config.Tty
 	spec.Process.Rlimits = c.HostConfig.rlimits()
-	spec.Process.Env = c.environment(c.Config.Tty)
+	if err := checkUser(c.user(), ids); err != nil {
+		return nil, err
+	}
+	spec.Process.Env = c.environment(c.user(), c.Config.Tty)
 	spec.Process.Cwd = c.workingDir()
 	spec.Process.User.Username = c.user()
 	spec.Process.NoNewPrivileges = security.noNewPrivileges
@@ -101,12 +104,17 @@ func (c *Container) workingDir() string {
 	return c.Config.WorkingDir
 }
 
-// environment is what the payload gets: Docker's defaults, and over them what the image and the user say. HOME is
-// added by the runtime, which knows the user's entry in the container's passwd file.
-func (c *Container) environment(tty bool) []string {
+// environment is what a process of a user's gets: Docker's defaults, and over them what the image and the user say. HOME is
+// added by the runtime, which knows the user's entry in the container's passwd file, unless that home cannot be used.
+func (c *Container) environment(user string, tty bool) []string {
 	defaults := []string{defaultPath, "HOSTNAME=" + c.Config.Hostname}
 	if tty {
 		defaults = append(defaults, "TERM=xterm")
+	}
+	if isRoot(user) {
+		if home := c.homeOfRoot(); home != "" {
+			defaults = append(defaults, "HOME="+home)
+		}
 	}
 	var env []string
 	for _, variable := range c.Config.Env {
