@@ -22,6 +22,8 @@ import (
 type CheckOptions struct {
 	// Deep reads every file of the image layers, and compares their tars with the digests on record.
 	Deep bool
+	// Progress is told how much of all layers has been read; nil is quiet.
+	Progress Progress
 }
 
 // Problem is something that is wrong with a store.
@@ -71,7 +73,7 @@ func (s *Store) check(ctx context.Context, opts CheckOptions) ([]Problem, error)
 	if err != nil {
 		return nil, err
 	}
-	c := &checker{store: s, records: r, badLayers: map[string]bool{}}
+	c := &checker{store: s, records: r, badLayers: map[string]bool{}, counted: &meter{to: opts.Progress, total: r.contentSize()}}
 	if err := c.checkLayers(ctx, opts.Deep); err != nil {
 		return nil, err
 	}
@@ -125,6 +127,7 @@ type checker struct {
 	store     *Store
 	records   *records
 	badLayers map[string]bool
+	counted   *meter // of the content of layers
 	problems  []Problem
 }
 
@@ -150,7 +153,7 @@ func (c *checker) checkLayers(ctx context.Context, deep bool) error {
 			err = nil
 		}
 		if err == nil && deep && !containers[id] {
-			err = c.store.checkContent(ctx, layer)
+			err = c.store.checkContent(ctx, layer, c.counted)
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -216,13 +219,13 @@ func (s *Store) layerDir(id string) string {
 }
 
 // checkContent makes the tar of a layer again and compares it with the digest and size on record.
-func (s *Store) checkContent(ctx context.Context, layer storage.Layer) error {
+func (s *Store) checkContent(ctx context.Context, layer storage.Layer, counted *meter) error {
 	if layer.UncompressedDigest == "" {
 		return nil
 	}
 	digester := digest.Canonical.Digester()
 	counter := ioutils.NewWriteCounter(digester.Hash())
-	err := s.writeTar(contextWriter{ctx, counter}, Layer{ID: layer.ID, DiffID: layer.UncompressedDigest, Size: layer.UncompressedSize})
+	err := s.writeTar(counted.writer(contextWriter{ctx, counter}), Layer{ID: layer.ID, DiffID: layer.UncompressedDigest, Size: layer.UncompressedSize})
 	if err != nil {
 		return fmt.Errorf("its files are not what was unpacked: %w", err)
 	}

@@ -34,6 +34,8 @@ type CommitOptions struct {
 	CreatedBy, Message, Author string
 	// Squash makes one layer of all.
 	Squash bool
+	// Progress is told how much of the layer there is; nil is quiet.
+	Progress Progress
 }
 
 // Commit makes an image of what a container, given its full id, has changed, and returns the image's id. A container that
@@ -65,7 +67,7 @@ func (s *Store) commit(ctx context.Context, id string, opts CommitOptions) (imag
 		return "", err
 	}
 	defer r.Close()
-	content := bufio.NewReader(r)
+	content := bufio.NewReader((&meter{to: opts.Progress}).reader(r))
 	unchanged, err := isEmptyTar(content)
 	if err != nil {
 		return "", err

@@ -90,7 +90,7 @@ func (t *transfer) unpackLayers(ctx context.Context, in intake, c contents) (err
 				return fmt.Errorf("make layer %s of layer %s: %w", layer.id, layer.same, err)
 			}
 		default:
-			if err := t.unpackLayer(ctx, source, layer); err != nil {
+			if err := t.unpackLayer(ctx, in, source, layer); err != nil {
 				return fmt.Errorf("unpack layer %s: %w", layer.diffID, err)
 			}
 			state = LayerDone
@@ -119,13 +119,16 @@ func layerID(parent string, diffID digest.Digest) string {
 	return digest.FromString(parent + "+" + diffID.Encoded()).Encoded()
 }
 
-func (t *transfer) unpackLayer(ctx context.Context, source types.ImageSource, layer newLayer) error {
+func (t *transfer) unpackLayer(ctx context.Context, in intake, source types.ImageSource, layer newLayer) error {
 	blob := layer.blob
 	body, _, err := source.GetBlob(ctx, blob, none.NoCache)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
+	if in.ahead == nil { // else what was fetched is reported
+		body = in.report.reader(blob.Digest, body, 0, blob.Size)
+	}
 	content, err := newLayerReader(contextReader{ctx, body}, blob, layer.diffID)
 	if err != nil {
 		return err

@@ -23,6 +23,10 @@ type ImportOptions struct {
 	Message string
 	// Platform is "os/arch[/variant]"; "" is the host's.
 	Platform string
+	// Progress is told how much of the tar was read; nil is quiet.
+	Progress Progress
+	// Size is how many bytes the tar has, as far as that is known.
+	Size int64
 }
 
 // Import makes an image with one layer of a tar, compressed or not, and returns its id. A tar whose content is in the store
@@ -51,10 +55,11 @@ func (s *Store) importTar(ctx context.Context, r io.Reader, opts ImportOptions) 
 		return "", err
 	}
 	defer func() { err = errors.Join(err, s.finish(place)) }()
-	if file, diffID := plainTar(ctx, r); file != nil {
-		return s.importFile(ctx, file, diffID, config, names)
+	counted := &meter{to: opts.Progress, total: opts.Size}
+	if file, diffID := plainTar(ctx, r, counted); file != nil {
+		return s.importFile(ctx, file, diffID, config, names, counted)
 	}
-	content, err := openTar(contextReader{ctx, r})
+	content, err := openTar(contextReader{ctx, counted.reader(r)})
 	if err != nil {
 		return "", errors.Join(err, ctx.Err())
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	dockerarchive "go.podman.io/image/v5/docker/archive"
 	"go.podman.io/image/v5/docker/reference"
@@ -25,8 +26,10 @@ import (
 
 // LoadOptions is how to load an archive of images.
 type LoadOptions struct {
-	// Progress takes messages for people, as PullOptions.Progress. nil is quiet.
-	Progress io.Writer
+	// Progress is told how the load of each image gets on; nil is quiet.
+	Progress Reporter
+	// Copied is told how much there is of a copy of the archive, which is made of one that is compressed or comes from a pipe.
+	Copied Progress
 }
 
 // containerdName is the annotation that holds the whole name of an image in the archives of docker and containerd.
@@ -36,7 +39,7 @@ const containerdName = "io.containerd.image.name"
 // image layout that is a directory. Of an image for several platforms it takes the host's. path "-" reads r. It returns
 // the names of the images, or "sha256:ID" of those without.
 func (s *Store) Load(ctx context.Context, path string, r io.Reader, opts LoadOptions) (loaded []string, err error) {
-	t, err := s.newTransfer(opts.Progress, "")
+	t, err := s.newTransfer("")
 	if err != nil {
 		return nil, fmt.Errorf("load %s: %w", path, err)
 	}
@@ -45,15 +48,22 @@ func (s *Store) Load(ctx context.Context, path string, r io.Reader, opts LoadOpt
 			err = fmt.Errorf("load %s: %w", path, err)
 		}
 	}()
+	l := &loading{t, opts}
 	if isDir(path) {
-		loaded, err = t.loadLayout(ctx, path, nil)
+		loaded, err = l.loadLayout(ctx, path, nil)
 	} else {
-		loaded, err = t.loadArchive(ctx, path, r)
+		loaded, err = l.loadArchive(ctx, path, r)
 	}
 	if err == nil && len(loaded) == 0 {
 		err = errors.New("it holds no image")
 	}
 	return loaded, err
+}
+
+// loading is one Load.
+type loading struct {
+	*transfer
+	opts LoadOptions
 }
 
 // isDir tells whether path is a directory; "-" is not, whatever there is of that name.
@@ -62,7 +72,7 @@ func isDir(path string) bool {
 	return path != "-" && err == nil && info.IsDir()
 }
 
-func (t *transfer) loadArchive(ctx context.Context, path string, r io.Reader) ([]string, error) {
+func (t *loading) loadArchive(ctx context.Context, path string, r io.Reader) ([]string, error) {
 	file, err := t.plainArchive(ctx, path, r)
 	if err != nil {
 		return nil, err
@@ -87,7 +97,7 @@ func (t *transfer) loadArchive(ctx context.Context, path string, r io.Reader) ([
 const copyBuffer = 1 << 20
 
 // plainArchive returns the archive as an uncompressed file: itself if it is one, else a copy.
-func (t *transfer) plainArchive(ctx context.Context, path string, r io.Reader) (*os.File, error) {
+func (t *loading) plainArchive(ctx context.Context, path string, r io.Reader) (*os.File, error) {
 	if path != "-" {
 		file, err := os.Open(path)
 		if err != nil {
@@ -104,11 +114,12 @@ func (t *transfer) plainArchive(ctx context.Context, path string, r io.Reader) (
 		return nil, fmt.Errorf("decompress: %w", err)
 	}
 	defer plain.Close()
+	counted := &meter{to: t.opts.Copied}
 	file, err := os.Create(filepath.Join(t.scratch.Path, "archive.tar"))
 	if err != nil {
 		return nil, err
 	}
-	if err := copyAtMost(file, plain, t.store.limits.OrDefaults().Bytes); err != nil {
+	if err := copyAtMost(file, counted.reader(plain), t.store.limits.OrDefaults().Bytes); err != nil {
 		file.Close()
 		return nil, fmt.Errorf("decompress: %w", err)
 	}
@@ -166,7 +177,7 @@ func archiveKind(file *os.File) (ArchiveFormat, error) {
 	}
 }
 
-func (t *transfer) loadDocker(ctx context.Context, file string) (loaded []string, err error) {
+func (t *loading) loadDocker(ctx context.Context, file string) (loaded []string, err error) {
 	r, err := dockerarchive.NewReader(t.sys, file)
 	if err != nil {
 		return nil, err
@@ -191,7 +202,7 @@ func (t *transfer) loadDocker(ctx context.Context, file string) (loaded []string
 }
 
 // loadOne brings in an image and adds what it is called to loaded.
-func (t *transfer) loadOne(ctx context.Context, src types.ImageReference, names []reference.Named, loaded []string) ([]string, error) {
+func (t *loading) loadOne(ctx context.Context, src types.ImageReference, names []reference.Named, loaded []string) ([]string, error) {
 	id, err := whileRemoved(func() (string, error) { return t.bring(ctx, src, names) })
 	if err != nil {
 		return loaded, err
@@ -206,7 +217,7 @@ func (t *transfer) loadOne(ctx context.Context, src types.ImageReference, names 
 }
 
 // bring copies an image, unless it is there, and gives it its names.
-func (t *transfer) bring(ctx context.Context, src types.ImageReference, names []reference.Named) (id string, err error) {
+func (t *loading) bring(ctx context.Context, src types.ImageReference, names []reference.Named) (id string, err error) {
 	var first reference.Named
 	var full []string
 	for _, name := range names {
@@ -218,12 +229,14 @@ func (t *transfer) bring(ctx context.Context, src types.ImageReference, names []
 	if err := t.ask(ctx, src); err != nil {
 		return "", err
 	}
-	if id, err = t.present(ctx, src); id == "" && err == nil {
-		id, err = t.copy(ctx, src, first)
+	report := newReport(t.opts.Progress)
+	if id, err = t.present(ctx, src, first, report); id == "" && err == nil {
+		id, err = t.take(ctx, intake{src: src, name: first, policy: t.policy, report: report})
 	}
 	if err != nil {
 		return "", err
 	}
+	report.finish()
 	return id, t.store.lib.AddNames(id, full)
 }
 
@@ -237,13 +250,22 @@ func (t *transfer) ask(ctx context.Context, src types.ImageReference) (err error
 	return allow(ctx, t.policy, image.UnparsedInstance(source, nil))
 }
 
-// present returns the id of an image if it is in the store. One that was made here has other layers there than the
+// present begins the report and returns the id of the image if it is in the store. One that was made here has other layers there than the
 // library would give it, so that the library refuses to copy it.
-func (t *transfer) present(ctx context.Context, src types.ImageReference) (id string, err error) {
+func (t *loading) present(ctx context.Context, src types.ImageReference, name reference.Named, report *report) (id string, err error) {
 	contents, err := t.describe(ctx, src)
 	if err != nil {
 		return "", err
 	}
+	var blobs []digest.Digest
+	for _, layer := range contents.layers {
+		blobs = append(blobs, layer.Digest)
+	}
+	label := digest.NewDigestFromEncoded(digest.Canonical, contents.id).String()
+	if name != nil {
+		label = reference.FamiliarString(name)
+	}
+	report.begin(label, blobs)
 	record, err := t.store.lib.Image(contents.id)
 	if isMissing(err) || err == nil && !t.store.hasLayers(record) {
 		return "", nil
@@ -251,11 +273,14 @@ func (t *transfer) present(ctx context.Context, src types.ImageReference) (id st
 	if err != nil {
 		return "", err
 	}
+	for _, blob := range blobs {
+		report.layer(blob, LayerExists, 0, 0)
+	}
 	return record.ID, nil
 }
 
 // loadLayout copies the images of an image layout. packed are the blobs that are not in the directory but in an archive.
-func (t *transfer) loadLayout(ctx context.Context, dir string, packed packedBlobs) (loaded []string, err error) {
+func (t *loading) loadLayout(ctx context.Context, dir string, packed packedBlobs) (loaded []string, err error) {
 	images, err := ocilayout.List(dir)
 	if err != nil {
 		return nil, fmt.Errorf("read the index of the image layout: %w", err)

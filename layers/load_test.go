@@ -76,7 +76,7 @@ func TestLoadDocker(t *testing.T) {
 		{"compressed stdin", "-", compress(t, data)},
 	} {
 		s := openStore(t)
-		var progress bytes.Buffer
+		var progress recorder
 		loaded, err := s.Load(context.Background(), c.path, bytes.NewReader(c.stdin), LoadOptions{Progress: &progress})
 		want := []string{"one:1", "registry.example/one:latest", "sha256:" + two.id()}
 		if err != nil || !slices.Equal(loaded, want) {
@@ -88,8 +88,8 @@ func TestLoadDocker(t *testing.T) {
 		if img, err := s.Image("registry.example/one"); err != nil || img.ID != one.id() {
 			t.Errorf("%s: second name: %v", c.name, err)
 		}
-		if progress.Len() == 0 {
-			t.Errorf("%s: no progress", c.name)
+		if progress.name != "sha256:"+two.id() || progress.count(LayerExists) != 2 { // with those of the other image
+			t.Errorf("%s: layers are %v", c.name, progress.states)
 		}
 		if left, err := os.ReadDir(s.tempRoot()); err != nil || len(left) > 0 {
 			t.Errorf("%s: left over: %v, %v", c.name, left, err)
@@ -231,7 +231,7 @@ func TestLoadWhileRemoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	transfer, err := s.newTransfer(nil, "")
+	transfer, err := s.newTransfer("")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +240,7 @@ func TestLoadWhileRemoved(t *testing.T) {
 			t.Error(err)
 		}
 	}}
-	if _, err := transfer.loadOne(context.Background(), hooked, nil, nil); err != nil {
+	if _, err := (&loading{transfer, LoadOptions{}}).loadOne(context.Background(), hooked, nil, nil); err != nil {
 		t.Error(err)
 	}
 	if err := transfer.close(); err != nil {

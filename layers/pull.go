@@ -52,7 +52,7 @@ func (s *Store) pull(ctx context.Context, ref string, opts PullOptions) (_ Pulle
 	if err != nil {
 		return Pulled{}, err
 	}
-	t, err := s.newTransfer(nil, opts.Platform)
+	t, err := s.newTransfer(opts.Platform)
 	if err != nil {
 		return Pulled{}, err
 	}
@@ -87,7 +87,7 @@ func (s *Store) tags(ctx context.Context, repository string, opts RegistryOption
 	if err != nil {
 		return nil, err
 	}
-	t, err := s.newTransfer(nil, "")
+	t, err := s.newTransfer("")
 	if err != nil {
 		return nil, err
 	}

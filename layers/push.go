@@ -62,7 +62,7 @@ func (s *Store) push(ctx context.Context, ref string, opts PushOptions) (_ Pushe
 	if err != nil {
 		return Pushed{}, err
 	}
-	t, err := s.newTransfer(nil, "")
+	t, err := s.newTransfer("")
 	if err != nil {
 		return Pushed{}, err
 	}

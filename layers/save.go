@@ -42,6 +42,8 @@ type SaveOptions struct {
 	// Compression is that of the whole file for a docker-archive, whose layers always lie in it uncompressed, and that
 	// of the layers for an oci-archive. "" is none of the one, and gzip of the other.
 	Compression Compression
+	// Progress is told how much is written of all layers, uncompressed; nil is quiet.
+	Progress Progress
 }
 
 // normalize fills in what is not set, and refuses what is not known.
@@ -76,10 +78,11 @@ func (s *Store) Save(ctx context.Context, w io.Writer, refs []string, opts SaveO
 	if err != nil {
 		return err
 	}
+	counted := &meter{to: opts.Progress, total: sizeOf(images)}
 	if opts.Format == OCIArchive {
-		err = s.saveOCI(ctx, w, images, opts.Compression)
+		err = s.saveOCI(ctx, w, images, opts.Compression, counted)
 	} else {
-		err = s.saveDocker(ctx, w, images, opts.Compression)
+		err = s.saveDocker(ctx, w, images, opts.Compression, counted)
 	}
 	if err != nil {
 		return fmt.Errorf("save images: %w", err)
@@ -254,7 +257,7 @@ type dockerManifest struct {
 }
 
 // saveDocker writes a docker-archive. Nothing of it is collected but the names.
-func (s *Store) saveDocker(ctx context.Context, w io.Writer, images []*savedImage, compression Compression) error {
+func (s *Store) saveDocker(ctx context.Context, w io.Writer, images []*savedImage, compression Compression, counted *meter) error {
 	out, err := compressor(w, compression)
 	if err != nil {
 		return err
@@ -269,7 +272,7 @@ func (s *Store) saveDocker(ctx context.Context, w io.Writer, images []*savedImag
 		for _, layer := range img.Layers {
 			name := layer.DiffID.Encoded() + ".tar"
 			item.Layers = append(item.Layers, name)
-			if err := a.add(name, layer.Size, func(w io.Writer) error { return s.writeLayer(w, layer) }); err != nil {
+			if err := a.add(name, layer.Size, func(w io.Writer) error { return s.writeLayer(counted.writer(w), layer) }); err != nil {
 				return err
 			}
 		}

@@ -24,18 +24,20 @@ type ociSaver struct {
 	archive     *archiver
 	compression Compression
 	scratch     *scratch
+	counted     *meter                          // of what is written of layers
 	layers      map[digest.Digest]v1.Descriptor // that are in the archive, by the digest of their tar
 }
 
 // saveOCI writes an oci-archive. Manifests are made anew: those that an image came with are about other compressed
 // layers.
-func (s *Store) saveOCI(ctx context.Context, w io.Writer, images []*savedImage, compression Compression) (err error) {
+func (s *Store) saveOCI(ctx context.Context, w io.Writer, images []*savedImage, compression Compression, counted *meter) (err error) {
 	place, err := newScratch(s.tempRoot())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, place.Close()) }()
-	o := &ociSaver{store: s, archive: newArchiver(ctx, w), compression: compression, scratch: place, layers: map[digest.Digest]v1.Descriptor{}}
+	o := &ociSaver{store: s, archive: newArchiver(ctx, w), compression: compression, scratch: place, counted: counted,
+		layers: map[digest.Digest]v1.Descriptor{}}
 	if err := o.archive.addJSON(v1.ImageLayoutFile, v1.ImageLayout{Version: v1.ImageLayoutVersion}); err != nil {
 		return err
 	}
@@ -116,7 +118,7 @@ func (o *ociSaver) layer(layer Layer) (v1.Descriptor, error) {
 	d = v1.Descriptor{MediaType: layerTypes[o.compression], Digest: layer.DiffID, Size: layer.Size}
 	var err error
 	if o.compression == NoCompression {
-		err = o.archive.add(blobName(d.Digest), d.Size, func(w io.Writer) error { return o.store.writeLayer(w, layer) })
+		err = o.archive.add(blobName(d.Digest), d.Size, func(w io.Writer) error { return o.store.writeLayer(o.counted.writer(w), layer) })
 	} else {
 		err = o.compressedLayer(layer, &d)
 	}
@@ -135,7 +137,7 @@ func (o *ociSaver) compressedLayer(layer Layer, d *v1.Descriptor) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(o.store.writeLayer(packed, layer), packed.Close()); err != nil {
+	if err := errors.Join(o.store.writeLayer(o.counted.writer(packed), layer), packed.Close()); err != nil {
 		return fmt.Errorf("compress: %w", err)
 	}
 	d.Digest = digester.Digest()

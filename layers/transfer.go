@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -22,16 +21,15 @@ import (
 
 // transfer brings images into the store. It has a scratch directory of its own, removed by close.
 type transfer struct {
-	store    *Store
-	scratch  *scratch
-	policy   *signature.PolicyContext
-	sys      *types.SystemContext
-	progress io.Writer // nil for none
+	store   *Store
+	scratch *scratch
+	policy  *signature.PolicyContext
+	sys     *types.SystemContext
 }
 
 // newTransfer prepares a transfer. Its files are kept inside the store, so that moving them is a rename and a disk that
 // fills up is the one that the user has been told of.
-func (s *Store) newTransfer(progress io.Writer, platform string) (_ *transfer, err error) {
+func (s *Store) newTransfer(platform string) (_ *transfer, err error) {
 	system, arch, variant, err := parsePlatform(platform)
 	if err != nil {
 		return nil, err
@@ -42,7 +40,7 @@ func (s *Store) newTransfer(progress io.Writer, platform string) (_ *transfer, e
 	if err != nil {
 		return nil, err
 	}
-	t := &transfer{store: s, scratch: place, progress: progress}
+	t := &transfer{store: s, scratch: place}
 	t.sys = &types.SystemContext{
 		BigFilesTemporaryDir: place.Path,
 		BlobInfoCacheDir:     filepath.Join(s.root, "cache"),
@@ -85,11 +83,6 @@ type intake struct {
 	ahead func(ctx context.Context, layers []newLayer) (stop func())
 }
 
-// copy copies one image into the store under the given name, or under its id alone if name is nil, and returns the id.
-func (t *transfer) copy(ctx context.Context, src types.ImageReference, name reference.Named) (id string, err error) {
-	return t.take(ctx, intake{src: src, name: name, policy: t.policy, report: newReport(nil)})
-}
-
 // take brings an image into the store and returns its id.
 func (t *transfer) take(ctx context.Context, in intake) (id string, err error) {
 	contents, err := t.describe(ctx, in.src)
@@ -122,7 +115,7 @@ func (t *transfer) copyImage(ctx context.Context, in intake, contents contents) 
 		return "", err
 	}
 	var resolved types.ImageReference
-	options := &imagecopy.Options{ReportWriter: progressWriter(t.progress), SourceCtx: t.sys, DestinationCtx: t.sys, ReportResolvedReference: &resolved}
+	options := &imagecopy.Options{SourceCtx: t.sys, DestinationCtx: t.sys, ReportResolvedReference: &resolved}
 	defer in.report.follow(options, map[types.ProgressEvent]LayerState{types.ProgressEventSkipped: LayerExists})()
 	if _, err = imagecopy.Image(ctx, in.policy, dest, in.src, options); err != nil {
 		return "", t.explain(err)

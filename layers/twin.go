@@ -72,7 +72,7 @@ func (s *Store) twin(diffID digest.Digest, parent, than string) (string, error) 
 
 // plainTar tells whether r can be read twice and is not compressed, and returns it and the digest of what it has from where
 // it is. Whatever is wrong with it, reading it once more will say.
-func plainTar(ctx context.Context, r io.Reader) (io.ReadSeeker, digest.Digest) {
+func plainTar(ctx context.Context, r io.Reader, counted *meter) (io.ReadSeeker, digest.Digest) {
 	file, ok := r.(io.ReadSeeker)
 	if !ok {
 		return nil, ""
@@ -86,7 +86,8 @@ func plainTar(ctx context.Context, r io.Reader) (io.ReadSeeker, digest.Digest) {
 	if _, err := file.Seek(start, io.SeekStart); err != nil || n < len(head) || archive.DetectCompression(head) != archive.Uncompressed {
 		return nil, ""
 	}
-	sum, err := digest.Canonical.FromReader(contextReader{ctx, file})
+	counted.total *= 2 // it is unpacked afterwards
+	sum, err := digest.Canonical.FromReader(contextReader{ctx, counted.reader(file)})
 	if _, back := file.Seek(start, io.SeekStart); back != nil || err != nil {
 		return nil, ""
 	}
@@ -94,7 +95,7 @@ func plainTar(ctx context.Context, r io.Reader) (io.ReadSeeker, digest.Digest) {
 }
 
 // importFile makes an image of a tar whose digest is known, which it unpacks unless it is there.
-func (s *Store) importFile(ctx context.Context, file io.ReadSeeker, diffID digest.Digest, config *imageConfig, names []string) (id string, err error) {
+func (s *Store) importFile(ctx context.Context, file io.ReadSeeker, diffID digest.Digest, config *imageConfig, names []string, counted *meter) (id string, err error) {
 	claimed, err := s.claim([]digest.Digest{diffID})
 	if err != nil {
 		return "", err
@@ -108,7 +109,7 @@ func (s *Store) importFile(ctx context.Context, file io.ReadSeeker, diffID diges
 		if _, err := file.Seek(start, io.SeekStart); err != nil {
 			return "", err
 		}
-		layer, err := s.layerOfFile(ctx, file, diffID)
+		layer, err := s.layerOfFile(ctx, counted.reader(file), diffID)
 		if err != nil {
 			return "", err
 		}

@@ -1,8 +1,11 @@
 package tests
 
 import (
+	"bytes"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestHoles takes a file with holes through every way into the store and out of it.
@@ -28,6 +31,7 @@ func TestHoles(t *testing.T) {
 	for _, format := range []string{"docker-archive", "oci-archive"} {
 		archive := u.path("tmp", format)
 		u.run("save", "--format", format, "-o", archive, "v2")
+		u.takesLittle(archive)
 		content := readFile(t, archive)
 		u.run("rmi", "v2")
 		before = u.diskUsage()
@@ -44,6 +48,11 @@ func TestHoles(t *testing.T) {
 	keepsHoles("commit --squash", "flat", before+2<<20) // busybox comes again
 	r := u.try("export", "sparse")
 	u.succeeded(r)
+	u.run("export", "-o", u.path("tmp", "exported"), "sparse")
+	u.takesLittle(u.path("tmp", "exported"))
+	if !bytes.Equal(readFile(t, u.path("tmp", "exported")), []byte(r.stdout)) {
+		t.Error("an export to a file has other content than one to a pipe")
+	}
 	before = u.diskUsage()
 	u.importImage("imported", []byte(r.stdout))
 	keepsHoles("import", "imported", before+2<<20)
@@ -55,6 +64,18 @@ func TestHoles(t *testing.T) {
 	keepsHoles("pull", server.host+"/v2:1", before)
 	u.prints(layers, "image", "inspect", "-f", "{{.RootFS.Layers}}", server.host+"/v2:1")
 	u.prints("", "store", "check", "--deep")
+}
+
+// takesLittle checks that an archive of the file with holes has holes, too.
+func (u *user) takesLittle(path string) {
+	u.t.Helper()
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		u.t.Fatal(err)
+	}
+	if st.Blocks*512 > 6<<20 {
+		u.t.Errorf("%s takes %d bytes on disk", path, st.Blocks*512)
+	}
 }
 
 // TestHolesOfWholeDisk commits a file that has more bytes than any disk of a test machine, and more than a layer may have.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"github.com/rcrun/rcrun/internal/atomicfile"
+	"github.com/rcrun/rcrun/internal/filecopy"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -21,7 +23,7 @@ const changeHelp = "apply a Dockerfile instruction: CMD, ENTRYPOINT, ENV, EXPOSE
 func (a *app) importCommand() *cobra.Command {
 	var options layers.ImportOptions
 	cmd := &cobra.Command{
-		Use:     "import [flags] FILE|- [NAME[:TAG]]",
+		Use:     "import [flags] FILE|URL|- [NAME[:TAG]]",
 		Short:   "Make an image of one layer from a tar of a root filesystem",
 		Example: "  mmdebstrap --variant=minbase bookworm - | rcrun import -c 'CMD [\"bash\"]' - debian:12",
 		Args:    arguments(1, 2),
@@ -29,13 +31,11 @@ func (a *app) importCommand() *cobra.Command {
 			if len(args) == 2 {
 				options.Name = args[1]
 			}
-			source, err := openInput(args[0])
-			if err != nil {
-				return err
+			if args[0] == "-" && stdinIsTerminal() {
+				return errStdinTerminal
 			}
-			defer source.Close()
-			return a.withStore(func(s *layers.Store) error {
-				id, err := s.Import(cmd.Context(), source, options)
+			return a.transfer(cmd.Context(), func(ctx context.Context, s *layers.Store) error {
+				id, err := importFrom(ctx, s, args[0], options)
 				if err != nil {
 					return err
 				}
@@ -52,19 +52,34 @@ func (a *app) importCommand() *cobra.Command {
 
 var errStdinTerminal = errors.New("standard input is a terminal: give a file, or pipe one in")
 
-// openInput opens a file, or standard input for "-".
-func openInput(path string) (io.ReadCloser, error) {
-	if path == "-" {
-		if stdinIsTerminal() {
-			return nil, errStdinTerminal
-		}
-		return io.NopCloser(os.Stdin), nil
-	}
-	file, err := os.Open(path)
+// importFrom imports a file, what a server has, or standard input.
+func importFrom(ctx context.Context, s *layers.Store, source string, options layers.ImportOptions) (id string, err error) {
+	input, size, err := openSource(ctx, s, source)
 	if err != nil {
-		return nil, fmt.Errorf("open archive: %w", err)
+		return "", err
 	}
-	return file, nil
+	defer input.Close()
+	show, end := progressLine("Importing", false)
+	defer end()
+	options.Progress, options.Size = show, size
+	return s.Import(ctx, input, options)
+}
+
+// openSource opens what is to be imported, and tells its size in bytes, 0 if that is not known.
+func openSource(ctx context.Context, s *layers.Store, source string) (input io.ReadCloser, size int64, err error) {
+	file := os.Stdin
+	switch {
+	case layers.IsURL(source):
+		return s.OpenURL(ctx, source)
+	case source != "-":
+		if file, err = os.Open(source); err != nil {
+			return nil, 0, fmt.Errorf("open archive: %w", err)
+		}
+	}
+	if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
+		size = info.Size()
+	}
+	return file, size, nil
 }
 
 func (a *app) loadCommand() *cobra.Command {
@@ -80,7 +95,9 @@ func (a *app) loadCommand() *cobra.Command {
 				return errStdinTerminal
 			}
 			return a.withStore(func(s *layers.Store) error {
-				loaded, err := s.Load(cmd.Context(), input, os.Stdin, layers.LoadOptions{Progress: progressTo(os.Stderr, quiet)})
+				show, end := progressLine("Reading the archive", quiet)
+				loaded, err := s.Load(cmd.Context(), input, os.Stdin, layers.LoadOptions{Progress: loadProgress(os.Stderr, quiet), Copied: show})
+				end()
 				for _, name := range loaded {
 					fmt.Println("Loaded image:", name)
 				}
@@ -107,6 +124,9 @@ func (a *app) saveCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			options := layers.SaveOptions{Format: layers.ArchiveFormat(format), Compression: layers.Compression(compression)}
 			return a.withStore(func(s *layers.Store) error {
+				var end func()
+				options.Progress, end = progressLine("Saving", false)
+				defer end()
 				return writeOutput(cmd.Context(), output, func(ctx context.Context, w io.Writer) error { return s.Save(ctx, w, args, options) })
 			})
 		},
@@ -131,7 +151,37 @@ func writeOutput(ctx context.Context, path string, write func(ctx context.Contex
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return writeDevice(ctx, path, write)
 	}
-	return atomicfile.WriteFrom(path, 0o600, func(w io.Writer) error { return write(ctx, w) })
+	return atomicfile.WriteFrom(path, 0o600, func(w io.Writer) error {
+		return withHoles(w, func(w io.Writer) error { return write(ctx, w) })
+	})
+}
+
+// outputBuffer is how much of an archive is written at once.
+const outputBuffer = 1 << 20
+
+// withHoles has write write to a new file, in which zeros become holes: an archive has those of the files in it.
+func withHoles(out io.Writer, write func(w io.Writer) error) error {
+	file, ok := out.(*os.File)
+	if !ok {
+		return write(out)
+	}
+	r, w := io.Pipe()
+	filled := make(chan error)
+	go func() {
+		_, err := filecopy.Fill(int(file.Fd()), r, make([]byte, outputBuffer))
+		r.CloseWithError(err) // which ends the writing
+		filled <- err
+	}()
+	buffered := bufio.NewWriterSize(w, outputBuffer)
+	err := write(buffered)
+	if err == nil {
+		err = buffered.Flush()
+	}
+	w.CloseWithError(err)
+	if failure := <-filled; err == nil {
+		err = failure
+	}
+	return err
 }
 
 // writeDevice writes to what must not be replaced: a device or a named pipe.

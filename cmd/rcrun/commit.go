@@ -8,6 +8,7 @@ import (
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/internal/atomicfile"
+	"github.com/rcrun/rcrun/layers"
 	"github.com/rcrun/rcrun/layers/tree"
 	"github.com/spf13/cobra"
 )
@@ -31,7 +32,10 @@ func (a *app) commitCommand() *cobra.Command {
 				options.Name = args[1]
 			}
 			return a.forEach(args[:1], func(e *layered.Engine, c *engine.Container, _ string) error {
+				show, end := progressLine("Committing", false)
+				options.Progress = show
 				id, err := e.Commit(cmd.Context(), c, options)
+				end()
 				if err != nil {
 					return err
 				}
@@ -65,7 +69,11 @@ func (a *app) exportCommand() *cobra.Command {
 		ValidArgsFunction: a.completeContainers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.forEach(args, func(e *layered.Engine, c *engine.Container, _ string) error {
-				return writeOutput(cmd.Context(), output, func(ctx context.Context, w io.Writer) error { return e.Export(ctx, c, w, pause) })
+				show, end := progressLine("Exporting", false)
+				defer end()
+				return writeOutput(cmd.Context(), output, func(ctx context.Context, w io.Writer) error {
+					return e.Export(ctx, c, layers.CountWritten(w, show), pause)
+				})
 			})
 		},
 	}

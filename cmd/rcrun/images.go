@@ -1,12 +1,6 @@
 package main
 
-import (
-	"io"
-	"os"
-
-	"github.com/rcrun/rcrun/layers"
-	"golang.org/x/term"
-)
+import "github.com/rcrun/rcrun/layers"
 
 // withStore runs a command's work on the image store.
 func (a *app) withStore(work func(s *layers.Store) error) error {
@@ -20,12 +14,4 @@ func (a *app) withStore(work func(s *layers.Store) error) error {
 		return err
 	}
 	return work(store)
-}
-
-// progressTo returns where progress is shown: a terminal, and nowhere else.
-func progressTo(file *os.File, quiet bool) io.Writer {
-	if quiet || !term.IsTerminal(int(file.Fd())) {
-		return nil
-	}
-	return file
 }

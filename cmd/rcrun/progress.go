@@ -51,6 +51,17 @@ func pushProgress(file *os.File, quiet bool) layers.Reporter {
 	})
 }
 
+// loadProgress shows a load on a terminal, and nowhere else.
+func loadProgress(file *os.File, quiet bool) layers.Reporter {
+	if quiet || !term.IsTerminal(int(file.Fd())) {
+		return nil
+	}
+	return newLayerLines(file, func(name string) string { return clearLine + "Loading " + name }, map[layers.LayerState]string{
+		layers.LayerWaiting: "Waiting", layers.LayerTransfer: "Loading layer", layers.LayerTransferred: "Loading layer",
+		layers.LayerDone: "Loaded layer", layers.LayerExists: "Layer already exists",
+	})
+}
+
 func newLayerLines(file *os.File, title func(string) string, states map[layers.LayerState]string) *layerLines {
 	l := &layerLines{out: file, title: title, states: states}
 	if term.IsTerminal(int(file.Fd())) {
@@ -99,7 +110,7 @@ func (l *layerLines) Layer(layer digest.Digest, state layers.LayerState, done, t
 		switch {
 		case l.width > 0:
 			up := len(l.lines) - i
-			fmt.Fprintf(l.out, "\x1b[%dA\r\x1b[K%s\x1b[%dB\r", up, l.lines[i], up)
+			fmt.Fprintf(l.out, "\x1b[%dA"+clearLine+"%s\x1b[%dB\r", up, l.lines[i], up)
 		case state >= layers.LayerDone:
 			fmt.Fprintln(l.out, l.lines[i])
 		}
@@ -113,6 +124,27 @@ func (l *layerLines) line(layer digest.Digest, text string) string {
 		line = line[:l.width-1]
 	}
 	return line
+}
+
+// clearLine has a terminal forget the line that it is at.
+const clearLine = "\r\x1b[K"
+
+// progressLine shows on standard error, if that is a terminal, how far something is that may take long. end removes the line;
+// until then nothing else may be printed there.
+func progressLine(what string, quiet bool) (show layers.Progress, end func()) {
+	if quiet || !term.IsTerminal(int(os.Stderr.Fd())) {
+		return nil, func() {}
+	}
+	shown := false
+	show = func(done, total int64) {
+		shown = true
+		fmt.Fprintf(os.Stderr, clearLine+"%s %s", what, bar(done, total))
+	}
+	return show, func() {
+		if shown {
+			fmt.Fprint(os.Stderr, clearLine)
+		}
+	}
 }
 
 const barWidth = 25

@@ -59,7 +59,10 @@ func (a *app) storeCheckCommand() *cobra.Command {
 }
 
 func (c *storeCheck) run(ctx context.Context, e *layered.Engine) error {
+	var end func()
+	c.Progress, end = progressLine("Checking layers", false)
 	problems, err := e.Check(ctx, c.CheckOptions)
+	end()
 	if err != nil {
 		return err
 	}

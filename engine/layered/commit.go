@@ -19,6 +19,8 @@ type CommitOptions struct {
 	Changes         []string // instructions as in a Dockerfile
 	Squash          bool     // make one layer of all
 	Pause           bool     // hold up the container's writes meanwhile
+
+	Progress layers.Progress // is told how much is done; nil is quiet
 }
 
 // Commit makes an image of the container as it is, without its volumes, and returns the image's id.
@@ -32,7 +34,7 @@ func (e *Engine) Commit(ctx context.Context, c *engine.Container, options Commit
 			Config: imageConfig(&c.Config), StopTimeout: c.Config.StopTimeout,
 			Between: []string{c.InitLayer()},
 			Name:    options.Name, Changes: options.Changes, Squash: options.Squash,
-			CreatedBy: strings.Join(c.Config.Cmd, " "), Message: options.Message, Author: options.Author,
+			CreatedBy: strings.Join(c.Config.Cmd, " "), Message: options.Message, Author: options.Author, Progress: options.Progress,
 		})
 		return err
 	})
