@@ -11,6 +11,7 @@ const attackEnv = "RCRUN_ATTACK"
 // attacks are what the program of these tests does as an attacker. Each gets the arguments of the program and prints
 // what it has found; an error means that the attack could not be carried out.
 var attacks = map[string]func(args []string) error{
+	"connections":  tryConnections,
 	"system calls": tellSystemCalls,
 	"programs":     changePrograms,
 	"processes":    lookAtProcesses,

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -31,18 +33,144 @@ func TestNetworks(t *testing.T) {
 	u.fails(125, []string{"publish"}, "run", "--rm", "--network", "none", "-p", "8080:80", "bb", "true")
 }
 
-// TestHostLoopbackIsOutOfReach checks that services on 127.0.0.1 of the host are not reached through the gateway.
+// TestHostLoopbackIsOutOfReach checks that services of the host are not reached through the addresses of slirp4netns,
+// but through the host's own.
 func TestHostLoopbackIsOutOfReach(t *testing.T) {
 	u := newUserWithImage(t)
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	var tcp, udp []string // what is tried
+	var heard atomic.Int32
+	for _, address := range []string{"127.0.0.1", "0.0.0.0"} {
+		l, err := net.Listen("tcp4", address+":0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		go greet(l)
+		packets, err := net.ListenPacket("udp4", address+":0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer packets.Close()
+		go hear(packets, &heard)
+		for _, gateway := range []string{"10.0.2.2", "10.0.2.3", "10.0.2.4"} {
+			tcp = append(tcp, fmt.Sprintf("%s:%d", gateway, l.Addr().(*net.TCPAddr).Port))
+			udp = append(udp, fmt.Sprintf("%s:%d", gateway, packets.LocalAddr().(*net.UDPAddr).Port))
+		}
+	}
+	flags := []string{"--network", "slirp4netns"}
+	if got := u.attacked("connections", flags, append(append([]string{"tcp"}, tcp...), append([]string{"udp"}, udp...)...)...); got != "" {
+		t.Errorf("the container reaches\n%s", got)
+	}
+	if n := heard.Load(); n > 0 {
+		t.Errorf("%d packets came to the host", n)
+	}
+	own := ownAddress(t)
+	if own == "" {
+		t.Log("the host has no address of its own")
+		return
+	}
+	open := own + tcp[3][strings.Index(tcp[3], ":"):]
+	if got := u.attacked("connections", flags, "tcp", open); got != "tcp "+open+" says hello" {
+		t.Errorf("of the host's own address: %q", got)
+	}
+}
+
+// greet answers all connections.
+func greet(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return // the test is over
+		}
+		fmt.Fprint(c, "hello")
+		c.Close()
+	}
+}
+
+// hear counts packets and answers them.
+func hear(packets net.PacketConn, heard *atomic.Int32) {
+	for {
+		_, from, err := packets.ReadFrom(make([]byte, 100))
+		if err != nil {
+			return // the test is over
+		}
+		heard.Add(1)
+		packets.WriteTo([]byte("hello"), from)
+	}
+}
+
+// ownAddress is an address of the host at which others reach it; "" if it has none.
+func ownAddress(t *testing.T) string {
+	t.Helper()
+	addresses, err := net.InterfaceAddrs()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	port := l.Addr().(*net.TCPAddr).Port
-	if r := u.try("run", "--rm", "bb", "nc", "-w", "2", "10.0.2.2", fmt.Sprint(port)); r.code == 0 {
-		t.Error("the container reaches 127.0.0.1 of the host")
+	for _, address := range addresses {
+		if own, ok := address.(*net.IPNet); ok && own.IP.To4() != nil && own.IP.IsGlobalUnicast() {
+			return own.IP.String()
+		}
 	}
+	return ""
+}
+
+// tryConnections connects to addresses all at once and prints what answers. Arguments are "tcp" and "udp", each followed
+// by addresses.
+func tryConnections(args []string) error {
+	network := ""
+	var all sync.WaitGroup
+	for _, arg := range args {
+		if !strings.Contains(arg, ":") {
+			network = arg
+			continue
+		}
+		all.Go(func() {
+			c, err := net.DialTimeout(network, arg, 2*time.Second)
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			c.SetDeadline(time.Now().Add(2 * time.Second)) // what is out of reach is silent
+			fmt.Fprint(c, "hello")
+			answer := make([]byte, 100)
+			if n, err := c.Read(answer); err == nil {
+				fmt.Printf("%s %s says %s\n", network, arg, answer[:n])
+			}
+		})
+	}
+	all.Wait()
+	return nil
+}
+
+// TestPublishedPortListensWhereTold looks at all sockets of the host that listen on published ports.
+func TestPublishedPortListensWhereTold(t *testing.T) {
+	u := newUserWithImage(t)
+	port, open := freePort(t), freePort(t)
+	u.run("run", "-d", "--name", "c1", "-p", fmt.Sprintf("127.0.0.2:%d:80", port), "-p", fmt.Sprintf("%d:81", open), "-p", fmt.Sprintf("127.0.0.2:%d:82/udp", port), "bb", "sleep", "1000")
+	for what, want := range map[string]string{
+		fmt.Sprintf("tcp %04X", port): "0200007F", fmt.Sprintf("tcp %04X", open): "00000000", fmt.Sprintf("udp %04X", port): "0200007F",
+	} {
+		network, port, _ := strings.Cut(what, " ")
+		if got := boundTo(t, network, port); !slices.Equal(got, []string{want}) {
+			t.Errorf("%s is bound to %q, want %s", what, got, want)
+		}
+	}
+}
+
+// boundTo returns the addresses of the sockets that are bound to a port, all as the kernel writes them.
+func boundTo(t *testing.T, network, port string) (found []string) {
+	t.Helper()
+	const listening, unconnected = "0A", "07"
+	for _, table := range []string{network, network + "6"} {
+		for line := range strings.Lines(string(readFile(t, "/proc/net/"+table))) {
+			fields := strings.Fields(line)
+			address, bound, _ := strings.Cut(fields[1], ":")
+			if bound == port && (fields[3] == listening || fields[3] == unconnected) {
+				found = append(found, address)
+			}
+		}
+	}
+	return found
 }
 
 func TestPublish(t *testing.T) {
