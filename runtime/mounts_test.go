@@ -135,6 +135,22 @@ func TestSysctl(t *testing.T) {
 	expect(t, "sysctls "+stderr, out, "80 4096")
 }
 
+// TestSysctlIsTheKernels has files of the image where the kernel's should be, which are not written to.
+func TestSysctlIsTheKernels(t *testing.T) {
+	out, stderr, _ := finish(t, `cat /proc/sys/kernel/msgmax /work/sys/kernel/msgmax`, func(c *Config) {
+		dir := filepath.Join(c.RootConfig.(bindRoot).Path, "proc/sys/kernel")
+		must(t, os.MkdirAll(dir, 0o755))
+		must(t, os.WriteFile(filepath.Join(dir, "msgmax"), []byte("of the image\n"), 0o666))
+		for i, mount := range c.Spec.Mounts {
+			if mount.Type == "proc" {
+				c.Spec.Mounts[i].Destination = "/work"
+			}
+		}
+		c.Spec.Linux.Sysctl = map[string]string{"kernel.msgmax": "4096"}
+	})
+	expect(t, "sysctl "+stderr, out, "of the image 4096")
+}
+
 func TestOOMScore(t *testing.T) {
 	score := 500
 	for _, mapIDs := range []func(int) error{mapOne, mapNone(t)} {

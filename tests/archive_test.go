@@ -53,16 +53,33 @@ func (p picture) id(t *testing.T) string { return digest.FromBytes(encode(t, p.c
 // dockerArchive returns the image as docker save writes it.
 func (p picture) dockerArchive(t *testing.T) []byte {
 	t.Helper()
-	config := encode(t, p.config)
-	configName := digest.FromBytes(config).Encoded() + ".json"
-	entries := []entry{file(configName, 0o644, string(config))}
-	var names []string
-	for _, layer := range p.layers {
-		name := digest.FromBytes(layer).Encoded() + "/layer.tar"
-		names = append(names, name)
-		entries = append(entries, file(name, 0o644, string(layer)))
+	return dockerArchive(t, p)
+}
+
+// dockerArchive returns images as docker save writes them.
+func dockerArchive(t *testing.T, pictures ...picture) []byte {
+	t.Helper()
+	var entries []entry
+	var manifest []map[string]any
+	packed := map[string]bool{}
+	add := func(name string, content []byte) {
+		if !packed[name] {
+			entries = append(entries, file(name, 0o644, string(content)))
+		}
+		packed[name] = true
 	}
-	manifest := []map[string]any{{"Config": configName, "RepoTags": []string{p.name}, "Layers": names}}
+	for _, p := range pictures {
+		config := encode(t, p.config)
+		configName := digest.FromBytes(config).Encoded() + ".json"
+		add(configName, config)
+		var names []string
+		for _, layer := range p.layers {
+			name := digest.FromBytes(layer).Encoded() + "/layer.tar"
+			names = append(names, name)
+			add(name, layer)
+		}
+		manifest = append(manifest, map[string]any{"Config": configName, "RepoTags": []string{p.name}, "Layers": names})
+	}
 	return pack(t, append(entries, file("manifest.json", 0o644, string(encode(t, manifest))))...)
 }
 

@@ -87,6 +87,9 @@ func TestLogin(t *testing.T) {
 	if got := u.succeeded(u.tryWith([]byte("secret\n"), login...)); got != "Login Succeeded" {
 		t.Errorf("login printed %q", got)
 	}
+	if info, err := os.Stat(u.path("run", "containers", "auth.json")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the file with the credentials: %v, %v", info, err)
+	}
 	u.prints("me", "login", "--get-login", server.host)
 	u.fails(125, []string{"authentication required"}, append(push, "--creds", "me:wrong")...)
 	u.prints("Authenticating with existing credentials...\nLogin Succeeded", "login", "--cert-dir", certs, "--tls-verify=true", server.host)
