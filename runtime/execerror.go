@@ -27,10 +27,17 @@ func (e *ExecError) Error() string { return e.Text }
 
 func (e *ExecError) Unwrap() error { return e.Err }
 
-// execError makes an *ExecError of a stage's failure to execute args; other errors stay as they are.
+// execError makes an *ExecError of a stage's failure to execute args, or to go where they are to be executed; other errors
+// stay as they are.
 func execError(args []string, err error) error {
 	var report *wire.Error
-	if !errors.As(err, &report) || report.Op != opExec {
+	if !errors.As(err, &report) {
+		return err
+	}
+	if strings.HasPrefix(report.Op, "enter working directory ") {
+		return cwdError(report, err)
+	}
+	if report.Op != opExec {
 		return err
 	}
 	name := report.Path
@@ -49,4 +56,13 @@ func execError(args []string, err error) error {
 	default:
 		return explained(CodeCannotExecute, report.Errno.Error())
 	}
+}
+
+// cwdError makes an *ExecError of a working directory that cannot be entered, with the exit codes that Docker has for it.
+func cwdError(report *wire.Error, err error) error {
+	code := CodeCannotExecute
+	if report.Errno == unix.ENOENT || report.Errno == unix.ENOTDIR {
+		code = CodeNotFound
+	}
+	return &ExecError{code, err.Error(), err}
 }

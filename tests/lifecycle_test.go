@@ -312,3 +312,12 @@ func TestStopSignal(t *testing.T) {
 	u.prints("c1", "stop", "--timeout", "0", "c1")
 	u.prints("137", "wait", "c1")
 }
+
+// TestExecWorkingDirectory executes commands where they cannot be: the exit code says so, as for a command that is not there.
+func TestExecWorkingDirectory(t *testing.T) {
+	u := newUserWithImage(t)
+	u.run("run", "-d", "--name", "c1", "bb", "sleep", "1000")
+	u.prints("/bin", "exec", "-w", "/bin", "c1", "pwd")
+	u.fails(127, []string{"/nosuch", "no such file or directory"}, "exec", "-w", "/nosuch", "c1", "true")
+	u.fails(127, []string{"/bin/busybox", "not a directory"}, "exec", "-w", "/bin/busybox", "c1", "true")
+}
