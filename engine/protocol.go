@@ -71,6 +71,7 @@ type openRequest struct {
 
 	SquashUID, SquashGID *uint32 // as fusefs.Options has them
 	NoACL, NoXattrs      bool
+	AccessTimes          unionmount.AccessTimes
 	fusefs.Tuning
 }
 

@@ -102,7 +102,7 @@ func (m UnionMount) Serve() error {
 // request describes the union to its server. The server's own user namespace is the mount's: what it does not map, the
 // kernel shows as such where owners are real, and fusefs where they are not.
 func (m UnionMount) request() (r openRequest, err error) {
-	r = openRequest{Stack: m.Stack, SquashUID: m.SquashUID, SquashGID: m.SquashGID, NoACL: m.NoACL, NoXattrs: m.NoXattrs, Tuning: m.Tuning,
+	r = openRequest{Stack: m.Stack, SquashUID: m.SquashUID, SquashGID: m.SquashGID, NoACL: m.NoACL, NoXattrs: m.NoXattrs, AccessTimes: fusefs.AccessTimesOf(m.Mount.Flags), Tuning: m.Tuning,
 		Target: m.Target, Debug: m.Debug}
 	if r.UIDs, err = ownIDs("uid_map"); err == nil {
 		r.GIDs, err = ownIDs("gid_map")
@@ -148,5 +148,5 @@ func serveUnion(union *unionmount.Union, dev *os.File, request openRequest, gate
 		defer unmounting()
 	}
 	return fusefs.Serve(dev, union, fusefs.Options{Gate: gate, Anonymous: request.Target == "", UIDs: request.UIDs, GIDs: request.GIDs, HostRoot: request.HostRoot,
-		SquashUID: request.SquashUID, SquashGID: request.SquashGID, NoACL: request.NoACL, NoXattrs: request.NoXattrs, Tuning: request.Tuning, Debug: request.Debug})
+		SquashUID: request.SquashUID, SquashGID: request.SquashGID, NoACL: request.NoACL, NoXattrs: request.NoXattrs, AccessTimes: request.AccessTimes, Target: request.Target, Tuning: request.Tuning, Debug: request.Debug})
 }

@@ -27,6 +27,11 @@
 // microseconds before it sleeps, and others take over only from one that is held up (transport.go, patience.go). Large
 // reads are answered through a pipe, without passing through this process (splice.go).
 //
+// Access times are the server's to give, by the flags of the mount, which it follows (mountflags.go). It gives them for
+// requests only: with noatime and relatime, what the kernel reads from its cache costs none and leaves the access time as it
+// is. With strictatime from the start, files and directories are opened by the server and not cached. A remount in the mount
+// namespace of a container does not come to its server's knowledge.
+//
 // What remains is the kernel's to decide. A new file that is written takes five requests: LOOKUP, because its name might be
 // there; GETATTR of the directory, whose permissions the kernel takes for unknown since the last change in it; MKNOD;
 // GETXATTR of security.capability before the first write; WRITE. After the first read of a file or directory its next

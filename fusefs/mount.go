@@ -50,11 +50,12 @@ func Mount(target string, o MountOptions) (*os.File, error) {
 
 // Remount gives a mount other flags of mount(2); ro holds for the filesystem as a whole. Nothing else can be changed while
 // it is mounted, and what else mount(8) says of it, which repeats all the options, is not looked at. It takes root: no
-// helper does it for users.
+// helper does it for users. When it returns, the server goes by the new flags.
 func Remount(target string, flags uintptr) error {
 	if err := unix.Mount("", target, "", flags|unix.MS_REMOUNT, ""); err != nil {
 		return &os.PathError{Op: "remount", Path: target, Err: err}
 	}
+	serverOf(target)
 	return nil
 }
 
@@ -205,7 +206,8 @@ func (o MountOptions) helperOptions() string {
 	return strings.Join(options, ",")
 }
 
-// helperFlags are the flags whose names fusermount knows; it sets nosuid and nodev by itself.
+// helperFlags are the flags whose names fusermount knows; it sets nosuid and nodev by itself. Older ones do not know
+// nosymfollow. The other options of access times, which but newer ones know, the server holds to all the same.
 var helperFlags = []struct {
 	flag uintptr
 	name string
@@ -213,6 +215,7 @@ var helperFlags = []struct {
 	{unix.MS_RDONLY, "ro"},
 	{unix.MS_NOEXEC, "noexec"},
 	{unix.MS_NOATIME, "noatime"},
+	{unix.MS_NOSYMFOLLOW, "nosymfollow"},
 	{unix.MS_SYNCHRONOUS, "sync"},
 	{unix.MS_DIRSYNC, "dirsync"},
 }

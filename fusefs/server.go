@@ -40,6 +40,11 @@ type Options struct {
 	// NoACL does without POSIX ACLs. With them, the kernel asks once for that of every file and directory that is used by
 	// others than its owner.
 	NoACL bool
+	// AccessTimes is when files get new access times; the flags of the mount say else as soon as they change, if Target is
+	// where it is mounted as this process sees it. Whether it is strict is decided for good: then every read and listing is a
+	// request.
+	AccessTimes unionmount.AccessTimes
+	Target      string
 	// NoXattrs refuses to set xattrs, ACLs among them: EOPNOTSUPP.
 	NoXattrs bool
 	Tuning
@@ -58,11 +63,21 @@ func Serve(dev *os.File, u *unionmount.Union, opts Options) error {
 	if err != nil {
 		return fmt.Errorf("serve filesystem: %w", err)
 	}
+	opts.DirectIO = opts.DirectIO || opts.strict()
 	if opts.Counters == nil {
 		opts.Counters = &Counters{}
 	}
 	s := &server{RawFileSystem: fuse.NewDefaultRawFileSystem(), union: u, log: opts.logger(), counters: opts.Counters,
-		hostRoot: opts.HostRoot, anonymous: opts.Anonymous, noXattrs: opts.NoXattrs, tuning: opts.Tuning, leases: opts.leases(), uids: newIDView(opts.UIDs, opts.SquashUID), gids: newIDView(opts.GIDs, opts.SquashGID)}
+		hostRoot: opts.HostRoot, anonymous: opts.Anonymous, noXattrs: opts.NoXattrs, strict: opts.strict(), tuning: opts.Tuning, leases: opts.leases(), uids: newIDView(opts.UIDs, opts.SquashUID), gids: newIDView(opts.GIDs, opts.SquashGID)}
+	u.SetAccessTimes(opts.AccessTimes)
+	if opts.Target != "" {
+		flags, stop, err := followFlags(opts.Target, u.SetAccessTimes)
+		if err != nil {
+			return fmt.Errorf("serve filesystem: follow the flags of its mount: %w", err)
+		}
+		defer stop()
+		s.flags = flags
+	}
 	s.link = newTransport(fd, fuse.NewProtocolServer(s, s.mountOptions(opts)), opts.Counters)
 	s.link.gate, s.link.most = opts.Gate, opts.readers()
 	defer unix.Close(fd)
@@ -86,6 +101,9 @@ func (opts Options) logger() *slog.Logger {
 	}
 	return slog.New(newQuiet(log.Handler()))
 }
+
+// strict tells whether the server has to see everything that is read.
+func (o *Options) strict() bool { return o.AccessTimes&unionmount.StrictAtime != 0 }
 
 // duplicate returns a descriptor of dev that does not block in read(2): who waits does so in poll(2).
 func duplicate(dev *os.File) (fd int, err error) {
@@ -118,6 +136,8 @@ type server struct {
 	hostRoot  bool
 	anonymous bool
 	noXattrs  bool
+	strict    bool        // every reading of anything is a request
+	flags     *mountFlags // nil where they are not followed
 	tuning    Tuning
 	leases    leases
 }
@@ -127,7 +147,7 @@ func (s *server) mountOptions(opts Options) *fuse.MountOptions {
 		Name:                     "rcrun",
 		MaxWrite:                 maxWrite,
 		MaxBackground:            maxBackground,
-		EnableSymlinkCaching:     true,
+		EnableSymlinkCaching:     !s.strict,
 		ExplicitDataCacheControl: true,
 		ExtraCapabilities:        opts.capabilities(),
 		EnableAcl:                !opts.NoACL,

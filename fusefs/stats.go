@@ -66,6 +66,9 @@ func (s *server) getOwn(name string, buf []byte) (uint32, fuse.Status) {
 	}
 	var value any = Stats{Requests: s.counters.byKind(), Bytes: s.counters.bytes.byKind(), Stats: s.union.Stats()}
 	if name == serverXattr {
+		if s.flags != nil { // who has changed them asks this, and then they hold
+			s.flags.look()
+		}
 		self, err := process.Identify(os.Getpid())
 		if err != nil {
 			return 0, s.status("identify the server", err)

@@ -71,7 +71,7 @@ func (u *Union) attrFrom(n *Node, st *unix.Stat_t) (Attr, error) {
 	a := Attr{
 		Ino: n.ino, Mode: n.stat.Mode, UID: n.stat.UID, GID: n.stat.GID, Rdev: n.stat.Rdev,
 		Size: st.Size, Blocks: st.Blocks, Blksize: int64(st.Blksize),
-		Atime: st.Atim, Mtime: st.Mtim, Ctime: st.Ctim,
+		Atime: n.shownAtime(st.Atim), Mtime: st.Mtim, Ctime: st.Ctim,
 	}
 	if n.kind != unix.S_IFREG && n.kind != unix.S_IFDIR && n.kind != unix.S_IFLNK {
 		a.Size, a.Blocks = 0, 0
@@ -168,6 +168,9 @@ func (u *Union) setattrHeld(n *Node, in SetAttr) error {
 	}
 	if in.Atime == nil && in.Mtime == nil {
 		return nil
+	}
+	if in.Atime != nil {
+		n.readAt.Store(0)
 	}
 	return setTimes(h.fd, timeOrOmit(in.Atime), timeOrOmit(in.Mtime))
 }

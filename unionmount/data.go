@@ -14,6 +14,7 @@ func (u *Union) Readlink(n *Node) (string, error) {
 	}
 	n.meta.RLock()
 	defer n.meta.RUnlock()
+	u.wasRead(n)
 	return u.linkTarget(n)
 }
 
@@ -61,6 +62,7 @@ func (u *Union) Read(n *Node, buf []byte, offset int64) (int, error) {
 		return 0, err
 	}
 	defer u.fds.release(h)
+	u.wasRead(n)
 	if n.still != nil && !n.inUpper.Load() { // whose end is known, so that it need not be met
 		buf = buf[:max(0, min(int64(len(buf)), n.still.Size-offset))]
 	}
@@ -85,6 +87,7 @@ func (u *Union) OpenRead(n *Node, offset int64, size int) (fd, length int, relea
 	if h == nil || err != nil {
 		return -1, 0, nil, false
 	}
+	u.wasRead(n)
 	end := int64(0)
 	if n.still != nil && !n.inUpper.Load() {
 		end = n.still.Size
@@ -207,6 +210,7 @@ func (u *Union) CopyFileRange(in *Node, inOffset int64, out *Node, outOffset int
 		return 0, err
 	}
 	defer u.fds.release(from)
+	u.wasRead(in)
 	g, err := u.allotCopy(out, to.fd, outOffset, from.fd, inOffset, int64(length))
 	if err != nil {
 		return 0, out.fault("copy to", err)

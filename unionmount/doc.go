@@ -42,6 +42,15 @@
 // there, a whiteout file takes the place of the device first (hideBeside). That a container has two files change places is
 // refused as the filesystem does it, EINVAL: it cannot be done in one step, and whoever asks for it does without.
 //
+// # Directories
+//
+// A directory is read by cookies that stand for positions in an order of its names, which is kept as long as the node lives
+// (listing.go); nothing is opened for it. Names that come in later precede all others, so whoever makes or renames entries
+// while reading meets none of them and comes to the end. They could also follow all others up to a mark that opening or
+// rewinding sets, as kernel filesystems have it, but that would take a request for each opening.
+//
+// Directories nest no deeper than 4,096 levels (depth.go).
+//
 // # Nodes
 //
 // A Node is an inode. It is found by its backing file (layer, inode number), so that all names of a hard-linked file

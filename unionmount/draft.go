@@ -48,7 +48,7 @@ func (d *draft) makeAs(mode uint32, id layerfmt.Stat, target string) (err error)
 	case unix.S_IFLNK:
 		err = unix.Symlinkat(target, d.dirfd, d.name)
 	case unix.S_IFREG:
-		d.fd, err = openat(d.dirfd, d.name, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR, mode&0o777)
+		d.fd, err = openat(d.dirfd, d.name, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR|d.u.noAtime(), mode&0o777)
 	default:
 		err = unix.Mknodat(d.dirfd, d.name, mode&(unix.S_IFMT|0o777), int(id.Rdev))
 	}

@@ -346,7 +346,7 @@ func (u *Union) readNames(n *Node, slot int, f func(name string)) error {
 		return err
 	}
 	defer u.fds.release(h)
-	fd, err := openat(h.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	fd, err := openQuietly(h.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return err
 	}
@@ -387,6 +387,9 @@ func (u *Union) Readdir(n *Node, cookie uint64, emit func(*Dirent) bool) error {
 	}
 	if err := u.load(n); err != nil {
 		return err
+	}
+	if cookie == 0 {
+		u.wasListed(n)
 	}
 	if !u.emitDots(n, cookie, emit) {
 		return nil

@@ -52,6 +52,9 @@ type Node struct {
 	// dead is set when a directory is removed. Set with its entries held.
 	dead atomic.Bool
 
+	// readAt is an access time, in nanoseconds since 1970, that the file in the upper may not have; 0 for none.
+	readAt atomic.Int64
+
 	// account is what the node is charged for; nil without a quota. Immutable.
 	account *account
 

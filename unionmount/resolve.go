@@ -172,7 +172,7 @@ func (n *Node) openVerified(dirfd int, name string, flags int, ino uint64) (int,
 // held.
 func (u *Union) data(n *Node) (*handle, error) {
 	if n.inUpper.Load() && !n.borrows.Load() {
-		h, err := u.openData(n, slotData, slotUpper, unix.O_RDWR)
+		h, err := u.openUpperData(n)
 		if errors.Is(err, unix.EACCES) {
 			return u.openForbidden(n)
 		}
@@ -181,6 +181,16 @@ func (u *Union) data(n *Node) (*handle, error) {
 	h, err := u.openData(n, slotLowerData, n.dataSlot(), unix.O_RDONLY|unix.O_NOATIME)
 	if errors.Is(err, unix.EPERM) { // O_NOATIME is for the file's owner
 		h, err = u.openData(n, slotLowerData, n.dataSlot(), unix.O_RDONLY)
+	}
+	return h, err
+}
+
+// openUpperData opens the data of a file in the upper.
+func (u *Union) openUpperData(n *Node) (*handle, error) {
+	flag := u.noAtime()
+	h, err := u.openData(n, slotData, slotUpper, unix.O_RDWR|flag)
+	if flag != 0 && errors.Is(err, unix.EPERM) {
+		h, err = u.openData(n, slotData, slotUpper, unix.O_RDWR)
 	}
 	return h, err
 }
@@ -196,7 +206,7 @@ func (u *Union) openForbidden(n *Node) (h *handle, err error) {
 	u.access.Lock()
 	defer u.access.Unlock()
 	err = withOwnerAccess(backing.fd, func() (err error) {
-		h, err = u.openData(n, slotData, slotUpper, unix.O_RDWR)
+		h, err = u.openUpperData(n)
 		return err
 	})
 	if err != nil && h != nil {

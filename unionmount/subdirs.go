@@ -116,7 +116,7 @@ func (u *Union) eachKind(n *Node, slot int, f func(name string, isDir bool) bool
 		return err
 	}
 	defer u.fds.release(h)
-	fd, err := openat(h.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	fd, err := openQuietly(h.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func (u *Union) makeUnnamed(id layerfmt.Stat, acls birthACLs) (*Node, Attr, erro
 
 // makeUnnamed is make for a regular file without a name.
 func (d *draft) makeUnnamed(id layerfmt.Stat) (err error) {
-	d.fd, err = openat(d.dirfd, ".", unix.O_TMPFILE|unix.O_RDWR, d.u.upper.backing(id)&0o777)
+	d.fd, err = openat(d.dirfd, ".", unix.O_TMPFILE|unix.O_RDWR|d.u.noAtime(), d.u.upper.backing(id)&0o777)
 	if err == unix.EISDIR { // as kernels and filesystems say that do not know O_TMPFILE
 		err = unix.EOPNOTSUPP
 	}

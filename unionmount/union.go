@@ -102,6 +102,7 @@ type Union struct {
 	nextID  atomic.Uint64
 	access  sync.Mutex // held while a file of the upper is made accessible for a moment
 	copyUps atomic.Uint64
+	atimes  atomic.Uint32 // AccessTimes
 
 	diskLookups, indexLookups atomic.Uint64 // of a name in one layer
 
