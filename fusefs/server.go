@@ -63,6 +63,7 @@ func Serve(dev *os.File, u *unionmount.Union, opts Options) error {
 	if err != nil {
 		return fmt.Errorf("serve filesystem: %w", err)
 	}
+	defer unix.Close(fd)
 	opts.DirectIO = opts.DirectIO || opts.strict()
 	if opts.Counters == nil {
 		opts.Counters = &Counters{}
@@ -80,7 +81,6 @@ func Serve(dev *os.File, u *unionmount.Union, opts Options) error {
 	}
 	s.link = newTransport(fd, fuse.NewProtocolServer(s, s.mountOptions(opts)), opts.Counters)
 	s.link.gate, s.link.most = opts.Gate, opts.readers()
-	defer unix.Close(fd)
 	if !opts.Debug { // what goes past the protocol is not logged
 		s.link.source = s
 	}
