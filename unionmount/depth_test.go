@@ -3,6 +3,7 @@ package unionmount
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -137,29 +138,69 @@ func TestDepthDoesNotCreep(t *testing.T) {
 	}
 }
 
-// TestLowersMayBeDeep reads and changes what a lower has deeper than anything can be made.
+// TestLowersMayBeDeep reads and changes what a lower has deeper than anything can be made, under the longest names: no path
+// is given to the system, and not kept for each directory.
 func TestLowersMayBeDeep(t *testing.T) {
+	const levels = maxDepth + 3
+	name := strings.Repeat("d", 255)
 	f := newUnion(t)
 	f.close()
 	lower := t.TempDir()
-	fd, err := unix.Open(lower, unix.O_PATH, 0)
+	deepDirectory(t, lower, name, levels)
+	as := rootIsMe()
+	as.Follow = true
+	f.describe(as)
+	as.Dir = lower
+	f.opts.Lowers = []Layer{as}
+	f.open()
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	n, held := f.u.Root(), []*Node(nil)
+	for range levels {
+		next, _, err := f.u.Lookup(n, name)
+		must(t, err)
+		n, held = next, append(held, next)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 64<<20 {
+		t.Errorf("%d directories take %d MiB", levels, grown>>20)
+	}
+	file, _, err := f.u.Lookup(n, "file")
 	must(t, err)
-	for range maxDepth + 3 {
-		must(t, unix.Mkdirat(fd, "d", 0o755))
-		next, err := openat(fd, "d", unix.O_PATH|unix.O_DIRECTORY, 0)
+	content, err := f.contentOf(file)
+	if err != nil || content != "deep" {
+		t.Errorf("the deepest file holds %q, %v", content, err)
+	}
+	_, err = f.u.Write(file, []byte("x"), 0, asRoot)
+	must(t, err)
+	_, _, err = f.u.Mkdir(n, "x", 0o755, Owner{})
+	wantErrno(t, "mkdir", err, unix.ENAMETOOLONG)
+	must(t, f.u.Rename(n, "file", n, "other", 0))
+	must(t, f.u.Rename(held[levels-2], name, held[levels-2], "e", 0))
+	must(t, f.u.Unlink(n, "other"))
+	must(t, f.u.Rmdir(held[levels-2], "e"))
+	f.u.Forget(file, 1)
+	f.forget(held)
+}
+
+// deepDirectory makes directories below one another in a directory of the host, and a file in the deepest.
+func deepDirectory(t *testing.T, dir, name string, levels int) {
+	t.Helper()
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_CLOEXEC, 0)
+	must(t, err)
+	for range levels {
+		must(t, unix.Mkdirat(fd, name, 0o755))
+		next, err := unix.Openat(fd, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		must(t, err)
 		unix.Close(fd)
 		fd = next
 	}
-	unix.Close(fd)
-	f.opts.Lowers = []Layer{{Dir: lower, Ownership: HostOwned, UIDs: everyID, GIDs: everyID, Follow: true}}
-	f.open()
-	end, held := f.end("d")
-	mode := uint32(0o700)
-	_, err = f.u.Setattr(end, SetAttr{Mode: &mode})
+	file, err := unix.Openat(fd, "file", unix.O_CREAT|unix.O_WRONLY|unix.O_CLOEXEC, 0o644)
 	must(t, err)
-	_, _, err = f.u.Mkdir(end, "x", 0o755, Owner{})
-	wantErrno(t, "mkdir", err, unix.ENAMETOOLONG)
-	must(t, f.u.Rename(held[len(held)-2], "d", held[len(held)-2], "e", 0))
-	f.forget(held)
+	_, err = unix.Write(file, []byte("deep"))
+	must(t, err)
+	unix.Close(file)
+	unix.Close(fd)
 }

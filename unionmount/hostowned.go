@@ -128,7 +128,7 @@ func (p hostOwned) refer(below []place, dir bool) *reference {
 	if p.prefix == "" || dir && !p.redirect || !dir && !p.metacopy {
 		return nil
 	}
-	return &reference{path: "/" + below[0].path}
+	return &reference{path: "/" + below[0].full()}
 }
 
 func (p hostOwned) marks(ref *reference, dir bool) []xattrMark {

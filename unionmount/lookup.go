@@ -198,15 +198,8 @@ func (o *object) add(dir *Node, slot int, name string, l *layer, p *probed) {
 		o.lowerKey = backingKey{l.depth, p.st.Ino}
 	}
 	if !p.foreign {
-		o.lowers = append(o.lowers, place{layer: l, path: join(dir.lowers[slot].path, name)})
+		o.lowers = append(o.lowers, dir.lowers[slot].child(name))
 	}
-}
-
-func join(dir, name string) string {
-	if dir == "" {
-		return name
-	}
-	return dir + "/" + name
 }
 
 // opaqueInside tells whether the directory name in dirfd holds an opaque marker file.
@@ -230,7 +223,7 @@ func (u *Union) followIndex(o *object) error {
 	} else if err == nil {
 		o.top, o.topLayer, o.inUpper, o.indexed = &p, u.upper, true, true
 	}
-	return fault("look up index of", o.topLayer, o.lowers[0].path, err)
+	return fault("look up index of", o.topLayer, o.lowers[0].full(), err)
 }
 
 // visible tells whether a lookup error means that there is nothing, or that it could not be found out.

@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/internal/layerfmt"
-	"github.com/rcrun/rcrun/internal/layerindex"
 )
 
 // Node is an inode of a Union: a file, directory, link or special file, whatever its names are.
@@ -82,19 +81,6 @@ type Node struct {
 type link struct {
 	parent *Node
 	name   string
-}
-
-// place is a file in a lower layer, by its path from the layer's root ("" is the root itself). Lower files do not
-// move, so a place holds for good.
-type place struct {
-	layer *layer
-	path  string
-	dir   layerindex.Dir // what the layer's index has of a directory; unknown without one
-}
-
-// samePlaces tells whether two lists are of the same files.
-func samePlaces(a, b []place) bool {
-	return slices.EqualFunc(a, b, func(x, y place) bool { return x.layer == y.layer && x.path == y.path })
 }
 
 // ID returns a number that no other node of the Union has or will have. It is what Union.Node takes.

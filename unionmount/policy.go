@@ -147,9 +147,9 @@ func (p callerOwned) change(fd int, have *layerfmt.Stat, want layerfmt.Stat) err
 
 // refer names the layers. Those that are merged have the directory at one path, unless they are another overlay's.
 func (callerOwned) refer(below []place, _ bool) *reference {
-	b := &layerfmt.Below{Path: below[0].path}
+	b := &layerfmt.Below{Path: below[0].full()}
 	for _, p := range below {
-		if p.path != b.Path {
+		if p.full() != b.Path {
 			return nil
 		}
 		b.Layers = append(b.Layers, p.layer.depth)

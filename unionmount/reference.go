@@ -7,7 +7,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -223,7 +222,7 @@ func (t *trail) step(dirs []place, name string) (found []place, err error) {
 		if p == nil || len(found) > 0 && !p.isDir() {
 			return found, nil
 		}
-		found = append(found, place{layer: dir.layer, path: join(dir.path, name)})
+		found = append(found, dir.child(name))
 		t.file = !p.isDir()
 		if ref := p.below(); ref != nil {
 			further, err := t.further(ref, dir.layer, dirs[i+1:], name, p.isDir())
@@ -251,7 +250,7 @@ func (t *trail) further(ref *reference, l *layer, rest []place, name string, dir
 
 // probe examines an entry of a directory, nil if there is none, and tells whether those below it count.
 func (at place) probe(name string) (_ *probed, more bool, err error) {
-	fd, err := beneath.OpenPath(at.layer.root, at.path, unix.O_PATH|unix.O_DIRECTORY)
+	fd, err := at.open(unix.O_PATH | unix.O_DIRECTORY)
 	if err == unix.ENOTDIR || err == unix.ENOENT {
 		return nil, false, nil
 	}

@@ -4,8 +4,6 @@ import (
 	"errors"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/rcrun/rcrun/internal/beneath"
 )
 
 // firstSlot is where the stack of a node's backing files begins: with the file that shows.
@@ -82,8 +80,11 @@ func (u *Union) openBacking(n *Node, slot int, flags int) (int, error) {
 		return fd, n.fault("open", err)
 	}
 	p := n.lowers[slot]
-	fd, err := beneath.OpenPath(p.layer.root, p.path, flags)
-	return fd, fault("open", p.layer, p.path, err)
+	fd, err := p.open(flags)
+	if err != nil {
+		return -1, fault("open", p.layer, p.full(), err)
+	}
+	return fd, nil
 }
 
 // openUpper opens the backing file in the upper through any of its names. A rename may move a name, or one of the
