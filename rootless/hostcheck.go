@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,7 +23,8 @@ type Finding struct {
 
 // CheckHost looks at everything on the host that decides what containers of the calling user can do.
 func CheckHost() []Finding {
-	h := host{root: "/", getenv: os.Getenv, lookPath: lookPath, caller: CurrentCaller()}
+	h := thisHost()
+	h.caller = CurrentCaller()
 	return h.check()
 }
 
@@ -32,6 +34,13 @@ type host struct {
 	getenv   func(string) string
 	lookPath func(string) (string, error)
 	caller   Caller
+
+	tryUserNamespace func() error
+}
+
+// thisHost is the host that the process runs on.
+func thisHost() host {
+	return host{root: "/", getenv: os.Getenv, lookPath: lookPath, tryUserNamespace: newUserNamespace}
 }
 
 func (h host) check() []Finding {
@@ -58,10 +67,25 @@ func (h host) checkDevice(path, module string) Finding {
 		f.OK, f.Detail = true, "can be opened"
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
 		f.Detail, f.Fix = "permission denied", "sudo chmod 0666 "+path
+	case h.inContainer():
+		f.Detail, f.Fix = cause(err)+" in this container", "run it with --device "+path
+		if f.Required {
+			f.Fix += ", or use --storage-driver overlay"
+		}
 	default:
 		f.Detail, f.Fix = cause(err), "sudo modprobe "+module
 	}
 	return f
+}
+
+// inContainer tells whether the process is in a container of an engine that says so.
+func (h host) inContainer() bool {
+	for _, mark := range []string{".dockerenv", "run/.containerenv"} {
+		if _, err := os.Stat(filepath.Join(h.root, mark)); err == nil {
+			return true
+		}
+	}
+	return h.getenv("container") != ""
 }
 
 // checkUserNamespaces examines the switches by which distributions forbid user namespaces.
@@ -86,8 +110,28 @@ func (h host) checkUserNamespaces() Finding {
 			return f
 		}
 	}
-	f.OK, f.Detail = true, "allowed"
+	switch err := h.tryUserNamespace(); {
+	case err == nil:
+		f.OK, f.Detail = true, "allowed"
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EUSERS):
+		f.Detail, f.Fix = "there are too many, or they are nested too deep ("+cause(err)+")", "sudo sysctl -w user.max_user_namespaces=15000"
+	case h.inContainer():
+		f.Detail = "this container may make none (" + cause(err) + ")"
+		f.Fix = "run it with --privileged, or with --security-opt seccomp=unconfined"
+	default:
+		f.Detail = "a seccomp filter or a security module forbids them (" + cause(err) + ")"
+		f.Fix = "grep -e Seccomp -e NoNewPrivs /proc/self/status; cat /proc/self/attr/current"
+	}
 	return f
+}
+
+// newUserNamespace tries to make a user namespace: with a process whose program does not exist, so that it ends at once.
+func newUserNamespace() error {
+	_, err := os.StartProcess("", []string{""}, &os.ProcAttr{Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER}})
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return err
 }
 
 // unconfined tells whether no AppArmor profile, which could allow user namespaces, applies to the process.
@@ -205,11 +249,11 @@ func cause(err error) string {
 }
 
 // RequireFuse returns nil where the caller may open /dev/fuse, and otherwise an error with the command that mends it.
-func RequireFuse() error { return require(host{root: "/"}.checkDevice("/dev/fuse", "fuse")) }
+func RequireFuse() error { return require(thisHost().checkDevice("/dev/fuse", "fuse")) }
 
 // RequireUserNamespaces returns nil where nothing is known that keeps the caller from making user namespaces, and
 // otherwise an error with the command that mends it.
-func RequireUserNamespaces() error { return require(host{root: "/"}.checkUserNamespaces()) }
+func RequireUserNamespaces() error { return require(thisHost().checkUserNamespaces()) }
 
 func require(f Finding) error {
 	if f.OK {

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // goodHost is a host on which everything is found; its files are those of a directory of the test's.
@@ -13,9 +15,11 @@ func goodHost(t *testing.T) host {
 	t.Helper()
 	h := host{
 		root:     t.TempDir(),
-		getenv:   func(string) string { return "/run/user/1000" },
+		getenv:   func(name string) string { return map[string]string{"XDG_RUNTIME_DIR": "/run/user/1000"}[name] },
 		lookPath: func(name string) (string, error) { return "/usr/bin/" + name, nil },
 		caller:   Caller{UID: 1000, SubUIDs: []Range{{1, 2}}, SubGIDs: []Range{{1, 2}}},
+
+		tryUserNamespace: func() error { return nil },
 	}
 	for path, text := range map[string]string{
 		"dev/fuse":                          "",
@@ -129,5 +133,27 @@ func TestCheckForbiddenDevice(t *testing.T) {
 	}
 	if f := h.checkDevice("/dev/fuse", "fuse"); f.OK || f.Fix != "sudo chmod 0666 /dev/fuse" {
 		t.Errorf("%+v", f)
+	}
+}
+
+// TestCheckInContainer checks that a container is not told to load modules.
+func TestCheckInContainer(t *testing.T) {
+	h := goodHost(t)
+	h.put(t, ".dockerenv", "")
+	h.remove(t, "dev/fuse")
+	h.remove(t, "dev/net/tun")
+	h.tryUserNamespace = func() error { return unix.EPERM }
+	want := map[string]string{"/dev/fuse": "--device /dev/fuse, or use --storage-driver overlay", "/dev/net/tun": "--device /dev/net/tun",
+		"user namespaces": "--security-opt seccomp=unconfined"}
+	for _, f := range h.check() {
+		if f.OK != (want[f.Name] == "") || !strings.Contains(f.Fix, want[f.Name]) || strings.Contains(f.Fix, "modprobe") {
+			t.Errorf("%+v", f)
+		}
+	}
+}
+
+func TestNewUserNamespace(t *testing.T) {
+	if err := newUserNamespace(); err != nil {
+		t.Error(err) // the other tests make some
 	}
 }
