@@ -27,8 +27,6 @@ func Stages() map[string]func() int {
 		MonitorStage:         MonitorMain,
 		FuseStage:            FuseMain,
 		runtime.SandboxStage: func() int { return runtime.SandboxMain(Roots()) },
-		runtime.InitStage:    runtime.InitMain,
-		runtime.ExecStage:    runtime.ExecMain,
 	}
 }
 

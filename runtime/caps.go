@@ -85,36 +85,31 @@ func parseCapSets(c *specs.LinuxCapabilities) (capSets, error) {
 	return s, nil
 }
 
-// dropBounding takes from the calling thread for good what is not in the bounding set, and its ambient capabilities.
-func (s capSets) dropBounding() error {
+// dropBounding appends what takes from the process, without a way back, what is not in the bounding set, and its ambient
+// capabilities.
+func (s capSets) dropBounding(p *program) error {
 	all, err := allCaps()
 	if err != nil {
 		return err
 	}
 	for _, c := range (all &^ s.bounding).list() {
-		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil {
-			return err
-		}
+		p.add("drop bounding capabilities", unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, c)
 	}
-	return unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
-}
-
-// apply gives the calling thread its final sets.
-func (s capSets) apply() error {
-	if err := setCaps(s.effective, s.permitted, s.inheritable); err != nil {
-		return err
-	}
-	for _, c := range s.ambient.list() {
-		if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, c, 0, 0); err != nil {
-			return err
-		}
-	}
+	p.add("drop ambient capabilities", unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL)
 	return nil
 }
 
-// setCaps sets the capabilities of the calling thread.
-func setCaps(effective, permitted, inheritable capSet) error {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+// apply appends what gives the process its final sets.
+func (s capSets) apply(p *program) {
+	p.setCaps("set capabilities", s.effective, s.permitted, s.inheritable)
+	for _, c := range s.ambient.list() {
+		p.add("set ambient capabilities", unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, c)
+	}
+}
+
+// setCaps appends what sets the capabilities of the process.
+func (p *program) setCaps(name string, effective, permitted, inheritable capSet) {
+	header := object(p, []unix.CapUserHeader{{Version: unix.LINUX_CAPABILITY_VERSION_3}})
 	data := [2]unix.CapUserData{}
 	for i := range data {
 		shift := 32 * i
@@ -124,15 +119,5 @@ func setCaps(effective, permitted, inheritable capSet) error {
 			Inheritable: uint32(inheritable >> shift),
 		}
 	}
-	return unix.Capset(&header, &data[0])
-}
-
-// permittedCaps are those that the calling thread holds or may take.
-func permittedCaps() (capSet, error) {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	data := [2]unix.CapUserData{}
-	if err := unix.Capget(&header, &data[0]); err != nil {
-		return 0, err
-	}
-	return capSet(data[0].Permitted) | capSet(data[1].Permitted)<<32, nil
+	p.add(name, unix.SYS_CAPSET, header, object(p, data[:]))
 }

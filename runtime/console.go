@@ -45,25 +45,23 @@ func resize(fd int, rows, cols uint16) error {
 	return unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: cols})
 }
 
-// openConsole makes the payload's terminal, binds it at /dev/console and makes it the controlling terminal and the
-// standard files of this process. It returns the master.
-func (m *mounter) openConsole(size *specs.Box) (*os.File, error) {
-	if m.devpts < 0 {
+// openConsole makes the payload's terminal and binds it at /dev/console. The slave takes the place of the standard files.
+// It returns the master.
+func (s *sandbox) openConsole(m *mounter) (*os.File, error) {
+	if s.devpts == nil {
 		return nil, wire.Errorf(stageInit, "open terminal", "", errors.New("the container has no devpts"))
 	}
-	master, slave, err := newPty(m.devpts, size)
+	master, slave, err := newPty(int(s.devpts.Fd()), s.config.Spec.Process.ConsoleSize)
 	if err != nil {
 		return nil, wire.Errorf(stageInit, "open terminal", "/dev/pts/ptmx", err)
 	}
-	defer slave.Close()
 	if err := m.bindConsole(slave); err != nil {
 		master.Close()
+		slave.Close()
 		return nil, wire.Errorf(stageInit, "bind terminal", "/dev/console", err)
 	}
-	if err := adoptTerminal(slave); err != nil {
-		master.Close()
-		return nil, wire.Errorf(stageInit, "take terminal", "", err)
-	}
+	wire.CloseFiles(s.stdio)
+	s.stdio = []*os.File{slave, slave, slave}
 	return master, nil
 }
 
@@ -82,18 +80,4 @@ func (m *mounter) bindConsole(slave *os.File) error {
 	}
 	defer unix.Close(target)
 	return attach(mount, target)
-}
-
-// adoptTerminal makes slave the controlling terminal of the session that this process leads, and its standard files.
-func adoptTerminal(slave *os.File) error {
-	fd := int(slave.Fd())
-	if err := unix.IoctlSetInt(fd, unix.TIOCSCTTY, 0); err != nil {
-		return err
-	}
-	for std := range 3 {
-		if err := unix.Dup3(fd, std, 0); err != nil {
-			return err
-		}
-	}
-	return nil
 }

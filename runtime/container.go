@@ -14,12 +14,8 @@ import (
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
-// The stages' names: a binary that finds one of them in argv[0] calls the stage's Main before anything else.
-const (
-	SandboxStage = "rcrun-sandbox"
-	InitStage    = "rcrun-init"
-	ExecStage    = "rcrun-exec"
-)
+// SandboxStage is the stage's name: a binary that finds it in argv[0] calls SandboxMain before anything else.
+const SandboxStage = "rcrun-sandbox"
 
 // Root makes a container's root file system appear. It is used in the sandbox: in the container's user namespace and
 // its own mount namespace, with all capabilities there and with the caller's access to files. The caller's own user
@@ -50,7 +46,7 @@ type Config struct {
 
 	// MapIDs writes the id maps of the user namespace of process pid.
 	MapIDs func(pid int) error
-	// Network, if not nil, is called after MapIDs to connect the network namespace of process pid, while the
+	// Network, if not nil, is called to connect the network namespace of process pid, the container's first, while the
 	// sandbox goes on with the mounts.
 	Network func(pid int) error
 	// RootFD, if not nil, receives the file that Root.Mount returned, and owns it.

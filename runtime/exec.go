@@ -1,8 +1,11 @@
 package runtime
 
 import (
+	"errors"
+	"os"
 	goruntime "runtime"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/internal/wire"
@@ -10,33 +13,141 @@ import (
 
 const stageExec = "exec"
 
-// ExecMain is what the stage ExecStage runs: it was forked into the container's pid namespace, joins the others and
-// becomes the command. It returns an exit code if that fails.
+// exec serves one exec from beginning to end. Files are a wire of its own to the creator and the standard files.
 //
-// Once it has joined, the container may look at it. What it still holds is of no use there: its binary is read-only,
-// it is not dumpable, and its wire leads to a reader that trusts nothing.
-func ExecMain() int {
+// It runs on a thread of its own that is never unlocked: the thread enters the container's namespaces, all but the user
+// namespace, and so sees the container's files; what it forks is born into the container's pid namespace, enters the
+// user namespace and becomes the command. No process in the container ever has more than the container's own files.
+func (s *sandbox) exec(request execRequest, files []*os.File) {
 	goruntime.LockOSThread()
-	return stageMain(stageExec, joinAndRun)
+	conn, err := wire.FromFile(files[0])
+	stdio := files[1:]
+	if err != nil {
+		wire.CloseFiles(stdio)
+		return // the creator sees the wire end
+	}
+	defer conn.Close()
+	process, err := s.startExec(conn, request.Process, stdio)
+	if err != nil && s.initEnded() {
+		err = wire.Errorf(stageExec, "enter the container", "", unix.ESRCH)
+	}
+	if err != nil {
+		conn.SendError(stageExec, err) // a creator that has gone needs no answer
+		return
+	}
+	defer process.release()
+	if status, err := process.wait(); err == nil {
+		conn.Send(msgExit, exitStatus(status))
+	}
+	process.pidfd.Close()
 }
 
-func joinAndRun(conn *wire.Conn) error {
-	var config execConfig
-	files, err := conn.Expect(msgConfig, &config, 1)
+// initEnded says whether the container's first process has ended, and with it all others.
+func (s *sandbox) initEnded() bool {
+	poll := []unix.PollFd{{Fd: int32(s.init.pidfd.Fd()), Events: unix.POLLIN}}
+	n, err := unix.Poll(poll, 0)
+	return err == nil && n > 0
+}
+
+// startExec starts the command and reports it as started. It closes stdio.
+func (s *sandbox) startExec(conn *wire.Conn, process *specs.Process, stdio []*os.File) (*child, error) {
+	defer func() { wire.CloseFiles(stdio) }()
+	if process.Terminal {
+		slave, err := s.execTerminal(conn, process)
+		if err != nil {
+			return nil, err
+		}
+		wire.CloseFiles(stdio)
+		stdio = []*os.File{slave, slave, slave}
+	}
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	files := <-s.files
+	s.files <- files
+	payload := &payload{Process: process, Filter: s.config.Filter, IDs: s.ids, Files: files}
+	if err := payload.prepare(stageExec); err != nil {
+		return nil, err
+	}
+	running, err := s.forkExec(payload, stdio)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	pidfd := files[0]
-	defer pidfd.Close()
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return wire.Errorf(stageExec, "hide from the container", "", err)
+	err = stageError(stageExec, running.await(), process.Args)
+	if err == nil {
+		err = conn.Send(msgStarted, started{Pid: running.pid}, running.pidfd)
 	}
+	if err != nil {
+		running.discard()
+		running.pidfd.Close()
+		return nil, err
+	}
+	return running, nil
+}
+
+// execTerminal makes a terminal of the container's and hands its master up.
+func (s *sandbox) execTerminal(conn *wire.Conn, process *specs.Process) (slave *os.File, err error) {
+	if s.devpts == nil {
+		return nil, wire.Errorf(stageExec, "open terminal", "", errors.New("the container has no devpts"))
+	}
+	master, slave, err := newPty(int(s.devpts.Fd()), process.ConsoleSize)
+	if err != nil {
+		return nil, wire.Errorf(stageExec, "open terminal", "/dev/pts/ptmx", err)
+	}
+	defer master.Close()
+	if err := conn.Send(msgConsole, nil, master); err != nil {
+		slave.Close()
+		return nil, err
+	}
+	return slave, nil
+}
+
+// enter has the calling thread join the namespaces of the container but the user namespace.
+func (s *sandbox) enter() error {
 	// A mount namespace can be joined by a thread whose root directory is no other thread's.
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return wire.Errorf(stageExec, "unshare the root directory", "", err)
 	}
-	if err := unix.Setns(int(pidfd.Fd()), config.Namespaces); err != nil {
+	mask := unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
+	flags := unix.CLONE_NEWNS | ownNamespaces(s.config.Spec, mask)
+	if err := unix.Setns(int(s.init.pidfd.Fd()), flags); err != nil {
 		return wire.Errorf(stageExec, "join the container's namespaces", "", err)
 	}
-	return config.Payload.run(stageExec)
+	return nil
+}
+
+// forkExec forks what becomes the payload.
+func (s *sandbox) forkExec(payload *payload, stdio []*os.File) (*child, error) {
+	p, err := newProgram(payload.size())
+	if err != nil {
+		return nil, wire.Errorf(stageExec, "start", "", err)
+	}
+	if err := payload.prepareFiles(stdio); err != nil {
+		p.free()
+		return nil, wire.Errorf(stageExec, "prepare the standard files", "", err)
+	}
+	p.hide()
+	p.add("enter the user namespace", unix.SYS_SETNS, s.init.pidfd.Fd(), unix.CLONE_NEWUSER)
+	p.joinKeyring(s.config.Filter)
+	p.add("become a session leader", unix.SYS_SETSID)
+	var held []*os.File
+	defer func() { wire.CloseFiles(held) }()
+	for number, file := range stdio {
+		copied, err := aside(int(file.Fd()))
+		if err != nil {
+			p.free()
+			return nil, wire.Errorf(stageExec, "pass files", "", err)
+		}
+		held = append(held, copied)
+		p.add("open the standard files", unix.SYS_DUP3, copied.Fd(), uintptr(number), 0)
+	}
+	if err := payload.become(p); err != nil {
+		p.free()
+		return nil, wire.Errorf(stageExec, "run", "", err)
+	}
+	running, err := fork(p, 0, runAndExit)
+	if err != nil {
+		return nil, wire.Errorf(stageExec, "start", "", err)
+	}
+	return running, nil
 }

@@ -2,262 +2,261 @@ package runtime
 
 import (
 	"errors"
+	"fmt"
 	"os"
-	goruntime "runtime"
+	"path"
 	"strconv"
 	"strings"
+	"unsafe"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/moby/sys/capability"
 	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
+const stageInit = "init"
+
+// The descriptors of init between its creation and its start.
 const (
-	stageInit = "init"
-	wireFD    = 3
+	controlFD      = 3
+	barrierReadFD  = 4
+	barrierWriteFD = 5
 )
 
-// InitMain is what the stage InitStage runs: it completes the container from within its namespaces and becomes the
-// payload. It returns an exit code if that fails.
-func InitMain() int {
-	goruntime.LockOSThread()
-	if len(os.Args) > 1 && os.Args[1] == reaperArg {
-		return reaperMain()
-	}
-	return stageMain(stageInit, becomePayload)
-}
-
-// stageMain runs a stage that speaks over its wire; what goes wrong is told there.
-func stageMain(stage string, run func(*wire.Conn) error) int {
-	conn, err := wire.FromFile(os.NewFile(wireFD, "wire"))
+// bearInit forks the container's first process into its namespaces, a user namespace below the sandbox's among them,
+// which owns all others. The process shares the sandbox's mount namespace and open files until it is settled.
+func (s *sandbox) bearInit() error {
+	p, err := newProgram(s.payload().size())
 	if err != nil {
-		os.Stderr.WriteString("rcrun: " + stage + ": " + err.Error() + "\n")
-		return 1
+		return wire.Errorf(stageSandbox, "start init", "", err)
 	}
-	defer conn.Close()
-	if err := run(conn); err != nil {
-		conn.SendError(stage, wire.Errorf(stage, "run", "", err)) // nobody is left to tell if this fails
-		return 1
-	}
-	return 0
-}
-
-func becomePayload(conn *wire.Conn) error {
-	var config initConfig
-	if _, err := conn.Expect(msgConfig, &config, 0); err != nil {
-		return err
-	}
-	unix.Umask(0o022) // the mount points that are made do not depend on the caller's
-	trees, err := receiveTrees(conn, config.Spec.Mounts)
+	self, err := unix.PidfdOpen(os.Getpid(), 0)
 	if err != nil {
+		p.free()
+		return wire.Errorf(stageSandbox, "start init", "", err)
+	}
+	defer unix.Close(self)
+	p.dieWithParent(self)
+	flags := newNamespaces(s.config.Spec, unix.CLONE_NEWPID|unix.CLONE_NEWIPC|unix.CLONE_NEWUTS|unix.CLONE_NEWNET|unix.CLONE_NEWCGROUP)
+	s.init, err = fork(p, unix.CLONE_NEWUSER|unix.CLONE_FILES|uintptr(flags), runAndServe)
+	if err != nil {
+		return wire.Errorf(stageSandbox, "start in a new user namespace", "", err)
+	}
+	if err := s.init.await(); err != nil {
+		return wire.Errorf(stageSandbox, "start init", "", err)
+	}
+	if err := s.mapInit(); err != nil {
 		return err
 	}
-	if err := setUpContainer(conn, config, trees); err != nil {
-		return err
-	}
-	if _, err := conn.Expect(msgStart, nil, 0); err != nil {
-		return err
-	}
-	return config.Payload.run(stageInit)
+	return s.creator.Send(msgBorn, started{Pid: s.init.pid})
 }
 
-func receiveTrees(conn *wire.Conn, mounts []specs.Mount) ([]*os.File, error) {
-	var trees []*os.File
-	for _, mount := range mounts {
-		if !isBind(mount) {
-			continue
+// dieWithParent appends what ties the process to the thread that made it, whose process has the pidfd parent.
+func (p *program) dieWithParent(parent int) {
+	p.add("tie the process to its parent", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL))
+	poll := object(p, []unix.PollFd{{Fd: int32(parent), Events: unix.POLLIN}})
+	now := object(p, []unix.Timespec{{}})
+	p.add("find its parent", unix.SYS_PPOLL, poll, 1, now, 0, 0).mustReturn(0)
+}
+
+// mapInit gives the user namespace of init all ids of the sandbox's, each as itself: so what the kernel says of ids, and
+// what FUSE requests carry, is the same in both.
+func (s *sandbox) mapInit() error {
+	for _, file := range []struct {
+		name   string
+		ranges []idRange
+	}{{"uid_map", s.ids.UIDs}, {"gid_map", s.ids.GIDs}} {
+		var text strings.Builder
+		for _, r := range file.ranges {
+			fmt.Fprintf(&text, "%d %d %d\n", r.First, r.First, r.Size)
 		}
-		files, err := conn.Expect(msgTree, nil, 1)
+		if err := s.writeInit(file.name, text.String()); err != nil {
+			return err
+		}
+	}
+	if adjust := s.config.Spec.Process.OOMScoreAdj; adjust != nil {
+		return s.writeInit("oom_score_adj", strconv.Itoa(*adjust))
+	}
+	return nil
+}
+
+// writeInit writes to a file of init in the host's proc file system.
+func (s *sandbox) writeInit(name, text string) error {
+	file := fmt.Sprintf("/proc/%d/%s", s.init.pid, name)
+	if err := writeProc(file, text); err != nil {
+		return wire.Errorf(stageSandbox, "write", file, err)
+	}
+	return nil
+}
+
+// settleInit has init take what is its own: the standard files, and a copy of the mount namespace. The copy is owned by
+// init's user namespace and the original by the sandbox's, so the kernel locks all mounts: nobody in the container can
+// move, detach or loosen one that was made here (mount_namespaces(7)).
+func (s *sandbox) settleInit() error {
+	p := s.init.program
+	p.reset()
+	p.hide()
+	p.joinKeyring(s.config.Filter)
+	p.add("become a session leader", unix.SYS_SETSID)
+	p.add("name the process", unix.SYS_PRCTL, unix.PR_SET_NAME, p.text("rcrun-init"))
+	held, err := s.giveFiles(p)
+	defer wire.CloseFiles(held)
+	if err != nil {
+		return wire.Errorf(stageSandbox, "pass files to init", "", err)
+	}
+	p.add("enter root", unix.SYS_CHDIR, p.text("/"))
+	p.add("copy the mount namespace", unix.SYS_UNSHARE, unix.CLONE_NEWNS)
+	s.propagate(p)
+	p.makeWorkingDirectory(s.config.Spec.Process.Cwd)
+	if err := s.init.run(); err != nil {
+		return stageError(stageInit, err, nil)
+	}
+	s.init.closeTheirs()
+	return nil
+}
+
+// giveFiles appends what gives init its files and none of the sandbox's. The caller closes what it returns when init has
+// them.
+func (s *sandbox) giveFiles(p *program) (held []*os.File, err error) {
+	payload := s.payload()
+	if err := payload.prepareFiles(s.stdio); err != nil {
+		return nil, err
+	}
+	s.own = payload.Own
+	files := append(s.stdio[:3:3], s.init.theirs)
+	if s.config.Init {
+		r, w, err := os.Pipe()
 		if err != nil {
 			return nil, err
 		}
-		trees = append(trees, files[0])
+		defer r.Close()
+		defer w.Close()
+		files = append(files, r, w)
 	}
-	return trees, nil
-}
-
-// setUpContainer makes everything but the payload, and reports it as ready.
-func setUpContainer(conn *wire.Conn, config initConfig, trees []*os.File) error {
-	spec := config.Spec
-	if err := setUpNamespaces(spec); err != nil {
-		return err
-	}
-	root, err := openRoot()
-	if err != nil {
-		return wire.Errorf(stageInit, "open root", ".", err)
-	}
-	m := &mounter{root: root, ids: config.Payload.IDs, trees: trees, dev: -1, devpts: -1}
-	defer m.close()
-	if err := m.propagateRoot(spec.Linux.RootfsPropagation); err != nil {
-		return err
-	}
-	if err := m.fill(spec); err != nil {
-		return err
-	}
-	ready := initReady{Warnings: m.warnings, Devpts: m.devpts >= 0}
-	var master *os.File
-	if config.Payload.Process.Terminal {
-		if master, err = m.openConsole(config.Payload.Process.ConsoleSize); err != nil {
-			return err
-		}
-		defer master.Close()
-		ready.Console = true
-	}
-	if err := m.seal(spec); err != nil {
-		return err
-	}
-	if err := enterRoot(root); err != nil {
-		return err
-	}
-	if err := makeWorkingDirectory(config.Payload.Process.Cwd); err != nil {
-		return err
-	}
-	return report(conn, ready, m.devpts, master)
-}
-
-// report sends what the sandbox keeps of the container.
-func report(conn *wire.Conn, ready initReady, devpts int, master *os.File) error {
-	if err := conn.Send(msgReady, ready); err != nil {
-		return err
-	}
-	if ready.Devpts {
-		fd, err := unix.FcntlInt(uintptr(devpts), unix.F_DUPFD_CLOEXEC, 3)
+	p.add("unshare the open files", unix.SYS_UNSHARE, unix.CLONE_FILES)
+	for number, file := range files {
+		copied, err := aside(int(file.Fd()))
 		if err != nil {
-			return err
+			return held, err
 		}
-		mount := os.NewFile(uintptr(fd), "devpts")
-		defer mount.Close()
-		if err := conn.Send(msgDevpts, nil, mount); err != nil {
-			return err
-		}
+		held = append(held, copied)
+		p.add("open file "+strconv.Itoa(number), unix.SYS_DUP3, copied.Fd(), uintptr(number), 0)
 	}
-	if ready.Console {
-		return conn.Send(msgConsole, nil, master)
-	}
-	return nil
+	p.add("close files", unix.SYS_CLOSE_RANGE, uintptr(len(files)), uintptr(^uint32(0)), 0)
+	p.header().control = controlFD
+	return held, nil
 }
 
-// fill makes all that is mounted beneath the root.
-func (m *mounter) fill(spec *specs.Spec) error {
-	if err := m.mountAll(spec.Mounts); err != nil {
+// propagate appends what makes mounts shared that the specification wants so: the copy of a shared mount is not.
+func (s *sandbox) propagate(p *program) {
+	spec := s.config.Spec
+	if spec.Linux.RootfsPropagation == "shared" || spec.Linux.RootfsPropagation == "rshared" {
+		p.share("/", false)
+	}
+	for _, mount := range spec.Mounts {
+		if o := parseMountOptions(mount); o.propagation&unix.MS_SHARED != 0 {
+			p.share(mount.Destination, o.propagation&unix.MS_REC != 0)
+		}
+	}
+}
+
+func (p *program) share(path string, recursive bool) {
+	flags := uintptr(0)
+	if recursive {
+		flags = unix.AT_RECURSIVE
+	}
+	attr := object(p, []unix.MountAttr{{Propagation: unix.MS_SHARED}})
+	at := unix.AT_FDCWD
+	p.add("set propagation of "+path, unix.SYS_MOUNT_SETATTR, uintptr(at), p.text(path), flags, attr, unsafe.Sizeof(unix.MountAttr{}))
+}
+
+// makeWorkingDirectory appends what makes the payload's working directory where it is missing, also below a mount, as
+// the container's root. No magic link of proc is followed. Where a parent cannot be entered or the filesystem is
+// read-only, entering the directory tells why.
+func (p *program) makeWorkingDirectory(cwd string) {
+	how := object(p, []unix.OpenHow{{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_MAGICLINKS}})
+	parent, at := "/", unix.AT_FDCWD
+	for part := range strings.SplitSeq(path.Clean("/" + cwd)[1:], "/") {
+		if part == "" {
+			return
+		}
+		p.add("make working directory "+cwd, unix.SYS_OPENAT2, uintptr(at), p.text(parent), how, unsafe.Sizeof(unix.OpenHow{})).
+			tolerate(unix.ENOENT, unix.ELOOP, unix.EACCES)
+		p.add("make working directory "+cwd, unix.SYS_MKDIRAT, 0, p.text(part), 0o755).
+			withResult().tolerate(unix.EEXIST, unix.EROFS, unix.EBADF)
+		parent = path.Join(parent, part)
+	}
+}
+
+// payload is what init becomes.
+func (s *sandbox) payload() *payload {
+	return &payload{Process: s.config.Spec.Process, Filter: s.config.Filter, IDs: s.ids, Own: s.own}
+}
+
+// startInit has init execute the payload, by itself or, as a reaper, in a child.
+func (s *sandbox) startInit() error {
+	payload := s.payload()
+	payload.Files = <-s.files
+	s.files <- payload.Files // for execs
+	if err := payload.prepare(stageInit); err != nil {
 		return err
 	}
-	if err := m.fillDev(); err != nil {
-		return err
-	}
-	return m.addDevices(spec.Linux.Devices)
-}
-
-// seal closes off what the payload may not see or change.
-func (m *mounter) seal(spec *specs.Spec) error {
-	if err := m.protect(spec.Linux.ReadonlyPaths); err != nil {
-		return err
-	}
-	if err := m.mask(spec.Linux.MaskedPaths); err != nil {
-		return err
-	}
-	if spec.Root != nil && spec.Root.Readonly {
-		if err := setAttributes(m.root.fd(), unix.MOUNT_ATTR_RDONLY, 0, 0, false); err != nil {
-			return wire.Errorf(stageInit, "make read-only", "/", err)
+	p := s.init.program
+	p.reset()
+	if s.config.Init {
+		if err := payload.reap(p); err != nil {
+			return wire.Errorf(stageInit, "restrict the process", "", err)
 		}
 	}
-	return nil
+	if err := payload.become(p); err != nil {
+		return wire.Errorf(stageInit, "run", "", err)
+	}
+	return stageError(stageInit, s.init.run(), payload.Process.Args)
 }
 
-func (m *mounter) propagateRoot(name string) error {
-	if name == "" {
-		return nil
-	}
-	propagation, ok := propagations[name]
-	if !ok {
-		return wire.Errorf(stageInit, "set propagation of", "/", errors.New("unknown propagation "+strconv.Quote(name)))
-	}
-	if err := setAttributes(m.root.fd(), 0, 0, propagation&^unix.MS_REC, false); err != nil {
-		return wire.Errorf(stageInit, "set propagation of", "/", err)
-	}
-	return nil
-}
-
-func (m *mounter) close() {
-	for _, fd := range []int{m.dev, m.devpts} {
-		if fd >= 0 {
-			unix.Close(fd)
-		}
-	}
-	m.root.dir.Close()
-}
-
-// setUpNamespaces sets what belongs to the namespaces rather than to the root, through the host's proc.
-func setUpNamespaces(spec *specs.Spec) error {
-	if newNamespaces(spec, unix.CLONE_NEWUTS) != 0 {
-		if err := unix.Sethostname([]byte(spec.Hostname)); err != nil {
-			return wire.Errorf(stageInit, "set host name", spec.Hostname, err)
-		}
-		if spec.Domainname != "" {
-			if err := unix.Setdomainname([]byte(spec.Domainname)); err != nil {
-				return wire.Errorf(stageInit, "set domain name", spec.Domainname, err)
-			}
-		}
-	}
-	for key, value := range spec.Linux.Sysctl {
-		if err := writeProc(sysctlFile(key), value); err != nil {
-			return wire.Errorf(stageInit, "set sysctl "+key+" in", sysctlFile(key), err)
-		}
-	}
-	if adjust := spec.Process.OOMScoreAdj; adjust != nil {
-		if err := writeProc("/proc/self/oom_score_adj", strconv.Itoa(*adjust)); err != nil {
-			return wire.Errorf(stageInit, "set", "/proc/self/oom_score_adj", err)
-		}
-	}
-	return nil
-}
-
-// sysctlFile returns the file of a sysctl such as net.ipv4.ip_forward. In a name with slashes (net/ipv4/conf/eth0.1/...)
-// dots are part of it.
-func sysctlFile(key string) string {
-	if !strings.Contains(key, "/") {
-		key = strings.ReplaceAll(key, ".", "/")
-	}
-	return "/proc/sys/" + key
-}
-
-// makeWorkingDirectory makes the payload's working directory where it is missing, also below a mount, as the
-// container's root; through no magic link, as it is entered. Where it cannot be made, entering it tells why.
-func makeWorkingDirectory(cwd string) error {
-	if cwd == "" {
-		return nil
-	}
-	root, err := openRoot()
+// reap appends what makes init a reaper, and its child go on with what follows. The reaper is no stronger than the
+// payload: it has the same bounding set, filter and no_new_privs, and of capabilities only the one to signal users other
+// than its own. The child waits until that is so.
+func (payload *payload) reap(p *program) error {
+	fork := p.add("start the payload", callFork)
+	p.add("close files", unix.SYS_CLOSE_RANGE, controlFD, barrierReadFD, 0)
+	p.add("close files", unix.SYS_CLOSE_RANGE, barrierWriteFD+1, uintptr(^uint32(0)), 0)
+	sets, err := parseCapSets(payload.Process.Capabilities)
 	if err != nil {
-		return wire.Errorf(stageInit, "open root", "/", err)
+		return err
 	}
-	defer root.dir.Close()
-	fd, err := root.mountPoint(cwd, true)
-	if err == nil {
-		return unix.Close(fd)
+	kill := capSet(1) << uint(capability.CAP_KILL)
+	sets = capSets{bounding: sets.bounding, effective: kill, permitted: kill}
+	if err := sets.dropBounding(p); err != nil {
+		return err
 	}
-	if err != unix.EROFS && err != unix.ELOOP { // ELOOP: a magic link
-		return wire.Errorf(stageInit, "make working directory", cwd, err)
-	}
+	payload.restrict(p, sets)
+	p.add("let the payload go on", unix.SYS_WRITE, barrierWriteFD, p.data([]byte{0}), 1).mustReturn(1)
+	p.add("close files", unix.SYS_CLOSE, barrierWriteFD)
+	p.add("reap", callReap)
+	fork.args[0] = uintptr(p.len())
+	p.add("close files", unix.SYS_CLOSE, barrierWriteFD)
+	p.add("wait for the first process", unix.SYS_READ, barrierReadFD, p.data([]byte{0}), 1).mustReturn(1)
+	p.add("close files", unix.SYS_CLOSE, barrierReadFD)
+	p.add("become a session leader", unix.SYS_SETSID)
 	return nil
 }
 
-// enterRoot makes the root the process's own and lets go of the host's file systems.
-func enterRoot(root root) error {
-	steps := []struct {
-		op string
-		do func() error
-	}{
-		{"enter root", func() error { return unix.Fchdir(root.fd()) }},
-		{"pivot root", func() error { return unix.PivotRoot(".", ".") }},
-		{"detach the host's root", func() error { return unix.Unmount(".", unix.MNT_DETACH) }},
-		{"enter root", func() error { return unix.Chdir("/") }},
+// stageError makes what a child reports an error of the stage. args is the command that it was to execute.
+func stageError(stage string, err error, args []string) error {
+	var failed *callError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errKilled):
+		return wire.Errorf(stage, "run", "", unix.ESRCH)
+	case !errors.As(err, &failed):
+		return wire.Errorf(stage, "run", "", err)
 	}
-	for _, step := range steps {
-		if err := step.do(); err != nil {
-			return wire.Errorf(stageInit, step.op, "/", err)
-		}
+	told := &wire.Error{Stage: stage, Op: failed.name, Errno: failed.errno}
+	if failed.name == opExec && len(args) > 0 {
+		told.Path = args[0]
 	}
-	return nil
+	return told
 }

@@ -22,13 +22,15 @@ import (
 
 // The test binary is executed again as the stages, and as a creator that can be killed.
 func TestMain(m *testing.M) {
+	if attack := attacks[os.Getenv(attackEnv)]; attack != nil {
+		attack()
+		os.Exit(0)
+	}
 	switch filepath.Base(os.Args[0]) {
+	case keyHolderName:
+		os.Exit(keyHolderMain())
 	case SandboxStage:
 		os.Exit(SandboxMain(map[string]RootFactory{"bind": newBindRoot, "moved": newMovedRoot}))
-	case InitStage:
-		os.Exit(InitMain())
-	case ExecStage:
-		os.Exit(ExecMain())
 	case creatorName:
 		os.Exit(creatorMain())
 	}
@@ -306,8 +308,12 @@ const creatorName = "test-creator"
 // creatorMain creates a container on the root and the directory in its arguments, with the command that follows
 // them, says which are its processes, and waits for its end.
 func creatorMain() int {
+	spec := DefaultSpec(os.Args[3:]...)
+	if attack, ok := os.LookupEnv(attackEnv); ok && attack == "" { // which the payload makes
+		spec.Process.Env = append(spec.Process.Env, attackEnv+"=keys")
+	}
 	c, err := Create(context.Background(), Config{
-		Spec: DefaultSpec(os.Args[3:]...), RootKind: "bind", RootConfig: bindRoot{os.Args[1]}, Dir: os.Args[2],
+		Spec: spec, RootKind: "bind", RootConfig: bindRoot{os.Args[1]}, Dir: os.Args[2],
 		MapIDs: mapOne, LogFile: os.Stderr, Stdout: os.Stdout, Stderr: os.Stderr, Init: true,
 	})
 	if err == nil {

@@ -6,18 +6,16 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// The kinds of messages, in the order in which they pass.
+// The kinds of messages between creator and sandbox, in the order in which they pass.
 const (
-	msgConfig  = "config"  // creator -> sandbox -> init, sandbox -> exec: what to become
+	msgConfig  = "config"  // creator -> sandbox: what to become
 	msgMapped  = "mapped"  // creator -> sandbox: the id maps are written
 	msgRoot    = "root"    // sandbox -> creator: rootMounted
 	msgRootFD  = "rootfd"  // sandbox -> creator: what Root.Mount returned
-	msgTree    = "tree"    // sandbox -> init: one bind source, in the order of the specification
-	msgReady   = "ready"   // init -> sandbox: initReady
-	msgDevpts  = "devpts"  // init -> sandbox: the container's devpts mount
-	msgConsole = "console" // init -> sandbox -> creator: the master of the payload's terminal
+	msgBorn    = "born"    // sandbox -> creator: the namespaces of the first process (started) are there
+	msgConsole = "console" // sandbox -> creator: the master of the payload's terminal
 	msgCreated = "created" // sandbox -> creator: created, with a pidfd of the first process
-	msgStart   = "start"   // creator -> sandbox -> init: execute the payload
+	msgStart   = "start"   // creator -> sandbox: execute the payload
 	msgStarted = "started" // sandbox -> creator: it is executing; for an exec, started with a pidfd
 	msgExec    = "exec"    // creator -> sandbox: execRequest with a wire of its own and stdin, stdout, stderr
 	msgSync    = "sync"    // creator -> sandbox: a wire of its own, on which comes
@@ -41,17 +39,6 @@ type rootMounted struct {
 	FD bool // a msgRootFD follows
 }
 
-type initConfig struct {
-	Spec    *specs.Spec
-	Payload payload
-}
-
-type initReady struct {
-	Devpts   bool // a msgDevpts follows
-	Console  bool // a msgConsole follows
-	Warnings []string
-}
-
 type created struct {
 	Pid      int
 	Warnings []string
@@ -59,12 +46,6 @@ type created struct {
 
 type execRequest struct {
 	Process *specs.Process
-}
-
-// execConfig comes with a pidfd of the container's first process.
-type execConfig struct {
-	Namespaces int // CLONE_NEW* to join
-	Payload    payload
 }
 
 type started struct {

@@ -14,6 +14,11 @@ func newMount(fstype, source string, attrs uint64, options []string) (int, error
 	if err != nil {
 		return -1, err
 	}
+	return configureMount(fs, source, attrs, options)
+}
+
+// configureMount makes the file system that fs is the configuration of, and closes fs.
+func configureMount(fs int, source string, attrs uint64, options []string) (int, error) {
 	defer unix.Close(fs)
 	if source != "" {
 		if err := unix.FsconfigSetString(fs, "source", source); err != nil {

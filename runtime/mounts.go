@@ -20,6 +20,7 @@ type mounter struct {
 	trees    []*os.File // the bind sources, in the order of the specification
 	dev      int        // the mount of /dev if it is a file system of our own, else -1
 	devpts   int        // the mount of devpts, or -1
+	openProc func() (int, error)
 	warnings []string
 }
 
@@ -119,7 +120,7 @@ func (m *mounter) bind(o mountOptions) (int, error) {
 func (m *mounter) fresh(spec specs.Mount, o mountOptions) (int, error) {
 	switch spec.Type {
 	case "proc":
-		mount, err := newMount("proc", "proc", o.set, o.data)
+		mount, err := m.newProc(o)
 		if refused(err) {
 			m.warnings = append(m.warnings, "the kernel refuses a new proc file system here, because parts of the outer /proc are masked; "+
 				"the outer /proc is bound in its place and shows the outer processes")
@@ -139,6 +140,15 @@ func (m *mounter) fresh(spec specs.Mount, o mountOptions) (int, error) {
 	default:
 		return newMount(spec.Type, spec.Source, o.set, o.data)
 	}
+}
+
+// newProc makes a proc file system of the container's pid namespace.
+func (m *mounter) newProc(o mountOptions) (int, error) {
+	fs, err := m.openProc()
+	if err != nil {
+		return -1, err
+	}
+	return configureMount(fs, "proc", o.set, o.data)
 }
 
 // cgroup makes a view of the container's cgroup. Only the unified hierarchy can be mounted in a user namespace; on a

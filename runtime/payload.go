@@ -6,7 +6,7 @@ import (
 	"os"
 	"path"
 	"strings"
-	"syscall"
+	"unsafe"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -14,58 +14,119 @@ import (
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
-// payload is what a process of a container executes, and as whom. init and exec both end in its run.
+// payload is what a process of a container executes, and as whom. init and exec both end in it.
 type payload struct {
 	Process *specs.Process
 	Filter  seccompFilter
 	IDs     idMaps
+	Files   unix.Rlimit // of open files, if the specification has none
+	Own     []int       // standard files that the user is to own
 }
 
-// opExec marks the errors of the execution itself, for which the creator has an exit code.
-const opExec = "exec"
+// Names of calls by which errors are told apart.
+const (
+	opExec = "exec"                     // for the execution itself the creator has an exit code
+	opCwd  = "enter working directory " // the directory follows
+)
 
-// run turns this process into the payload. It returns only on failure.
-//
-// It is called on the thread that is locked to the main goroutine, and changes the credentials of that thread alone:
-// execve makes the thread the process. The order is that of the privileges that each step needs. Without
-// no_new_privs the filter can only be installed while the thread still has CAP_SYS_ADMIN, so dropping the
-// capabilities comes after it in that case and before it in the other.
-func (p *payload) run(stage string) error {
-	steps := []struct {
-		op string
-		do func() error
-	}{
-		{"find the user", p.findUser},
-		{"set resource limits", p.limitResources},
-		{"prepare the standard files", p.prepareStdio},
-		{"drop bounding capabilities", p.dropBounding},
-		{"change the user", p.becomeUser},
-		{"enter working directory " + p.Process.Cwd, p.enterCwd},
-		{"reset signals", resetSignals},
-		{"close files", closeOnExec},
-		{"tie the process to its parent", dieWithParent},
-		{"restrict the process", p.restrict},
+// size bounds how many bytes the program of become points to.
+func (p *payload) size() int {
+	const small = 1 << 20 // all but what follows: groups, filters, capabilities, limits, signals
+	process := p.Process
+	size := small + listSize(process.Args) + listSize(process.Env) + unix.PathMax + len(process.Cwd)
+	if len(process.Args) > 0 {
+		size += listSize(p.candidates(process.Args[0]))
 	}
-	for _, step := range steps {
-		if err := step.do(); err != nil {
-			return wire.Errorf(stage, step.op, "", err)
+	return size + len(p.Filter.Code)
+}
+
+// prepare does what takes more than system calls: it looks the user up in the container's files, on a thread whose root
+// is the container's.
+func (p *payload) prepare(stage string) error {
+	if err := p.findUser(); err != nil {
+		return wire.Errorf(stage, "find the user", "", err)
+	}
+	user := p.Process.User
+	if !p.IDs.hasUID(user.UID) || !p.IDs.hasGID(user.GID) {
+		unmapped := fmt.Errorf("user %d:%d is not in the id map of the container", user.UID, user.GID)
+		return wire.Errorf(stage, "change the user", "", unmapped)
+	}
+	for _, gid := range user.AdditionalGids {
+		if p.IDs.Setgroups && !p.IDs.hasGID(gid) {
+			return wire.Errorf(stage, "change the user", "", fmt.Errorf("group %d is not in the id map of the container", gid))
 		}
 	}
-	return p.execute(stage)
+	return nil
 }
 
-// limitResources sets the resource limits. syscall.Setrlimit also has Go's own raised file limit forgotten, which
-// exec would otherwise take back.
-func (p *payload) limitResources() error {
+// prepareFiles makes the standard files what programs expect them to be, and notes which the user is to own, so that they
+// can be opened once more, as /dev/stderr. Those are what was made for the container, pipes, sockets and its own terminal,
+// and not the caller's files.
+func (p *payload) prepareFiles(stdio []*os.File) error {
+	p.Own = nil
+	for number, file := range stdio {
+		fd := int(file.Fd())
+		if err := unix.SetNonblock(fd, false); err != nil { // as a pipe made by a Go program may not be
+			return err
+		}
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil {
+			return err
+		}
+		kind := st.Mode & unix.S_IFMT
+		if kind == unix.S_IFIFO || kind == unix.S_IFSOCK || p.Process.Terminal && kind == unix.S_IFCHR {
+			p.Own = append(p.Own, number)
+		}
+	}
+	return nil
+}
+
+// become appends what turns the child into the payload. The standard files are in their places. The order is that of
+// the privileges that each step needs. Without no_new_privs the filter can only be installed with CAP_SYS_ADMIN, so
+// dropping the capabilities comes after it in that case and before it in the other.
+func (p *payload) become(prog *program) error {
+	if len(p.Process.Args) == 0 {
+		return wire.Errorf(stageInit, opExec, "", errors.New("no command specified"))
+	}
+	sets, err := parseCapSets(p.Process.Capabilities)
+	if err != nil {
+		return err
+	}
+	if p.Process.Terminal {
+		prog.add("take terminal", unix.SYS_IOCTL, 0, unix.TIOCSCTTY, 0)
+	}
+	if err := p.limitResources(prog); err != nil {
+		return err
+	}
+	if err := sets.dropBounding(prog); err != nil {
+		return err
+	}
+	if err := p.changeUser(prog); err != nil {
+		return err
+	}
+	p.enterCwd(prog)
+	prog.resetSignals()
+	prog.add("close files", unix.SYS_CLOSE_RANGE, controlFD, uintptr(^uint32(0)), unix.CLOSE_RANGE_CLOEXEC)
+	// A change of credentials takes the request back, so it follows each of them.
+	prog.add("tie the process to its parent", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL))
+	p.restrict(prog, sets)
+	prog.unblockSignals()
+	p.execute(prog)
+	return nil
+}
+
+// limitResources appends what sets the resource limits.
+func (p *payload) limitResources(prog *program) error {
+	files := object(prog, []unix.Rlimit{p.Files})
+	prog.add("set the limit of open files", unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, files, 0)
 	for _, limit := range p.Process.Rlimits {
 		resource, ok := rlimitNumbers[limit.Type]
 		if !ok {
-			return fmt.Errorf("unknown limit %q", limit.Type)
+			return fmt.Errorf("set resource limits: unknown limit %q", limit.Type)
 		}
-		value := syscall.Rlimit{Cur: limit.Soft, Max: limit.Hard}
-		if err := syscall.Setrlimit(resource, &value); err != nil {
-			return fmt.Errorf("%s=%d:%d: %w", limit.Type, limit.Soft, limit.Hard, err)
-		}
+		name := fmt.Sprintf("set resource limit %s=%d:%d", limit.Type, limit.Soft, limit.Hard)
+		value := object(prog, []unix.Rlimit{{Cur: limit.Soft, Max: limit.Hard}})
+		prog.add(name, unix.SYS_PRLIMIT64, 0, uintptr(resource), value, 0)
 	}
 	return nil
 }
@@ -79,141 +140,70 @@ var rlimitNumbers = map[string]int{
 	"RLIMIT_SIGPENDING": unix.RLIMIT_SIGPENDING, "RLIMIT_STACK": unix.RLIMIT_STACK,
 }
 
-// prepareStdio makes the standard files what programs expect them to be.
-func (p *payload) prepareStdio() error {
-	for fd := range 3 {
-		if err := unix.SetNonblock(fd, false); err != nil { // as a pipe made by a Go program may not be
-			return err
-		}
-		if err := p.own(fd); err != nil {
-			return err
-		}
+// changeUser appends what sets user, groups and umask, keeping all capabilities for the steps that follow. Where the
+// namespace denies setgroups(2), as it does with a map that needed no privilege, the groups of the caller stay: they
+// are not mapped and give nothing but the access the caller has.
+func (p *payload) changeUser(prog *program) error {
+	const name = "change the user"
+	user := p.Process.User
+	for _, fd := range p.Own {
+		// A file whose owner is not mapped stays as open as it is.
+		prog.add("prepare the standard files", unix.SYS_FCHOWN, uintptr(fd), uintptr(user.UID), uintptr(^uint32(0))).
+			tolerate(unix.EPERM, unix.EINVAL, unix.EROFS)
 	}
+	all, err := allCaps()
+	if err != nil {
+		return err
+	}
+	prog.add(name, unix.SYS_PRCTL, unix.PR_SET_KEEPCAPS, 1)
+	if p.IDs.Setgroups {
+		prog.add(name, unix.SYS_SETGROUPS, uintptr(len(user.AdditionalGids)), object(prog, user.AdditionalGids))
+	}
+	uid, gid := uintptr(user.UID), uintptr(user.GID)
+	prog.add(name, unix.SYS_SETRESGID, gid, gid, gid)
+	prog.add(name, unix.SYS_SETRESUID, uid, uid, uid)
+	prog.hide() // what sets the user shows the process again
+	prog.setCaps(name, all, all, 0)
+	umask := uint32(0o022)
+	if user.Umask != nil {
+		umask = *user.Umask
+	}
+	prog.add(name, unix.SYS_UMASK, uintptr(umask))
 	return nil
 }
 
-// own gives the user a standard file, so that it can be opened anew, as /dev/stderr. It touches only what was made
-// for the container: pipes, sockets and its own terminal, not the caller's files.
-func (p *payload) own(fd int) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return err
-	}
-	kind := st.Mode & unix.S_IFMT
-	if kind != unix.S_IFIFO && kind != unix.S_IFSOCK && !(p.Process.Terminal && kind == unix.S_IFCHR) {
-		return nil
-	}
-	err := unix.Fchown(fd, int(p.Process.User.UID), -1)
-	if err == unix.EPERM || err == unix.EINVAL || err == unix.EROFS {
-		return nil // the file's owner is not mapped: it stays as open as it is
-	}
-	return err
-}
-
-func (p *payload) dropBounding() error {
-	sets, err := parseCapSets(p.Process.Capabilities)
-	if err != nil {
-		return err
-	}
-	return sets.dropBounding()
-}
-
-// becomeUser sets user, groups and umask, keeping all capabilities for the steps that follow.
-func (p *payload) becomeUser() error {
-	user := p.Process.User
-	if !p.IDs.hasUID(user.UID) || !p.IDs.hasGID(user.GID) {
-		return fmt.Errorf("user %d:%d is not in the id map of the container", user.UID, user.GID)
-	}
-	permitted, err := permittedCaps()
-	if err != nil {
-		return err
-	}
-	if err := unix.Prctl(unix.PR_SET_KEEPCAPS, 1, 0, 0, 0); err != nil {
-		return err
-	}
-	if err := p.setGroups(); err != nil {
-		return err
-	}
-	if err := onThread(unix.SYS_SETRESGID, uintptr(user.GID), uintptr(user.GID), uintptr(user.GID)); err != nil {
-		return err
-	}
-	if err := onThread(unix.SYS_SETRESUID, uintptr(user.UID), uintptr(user.UID), uintptr(user.UID)); err != nil {
-		return err
-	}
-	umask := 0o022
-	if user.Umask != nil {
-		umask = int(*user.Umask)
-	}
-	unix.Umask(umask)
-	return setCaps(permitted, permitted, 0)
-}
-
-// setGroups sets the supplementary groups. Where the namespace denies it, as it does with a map that needed no
-// privilege, those of the caller stay: they are not mapped and give nothing but the access the caller has.
-func (p *payload) setGroups() error {
-	if !p.IDs.Setgroups {
-		return nil
-	}
-	groups := p.Process.User.AdditionalGids
-	for _, gid := range groups {
-		if !p.IDs.hasGID(gid) {
-			return fmt.Errorf("group %d is not in the id map of the container", gid)
-		}
-	}
-	return setgroupsOnThread(groups)
-}
-
-// enterCwd goes to the working directory without passing a magic link: /proc/self/fd/N could lead out of the root.
-func (p *payload) enterCwd() error {
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_MAGICLINKS}
+// enterCwd appends what goes to the working directory without passing a magic link: /proc/self/fd/N could lead out of
+// the root.
+func (p *payload) enterCwd(prog *program) {
 	cwd := p.Process.Cwd
 	if cwd == "" {
 		cwd = "/"
 	}
-	fd, err := unix.Openat2(unix.AT_FDCWD, cwd, &how)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	return unix.Fchdir(fd)
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_MAGICLINKS}
+	at := unix.AT_FDCWD
+	prog.add(opCwd+cwd, unix.SYS_OPENAT2, uintptr(at), prog.text(cwd), object(prog, []unix.OpenHow{how}), unsafe.Sizeof(how))
+	prog.add(opCwd+cwd, unix.SYS_FCHDIR, 0).withResult()
 }
 
-// restrict installs the filter and drops the capabilities.
-func (p *payload) restrict() error {
-	sets, err := parseCapSets(p.Process.Capabilities)
-	if err != nil {
-		return err
-	}
-	steps := []func() error{p.Filter.install, sets.apply}
+// restrict appends what installs the filter and leaves the process with the capabilities.
+func (p *payload) restrict(prog *program, sets capSets) {
 	if p.Process.NoNewPrivileges {
-		noNewPrivs := func() error { return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }
-		steps = []func() error{noNewPrivs, sets.apply, p.Filter.install}
+		prog.add("forbid new privileges", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1)
+		sets.apply(prog)
+		p.Filter.install(prog)
+		return
 	}
-	for _, step := range steps {
-		if err := step(); err != nil {
-			return err
-		}
-	}
-	return nil
+	p.Filter.install(prog)
+	sets.apply(prog)
 }
 
-// execute runs the first of the candidates that can be, as execvp(3) does.
-func (p *payload) execute(stage string) error {
-	if len(p.Process.Args) == 0 {
-		return wire.Errorf(stage, opExec, "", errors.New("no command specified"))
+// execute appends what runs the first of the candidates that can be, as execvp(3) does.
+func (p *payload) execute(prog *program) {
+	args, env := prog.list(p.Process.Args), prog.list(p.Process.Env)
+	for _, candidate := range p.candidates(p.Process.Args[0]) {
+		prog.add(opExec, unix.SYS_EXECVE, prog.text(candidate), args, env).tolerate(unix.ENOENT, unix.ENOTDIR, unix.EACCES)
 	}
-	name := p.Process.Args[0]
-	result := unix.ENOENT
-	for _, candidate := range p.candidates(name) {
-		err := syscall.Exec(candidate, p.Process.Args, p.Process.Env)
-		switch errno, _ := err.(syscall.Errno); {
-		case errno == unix.EACCES:
-			result = errno
-		case errno != unix.ENOENT && errno != unix.ENOTDIR:
-			return &wire.Error{Stage: stage, Op: opExec, Path: name, Errno: errno}
-		}
-	}
-	return &wire.Error{Stage: stage, Op: opExec, Path: name, Errno: result}
+	prog.add(opExec, callFail)
 }
 
 // candidates are the paths that a command name may mean, by the PATH of its own environment.
@@ -238,19 +228,4 @@ func (p *payload) candidates(name string) []string {
 		paths = append(paths, path.Join(dir, name))
 	}
 	return paths
-}
-
-// closeOnExec marks all files but the standard ones, also those that this process does not know of.
-func closeOnExec() error {
-	return unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC)
-}
-
-// writeProc writes to a file of the host's proc file system.
-func writeProc(file, value string) error {
-	f, err := os.OpenFile(file, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(value)
-	return errors.Join(err, f.Close())
 }

@@ -4,28 +4,29 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	goruntime "runtime"
 	"sync"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/rcrun/rcrun/internal/executable"
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
 const stageSandbox = "sandbox"
 
-// SandboxMain is what the stage SandboxStage runs: it makes the container's root appear, starts init, serves execs
-// and ends with the container. roots are the root file systems that a Config may name. It returns an exit code.
+// wireFD is where a stage finds its socket to its creator.
+const wireFD = 3
+
+// SandboxMain is what the stage SandboxStage runs: it makes the container, serves execs and ends with the container.
+// roots are the root file systems that a Config may name. It returns an exit code.
 func SandboxMain(roots map[string]RootFactory) int {
-	// Namespaces, and being the parent whose death kills init, belong to a thread: this one to the end.
+	// Being the parent whose death kills init belongs to a thread: this one to the end.
 	goruntime.LockOSThread()
 	return stageMain(stageSandbox, func(conn *wire.Conn) error {
-		s := &sandbox{creator: conn}
+		s := &sandbox{creator: conn, files: make(chan unix.Rlimit, 1)}
+		go s.findFileLimit()
 		if err := s.create(roots); err != nil {
 			s.destroy()
 			return err
@@ -34,21 +35,42 @@ func SandboxMain(roots map[string]RootFactory) int {
 	})
 }
 
+// stageMain runs a stage that speaks over its wire; what goes wrong is told there.
+func stageMain(stage string, run func(*wire.Conn) error) int {
+	if err := protectSelf(); err != nil {
+		os.Stderr.WriteString("rcrun: " + stage + ": " + err.Error() + "\n")
+		return 1
+	}
+	conn, err := wire.FromFile(os.NewFile(wireFD, "wire"))
+	if err != nil {
+		os.Stderr.WriteString("rcrun: " + stage + ": " + err.Error() + "\n")
+		return 1
+	}
+	defer conn.Close()
+	if err := run(conn); err != nil {
+		conn.SendError(stage, wire.Errorf(stage, "run", "", err)) // nobody is left to tell if this fails
+		return 1
+	}
+	return 0
+}
+
 // sandbox is the state of the stage.
 type sandbox struct {
 	creator *wire.Conn
 	config  sandboxConfig
 	ids     idMaps
-	self    *os.File // what stages in the container are executed from
 	devpts  *os.File // the container's, or nil
 
-	mu    sync.Mutex
-	ended bool           // guarded by mu: no exec is taken on any more
-	execs sync.WaitGroup // added to only under mu and before ended
+	files chan unix.Rlimit // receives the limit of open files of a payload that has none
 
-	initProc *os.Process
-	initFD   *os.File // pidfd
-	initWire *wire.Conn
+	init  *child     // the container's first process
+	stdio []*os.File // its standard files, until it has them
+	own   []int      // those that the payload's user is to own
+
+	mu      sync.Mutex
+	running bool           // guarded by mu: the payload has been executed
+	ended   bool           // guarded by mu: no exec is taken on any more
+	execs   sync.WaitGroup // added to only under mu and before ended
 
 	starting sync.Mutex
 	answered bool // guarded by starting: the creator has been told how its start went, or that there is none any more
@@ -60,10 +82,12 @@ func (s *sandbox) create(roots map[string]RootFactory) error {
 	if err != nil {
 		return err
 	}
-	defer wire.CloseFiles(stdio)
+	s.stdio = stdio
+	defer func() { wire.CloseFiles(s.stdio) }()
 	if _, err := s.creator.Expect(msgMapped, nil, 0); err != nil {
 		return err
 	}
+	unix.Umask(0o022) // the mount points that are made do not depend on the caller's
 	if s.ids, err = readIDMaps(); err != nil {
 		return wire.Errorf(stageSandbox, "read id maps", "", err)
 	}
@@ -81,10 +105,30 @@ func (s *sandbox) create(roots map[string]RootFactory) error {
 	if err := s.enterRootDir(); err != nil {
 		return err
 	}
-	if err := s.startInit(stdio); err != nil {
+	if err := s.bearInit(); err != nil {
 		return err
 	}
-	return s.awaitInit(trees)
+	ready, master, err := s.furnish(trees)
+	if err != nil {
+		return err
+	}
+	if master != nil {
+		defer master.Close()
+	}
+	if err := s.settleInit(); err != nil {
+		return err
+	}
+	return s.report(ready, master)
+}
+
+// findFileLimit takes its time while the container is made. Where the host forbids to trace processes, the payload keeps
+// the raised limit.
+func (s *sandbox) findFileLimit() {
+	limit, err := fileLimit()
+	if err != nil {
+		unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) // which succeeded before
+	}
+	s.files <- limit
 }
 
 // prepareHost separates the sandbox from the host as far as the new namespaces do not.
@@ -96,31 +140,7 @@ func (s *sandbox) prepareHost() error {
 	if err := joinNamespaces(s.config.Spec); err != nil {
 		return wire.Errorf(stageSandbox, "join namespaces", "", err)
 	}
-	if newNamespaces(s.config.Spec, unix.CLONE_NEWNET) != 0 {
-		if err := loopbackUp(); err != nil {
-			return wire.Errorf(stageSandbox, "bring up loopback", "lo", err)
-		}
-	}
-	self, err := openSelf()
-	if err != nil {
-		return wire.Errorf(stageSandbox, "open own binary", "", err)
-	}
-	s.self = self
 	return nil
-}
-
-func loopbackUp() error {
-	sock, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(sock)
-	lo, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	lo.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
-	return unix.IoctlIfreq(sock, unix.SIOCSIFFLAGS, lo)
 }
 
 // mountRoot makes the root file system appear on the working directory and hands up what came of it.
@@ -162,78 +182,20 @@ func (s *sandbox) enterRootDir() error {
 	return nil
 }
 
-// startInit forks init into its namespaces.
-func (s *sandbox) startInit(stdio []*os.File) error {
-	conn, theirs, err := wire.Pair()
-	if err != nil {
-		return wire.Errorf(stageSandbox, "open wire", "", err)
-	}
-	defer theirs.Close()
-	args := []string{InitStage}
-	if s.config.Init {
-		args = append(args, reaperArg)
-	}
-	pidfd := -1
-	proc, err := os.StartProcess(executable.Path(s.self), args, &os.ProcAttr{
-		Files: append(stdio[:3:3], theirs),
-		Env:   []string{},
-		Sys: &syscall.SysProcAttr{
-			Cloneflags: unix.CLONE_NEWNS | uintptr(newNamespaces(s.config.Spec, unix.CLONE_NEWPID|unix.CLONE_NEWIPC|unix.CLONE_NEWUTS)),
-			// A cgroup namespace shows the cgroup in which it is made as its root: the new process's own.
-			Unshareflags: uintptr(newNamespaces(s.config.Spec, unix.CLONE_NEWCGROUP)),
-			Setsid:       true,
-			Pdeathsig:    syscall.SIGKILL,
-			PidFD:        &pidfd,
-		},
-	})
-	if err != nil {
-		conn.Close()
-		return wire.Errorf(stageSandbox, "start init", "", err)
-	}
-	s.initProc, s.initWire, s.initFD = proc, conn, os.NewFile(uintptr(pidfd), "init")
-	return nil
-}
-
-// awaitInit tells init what to become and passes on what it reports.
-func (s *sandbox) awaitInit(trees []*os.File) error {
-	spec := s.config.Spec
-	config := initConfig{Spec: spec, Payload: payload{Process: spec.Process, Filter: s.config.Filter, IDs: s.ids}}
-	if err := s.initWire.Send(msgConfig, config); err != nil {
-		return wire.Errorf(stageSandbox, "configure init", "", err)
-	}
-	for _, tree := range trees {
-		if err := s.initWire.Send(msgTree, nil, tree); err != nil {
-			return wire.Errorf(stageSandbox, "configure init", "", err)
-		}
-	}
-	var ready initReady
-	if _, err := s.initWire.Expect(msgReady, &ready, 0); err != nil {
-		return wire.Errorf(stageInit, "set up the container", "", err)
-	}
-	if ready.Devpts {
-		files, err := s.initWire.Expect(msgDevpts, nil, 1)
-		if err != nil {
-			return wire.Errorf(stageInit, "set up the container", "", err)
-		}
-		s.devpts = files[0]
-	}
-	if ready.Console {
-		files, err := s.initWire.Expect(msgConsole, nil, 1)
-		if err != nil {
-			return wire.Errorf(stageInit, "set up the container", "", err)
-		}
-		defer wire.CloseFiles(files)
-		if err := s.creator.Send(msgConsole, nil, files...); err != nil {
+// report tells the creator that the container is there.
+func (s *sandbox) report(ready ready, master *os.File) error {
+	if master != nil {
+		if err := s.creator.Send(msgConsole, nil, master); err != nil {
 			return err
 		}
 	}
-	return s.creator.Send(msgCreated, created{Pid: s.initProc.Pid, Warnings: ready.Warnings}, s.initFD)
+	return s.creator.Send(msgCreated, created{Pid: s.init.pid, Warnings: ready.warnings}, s.init.pidfd)
 }
 
 // serve runs until the container has ended, and tells how it did.
 func (s *sandbox) serve() error {
 	go s.listen()
-	state, err := s.initProc.Wait()
+	status, err := s.init.wait()
 	if err != nil {
 		return wire.Errorf(stageSandbox, "wait for init", "", err)
 	}
@@ -243,16 +205,24 @@ func (s *sandbox) serve() error {
 	s.mu.Lock()
 	s.ended = true
 	s.mu.Unlock()
-	if err := s.creator.Send(msgExit, exitStatus(state.Sys().(syscall.WaitStatus))); err != nil {
+	if err := s.creator.Send(msgExit, exitStatus(status)); err != nil {
 		return err
 	}
 	s.execs.Wait() // they were in the pid namespace that has just ended
 	return nil
 }
 
+// exitStatus is how a process ended.
+func exitStatus(status unix.WaitStatus) ExitStatus {
+	if status.Signaled() {
+		return ExitStatus{Code: 128 + int(status.Signal()), Signal: int(status.Signal())}
+	}
+	return ExitStatus{Code: status.ExitStatus()}
+}
+
 // listen serves the creator's requests; the end of its wire is the end of the container.
 func (s *sandbox) listen() {
-	defer s.initProc.Kill()
+	defer s.init.kill()
 	for {
 		m, err := s.creator.Recv()
 		if err != nil {
@@ -279,19 +249,19 @@ func (s *sandbox) listen() {
 	}
 }
 
-// takeExec serves an exec beside others. One that comes too late finds its wire closed.
+// takeExec serves an exec beside others. One that comes too late finds its wire closed. Before the payload there must
+// be no other process in the container: init, which is about to become the payload, is not made to be seen.
 func (s *sandbox) takeExec(request execRequest, files []*os.File) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended {
+	if s.ended || !s.running {
 		wire.CloseFiles(files)
 		return
 	}
 	s.execs.Go(func() { s.exec(request, files) })
 }
 
-// start has init execute the payload, and tells the creator how that went. The wire to init ends when it has
-// succeeded, or when init has died.
+// start has init execute the payload, and tells the creator how that went.
 func (s *sandbox) start() {
 	s.starting.Lock()
 	defer s.starting.Unlock()
@@ -299,17 +269,18 @@ func (s *sandbox) start() {
 		return
 	}
 	s.answered = true
-	defer s.initWire.Close()
-	err := s.initWire.Send(msgStart, nil)
-	if err == nil {
-		err = outcome(s.initWire)
-	}
+	err := s.startInit()
 	// A creator that cannot be told is gone, which listen notices.
 	if err != nil {
 		s.creator.SendError(stageInit, err)
+		s.init.release() // the end of its socket is the end of init
 		return
 	}
-	s.creator.Send(msgStarted, started{Pid: s.initProc.Pid})
+	s.init.release()
+	s.mu.Lock()
+	s.running = true
+	s.mu.Unlock()
+	s.creator.Send(msgStarted, started{Pid: s.init.pid})
 }
 
 // refuseStart has the creator told of a start, of which it expects to hear before it hears of the end.
@@ -324,20 +295,10 @@ func (s *sandbox) refuseStart() error {
 	return s.creator.SendError(stageSandbox, wire.Errorf(stageSandbox, "start the payload", "", gone))
 }
 
-// outcome waits until a stage has become its payload or tells why it could not.
-func outcome(stage *wire.Conn) error {
-	_, err := stage.Expect("nothing more", nil, 0)
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	return err
-}
-
 // destroy ends what a failed creation has begun.
 func (s *sandbox) destroy() {
-	if s.initProc == nil {
-		return
+	if s.init != nil {
+		s.init.closeTheirs()
+		s.init.discard()
 	}
-	s.initProc.Kill()
-	s.initProc.Wait()
 }

@@ -44,7 +44,7 @@ func startSandbox(c Config) (*sandboxProcess, error) {
 		Env:   []string{},
 		Files: []*os.File{null, log, log, theirs},
 		Sys: &syscall.SysProcAttr{
-			Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS | uintptr(newNamespaces(c.Spec, unix.CLONE_NEWNET)),
+			Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS,
 			AmbientCaps: caps.list(),
 			Pdeathsig:   syscall.SIGKILL,
 			Setsid:      true,
@@ -94,15 +94,16 @@ func (s *sandboxProcess) end() error {
 
 // create leads the sandbox through the creation of the container.
 func (s *sandboxProcess) create(c Config, message sandboxConfig) (*Container, error) {
-	if err := s.configure(c, message); err != nil {
-		return nil, err
+	pid, err := s.begin(c, message)
+	if err != nil {
+		return nil, s.orDeath(err)
 	}
 	network := make(chan error, 1)
 	if c.Network == nil {
 		network <- nil
 	} else {
 		go func() {
-			err := c.Network(s.proc.Pid)
+			err := c.Network(pid)
 			if err != nil {
 				s.conn.Close() // so that nobody waits for the sandbox in vain
 			}
@@ -119,6 +120,19 @@ func (s *sandboxProcess) create(c Config, message sandboxConfig) (*Container, er
 		return container, fmt.Errorf("set up network: %w", networkErr)
 	}
 	return container, s.orDeath(err) // what a stage tells is the cause, and the network failed for it
+}
+
+// begin leads the sandbox to where the container has its namespaces, and returns the pid of its first process.
+func (s *sandboxProcess) begin(c Config, message sandboxConfig) (pid int, err error) {
+	if err := s.configure(c, message); err != nil {
+		return 0, err
+	}
+	if err := s.awaitRoot(c); err != nil {
+		return 0, err
+	}
+	var born started
+	_, err = s.conn.Expect(msgBorn, &born, 0)
+	return born.Pid, err
 }
 
 // configure sends the configuration and has the ids mapped.
@@ -144,9 +158,6 @@ func (s *sandboxProcess) configure(c Config, message sandboxConfig) error {
 // await receives what the sandbox reports up to the created container. What it returns with an error is to be
 // released.
 func (s *sandboxProcess) await(c Config) (*Container, error) {
-	if err := s.awaitRoot(c); err != nil {
-		return nil, err
-	}
 	container := &Container{
 		process: process{args: c.Spec.Process.Args, ended: make(chan struct{})},
 		sandbox: s,

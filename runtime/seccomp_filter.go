@@ -2,9 +2,7 @@ package runtime
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"unsafe"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/net/bpf"
@@ -13,8 +11,9 @@ import (
 
 // seccompFilter is a compiled profile in the form in which it travels to the stages; the zero value is none.
 type seccompFilter struct {
-	Code  []byte // struct sock_filter after struct sock_filter
-	Flags uintptr
+	Code     []byte // struct sock_filter after struct sock_filter
+	Flags    uintptr
+	KeysHeld bool // it allows no system call that uses keys
 }
 
 const filterSize = 8 // of a struct sock_filter
@@ -46,7 +45,22 @@ func newFilter(profile *specs.LinuxSeccomp) (seccompFilter, error) {
 		code = append(code, instruction.Jt, instruction.Jf)
 		code = binary.NativeEndian.AppendUint32(code, instruction.K)
 	}
-	return seccompFilter{code, flags}, nil
+	return seccompFilter{code, flags, holdsKeys(profile)}, nil
+}
+
+// holdsKeys says whether a profile allows no system call that uses keys.
+func holdsKeys(profile *specs.LinuxSeccomp) bool {
+	if profile.DefaultAction == specs.ActAllow || profile.DefaultAction == specs.ActLog {
+		return false
+	}
+	for _, rule := range profile.Syscalls {
+		for _, name := range rule.Names {
+			if name == "keyctl" || name == "add_key" || name == "request_key" {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func filterFlags(names []specs.LinuxSeccompFlag) (uintptr, error) {
@@ -66,25 +80,15 @@ func filterFlags(names []specs.LinuxSeccompFlag) (uintptr, error) {
 	return flags, nil
 }
 
-// install puts the calling thread under the filter.
-func (f seccompFilter) install() error {
+// install appends what puts the process under the filter.
+func (f seccompFilter) install(p *program) {
 	if len(f.Code) == 0 {
-		return nil
+		return
 	}
-	if len(f.Code)%filterSize != 0 {
-		return errors.New("seccomp filter is cut short")
+	type sockFprog struct { // struct sock_fprog
+		length uint16
+		filter uintptr
 	}
-	filter := make([]unix.SockFilter, len(f.Code)/filterSize)
-	for i := range filter {
-		raw := f.Code[i*filterSize:]
-		filter[i] = unix.SockFilter{
-			Code: binary.NativeEndian.Uint16(raw), Jt: raw[2], Jf: raw[3], K: binary.NativeEndian.Uint32(raw[4:]),
-		}
-	}
-	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	_, _, errno := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, f.Flags, uintptr(unsafe.Pointer(&program)))
-	if errno != 0 {
-		return fmt.Errorf("install seccomp filter: %w", errno)
-	}
-	return nil
+	filter := sockFprog{uint16(len(f.Code) / filterSize), p.data(f.Code)}
+	p.add("install seccomp filter", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, f.Flags, object(p, []sockFprog{filter}))
 }

@@ -4,24 +4,42 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/internal/executable"
 )
 
-// openSelf returns a file from which the binary can be executed but, through /proc/PID/exe, not written: the binary
-// itself where it is sealed in memory; its own read-only mount; or where that is not possible (or of no use, as others
-// may not execute the binary and the container's root may be another user) a sealed copy in memory.
-func openSelf() (*os.File, error) {
+// protectedArg tells a stage that it is executed from a file that nobody can write to.
+const protectedArg = "protected"
+
+// protectSelf has the stage executed from a file that nobody can write to, if it is not. What enters the container is
+// forked from the stage; until it executes the payload, /proc/self/exe is the stage's binary, and a payload of that name
+// is executed from it (CVE-2019-5736). It returns if there is nothing to do or something fails.
+func protectSelf() error {
+	if len(os.Args) > 1 && os.Args[1] == protectedArg {
+		return nil
+	}
 	running, err := os.Open(selfExe)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer running.Close()
 	if executable.IsSealed(running) {
-		return executable.Open(running)
+		return nil
 	}
+	file, err := openSelf(running)
+	if err != nil {
+		return fmt.Errorf("protect the binary: %w", err)
+	}
+	return os.NewSyscallError("execve", syscall.Exec(executable.Path(file), []string{os.Args[0], protectedArg}, os.Environ()))
+}
+
+// openSelf returns a file from which the binary can be executed but, through /proc/PID/exe, not written: its own
+// read-only mount; or where that is not possible (or of no use, as others may not execute the binary and the
+// container's root may be another user) a sealed copy in memory.
+func openSelf(running *os.File) (*os.File, error) {
 	file, err := bindSelf()
 	if err != nil {
 		copied, copyErr := executable.Seal("rcrun", running)

@@ -1,28 +1,10 @@
 package runtime
 
 import (
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
-
-// onThread makes a system call that changes the calling thread alone, where the standard library would change all.
-func onThread(call, a, b, c uintptr) error {
-	if _, _, errno := unix.RawSyscall(call, a, b, c); errno != 0 {
-		return errno
-	}
-	return nil
-}
-
-// setgroupsOnThread sets the supplementary groups of the calling thread.
-func setgroupsOnThread(groups []uint32) error {
-	first := unsafe.Pointer(unsafe.SliceData(groups))
-	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(groups)), uintptr(first), 0); errno != 0 {
-		return errno
-	}
-	return nil
-}
 
 // sigaction is the kernel's struct sigaction as far as it is needed here; its order differs among machines, but the
 // handler is always first.
@@ -33,51 +15,44 @@ type sigaction struct {
 
 const (
 	sigDefault = 0 // SIG_DFL
-	sigIgnore  = 1 // SIG_IGN
 	setMask    = 2 // SIG_SETMASK
 	sigsetSize = 8
 	lastSignal = 64
 )
 
-// resetSignals gives the payload what a program expects: no signal ignored, none blocked. Handlers need no reset;
-// execve does it.
-func resetSignals() error {
+// resetSignals appends what gives every signal its default action. Signals are blocked until unblockSignals.
+func (p *program) resetSignals() {
+	action := object(p, []sigaction{{handler: sigDefault}})
 	for sig := uintptr(1); sig <= lastSignal; sig++ {
-		if sig == uintptr(unix.SIGKILL) || sig == uintptr(unix.SIGSTOP) {
-			continue
-		}
-		var old sigaction
-		if err := sigactionOf(sig, nil, &old); err != nil {
-			return err
-		}
-		if old.handler != sigIgnore {
-			continue
-		}
-		if err := sigactionOf(sig, &sigaction{handler: sigDefault}, nil); err != nil {
-			return err
+		if sig != uintptr(unix.SIGKILL) && sig != uintptr(unix.SIGSTOP) {
+			p.add("reset signals", unix.SYS_RT_SIGACTION, sig, action, 0, sigsetSize)
 		}
 	}
-	var none uint64
-	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, setMask, uintptr(unsafe.Pointer(&none)), 0, sigsetSize, 0, 0)
-	if errno != 0 {
-		return errno
-	}
-	return nil
 }
 
-func sigactionOf(sig uintptr, set, old *sigaction) error {
-	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(old)), sigsetSize, 0, 0)
-	if errno != 0 {
-		return errno
-	}
-	return nil
+func (p *program) unblockSignals() {
+	p.add("unblock signals", unix.SYS_RT_SIGPROCMASK, setMask, object(p, []uint64{0}), 0, sigsetSize)
 }
 
-// capsetAllThreads sets the capabilities of all threads of the process.
-func capsetAllThreads(header *unix.CapUserHeader, data *[2]unix.CapUserData) error {
-	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(header)), uintptr(unsafe.Pointer(data)), 0)
-	if errno != 0 {
-		return errno
+// setMaskOf changes the signals that the calling thread blocks.
+func setMaskOf(set, old *uint64) unix.Errno {
+	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, setMask, uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(old)),
+		sigsetSize, 0, 0)
+	return errno
+}
+
+// hide appends what keeps the container from looking into the process and from changing it: ptrace(2) and the files in
+// /proc/PID then take CAP_SYS_PTRACE in the user namespace that owns the memory of the process. That is the sandbox's.
+func (p *program) hide() {
+	p.add("hide from the container", unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0)
+}
+
+// joinKeyring appends what leaves the caller's session keyring, with the caller's keys, for an empty one. A host may know
+// no keyrings (ENOSYS) or forbid them by a filter that holds for the payload, too (EPERM). A user may have too many
+// (EDQUOT): then the payload may go without only if its own filter keeps it from using any.
+func (p *program) joinKeyring(filter seccompFilter) {
+	c := p.add("join a new session keyring", unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0).tolerate(unix.ENOSYS, unix.EPERM)
+	if filter.KeysHeld {
+		c.tolerated[2] = unix.EDQUOT
 	}
-	return nil
 }

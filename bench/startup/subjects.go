@@ -45,7 +45,7 @@ func prepare(rcrun, work string) (subjects []subject, closeAll func() error, err
 	}
 	subjects = append(subjects, podman...)
 	stages := stageProgram(rcrun)
-	for _, stage := range []string{engine.MonitorStage, engine.FuseStage, runtime.SandboxStage, runtime.InitStage, runtime.ExecStage} {
+	for _, stage := range []string{engine.MonitorStage, engine.FuseStage, runtime.SandboxStage} {
 		subjects = append(subjects, subject{name: "start of " + stage, once: func() error { return startStage(stages, stage) }})
 	}
 	subjects = append(subjects,

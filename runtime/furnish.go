@@ -1,0 +1,221 @@
+package runtime
+
+import (
+	"errors"
+	"os"
+	goruntime "runtime"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/wire"
+)
+
+// ready is what came of furnishing the container.
+type ready struct {
+	warnings []string
+}
+
+// furnish makes all that the container consists of but its first process, while the host's file systems are still
+// there, and then leaves them for the container's root. master is that of the payload's terminal, or nil.
+//
+// The sandbox does this, and not the container's first process, so that the mounts belong to the sandbox's user namespace
+// (see settleInit). A thread that has joined the namespaces of the first process does it, and is not used again.
+func (s *sandbox) furnish(trees []*os.File) (r ready, master *os.File, err error) {
+	root, err := openRoot()
+	if err != nil {
+		return r, nil, wire.Errorf(stageInit, "open root", ".", err)
+	}
+	m := &mounter{root: root, ids: s.ids, trees: trees, dev: -1, devpts: -1, openProc: s.openProc}
+	defer m.close()
+	done := make(chan error)
+	go func() {
+		goruntime.LockOSThread()
+		done <- s.furnishInside(m)
+	}()
+	if err := <-done; err != nil {
+		return r, nil, err
+	}
+	if m.devpts >= 0 {
+		s.devpts = os.NewFile(uintptr(m.devpts), "devpts")
+	}
+	if s.config.Spec.Process.Terminal {
+		if master, err = s.openConsole(m); err != nil {
+			return r, nil, err
+		}
+	}
+	if err := m.seal(s.config.Spec); err != nil {
+		return r, master, err
+	}
+	return ready{warnings: m.warnings}, master, enterRoot(root)
+}
+
+// furnishInside is run on a thread that does nothing else.
+func (s *sandbox) furnishInside(m *mounter) error {
+	mask := unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
+	spec := s.config.Spec
+	if flags := ownNamespaces(spec, mask); flags != 0 {
+		if err := unix.Setns(int(s.init.pidfd.Fd()), flags); err != nil {
+			return wire.Errorf(stageSandbox, "join the container's namespaces", "", err)
+		}
+	}
+	if err := setUpNamespaces(spec); err != nil {
+		return err
+	}
+	if err := m.propagateRoot(spec.Linux.RootfsPropagation); err != nil {
+		return err
+	}
+	return m.fill(spec)
+}
+
+// openProc opens a new proc file system for the pid namespace that the calling thread's children are born into: the
+// kernel takes that of the process that opens it.
+func (s *sandbox) openProc() (int, error) {
+	p, err := newProgram(1 << 10)
+	if err != nil {
+		return -1, err
+	}
+	opening := p.add("open proc", unix.SYS_FSOPEN, p.text("proc"), unix.FSOPEN_CLOEXEC)
+	c, err := fork(p, unix.CLONE_FILES, runAndExit)
+	if err != nil {
+		return -1, err
+	}
+	defer c.release()
+	defer c.closeTheirs()
+	defer c.pidfd.Close()
+	if _, err := c.wait(); err != nil {
+		return -1, err
+	}
+	if err := p.outcome(); err != nil {
+		return -1, err
+	}
+	return int(opening.result), nil
+}
+
+// setUpNamespaces sets what belongs to the namespaces rather than to the root, through the host's proc.
+func setUpNamespaces(spec *specs.Spec) error {
+	if newNamespaces(spec, unix.CLONE_NEWNET) != 0 {
+		if err := loopbackUp(); err != nil {
+			return wire.Errorf(stageInit, "bring up loopback", "lo", err)
+		}
+	}
+	if newNamespaces(spec, unix.CLONE_NEWUTS) != 0 {
+		if err := unix.Sethostname([]byte(spec.Hostname)); err != nil {
+			return wire.Errorf(stageInit, "set host name", spec.Hostname, err)
+		}
+		if spec.Domainname != "" {
+			if err := unix.Setdomainname([]byte(spec.Domainname)); err != nil {
+				return wire.Errorf(stageInit, "set domain name", spec.Domainname, err)
+			}
+		}
+	}
+	for key, value := range spec.Linux.Sysctl {
+		if err := writeProc(sysctlFile(key), value); err != nil {
+			return wire.Errorf(stageInit, "set sysctl "+key+" in", sysctlFile(key), err)
+		}
+	}
+	return nil
+}
+
+func loopbackUp() error {
+	sock, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(sock)
+	lo, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	lo.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	return unix.IoctlIfreq(sock, unix.SIOCSIFFLAGS, lo)
+}
+
+// sysctlFile returns the file of a sysctl such as net.ipv4.ip_forward. In a name with slashes (net/ipv4/conf/eth0.1/...)
+// dots are part of it.
+func sysctlFile(key string) string {
+	if !strings.Contains(key, "/") {
+		key = strings.ReplaceAll(key, ".", "/")
+	}
+	return "/proc/sys/" + key
+}
+
+// writeProc writes to a file of the host's proc file system.
+func writeProc(file, value string) error {
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(value)
+	return errors.Join(err, f.Close())
+}
+
+// fill makes all that is mounted beneath the root.
+func (m *mounter) fill(spec *specs.Spec) error {
+	if err := m.mountAll(spec.Mounts); err != nil {
+		return err
+	}
+	if err := m.fillDev(); err != nil {
+		return err
+	}
+	return m.addDevices(spec.Linux.Devices)
+}
+
+// seal closes off what the payload may not see or change.
+func (m *mounter) seal(spec *specs.Spec) error {
+	if err := m.protect(spec.Linux.ReadonlyPaths); err != nil {
+		return err
+	}
+	if err := m.mask(spec.Linux.MaskedPaths); err != nil {
+		return err
+	}
+	if spec.Root != nil && spec.Root.Readonly {
+		if err := setAttributes(m.root.fd(), unix.MOUNT_ATTR_RDONLY, 0, 0, false); err != nil {
+			return wire.Errorf(stageInit, "make read-only", "/", err)
+		}
+	}
+	return nil
+}
+
+func (m *mounter) propagateRoot(name string) error {
+	if name == "" {
+		return nil
+	}
+	propagation, ok := propagations[name]
+	if !ok {
+		return wire.Errorf(stageInit, "set propagation of", "/", errors.New("unknown propagation "+strconv.Quote(name)))
+	}
+	if err := setAttributes(m.root.fd(), 0, 0, propagation&^unix.MS_REC, false); err != nil {
+		return wire.Errorf(stageInit, "set propagation of", "/", err)
+	}
+	return nil
+}
+
+func (m *mounter) close() {
+	if m.dev >= 0 {
+		unix.Close(m.dev)
+	}
+	m.root.dir.Close()
+}
+
+// enterRoot makes the root the process's own, and that of the container's first process, which shares its mount namespace
+// still, and lets go of the host's file systems.
+func enterRoot(root root) error {
+	steps := []struct {
+		op string
+		do func() error
+	}{
+		{"enter root", func() error { return unix.Fchdir(root.fd()) }},
+		{"pivot root", func() error { return unix.PivotRoot(".", ".") }},
+		{"detach the host's root", func() error { return unix.Unmount(".", unix.MNT_DETACH) }},
+		{"enter root", func() error { return unix.Chdir("/") }},
+	}
+	for _, step := range steps {
+		if err := step.do(); err != nil {
+			return wire.Errorf(stageInit, step.op, "/", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,230 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// program is a list of system calls for a forked child (see child), in memory that parent and child share. The parent
+// writes the calls and all that they point to, and reads from the same memory how each ended. The memory has the same
+// address in both, so pointers hold.
+type program struct {
+	mem   []byte // header, then calls, then what they point to
+	used  int    // bytes of mem that are taken
+	names []string
+	err   error // the first thing that did not fit
+}
+
+// header is at the beginning of the memory.
+type header struct {
+	count   uint32 // calls to be made
+	current uint32 // index of the call being made; count after the last
+	failed  uint32 // 1: the current call failed, and the child gave up
+	control int32  // the child's descriptor of its socket to the parent; -1: it has none
+	pidfd   int32  // of the child, as the parent has it
+	payload int32  // pid of what the child has forked
+	status  int32  // of a child that was waited for
+	signals uint64 // all of them
+	byte    [8]byte
+	info    [128]byte // siginfo_t
+}
+
+// step is one system call.
+type step struct {
+	number    uintptr
+	args      [6]uintptr
+	tolerated [3]unix.Errno // with these the program goes on
+	chained   bool          // the first argument is the result of the call before
+	exact     bool          // a result other than want is an error
+	want      uintptr
+	errno     unix.Errno
+	result    uintptr
+}
+
+// Calls that are not the kernel's.
+const (
+	callFork = ^uintptr(iota) // forks: the child goes on at the call args[0], the parent with the next one
+	callReap                  // waits for the child of callFork and all orphans, hands signals on, and ends as it does
+	callFail                  // gives up
+)
+
+const (
+	maxSteps   = 1024
+	headerSize = int(unsafe.Sizeof(header{}))
+	stepSize   = int(unsafe.Sizeof(step{}))
+	dataStart  = headerSize + maxSteps*stepSize
+)
+
+// newProgram makes room for a program that points to size bytes. Pages that are not written to cost nothing.
+func newProgram(size int) (*program, error) {
+	mem, err := unix.Mmap(-1, 0, dataStart+size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return nil, fmt.Errorf("map memory for a program of system calls: %w", err)
+	}
+	p := &program{mem: mem}
+	p.reset()
+	p.header().control, p.header().signals = -1, ^uint64(0)
+	return p, nil
+}
+
+// free releases the parent's hold of the memory.
+func (p *program) free() {
+	if p.mem != nil {
+		unix.Munmap(p.mem)
+		p.mem = nil
+	}
+}
+
+// reset empties the program for the next one.
+func (p *program) reset() {
+	h := p.header()
+	h.count, h.current, h.failed = 0, 0, 0
+	p.used, p.names, p.err = dataStart, nil, nil
+}
+
+func (p *program) header() *header { return (*header)(unsafe.Pointer(unsafe.SliceData(p.mem))) }
+
+func (p *program) step(i int) *step {
+	return (*step)(unsafe.Pointer(unsafe.SliceData(p.mem[headerSize+i*stepSize:])))
+}
+
+func (p *program) len() int { return int(p.header().count) }
+
+// add appends a call. name is what it does, as errors have it.
+func (p *program) add(name string, number uintptr, args ...uintptr) *step {
+	i := p.len()
+	if i == maxSteps {
+		p.err = errors.New("too many system calls for one program")
+		return &step{}
+	}
+	c := p.step(i)
+	*c = step{number: number}
+	copy(c.args[:], args)
+	p.names = append(p.names, name)
+	p.header().count++
+	return c
+}
+
+// tolerate lets the program go on after these errors.
+func (c *step) tolerate(errnos ...unix.Errno) *step {
+	copy(c.tolerated[:], errnos)
+	return c
+}
+
+// withResult makes the result of the call before this one's first argument.
+func (c *step) withResult() *step {
+	c.chained = true
+	return c
+}
+
+// mustReturn makes every other result an error.
+func (c *step) mustReturn(want uintptr) *step {
+	c.exact, c.want = true, want
+	return c
+}
+
+// data copies bytes to the shared memory and returns their address, aligned for any type.
+func (p *program) data(b []byte) uintptr {
+	const align = 16
+	start := (p.used + align - 1) &^ (align - 1)
+	if start+len(b) > len(p.mem) {
+		p.err = fmt.Errorf("%d bytes are too much for a program of system calls: %w", len(b), unix.E2BIG)
+		return 0
+	}
+	copy(p.mem[start:], b)
+	p.used = start + len(b)
+	return uintptr(unsafe.Pointer(&p.mem[start]))
+}
+
+// text copies a string for the kernel. One with a NUL is an error.
+func (p *program) text(s string) uintptr {
+	b, err := unix.ByteSliceFromString(s)
+	if err != nil {
+		p.err = fmt.Errorf("%q: a NUL byte: %w", s, err)
+		return 0
+	}
+	return p.data(b)
+}
+
+// list copies a list of strings as execve takes it.
+func (p *program) list(texts []string) uintptr {
+	addresses := make([]uintptr, len(texts)+1)
+	for i, text := range texts {
+		addresses[i] = p.text(text)
+	}
+	return object(p, addresses)
+}
+
+// object copies the elements of a slice.
+func object[T any](p *program, elements []T) uintptr {
+	if len(elements) == 0 {
+		return 0
+	}
+	first := unsafe.Pointer(unsafe.SliceData(elements))
+	return p.data(unsafe.Slice((*byte)(first), len(elements)*int(unsafe.Sizeof(elements[0]))))
+}
+
+// listSize is how many bytes list takes at most.
+func listSize(texts []string) int {
+	size := 16 * (len(texts) + 2)
+	for _, text := range texts {
+		size += len(text) + 32
+	}
+	return size
+}
+
+// callError says which call of a program failed.
+type callError struct {
+	name  string
+	errno unix.Errno
+}
+
+func (e *callError) Error() string { return e.name + ": " + e.errno.Error() }
+func (e *callError) Unwrap() error { return e.errno }
+
+// errKilled is the end of a child that had not come to the end of its program.
+var errKilled = errors.New("the process was killed before it had become the command")
+
+// outcome says how the program ended, once the child has told or has gone.
+func (p *program) outcome() error {
+	h := p.header()
+	if h.failed != 0 {
+		return p.failure(int(h.current))
+	}
+	// A child that has executed something says no more.
+	if int(h.current) < p.len() && p.step(int(h.current)).number != unix.SYS_EXECVE {
+		return errKilled
+	}
+	return nil
+}
+
+// failure is the error of the call i. After the last candidate of a command the best known errno is that of all of
+// them, as with execvp(3).
+func (p *program) failure(i int) error {
+	c := p.step(i)
+	if c.number != callFail {
+		return &callError{p.names[i], c.errno}
+	}
+	errno := unix.ENOENT
+	for i := range p.len() {
+		if c := p.step(i); c.number == unix.SYS_EXECVE && c.errno == unix.EACCES {
+			errno = c.errno
+		}
+	}
+	return &callError{p.names[i], errno}
+}
+
+// closeAllBut appends what closes all descriptors from first on but those to keep, which are in ascending order.
+func (p *program) closeAllBut(name string, first int, keep ...int) {
+	for _, fd := range slices.Compact(keep) {
+		if fd > first {
+			p.add(name, unix.SYS_CLOSE_RANGE, uintptr(first), uintptr(fd-1), 0)
+		}
+		first = max(first, fd+1)
+	}
+	p.add(name, unix.SYS_CLOSE_RANGE, uintptr(first), uintptr(^uint32(0)), 0)
+}
