@@ -70,7 +70,7 @@ func (u *user) processes(name string) []process {
 	var found []process
 	for _, pid := range allProcesses() {
 		args := strings.Split(commandLine(pid), " ")
-		if u.owns(pid) && (name == "" || filepath.Base(args[0]) == name) {
+		if (u.owns(pid) || u.isSandbox(pid)) && (name == "" || filepath.Base(args[0]) == name) {
 			found = append(found, process{pid: pid, args: args})
 		}
 	}
@@ -94,6 +94,12 @@ func (u *user) owns(pid int) bool {
 		}
 	}
 	return false
+}
+
+// isSandbox tells whether process pid is the sandbox of a container of the user's. It has let go of all of the user's
+// directories, but for what is mounted in the container.
+func (u *user) isSandbox(pid int) bool {
+	return strings.HasPrefix(commandLine(pid), sandboxProcess) && u.mountIn(pid) != ""
 }
 
 // mountIn returns a line about a mount of the user's in the mount namespace of process pid.
