@@ -63,6 +63,9 @@ func fork(p *program, flags uintptr, start int) (_ *child, err error) {
 	}
 	unix.Close(fds[1])
 	p.header().control = int32(c.theirs.Fd())
+	if p.control != nil {
+		p.control.args[0] = c.theirs.Fd()
+	}
 	if c.pid, err = cloneBlocked(flags, p.mem, start); err != nil {
 		return nil, fmt.Errorf("clone: %w", err)
 	}

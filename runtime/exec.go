@@ -139,8 +139,9 @@ func (s *sandbox) forkExec(payload *payload, stdio []*os.File) (*child, error) {
 			return nil, wire.Errorf(stageExec, "pass files", "", err)
 		}
 		held = append(held, copied)
-		p.add("open the standard files", unix.SYS_DUP3, copied.Fd(), uintptr(number), 0)
+		p.place(copied.Fd(), number)
 	}
+	p.control = p.place(0, controlFD)
 	if err := payload.become(p); err != nil {
 		p.free()
 		return nil, wire.Errorf(stageExec, "run", "", err)

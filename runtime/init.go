@@ -141,11 +141,20 @@ func (s *sandbox) giveFiles(p *program) (held []*os.File, err error) {
 			return held, err
 		}
 		held = append(held, copied)
-		p.add("open file "+strconv.Itoa(number), unix.SYS_DUP3, copied.Fd(), uintptr(number), 0)
+		p.place(copied.Fd(), number)
 	}
 	p.add("close files", unix.SYS_CLOSE_RANGE, uintptr(len(files)), uintptr(^uint32(0)), 0)
 	p.header().control = controlFD
 	return held, nil
+}
+
+// place appends what puts a descriptor of the parent's, which is aside, where a child has it.
+func (p *program) place(fd uintptr, number int) *step {
+	flags := uintptr(0)
+	if number == controlFD {
+		flags = unix.O_CLOEXEC // so that the execution of the payload shows
+	}
+	return p.add("open file "+strconv.Itoa(number), unix.SYS_DUP3, fd, uintptr(number), flags)
 }
 
 // propagate appends what makes mounts shared that the specification wants so: the copy of a shared mount is not.

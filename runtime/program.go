@@ -3,7 +3,6 @@ package runtime
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +16,8 @@ type program struct {
 	used  int    // bytes of mem that are taken
 	names []string
 	err   error // the first thing that did not fit
+
+	control *step // has the descriptor of the control socket, which fork makes, for its first argument; may be nil
 }
 
 // header is at the beginning of the memory.
@@ -83,7 +84,7 @@ func (p *program) free() {
 func (p *program) reset() {
 	h := p.header()
 	h.count, h.current, h.failed = 0, 0, 0
-	p.used, p.names, p.err = dataStart, nil, nil
+	p.used, p.names, p.err, p.control = dataStart, nil, nil, nil
 }
 
 func (p *program) header() *header { return (*header)(unsafe.Pointer(unsafe.SliceData(p.mem))) }
@@ -216,15 +217,4 @@ func (p *program) failure(i int) error {
 		}
 	}
 	return &callError{p.names[i], errno}
-}
-
-// closeAllBut appends what closes all descriptors from first on but those to keep, which are in ascending order.
-func (p *program) closeAllBut(name string, first int, keep ...int) {
-	for _, fd := range slices.Compact(keep) {
-		if fd > first {
-			p.add(name, unix.SYS_CLOSE_RANGE, uintptr(first), uintptr(fd-1), 0)
-		}
-		first = max(first, fd+1)
-	}
-	p.add(name, unix.SYS_CLOSE_RANGE, uintptr(first), uintptr(^uint32(0)), 0)
 }
