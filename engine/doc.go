@@ -20,7 +20,7 @@
 //
 // A container's processes are executed from a small program (cmd/rcrun/stage), so this package and what it imports know
 // nothing of images. A process of the whole program takes 10 ms to start, mostly for the libraries of images, and one of
-// the small program 3; a container has four. It is carried in the whole program and copied to memory, which takes
+// the small program 3; a container has three. It is carried in the whole program and copied to memory, which takes
 // 2 ms for each container and 5 MB for as long as it runs. A file would have to be found again in the version that fits,
 // and be kept from the container, whose root owns it; what is sealed in memory nobody can write to. What needs images
 // is done by processes of the whole program: the command finds the layers before it starts the monitor, and the layer of

@@ -249,16 +249,31 @@ func (s *sandbox) listen() {
 	}
 }
 
-// takeExec serves an exec beside others. One that comes too late finds its wire closed. Before the payload there must
-// be no other process in the container: init, which is about to become the payload, is not made to be seen.
+// takeExec serves an exec beside others. One that comes too late finds its wire closed. One that comes before the payload
+// is refused: until then nothing in the container may look at init.
 func (s *sandbox) takeExec(request execRequest, files []*os.File) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended || !s.running {
+	if s.ended {
 		wire.CloseFiles(files)
 		return
 	}
+	if !s.running {
+		refuseExec(files)
+		return
+	}
 	s.execs.Go(func() { s.exec(request, files) })
+}
+
+func refuseExec(files []*os.File) {
+	defer wire.CloseFiles(files[1:])
+	conn, err := wire.FromFile(files[0])
+	if err != nil {
+		return // the creator sees the wire end
+	}
+	defer conn.Close()
+	early := errors.New("the container has not been started")
+	conn.SendError(stageExec, wire.Errorf(stageExec, "enter the container", "", early)) // the creator may have gone
 }
 
 // start has init execute the payload, and tells the creator how that went.

@@ -37,7 +37,10 @@ func TestWithoutSubordinateIDs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := newUserWithImage(t)
-			r := u.script(c.alter, `$RCRUN run --rm bb sh -c 'cat /proc/self/uid_map; cat /etc/secret; ls -ln /home/alice/own; touch /x; stat -c %u /x'`)
+			r := u.script(c.alter, `$RCRUN run -d --name box bb sleep 1000 >/dev/null
+cat /proc/$($RCRUN inspect -f '{{.State.Pid}}' box)/uid_map
+$RCRUN exec box sh -c 'cat /etc/secret; ls -ln /home/alice/own; touch /x; stat -c %u /x'
+$RCRUN rm -f box >/dev/null`)
 			warning := strings.TrimSpace(r.stderr)
 			if r.code != 0 || strings.Count(warning, "\n") != 0 || !strings.Contains(warning, c.missing) || !strings.Contains(warning, "sudo ") {
 				t.Errorf("exit code %d, and the one warning is %q", r.code, r.stderr)

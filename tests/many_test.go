@@ -93,7 +93,7 @@ $RCRUN ps -aq; $RCRUN images -q
 ! ls %[1]s/home 2>/dev/null
 $RCRUN import %[2]s bb >/dev/null
 $RCRUN run -d --name mine bb sleep 1001 >/dev/null
-$RCRUN exec mine cat /proc/self/uid_map
+cat /proc/$($RCRUN inspect -f "{{.State.Pid}}" mine)/uid_map
 $RCRUN ps --format "{{.Names}} {{.Command}}"
 ! kill -9 %[3]d 2>/dev/null
 $RCRUN rm -f mine'`, u.dir, tar, u.inspect("mine").State.Pid)

@@ -237,12 +237,29 @@ func (u *user) dial(host string, port int) string {
 	return line
 }
 
+// idMap returns the lines of the map of user ids of a container with these flags and image, as the host sees it. In the
+// container each id is shown as itself: its user namespace is below the one that has the host's ids.
+func (u *user) idMap(args ...string) []string {
+	u.t.Helper()
+	id := u.run(append(append([]string{"run", "-d"}, args...), "sleep", "1000")...)
+	defer u.run("rm", "-f", id)
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/uid_map", u.inspect(id).State.Pid))
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	var lines []string
+	for line := range strings.Lines(string(text)) {
+		lines = append(lines, strings.Join(strings.Fields(line), " "))
+	}
+	return lines
+}
+
 func TestUserNamespaceModes(t *testing.T) {
 	u := newUserWithImage(t)
 	uid := os.Getuid()
 	maps := func(mode string) [][]string {
 		var lines [][]string
-		for line := range strings.Lines(u.run("run", "--rm", "--userns", mode, "-u", "0", "bb", "cat", "/proc/self/uid_map")) {
+		for _, line := range u.idMap("--userns", mode, "-u", "0", "bb") {
 			lines = append(lines, strings.Fields(line))
 		}
 		return lines
