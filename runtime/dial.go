@@ -52,7 +52,10 @@ func (s *sandbox) dial(m wire.Message) {
 	err = m.Decode(&request)
 	var sock *os.File
 	if err == nil {
-		sock, err = connectUDP(request.Address)
+		err = s.inside(unix.CLONE_NEWNET, func() (err error) {
+			sock, err = connectUDP(request.Address)
+			return err
+		})
 	}
 	if err != nil {
 		conn.SendError(stageSandbox, wire.Errorf(stageSandbox, "connect", request.Address.String(), err)) // a creator that has gone needs no answer
@@ -62,7 +65,7 @@ func (s *sandbox) dial(m wire.Message) {
 	conn.Send(msgDialed, nil, sock)
 }
 
-// connectUDP makes a socket in the calling process's network.
+// connectUDP makes a socket in the calling thread's network.
 func connectUDP(to netip.AddrPort) (*os.File, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {

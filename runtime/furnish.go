@@ -22,7 +22,7 @@ type ready struct {
 // there, and then leaves them for the container's root. master is that of the payload's terminal, or nil.
 //
 // The sandbox does this, and not the container's first process, so that the mounts belong to the sandbox's user namespace
-// (see settleInit). A thread that has joined the namespaces of the first process does it, and is not used again.
+// (see settleInit).
 func (s *sandbox) furnish(trees []*os.File) (r ready, master *os.File, err error) {
 	root, err := openRoot()
 	if err != nil {
@@ -30,12 +30,8 @@ func (s *sandbox) furnish(trees []*os.File) (r ready, master *os.File, err error
 	}
 	m := &mounter{root: root, ids: s.ids, trees: trees, dev: -1, devpts: -1, openProc: s.openProc}
 	defer m.close()
-	done := make(chan error)
-	go func() {
-		goruntime.LockOSThread()
-		done <- s.furnishInside(m)
-	}()
-	if err := <-done; err != nil {
+	mask := unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
+	if err := s.inside(mask, func() error { return m.furnish(s.config.Spec) }); err != nil {
 		return r, nil, err
 	}
 	if m.devpts >= 0 {
@@ -52,15 +48,24 @@ func (s *sandbox) furnish(trees []*os.File) (r ready, master *os.File, err error
 	return ready{warnings: m.warnings}, master, enterRoot(root)
 }
 
-// furnishInside is run on a thread that does nothing else.
-func (s *sandbox) furnishInside(m *mounter) error {
-	mask := unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
-	spec := s.config.Spec
-	if flags := ownNamespaces(spec, mask); flags != 0 {
-		if err := unix.Setns(int(s.init.pidfd.Fd()), flags); err != nil {
-			return wire.Errorf(stageSandbox, "join the container's namespaces", "", err)
+// inside calls do on a thread that has joined those of the container's namespaces that are in mask, and is not used again.
+func (s *sandbox) inside(mask int, do func() error) error {
+	done := make(chan error)
+	go func() {
+		goruntime.LockOSThread()
+		if flags := ownNamespaces(s.config.Spec, mask); flags != 0 {
+			if err := unix.Setns(int(s.init.pidfd.Fd()), flags); err != nil {
+				done <- wire.Errorf(stageSandbox, "join the container's namespaces", "", err)
+				return
+			}
 		}
-	}
+		done <- do()
+	}()
+	return <-done
+}
+
+// furnish sets up the namespaces that the calling thread has joined, and makes the mounts.
+func (m *mounter) furnish(spec *specs.Spec) error {
 	if err := setUpNamespaces(spec); err != nil {
 		return err
 	}
