@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"syscall"
 	"testing"
 	"unsafe"
@@ -56,14 +57,14 @@ const inMemory = "/memfd:rcrun-stage (deleted)"
 func TestStagesAreSmallProgram(t *testing.T) {
 	u := newUserWithImage(t)
 	u.run("run", "-d", "--init", "--network=none", "--name", "c1", "bb", "sleep", "1000")
-	for _, stage := range []string{"rcrun-monitor", "rcrun-fuse"} {
-		if got := u.programs(stage); len(got) != 1 || got[0] != inMemory {
+	for _, stage := range []string{"rcrun-monitor", "rcrun-fuse", "rcrun-sandbox"} {
+		if got := u.programs(stage); len(got) == 0 || len(slices.Compact(got)) != 1 || got[0] != inMemory {
 			t.Errorf("%s is executed from %q", stage, got)
 		}
 	}
-	// The payload has our program as its process 1 and must not get at it.
-	got := u.run("exec", "c1", "sh", "-c", `readlink /proc/1/exe; (echo x >/proc/1/exe) 2>/dev/null || echo refused; kill -0 1 && echo alive`)
-	if want := inMemory + "\nrefused\nalive"; got != want {
+	// The payload has a process of ours as its process 1 and must not get at it, nor at what it was executed from.
+	got := u.run("exec", "c1", "sh", "-c", `readlink /proc/1/exe || echo hidden; (echo x >/proc/1/exe) 2>/dev/null || echo refused; kill -0 1 && echo alive`)
+	if want := "hidden\nrefused\nalive"; got != want {
 		t.Errorf("in the container: %q, want %q", got, want)
 	}
 	// Whatever the monitor has open of the program, the payload has nothing of it.
@@ -89,9 +90,10 @@ func TestStagesWithoutProgramsInMemory(t *testing.T) {
 	if got != "hello" {
 		t.Errorf("exec printed %q", got)
 	}
-	for _, stage := range []string{"rcrun-monitor", "rcrun-fuse"} {
-		if got := u.programs(stage); len(got) != 1 || got[0] != u.path("rcrun") {
-			t.Errorf("%s is executed from %q", stage, got)
+	// What the container's processes are forked from is executed from a read-only mount of the file, which is its root.
+	for stage, want := range map[string]string{"rcrun-monitor": u.path("rcrun"), "rcrun-fuse": u.path("rcrun"), "rcrun-sandbox": "/"} {
+		if got := u.programs(stage); len(got) != 1 || got[0] != want {
+			t.Errorf("%s is executed from %q, want %s", stage, got, want)
 		}
 	}
 	got = denied(`$RCRUN rm -f c1; $RCRUN run --rm --init --network=none bb sh -c "(echo x >/proc/1/exe) 2>/dev/null || echo refused"`)

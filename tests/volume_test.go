@@ -100,7 +100,7 @@ func TestHostRootfs(t *testing.T) {
 	before := snapshot(t, "/etc/passwd", "/etc", "/usr/bin", "/")
 	out := u.run("run", "--rm", "--rootfs", "/:O", "sh", "-ec",
 		"rm /etc/passwd; echo mine >>/etc/hostname-of-mine; rm -r /usr/share/doc; chmod 000 /bin/ls; mkdir /new; ls -A /proc | head -n 1; stat -c '%u %g' /usr; ls -d /etc/passwd 2>/dev/null || echo deleted")
-	contains(t, out, "0 0\n", "deleted\n")
+	contains(t, out, "0 0\n", "\ndeleted")
 	if after := snapshot(t, "/etc/passwd", "/etc", "/usr/bin", "/"); after != before {
 		t.Errorf("the host was\n%s\nand is\n%s", before, after)
 	}
