@@ -9,7 +9,7 @@
 //     examined, or an error.
 //   - Only a path of several components, below a directory, needs openat2(2), with RESOLVE_BENEATH and
 //     RESOLVE_NO_SYMLINKS. It is cut into pieces that the kernel takes.
-//   - A tree can be deeper than a process may have descriptors. A [Tree] keeps few of them, and comes back to a directory
+//   - A tree can be deeper than a process may have descriptors. A [Pool] keeps few of them, and comes back to a directory
 //     that it has closed by the name ".." in one below it. A container can have moved that one meanwhile, so the
 //     directory must then be the same one: the device and the inode number tell. If it is not, the walk goes down again from
 //     the root.
@@ -42,8 +42,13 @@ func Retry[T any](f func() (T, error)) (T, error) {
 // system calls that take no such descriptor, and it takes several times as long, so that others are tried directly first.
 func ProcPath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
-// procPathAt names an entry of the directory dirfd, for l*xattr(2).
-func procPathAt(dirfd int, name string) string { return ProcPath(dirfd) + "/" + name }
+// procPathAt names an entry of the directory dirfd, which may be the working directory, for l*xattr(2).
+func procPathAt(dirfd int, name string) string {
+	if dirfd == unix.AT_FDCWD {
+		return name
+	}
+	return ProcPath(dirfd) + "/" + name
+}
 
 // orByPath returns err, of a system call with fd; where that was refused because fd is O_PATH, it does the same by path.
 func orByPath(err error, fd int, do func(path string) error) error {

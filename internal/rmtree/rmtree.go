@@ -61,7 +61,7 @@ func At(dirfd int, name string) error {
 
 // Below removes all that is in the directory dirfd.
 func Below(dirfd int) error {
-	dir, err := beneath.Open(dirfd, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	dir, err := beneath.Open(dirfd, ".", unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return &os.PathError{Op: "read", Path: ".", Err: err}
 	}
@@ -73,16 +73,17 @@ func remove(dir int, name, path string) error {
 	return start(dir, path, func(r *remover, top *level) { r.entry(top, beneath.Entry{Name: name}) })
 }
 
-// start removes from the directory dir, a descriptor that it closes, what first removes or notes.
-func start(dir int, path string, first func(*remover, *level)) error {
-	t, err := beneath.NewTree(dir)
+// start removes from the directory behind fd, a descriptor that it closes, what first removes or notes.
+func start(fd int, path string, first func(*remover, *level)) error {
+	defer unix.Close(fd)
+	pool := &beneath.Pool{}
+	defer pool.Close()
+	root, err := pool.Hold(fd)
 	if err != nil {
-		unix.Close(dir)
 		return &os.PathError{Op: "remove", Path: path, Err: err}
 	}
-	defer t.Close()
 	r := &remover{path: path}
-	top := level{dir: t.Root()}
+	top := level{dir: root}
 	first(r, &top)
 	for _, name := range top.dirs {
 		r.tree(top.dir, name)
@@ -128,11 +129,6 @@ func (r *remover) tree(dir *beneath.Dir, name string) {
 // enter opens the directory name in dir, and removes all in it but directories. ok is false if it is none any more.
 func (r *remover) enter(dir *beneath.Dir, name string) (l level, ok bool) {
 	below, err := dir.Enter(name)
-	if err == unix.EACCES {
-		if err = allow(dir, name); err == nil {
-			below, err = dir.Enter(name)
-		}
-	}
 	if err == unix.ENOTDIR {
 		r.entry(&level{dir: dir}, beneath.Entry{Name: name})
 		return l, false
@@ -143,7 +139,7 @@ func (r *remover) enter(dir *beneath.Dir, name string) (l level, ok bool) {
 	}
 	l = level{dir: below, name: name}
 	if below.Mode()&0o700 != 0o700 {
-		r.open(below)
+		allow(below)
 	}
 	r.files(&l)
 	return l, true
@@ -160,24 +156,10 @@ func (r *remover) files(l *level) {
 	}
 }
 
-// allow lets the owner read and change the directory name in dir.
-func allow(dir *beneath.Dir, name string) error {
-	at, err := dir.FD()
-	if err != nil {
-		return err
-	}
-	fd, err := beneath.Open(at, name, unix.O_PATH|unix.O_DIRECTORY, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	return beneath.Chmod(fd, 0o700)
-}
-
-// open lets the owner change an open directory. Where that fails, its entries cannot be removed, and tell why.
-func (r *remover) open(dir *beneath.Dir) {
+// allow lets the owner read and change a directory. Where that fails, its entries cannot be removed, and tell why.
+func allow(dir *beneath.Dir) {
 	if fd, err := dir.FD(); err == nil {
-		_ = unix.Fchmod(fd, 0o700)
+		_ = beneath.Chmod(fd, 0o700)
 	}
 }
 

@@ -1,10 +1,10 @@
 package tree
 
 import (
+	"errors"
 	"fmt"
 	"os"
-
-	"golang.org/x/sys/unix"
+	"path"
 
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
@@ -12,20 +12,16 @@ import (
 // openData opens the data of a regular file, which is in a layer above l: its own, or that of a file in l that it refers
 // to.
 func (l stack) openData(at location) (*os.File, error) {
-	path := at.path
 	below, err := readBelow(at, layerfmt.DataXattr)
 	if err != nil {
 		return nil, err
 	}
 	if below == nil {
-		fd, err := retry(func() (int, error) {
-			return unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-		})
-		return os.NewFile(uintptr(fd), path), err
+		return at.open()
 	}
 	f, err := l.openBelow(below)
 	if err != nil {
-		return nil, &os.PathError{Op: "find data of", Path: path, Err: err}
+		return nil, at.fault("find data of", lasting(err))
 	}
 	return f, nil
 }
@@ -35,12 +31,22 @@ func (l stack) openBelow(below *layerfmt.Below) (*os.File, error) {
 	if depth > len(l) {
 		return nil, fmt.Errorf("in layer %d from the lowest, of which %d are known", depth, len(l))
 	}
-	files, err := OpenFiles(Tree{Dir: l[len(l)-depth].path})
+	root := l[len(l)-depth]
+	at, err := openBelow(root, path.Dir(below.Path))
 	if err != nil {
 		return nil, err
 	}
-	defer files.Close()
-	return files.openPlain(below.Path)
+	defer at.leave()
+	return at.child(path.Base(below.Path)).open()
+}
+
+// lasting returns an error about a layer that nobody changes as one that does not tell of a change.
+func lasting(err error) error {
+	var gone *goneError
+	if errors.As(err, &gone) {
+		return &gone.PathError
+	}
+	return err
 }
 
 // readBelow returns the reference to layers below that a file has in an xattr, nil where it has none.
@@ -50,11 +56,11 @@ func readBelow(at location, xattr string) (*layerfmt.Below, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, &os.PathError{Op: "read " + xattr + " of", Path: at.path, Err: err}
+		return nil, at.fault("read "+xattr+" of", err)
 	}
 	below, err := layerfmt.DecodeBelow(value)
 	if err != nil {
-		return nil, &os.PathError{Op: "read " + xattr + " of", Path: at.path, Err: err}
+		return nil, at.fault("read "+xattr+" of", err)
 	}
 	return &below, nil
 }

@@ -1,8 +1,6 @@
 package tree
 
 import (
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -67,7 +65,7 @@ func (c *changes) add(it item) error {
 	if it.name == "" {
 		return nil
 	}
-	_, below, exists := c.image().find(strings.Split(it.name, "/"))
+	_, below, exists := c.below.find(strings.Split(it.name, "/"))
 	if it.kind == whiteout {
 		if exists {
 			c.kinds[it.name] = Deleted
@@ -89,7 +87,7 @@ func (c *changes) add(it item) error {
 // same tells whether an entry is as another one, which is below it. A file that is in the tree itself is not,
 // whatever its attributes: somebody has written to it.
 func (c *changes) same(it item, other location) (bool, error) {
-	if it.st.Mode&unix.S_IFMT != unix.S_IFDIR && c.lowers.number(it.path) == 0 {
+	if it.st.Mode&unix.S_IFMT != unix.S_IFDIR && c.lowers.number(it.location) == 0 {
 		return false, nil
 	}
 	st, err := other.stat()
@@ -107,7 +105,7 @@ func (c *changes) same(it item, other location) (bool, error) {
 
 // addHidden adds what is not to be seen any more of the directory dir, below one that is opaque.
 func (c *changes) addHidden(dir string) error {
-	names, err := c.image().names(dir)
+	names, err := c.below.names(dir)
 	if err != nil {
 		return err
 	}
@@ -134,46 +132,6 @@ func (c *changes) addUntouched() error {
 	names, err := c.untouched()
 	for _, it := range names {
 		c.kinds[it.name] = Modified
-	}
-	return err
-}
-
-// Size returns the sum of the sizes in bytes of the regular files that a container sees of a tree, each inode once.
-func Size(t Tree) (int64, error) {
-	root, err := t.open()
-	if err != nil {
-		return 0, err
-	}
-	defer root.xattrs.close()
-	var size int64
-	seen := map[inode]bool{}
-	err = filepath.WalkDir(t.Dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() {
-			return ignoreGone(err)
-		}
-		var st unix.Stat_t
-		if err := unix.Lstat(path, &st); err != nil {
-			return ignoreGone(&os.PathError{Op: "stat", Path: path, Err: err})
-		}
-		if id := (inode{st.Dev, st.Ino}); st.Nlink > 1 && !seen[id] {
-			seen[id] = true
-		} else if st.Nlink > 1 {
-			return nil
-		}
-		at := location{path: path, rel: strings.TrimPrefix(path[len(t.Dir):], "/"), xattrs: root.xattrs}
-		logical, err := logicalStat(at, &st)
-		if err == nil && logical.Mode&unix.S_IFMT == unix.S_IFREG { // others are files on disk to hold what links cannot
-			size += st.Size
-		}
-		return ignoreGone(err)
-	})
-	return size, err
-}
-
-// ignoreGone passes over files that a running container removes while its layer is measured.
-func ignoreGone(err error) error {
-	if os.IsNotExist(err) {
-		return nil
 	}
 	return err
 }

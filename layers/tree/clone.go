@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/filecopy"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
@@ -26,26 +27,27 @@ type CloneOptions struct {
 // Clone writes into the tree at root, an open and empty directory, what the tar that an image layer's tree was unpacked
 // from would write there. The files share their content where the filesystem can do that.
 func Clone(root *os.File, t Tree, opts CloneOptions) error {
-	top, err := t.open()
+	pool := &beneath.Pool{}
+	defer pool.Close()
+	from, err := t.open(pool)
 	if err != nil {
 		return fmt.Errorf("clone layer: %w", err)
 	}
-	defer top.xattrs.close()
-	lowers, err := opts.Lowers.open()
+	defer from.xattrs.close()
+	lowers, err := opts.Lowers.open(pool)
 	if err != nil {
 		return fmt.Errorf("clone layer: %w", err)
 	}
 	defer lowers.close()
-	from, err := openDir(unix.AT_FDCWD, t.Dir)
+	to, err := pool.Hold(int(root.Fd()))
 	if err != nil {
 		return fmt.Errorf("clone layer: %w", err)
 	}
-	defer unix.Close(from)
-	c := cloner{named: opts.Named, lowers: lowers, xattrs: top.xattrs, keeper: onDisk{}, root: root, linked: map[uint64][]string{}}
+	c := cloner{named: opts.Named, lowers: newFinder(lowers), keeper: onDisk{}, root: root, linked: map[uint64][]string{}}
 	if opts.Metadata != nil {
 		c.keeper = opts.Metadata
 	}
-	if err := c.directory(from, int(root.Fd()), nil); err != nil {
+	if err := c.directory(from, to, nil); err != nil {
 		return fmt.Errorf("clone %s: %w", t.Dir, err)
 	}
 	return nil
@@ -53,47 +55,53 @@ func Clone(root *os.File, t Tree, opts CloneOptions) error {
 
 type cloner struct {
 	named  func(dir string) bool // CloneOptions.Named
-	lowers stack
-	xattrs xattrs // of the other tree
-	keeper keeper // of the new one
+	lowers *finder
+	keeper keeper // of the new tree
 	root   *os.File
 	linked map[uint64][]string // the first name of files with several, by their inode in the other tree
 }
 
-// directory makes the directory behind to, which is empty, one like the directory behind from.
-func (c *cloner) directory(from, to int, parts []string) error {
-	names, err := c.names(from)
+// directory makes the directory to, which is empty, one like the directory from.
+func (c *cloner) directory(from dir, to *beneath.Dir, parts []string) error {
+	names, err := from.names(nil)
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
 		path := append(parts[:len(parts):len(parts)], name)
-		if err := c.entry(from, to, path); err != nil {
-			return &os.PathError{Op: "clone", Path: strings.Join(path, "/"), Err: err}
+		if err := c.entry(from.child(name), to, path); err != nil {
+			return err
 		}
 	}
-	var st unix.Stat_t
-	if err := unix.Fstat(from, &st); err != nil {
+	st, err := from.self().stat()
+	if err != nil {
 		return err
 	}
-	if err := c.identity(from, to, parts, &st); err != nil {
+	at, err := to.FD()
+	if err != nil {
 		return err
 	}
-	return unix.UtimesNanoAt(to, "", []unix.Timespec{st.Mtim, st.Mtim}, unix.AT_EMPTY_PATH)
+	fd, err := openDir(at, ".") // to be changed
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := c.identity(from, fd, parts, &st); err != nil {
+		return err
+	}
+	return unix.UtimesNanoAt(fd, "", []unix.Timespec{st.Mtim, st.Mtim}, unix.AT_EMPTY_PATH)
 }
 
 // identity gives a directory its owner, mode and xattrs. The root has already got those that it has if nothing is said
 // of it.
-func (c *cloner) identity(from, to int, parts []string, st *unix.Stat_t) error {
-	path := strings.Join(parts, "/")
-	named := c.named(path)
+func (c *cloner) identity(from dir, to int, parts []string, st *unix.Stat_t) error {
+	named := c.named(strings.Join(parts, "/"))
 	if named {
 		if err := c.keeper.remove(to, layerfmt.StatXattr); err != nil {
 			return err
 		}
 	}
-	at := location{procPath(from, "."), path, c.xattrs}
-	if err := c.copyXattrs(at, to, func(name string) bool { return named || name != layerfmt.StatXattr }); err != nil {
+	if err := c.copyXattrs(from.self(), to, func(name string) bool { return named || name != layerfmt.StatXattr }); err != nil {
 		return err
 	}
 	if named {
@@ -105,78 +113,72 @@ func (c *cloner) identity(from, to int, parts []string, st *unix.Stat_t) error {
 	return meta{stat: c.lowers.parent(parts)}.apply(c.keeper, to)
 }
 
-// names lists a directory by way of a descriptor of its own, so that the offset of fd stays.
-func (c *cloner) names(fd int) ([]string, error) {
-	again, err := openDir(fd, ".")
+// entry makes the last of parts in the directory to like a file.
+func (c *cloner) entry(at location, to *beneath.Dir, parts []string) error {
+	st, err := at.stat()
 	if err != nil {
-		return nil, err
-	}
-	dir := os.NewFile(uintptr(again), ".")
-	defer dir.Close()
-	return dir.Readdirnames(-1)
-}
-
-// entry makes the last of parts in the directory behind to like what the directory behind from has of that name.
-func (c *cloner) entry(from, to int, parts []string) error {
-	name := parts[len(parts)-1]
-	var st unix.Stat_t
-	if err := unix.Fstatat(from, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return err
+	}
+	fd, err := to.FD()
+	if err != nil {
+		return at.fault("clone", err)
 	}
 	if first := c.linked[st.Ino]; first != nil {
-		return c.link(first, to, name)
+		return at.fault("clone", c.link(first, fd, at.name))
 	}
-	var err error
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
-		return c.subdirectory(from, to, parts)
+		return c.subdirectory(at, to, parts)
 	case unix.S_IFREG:
-		err = c.file(from, to, parts, &st)
+		err = c.file(at, fd, &st)
 	case unix.S_IFLNK:
-		err = c.symlink(from, to, name)
+		err = c.symlink(at, fd, &st)
 	default: // a whiteout: layers have no other devices on disk
-		err = unix.Mknodat(to, name, st.Mode, int(st.Rdev))
+		err = unix.Mknodat(fd, at.name, st.Mode, int(st.Rdev))
 	}
 	if err != nil {
-		return err
+		return at.fault("clone", err)
 	}
 	if st.Nlink > 1 {
 		c.linked[st.Ino] = parts
 	}
-	return unix.UtimesNanoAt(to, name, []unix.Timespec{st.Mtim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW)
+	return at.fault("clone", unix.UtimesNanoAt(fd, at.name, []unix.Timespec{st.Mtim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW))
 }
 
-func (c *cloner) subdirectory(from, to int, parts []string) error {
-	name := parts[len(parts)-1]
-	source, err := openDir(from, name)
+func (c *cloner) subdirectory(at location, to *beneath.Dir, parts []string) error {
+	fd, err := to.FD()
+	if err == nil {
+		err = unix.Mkdirat(fd, at.name, 0o700)
+	}
+	if err != nil {
+		return at.fault("clone", err)
+	}
+	made, err := to.Enter(at.name)
+	if err != nil {
+		return at.fault("clone", err)
+	}
+	defer made.Leave()
+	if fd, err = made.FD(); err == nil {
+		err = c.keeper.made(fd)
+	}
+	if err != nil {
+		return at.fault("clone", err)
+	}
+	source, err := at.enter()
 	if err != nil {
 		return err
 	}
-	defer unix.Close(source)
-	if err := unix.Mkdirat(to, name, 0o700); err != nil {
-		return err
-	}
-	made, err := openDir(to, name)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(made)
-	if err := c.keeper.made(made); err != nil {
-		return err
-	}
+	defer source.leave()
 	return c.directory(source, made, parts)
 }
 
-func (c *cloner) file(from, to int, parts []string, st *unix.Stat_t) (err error) {
-	name := parts[len(parts)-1]
-	source, err := retry(func() (int, error) {
-		return unix.Openat(from, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	})
+func (c *cloner) file(at location, to int, st *unix.Stat_t) (err error) {
+	source, err := at.open()
 	if err != nil {
 		return err
 	}
-	defer unix.Close(source)
-	made, err := retry(func() (int, error) { return unix.Openat(to, name, createFlags, 0o600) })
+	defer source.Close()
+	made, err := beneath.Open(to, at.name, createFlags, 0o600)
 	if err != nil {
 		return err
 	}
@@ -184,22 +186,21 @@ func (c *cloner) file(from, to int, parts []string, st *unix.Stat_t) (err error)
 	if err := c.keeper.made(made); err != nil {
 		return err
 	}
-	if err := filecopy.Copy(made, source, st.Size); err != nil {
+	if err := filecopy.Copy(made, int(source.Fd()), st.Size); err != nil {
 		return fmt.Errorf("copy content: %w", err)
 	}
-	at := location{procPath(from, name), strings.Join(parts, "/"), c.xattrs}
 	if err := c.copyXattrs(at, made, func(string) bool { return true }); err != nil {
 		return err
 	}
 	return unix.Fchmod(made, st.Mode&0o7777)
 }
 
-func (c *cloner) symlink(from, to int, name string) error {
-	target, err := os.Readlink(procPath(from, name))
+func (c *cloner) symlink(at location, to int, st *unix.Stat_t) error {
+	target, err := at.readLink(st)
 	if err != nil {
 		return err
 	}
-	return unix.Symlinkat(target, to, name)
+	return unix.Symlinkat(target, to, at.name)
 }
 
 // link gives a file that has been made a further name.

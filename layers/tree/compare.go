@@ -108,7 +108,7 @@ func featureOf(it item) (f feature, err error) {
 	case unix.S_IFREG:
 		f.size, f.mtime = it.st.Size, it.st.Mtim
 	case unix.S_IFLNK:
-		f.link, err = readLink(it.path, &it.st)
+		f.link, err = it.readLink(&it.st)
 	}
 	return f, err
 }

@@ -12,12 +12,13 @@ import (
 	"github.com/vbatts/tar-split/tar/storage"
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/filecopy"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/internal/rmtree"
 )
 
-const createFlags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
+const createFlags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL
 
 // early is from which size on the writing of a file to disk begins at once.
 const early = 1 << 20
@@ -103,7 +104,7 @@ func (u *unpacker) makeFile(t target, m meta, content io.Reader, mtime time.Time
 	fd := -1
 	_, err = u.place(t, func() error {
 		var err error
-		fd, err = retry(func() (int, error) { return unix.Openat(t.dirfd, t.base, createFlags, 0o600) })
+		fd, err = beneath.Open(t.dirfd, t.base, createFlags, 0o600)
 		return err
 	})
 	if err != nil {
@@ -217,9 +218,7 @@ func (u *unpacker) makeWhiteout(t target, mtime time.Time) error {
 	if needsXattrWhiteout(t.base) {
 		name = t.base
 	}
-	fd, err := retry(func() (int, error) {
-		return unix.Openat(t.dirfd, name, unix.O_WRONLY|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
-	})
+	fd, err := beneath.Open(t.dirfd, name, unix.O_WRONLY|unix.O_CREAT, 0o600)
 	if err != nil {
 		return fmt.Errorf("make whiteout: %w", err)
 	}

@@ -7,28 +7,17 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
-const openDirFlags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
-
 // openDir opens the directory name in dirfd. A symbolic link is not a directory here.
 func openDir(dirfd int, name string) (int, error) {
-	fd, err := retry(func() (int, error) { return unix.Openat(dirfd, name, openDirFlags, 0) })
+	fd, err := beneath.Open(dirfd, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) {
 		return -1, fmt.Errorf("%q: %w", name, unix.ENOTDIR)
 	}
 	return fd, err
-}
-
-// retry runs a system call again while signals interrupt it.
-func retry(call func() (int, error)) (int, error) {
-	for {
-		n, err := call()
-		if err != unix.EINTR {
-			return n, err
-		}
-	}
 }
 
 // walker opens directories of one tree by their components, keeping open the one that was last asked for: the entries of
@@ -58,12 +47,11 @@ func (w *walker) open(parts []string, missing func(dirfd int, parts []string) er
 	if w.fd >= 0 && w.path == path {
 		return w.fd, nil
 	}
-	w.forget()
-	if len(parts) == 0 {
-		return w.root, nil
-	}
-	dirfd := w.root
+	dirfd, from := w.start(path)
 	for i, part := range parts {
+		if i < from {
+			continue
+		}
 		fd, err := openDir(dirfd, part)
 		if err != nil && missing != nil && w.isMissing(dirfd, parts[:i+1], err) {
 			if err = missing(dirfd, parts[:i+1]); err == nil {
@@ -78,8 +66,23 @@ func (w *walker) open(parts []string, missing func(dirfd int, parts []string) er
 		}
 		dirfd = fd
 	}
-	w.fd, w.path = dirfd, path
+	if dirfd != w.root {
+		w.fd, w.path = dirfd, path
+	}
 	return dirfd, nil
+}
+
+// start returns the descriptor of the directory from which path is opened, which is kept no more, and how many components
+// lead to that: the root, or the directory that is kept where it is on the way.
+func (w *walker) start(path string) (dirfd, components int) {
+	if w.fd >= 0 && strings.HasPrefix(path, w.path+"/") {
+		dirfd, components = w.fd, 1+strings.Count(w.path, "/")
+		w.fd = -1
+	} else {
+		dirfd = w.root
+	}
+	w.forget()
+	return dirfd, components
 }
 
 // isMissing tells from the error of openDir whether there is nothing of that name, or only the mark of its deletion.

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/filecopy"
 )
 
@@ -23,7 +24,9 @@ type Files struct {
 
 // OpenFiles opens a tree.
 func OpenFiles(t Tree) (*Files, error) {
-	at, err := t.open()
+	pool := &beneath.Pool{}
+	defer pool.Close()
+	at, err := t.open(pool)
 	if err != nil {
 		return nil, err
 	}
@@ -36,10 +39,7 @@ func OpenFiles(t Tree) (*Files, error) {
 
 // Get opens a file. Its name is resolved as Unpack does it, by way of links of the tree.
 func (f *Files) Get(name string) (io.ReadCloser, error) {
-	file, err := f.open(name, func(dir []string) (int, error) {
-		dirfd, _, err := f.walker.enter(dir, nil)
-		return dirfd, err
-	})
+	file, err := f.open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -73,12 +73,7 @@ func (f *Files) Resolve(name string) string {
 	return strings.Join(append(slices.Clone(dir), parts[last]), "/")
 }
 
-// openPlain opens a file by a name without links.
-func (f *Files) openPlain(name string) (*os.File, error) {
-	return f.open(name, func(dir []string) (int, error) { return f.walker.open(dir, nil) })
-}
-
-func (f *Files) open(name string, enter func(dir []string) (dirfd int, err error)) (*os.File, error) {
+func (f *Files) open(name string) (*os.File, error) {
 	parts, err := splitName(name)
 	if err == nil && len(parts) == 0 {
 		err = unix.EISDIR
@@ -89,13 +84,11 @@ func (f *Files) open(name string, enter func(dir []string) (dirfd int, err error
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	last := len(parts) - 1
-	dirfd, err := enter(parts[:last])
+	dirfd, _, err := f.walker.enter(parts[:last], nil)
 	if err != nil {
 		return nil, fmt.Errorf("open %q in layer: %w", name, err)
 	}
-	fd, err := retry(func() (int, error) {
-		return unix.Openat(dirfd, parts[last], unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	})
+	fd, err := beneath.Open(dirfd, parts[last], unix.O_RDONLY, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open %q in layer: %w", name, err)
 	}

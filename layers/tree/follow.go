@@ -96,7 +96,7 @@ func (w *walker) readLink(dir []string, name string) (string, error) {
 	if err != nil || logical.Mode&unix.S_IFMT != unix.S_IFLNK {
 		return "", err
 	}
-	target, err := readLink(at.path, &st)
+	target, err := at.readLink(&st)
 	if err == nil && target == "" {
 		err = fmt.Errorf("%q: symbolic link without a target", name)
 	}
@@ -105,5 +105,6 @@ func (w *walker) readLink(dir []string, name string) (string, error) {
 
 // location returns where the last of parts is, in the open directory of the others.
 func (w *walker) location(dirfd int, parts []string) location {
-	return location{procPath(dirfd, parts[len(parts)-1]), strings.Join(parts, "/"), w.xattrs}
+	last := len(parts) - 1
+	return location{held{dirfd, strings.Join(parts[:last], "/")}, parts[last], w.xattrs}
 }

@@ -6,11 +6,11 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/internal/layerindex"
 )
@@ -22,11 +22,16 @@ func WriteIndex(root *os.File, w io.Writer) error { return writeIndex(root, w, o
 
 // writeIndex is WriteIndex for a tree that has its xattrs elsewhere.
 func writeIndex(root *os.File, w io.Writer, of xattrs) error {
+	pool := &beneath.Pool{}
+	defer pool.Close()
 	buffered := bufio.NewWriterSize(w, 256<<10)
-	x := indexer{layerindex.NewWriter(buffered), of}
-	top, err := x.root(int(root.Fd()))
+	x := indexer{layerindex.NewWriter(buffered)}
+	top, err := pool.Hold(int(root.Fd()))
 	if err == nil {
-		err = x.Close(top)
+		var e layerindex.Entry
+		if e, err = x.root(dir{top, of}); err == nil {
+			err = x.Close(e)
+		}
 	}
 	if err == nil {
 		err = buffered.Flush()
@@ -37,28 +42,19 @@ func writeIndex(root *os.File, w io.Writer, of xattrs) error {
 	return nil
 }
 
-type indexer struct {
-	*layerindex.Writer
-	xattrs xattrs
-}
+type indexer struct{ *layerindex.Writer }
 
-func (x indexer) root(fd int) (layerindex.Entry, error) {
-	e, err := x.describe(fd, ".", "")
+func (x indexer) root(d dir) (layerindex.Entry, error) {
+	e, err := x.describe(d.self())
 	if err != nil {
 		return e, err
 	}
-	again, err := openDir(fd, ".") // the offset of the caller's descriptor stays
-	if err != nil {
-		return e, err
-	}
-	return e, x.directory(&e, again, "")
+	return e, x.directory(&e, d)
 }
 
-// directory sets the entries of e, the directory behind fd, which it closes. path names it in errors.
-func (x indexer) directory(e *layerindex.Entry, fd int, path string) error {
-	dir := os.NewFile(uintptr(fd), path)
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
+// directory sets the entries of e, which is a directory.
+func (x indexer) directory(e *layerindex.Entry, d dir) error {
+	names, err := d.names(nil)
 	if err != nil {
 		return err
 	}
@@ -66,7 +62,7 @@ func (x indexer) directory(e *layerindex.Entry, fd int, path string) error {
 	var hidden []string // of which there are whiteouts that are files of another name
 	for _, name := range names {
 		if !layerfmt.ReservedName(name) {
-			child, err := x.entry(fd, name, path+"/"+name)
+			child, err := x.entry(d.child(name))
 			if err != nil {
 				return err
 			}
@@ -102,45 +98,38 @@ func hide(entries []layerindex.Entry, hidden []string) []layerindex.Entry {
 	return entries
 }
 
-func (x indexer) entry(dirfd int, name, path string) (layerindex.Entry, error) {
-	e, err := x.describe(dirfd, name, path)
+func (x indexer) entry(at location) (layerindex.Entry, error) {
+	e, err := x.describe(at)
 	if err != nil {
-		return e, &os.PathError{Op: "examine", Path: path, Err: err}
+		return e, &os.PathError{Op: "examine", Path: at.String(), Err: err}
 	}
 	if !e.IsDir() {
 		return e, nil
 	}
-	fd, err := openDir(dirfd, name)
+	d, err := at.enter()
 	if err != nil {
-		return e, &os.PathError{Op: "open", Path: path, Err: err}
+		return e, err
 	}
-	return e, x.directory(&e, fd, path)
+	defer d.leave()
+	return e, x.directory(&e, d)
 }
 
-// describe returns what a file on disk stands for. path is that from the root.
-func (x indexer) describe(dirfd int, name, path string) (layerindex.Entry, error) {
-	var st unix.Stat_t
-	if err := unix.Fstatat(dirfd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+// describe returns what a file on disk stands for.
+func (x indexer) describe(at location) (layerindex.Entry, error) {
+	st, err := at.stat()
+	if err != nil {
 		return layerindex.Entry{}, err
 	}
 	if isWhiteoutStat(&st) {
-		return layerindex.Entry{Name: name, Whiteout: true}, nil
+		return layerindex.Entry{Name: at.name, Whiteout: true}, nil
 	}
-	e := layerindex.Entry{Name: name, Stat: layerfmt.Stat{Mode: st.Mode, Rdev: st.Rdev}, Ino: st.Ino, Nlink: uint32(st.Nlink),
+	e := layerindex.Entry{Name: at.name, Stat: layerfmt.Stat{Mode: st.Mode, Rdev: st.Rdev}, Ino: st.Ino, Nlink: uint32(st.Nlink),
 		Size: st.Size, Blocks: st.Blocks, Mtime: st.Mtim, Ctime: st.Ctim}
-	// By way of the descriptor, for the path of the tree and of the entry in it may together be too long.
-	at := location{procPath(dirfd, name), strings.TrimPrefix(path, "/"), x.xattrs}
 	if err := describeXattrs(&e, at, &st); err != nil || e.Stat.Mode&unix.S_IFMT != unix.S_IFLNK {
 		return e, err
 	}
-	var err error
-	e.Target, err = readLink(at.path, &st)
+	e.Target, err = at.readLink(&st)
 	return e, err
-}
-
-// procPath is a path of what an open directory has of a name.
-func procPath(dirfd int, name string) string {
-	return "/proc/self/fd/" + strconv.Itoa(dirfd) + "/" + name
 }
 
 // describeXattrs reads the xattrs, those that say what a file stands for and those that a container sees.

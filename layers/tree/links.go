@@ -3,13 +3,12 @@ package tree
 import (
 	"errors"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -24,34 +23,40 @@ type Writable struct {
 
 // view is a stack as a container's layer is read against it.
 type view struct {
-	top    location // the root of the layer's tree
+	pool   *beneath.Pool
+	top    dir // the root of the layer's tree
 	lowers stack
 	hidden int
 	links  links
+	copies dir     // of the links
+	below  *finder // in the image
+	union  *finder // in all
 }
 
 // newView opens a tree and those below it, to be closed again.
 func newView(t Tree, l Lowers, w Writable) (view, error) {
-	top, err := t.open()
-	if err != nil {
-		return view{}, err
+	v := view{pool: &beneath.Pool{}, hidden: w.Hidden}
+	var err error
+	if v.top, err = t.open(v.pool); err == nil {
+		v.lowers, err = l.open(v.pool)
 	}
-	lowers, err := l.open()
-	if err != nil {
-		top.xattrs.close()
-		return view{}, err
+	if err == nil {
+		err = v.readLinks(w.Links)
 	}
-	v := view{top: top, lowers: lowers, hidden: w.Hidden}
-	if v.links, err = readLinks(w.Links); err != nil {
+	if err != nil {
 		v.close()
 		return view{}, err
 	}
+	v.below, v.union = newFinder(v.image()), newFinder(v.all())
 	return v, nil
 }
 
 func (v view) close() {
-	v.top.xattrs.close()
+	if v.top.xattrs != nil {
+		v.top.xattrs.close()
+	}
 	v.lowers.close()
+	v.pool.Close()
 }
 
 // all returns the tree and the lowers.
@@ -60,8 +65,8 @@ func (v view) all() stack { return append(stack{v.top}, v.lowers...) }
 // image returns the lowers that count as being below.
 func (v view) image() stack { return v.lowers[v.hidden:] }
 
-// links are the copies of lower files with several names, by the lower file: the names that only the lower has mean the
-// copy, too.
+// links are the names of the copies of lower files with several names, by the lower file: the names that only the lower has
+// mean the copy, too.
 type links map[lowerFile]string
 
 type lowerFile struct {
@@ -70,21 +75,25 @@ type lowerFile struct {
 }
 
 // readLinks reads an index. One that is not there is empty: it is made with the first mount.
-func readLinks(index string) (links, error) {
+func (v *view) readLinks(index string) error {
 	if index == "" {
-		return nil, nil
+		return nil
 	}
-	entries, err := os.ReadDir(index)
+	root, err := v.pool.Open(index)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil
 	}
-	copies := links{}
-	for _, e := range entries {
-		if layer, ino, ok := layerfmt.ParseLinkName(e.Name()); ok {
-			copies[lowerFile{layer, ino}] = filepath.Join(index, e.Name())
+	if err != nil {
+		return err
+	}
+	v.links, v.copies = links{}, dir{root, v.top.xattrs}
+	names, err := v.copies.names(nil)
+	for _, name := range names {
+		if layer, ino, ok := layerfmt.ParseLinkName(name); ok {
+			v.links[lowerFile{layer, ino}] = name
 		}
 	}
-	return copies, err
+	return err
 }
 
 // follow replaces what a name has on disk by the copy that it means, if it does.
@@ -92,23 +101,14 @@ func (v view) follow(it *item) error {
 	if len(v.links) == 0 || it.st.Nlink < 2 || it.st.Mode&unix.S_IFMT == unix.S_IFDIR {
 		return nil
 	}
-	path, ok := v.links[lowerFile{v.lowers.number(it.path), it.st.Ino}]
+	name, ok := v.links[lowerFile{v.lowers.number(it.location), it.st.Ino}]
 	if !ok {
 		return nil
 	}
-	it.location = location{path: path, xattrs: v.top.xattrs}
+	it.location = v.copies.child(name)
 	var err error
 	it.st, err = it.stat()
 	return err
-}
-
-// number returns the number of the layer that path is in, counted as by layerfmt.Below; 0 if it is in none.
-func (l stack) number(path string) int {
-	i := slices.IndexFunc(l, func(root location) bool { return strings.HasPrefix(path, root.path+"/") })
-	if i < 0 {
-		return 0
-	}
-	return len(l) - i
 }
 
 // untouched returns the names that mean a copy and that the tree does not have, sorted: to whoever looks at the
@@ -132,21 +132,14 @@ func (v view) untouched() ([]item, error) {
 }
 
 // namesOfCopies returns the names in one lower layer that mean a copy, and that nothing above hides or replaces.
-func (v view) namesOfCopies(lower location) (found []item, err error) {
-	all := v.all()
-	err = filepath.WalkDir(lower.path, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
+func (v view) namesOfCopies(lower dir) (found []item, err error) {
+	err = each(lower, func(at location, st *unix.Stat_t) error {
+		it := item{name: at.path(), location: at, st: *st}
+		if err := v.follow(&it); err != nil || it.location == at {
 			return err
 		}
-		name := strings.TrimPrefix(path, lower.path+"/")
-		it := item{name: name, location: location{path, name, lower.xattrs}}
-		if it.st, err = it.stat(); err != nil {
-			return err
-		}
-		if err := v.follow(&it); err != nil || it.path == path {
-			return err
-		}
-		if _, shown, _ := all.find(strings.Split(it.name, "/")); len(shown) > 0 && shown[0].path == path {
+		_, shown, _ := v.union.find(strings.Split(it.name, "/"))
+		if len(shown) > 0 && v.lowers.number(shown[0]) == v.lowers.number(at) {
 			found = append(found, it)
 		}
 		return nil

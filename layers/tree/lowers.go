@@ -1,13 +1,14 @@
 package tree
 
 import (
-	"os"
-	"path/filepath"
+	"errors"
+	"io/fs"
 	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -18,19 +19,21 @@ type Lowers []Tree
 // Lookup returns the entry at the given components, none being the root. ok is false where the stack has none, or
 // it cannot be read.
 func (l Lowers) Lookup(parts []string) (st layerfmt.Stat, ok bool) {
-	s, err := l.open()
+	pool := &beneath.Pool{}
+	defer pool.Close()
+	s, err := l.open(pool)
 	if err != nil {
 		return st, false
 	}
 	defer s.close()
-	return s.lookup(parts)
+	return newFinder(s).lookup(parts)
 }
 
 // open opens all of the trees.
-func (l Lowers) open() (stack, error) {
+func (l Lowers) open(pool *beneath.Pool) (stack, error) {
 	var s stack
 	for _, t := range l {
-		root, err := t.open()
+		root, err := t.open(pool)
 		if err != nil {
 			s.close()
 			return nil, err
@@ -40,69 +43,121 @@ func (l Lowers) open() (stack, error) {
 	return s, nil
 }
 
-// stack are the roots of the trees of a stack of layers, the nearest first. It answers what a union of them shows.
-type stack []location
+// stack are the roots of the trees of a stack of layers, the nearest first.
+type stack []dir
 
+// close closes what is known of xattrs; the directories go with their pool.
 func (l stack) close() {
 	for _, root := range l {
 		root.xattrs.close()
 	}
 }
 
+// locations returns the roots as files.
+func (l stack) locations() []location {
+	var roots []location
+	for _, root := range l {
+		roots = append(roots, root.self())
+	}
+	return roots
+}
+
+// number returns the number of the layer that a file is in, counted as by layerfmt.Below; 0 if it is in none.
+func (l stack) number(at location) int {
+	of, _ := at.dir.(*beneath.Dir)
+	i := slices.IndexFunc(l, func(root dir) bool { return of != nil && of.Root() == root.Dir })
+	if i < 0 {
+		return 0
+	}
+	return len(l) - i
+}
+
+// finder answers what a union of a stack shows. It remembers the way to what was last asked for, since most questions
+// are about what is near that.
+type finder struct {
+	stack
+	parts []string
+	dirs  [][]dir // those that are merged at parts[:i]
+}
+
+func newFinder(s stack) *finder { return &finder{stack: s} }
+
 // lookup is Lowers.Lookup.
-func (l stack) lookup(parts []string) (st layerfmt.Stat, ok bool) {
-	st, _, ok = l.find(parts)
+func (f *finder) lookup(parts []string) (st layerfmt.Stat, ok bool) {
+	st, _, ok = f.find(parts)
 	return st, ok
 }
 
 // find is lookup that also returns where on disk the entry is, as lookupStep does.
-func (l stack) find(parts []string) (st layerfmt.Stat, paths []location, ok bool) {
-	if len(l) == 0 {
-		return layerfmt.Stat{}, nil, false
+func (f *finder) find(parts []string) (st layerfmt.Stat, paths []location, ok bool) {
+	if len(f.stack) == 0 {
+		return st, nil, false
 	}
-	st, err := readStat(l[0])
-	paths, ok = l.visible(), err == nil
-	for _, part := range parts {
-		if !ok || st.Mode&unix.S_IFMT != unix.S_IFDIR {
-			return layerfmt.Stat{}, nil, false
+	if len(parts) == 0 {
+		st, err := readStat(f.stack[0].self())
+		return st, f.locations(), err == nil
+	}
+	last := len(parts) - 1
+	dirs, ok := f.enter(parts[:last])
+	if !ok {
+		return st, nil, false
+	}
+	return lookupStep(dirs, parts[last])
+}
+
+// enter opens what is merged into a directory.
+func (f *finder) enter(parts []string) (dirs []dir, ok bool) {
+	if f.dirs == nil {
+		roots, err := entered(f.locations())
+		if err != nil || len(roots) == 0 {
+			return nil, false
 		}
-		st, paths, ok = lookupStep(paths, part)
+		f.dirs = [][]dir{roots}
 	}
-	return st, paths, ok
+	same := 0
+	for same < min(len(parts), len(f.parts)) && parts[same] == f.parts[same] {
+		same++
+	}
+	for len(f.parts) > same {
+		leave(f.dirs[len(f.parts)])
+		f.parts, f.dirs = f.parts[:len(f.parts)-1], f.dirs[:len(f.parts)]
+	}
+	for _, part := range parts[same:] {
+		st, paths, ok := lookupStep(f.dirs[len(f.parts)], part)
+		if !ok || st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			return nil, false
+		}
+		next, err := entered(paths)
+		if err != nil || len(next) == 0 {
+			return nil, false
+		}
+		f.parts, f.dirs = append(f.parts, part), append(f.dirs, next)
+	}
+	return f.dirs[len(f.parts)], true
 }
 
 // names lists what a directory shows, "" being the root; nothing if there is no such directory.
-func (l stack) names(dir string) ([]string, error) {
+func (f *finder) names(path string) ([]string, error) {
 	var parts []string
-	if dir != "" {
-		parts = strings.Split(dir, "/")
+	if path != "" {
+		parts = strings.Split(path, "/")
 	}
-	st, paths, ok := l.find(parts)
-	if !ok || st.Mode&unix.S_IFMT != unix.S_IFDIR {
+	dirs, ok := f.enter(parts)
+	if !ok {
 		return nil, nil
 	}
-	names, err := namesIn(paths)
+	names, err := namesIn(dirs)
 	return slices.DeleteFunc(names, func(name string) bool {
-		_, _, shown := lookupStep(paths, name)
+		_, _, shown := lookupStep(dirs, name)
 		return !shown
 	}), err
 }
 
-// visible leaves out the trees below one whose root hides them.
-func (l stack) visible() []location {
-	for i, dir := range l {
-		if isOpaque(dir) {
-			return l[:i+1]
-		}
-	}
-	return l
-}
-
-// lookupStep looks name up in directories that are merged, and returns what is there and its paths on disk: the one
-// that shows and, if that is a directory, those that are merged into it.
-func lookupStep(dirs []location, name string) (st layerfmt.Stat, paths []location, ok bool) {
-	for _, dir := range dirs {
-		here, found, hidden := probe(dir, name)
+// lookupStep looks name up in directories that are merged, and returns what is there and where that is on disk: the one
+// that shows and, if that is a directory, those that are merged into it, unless it is opaque.
+func lookupStep(dirs []dir, name string) (st layerfmt.Stat, paths []location, ok bool) {
+	for _, d := range dirs {
+		here, found, hidden := probe(d, name)
 		if hidden {
 			break
 		}
@@ -116,9 +171,8 @@ func lookupStep(dirs []location, name string) (st layerfmt.Stat, paths []locatio
 		if !ok {
 			st, ok = here, true
 		}
-		path := dir.child(name)
-		paths = append(paths, path)
-		if !isDir || isOpaque(path) || hiddenByFile(dir, name) {
+		paths = append(paths, d.child(name))
+		if !isDir || hiddenByFile(d, name) {
 			break
 		}
 	}
@@ -127,38 +181,45 @@ func lookupStep(dirs []location, name string) (st layerfmt.Stat, paths []locatio
 
 // probe looks name up in one directory. hidden says that the layers below do not count, because the name is deleted
 // here or cannot be read.
-func probe(dir location, name string) (st layerfmt.Stat, found, hidden bool) {
-	path := dir.child(name)
-	st, err := readStat(path)
+func probe(d dir, name string) (st layerfmt.Stat, found, hidden bool) {
+	at := d.child(name)
+	disk, err := at.stat()
 	if err == nil {
-		mark := isMark(path)
-		return st, !mark, mark
+		if isMarkStat(at, &disk) {
+			return st, false, true
+		}
+		st, err = logicalStat(at, &disk)
 	}
-	return st, false, !os.IsNotExist(err) || hiddenByFile(dir, name)
+	if err == nil {
+		return st, true, false
+	}
+	return st, false, !errors.Is(err, fs.ErrNotExist) || hiddenByFile(d, name)
 }
 
-// hiddenByFile tells whether dir has a whiteout of name that is a file beside it.
-func hiddenByFile(dir location, name string) bool {
-	_, err := os.Lstat(filepath.Join(dir.path, layerfmt.WhiteoutPrefix+name))
+// hiddenByFile tells whether a directory has a whiteout of name that is a file beside it.
+func hiddenByFile(d dir, name string) bool {
+	_, err := d.child(layerfmt.WhiteoutPrefix + name).stat()
 	return err == nil
 }
 
 // isMark tells whether the file itself is a whiteout.
 func isMark(at location) bool {
 	st, err := at.stat()
-	if err != nil {
-		return false
-	}
-	return isWhiteoutStat(&st) || st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == 0 && at.hasXattr(layerfmt.WhiteoutXattr)
+	return err == nil && isMarkStat(at, &st)
+}
+
+// isMarkStat is isMark for a file whose identity on disk is st.
+func isMarkStat(at location, st *unix.Stat_t) bool {
+	return isWhiteoutStat(st) || st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == 0 && at.hasXattr(layerfmt.WhiteoutXattr)
 }
 
 // isOpaque tells whether a directory hides what the layers below have in it.
-func isOpaque(dir location) bool {
+func isOpaque(d dir) bool {
 	for _, name := range layerfmt.OpaqueXattrs {
-		if value, err := dir.getXattr(name); err == nil && value == "y" {
+		if value, err := d.self().getXattr(name); err == nil && value == "y" {
 			return true
 		}
 	}
-	_, err := os.Lstat(filepath.Join(dir.path, layerfmt.OpaqueMarker))
+	_, err := d.child(layerfmt.OpaqueMarker).stat()
 	return err == nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -97,7 +98,13 @@ func TestFiles(t *testing.T) {
 			t.Errorf("%q was opened", name)
 		}
 	}
-	if f, err := files.openPlain("l/b"); err == nil { // as a reference to a layer below may say
+	pool := &beneath.Pool{}
+	defer pool.Close()
+	root, err := Tree{Dir: dir}.open(pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f, err := (stack{root}).openBelow(&layerfmt.Below{Layers: []int{1}, Path: "l/b"}); err == nil {
 		f.Close()
 		t.Error("a name with a link was opened where none may be followed")
 	}

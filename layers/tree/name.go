@@ -9,15 +9,17 @@ import (
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
-// Bounds of a name in a tar, and of the target of a link. The kernel cannot take longer ones; the depth is bounded
-// besides, because removing a tree holds one descriptor open per level.
+// Bounds of names. The kernel takes a component and the target of a link of no more bytes. A path as a whole can be longer
+// than one system call takes: it is walked component by component. It is bounded for the sake of the memory that all
+// names of a tree take together.
 const (
 	maxComponent = 255
 	maxPath      = 4095
+	maxName      = 32 << 10
 )
 
-// MaxDepth is how deep names can be, whatever the limits are.
-const MaxDepth = 512
+// MaxDepth is how deep names can be, whatever the limits are: as deep as a container can make them.
+const MaxDepth = 4096
 
 // aufsNames are what early versions of docker, on aufs, left in images.
 var aufsNames = []string{".wh..wh.aufs", ".wh..wh.orph", ".wh..wh.plnk"}
@@ -63,8 +65,8 @@ func checkPath(parts []string) error {
 	if len(parts) > MaxDepth {
 		return fmt.Errorf("name is %d levels deep, more than %d", len(parts), MaxDepth)
 	}
-	if n := len(strings.Join(parts, "/")); n > maxPath {
-		return fmt.Errorf("name of %d bytes is longer than %d", n, maxPath)
+	if n := len(strings.Join(parts, "/")); n > maxName {
+		return fmt.Errorf("name of %d bytes is longer than %d", n, maxName)
 	}
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -31,7 +30,7 @@ type PackOptions struct {
 
 // Pack writes a tree as an uncompressed tar in the form of an image layer, names sorted: owners, modes,
 // devices, xattrs and hard links as a container sees them, deletions as entries that begin with ".wh.". Sockets are
-// left out, for which tar has no type. The tree must not change meanwhile.
+// left out, for which tar has no type. Of a tree that changes meanwhile, the tar has what was there at some moment.
 func Pack(t Tree, w io.Writer, opts PackOptions) error {
 	v, err := newView(t, opts.Lowers, opts.Writable)
 	if err != nil {
@@ -64,7 +63,7 @@ func (p *packer) untouched() error {
 		return err
 	}
 	for _, it := range names {
-		if err := p.parents(filepath.Dir(it.name), p.all()); err != nil {
+		if err := p.parents(filepath.Dir(it.name)); err != nil {
 			return err
 		}
 		if err := p.item(it); err != nil {
@@ -76,14 +75,14 @@ func (p *packer) untouched() error {
 
 // parents writes the directories down to dir, a name in the union of all, that were not written yet: who unpacks the
 // layer by itself would not know their owners and modes.
-func (p *packer) parents(dir string, all stack) error {
+func (p *packer) parents(dir string) error {
 	if dir == "." || p.dirs[dir] {
 		return nil
 	}
-	if err := p.parents(filepath.Dir(dir), all); err != nil {
+	if err := p.parents(filepath.Dir(dir)); err != nil {
 		return err
 	}
-	_, paths, ok := all.find(strings.Split(dir, "/"))
+	_, paths, ok := p.union.find(strings.Split(dir, "/"))
 	if !ok {
 		return fmt.Errorf("pack %s: %w", dir, unix.ENOENT)
 	}
@@ -111,11 +110,11 @@ func (p *packer) item(it item) error {
 	case opaqueMark:
 		return p.mark(filepath.Join(it.name, layerfmt.OpaqueMarker), &it.st)
 	}
-	if it.st.Mode&unix.S_IFMT == unix.S_IFDIR {
+	if len(p.links) > 0 && it.st.Mode&unix.S_IFMT == unix.S_IFDIR { // else nobody asks
 		p.dirs[it.name] = true
 	}
 	if err := p.inode(it.name, it.location, &it.st); err != nil {
-		return fmt.Errorf("pack %s: %w", it.path, err)
+		return fmt.Errorf("pack /%s: %w", it.name, err)
 	}
 	return nil
 }
@@ -139,15 +138,24 @@ func (p *packer) inode(name string, at location, st *unix.Stat_t) error {
 		return nil
 	}
 	hdr := header(name, logical, st)
-	if first, linked := p.linkTo(name, st); linked {
+	linked := st.Nlink > 1 && st.Mode&unix.S_IFMT != unix.S_IFDIR
+	if first, written := p.first[inode{st.Dev, st.Ino}]; linked && written {
 		hdr.Typeflag, hdr.Linkname, hdr.Size = tar.TypeLink, first, 0
 		return p.tw.WriteHeader(hdr)
 	}
+	if err = p.content(hdr, at, st); err == nil && linked {
+		p.first[inode{st.Dev, st.Ino}] = name
+	}
+	return err
+}
+
+// content writes the entry of an inode. With an error about one that is gone, nothing is written.
+func (p *packer) content(hdr *tar.Header, at location, st *unix.Stat_t) (err error) {
 	if err := p.addXattrs(hdr, at); err != nil {
 		return err
 	}
 	if hdr.Typeflag == tar.TypeSymlink {
-		if hdr.Linkname, err = readLink(at.path, st); err != nil {
+		if hdr.Linkname, err = at.readLink(st); err != nil {
 			return err
 		}
 	}
@@ -155,18 +163,6 @@ func (p *packer) inode(name string, at location, st *unix.Stat_t) error {
 		return p.file(hdr, at)
 	}
 	return p.tw.WriteHeader(hdr)
-}
-
-// linkTo returns the name under which the inode has been written before, if it has.
-func (p *packer) linkTo(name string, st *unix.Stat_t) (first string, linked bool) {
-	if st.Nlink < 2 || st.Mode&unix.S_IFMT == unix.S_IFDIR {
-		return "", false
-	}
-	id := inode{st.Dev, st.Ino}
-	if first, linked = p.first[id]; !linked {
-		p.first[id] = name
-	}
-	return first, linked
 }
 
 func (p *packer) addXattrs(hdr *tar.Header, at location) error {
@@ -198,8 +194,19 @@ func (p *packer) file(hdr *tar.Header, at location) error {
 	if err := p.tw.WriteHeader(hdr); err != nil {
 		return err
 	}
-	_, err = io.Copy(p.tw, filecopy.NewReader(f, hdr.Size))
+	n, err := io.Copy(p.tw, filecopy.NewReader(f, hdr.Size))
+	if errors.Is(err, io.ErrUnexpectedEOF) { // it has become shorter meanwhile
+		_, err = io.CopyN(p.tw, zeros{}, hdr.Size-n)
+	}
 	return err
+}
+
+// zeros reads as zeros without end.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
 }
 
 // header returns the header of an entry without what has to be read from disk.
@@ -235,15 +242,3 @@ func header(name string, logical layerfmt.Stat, st *unix.Stat_t) *tar.Header {
 }
 
 func mtime(st *unix.Stat_t) time.Time { return time.Unix(st.Mtim.Unix()) }
-
-// readLink returns the target of a symbolic link, which may be the content of a file.
-func readLink(path string, st *unix.Stat_t) (string, error) {
-	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
-		return os.Readlink(path)
-	}
-	if st.Size > maxPath {
-		return "", errors.New("target of symbolic link is too long")
-	}
-	target, err := os.ReadFile(path)
-	return string(target), err
-}

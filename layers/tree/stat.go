@@ -1,18 +1,24 @@
 package tree
 
 import (
-	"errors"
 	"os"
-	"strings"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
 // ReadStat returns the logical identity of a file of a layer tree that has its xattrs on disk.
 func ReadStat(path string) (layerfmt.Stat, error) {
-	return readStat(location{path: path, xattrs: onDisk{}})
+	pool := &beneath.Pool{}
+	defer pool.Close()
+	parent, err := pool.Open(filepath.Dir(path))
+	if err != nil {
+		return layerfmt.Stat{}, err
+	}
+	return readStat(location{parent, filepath.Base(path), onDisk{}})
 }
 
 // readStat returns the logical identity of a file.
@@ -26,6 +32,9 @@ func readStat(at location) (layerfmt.Stat, error) {
 
 // logicalStat returns the logical identity of a file whose identity on disk is st.
 func logicalStat(at location, st *unix.Stat_t) (layerfmt.Stat, error) {
+	if _, plain := at.xattrs.(onHost); plain {
+		return layerfmt.Stat{UID: st.Uid, GID: st.Gid, Mode: st.Mode, Rdev: st.Rdev}, nil
+	}
 	plain := layerfmt.Stat{Mode: st.Mode &^ (unix.S_ISUID | unix.S_ISGID | unix.S_ISVTX)}
 	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
 		plain.Mode = unix.S_IFLNK | 0o777
@@ -36,11 +45,14 @@ func logicalStat(at location, st *unix.Stat_t) (layerfmt.Stat, error) {
 		return plain, nil
 	}
 	if err != nil {
-		return layerfmt.Stat{}, &os.PathError{Op: "read owner and mode of", Path: at.path, Err: err}
+		return layerfmt.Stat{}, at.fault("read owner and mode of", err)
 	}
 	logical, err := layerfmt.Decode(value, st.Mode)
 	if err != nil {
-		return layerfmt.Stat{}, &os.PathError{Op: "read owner and mode of", Path: at.path, Err: err}
+		if now, statErr := at.stat(); statErr != nil || now.Ino != st.Ino {
+			err = errChanged
+		}
+		return layerfmt.Stat{}, at.fault("read owner and mode of", err)
 	}
 	return logical, nil
 }
@@ -58,24 +70,6 @@ func WriteStat(path string, st layerfmt.Stat) error {
 	return nil
 }
 
-// getXattr returns the value of an xattr of the file itself, whatever its length.
-func getXattr(path, name string) (string, error) {
-	buf := make([]byte, 256)
-	for {
-		n, err := unix.Lgetxattr(path, name, buf)
-		if err == nil {
-			return string(buf[:n]), nil
-		}
-		if !errors.Is(err, unix.ERANGE) {
-			return "", err
-		}
-		if n, err = unix.Lgetxattr(path, name, nil); err != nil {
-			return "", err
-		}
-		buf = make([]byte, n)
-	}
-}
-
 // containerXattrs returns the xattrs that a container sees, by the names that it sees.
 func containerXattrs(at location) (map[string]string, error) {
 	names, err := at.listXattrs()
@@ -89,29 +83,13 @@ func containerXattrs(at location) (map[string]string, error) {
 			continue
 		}
 		value, err := at.getXattr(disk)
+		if isNoXattr(err) {
+			continue // any more
+		}
 		if err != nil {
-			return nil, &os.PathError{Op: "read xattr " + disk + " of", Path: at.path, Err: err}
+			return nil, at.fault("read xattr "+disk+" of", err)
 		}
 		m.setXattr(name, value)
 	}
 	return m.xattrs, nil
-}
-
-func listXattrs(path string) ([]string, error) {
-	var most [512]byte
-	buf := most[:]
-	n, err := unix.Llistxattr(path, buf)
-	if errors.Is(err, unix.ERANGE) {
-		if n, err = unix.Llistxattr(path, nil); err == nil {
-			buf = make([]byte, n)
-			n, err = unix.Llistxattr(path, buf)
-		}
-	}
-	if errors.Is(err, unix.ENOTSUP) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, &os.PathError{Op: "list xattrs of", Path: path, Err: err}
-	}
-	return strings.FieldsFunc(string(buf[:n]), func(r rune) bool { return r == 0 }), nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -70,7 +71,7 @@ func hasNoXattrs(t *testing.T, dir string) {
 		if err != nil {
 			return err
 		}
-		names, err := listXattrs(path)
+		names, err := beneath.File{FD: unix.AT_FDCWD, Name: path}.Xattrs()
 		if len(names) > 0 {
 			t.Errorf("%s has %q", path, names)
 		}

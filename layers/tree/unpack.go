@@ -13,6 +13,7 @@ import (
 	"github.com/vbatts/tar-split/tar/storage"
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -47,6 +48,7 @@ func Unpack(root *os.File, r io.Reader, opts UnpackOptions) (size int64, err err
 	if err != nil {
 		return 0, err
 	}
+	defer u.pool.Close()
 	defer u.lowers.close()
 	ahead := newReadAhead(r)
 	defer ahead.stop()
@@ -60,7 +62,8 @@ func Unpack(root *os.File, r io.Reader, opts UnpackOptions) (size int64, err err
 type unpacker struct {
 	walker   *walker
 	keeper   keeper
-	lowers   stack
+	pool     *beneath.Pool // of the lowers
+	lowers   *finder
 	limits   Limits
 	dirTimes map[string]time.Time // by path from the root
 	viaLink  map[string]bool      // the paths of what was made below a link
@@ -72,11 +75,13 @@ type unpacker struct {
 }
 
 func newUnpacker(root *os.File, opts UnpackOptions) (*unpacker, error) {
-	lowers, err := opts.Lowers.open()
+	pool := &beneath.Pool{}
+	lowers, err := opts.Lowers.open(pool)
 	if err != nil {
+		pool.Close()
 		return nil, err
 	}
-	u := &unpacker{walker: newWalker(int(root.Fd()), onDisk{}), keeper: onDisk{}, lowers: lowers, limits: opts.Limits.OrDefaults(),
+	u := &unpacker{walker: newWalker(int(root.Fd()), onDisk{}), keeper: onDisk{}, pool: pool, lowers: newFinder(lowers), limits: opts.Limits.OrDefaults(),
 		dirTimes: map[string]time.Time{}, viaLink: map[string]bool{}, buf: make([]byte, copyBuffer)}
 	if opts.Metadata != nil {
 		u.keeper, u.walker.xattrs = opts.Metadata, inRecord{&opts.Metadata.records}
@@ -202,8 +207,8 @@ func (u *unpacker) makeParent(dirfd int, parts []string) error {
 }
 
 // parent returns the owner and mode of a directory that a tar has no entry for.
-func (l stack) parent(parts []string) layerfmt.Stat {
-	if st, ok := l.lookup(parts); ok && st.Mode&unix.S_IFMT == unix.S_IFDIR {
+func (f *finder) parent(parts []string) layerfmt.Stat {
+	if st, ok := f.lookup(parts); ok && st.Mode&unix.S_IFMT == unix.S_IFDIR {
 		return st
 	}
 	return layerfmt.Stat{Mode: unix.S_IFDIR | 0o755}

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -97,8 +98,8 @@ func TestOnDisk(t *testing.T) {
 		"etc/shadow": "0:42:0640:file", "bin/su": "0:0:4755:file", "tmp": "0:0:1777:dir",
 		"dev/null": "0:0:0666:char-1-3", "home/link": "1000:1000:0777:symlink", "etc": "",
 	} {
-		got, err := getXattr(filepath.Join(dir, name), layerfmt.StatXattr)
-		if got != want || (err == nil) != (want != "") {
+		got, err := beneath.File{FD: unix.AT_FDCWD, Name: filepath.Join(dir, name)}.Xattr(layerfmt.StatXattr)
+		if string(got) != want || (err == nil) != (want != "") {
 			t.Errorf("%s: %s is %q (%v), want %q", name, layerfmt.StatXattr, got, err, want)
 		}
 	}

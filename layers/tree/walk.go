@@ -2,6 +2,7 @@ package tree
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,83 +22,148 @@ type item struct {
 }
 
 // walk visits all that the tree says of names: a directory before what is in it, names sorted. A directory that was
-// renamed comes as if it had been made anew, with all that is to be seen in it.
+// renamed comes as if it had been made anew, with all that is to be seen in it. An entry that goes away meanwhile, or
+// becomes another, is left out, or is what it then is.
 func (v view) walk(visit func(item) error) error {
 	w := &walk{view: v, visit: visit}
-	return w.entry("", []location{v.top}, false)
+	return w.entry([]location{v.top.self()}, false)
 }
 
 // walkUnion visits all that is to be seen of the tree and of the image below it together, in the same order.
 func (v view) walkUnion(visit func(item) error) error {
 	w := &walk{view: v, visit: visit}
-	return w.entry("", append(stack{v.top}, v.image()...).visible(), true)
+	return w.entry(append(stack{v.top}, v.image()...).locations(), true)
 }
 
 type walk struct {
 	view
 	visit func(item) error
+	// name is that of the entry. It grows and shrinks on the way: were there one for each level, those of a deep tree
+	// would take the square of its depth.
+	name []byte
 }
 
 // entry visits a name, which paths[0] has on disk; if that is a directory, the others are merged into it. anew says
 // that the layers below have nothing there, so that nothing is to be deleted.
-func (w *walk) entry(name string, paths []location, anew bool) (err error) {
-	it := item{name: name, location: paths[0]}
-	if it.st, err = it.stat(); err != nil {
+func (w *walk) entry(paths []location, anew bool) error {
+	isDir, err := w.show(paths[0], anew)
+	if isGone(err) && w.lowers.number(paths[0]) == 0 {
+		return nil
+	}
+	if err != nil || !isDir {
 		return err
 	}
-	isDir := it.st.Mode&unix.S_IFMT == unix.S_IFDIR
-	if isMark(it.location) {
+	return w.children(paths[0], paths[1:], anew)
+}
+
+// show visits a name, and tells whether it is that of a directory to go into.
+func (w *walk) show(at location, anew bool) (isDir bool, err error) {
+	it := item{name: string(w.name), location: at}
+	if it.st, err = it.stat(); err != nil {
+		return false, err
+	}
+	isDir = it.st.Mode&unix.S_IFMT == unix.S_IFDIR
+	if isMarkStat(at, &it.st) {
 		it.kind = whiteout
-	} else if kind, hidden := parseDeletion(filepath.Base(name)); !isDir && kind != noDeletion {
-		it.kind, it.name = kind, filepath.Join(filepath.Dir(name), hidden)
+	} else if kind, hidden := parseDeletion(filepath.Base(it.name)); !isDir && kind != noDeletion {
+		it.kind, it.name = kind, filepath.Join(filepath.Dir(it.name), hidden)
 	}
 	switch it.kind {
 	case noDeletion:
 	case whiteout:
 		if anew || w.hidden > 0 && !w.hides(it.name) {
-			return nil
+			return false, nil
 		}
 	default: // of an opaque directory it is said with the directory; others say nothing
-		return nil
+		return false, nil
 	}
-	if err := w.follow(&it); err != nil {
-		return err
+	if err := w.follow(&it); isGone(err) {
+		return false, nil
+	} else if err != nil {
+		return false, err
 	}
-	if err := w.visit(it); err != nil || !isDir {
-		return err
-	}
-	return w.children(it, paths[1:], anew)
+	return isDir, w.visit(it)
 }
 
 // hides tells whether the image has something of that name for a whiteout to hide.
 func (w *walk) hides(name string) bool {
-	_, ok := w.image().lookup(strings.Split(name, "/"))
+	_, ok := w.below.lookup(strings.Split(name, "/"))
 	return ok
 }
 
-func (w *walk) children(it item, below []location, anew bool) error {
-	redirect, err := readBelow(it.location, layerfmt.RedirectXattr)
+// children visits what is in a directory.
+func (w *walk) children(at location, below []location, anew bool) error {
+	top, err := at.enter()
+	if isGone(err) && w.lowers.number(at) == 0 {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	if !anew && (redirect != nil || isOpaque(it.location)) {
-		if err := w.visit(item{name: it.name, location: it.location, st: it.st, kind: opaqueMark}); err != nil {
+	dirs := []dir{top}
+	defer func() { leave(dirs) }()
+	redirect, err := readBelow(top.self(), layerfmt.RedirectXattr)
+	if err != nil {
+		return err
+	}
+	opaque := isOpaque(top)
+	if !anew && (redirect != nil || opaque) {
+		if err := w.mark(top); err != nil {
 			return err
 		}
 	}
-	if redirect != nil {
-		if len(w.lowers) == 0 {
-			return &os.PathError{Op: "find content of", Path: it.path, Err: errors.New("it was renamed, and no layer below is known")}
-		}
-		below, anew = w.directories(redirect), true
+	more, err := w.merged(top, redirect, below, opaque)
+	if err != nil {
+		return err
 	}
-	dirs := append([]location{it.location}, below...)
+	dirs = append(dirs, more...)
+	return w.names(dirs, anew || redirect != nil)
+}
+
+// mark visits the mark of an opaque directory.
+func (w *walk) mark(d dir) error {
+	st, err := d.self().stat()
+	if err != nil {
+		return err
+	}
+	return w.visit(item{name: string(w.name), location: d.self(), st: st, kind: opaqueMark})
+}
+
+// merged opens the directories that are merged into one: those that it refers to, or those below it.
+func (w *walk) merged(top dir, redirect *layerfmt.Below, below []location, opaque bool) (dirs []dir, err error) {
+	switch {
+	case redirect == nil && opaque:
+		return nil, nil
+	case redirect == nil:
+		return entered(below)
+	case len(w.lowers) == 0:
+		return nil, &os.PathError{Op: "find content of", Path: top.self().String(), Err: errors.New("it was renamed, and no layer below is known")}
+	}
+	for _, root := range w.referred(redirect) {
+		d, err := openBelow(root, redirect.Path)
+		if err != nil {
+			leave(dirs)
+			return nil, fmt.Errorf("find content of %s: %w", top.self(), lasting(err))
+		}
+		dirs = append(dirs, d)
+	}
+	return dirs, nil
+}
+
+// names visits the names in merged directories.
+func (w *walk) names(dirs []dir, anew bool) error {
 	names, err := namesIn(dirs)
 	if err != nil {
 		return err
 	}
+	length := len(w.name)
+	defer func() { w.name = w.name[:length] }()
+	if length > 0 {
+		w.name = append(w.name, '/')
+	}
+	start := len(w.name)
 	for _, name := range names {
-		paths := []location{it.child(name)}
+		paths := []location{dirs[0].child(name)}
 		if anew {
 			if _, paths, _ = lookupStep(dirs, name); len(paths) == 0 {
 				if err := unreadable(dirs, name); err != nil {
@@ -106,7 +172,10 @@ func (w *walk) children(it item, below []location, anew bool) error {
 				continue
 			}
 		}
-		if err := w.entry(filepath.Join(it.name, name), paths, anew); err != nil {
+		if w.name = append(w.name[:start], name...); len(w.name) > maxName {
+			return fmt.Errorf("/%s: the name of %d bytes is longer than %d", w.name, len(w.name), maxName)
+		}
+		if err := w.entry(paths, anew); err != nil {
 			return err
 		}
 	}
@@ -114,39 +183,50 @@ func (w *walk) children(it item, below []location, anew bool) error {
 }
 
 // unreadable tells why a name that some directories list cannot be looked up in them. For a deleted one it is nil.
-func unreadable(dirs []location, name string) error {
-	for _, dir := range dirs {
-		_, err := readStat(dir.child(name))
-		if !errors.Is(err, os.ErrNotExist) {
+func unreadable(dirs []dir, name string) error {
+	for _, d := range dirs {
+		_, err := readStat(d.child(name))
+		if !isGone(err) {
 			return err
 		}
 	}
 	return nil
 }
 
-// directories returns the directories of the image that a reference names. The others lie between the image and the
+// referred returns the roots of the layers of the image that a reference names. The others lie between the image and the
 // container, and what is in them is none of the image's.
-func (v view) directories(b *layerfmt.Below) []location {
+func (v view) referred(b *layerfmt.Below) (roots []dir) {
 	image := v.image()
-	var dirs []location
 	for _, depth := range b.Layers {
 		if depth <= len(image) {
-			dirs = append(dirs, image[len(image)-depth].child(b.Path))
+			roots = append(roots, image[len(image)-depth])
 		}
 	}
-	return dirs
+	return roots
+}
+
+// openBelow opens the directory of a path, "." being the root, in a layer that nobody changes.
+func openBelow(root dir, path string) (dir, error) {
+	if path == "." {
+		return root, nil
+	}
+	d := root
+	for part := range strings.SplitSeq(path, "/") {
+		next, err := d.child(part).enter()
+		d.leave()
+		if err != nil {
+			return dir{}, err
+		}
+		d = next
+	}
+	return d, nil
 }
 
 // namesIn returns the names in all of some directories, sorted.
-func namesIn(dirs []location) ([]string, error) {
-	var names []string
-	for _, dir := range dirs {
-		entries, err := os.ReadDir(dir.path)
-		if err != nil {
+func namesIn(dirs []dir) (names []string, err error) {
+	for _, d := range dirs {
+		if names, err = d.names(names); err != nil {
 			return nil, err
-		}
-		for _, e := range entries {
-			names = append(names, e.Name())
 		}
 	}
 	slices.Sort(names)

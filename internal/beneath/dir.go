@@ -7,24 +7,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxOpen is how many descriptors a Tree keeps beside that of its root. Few trees are deeper.
-const maxOpen = 24
+// maxOpen is how many directories a Pool keeps open, beside roots that cannot be opened again. Few trees are deeper.
+const maxOpen = 48
 
-// Tree is a directory below which files are looked at. It is for one goroutine at a time.
-type Tree struct {
-	root *Dir
-	open list.List // of *Dir, without the root: those with a descriptor, the one that was used last in front
+// Pool keeps few of the directories open that are used through it. It is for one goroutine at a time.
+type Pool struct {
+	open list.List // of *Dir, the one that was used last in front
 }
 
-// Dir is a directory of a Tree.
+// Dir is a directory of a tree.
 type Dir struct {
-	tree   *Tree
-	parent *Dir // nil of the root
-	name   string
+	pool   *Pool
+	root   *Dir
+	parent *Dir   // nil of the root
+	name   string // in the parent; of the root its path, "" for one that cannot be opened again
 	id     identity
 	mode   uint32        // when it was entered
 	fd     int           // -1 while it is closed
-	opened *list.Element // of Tree.open
+	opened *list.Element // of Pool.open
 }
 
 // identity is what stays the same of a directory wherever it is moved.
@@ -32,31 +32,6 @@ type identity struct{ dev, ino, mount uint64 }
 
 // sameMount tells whether two files are in one mount.
 func (i identity) sameMount(other identity) bool { return i.dev == other.dev && i.mount == other.mount }
-
-// OpenTree opens the directory at path, which may be reached by links.
-func OpenTree(path string) (*Tree, error) {
-	fd, err := Retry(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) })
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
-	}
-	t, err := NewTree(fd)
-	if err != nil {
-		unix.Close(fd)
-		return nil, &os.PathError{Op: "stat", Path: path, Err: err}
-	}
-	return t, nil
-}
-
-// NewTree takes over the descriptor of a directory, which may be O_PATH.
-func NewTree(fd int) (*Tree, error) {
-	id, mode, err := identify(fd)
-	if err != nil {
-		return nil, err
-	}
-	t := &Tree{}
-	t.root = &Dir{tree: t, id: id, mode: mode, fd: fd}
-	return t, nil
-}
 
 // identify examines the file behind fd. Where the kernel does not tell the mount, that is 0.
 func identify(fd int) (id identity, mode uint32, err error) {
@@ -74,18 +49,63 @@ func identify(fd int) (id identity, mode uint32, err error) {
 	return identity{dev: st.Dev, ino: st.Ino}, st.Mode, err
 }
 
-// Root returns the directory itself.
-func (t *Tree) Root() *Dir { return t.root }
-
-// Close closes all descriptors.
-func (t *Tree) Close() {
-	for e := t.open.Front(); e != nil; e = t.open.Front() {
-		e.Value.(*Dir).close()
+// Open opens the directory at path, which may be reached by links. It is the root of a tree.
+func (p *Pool) Open(path string) (*Dir, error) {
+	fd, err := openRoot(path)
+	if err == nil {
+		var d *Dir
+		if d, err = p.root(fd, path); err == nil {
+			d.keep(fd)
+			return d, nil
+		}
+		unix.Close(fd)
 	}
-	unix.Close(t.root.fd)
+	return nil, &os.PathError{Op: "open", Path: path, Err: err}
 }
 
-const openDirFlags = unix.O_RDONLY | unix.O_DIRECTORY
+// Hold makes the directory behind fd the root of a tree. The caller closes the descriptor, when
+// nothing of the tree is used any more.
+func (p *Pool) Hold(fd int) (*Dir, error) {
+	d, err := p.root(fd, "")
+	if err != nil {
+		return nil, err
+	}
+	d.fd = fd
+	return d, nil
+}
+
+func (p *Pool) root(fd int, path string) (*Dir, error) {
+	id, mode, err := identify(fd)
+	if err != nil {
+		return nil, err
+	}
+	d := &Dir{pool: p, name: path, id: id, mode: mode, fd: -1}
+	d.root = d
+	return d, nil
+}
+
+func openRoot(path string) (int, error) {
+	return Retry(func() (int, error) { return unix.Open(path, dirFlags|unix.O_CLOEXEC, 0) })
+}
+
+// Close closes all directories.
+func (p *Pool) Close() {
+	for e := p.open.Front(); e != nil; e = p.open.Front() {
+		e.Value.(*Dir).close()
+	}
+}
+
+// dirFlags open a directory to look at what is in it, which is all that a lookup needs.
+const dirFlags = unix.O_PATH | unix.O_DIRECTORY
+
+// openDir opens a directory. A link is none.
+func openDir(dirfd int, name string) (int, error) {
+	fd, err := Open(dirfd, name, dirFlags, 0)
+	if err == unix.ELOOP {
+		err = unix.ENOTDIR
+	}
+	return fd, err
+}
 
 // Enter opens the directory name in d. The error is ENOTDIR if that is no directory, a link included, and EXDEV if it is
 // in another mount.
@@ -106,28 +126,19 @@ func (d *Dir) Enter(name string) (*Dir, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	child := &Dir{tree: d.tree, parent: d, name: name, id: id, mode: mode}
+	child := &Dir{pool: d.pool, root: d.root, parent: d, name: name, id: id, mode: mode}
 	child.keep(fd)
 	return child, nil
 }
 
-// openDir opens a directory. A link is none.
-func openDir(dirfd int, name string) (int, error) {
-	fd, err := Open(dirfd, name, openDirFlags, 0)
-	if err == unix.ELOOP {
-		err = unix.ENOTDIR
-	}
-	return fd, err
-}
-
-// FD returns the descriptor of the directory, which it keeps until a few others have been used. The error is
+// FD returns the descriptor of the directory, an O_PATH one, which stays open until a few others have been used. The error is
 // ENOENT if the directory has been closed and is not found in its place any more.
 func (d *Dir) FD() (int, error) {
 	switch {
-	case d.parent == nil:
-		return d.fd, nil
 	case d.opened != nil:
-		d.tree.open.MoveToFront(d.opened)
+		d.pool.open.MoveToFront(d.opened)
+		return d.fd, nil
+	case d.fd >= 0:
 		return d.fd, nil
 	}
 	return d.descend()
@@ -136,27 +147,34 @@ func (d *Dir) FD() (int, error) {
 // descend opens a closed directory from the nearest one above it that is open.
 func (d *Dir) descend() (int, error) {
 	var way []*Dir
-	for at := d; at.parent != nil && at.opened == nil; at = at.parent {
+	for at := d; at != nil && at.fd < 0; at = at.parent {
 		way = append(way, at)
 	}
 	for i := len(way) - 1; i >= 0; i-- {
-		at := way[i]
-		above, err := at.parent.FD()
-		if err != nil {
-			return -1, err
-		}
-		fd, err := openDir(above, at.name)
+		fd, err := way[i].reopen()
 		if err == unix.ENOTDIR {
 			err = unix.ENOENT
 		}
 		if err != nil {
 			return -1, err
 		}
-		if !at.adopt(fd) {
+		if !way[i].adopt(fd) {
 			return -1, unix.ENOENT
 		}
 	}
 	return d.fd, nil
+}
+
+// reopen opens what is in the place of a directory whose parent is open.
+func (d *Dir) reopen() (int, error) {
+	if d.parent == nil {
+		return openRoot(d.name)
+	}
+	above, err := d.parent.FD()
+	if err != nil {
+		return -1, err
+	}
+	return openDir(above, d.name)
 }
 
 // adopt keeps a descriptor if it is one of the directory, and closes it if not.
@@ -170,25 +188,25 @@ func (d *Dir) adopt(fd int) bool {
 }
 
 func (d *Dir) keep(fd int) {
-	d.fd, d.opened = fd, d.tree.open.PushFront(d)
-	if d.tree.open.Len() > maxOpen {
-		d.tree.open.Back().Value.(*Dir).close()
+	d.fd, d.opened = fd, d.pool.open.PushFront(d)
+	if d.pool.open.Len() > maxOpen {
+		d.pool.open.Back().Value.(*Dir).close()
 	}
 }
 
 func (d *Dir) close() {
 	unix.Close(d.fd)
-	d.tree.open.Remove(d.opened)
+	d.pool.open.Remove(d.opened)
 	d.fd, d.opened = -1, nil
 }
 
 // Leave closes the directory, which is not used any more. From one that is left the way to its parent is the shortest: so
-// the parent is opened if need be and it is still there.
+// the parent is opened, if need be and if it is still there.
 func (d *Dir) Leave() {
 	if d.opened == nil {
 		return
 	}
-	if up := d.parent; up.parent != nil && up.opened == nil {
+	if up := d.parent; up != nil && up.fd < 0 {
 		if fd, err := openDir(d.fd, ".."); err == nil {
 			up.adopt(fd)
 		}
@@ -197,6 +215,9 @@ func (d *Dir) Leave() {
 		d.close()
 	}
 }
+
+// Root returns the root of the tree that the directory is in.
+func (d *Dir) Root() *Dir { return d.root }
 
 // Mode is the type and the permissions that the directory had when it was entered.
 func (d *Dir) Mode() uint32 { return d.mode }
@@ -207,10 +228,12 @@ func (d *Dir) Read(f func(Entry)) error {
 	if err != nil {
 		return err
 	}
-	if _, err := unix.Seek(at, 0, unix.SEEK_SET); err != nil {
+	fd, err := Open(at, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
 		return err
 	}
-	return ReadDir(at, f)
+	defer unix.Close(fd)
+	return ReadDir(fd, f)
 }
 
 // Path returns the path of the directory from the root, "" being the root itself.
