@@ -2,8 +2,8 @@ package tree
 
 import (
 	"maps"
-	"path/filepath"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -42,8 +42,10 @@ func Compare(now, before Lowers) ([]Change, error) {
 
 // withParents lists changes sorted, with the directories that they are in.
 func withParents(changed map[string]ChangeKind) []Change {
+	seen := map[string]bool{"": true} // with all that they are in
 	for name := range maps.Clone(changed) {
-		for dir := parentOf(name); dir != ""; dir = parentOf(dir) {
+		for dir := parentOf(name); !seen[dir]; dir = parentOf(dir) {
+			seen[dir] = true
 			if _, listed := changed[dir]; !listed {
 				changed[dir] = Modified
 			}
@@ -58,10 +60,7 @@ func withParents(changed map[string]ChangeKind) []Change {
 
 // parentOf returns the directory of a relative name, "" for the root.
 func parentOf(name string) string {
-	if dir := filepath.Dir(name); dir != "." {
-		return dir
-	}
-	return ""
+	return name[:max(0, strings.LastIndexByte(name, '/'))]
 }
 
 // feature is what tells a file from another version of it without reading its data.

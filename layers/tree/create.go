@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -245,7 +246,7 @@ func (u *unpacker) dropWhiteoutFile(t target) (dropped bool, err error) {
 
 // applyDirTimes sets the times of all directories. One that a later entry has replaced is passed over.
 func (u *unpacker) applyDirTimes() error {
-	for path, mtime := range u.dirTimes {
+	for _, path := range slices.Sorted(maps.Keys(u.dirTimes)) { // each after the one that it is in
 		var parts []string
 		if path != "" {
 			parts = strings.Split(path, "/")
@@ -255,7 +256,7 @@ func (u *unpacker) applyDirTimes() error {
 			continue
 		}
 		if err == nil {
-			err = setTimes(fd, "", mtime)
+			err = setTimes(fd, "", u.dirTimes[path])
 		}
 		if err != nil {
 			return &EntryError{Name: path + "/", Err: err}
