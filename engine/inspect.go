@@ -3,7 +3,7 @@ package engine
 import (
 	"cmp"
 	"fmt"
-	"maps"
+	"slices"
 	"time"
 
 	"github.com/docker/go-units"
@@ -25,12 +25,38 @@ type Inspection struct {
 	Name            string          `json:"Name"` // with a leading slash, as Docker has it
 	Driver          string          `json:"Driver"`
 	Platform        string          `json:"Platform"`
-	HostConfig      HostConfig      `json:"HostConfig"`
+	RestartCount    int             `json:"RestartCount"`    // nobody starts a container again
+	AppArmorProfile string          `json:"AppArmorProfile"` // these labels need root
+	MountLabel      string          `json:"MountLabel"`
+	ProcessLabel    string          `json:"ProcessLabel"`
+	GraphDriver     InspectDriver   `json:"GraphDriver"`
+	HostConfig      InspectHost     `json:"HostConfig"`
 	Config          Config          `json:"Config"`
 	Mounts          []InspectMount  `json:"Mounts"`
 	NetworkSettings InspectNetworks `json:"NetworkSettings"`
 	SizeRw          *int64          `json:"SizeRw,omitempty"`     // what the container has written, in bytes; nil where nobody asked
 	SizeRootFs      *int64          `json:"SizeRootFs,omitempty"` // the same with its image
+}
+
+// InspectDriver is the GraphDriver of an Inspection.
+type InspectDriver struct {
+	Name string            `json:"Name"`
+	Data map[string]string `json:"Data"`
+}
+
+// InspectHost is the HostConfig of an Inspection: what was asked for, and settings that every container has, since there
+// is no other value.
+type InspectHost struct {
+	HostConfig
+	CgroupnsMode    string   `json:"CgroupnsMode"`
+	IpcMode         string   `json:"IpcMode"`
+	PidMode         string   `json:"PidMode"`
+	UTSMode         string   `json:"UTSMode"`
+	PublishAllPorts bool     `json:"PublishAllPorts"`
+	Devices         []string `json:"Devices"`
+	GroupAdd        []string `json:"GroupAdd"`
+	Links           []string `json:"Links"`
+	VolumesFrom     []string `json:"VolumesFrom"`
 }
 
 // InspectState is the State of an Inspection.
@@ -83,7 +109,8 @@ func (c *Container) Inspect(driver string) (Inspection, error) {
 	i := Inspection{
 		ID: c.ID, Created: c.Created.Format(time.RFC3339Nano), Path: command[0], Args: command[1:], Image: imageRef(c.ImageID), Name: "/" + c.Name, Driver: driver, Platform: "linux",
 		ResolvConfPath: c.path(resolvFile), HostnamePath: c.path(hostnameFile), HostsPath: c.path(hostsFile), LogPath: c.path(logFile),
-		HostConfig: c.HostConfig, Config: c.Config, Mounts: mounts,
+		GraphDriver: InspectDriver{Name: driver}, Config: c.Config, Mounts: mounts,
+		HostConfig: InspectHost{HostConfig: c.HostConfig, CgroupnsMode: "private", IpcMode: "private"},
 	}
 	i.HostConfig.NetworkMode = c.network()
 	i.NetworkSettings = c.inspectNetworks()
@@ -100,13 +127,24 @@ func (c *Container) inspectNetworks() InspectNetworks {
 		for port := range c.Config.ExposedPorts {
 			n.Ports[port] = nil
 		}
-		maps.Copy(n.Ports, c.State.Ports)
+		for port, bindings := range c.State.Ports {
+			n.Ports[port] = boundAddresses(bindings)
+		}
 		if name == networkSlirp {
 			n.InspectEndpoint = InspectEndpoint{rootless.SlirpAddress, rootless.SlirpPrefix, rootless.SlirpGateway}
 		}
 	}
 	n.Networks = map[string]InspectEndpoint{name: n.InspectEndpoint}
 	return n
+}
+
+// boundAddresses says of bindings to all addresses that they are.
+func boundAddresses(bindings []PortBinding) []PortBinding {
+	all := slices.Clone(bindings)
+	for i := range all {
+		all[i].HostIP = cmp.Or(all[i].HostIP, "0.0.0.0")
+	}
+	return all
 }
 
 // imageRef is an image's id as Docker prints it; a container without an image has none.

@@ -31,7 +31,7 @@ func TestTemplateTimes(t *testing.T) {
 // TestTemplateKeys asks for what objects do not have: an error, but for keys of maps.
 func TestTemplateKeys(t *testing.T) {
 	u := newUserWithImage(t)
-	u.run("create", "--name", "c1", "-l", "a=1", "-l", "org.example.role=db", "-v", u.path("home")+":/mnt", "bb", "true")
+	u.run("create", "--name", "c1", "-l", "a=1", "-l", "org.example.role=db", "--network", "none", "-v", u.path("home")+":/mnt", "bb", "true")
 	for _, format := range []string{"{{.Nonsense}}", "{{.Nosuch.Foo}}", "{{.State.Health.Status}}", "{{.Id}} {{.HostConfig.Nosuch}}",
 		"{{(index .Mounts 0).Nosuch}}"} {
 		r := u.try("inspect", "-f", format, "c1")
@@ -47,6 +47,8 @@ func TestTemplateKeys(t *testing.T) {
 	u.prints("/c1 a-b", "inspect", "-f", `{{.Name}} {{join (split "a b" " ") "-"}}`, "c1")
 	u.prints("67108864", "inspect", "-f", "{{if .Id}}{{.HostConfig.ShmSize}}{{end}}", "c1")
 	u.prints("", "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", "c1")
+	u.prints("0 true private [] false none", "inspect", "-f", "{{.RestartCount}} {{eq .Driver .GraphDriver.Name}} {{.HostConfig.IpcMode}} {{.HostConfig.Devices}} "+
+		"{{.HostConfig.PublishAllPorts}} {{.HostConfig.NetworkMode}}", "c1")
 }
 
 // TestPSFields prints what templates and JSON of ps have beside the table.

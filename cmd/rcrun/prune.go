@@ -24,6 +24,7 @@ type pruning struct {
 func (p *pruning) addFlags(cmd *cobra.Command, filters string) {
 	cmd.Flags().BoolVarP(&p.force, "force", "f", false, "do not ask")
 	cmd.Flags().StringArrayVar(&p.filters, "filter", nil, "remove only some: "+filters)
+	cmd.RegisterFlagCompletionFunc("filter", completeFilter([]string{"label", "label!", "until"}, nil))
 }
 
 // confirm asks whether to go on, unless the user has said so beforehand.
