@@ -28,24 +28,31 @@ func (s *sandbox) exec(request execRequest, files []*os.File) {
 	}
 	defer conn.Close()
 	process, err := s.startExec(conn, request.Process, stdio)
-	if err != nil && s.initEnded() {
+	if err != nil && s.initEnded(err) {
 		err = wire.Errorf(stageExec, "enter the container", "", unix.ESRCH)
 	}
 	if err != nil {
 		conn.SendError(stageExec, err) // a creator that has gone needs no answer
 		return
 	}
-	defer process.release()
 	if status, err := process.wait(); err == nil {
 		conn.Send(msgExit, exitStatus(status))
 	}
 	process.pidfd.Close()
 }
 
-// initEnded says whether the container's first process has ended, and with it all others.
-func (s *sandbox) initEnded() bool {
+// endTimeout bounds how long the end of a container that is about to end is waited for, in milliseconds.
+const endTimeout = 2000
+
+// initEnded says whether an exec failed with err because the container's first process has ended, and with it all others.
+// The kernel makes no process any more (ENOMEM) as soon as the first one begins to end.
+func (s *sandbox) initEnded(err error) bool {
+	timeout := 0
+	if errors.Is(err, unix.ENOMEM) {
+		timeout = endTimeout
+	}
 	poll := []unix.PollFd{{Fd: int32(s.init.pidfd.Fd()), Events: unix.POLLIN}}
-	n, err := unix.Poll(poll, 0)
+	n, err := unix.Poll(poll, timeout)
 	return err == nil && n > 0
 }
 
@@ -82,6 +89,7 @@ func (s *sandbox) startExec(conn *wire.Conn, process *specs.Process, stdio []*os
 		running.pidfd.Close()
 		return nil, err
 	}
+	running.release()
 	return running, nil
 }
 
