@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/rcrun/rcrun/runtime"
 )
 
 // bind is a -v option: a directory or file of the host's at a path of the container's.
@@ -113,12 +114,16 @@ const (
 	resolvFile   = "resolv.conf"
 )
 
-// generatedMounts bind the generated files. They are the container's own, and writable: what it changes there lasts
-// until the next start, and is in no layer.
+// generatedMounts put copies of the generated files in their places. They are the container's own, and writable unless its
+// root is read-only: what it changes there lasts until it ends, and is in no layer.
 func (c *Container) generatedMounts() []specs.Mount {
+	options := []string{"nosuid", "nodev", "noexec"}
+	if c.HostConfig.ReadonlyRootfs {
+		options = append(options, "ro")
+	}
 	var mounts []specs.Mount
 	for _, name := range []string{hostsFile, hostnameFile, resolvFile} {
-		mounts = append(mounts, specs.Mount{Type: "bind", Source: c.path(name), Destination: "/etc/" + name, Options: []string{"rbind", "rprivate"}})
+		mounts = append(mounts, specs.Mount{Type: runtime.CopyMount, Source: c.path(name), Destination: "/etc/" + name, Options: options})
 	}
 	return mounts
 }

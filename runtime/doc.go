@@ -44,6 +44,8 @@
 //   - The container is the attacker. Mount points are resolved by openat2 beneath the container's root and mounts are
 //     attached by file descriptor, so that neither a symlink of the image nor a race redirects one. What is opened
 //     from within, the working directory and the user files, is opened without passing a magic link.
+//   - Files that are made for a container are copied to a small tmpfs (CopyMount) and not bound, so that they count against
+//     no disk and belong to its root whatever the id map is.
 //   - The sandbox executes a sealed copy of the binary in memory, or a read-only mount of it: until a child has executed
 //     the payload, /proc/self/exe is that binary for it, and a payload of that name is executed from it. A file of the
 //     caller's could then be written by the container, whose root is the caller.

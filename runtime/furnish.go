@@ -159,6 +159,9 @@ func writeProc(file, value string) error {
 
 // fill makes all that is mounted beneath the root.
 func (m *mounter) fill(spec *specs.Spec) error {
+	if err := m.makeCopies(spec.Mounts); err != nil {
+		return err
+	}
 	if err := m.mountAll(spec.Mounts); err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ var propagations = map[string]uint64{
 }
 
 func parseMountOptions(m specs.Mount) mountOptions {
-	o := mountOptions{bind: m.Type == "bind"}
+	o := mountOptions{bind: m.Type == "bind" || m.Type == CopyMount}
 	for _, option := range m.Options {
 		switch {
 		case option == "bind":
