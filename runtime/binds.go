@@ -9,7 +9,7 @@ import (
 )
 
 // cloneSources returns a copy of the mount tree at the source of each bind mount, or the file to be copied, opened with the
-// files and no more. The caller of it closes the files, also when it fails.
+// caller's access to files and no more. The caller of it closes the files, also when it fails.
 func cloneSources(mounts []specs.Mount) ([]*os.File, error) {
 	var trees []*os.File
 	for _, mount := range mounts {

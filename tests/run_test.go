@@ -167,7 +167,7 @@ func TestConfinement(t *testing.T) {
 // TestWorkingDirectoryBehindMagicLink makes nothing on the way to a directory that is refused.
 func TestWorkingDirectoryBehindMagicLink(t *testing.T) {
 	u := newUserWithImage(t)
-	u.fails(125, []string{"/proc/self/root/made"}, "run", "--name", "c1", "-w", "/proc/self/root/made", "bb", "true")
+	u.fails(126, []string{"/proc/self/root/made"}, "run", "--name", "c1", "-w", "/proc/self/root/made", "bb", "true")
 	u.prints("", "diff", "c1")
 	u.run("run", "--name", "c2", "-w", "/new/dir", "bb", "true")
 	contains(t, u.run("diff", "c2"), "A /new/dir")
