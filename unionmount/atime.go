@@ -26,8 +26,8 @@ const (
 
 // SetAccessTimes changes when there are new access times.
 func (u *Union) SetAccessTimes(a AccessTimes) {
-	before := AccessTimes(u.atimes.Swap(uint32(a)))
-	if (before^a)&NoAtime != 0 {
+	old := AccessTimes(u.atimes.Swap(uint32(a)))
+	if (old^a)&NoAtime != 0 {
 		u.fds.setNoAtime(a&NoAtime != 0)
 	}
 }
@@ -60,7 +60,7 @@ func (u *Union) wasRead(n *Node) {
 
 // shownAtime returns the access time of a node: that on disk, or a later one in memory.
 func (n *Node) shownAtime(disk unix.Timespec) unix.Timespec {
-	if at := n.readAt.Load(); at > disk.Nano() {
+	if at := n.readAt.Load(); at != 0 && before(disk, unix.NsecToTimespec(at)) {
 		return unix.NsecToTimespec(at)
 	}
 	return disk
@@ -92,9 +92,11 @@ func (u *Union) wasListed(n *Node) {
 
 // atimeIsDue tells whether relatime gives a file a new access time when it is read.
 func atimeIsDue(st *unix.Stat_t) bool {
-	at := st.Atim.Nano()
-	return at <= st.Mtim.Nano() || at <= st.Ctim.Nano() || time.Since(time.Unix(0, at)) >= 24*time.Hour
+	return !before(st.Mtim, st.Atim) || !before(st.Ctim, st.Atim) || time.Since(time.Unix(st.Atim.Unix())) >= 24*time.Hour
 }
+
+// before tells whether a time was before another: of any year, unlike their nanoseconds since 1970.
+func before(a, b unix.Timespec) bool { return a.Sec < b.Sec || a.Sec == b.Sec && a.Nsec < b.Nsec }
 
 // setNoAtime has the descriptors that data of the upper is read by give new access times or not.
 func (c *fdCache) setNoAtime(on bool) {
