@@ -3,10 +3,6 @@ package fuseoverlay
 import (
 	"errors"
 	"fmt"
-	"math"
-	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -15,72 +11,6 @@ import (
 	"github.com/rcrun/rcrun/unionmount"
 	"golang.org/x/sys/unix"
 )
-
-// overlayArgs are the arguments of a program that is called like fuse-overlayfs.
-type overlayArgs struct {
-	foreground, debug, version, help bool
-	single                           bool     // one request at a time
-	unknown                          []string // arguments that nobody knows
-	options                          []string // the values of all -o
-	operands                         []string // [SOURCE] MOUNTPOINT
-}
-
-// parseOverlayArgs reads arguments as libfuse does: options and operands in any order, and what mount(8) adds to them.
-// Callers pass what one version or another of fuse-overlayfs takes, so what is not known is no error.
-func parseOverlayArgs(args []string) (overlayArgs, error) {
-	var a overlayArgs
-	for i := 0; i < len(args); i++ {
-		arg := args[i]
-		value, hasValue := strings.CutPrefix(arg, "-o")
-		switch {
-		case arg == "-o":
-			if i++; i == len(args) {
-				return a, fmt.Errorf("option -o needs a value")
-			}
-			a.options = append(a.options, args[i])
-		case hasValue:
-			a.options = append(a.options, value)
-		case arg == "-f":
-			a.foreground = true
-		case arg == "-d" || arg == "--debug":
-			a.debug = true
-		case arg == "-V" || arg == "--version":
-			a.version = true
-		case arg == "-h" || arg == "--help":
-			a.help = true
-		case arg == "-s":
-			a.single = true
-		case arg == "-n" || arg == "-v":
-		case arg == "-N" || arg == "-t": // a namespace that mount(8) has entered; the type
-			i++
-		case arg == "--":
-			a.operands = append(a.operands, args[i+1:]...)
-			return a, nil
-		case !strings.HasPrefix(arg, "-"):
-			a.operands = append(a.operands, arg)
-		default:
-			a.unknown = append(a.unknown, arg)
-		}
-	}
-	return a, nil
-}
-
-// source returns what the mount is to be shown as the source of: mount(8) passes on the one it was given, and tells by it
-// and the mount point whether an entry of fstab is mounted already.
-func (a overlayArgs) source(otherwise string) string {
-	if len(a.operands) == 2 {
-		return a.operands[0]
-	}
-	return otherwise
-}
-
-// target returns the mount point.
-func (a overlayArgs) target() (string, error) {
-	if n := len(a.operands); n == 1 || n == 2 {
-		return a.operands[n-1], nil
-	}
-	return "", fmt.Errorf("want [SOURCE] MOUNTPOINT, got %d operands", len(a.operands))
-}
 
 // overlayOptions are what -o says.
 type overlayOptions struct {
@@ -238,15 +168,6 @@ func (o *overlayOptions) setOwnership(value string) error {
 	return nil
 }
 
-// parseEither takes one of two values, that for no or that for yes.
-func parseEither(into *bool, value, no, yes string) error {
-	if value != no && value != yes {
-		return fmt.Errorf("want %s or %s", no, yes)
-	}
-	*into = value == yes
-	return nil
-}
-
 // setTimeout sets for how long the kernel may believe anything.
 func (o *overlayOptions) setTimeout(value string) error {
 	for _, timeout := range []**time.Duration{&o.mount.EntryTimeout, &o.mount.NegativeTimeout, &o.mount.AttrTimeout} {
@@ -266,20 +187,6 @@ func (o *overlayOptions) setThreaded(value string) error {
 		o.mount.Threads = 1
 	}
 	return err
-}
-
-// parseSeconds parses a time in seconds, which may be a fraction. One of many years is for ever.
-func parseSeconds(timeout **time.Duration, value string) error {
-	seconds, err := strconv.ParseFloat(value, 64)
-	if err != nil || !(seconds >= 0) {
-		return fmt.Errorf("%q is not a number of seconds", value)
-	}
-	*timeout = nil
-	if seconds < float64(math.MaxInt64/time.Second) {
-		d := time.Duration(seconds * float64(time.Second))
-		*timeout = &d
-	}
-	return nil
 }
 
 // set applies one option. allow_root keeps others out, root too: the kernel knows but one of them or all.
@@ -329,169 +236,4 @@ func (o *overlayOptions) setRedirect(value string) error {
 		return errors.New("want on, off, follow or nofollow")
 	}
 	return nil
-}
-
-// parseMapping reads triples of an id on disk, the id that it is shown as, and how many follow, all with colons.
-func parseMapping(text string) ([]unionmount.IDMapping, error) {
-	fields := strings.Split(text, ":")
-	if len(fields)%3 != 0 {
-		return nil, fmt.Errorf("want triples of id on disk, id shown and count, separated by colons")
-	}
-	var maps []unionmount.IDMapping
-	for len(fields) > 0 {
-		var numbers [3]uint32
-		for i := range numbers {
-			n, err := strconv.ParseUint(fields[i], 10, 32)
-			if err != nil {
-				return nil, err
-			}
-			numbers[i] = uint32(n)
-		}
-		maps = append(maps, unionmount.IDMapping{Host: numbers[0], Container: numbers[1], Size: numbers[2]})
-		fields = fields[3:]
-	}
-	return maps, nil
-}
-
-func parseCount(into *int, text string) error {
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		return errors.New("want a number of at least 1")
-	}
-	*into = n
-	return nil
-}
-
-func parseID(into **uint32, text string) error {
-	n, err := strconv.ParseUint(text, 10, 32)
-	if err != nil {
-		return err
-	}
-	id := uint32(n)
-	*into = &id
-	return nil
-}
-
-// splitEscaped splits text at a separator unless a backslash comes before it. The backslashes stay: what is left may be
-// split again before it is unescaped.
-func splitEscaped(text string, separator byte) []string {
-	var parts []string
-	start := 0
-	for i := 0; i < len(text); i++ {
-		switch text[i] {
-		case '\\':
-			i++ // what follows means itself
-		case separator:
-			parts = append(parts, text[start:i])
-			start = i + 1
-		}
-	}
-	return append(parts, text[start:])
-}
-
-// unescape removes the backslashes before characters that mean themselves.
-func unescape(text string) string {
-	if !strings.Contains(text, `\`) {
-		return text
-	}
-	var out strings.Builder
-	for i := 0; i < len(text); i++ {
-		if text[i] == '\\' && i+1 < len(text) {
-			i++
-		}
-		out.WriteByte(text[i])
-	}
-	return out.String()
-}
-
-// overflowID is what the kernel shows for an id that has no other in a user namespace.
-const overflowID = 65534
-
-// union completes the description of the mount at a directory: absolute paths, and layers of one kind.
-func (o overlayOptions) union(target string) (engine.UnionMount, error) {
-	m := o.mount
-	if len(o.lowers) == 0 && m.Stack.Upper == "" {
-		return m, fmt.Errorf("lowerdir or upperdir is needed")
-	}
-	if m.Stack.Upper == "" && m.Stack.Work != "" {
-		return m, errors.New("workdir without upperdir: nothing could be written")
-	}
-	if m.Stack.Upper == "" {
-		m.Mount.Flags |= unix.MS_RDONLY
-	}
-	for _, path := range []*string{&m.Stack.Upper, &m.Stack.Work} {
-		if err := makeAbsolute(path); err != nil {
-			return m, err
-		}
-	}
-	var err error
-	if m.Target, err = filepath.Abs(target); err == nil {
-		m.Target, err = filepath.EvalSymlinks(m.Target)
-	}
-	if err != nil {
-		return m, fmt.Errorf("find mount point: %w", err)
-	}
-	for _, dir := range o.lowers {
-		lower := o.layer()
-		lower.Dir = dir
-		if err := makeAbsolute(&lower.Dir); err != nil {
-			return m, err
-		}
-		if o.ownership == unionmount.CallerOwned { // as the layers of the store have it
-			lower.Index = filepath.Join(filepath.Dir(lower.Dir), "index")
-		}
-		m.Stack.Lowers = append(m.Stack.Lowers, lower)
-	}
-	upper := o.layer()
-	upper.StatXattr = o.statXattr
-	if o.ownership == unionmount.HostOwned { // the others refer in their own way
-		upper.Redirect, upper.Metacopy = o.redirect, o.metacopy
-	}
-	m.Stack.UpperAs, m.Stack.SideXattrs = &upper, o.ownership == unionmount.CallerOwned && engine.WithoutXattrs(os.Getenv)
-	m.Mount.AllowOther = m.Mount.AllowOther || o.allowOther
-	o.squash(&m)
-	return m, nil
-}
-
-// makeAbsolute makes a path absolute, if there is one.
-func makeAbsolute(path *string) error {
-	if *path == "" {
-		return nil
-	}
-	abs, err := filepath.Abs(*path)
-	if err != nil {
-		return fmt.Errorf("find directory %s: %w", *path, err)
-	}
-	*path = abs
-	return nil
-}
-
-// layer describes any layer, but for where it is.
-func (o overlayOptions) layer() unionmount.Layer {
-	l := unionmount.Layer{Ownership: o.ownership}
-	if o.ownership == unionmount.HostOwned {
-		all := []unionmount.IDMapping{{Size: 1<<32 - 1}}
-		l.UIDs, l.GIDs, l.Unmapped, l.Follow = all, all, overflowID, !o.nofollow
-		if o.uids != nil {
-			l.UIDs = o.uids
-		}
-		if o.gids != nil {
-			l.GIDs = o.gids
-		}
-	}
-	return l
-}
-
-// squash shows all files as root's unless an owner was named.
-func (o overlayOptions) squash(m *engine.UnionMount) {
-	if !o.squashRoot {
-		return
-	}
-	root := uint32(0)
-	if m.SquashUID == nil {
-		m.SquashUID = &root
-	}
-	if m.SquashGID == nil {
-		m.SquashGID = &root
-	}
 }

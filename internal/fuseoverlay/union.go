@@ -1,0 +1,104 @@
+package fuseoverlay
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/unionmount"
+	"golang.org/x/sys/unix"
+)
+
+// overflowID is what the kernel shows for an id that has no other in a user namespace.
+const overflowID = 65534
+
+// union completes the description of the mount at a directory: absolute paths, and layers of one kind.
+func (o overlayOptions) union(target string) (engine.UnionMount, error) {
+	m := o.mount
+	if len(o.lowers) == 0 && m.Stack.Upper == "" {
+		return m, fmt.Errorf("lowerdir or upperdir is needed")
+	}
+	if m.Stack.Upper == "" && m.Stack.Work != "" {
+		return m, errors.New("workdir without upperdir: nothing could be written")
+	}
+	if m.Stack.Upper == "" {
+		m.Mount.Flags |= unix.MS_RDONLY
+	}
+	for _, path := range []*string{&m.Stack.Upper, &m.Stack.Work} {
+		if err := makeAbsolute(path); err != nil {
+			return m, err
+		}
+	}
+	var err error
+	if m.Target, err = filepath.Abs(target); err == nil {
+		m.Target, err = filepath.EvalSymlinks(m.Target)
+	}
+	if err != nil {
+		return m, fmt.Errorf("find mount point: %w", err)
+	}
+	for _, dir := range o.lowers {
+		lower := o.layer()
+		lower.Dir = dir
+		if err := makeAbsolute(&lower.Dir); err != nil {
+			return m, err
+		}
+		if o.ownership == unionmount.CallerOwned { // as the layers of the store have it
+			lower.Index = filepath.Join(filepath.Dir(lower.Dir), "index")
+		}
+		m.Stack.Lowers = append(m.Stack.Lowers, lower)
+	}
+	upper := o.layer()
+	upper.StatXattr = o.statXattr
+	if o.ownership == unionmount.HostOwned { // the others refer in their own way
+		upper.Redirect, upper.Metacopy = o.redirect, o.metacopy
+	}
+	m.Stack.UpperAs, m.Stack.SideXattrs = &upper, o.ownership == unionmount.CallerOwned && engine.WithoutXattrs(os.Getenv)
+	m.Mount.AllowOther = m.Mount.AllowOther || o.allowOther
+	o.squash(&m)
+	return m, nil
+}
+
+// makeAbsolute makes a path absolute, if there is one.
+func makeAbsolute(path *string) error {
+	if *path == "" {
+		return nil
+	}
+	abs, err := filepath.Abs(*path)
+	if err != nil {
+		return fmt.Errorf("find directory %s: %w", *path, err)
+	}
+	*path = abs
+	return nil
+}
+
+// layer describes any layer, but for where it is.
+func (o overlayOptions) layer() unionmount.Layer {
+	l := unionmount.Layer{Ownership: o.ownership}
+	if o.ownership == unionmount.HostOwned {
+		all := []unionmount.IDMapping{{Size: 1<<32 - 1}}
+		l.UIDs, l.GIDs, l.Unmapped, l.Follow = all, all, overflowID, !o.nofollow
+		if o.uids != nil {
+			l.UIDs = o.uids
+		}
+		if o.gids != nil {
+			l.GIDs = o.gids
+		}
+	}
+	return l
+}
+
+// squash shows all files as root's unless an owner was named.
+func (o overlayOptions) squash(m *engine.UnionMount) {
+	if !o.squashRoot {
+		return
+	}
+	root := uint32(0)
+	if m.SquashUID == nil {
+		m.SquashUID = &root
+	}
+	if m.SquashGID == nil {
+		m.SquashGID = &root
+	}
+}

@@ -1,0 +1,108 @@
+package fuseoverlay
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rcrun/rcrun/unionmount"
+)
+
+// parseEither takes one of two values, that for no or that for yes.
+func parseEither(into *bool, value, no, yes string) error {
+	if value != no && value != yes {
+		return fmt.Errorf("want %s or %s", no, yes)
+	}
+	*into = value == yes
+	return nil
+}
+
+// parseSeconds parses a time in seconds, which may be a fraction. One of many years is for ever.
+func parseSeconds(timeout **time.Duration, value string) error {
+	seconds, err := strconv.ParseFloat(value, 64)
+	if err != nil || !(seconds >= 0) {
+		return fmt.Errorf("%q is not a number of seconds", value)
+	}
+	*timeout = nil
+	if seconds < float64(math.MaxInt64/time.Second) {
+		d := time.Duration(seconds * float64(time.Second))
+		*timeout = &d
+	}
+	return nil
+}
+
+// parseMapping reads triples of an id on disk, the id that it is shown as, and how many follow, all with colons.
+func parseMapping(text string) ([]unionmount.IDMapping, error) {
+	fields := strings.Split(text, ":")
+	if len(fields)%3 != 0 {
+		return nil, fmt.Errorf("want triples of id on disk, id shown and count, separated by colons")
+	}
+	var maps []unionmount.IDMapping
+	for len(fields) > 0 {
+		var numbers [3]uint32
+		for i := range numbers {
+			n, err := strconv.ParseUint(fields[i], 10, 32)
+			if err != nil {
+				return nil, err
+			}
+			numbers[i] = uint32(n)
+		}
+		maps = append(maps, unionmount.IDMapping{Host: numbers[0], Container: numbers[1], Size: numbers[2]})
+		fields = fields[3:]
+	}
+	return maps, nil
+}
+
+func parseCount(into *int, text string) error {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return errors.New("want a number of at least 1")
+	}
+	*into = n
+	return nil
+}
+
+func parseID(into **uint32, text string) error {
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil {
+		return err
+	}
+	id := uint32(n)
+	*into = &id
+	return nil
+}
+
+// splitEscaped splits text at a separator unless a backslash comes before it. The backslashes stay: what is left may be
+// split again before it is unescaped.
+func splitEscaped(text string, separator byte) []string {
+	var parts []string
+	start := 0
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			i++ // what follows means itself
+		case separator:
+			parts = append(parts, text[start:i])
+			start = i + 1
+		}
+	}
+	return append(parts, text[start:])
+}
+
+// unescape removes the backslashes before characters that mean themselves.
+func unescape(text string) string {
+	if !strings.Contains(text, `\`) {
+		return text
+	}
+	var out strings.Builder
+	for i := 0; i < len(text); i++ {
+		if text[i] == '\\' && i+1 < len(text) {
+			i++
+		}
+		out.WriteByte(text[i])
+	}
+	return out.String()
+}
