@@ -86,6 +86,19 @@ func TestValuesOfOptions(t *testing.T) {
 	}
 }
 
+// TestLabelsHaveCommas takes the label that podman gives, with the options around it.
+func TestLabelsHaveCommas(t *testing.T) {
+	defaults := overlayDefaults("x")
+	defaults.strict = true
+	const label = "system_u:object_r:container_file_t:s0:c14,c583"
+	for options, want := range map[string]string{`ro,context="` + label + `",nodev`: label, `context="` + label + `"`: label, "context=a,nodev": "a", `context="a",nodev`: "a"} {
+		o, err := parseOverlayOptions([]string{options}, defaults)
+		if err != nil || o.mount.Mount.Context != want {
+			t.Errorf("%s: %q, %v", options, o.mount.Mount.Context, err)
+		}
+	}
+}
+
 // TestFlagsOfAccessTimes wants the last of those that exclude one another to hold.
 func TestFlagsOfAccessTimes(t *testing.T) {
 	for options, want := range map[string]uintptr{

@@ -34,7 +34,7 @@ type overlayOptions struct {
 func parseOverlayOptions(lists []string, defaults overlayOptions) (overlayOptions, error) {
 	o := defaults
 	for _, list := range lists {
-		for _, option := range splitEscaped(list, ',') {
+		for _, option := range splitOptions(list) {
 			if err := o.set(option); err != nil {
 				return o, fmt.Errorf("option %s: %w", option, err)
 			}

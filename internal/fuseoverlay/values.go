@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -90,6 +91,23 @@ func splitEscaped(text string, separator byte) []string {
 		}
 	}
 	return append(parts, text[start:])
+}
+
+// splitOptions splits the value of -o at commas. The label of a context may have commas; then it is in quotes.
+func splitOptions(list string) []string {
+	options := splitEscaped(list, ',')
+	for i := 0; i < len(options); i++ {
+		name, value, _ := strings.Cut(options[i], "=")
+		quoted := strings.HasSuffix(name, "context") && strings.HasPrefix(value, `"`)
+		for quoted && !strings.HasSuffix(value[1:], `"`) && i+1 < len(options) {
+			value += "," + options[i+1]
+			options = slices.Delete(options, i+1, i+2)
+		}
+		if quoted {
+			options[i] = name + "=" + value
+		}
+	}
+	return options
 }
 
 // unescape removes the backslashes before characters that mean themselves.
