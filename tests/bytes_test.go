@@ -26,6 +26,7 @@ func TestArgumentsThatAreNoText(t *testing.T) {
 		{"create", "--entrypoint", odd, "bb"},
 		{"--root", dir, "ps"},
 		{"commit", "-m", odd, "c1"},
+		{"union", "mount", "-o", "lowerdir=" + dir, u.path("home")},
 	} {
 		u.fails(125, []string{`\xe9`, "not valid UTF-8"}, args...)
 	}
@@ -46,6 +47,11 @@ func TestArgumentsThatAreNoText(t *testing.T) {
 	cmd = u.cmd("run", "--rm", "--rootfs", ".", "true")
 	cmd.Dir = dir
 	u.failed(u.finish(cmd), 125, "not valid UTF-8")
+
+	r := u.finish(u.command(overlayBinary, "-o", "lowerdir="+dir, u.path("tmp")))
+	if r.code != 1 || !strings.Contains(r.stderr, "not valid UTF-8") {
+		t.Errorf("a union of such a directory: %+v", r)
+	}
 
 	u.run("export", "-o", dir+"/c1.tar", "c1")
 	u.run("import", dir+"/c1.tar", "again")
