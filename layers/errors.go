@@ -29,10 +29,6 @@ type storeError struct {
 func (e *storeError) Error() string { return e.text }
 func (e *storeError) Unwrap() error { return e.kind }
 
-func notFound(ref string) error {
-	return &storeError{ErrNotFound, fmt.Sprintf("no image %q in the store", ref)}
-}
-
 func ambiguous(ref string, candidates []string) error {
 	return &storeError{ErrAmbiguous, fmt.Sprintf("image id %q is ambiguous, it may be %s", ref, strings.Join(candidates, " or "))}
 }

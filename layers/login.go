@@ -52,7 +52,7 @@ func Login(ctx context.Context, registry string, with Credentials, opts Registry
 		_, err = config.SetCredentials(sys, registry, with.Username, with.Password)
 	}
 	if err != nil {
-		return fmt.Errorf("log in to %s: %w", registry, err)
+		return fmt.Errorf("log in to %s: %w", registry, unreachable(err, host(registry)))
 	}
 	return nil
 }

@@ -69,7 +69,7 @@ func (s *Store) push(ctx context.Context, ref string, opts PushOptions) (_ Pushe
 	defer func() { err = errors.Join(err, t.close()) }()
 	manifest, err := t.upload(ctx, dest, img, opts)
 	if err != nil {
-		return Pushed{}, err
+		return Pushed{}, unreachable(err, reference.Domain(name))
 	}
 	if err := s.noteRepoDigest(img.ID, name, manifest); err != nil && !isMissing(err) { // it may have been removed meanwhile
 		return Pushed{}, err
@@ -175,7 +175,7 @@ func (s *Store) TagsHere(repository string) ([]string, error) {
 		}
 	}
 	if len(names) == 0 {
-		return nil, notFound(repository)
+		return nil, notFoundAmong(repository, images)
 	}
 	slices.Sort(names)
 	return names, nil

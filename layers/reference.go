@@ -108,7 +108,7 @@ func named(name reference.Named) func(storage.Image) bool {
 
 func findPrefix(ref, id string, records []storage.Image) (storage.Image, error) {
 	if id == "" || strings.Trim(id, "0123456789abcdef") != "" {
-		return storage.Image{}, notFound(ref)
+		return storage.Image{}, notFoundAmong(ref, records)
 	}
 	var matches []storage.Image
 	var ids []string
@@ -119,7 +119,7 @@ func findPrefix(ref, id string, records []storage.Image) (storage.Image, error) 
 	}
 	switch len(matches) {
 	case 0:
-		return storage.Image{}, notFound(ref)
+		return storage.Image{}, notFoundAmong(ref, records)
 	case 1:
 		return matches[0], nil
 	}

@@ -117,3 +117,21 @@ func TestPullOnce(t *testing.T) {
 	u.run("rmi", name)
 	u.isEmptyStore()
 }
+
+// TestImageNotFound asks for images that are not here: the error is one sentence, and names those that are like them.
+func TestImageNotFound(t *testing.T) {
+	u := newUserWithImage(t)
+	u.run("tag", "bb", "basicos:12")
+	u.fails(125, []string{`no image "basicos" in the store; basicos:12 is here`}, "run", "--pull", "never", "basicos", "true")
+	u.fails(125, []string{`no image "baiscos:12" in the store; basicos:12 is here`}, "history", "baiscos:12")
+	u.fails(125, []string{`rcrun: no image "nothing" in the store`}, "tag", "nothing", "x")
+	u.configure("registries.conf", "unqualified-search-registries = [\"127.0.0.1:1\"]\n")
+	r := u.try("run", "-q", "basicos", "true")
+	u.failed(r, 125, "the registry 127.0.0.1:1 cannot be reached: connection refused by 127.0.0.1:1 (basicos:12 is here)")
+	if strings.Contains(r.stderr, "dial tcp") || strings.Contains(r.stderr, "http://") {
+		t.Errorf("the error tells how requests are made: %s", r.stderr)
+	}
+	// No name server and no network at all.
+	r = u.finish(u.command("unshare", "-cn", u.path("rcrun"), "pull", "192.0.2.1/app"))
+	u.failed(r, 125, "the registry 192.0.2.1 cannot be reached: network is unreachable", "is the network up?")
+}

@@ -142,6 +142,9 @@ func pullForRun(ctx context.Context, e *layered.Engine, image string, flags *con
 	if err == nil && !flags.quiet {
 		printPullStatus(os.Stderr, pulled)
 	}
+	if similar := store.SimilarTo(image); err != nil && similar != "" && !errors.Is(err, layers.ErrPlatform) {
+		err = fmt.Errorf("%w (%s)", err, similar)
+	}
 	return err
 }
 

@@ -6,6 +6,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/rcrun/rcrun/internal/spelling"
 )
 
 // unused are options that other programs know and that change nothing here, with the reason, as --help prints them.
@@ -90,7 +92,7 @@ func closest(name string) string {
 	const least, most = 4, 2 // letters of a name that is the beginning of another, letters that are wrong
 	best, wrong := "", min(most, len(name)/3)+1
 	for _, known := range names {
-		if d := distance(strings.ToLower(name), known); d < wrong {
+		if d := spelling.Distance(strings.ToLower(name), known); d < wrong {
 			best, wrong = known, d
 		}
 	}
@@ -100,25 +102,4 @@ func closest(name string) string {
 		}
 	}
 	return best
-}
-
-// distance returns how many letters have to be put in, taken out or replaced to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := before
-			if a[i] != b[j] {
-				replaced++
-			}
-			before = row[j+1]
-			row[j+1] = min(replaced, before+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -1,0 +1,82 @@
+package layers
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"go.podman.io/image/v5/docker/reference"
+	"go.podman.io/storage"
+
+	"github.com/rcrun/rcrun/internal/spelling"
+)
+
+// maxSimilar is how many images are named to somebody who asks for one that is not there.
+const maxSimilar = 3
+
+// SimilarTo says which images are here whose names are like ref: "debian:12 is here". It is "" if there are none.
+func (s *Store) SimilarTo(ref string) string {
+	records, err := s.lib.Images()
+	if err != nil {
+		return ""
+	}
+	return similarTo(ref, records)
+}
+
+func similarTo(ref string, records []storage.Image) string {
+	asked, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return ""
+	}
+	ranked := [4][]string{}
+	for _, record := range records {
+		for _, name := range record.Names {
+			have, err := reference.ParseNormalizedNamed(name)
+			if err != nil {
+				continue
+			}
+			if rank := likeness(asked, have); rank < len(ranked) {
+				ranked[rank] = append(ranked[rank], reference.FamiliarString(have))
+			}
+		}
+	}
+	var names []string
+	for _, alike := range ranked {
+		slices.Sort(alike)
+		names = append(names, alike...)
+	}
+	switch names = names[:min(len(names), maxSimilar)]; len(names) {
+	case 0:
+		return ""
+	case 1:
+		return names[0] + " is here"
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " and " + names[last] + " are here"
+}
+
+// likeness tells how alike two names are: 0 for the same repository, more for less, 4 for not at all.
+func likeness(asked, have reference.Named) int {
+	a, b := reference.FamiliarName(asked), reference.FamiliarName(have)
+	switch {
+	case asked.Name() == have.Name():
+		return 0
+	case path.Base(a) == path.Base(b):
+		return 1
+	case spelling.Close(a, b):
+		return 2
+	case spelling.Close(path.Base(a), path.Base(b)):
+		return 3
+	}
+	return 4
+}
+
+// notFoundAmong is the error of an image that is not among those that are here.
+func notFoundAmong(ref string, records []storage.Image) error {
+	text := fmt.Sprintf("no image %q in the store", ref)
+	if similar := similarTo(ref, records); similar != "" {
+		text += "; " + similar
+	}
+	return &storeError{ErrNotFound, text}
+}

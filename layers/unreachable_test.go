@@ -1,0 +1,65 @@
+package layers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestUnreachable(t *testing.T) {
+	addr := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 443}
+	dial := func(err error) error { return &net.OpError{Op: "dial", Net: "tcp", Addr: addr, Err: err} }
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{dial(&net.DNSError{Err: "no such host", Name: "r.example", IsNotFound: true}), "r.example is not known to the name server"},
+		{dial(&net.DNSError{Err: "server misbehaving", Name: "r.example", IsTemporary: true}), "no name server answers what r.example is; is the network up?"},
+		{dial(syscall.ECONNREFUSED), "connection refused by 192.0.2.1:443"},
+		{dial(syscall.ENETUNREACH), "network is unreachable (192.0.2.1:443); is the network up?"},
+		{dial(syscall.EHOSTUNREACH), "no route to host (192.0.2.1:443); is the network up?"},
+		{dial(context.DeadlineExceeded), "192.0.2.1:443 does not answer; is the network up?"},
+	} {
+		err := unreachable(fmt.Errorf("fetching manifest: pinging container registry: %w", c.err), "r.example")
+		if text := "the registry r.example cannot be reached: "; !strings.HasPrefix(err.Error(), text) || !strings.Contains(err.Error(), c.want) || !errors.Is(err, c.err) {
+			t.Errorf("%v: %q, want %q", c.err, err, c.want)
+		}
+	}
+	for _, err := range []error{nil, errors.New("manifest unknown"), &net.OpError{Op: "read", Err: syscall.ECONNRESET},
+		fmt.Errorf("%w (Mirrors also failed: [x])", dial(syscall.ECONNREFUSED))} {
+		if got := unreachable(err, "r.example"); got != err {
+			t.Errorf("%v became %v", err, got)
+		}
+	}
+}
+
+func TestSimilarTo(t *testing.T) {
+	s := openStore(t)
+	for _, name := range []string{"debian:12", "debian:11", "registry.example/team/app:1", "bb", "alpine"} {
+		mustImport(t, s, name, name)
+	}
+	for ref, want := range map[string]string{
+		"debian":             "debian:11 and debian:12 are here",
+		"debain:12":          "debian:11 and debian:12 are here",
+		"app":                "registry.example/team/app:1 is here",
+		"other.example/app":  "registry.example/team/app:1 is here",
+		"team/apq":           "registry.example/team/app:1 is here",
+		"alpin:3":            "alpine:latest is here",
+		"nothing":            "",
+		"BAD NAME":           "",
+		"registry.example/x": "",
+	} {
+		_, err := s.Image(ref)
+		text := fmt.Sprintf("no image %q in the store", ref)
+		if want != "" {
+			text += "; " + want
+		}
+		if got := s.SimilarTo(ref); got != want || !errors.Is(err, ErrNotFound) || err.Error() != text {
+			t.Errorf("%s: %q, %v; want %q", ref, got, err, want)
+		}
+	}
+}
