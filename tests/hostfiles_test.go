@@ -25,6 +25,7 @@ func TestStoreHasNoPrivilegedFiles(t *testing.T) {
 		`cp /bin/busybox /new; chown 1:1 /new; chmod 6755 /new; chmod 4755 /etc/passwd; mkdir -m 7777 /dir; mknod /white c 0 0; stat -c '%a %F' /suid /new /char /block`)
 	u.prints("6755 regular file\n6755 regular file\n666 character special file\n666 block special file", "logs", "c1")
 	u.run("commit", "c1", "committed")
+	u.prints("character special file 0:0", "run", "--rm", "--network", "none", "committed", "stat", "-c", "%F %t:%T", "/white")
 	err := filepath.WalkDir(u.dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err

@@ -19,6 +19,9 @@
 // Names that start with ".wh." are whiteouts in every tree that is read, so no container can see or make a file of
 // such a name: looking it up is ENOENT, making it is EPERM.
 //
+// A device 0:0, which is a whiteout on disk, is an ordinary device inside where owners are kept as metadata: an engine that
+// runs in a container makes whiteouts of its own, and could not by any other name. Elsewhere it is refused, as by overlay.
+//
 // # Ownership
 //
 // How the files of a tree stand for its entries is a policy of the layer's (policy.go), and the only difference between
