@@ -77,7 +77,7 @@ func TestPullHostile(t *testing.T) {
 		reg, s := newRegistry(t), openStore(t)
 		reg.push(t, img, "app", "latest")
 		reg.breakWith(withLayer(func(l *v1.Descriptor) {
-			l.MediaType, l.URLs = v1.MediaTypeImageLayerNonDistributableGzip, []string{"http://" + elsewhere.host + "/layer", "file:///etc/passwd"} //nolint:staticcheck // what registries may still have
+			l.MediaType, l.URLs = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", []string{"http://" + elsewhere.host + "/layer", "file:///etc/passwd"}
 		}))
 		opts := PullOptions{RegistryOptions: RegistryOptions{Credentials: Credentials{Username: "me", Password: "secret"}}}
 		if _, err := s.Pull(context.Background(), reg.host+"/app", opts); err == nil {
