@@ -36,6 +36,8 @@ type HostConfig struct {
 	ContainerIDFile string                   `json:"ContainerIDFile"`
 	NetworkMode     string                   `json:"NetworkMode"`
 	PortBindings    map[string][]PortBinding `json:"PortBindings"`
+	PublishAllPorts bool                     `json:"PublishAllPorts"`       // that are exposed
+	Annotations     map[string]string        `json:"Annotations,omitempty"` // of the OCI specification
 	AutoRemove      bool                     `json:"AutoRemove"`
 	CapAdd          []string                 `json:"CapAdd"`
 	CapDrop         []string                 `json:"CapDrop"`

@@ -41,6 +41,7 @@ func (e *Engine) Create(options CreateOptions, image *Image) (*Container, error)
 		merge(&c.Config, image.Config)
 		c.ImageID, c.ImageName = image.ID, options.Config.Image
 	}
+	c.publishExposed()
 	if len(c.Config.Entrypoint)+len(c.Config.Cmd) == 0 {
 		return nil, errors.New("no command specified, and the image names none")
 	}

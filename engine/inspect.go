@@ -48,15 +48,14 @@ type InspectDriver struct {
 // is no other value.
 type InspectHost struct {
 	HostConfig
-	CgroupnsMode    string   `json:"CgroupnsMode"`
-	IpcMode         string   `json:"IpcMode"`
-	PidMode         string   `json:"PidMode"`
-	UTSMode         string   `json:"UTSMode"`
-	PublishAllPorts bool     `json:"PublishAllPorts"`
-	Devices         []string `json:"Devices"`
-	GroupAdd        []string `json:"GroupAdd"`
-	Links           []string `json:"Links"`
-	VolumesFrom     []string `json:"VolumesFrom"`
+	CgroupnsMode string   `json:"CgroupnsMode"`
+	IpcMode      string   `json:"IpcMode"`
+	PidMode      string   `json:"PidMode"`
+	UTSMode      string   `json:"UTSMode"`
+	Devices      []string `json:"Devices"`
+	GroupAdd     []string `json:"GroupAdd"`
+	Links        []string `json:"Links"`
+	VolumesFrom  []string `json:"VolumesFrom"`
 }
 
 // InspectState is the State of an Inspection.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -159,6 +160,23 @@ func (c *Container) resolvConf(mode string) ([]byte, error) {
 
 func (h *HostConfig) resolvConf() rootless.ResolvConf {
 	return rootless.ResolvConf{Servers: h.DNS, Search: h.DNSSearch, Options: h.DNSOptions}
+}
+
+// publishExposed publishes, where all ports are to be, those that are exposed and not published yet, on free ones.
+func (c *Container) publishExposed() {
+	if mode := c.network(); !c.HostConfig.PublishAllPorts || mode == networkNone || mode == networkHost {
+		return
+	}
+	bindings := map[string][]PortBinding{}
+	maps.Copy(bindings, c.HostConfig.PortBindings)
+	for exposed := range c.Config.ExposedPorts {
+		port, protocol, _ := strings.Cut(exposed, "/")
+		port += "/" + cmp.Or(protocol, "tcp")
+		if _, err := rootless.ParsePort(port); err == nil && bindings[port] == nil { // an image may expose what there is not
+			bindings[port] = []PortBinding{{}}
+		}
+	}
+	c.HostConfig.PortBindings = bindings
 }
 
 // portMappings lists what HostConfig publishes.

@@ -38,6 +38,7 @@ func (c *Container) spec(ids rootless.Map) (*specs.Spec, error) {
 	spec.Mounts = slices.Concat(spec.Mounts, c.generatedMounts(), mounts)
 
 	spec.Process.Terminal = c.Config.Tty
+	spec.Annotations = c.HostConfig.Annotations
 	spec.Process.Rlimits = c.HostConfig.rlimits()
 	if err := checkUser(c.user(), ids); err != nil {
 		return nil, err

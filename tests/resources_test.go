@@ -1,7 +1,9 @@
 package tests
 
 import (
+	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -79,4 +81,29 @@ func TestLabelFile(t *testing.T) {
 	u.prints("c1", "ps", "-f", "expose=5001/udp", "--format", "{{.Names}}")
 	u.fails(125, []string{"label file", "nosuch"}, "run", "--label-file", "nosuch", "bb")
 	u.fails(125, []string{"--expose", "-p"}, "run", "--expose", "80:80", "bb")
+}
+
+// TestPublishAll publishes what the image and the command line expose, on free ports.
+func TestPublishAll(t *testing.T) {
+	u := newUser(t)
+	u.importImage("bb", busyboxTree(t), "-c", "EXPOSE 80 53/udp", "-c", `CMD ["sleep", "1000"]`)
+	port := freePort(t)
+	u.run("run", "-d", "--name", "c1", "-P", "--expose", "81", "-p", fmt.Sprintf("%d:80", port), "bb", "sh", "-c", "nc -ll -p 81 -e echo hello")
+	ports := u.inspect("c1").NetworkSettings.Ports
+	if len(ports) != 3 || len(ports["80/tcp"]) != 1 || ports["80/tcp"][0].HostPort != fmt.Sprint(port) || len(ports["53/udp"]) != 1 || len(ports["81/tcp"]) != 1 {
+		t.Fatalf("ports: %+v", ports)
+	}
+	picked, err := strconv.Atoi(ports["81/tcp"][0].HostPort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := u.dial("127.0.0.1", picked); got != "hello\n" {
+		t.Errorf("the port that was picked answers %q", got)
+	}
+	u.prints("c1", "ps", "-f", fmt.Sprintf("publish=%d", picked), "--format", "{{.Names}}")
+	for _, mode := range []string{"none", "host"} {
+		u.run("run", "--rm", "-P", "--network", mode, "bb", "true")
+	}
+	u.run("create", "--name", "c2", "--annotation", "org.example=1", "bb")
+	u.prints("1", "inspect", "-f", `{{index .HostConfig.Annotations "org.example"}}`, "c2")
 }

@@ -29,12 +29,12 @@ func override(dir *string, flag string) error {
 
 // containerFlags are the flags of run and create.
 type containerFlags struct {
-	interactive, tty, detach, rm, readOnly, init, privileged, quiet, noHealthcheck bool
+	interactive, tty, detach, rm, readOnly, init, privileged, quiet, noHealthcheck, publishAll bool
 
 	name, workdir, user, hostname, domainname, entrypoint, network, userns string
 	rootfs, cidfile, stopSignal, shmSize, platform, pull                   string
 
-	attach, env, envFiles, volumes, tmpfs, publish, expose, labels, labelFiles, capAdd, capDrop, securityOpt, storageOpt, dns, dnsSearch, dnsOption, addHost []string
+	attach, env, envFiles, volumes, tmpfs, publish, expose, labels, labelFiles, annotations, capAdd, capDrop, securityOpt, storageOpt, dns, dnsSearch, dnsOption, addHost []string
 
 	stopTimeout int
 	resources   resourceFlags
@@ -76,6 +76,8 @@ func (f *containerFlags) register(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.tmpfs, "tmpfs", nil, "mount a tmpfs: /path[:size=16m,mode=1777]")
 	flags.StringArrayVarP(&f.publish, "publish", "p", nil, "publish a port: [ip:][hostPort:]containerPort[/udp]")
 	flags.StringArrayVarP(&f.labels, "label", "l", nil, "label the container: key=value")
+	flags.BoolVarP(&f.publishAll, "publish-all", "P", false, "publish all exposed ports on free ones")
+	flags.StringArrayVar(&f.annotations, "annotation", nil, "annotate the container's OCI specification: key=value")
 	flags.StringArrayVar(&f.labelFiles, "label-file", nil, "read labels from a file")
 	flags.StringArrayVar(&f.expose, "expose", nil, "note that the container serves a port, or a range of ports")
 	flags.Var((*commaList)(&f.capAdd), "cap-add", "add a capability")
@@ -165,7 +167,8 @@ func (f *containerFlags) hostConfig() (engine.HostConfig, error) {
 	rootfs, isOverlay := strings.CutSuffix(f.rootfs, ":O")
 	h := engine.HostConfig{
 		Resources: f.resources.resources(), RestartPolicy: engine.RestartPolicy{Name: "no"},
-		LogConfig:       engine.LogConfig{Type: "json-file", Config: map[string]string{}},
+		LogConfig:   engine.LogConfig{Type: "json-file", Config: map[string]string{}},
+		Annotations: keyValues(f.annotations), PublishAllPorts: f.publishAll,
 		ContainerIDFile: f.cidfile, NetworkMode: f.network, AutoRemove: f.rm, CapAdd: f.capAdd, CapDrop: f.capDrop,
 		DNS: f.dns, DNSSearch: f.dnsSearch, DNSOptions: f.dnsOption, ExtraHosts: f.addHost, Privileged: f.privileged, ReadonlyRootfs: f.readOnly,
 		SecurityOpt: f.securityOpt, Tmpfs: tmpfsOptions(f.tmpfs), UsernsMode: f.userns, Init: f.init, Rootfs: rootfs, RootfsOverlay: isOverlay,
