@@ -139,12 +139,15 @@ func (m *monitor) recordFailure(f failure) error {
 	return m.c.writeState()
 }
 
-// recordExit notes how the container ended; with --rm it is removed instead.
+// recordExit notes how the container ended; with --rm it is removed instead, if that succeeds.
 func (m *monitor) recordExit(eraser *eraser) error {
+	var eraseErr error
 	if eraser != nil {
-		return eraser.erase(m.c, m.lock)
+		if eraseErr = eraser.erase(m.c, m.lock); eraseErr == nil {
+			return nil
+		}
 	}
 	m.c.State = State{Status: Exited, RunDir: m.c.State.RunDir, ExitCode: m.exit.Code, Error: m.exit.Error,
 		StartedAt: m.c.State.StartedAt, FinishedAt: time.Now().UTC()}
-	return m.c.writeState()
+	return errors.Join(eraseErr, m.c.writeState())
 }

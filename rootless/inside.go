@@ -69,6 +69,9 @@ func startInside(m Map, args, env []string) (*exec.Cmd, error) {
 		},
 	}
 	if err := cmd.Start(); err != nil {
+		if cause := RequireUserNamespaces(); cause != nil {
+			err = fmt.Errorf("%w (%w)", err, cause)
+		}
 		return nil, err
 	}
 	if err := m.Write(cmd.Process.Pid); err != nil {
