@@ -4,6 +4,8 @@ GO      ?= go
 TAGS    := containers_image_openpgp,exclude_graphdriver_btrfs
 VERSION := $(shell git -c safe.directory='*' describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION)
+# Where the programs start, on machines for which package entry has that.
+ENTRY   := $(if $(filter amd64 arm64,$(shell $(GO) env GOARCH)),-E github.com/rcrun/rcrun/internal/entry.start)
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 30s
@@ -21,9 +23,9 @@ export PATH        := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 
 build:
 	rm -f bin/fuse-rcrun # a link to rcrun, in checkouts of old
-	$(GO) build -ldflags '$(LDFLAGS)' -o bin/fuse-rcrun ./cmd/rcrun/stage
+	$(GO) build -ldflags '$(LDFLAGS) $(ENTRY)' -o bin/fuse-rcrun ./cmd/rcrun/stage
 	cp bin/fuse-rcrun cmd/rcrun/stage/program
-	$(GO) build -tags '$(TAGS),embed_stage' -ldflags '$(LDFLAGS)' -o bin/rcrun ./cmd/rcrun
+	$(GO) build -tags '$(TAGS),embed_stage' -ldflags '$(LDFLAGS) $(ENTRY)' -o bin/rcrun ./cmd/rcrun
 
 demo:
 	scripts/setup build

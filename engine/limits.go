@@ -5,22 +5,20 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/rcrun/rcrun/internal/entry"
 	"golang.org/x/sys/unix"
 )
 
 // What the processes of a container need of the limits that they inherit from the caller.
-const (
-	leastOpenFiles    = 64
-	leastAddressSpace = 2 << 30 // bytes: what the Go runtime reserves, which is not what it uses
-)
+const leastOpenFiles = 64
 
 // checkLimits refuses limits of the caller's with which a process of a container would end without a word.
 func checkLimits() error {
 	if limit := hardLimit(unix.RLIMIT_NOFILE); limit < leastOpenFiles {
 		return fmt.Errorf("the limit of open files is %d: raise it (ulimit -n) to %d or more", limit, leastOpenFiles)
 	}
-	if limit := softLimit(unix.RLIMIT_AS); limit < leastAddressSpace {
-		return fmt.Errorf("the limit of address space is %d KiB: raise it (ulimit -v) to %d or more", limit>>10, leastAddressSpace>>10)
+	if limit := softLimit(unix.RLIMIT_AS); limit < entry.LeastAddressSpace {
+		return fmt.Errorf("the limit of address space is %d KiB: raise it (ulimit -v) to %d or more", limit>>10, entry.LeastAddressSpace>>10)
 	}
 	return nil
 }

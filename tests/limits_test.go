@@ -39,7 +39,7 @@ func TestLowLimits(t *testing.T) {
 		}
 	}
 	for limit, part := range map[string]string{"-n 40": "ulimit -n) to 64", "-n 16": "ulimit -n", "-f 0": "ulimit -f",
-		"-v 1000000": "ulimit -v) to 2097152"} {
+		"-v 300000": "ulimit -v) to 2097152", "-v 600000": "ulimit -v) to 2097152", "-v 1000000": "ulimit -v) to 2097152"} {
 		u.failed(u.limited(limit, "run", "--rm", "bb", "true"), 125, part)
 	}
 	u.prints("", "ps", "-aq")

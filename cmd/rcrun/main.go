@@ -17,6 +17,7 @@ import (
 
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/engine/layered"
+	_ "github.com/rcrun/rcrun/internal/entry" // where the program starts
 	"github.com/rcrun/rcrun/internal/executable"
 	"github.com/rcrun/rcrun/internal/fuseoverlay"
 	"github.com/rcrun/rcrun/rootless"

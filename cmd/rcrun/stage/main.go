@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"github.com/rcrun/rcrun/engine"
+	_ "github.com/rcrun/rcrun/internal/entry" // where the program starts
 	"github.com/rcrun/rcrun/internal/fuseoverlay"
 )
 

@@ -1,0 +1,6 @@
+//go:build amd64 || arm64
+
+package entry
+
+// start is the entry point of the program, in assembly. The linker alone refers to it.
+func start()
