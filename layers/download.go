@@ -1,7 +1,6 @@
 package layers
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,14 +108,6 @@ func (d *download) checkPlatform(ctx context.Context) error {
 		return err
 	}
 	return fits(d.sys, config.Platform, reference.FamiliarString(d.name))
-}
-
-// allow asks a signature policy whether an image may come in.
-func allow(ctx context.Context, policy *signature.PolicyContext, img *image.UnparsedImage) error {
-	if allowed, err := policy.IsRunningImageAllowed(ctx, img); err != nil || !allowed {
-		return fmt.Errorf("signature policy: %w", cmp.Or(err, errors.New("the image is rejected")))
-	}
-	return nil
 }
 
 // parts returns the digests of the image's layers, the lowest first, and of its configuration, if it has one.

@@ -50,6 +50,9 @@ func (s *Store) importTar(ctx context.Context, r io.Reader, opts ImportOptions) 
 	if err != nil {
 		return "", err
 	}
+	if err := allowTar(ctx); err != nil {
+		return "", err
+	}
 	place, err := s.begin()
 	if err != nil {
 		return "", err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"time"
@@ -55,23 +54,6 @@ func (s *Store) newTransfer(platform string) (_ *transfer, err error) {
 }
 
 func (t *transfer) close() error { return errors.Join(t.policy.Destroy(), t.store.finish(t.scratch)) }
-
-// newPolicy reads which images to trust from policy.json where podman would find it; without one all are accepted.
-func newPolicy(sys *types.SystemContext) (*signature.PolicyContext, error) {
-	policy, err := signature.DefaultPolicy(sys)
-	if errors.Is(err, fs.ErrNotExist) {
-		policy, err = acceptAll(), nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read signature policy: %w", err)
-	}
-	return signature.NewPolicyContext(policy)
-}
-
-// acceptAll is a policy that allows all images.
-func acceptAll() *signature.Policy {
-	return &signature.Policy{Default: signature.PolicyRequirements{signature.NewPRInsecureAcceptAnything()}}
-}
 
 // intake is an image on its way into the store.
 type intake struct {

@@ -115,6 +115,13 @@ func TestSignaturePolicyAsked(t *testing.T) {
 	u.configure("policy.json", `{"default": [{"type": "reject"}], "transports": {"docker-archive": {"": [{"type": "insecureAcceptAnything"}]}}}`)
 	u.succeeded(u.tryWith(p.dockerArchive(t), "load", "-q"))
 	u.failed(u.tryWith(p.ociArchive(t), "load", "-q"), 125, "policy", "rejected")
+	// What is imported has no signatures.
+	u.failed(u.tryWith(busyboxTree(t), "import", "-", "imported"), 125, "policy", "rejected")
+	u.configure("policy.json", `{"default": [{"type": "reject"}], "transports": {"tarball": {"": [{"type": "insecureAcceptAnything"}]}}}`)
+	u.succeeded(u.tryWith(busyboxTree(t), "import", "-", "imported"))
+	// A key that tars should be signed with cannot be had.
+	u.configure("policy.json", `{"default": [{"type": "sigstoreSigned", "keyPath": "/dev/null"}]}`)
+	u.failed(u.tryWith(busyboxTree(t), "import", "-", "imported"), 125, "policy", "signature")
 }
 
 // sign copies an image within a registry and signs the copy. It returns the file of the key to verify it with.

@@ -1,0 +1,72 @@
+package layers
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/opencontainers/go-digest"
+	"go.podman.io/image/v5/image"
+	"go.podman.io/image/v5/signature"
+	"go.podman.io/image/v5/tarball"
+	"go.podman.io/image/v5/types"
+)
+
+// newPolicy reads which images to trust from policy.json where podman would find it; without one all are accepted.
+func newPolicy(sys *types.SystemContext) (*signature.PolicyContext, error) {
+	policy, err := signature.DefaultPolicy(sys)
+	if errors.Is(err, fs.ErrNotExist) {
+		policy, err = acceptAll(), nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read signature policy: %w", err)
+	}
+	return signature.NewPolicyContext(policy)
+}
+
+// acceptAll is a policy that allows all images.
+func acceptAll() *signature.Policy {
+	return &signature.Policy{Default: signature.PolicyRequirements{signature.NewPRInsecureAcceptAnything()}}
+}
+
+// allow asks a signature policy whether an image may come in.
+func allow(ctx context.Context, policy *signature.PolicyContext, img *image.UnparsedImage) error {
+	if allowed, err := policy.IsRunningImageAllowed(ctx, img); err != nil || !allowed {
+		return fmt.Errorf("signature policy: %w", cmp.Or(err, errors.New("the image is rejected")))
+	}
+	return nil
+}
+
+// allowTar asks the signature policy whether a tar may be imported: it is an image without signatures, of the transport
+// "tarball" as for podman.
+func allowTar(ctx context.Context) (err error) {
+	policy, err := newPolicy(&types.SystemContext{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, policy.Destroy()) }()
+	ref, err := tarball.NewReference([]string{"-"}, nil)
+	if err != nil {
+		return err
+	}
+	return allow(ctx, policy, image.UnparsedInstance(tarSource{ref: ref}, nil))
+}
+
+// tarSource is the source of an image that is a tar, as far as a signature policy looks at it.
+type tarSource struct {
+	types.ImageSource
+	ref types.ImageReference
+}
+
+// Reference says what is imported.
+func (s tarSource) Reference() types.ImageReference { return s.ref }
+
+// GetManifest fails: a tar has none.
+func (s tarSource) GetManifest(context.Context, *digest.Digest) ([]byte, string, error) {
+	return nil, "", errors.New("a tar has no manifest that could be signed")
+}
+
+// GetSignatures returns none.
+func (s tarSource) GetSignatures(context.Context, *digest.Digest) ([][]byte, error) { return nil, nil }
