@@ -45,6 +45,14 @@
 //   - Blobs come from registries through package blobcache, and into the library's hands only when their digest and size
 //     are verified. Which image a name means is decided once, on the library's own source, and the signature policy
 //     judges that; what is then copied is what its manifest names by digest.
+//   - Which image of an index is meant is decided here, in any depth, and the library is shown that one: it looks into the
+//     outermost index only. An image is never taken for one of another platform than was asked for, whatever an index says.
+//   - A registry's digest of an image is noted when it is pulled or pushed. The manifest that the store makes of an image
+//     is in no registry, because layers are compressed on their way there.
+//   - The signature policy is asked about every image that is loaded or pulled, and every tar that is imported, before
+//     anybody looks whether it is here: a name gives an image the trust that people have in the name.
+//   - The library's drivers fill the holes of files, in layers and in copies of layers: they are here for comparison, and
+//     where they write is not ours.
 //   - A transfer claims the contents of its layers while it lasts. One that ends early removes those layers that it
 //     brought and that nobody else has claimed or needs.
 //   - An image gets its name last, and loses its names together with its record. Whatever changes the store holds a

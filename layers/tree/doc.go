@@ -7,14 +7,24 @@
 //   - One pass over the tar, nothing buffered but one header: a layer may be larger than memory, and the stream may
 //     be a download.
 //   - The author of a tar is an attacker. Every name is split into components first; ".." is refused, not cleaned away.
-//     Each component is opened from its parent's descriptor with O_NOFOLLOW, so that a link made by an earlier entry
-//     is never followed, neither on the way to an entry nor to the target of a hard link. Walking is used instead of
-//     openat2(2) because missing parents have to be made step by step anyway, and because sandboxes filter openat2.
+//     Each component is opened from its parent's descriptor with O_NOFOLLOW: the kernel never follows a link made by an
+//     earlier entry. Walking is used instead of openat2(2) because missing parents have to be made step by step anyway,
+//     because sandboxes filter openat2, and because a link of another owner is a file on disk.
+//   - An entry, a whiteout or the target of a hard link below a symbolic link of the same tar is looked up within the
+//     tree, as docker, containerd and podman do it: the link is read, and its target walked from the root. Where the
+//     target is missing, it is made, as containerd does it. What another engine reads from such a tar is thus the same.
+//     A file that has a second name by way of a link is refused like a name that comes twice. A link of a layer below is
+//     not followed: the directory hides it, as with kernel overlay.
 //   - An entry replaces what an earlier entry of the same name left, except that a directory is merged into a
 //     directory: what tar(1) does. Files are never truncated in place, so other names of a replaced file keep theirs.
 //   - A name that comes twice is refused by the library's tar-split, which finds contents by name; unpacking alone would
 //     do as tar(1) does. The error names the entry.
-//   - Sparse files are refused. The image specification advises against them, and tar-split cannot reproduce them, so
+//   - Blocks of zeros are not written but become holes, and holes are not read from the disk: the tar has the zeros, so
+//     that digests are the same, and the disk has not. A block is 4,096 bytes, which is what most filesystems allocate. The
+//     zeros of a hole of 100 GiB still have to be hashed, which takes minutes; UnpackOptions.Limits bound them.
+//   - Bounds of names are those of files. The name of a whiteout may be longer by its prefix, since on disk it is a
+//     device of the name that it hides or, where no device can be made, a file with an xattr.
+//   - Tars with sparse entries are refused. The image specification advises against them, and tar-split cannot reproduce them, so
 //     that an image holding one could be loaded but never saved with the same digest.
 //   - Sets of directory times are applied at the end, since making an entry changes the time of its directory.
 package tree
