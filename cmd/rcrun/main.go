@@ -124,6 +124,6 @@ func joined(err error) []error {
 
 func warn(warnings []string) {
 	for _, warning := range warnings {
-		fmt.Fprintln(os.Stderr, "rcrun: warning:", printable(warning))
+		fmt.Fprintln(os.Stderr, "rcrun: warning:", message(warning))
 	}
 }

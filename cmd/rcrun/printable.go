@@ -42,7 +42,21 @@ func escaped(text, keep string) string {
 // complain prints an error as one of ours, on one line.
 func complain(err error) {
 	line := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
-	fmt.Fprintln(os.Stderr, "rcrun:", printable(line))
+	fmt.Fprintln(os.Stderr, "rcrun:", message(line))
+}
+
+// maxMessage bounds a line of ours in bytes: a container decides how long the paths are that an error names.
+const maxMessage = 2000
+
+// message is a line of ours as it is printed. A long one is cut in the middle: an error begins with the operation and
+// ends with the cause.
+func message(line string) string {
+	if len(line) <= maxMessage {
+		return printable(line)
+	}
+	const half = maxMessage/2 - 20
+	cut := fmt.Sprintf(" [%d bytes] ", len(line)-2*half)
+	return printable(strings.ToValidUTF8(line[:half], "")) + cut + printable(strings.ToValidUTF8(line[len(line)-half:], ""))
 }
 
 // printEncoded prints a value as JSON, in which what a terminal obeys is escaped, as JSON allows.

@@ -139,10 +139,7 @@ func addSizes(e *layered.Engine, list []*engine.Container, rows []psRow) error {
 		return err
 	}
 	for i, c := range list {
-		written, err := containerSize(store, c.ID)
-		if err != nil {
-			return err
-		}
+		written := sizeOrWarn(store, c.ID)
 		rows[i].Size = written.String()
 		if image, err := store.Image(c.ImageID); c.ImageID != "" && err == nil {
 			rows[i].Size += fmt.Sprintf(" (virtual %s)", bytesOf(image.Size)+written)

@@ -88,11 +88,7 @@ func measure(e *layered.Engine) (*diskUse, error) {
 		return nil, err
 	}
 	for _, c := range use.containers {
-		size, err := containerSize(store, c.ID)
-		if err != nil {
-			return nil, err
-		}
-		use.sizes = append(use.sizes, size)
+		use.sizes = append(use.sizes, sizeOrWarn(store, c.ID))
 	}
 	return use, nil
 }
@@ -123,6 +119,16 @@ func containerSize(s *layers.Store, id string) (bytesOf, error) {
 		return 0, nil
 	}
 	return bytesOf(size), err
+}
+
+// sizeOrWarn is containerSize for a command about several containers, which one that cannot be measured does not end. It
+// counts as empty.
+func sizeOrWarn(s *layers.Store, id string) bytesOf {
+	size, err := containerSize(s, id)
+	if err != nil {
+		warn([]string{err.Error()})
+	}
+	return size
 }
 
 // image returns what an image takes; nil where that was not measured.

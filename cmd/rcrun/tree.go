@@ -88,11 +88,7 @@ func treeOf(e *layered.Engine, names []string) ([]treeRow, error) {
 
 // containerTree is the chain of a container's layers, from the one that takes its changes down.
 func containerTree(s *layers.Store, c *engine.Container) ([]treeRow, error) {
-	size, err := containerSize(s, c.ID)
-	if err != nil {
-		return nil, err
-	}
-	rows := []treeRow{{Layer: "rw", ID: c.ID, Kind: "rw", Size: size.String(), Names: c.Name}}
+	rows := []treeRow{{Layer: "rw", ID: c.ID, Kind: "rw", Size: sizeOrWarn(s, c.ID).String(), Names: c.Name}}
 	rows = append(rows, treeRow{Layer: engine.ShortID(c.ID) + "-init", ID: initID(c), Kind: "init", Size: bytesOf(0).String()})
 	chain, err := imageChain(s, c.ImageID)
 	for _, l := range chain {
