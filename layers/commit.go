@@ -130,14 +130,8 @@ func (c *imageConfig) dropLayers() {
 
 // containerTar returns the tar of what a container has changed, or of all of it to squash. Closing it ends the packing.
 func (s *Store) containerTar(ctx context.Context, id, parent string, opts CommitOptions) (io.ReadCloser, error) {
-	switch {
-	case s.driver == DriverFuse:
-	case opts.Squash:
-		return s.foreignTree(id)
-	case s.driver == DriverVFS:
-		return s.vfsDiff(id, opts.Between)
-	default:
-		return s.foreignDiff(ctx, id)
+	if s.driver == DriverVFS && !opts.Squash {
+		return packed(ctx, func(w io.Writer) error { return s.vfsDiff(w, id, opts.Between) }), nil
 	}
 	t, pack, err := s.packOptions(id, opts.Between)
 	if err != nil {
@@ -145,28 +139,51 @@ func (s *Store) containerTar(ctx context.Context, id, parent string, opts Commit
 	}
 	pack.Flatten = opts.Squash
 	if !opts.Squash {
-		if pack.OmitRoot, err = sameRoot(t, s.layout.parentTree(parent)); err != nil {
+		if pack.OmitRoot, err = sameRoot(t, s.below(parent, pack)); err != nil {
 			return nil, err
 		}
 	}
-	r, w := io.Pipe()
-	go func() { w.CloseWithError(tree.Pack(t, contextWriter{ctx, w}, pack)) }()
-	return r, nil
+	return packed(ctx, func(w io.Writer) error { return tree.Pack(t, w, pack) }), nil
 }
 
-// packOptions returns the tree of a container's layer, and what it lies on.
+// packed returns what pack writes.
+func packed(ctx context.Context, pack func(io.Writer) error) io.ReadCloser {
+	r, w := io.Pipe()
+	go func() { w.CloseWithError(pack(contextWriter{ctx, w})) }()
+	return r
+}
+
+// below returns the tree that a container's layer lies on, the layer parent's.
+func (s *Store) below(parent string, opts tree.PackOptions) tree.Tree {
+	if image := opts.Lowers[opts.Writable.Hidden:]; s.driver != DriverFuse && len(image) > 0 {
+		return image[0]
+	} else if s.driver != DriverFuse {
+		return tree.Tree{}
+	}
+	return s.layout.parentTree(parent)
+}
+
+// packOptions returns the tree of a container's layer, and what it lies on. With DriverVFS it has all in itself.
 func (s *Store) packOptions(id string, between []string) (t tree.Tree, opts tree.PackOptions, err error) {
 	stack, err := s.ContainerStack(id)
-	if err != nil {
-		return t, opts, err
+	if err != nil || s.driver == DriverVFS {
+		return s.upperTree(id, stack), opts, err
 	}
+	owned := s.driver != DriverFuse
 	for _, dir := range between {
-		opts.Lowers = append(opts.Lowers, s.layout.between(dir))
+		layer := s.layout.between(dir)
+		layer.HostOwned = owned
+		opts.Lowers = append(opts.Lowers, layer)
 	}
 	for _, lower := range stack.Lowers {
-		opts.Lowers = append(opts.Lowers, treeOf(lower))
+		layer := treeOf(lower)
+		layer.HostOwned = owned
+		opts.Lowers = append(opts.Lowers, layer)
 	}
-	opts.Writable = tree.Writable{Hidden: len(between), Links: filepath.Join(stack.Work, layerfmt.LinkIndex)}
+	opts.Writable.Hidden = len(between)
+	if !owned {
+		opts.Writable.Links = filepath.Join(stack.Work, layerfmt.LinkIndex)
+	}
 	return s.upperTree(id, stack), opts, nil
 }
 
@@ -182,26 +199,31 @@ func isEmptyTar(r *bufio.Reader) (bool, error) {
 
 // ContainerChanges lists what a container, given its full id, has changed in its image. between is as in CommitOptions.
 func (s *Store) ContainerChanges(id string, between []string) ([]tree.Change, error) {
-	if s.driver != DriverFuse {
-		return s.foreignChanges(id, between)
-	}
-	t, opts, err := s.packOptions(id, between)
-	if err != nil {
-		return nil, err
-	}
-	changes, err := tree.Changes(t, opts.Lowers, opts.Writable)
+	changes, err := s.changes(id, between)
 	if err != nil {
 		return nil, fmt.Errorf("list changes of container %s: %w", id, err)
 	}
 	return changes, nil
 }
 
+func (s *Store) changes(id string, between []string) ([]tree.Change, error) {
+	if s.driver == DriverVFS {
+		c, err := s.vfsCopy(id, between)
+		if err != nil {
+			return nil, err
+		}
+		return c.Changes()
+	}
+	t, opts, err := s.packOptions(id, between)
+	if err != nil {
+		return nil, err
+	}
+	return tree.Changes(t, opts.Lowers, opts.Writable)
+}
+
 // Export writes all that a container, given its full id, shows as one tar, the layers between its image and its own
 // included. Nobody may write to the container meanwhile.
 func (s *Store) Export(ctx context.Context, w io.Writer, id string, between []string) error {
-	if s.driver != DriverFuse {
-		return s.foreignExport(ctx, w, id)
-	}
 	t, opts, err := s.packOptions(id, between)
 	if err != nil {
 		return err

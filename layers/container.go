@@ -115,7 +115,10 @@ func (s *Store) ContainerStack(id string) (Stack, error) {
 func (s *Store) ContainerSize(id string) (size int64, err error) {
 	stack, err := s.ContainerStack(id)
 	if err == nil && s.driver == DriverVFS {
-		size, err = s.lib.DiffSize("", id) // which compares the copy with the image
+		var c tree.Copy
+		if c, err = s.vfsCopy(id, nil); err == nil {
+			size, err = c.Size()
+		}
 	} else if err == nil {
 		size, err = tree.Size(s.upperTree(id, stack))
 	}
@@ -130,5 +133,5 @@ func (s *Store) upperTree(id string, stack Stack) tree.Tree {
 	if s.driver == DriverFuse {
 		return s.layout.tree(id)
 	}
-	return tree.Tree{Dir: stack.Upper}
+	return tree.Tree{Dir: stack.Upper, HostOwned: true}
 }
