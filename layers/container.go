@@ -70,14 +70,14 @@ func (s *Store) RemoveContainer(id string) error {
 	// The library takes names and abbreviated ids, too, which would be another container here.
 	record, err := s.lib.Container(id)
 	if err == nil && record.ID == id {
-		return wrapRemove(id, s.freeTrees(id, func() error { return s.lib.DeleteContainer(id) }))
+		return wrapRemove(id, s.free(id, func() error { return s.lib.DeleteContainer(id) }))
 	}
 	if err != nil && !isMissing(err) {
 		return wrapRemove(id, err)
 	}
 	layer, err := s.lib.Layer(id)
 	if err == nil && layer.ID == id {
-		return wrapRemove(id, s.freeTrees(id, func() error { return s.lib.DeleteLayer(id) }))
+		return wrapRemove(id, s.free(id, func() error { return s.lib.DeleteLayer(id) }))
 	}
 	return wrapRemove(id, err)
 }

@@ -39,21 +39,14 @@ func (r removal[C]) Remove(id string) error { return rmtree.Remove(r.layout.laye
 // GetTempDirRootDirs returns no directory: there is none that the library would have to clear.
 func (r removal[C]) GetTempDirRootDirs() []string { return nil }
 
-// takeTrees moves what a container has written from the directory of its layer into a scratch directory, with a driver
-// of the library's, so that the library has nothing deep to remove.
-func (s *Store) takeTrees(id string, place *scratch) error {
-	var trees []string
+// removeTrees removes what a container has written, with a driver of the library's, so that the library has nothing deep to
+// remove. A container of which that is gone is removed to the end when it is removed again.
+func (s *Store) removeTrees(id string) error {
 	switch s.driver {
 	case DriverVFS:
-		trees = []string{s.vfsTree(id)}
+		return rmtree.Remove(s.vfsTree(id))
 	case DriverOverlay:
-		trees = []string{filepath.Join(s.layerDir(id), diffDir), filepath.Join(s.layerDir(id), workDir)}
-	}
-	for _, tree := range trees {
-		err := os.Rename(tree, filepath.Join(place.Path, filepath.Base(tree)))
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
+		return errors.Join(rmtree.Remove(filepath.Join(s.layerDir(id), diffDir)), rmtree.Remove(filepath.Join(s.layerDir(id), workDir)))
 	}
 	return nil
 }

@@ -62,18 +62,10 @@ func (s *Store) change(do func() error) error {
 	return place.Close()
 }
 
-// freeTrees is change for what removes the layer of a container. What the container has written is removed at the end, and
-// by whoever opens the store next if the process is killed before.
-func (s *Store) freeTrees(id string, do func() error) error {
+// free is change for what removes a container, given its full id.
+func (s *Store) free(id string, do func() error) error {
 	return s.withReserve(func() error {
-		place, err := s.begin()
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(s.takeTrees(id, place), do()); err != nil {
-			return errors.Join(err, s.finish(place))
-		}
-		return place.Close()
+		return s.change(func() error { return errors.Join(s.removeTrees(id), do()) })
 	})
 }
 
