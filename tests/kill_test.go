@@ -74,7 +74,7 @@ func (u *user) victims(name string) []process {
 func (u *user) inside(command string) []process {
 	var found []process
 	for _, pid := range allProcesses() {
-		if commandLine(pid) == command && u.mountIn(pid) != "" {
+		if commandLine(pid) == command && u.inContainer(pid) {
 			found = append(found, process{pid: pid, args: strings.Fields(command)})
 		}
 	}

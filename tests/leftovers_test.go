@@ -48,7 +48,7 @@ func (u *user) noLeftovers() {
 func (u *user) leftovers() []string {
 	var left []string
 	for _, pid := range allProcesses() {
-		if u.owns(pid) {
+		if u.owns(pid) || u.inContainer(pid) {
 			left = append(left, fmt.Sprintf("process %d: %s", pid, commandLine(pid)))
 			continue
 		}
@@ -97,9 +97,23 @@ func (u *user) owns(pid int) bool {
 }
 
 // isSandbox tells whether process pid is the sandbox of a container of the user's. It has let go of all of the user's
-// directories, but for what is mounted in the container.
+// directories.
 func (u *user) isSandbox(pid int) bool {
-	return strings.HasPrefix(commandLine(pid), sandboxProcess) && u.mountIn(pid) != ""
+	return strings.HasPrefix(commandLine(pid), sandboxProcess) && u.inContainer(pid)
+}
+
+// inContainer tells whether process pid is of a container of the user's: by what is mounted in it, which may be nothing of
+// the user's, or by descending from a monitor of the user's.
+func (u *user) inContainer(pid int) bool {
+	if u.mountIn(pid) != "" {
+		return true
+	}
+	for pid = parentOf(pid); pid > 1; pid = parentOf(pid) {
+		if commandLine(pid) == monitorProcess {
+			return u.owns(pid)
+		}
+	}
+	return false
 }
 
 // mountIn returns a line about a mount of the user's in the mount namespace of process pid.
