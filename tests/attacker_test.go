@@ -12,6 +12,8 @@ const attackEnv = "RCRUN_ATTACK"
 // what it has found; an error means that the attack could not be carried out.
 var attacks = map[string]func(args []string) error{
 	"connections":  tryConnections,
+	"exchange":     exchangePairs,
+	"levels":       makeLevels,
 	"files":        callFiles,
 	"system calls": tellSystemCalls,
 	"programs":     changePrograms,

@@ -12,6 +12,7 @@ var coreTests = map[string]func(*testing.T){
 	"RemoveOnExit": TestRemoveOnExit, "Environment": TestEnvironment, "User": TestUser, "Files": TestFiles, "Volumes": TestVolumes,
 	"ReadOnly": TestReadOnly, "KillEverythingAtOnce": TestKillEverythingAtOnce, "KilledWhileCreating": TestKilledWhileCreating,
 	"Debian": testDebianTree, "Commit": TestCommitCore, "Fresh": testFreshContainer,
+	"ReadWhileExchanged": TestReadWhileExchanged, "DeepContainer": TestDeepContainer,
 }
 
 // TestStorageDrivers runs the core of the suite with the drivers of the library.
