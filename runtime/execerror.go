@@ -34,7 +34,7 @@ func execError(args []string, err error) error {
 	if !errors.As(err, &report) {
 		return err
 	}
-	if strings.HasPrefix(report.Op, "enter working directory ") {
+	if strings.HasPrefix(report.Op, opCwd) {
 		return cwdError(report, err)
 	}
 	if report.Op != opExec {
