@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// journal is what the processes of a container, but for its payload, have to say: monitor.log. A container can make them talk,
-// so no process but the monitor writes to the file, which it bounds; the others have a pipe for their standard error. What the
-// monitor itself says when it crashes goes to the file directly.
+// journal is what the processes of a container, but for its payload, have to say: monitor.log. A container can make
+// them talk, so no process but the monitor writes to the file, which it bounds; the others have a pipe for their
+// standard error. What the monitor itself says when it crashes goes to the file directly.
 type journal struct {
 	file   *logWriter
 	stages *os.File // the end of the pipe that the stages write to

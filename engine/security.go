@@ -23,8 +23,9 @@ type seccompChoice struct {
 	text       []byte // a profile of the user's, in JSON
 }
 
-// validateSecurity checks --security-opt, and puts the text of a seccomp profile in the place of its file's name, as Docker
-// does: the name holds in the caller's working directory only, and the container is to start with the same profile each time.
+// validateSecurity checks --security-opt, and puts the text of a seccomp profile in the place of its file's name, as
+// Docker does: the name holds in the caller's working directory only, and the container is to start with the same
+// profile each time.
 func validateSecurity(host *HostConfig) error {
 	if _, err := parseSecurity(host.SecurityOpt); err != nil {
 		return err
@@ -88,8 +89,8 @@ func parseSecurity(options []string) (s security, err error) {
 		case name == "label" || name == "apparmor" && value == "unconfined":
 			// Without root there is no label to set: what is asked for is what there is.
 		default:
-			return s, fmt.Errorf("invalid --security-opt %q: known are no-new-privileges, seccomp=unconfined, seccomp=builtin, "+
-				"seccomp=FILE or JSON, label=... and apparmor=unconfined", shortened(option))
+			return s, fmt.Errorf("invalid --security-opt %q: known are no-new-privileges, seccomp=unconfined, "+
+				"seccomp=builtin, seccomp=FILE or JSON, label=... and apparmor=unconfined", shortened(option))
 		}
 	}
 	return s, nil

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A container chooses how often requests of its fail, and the names in messages about that. So of one kind of message only
-// so many pass in a period, and long names are cut.
+// A container chooses how often requests of its fail, and the names in messages about that. So of one kind of message
+// only so many pass in a period, and long names are cut.
 const (
 	quietPeriod = time.Minute
 	// loudest is how many messages of one kind pass in a period.
@@ -87,8 +87,8 @@ func (q *quiet) WithGroup(name string) slog.Handler {
 	return &quiet{q.Handler.WithGroup(name), q.kinds}
 }
 
-// count tells whether a message passes, and if so how many of its kind were left out before it. That there are too many open
-// files is said once, whatever it keeps from being done.
+// count tells whether a message passes, and if so how many of its kind were left out before it. That there are too
+// many open files is said once, whatever it keeps from being done.
 func (m *messageKinds) count(kind messageKind, now time.Time) (left int, pass bool) {
 	most := loudest
 	if kind.errno == syscall.EMFILE || kind.errno == syscall.ENFILE {

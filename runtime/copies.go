@@ -14,9 +14,10 @@ import (
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
-// CopyMount is a type of mount besides those of file systems: what the container has at the destination is a copy of the
-// host's file at the source. It belongs to user 0 and lies in memory with the other copies, where the container may add
-// copyRoom bytes to all of them: a file of the host's that is bound can be filled beyond any limit of the root.
+// CopyMount is a type of mount besides those of file systems: what the container has at the destination is a copy of
+// the host's file at the source. It belongs to user 0 and lies in memory with the other copies, where the container
+// may add copyRoom bytes to all of them: a file of the host's that is bound can be filled beyond any limit of the
+// root.
 const CopyMount = "copy"
 
 const copyRoom = 1 << 20
@@ -36,8 +37,8 @@ func source(mount specs.Mount) (*os.File, error) {
 	return os.NewFile(uintptr(fd), mount.Source), nil
 }
 
-// makeCopies replaces the files to be copied, among the sources of the mounts, by mounts of their copies. The copies lie on
-// one tmpfs. Only what is attached can be cloned, so this is on top of the root for the time that takes.
+// makeCopies replaces the files to be copied, among the sources of the mounts, by mounts of their copies. The copies
+// lie on one tmpfs. Only what is attached can be cloned, so this is on top of the root for the time that takes.
 func (m *mounter) makeCopies(mounts []specs.Mount) error {
 	copied := map[int]string{} // of the sources, and where their copies are to be
 	size, next := int64(copyRoom), 0

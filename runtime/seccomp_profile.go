@@ -14,8 +14,8 @@ import (
 	"github.com/rcrun/rcrun/internal/strictjson"
 )
 
-// profileText is a seccomp profile as files have it. Docker's format is OCI's with rules that depend on the container and
-// the host; podman's is Docker's with errors that are named instead of numbered.
+// profileText is a seccomp profile as files have it. Docker's format is OCI's with rules that depend on the container
+// and the host; podman's is Docker's with errors that are named instead of numbered.
 type profileText struct {
 	seccomp.Seccomp
 	DefaultErrno string         `json:"defaultErrno"`
@@ -27,9 +27,9 @@ type profileRule struct {
 	Errno string `json:"errno"`
 }
 
-// LoadSeccomp reads a seccomp profile in the format of OCI, Docker or podman, and evaluates it for the capabilities of spec
-// and for this host's architecture and kernel. A profile with a field that is in none of these formats is refused: without
-// that field it might allow more than its author meant.
+// LoadSeccomp reads a seccomp profile in the format of OCI, Docker or podman, and evaluates it for the capabilities of
+// spec and for this host's architecture and kernel. A profile with a field that is in none of these formats is
+// refused: without that field it might allow more than its author meant.
 func LoadSeccomp(text []byte, spec *specs.Spec) (*specs.LinuxSeccomp, error) {
 	var profile profileText
 	if err := strictjson.Decode(text, &profile); err != nil {

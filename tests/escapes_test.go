@@ -16,8 +16,8 @@ import (
 	"github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// hostile is what images, registries and containers say: it sets the title, clears the screen in two ways, forges a line and
-// turns what follows around.
+// hostile is what images, registries and containers say: it sets the title, clears the screen in two ways, forges a
+// line and turns what follows around.
 const hostile = "evil\x1b]0;title\x07\x1b[2J\u009b31m\x7f\r\nrcrun: all is well\u202e"
 
 // safe tells whether a terminal takes text as text.

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// strangerEnv makes a copy of the tests, as root of a user namespace, somebody else who meets the socket of a container in
-// the working directory: "connects" or "listens".
+// strangerEnv makes a copy of the tests, as root of a user namespace, somebody else who meets the socket of a
+// container in the working directory: "connects" or "listens".
 const strangerEnv = "RCRUN_STRANGER"
 
 // listening is what the stranger prints when it does.

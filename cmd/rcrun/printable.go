@@ -13,17 +13,17 @@ import (
 	"golang.org/x/term"
 )
 
-// What images, registries and containers call something may contain whatever a terminal obeys. It is escaped in messages,
-// tables and JSON at all times, and in the output of templates on a terminal; elsewhere programs want it as it is. The output
-// of a container is never changed.
+// What images, registries and containers call something may contain whatever a terminal obeys. It is escaped in
+// messages, tables and JSON at all times, and in the output of templates on a terminal; elsewhere programs want it as
+// it is. The output of a container is never changed.
 
 // commands tells whether a terminal may take a character for a command, or print what follows in another order.
 func commands(r rune) bool {
 	return unicode.IsControl(r) || unicode.In(r, unicode.Bidi_Control, unicode.Zl, unicode.Zp)
 }
 
-// printable writes control characters as Go does in quotes: what an image or a container calls something is one line, and
-// does nothing to the terminal.
+// printable writes control characters as Go does in quotes: what an image or a container calls something is one line,
+// and does nothing to the terminal.
 func printable(text string) string { return escaped(text, "") }
 
 // escaped is printable but for the characters of keep.
@@ -80,8 +80,8 @@ func printEncoded(value any, indent string) error {
 	return err
 }
 
-// templateOutput is where a template prints: standard output, through a filter if that is a terminal. A template that has
-// control characters of its own, such as colours, is trusted with those of its values.
+// templateOutput is where a template prints: standard output, through a filter if that is a terminal. A template that
+// has control characters of its own, such as colours, is trusted with those of its values.
 func templateOutput(format string) io.Writer {
 	if !term.IsTerminal(int(os.Stdout.Fd())) || strings.ContainsFunc(format, unicode.IsControl) {
 		return os.Stdout

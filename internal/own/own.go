@@ -1,10 +1,11 @@
-// Package own tells what is the caller's own from what another user may have put in its place: directories of state, and the
-// processes at the other end of a socket.
+// Package own tells what is the caller's own from what another user may have put in its place: directories of state,
+// and the processes at the other end of a socket.
 //
-// Decisions: A directory of state belongs to the caller, and nobody else may write to it; otherwise another user could put
-// sockets, records or images there. Directories above it are not looked at but for its own name: shared ones with the sticky
-// bit, such as /tmp, keep others from replacing what is in them, and who owns the others (a home, a project's space) is
-// trusted in any case. Root is no exception: with the environment of another user it would take that user's directories.
+// Decisions: A directory of state belongs to the caller, and nobody else may write to it; otherwise another user could
+// put sockets, records or images there. Directories above it are not looked at but for its own name: shared ones with
+// the sticky bit, such as /tmp, keep others from replacing what is in them, and who owns the others (a home, a
+// project's space) is trusted in any case. Root is no exception: with the environment of another user it would take
+// that user's directories.
 package own
 
 import (
@@ -39,13 +40,14 @@ func CheckDir(path string) error {
 	case dir.Uid != caller:
 		return fmt.Errorf("%s is not owned by the current user (uid %d), but by uid %d", path, caller, dir.Uid)
 	case dir.Mode&0o022 != 0:
-		return fmt.Errorf("other users may write to %s (mode %04o): mend it with \"chmod go-w %s\"", path, dir.Mode&0o7777, path)
+		return fmt.Errorf("other users may write to %s (mode %04o): mend it with \"chmod go-w %s\"",
+			path, dir.Mode&0o7777, path)
 	}
 	return nil
 }
 
-// CheckPeer returns an error if the process at the other end of a connected socket is another user's. The kernel keeps who
-// called connect(2), or listen(2).
+// CheckPeer returns an error if the process at the other end of a connected socket is another user's. The kernel keeps
+// who called connect(2), or listen(2).
 func CheckPeer(conn *net.UnixConn) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -53,7 +55,9 @@ func CheckPeer(conn *net.UnixConn) error {
 	}
 	var peer *unix.Ucred
 	var peerErr error
-	err = raw.Control(func(fd uintptr) { peer, peerErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	err = raw.Control(func(fd uintptr) {
+		peer, peerErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	})
 	if err == nil {
 		err = peerErr
 	}
@@ -61,7 +65,8 @@ func CheckPeer(conn *net.UnixConn) error {
 		return fmt.Errorf("find out who is at the other end: %w", err)
 	}
 	if caller := os.Geteuid(); peer.Uid != uint32(caller) {
-		return fmt.Errorf("the process at the other end is that of uid %d, not of the current user (uid %d)", peer.Uid, caller)
+		return fmt.Errorf("the process at the other end is that of uid %d, not of the current user (uid %d)",
+			peer.Uid, caller)
 	}
 	return nil
 }

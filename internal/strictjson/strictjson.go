@@ -1,6 +1,6 @@
-// Package strictjson decodes JSON that restricts something. What encoding/json does not know it leaves out, and the rest may
-// then allow more than the text says: a misspelled rule, or one of a newer version. It also tells which values JSON would
-// change without a word.
+// Package strictjson decodes JSON that restricts something. What encoding/json does not know it leaves out, and the
+// rest may then allow more than the text says: a misspelled rule, or one of a newer version. It also tells which
+// values JSON would change without a word.
 package strictjson
 
 import (
@@ -24,8 +24,8 @@ func Decode(text []byte, into any) error {
 	return nil
 }
 
-// CheckText returns an error if JSON does not keep a string of value as it is: it puts U+FFFD in place of bytes that are
-// not UTF-8.
+// CheckText returns an error if JSON does not keep a string of value as it is: it puts U+FFFD in place of bytes that
+// are not UTF-8.
 func CheckText(value any) error {
 	text, err := json.Marshal(value)
 	if err != nil {
