@@ -54,6 +54,14 @@
 // the caller may not write to is not used, as if it were not there; one that the caller may write to, but that is another
 // user's, is an error and not a warning, since the libraries of images would keep credentials there.
 //
+// When a process of a container's dies, the container does, but for slirp4netns: it is started again, in the same network
+// namespace and with the same ports, because a container can do without a network for a moment, and loses what it was about
+// without any. A port that somebody else has bound meanwhile is tried again until it is free, and until then the record says
+// that the container has no network.
+//
+// What is needed of an image's files before a container starts (directories for its volumes, an entry for a user who keeps
+// their id) is in the init layer: there it is like the image's own, and neither diff nor commit has it.
+//
 // When the run directory is not given by XDG_RUNTIME_DIR it is a directory below the data directory, not below /tmp:
 // nothing there can be squatted by another user. State files name the run directory that the monitor used, so that a
 // shell with the variable and a cron job without it see the same containers. The run directory may go before the container

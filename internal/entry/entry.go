@@ -11,4 +11,6 @@ package entry
 const LeastAddressSpace = 2 << 30
 
 // tooLow is what is said below the limit, which it names in KiB.
+//
+//lint:ignore U1000 the assembly uses it
 var tooLow = "rcrun: the limit of address space is too low: raise it (ulimit -v) to 2097152 or more\n"
