@@ -8,5 +8,8 @@
 // Hosts that lack something (newuidmap, subordinate ids, /dev/fuse, space on the disk) are made of this one in a user
 // and mount namespace of the test's, with the thing in question mounted over.
 //
+// What a hostile container, image or registry tries is a test, too. The program of these tests is the attacker in a
+// container (attacks in attacker_test.go).
+//
 // Results are compared with facts, never with durations; waiting is bounded, and the bound is no expectation.
 package tests
