@@ -137,8 +137,10 @@ func TestPasswdFileIsOdd(t *testing.T) {
 		if r := u.try("run", "--rm", "--network", "none", "-u", "mallory", "bb", "id", "-u"); r.code != 125 || r.stdout != "" || strings.Count(r.stderr, "\n") != 1 {
 			t.Errorf("%s: exit code %d, printed %q\n%.500s", name, r.code, r.stdout, r.stderr)
 		}
-		if r := u.try("run", "--rm", "--network", "none", "-u", "7:8", "bb", "id", "-u"); r.code != 125 && r.stdout != "7\n" {
-			t.Errorf("%s: by number: exit code %d, printed %q\n%.500s", name, r.code, r.stdout, r.stderr)
+		if name == "pipe" || name == "zeros" || name == "endless entries" { // which would take longest
+			if r := u.try("run", "--rm", "--network", "none", "-u", "7:8", "bb", "id", "-u"); r.code != 125 && r.stdout != "7\n" {
+				t.Errorf("%s: by number: exit code %d, printed %q\n%.500s", name, r.code, r.stdout, r.stderr)
+			}
 		}
 	}
 }
