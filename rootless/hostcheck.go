@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/own"
 )
 
 // Finding is one thing that containers need or like of the host.
@@ -216,6 +218,9 @@ func (h host) checkRuntimeDir() Finding {
 		f.Detail, f.Fix = dir+" cannot be written", "unset XDG_RUNTIME_DIR"
 	default:
 		f.OK, f.Detail = true, dir
+		if err := own.CheckDir(filepath.Join(h.root, dir)); err != nil {
+			f.OK, f.Required, f.Detail, f.Fix = false, true, err.Error(), "unset XDG_RUNTIME_DIR" // it is refused
+		}
 	}
 	return f
 }

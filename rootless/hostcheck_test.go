@@ -93,6 +93,17 @@ func TestCheckNamesWhatIsMissing(t *testing.T) {
 
 func nothingInstalled(string) (string, error) { return "", errors.New("not found") }
 
+func TestCheckRuntimeDirIsOwn(t *testing.T) {
+	h := goodHost(t)
+	dir := filepath.Join(h.root, h.getenv("XDG_RUNTIME_DIR"))
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if f := h.checkRuntimeDir(); f.OK || !f.Required || !strings.Contains(f.Detail, "other users may write") || f.Fix != "unset XDG_RUNTIME_DIR" {
+		t.Errorf("a directory for all: %+v", f)
+	}
+}
+
 func TestCheckUserNamespaceSwitches(t *testing.T) {
 
 	h := goodHost(t)
