@@ -79,7 +79,8 @@ func TestImageLayers(t *testing.T) {
 	}
 }
 
-// TestSameChainElsewhere imports one tar from pipes into two stores: the chain id is the content's, the cache id the store's.
+// TestSameChainElsewhere imports one tar from pipes into two stores: the chain id is the content's, the cache id the
+// store's.
 func TestSameChainElsewhere(t *testing.T) {
 	var chains, caches []string
 	for range 2 {

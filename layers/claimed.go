@@ -34,8 +34,8 @@ type claimedSource struct {
 // Close leaves the source to the download, which may need it again.
 func (s claimedSource) Close() error { return nil }
 
-// GetManifest returns what has been judged by the signature policy: the manifest of the image that the download chose, also
-// where the registry has a list under the name.
+// GetManifest returns what has been judged by the signature policy: the manifest of the image that the download chose,
+// also where the registry has a list under the name.
 func (s claimedSource) GetManifest(ctx context.Context, instance *digest.Digest) ([]byte, string, error) {
 	if instance != nil && *instance != s.download.digest() {
 		return nil, "", fmt.Errorf("manifest %s is not that of the image", *instance)

@@ -25,9 +25,9 @@ type newLayer struct {
 	there      bool   // says that the layer itself is
 }
 
-// newLayers returns the layers of an image, the lowest first, those that are there and those that are to be made. It leaves to the library what the
-// image does not tell enough about, and with other drivers than ours all from a layer on whose content is there above
-// another parent: the library takes it from there.
+// newLayers returns the layers of an image, the lowest first, those that are there and those that are to be made. It
+// leaves to the library what the image does not tell enough about, and with other drivers than ours all from a layer
+// on whose content is there above another parent: the library takes it from there.
 func (s *Store) newLayers(c contents) (layers []newLayer, err error) {
 	if !c.tellsLayers() {
 		return nil, nil
@@ -64,9 +64,9 @@ func (s *Store) sameContent(diffID digest.Digest) (id string, err error) {
 	return same[0].ID, nil
 }
 
-// unpackLayers brings the layers of an image into the store in one pass each: they are decompressed, verified, unpacked
-// and indexed while they are read. The library, when it copies the image, then finds them there. By itself it would copy
-// each blob into a file, decompress it to learn its digest, and decompress the file again to unpack it.
+// unpackLayers brings the layers of an image into the store in one pass each: they are decompressed, verified,
+// unpacked and indexed while they are read. The library, when it copies the image, then finds them there. By itself it
+// would copy each blob into a file, decompress it to learn its digest, and decompress the file again to unpack it.
 func (t *transfer) unpackLayers(ctx context.Context, in intake, c contents) (err error) {
 	layers, err := t.store.newLayers(c)
 	if err != nil || len(layers) == 0 {
@@ -148,8 +148,8 @@ func (t *transfer) unpackLayer(ctx context.Context, in intake, source types.Imag
 	return err
 }
 
-// layerReader reads the content of a layer from its blob. It ends with an error instead of io.EOF if blob or content are
-// not what their digests say, before anything that was made of them is put on record.
+// layerReader reads the content of a layer from its blob. It ends with an error instead of io.EOF if blob or content
+// are not what their digests say, before anything that was made of them is put on record.
 type layerReader struct {
 	blob        countedReader // reading it feeds isBlob
 	size        int64         // of the blob; -1 if it is not known

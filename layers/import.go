@@ -29,9 +29,9 @@ type ImportOptions struct {
 	Size int64
 }
 
-// Import makes an image with one layer of a tar, compressed or not, and returns its id. A tar whose content is in the store
-// already makes no further layer. Of an r that is an io.Seeker and not compressed that is seen before anything is unpacked;
-// others are read once.
+// Import makes an image with one layer of a tar, compressed or not, and returns its id. A tar whose content is in the
+// store already makes no further layer. Of an r that is an io.Seeker and not compressed that is seen before anything
+// is unpacked; others are read once.
 func (s *Store) Import(ctx context.Context, r io.Reader, opts ImportOptions) (id string, err error) {
 	id, err = s.importTar(ctx, r, opts)
 	if err != nil {

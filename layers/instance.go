@@ -13,9 +13,9 @@ import (
 	"go.podman.io/image/v5/types"
 )
 
-// A registry or an image layout may have under a name an image or an index of images for several platforms, which may have
-// indexes within it. The library looks into the outermost index only. So the image is chosen here, and the library is then
-// shown that one alone.
+// A registry or an image layout may have under a name an image or an index of images for several platforms, which may
+// have indexes within it. The library looks into the outermost index only. So the image is chosen here, and the
+// library is then shown that one alone.
 
 // Bounds of what an index leads to, whose author may be anybody.
 const (
@@ -26,8 +26,8 @@ const (
 // attestationKey annotates the manifests that BuildKit puts beside an image and that are about that image.
 const attestationKey = "vnd.docker.reference.type"
 
-// instanceOf returns the digest of the image of the platform that is wanted among what src has, nil where src has one image
-// and no index.
+// instanceOf returns the digest of the image of the platform that is wanted among what src has, nil where src has one
+// image and no index.
 func instanceOf(ctx context.Context, sys *types.SystemContext, src types.ImageSource) (*digest.Digest, error) {
 	top, kind, err := src.GetManifest(ctx, nil)
 	if err != nil || !manifest.MIMETypeIsMultiImage(kind) {

@@ -28,16 +28,17 @@ import (
 type LoadOptions struct {
 	// Progress is told how the load of each image gets on; nil is quiet.
 	Progress Reporter
-	// Copied is told how much there is of a copy of the archive, which is made of one that is compressed or comes from a pipe.
+	// Copied is told how much there is of a copy of the archive, which is made of one that is compressed or comes from
+	// a pipe.
 	Copied Progress
 }
 
 // containerdName is the annotation that holds the whole name of an image in the archives of docker and containerd.
 const containerdName = "io.containerd.image.name"
 
-// Load brings in the images of a docker-archive or oci-archive, told apart by what is in it, compressed or not, or of an
-// image layout that is a directory. Of an image for several platforms it takes the host's. path "-" reads r. It returns
-// the names of the images, or "sha256:ID" of those without.
+// Load brings in the images of a docker-archive or oci-archive, told apart by what is in it, compressed or not, or of
+// an image layout that is a directory. Of an image for several platforms it takes the host's. path "-" reads r. It
+// returns the names of the images, or "sha256:ID" of those without.
 func (s *Store) Load(ctx context.Context, path string, r io.Reader, opts LoadOptions) (loaded []string, err error) {
 	t, err := s.newTransfer("")
 	if err != nil {
@@ -126,8 +127,8 @@ func (t *loading) plainArchive(ctx context.Context, path string, r io.Reader) (*
 	return file, nil
 }
 
-// copyAtMost copies to an empty file what may not have more bytes than limit. Zeros become holes: an archive has those of
-// the files in its layers.
+// copyAtMost copies to an empty file what may not have more bytes than limit. Zeros become holes: an archive has those
+// of the files in its layers.
 func copyAtMost(file *os.File, r io.Reader, limit int64) error {
 	n, err := filecopy.Fill(int(file.Fd()), io.LimitReader(r, limit), make([]byte, copyBuffer))
 	if err != nil || n < limit {
@@ -240,7 +241,8 @@ func (t *loading) bring(ctx context.Context, src types.ImageReference, names []r
 	return id, t.store.lib.AddNames(id, full)
 }
 
-// ask asks the signature policy about an image, whatever of it is in the store: with a name it gets the trust in that, too.
+// ask asks the signature policy about an image, whatever of it is in the store: with a name it gets the trust in that,
+// too.
 func (t *transfer) ask(ctx context.Context, src types.ImageReference) (err error) {
 	source, err := src.NewImageSource(ctx, t.sys)
 	if err != nil {
@@ -250,8 +252,8 @@ func (t *transfer) ask(ctx context.Context, src types.ImageReference) (err error
 	return allow(ctx, t.policy, image.UnparsedInstance(source, nil))
 }
 
-// present begins the report and returns the id of the image if it is in the store. One that was made here has other layers there than the
-// library would give it, so that the library refuses to copy it.
+// present begins the report and returns the id of the image if it is in the store. One that was made here has other
+// layers there than the library would give it, so that the library refuses to copy it.
 func (t *loading) present(ctx context.Context, src types.ImageReference, name reference.Named, report *report) (id string, err error) {
 	contents, err := t.describe(ctx, src)
 	if err != nil {
@@ -279,7 +281,8 @@ func (t *loading) present(ctx context.Context, src types.ImageReference, name re
 	return record.ID, nil
 }
 
-// loadLayout copies the images of an image layout. packed are the blobs that are not in the directory but in an archive.
+// loadLayout copies the images of an image layout. packed are the blobs that are not in the directory but in an
+// archive.
 func (t *loading) loadLayout(ctx context.Context, dir string, packed packedBlobs) (loaded []string, err error) {
 	images, err := ocilayout.List(dir)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Progress is told how many bytes of long work are done, and of how many; total is 0 where nobody knows. It is called by one
-// goroutine at a time.
+// Progress is told how many bytes of long work are done, and of how many; total is 0 where nobody knows. It is called
+// by one goroutine at a time.
 type Progress func(done, total int64)
 
 // meter counts what is done, and tells a Progress of it now and then.

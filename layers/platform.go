@@ -62,8 +62,8 @@ func CheckPlatform(platform string) error {
 	return err
 }
 
-// Fits tells why an image is not one for a platform, "os/arch[/variant]" or a part of that; nil if it is one, and for "".
-// ref is how the user calls the image. The error is ErrPlatform.
+// Fits tells why an image is not one for a platform, "os/arch[/variant]" or a part of that; nil if it is one, and for
+// "". ref is how the user calls the image. The error is ErrPlatform.
 func (img *Image) Fits(platform, ref string) error {
 	system, arch, variant, err := parsePlatform(platform)
 	if err != nil || platform == "" {
@@ -73,8 +73,8 @@ func (img *Image) Fits(platform, ref string) error {
 	return fits(sys, img.Config.Platform, ref)
 }
 
-// fits tells why an image of a certain platform is not for the one that is wanted. An image that does not say its platform
-// fits any.
+// fits tells why an image of a certain platform is not for the one that is wanted. An image that does not say its
+// platform fits any.
 func fits(sys *types.SystemContext, is v1.Platform, ref string) error {
 	if is.OS == "" || is.Architecture == "" {
 		return nil

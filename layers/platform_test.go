@@ -46,7 +46,8 @@ func TestFits(t *testing.T) {
 	}
 }
 
-// TestPullHoldsPlatform pulls images that are for one platform only, or say in the list to be for another one than they are.
+// TestPullHoldsPlatform pulls images that are for one platform only, or say in the list to be for another one than
+// they are.
 func TestPullHoldsPlatform(t *testing.T) {
 	reg, s := newRegistry(t), openStore(t)
 	img := newSample(t, "s390x", rootfsTar(t, "x"))

@@ -15,14 +15,15 @@ import (
 // told from the image: the manifest that the store makes of one which was made here is in no registry, since layers are
 // compressed when they are pushed.
 
-// repoDigestsKey names the "NAME@DIGEST" of an image, the last one first, among the data that the library keeps with it.
+// repoDigestsKey names the "NAME@DIGEST" of an image, the last one first, among the data that the library keeps with
+// it.
 const repoDigestsKey = "rcrun-repo-digests"
 
 // maxRepoDigests bounds how many of them an image has.
 const maxRepoDigests = 64
 
-// noteRepoDigest notes that a registry has an image in the repository of name as the given manifest, which may be a list.
-// By its digest, the image is found from then on.
+// noteRepoDigest notes that a registry has an image in the repository of name as the given manifest, which may be a
+// list. By its digest, the image is found from then on.
 func (s *Store) noteRepoDigest(id string, name reference.Named, data []byte) error {
 	sum := digest.FromBytes(data)
 	named, err := reference.WithDigest(reference.TrimNamed(name), sum)
@@ -69,8 +70,8 @@ func (s *Store) repoDigests(record storage.Image) (noted []string, err error) {
 	return noted, nil
 }
 
-// familiarDigests returns the digests by which registries know an image, as people write them: in the repositories in which
-// it has a name, and in all where it has none any more. The names by which it was pulled may be digests, too.
+// familiarDigests returns the digests by which registries know an image, as people write them: in the repositories in
+// which it has a name, and in all where it has none any more. The names by which it was pulled may be digests, too.
 func familiarDigests(record storage.Image, noted []string) (digests []string) {
 	inRepository := map[string]bool{}
 	for _, name := range record.Names {

@@ -11,9 +11,10 @@ import (
 	"go.podman.io/storage/pkg/archive"
 )
 
-// An image that is made here gets no layer of its own where the store has one of the same content upon the same layers. Of
-// a tar in a file the digest can be told at once; its layer gets the id that the library would give it, so that an image
-// with it that is pulled later has it, too. Of others it is known when all is unpacked, and what was unpacked then goes.
+// An image that is made here gets no layer of its own where the store has one of the same content upon the same
+// layers. Of a tar in a file the digest can be told at once; its layer gets the id that the library would give it, so
+// that an image with it that is pulled later has it, too. Of others it is known when all is unpacked, and what was
+// unpacked then goes.
 
 // recordUpon makes an image of a configuration and of one more layer upon those that it has, whose tar is content.
 func (s *Store) recordUpon(config *imageConfig, content io.Reader, names []string) (id string, err error) {
@@ -70,8 +71,8 @@ func (s *Store) twin(diffID digest.Digest, parent, than string) (string, error) 
 	return "", nil
 }
 
-// plainTar tells whether r can be read twice and is not compressed, and returns it and the digest of what it has from where
-// it is. Whatever is wrong with it, reading it once more will say.
+// plainTar tells whether r can be read twice and is not compressed, and returns it and the digest of what it has from
+// where it is. Whatever is wrong with it, reading it once more will say.
 func plainTar(ctx context.Context, r io.Reader, counted *meter) (io.ReadSeeker, digest.Digest) {
 	file, ok := r.(io.ReadSeeker)
 	if !ok {

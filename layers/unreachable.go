@@ -17,8 +17,8 @@ type unreachableError struct {
 func (e *unreachableError) Error() string { return e.text }
 func (e *unreachableError) Unwrap() error { return e.err }
 
-// unreachable says in one sentence that a registry, or what leads to it, cannot be reached, if that is what an error means.
-// domain is the registry's as the image's name has it. Errors of several mirrors are left as they are.
+// unreachable says in one sentence that a registry, or what leads to it, cannot be reached, if that is what an error
+// means. domain is the registry's as the image's name has it. Errors of several mirrors are left as they are.
 func unreachable(err error, domain string) error {
 	if err == nil || strings.Contains(err.Error(), "Mirrors also failed") {
 		return err

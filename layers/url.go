@@ -23,9 +23,9 @@ func IsURL(source string) bool {
 	return strings.HasPrefix(source, "http://") || strings.HasPrefix(source, "https://")
 }
 
-// OpenURL asks a server for a tar that is to be imported. size is in bytes, 0 where the server does not say. A body that is
-// shorter than the server has said, that is larger than a layer may be, or of which nothing comes for a minute, ends in
-// an error. Certificates and proxies are those of the host.
+// OpenURL asks a server for a tar that is to be imported. size is in bytes, 0 where the server does not say. A body
+// that is shorter than the server has said, that is larger than a layer may be, or of which nothing comes for a
+// minute, ends in an error. Certificates and proxies are those of the host.
 func (s *Store) OpenURL(ctx context.Context, source string) (body io.ReadCloser, size int64, err error) {
 	body, size, err = openURL(ctx, source, s.limits.OrDefaults().Bytes, urlStall)
 	if err != nil {

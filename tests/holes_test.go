@@ -78,7 +78,8 @@ func (u *user) takesLittle(path string) {
 	}
 }
 
-// TestHolesOfWholeDisk commits a file that has more bytes than any disk of a test machine, and more than a layer may have.
+// TestHolesOfWholeDisk commits a file that has more bytes than any disk of a test machine, and more than a layer may
+// have.
 func TestHolesOfWholeDisk(t *testing.T) {
 	u := newUserWithImage(t)
 	u.run("run", "--name", "big", "--network", "none", "bb", "sh", "-c", "truncate -s 1099511627776 /big")

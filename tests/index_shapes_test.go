@@ -47,8 +47,8 @@ func TestLoadNestedIndex(t *testing.T) {
 	u.checkLayers("app:v1")
 }
 
-// TestImportTwice imports one tar twice, from a file and from a pipe, and commits one state of a container twice: the store
-// has each content once.
+// TestImportTwice imports one tar twice, from a file and from a pipe, and commits one state of a container twice: the
+// store has each content once.
 func TestImportTwice(t *testing.T) {
 	u := newUserWithImage(t)
 	path := u.path("home", "bb.tar")

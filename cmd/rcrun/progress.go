@@ -129,8 +129,8 @@ func (l *layerLines) line(layer digest.Digest, text string) string {
 // clearLine has a terminal forget the line that it is at.
 const clearLine = "\r\x1b[K"
 
-// progressLine shows on standard error, if that is a terminal, how far something is that may take long. end removes the line;
-// until then nothing else may be printed there.
+// progressLine shows on standard error, if that is a terminal, how far something is that may take long. end removes
+// the line; until then nothing else may be printed there.
 func progressLine(what string, quiet bool) (show layers.Progress, end func()) {
 	if quiet || !term.IsTerminal(int(os.Stderr.Fd())) {
 		return nil, func() {}

@@ -10,8 +10,8 @@ import (
 
 var zeroBlock [oneBlock]byte
 
-// Fill writes what r has into an empty file, in pieces of the size of buf, a multiple of 4,096 bytes. Blocks of zeros are
-// not written and become holes. It returns how many bytes the file has then.
+// Fill writes what r has into an empty file, in pieces of the size of buf, a multiple of 4,096 bytes. Blocks of zeros
+// are not written and become holes. It returns how many bytes the file has then.
 func Fill(fd int, r io.Reader, buf []byte) (size int64, err error) {
 	written := int64(0) // the end of the last block that was written
 	for {
@@ -33,8 +33,8 @@ func Fill(fd int, r io.Reader, buf []byte) (size int64, err error) {
 	}
 }
 
-// writeData writes the blocks of data that are not all zeros at their places from offset on, and returns where the last of
-// them ends; 0 if there are none.
+// writeData writes the blocks of data that are not all zeros at their places from offset on, and returns where the
+// last of them ends; 0 if there are none.
 func writeData(fd int, data []byte, offset int64) (end int64, err error) {
 	for len(data) > 0 {
 		run := runOf(data, true)
@@ -64,8 +64,8 @@ func runOf(data []byte, hold bool) int {
 	return n
 }
 
-// Reader reads a file of a certain size from its beginning. Holes are zeros, which nobody reads from the disk. A file that
-// grows is read up to that size; the end of one that shrinks is io.ErrUnexpectedEOF.
+// Reader reads a file of a certain size from its beginning. Holes are zeros, which nobody reads from the disk. A file
+// that grows is read up to that size; the end of one that shrinks is io.ErrUnexpectedEOF.
 type Reader struct {
 	file       *os.File
 	offset     int64 // of the next byte

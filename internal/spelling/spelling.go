@@ -22,7 +22,8 @@ func Distance(a, b string) int {
 	return row[len(b)]
 }
 
-// Close tells whether a name is likely to be another one with a mistake: two letters may be wrong, of a short one fewer.
+// Close tells whether a name is likely to be another one with a mistake: two letters may be wrong, of a short one
+// fewer.
 func Close(name, other string) bool {
 	const most = 2
 	return Distance(name, other) <= min(most, len(name)/3)

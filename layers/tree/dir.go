@@ -20,8 +20,8 @@ func openDir(dirfd int, name string) (int, error) {
 	return fd, err
 }
 
-// walker opens directories of one tree by their components, keeping open the one that was last asked for: the entries of
-// a tar come directory by directory. It keeps no other, because what is replaced meanwhile can only be in that one.
+// walker opens directories of one tree by their components, keeping open the one that was last asked for: the entries
+// of a tar come directory by directory. It keeps no other, because what is replaced meanwhile can only be in that one.
 type walker struct {
 	root   int    // descriptor, the caller's
 	xattrs xattrs // of the tree, by which links are known that are regular files on disk
@@ -40,8 +40,9 @@ func (w *walker) forget() {
 	w.fd, w.path, w.alias = -1, "", ""
 }
 
-// open returns a descriptor of the directory, valid until the next call of a method. It follows no link. missing is called
-// to make a component that is not there, with its parent and the components down to it; nil makes that an error.
+// open returns a descriptor of the directory, valid until the next call of a method. It follows no link. missing is
+// called to make a component that is not there, with its parent and the components down to it; nil makes that an
+// error.
 func (w *walker) open(parts []string, missing func(dirfd int, parts []string) error) (int, error) {
 	path := strings.Join(parts, "/")
 	if w.fd >= 0 && w.path == path {
@@ -72,8 +73,8 @@ func (w *walker) open(parts []string, missing func(dirfd int, parts []string) er
 	return dirfd, nil
 }
 
-// start returns the descriptor of the directory from which path is opened, which is kept no more, and how many components
-// lead to that: the root, or the directory that is kept where it is on the way.
+// start returns the descriptor of the directory from which path is opened, which is kept no more, and how many
+// components lead to that: the root, or the directory that is kept where it is on the way.
 func (w *walker) start(path string) (dirfd, components int) {
 	if w.fd >= 0 && strings.HasPrefix(path, w.path+"/") {
 		dirfd, components = w.fd, 1+strings.Count(w.path, "/")
@@ -90,8 +91,9 @@ func (w *walker) isMissing(dirfd int, parts []string, err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) && w.isWhiteout(dirfd, parts)
 }
 
-// isWhiteout tells whether the last of parts, in the open directory of the others, is a whiteout that has the name itself:
-// a character device 0:0 or, where those cannot be made, a file with an xattr if no file beside it can have the name.
+// isWhiteout tells whether the last of parts, in the open directory of the others, is a whiteout that has the name
+// itself: a character device 0:0 or, where those cannot be made, a file with an xattr if no file beside it can have
+// the name.
 func (w *walker) isWhiteout(dirfd int, parts []string) bool {
 	name := parts[len(parts)-1]
 	var st unix.Stat_t

@@ -12,19 +12,20 @@
 //     because sandboxes filter openat2, and because a link of another owner is a file on disk.
 //   - An entry, a whiteout or the target of a hard link below a symbolic link of the same tar is looked up within the
 //     tree, as docker, containerd and podman do it: the link is read, and its target walked from the root. Where the
-//     target is missing, it is made, as containerd does it. What another engine reads from such a tar is thus the same.
-//     A file that has a second name by way of a link is refused like a name that comes twice. A link of a layer below is
-//     not followed: the directory hides it, as with kernel overlay.
+//     target is missing, it is made, as containerd does it. What another engine reads from such a tar is thus the
+//     same. A file that has a second name by way of a link is refused like a name that comes twice. A link of a layer
+//     below is not followed: the directory hides it, as with kernel overlay.
 //   - An entry replaces what an earlier entry of the same name left, except that a directory is merged into a
 //     directory: what tar(1) does. Files are never truncated in place, so other names of a replaced file keep theirs.
-//   - A name that comes twice is refused by the library's tar-split, which finds contents by name; unpacking alone would
-//     do as tar(1) does. The error names the entry.
-//   - Blocks of zeros are not written but become holes, and holes are not read from the disk: the tar has the zeros, so
-//     that digests are the same, and the disk has not. A block is 4,096 bytes, which is what most filesystems allocate. The
-//     zeros of a hole of 100 GiB still have to be hashed, which takes minutes; UnpackOptions.Limits bound them.
+//   - A name that comes twice is refused by the library's tar-split, which finds contents by name; unpacking alone
+//     would do as tar(1) does. The error names the entry.
+//   - Blocks of zeros are not written but become holes, and holes are not read from the disk: the tar has the zeros,
+//     so that digests are the same, and the disk has not. A block is 4,096 bytes, which is what most filesystems
+//     allocate. The zeros of a hole of 100 GiB still have to be hashed, which takes minutes; UnpackOptions.Limits
+//     bound them.
 //   - Bounds of names are those of files. The name of a whiteout may be longer by its prefix, since on disk it is a
 //     device of the name that it hides or, where no device can be made, a file with an xattr.
-//   - Tars with sparse entries are refused. The image specification advises against them, and tar-split cannot reproduce them, so
-//     that an image holding one could be loaded but never saved with the same digest.
+//   - Tars with sparse entries are refused. The image specification advises against them, and tar-split cannot
+//     reproduce them, so that an image holding one could be loaded but never saved with the same digest.
 //   - Sets of directory times are applied at the end, since making an entry changes the time of its directory.
 package tree

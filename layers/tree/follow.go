@@ -11,16 +11,16 @@ import (
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
-// The author of a tar may put an entry below a symbolic link of the same layer, as in "bin -> usr/bin" and "bin/sh". The
-// kernel is not asked to follow links: those of other owners than 0:0 are regular files on disk, which it cannot follow.
-// They are read here one by one, and what they lead to is opened again from the root by names that are no links. Thus no
-// link leads out of the tree, whatever it says.
+// The author of a tar may put an entry below a symbolic link of the same layer, as in "bin -> usr/bin" and "bin/sh".
+// The kernel is not asked to follow links: those of other owners than 0:0 are regular files on disk, which it cannot
+// follow. They are read here one by one, and what they lead to is opened again from the root by names that are no
+// links. Thus no link leads out of the tree, whatever it says.
 
 // maxLinks is how many links a name may lead through, as for the kernel.
 const maxLinks = 40
 
-// enter opens the directory that parts lead to, beneath the root, and returns also its components without links. What is
-// missing is made as open does it.
+// enter opens the directory that parts lead to, beneath the root, and returns also its components without links. What
+// is missing is made as open does it.
 func (w *walker) enter(parts []string, missing func(dirfd int, parts []string) error) (dirfd int, real []string, err error) {
 	asked := strings.Join(parts, "/")
 	if w.fd >= 0 && w.alias != "" && w.alias == asked {
@@ -39,8 +39,8 @@ func (w *walker) enter(parts []string, missing func(dirfd int, parts []string) e
 	return dirfd, real, err
 }
 
-// resolve returns the components to which parts lead in the tree. The target of an absolute link begins at the root, and
-// the parent of the root is the root. What is missing is no link.
+// resolve returns the components to which parts lead in the tree. The target of an absolute link begins at the root,
+// and the parent of the root is the root. What is missing is no link.
 func (w *walker) resolve(parts []string) ([]string, error) {
 	var real []string
 	links := 0

@@ -9,9 +9,9 @@ import (
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
-// Bounds of names. The kernel takes a component and the target of a link of no more bytes. A path as a whole can be longer
-// than one system call takes: it is walked component by component. It is bounded for the sake of the memory that all
-// names of a tree take together.
+// Bounds of names. The kernel takes a component and the target of a link of no more bytes. A path as a whole can be
+// longer than one system call takes: it is walked component by component. It is bounded for the sake of the memory
+// that all names of a tree take together.
 const (
 	maxComponent = 255
 	maxPath      = 4095
@@ -56,8 +56,8 @@ func splitName(name string) ([]string, error) {
 	return parts, checkPath(append(parts[:last:last], hiddenBy(parts[last])))
 }
 
-// hiddenBy returns what a name hides if it is that of a whiteout, else the name: bounds are about files, and a whiteout is
-// none.
+// hiddenBy returns what a name hides if it is that of a whiteout, else the name: bounds are about files, and a
+// whiteout is none.
 func hiddenBy(name string) string { return strings.TrimPrefix(name, layerfmt.WhiteoutPrefix) }
 
 // checkPath refuses components of files that together are more than the bounds.
