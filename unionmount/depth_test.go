@@ -204,3 +204,54 @@ func deepDirectory(t *testing.T, dir, name string, levels int) {
 	unix.Close(file)
 	unix.Close(fd)
 }
+
+// TestDeepLowersMove renames directories of a lower with all that is below them, where a note of the path would be too long
+// or none is made, and wants the deepest file to be found at its new place, also after a remount.
+func TestDeepLowersMove(t *testing.T) {
+	const levels, high = 1000, 20
+	name := strings.Repeat("d", 255)
+	for which, as := range map[string]Layer{"caller": {Ownership: CallerOwned}, "host": rootIsMe()} {
+		f := newUnion(t)
+		f.close()
+		lower := t.TempDir()
+		deepDirectory(t, lower, name, levels)
+		f.opts.UpperAs, f.opts.Lowers = &as, []Layer{as}
+		f.opts.Lowers[0].Dir = lower
+		f.open()
+		dirs := f.down(name, high)
+		must(t, f.u.Rename(dirs[high-2], name, dirs[high-2], "moved", 0))
+		f.forget(dirs)
+		f.reopen()
+		dirs = f.down(name, high-1)
+		top := dirs[high-2]
+		if _, _, err := f.u.Lookup(top, name); !errors.Is(err, unix.ENOENT) {
+			t.Errorf("%s: at the old name: %v", which, err)
+		}
+		n, _, err := f.u.Lookup(top, "moved")
+		must(t, err)
+		dirs = append(dirs, n)
+		for range levels - high {
+			n, _, err = f.u.Lookup(n, name)
+			must(t, err)
+			dirs = append(dirs, n)
+		}
+		file, _, err := f.u.Lookup(n, "file")
+		must(t, err)
+		if content, err := f.contentOf(file); err != nil || content != "deep" {
+			t.Errorf("%s: the deepest file holds %q, %v", which, content, err)
+		}
+		f.forget(append(dirs, file))
+	}
+}
+
+// down returns so many directories below one another.
+func (f *fixture) down(name string, levels int) (dirs []*Node) {
+	f.t.Helper()
+	n := f.u.Root()
+	for range levels {
+		next, _, err := f.u.Lookup(n, name)
+		must(f.t, err)
+		n, dirs = next, append(dirs, next)
+	}
+	return dirs
+}

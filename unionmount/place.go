@@ -35,6 +35,18 @@ func (p place) child(name string) place {
 	return place{layer: p.layer, base: p.base, path: p.path + "/" + name}
 }
 
+// isIn tells whether a place is that of an entry of a directory, as child made it.
+func (p place) isIn(dir place, name string) bool {
+	if p.layer != dir.layer {
+		return false
+	}
+	if p.base == dir.base {
+		rest, below := strings.CutPrefix(p.path, dir.path)
+		return below && rest == "/"+name
+	}
+	return p.path == name && p.base != nil && p.base.base == dir.base && p.base.path == dir.path
+}
+
 // parts returns the paths that lead to the file, each relative to the one before.
 func (p place) parts() []string {
 	parts := []string{p.path}

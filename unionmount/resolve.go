@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/beneath"
 )
 
 // firstSlot is where the stack of a node's backing files begins: with the file that shows.
@@ -80,11 +82,32 @@ func (u *Union) openBacking(n *Node, slot int, flags int) (int, error) {
 		return fd, n.fault("open", err)
 	}
 	p := n.lowers[slot]
-	fd, err := p.open(flags)
+	fd, err := u.openLower(n, p, flags)
 	if err != nil {
 		return -1, fault("open", p.layer, p.full(), err)
 	}
 	return fd, nil
+}
+
+// openLower opens a backing file in a lower. One that lies deep is opened from the directory above where that is open.
+func (u *Union) openLower(n *Node, p place, flags int) (int, error) {
+	if p.base == nil {
+		return p.open(flags)
+	}
+	l, named := u.anyLink(n)
+	if !named {
+		return p.open(flags)
+	}
+	for slot, dir := range l.parent.lowers {
+		if !p.isIn(dir, l.name) {
+			continue
+		}
+		if h := u.fds.get(fdKey{l.parent, slot}); h != nil {
+			defer u.fds.release(h)
+			return beneath.OpenPath(h.fd, l.name, flags)
+		}
+	}
+	return p.open(flags)
 }
 
 // openUpper opens the backing file in the upper through any of its names. A rename may move a name, or one of the
