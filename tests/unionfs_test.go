@@ -24,7 +24,8 @@ const deepDirectories = `
 	while mkdir -p $p; do cd -P $p; i=$((i+512)); done
 	echo $i; cd -P ..; echo deep >file; cat file`
 
-// TestDeepDirectories has a container make directories as deep as it can, and removes it.
+// TestDeepDirectories has a container make directories as deep as it can, after which all that reads or removes them works,
+// and its image can be used.
 func TestDeepDirectories(t *testing.T) {
 	u := newUserWithImage(t)
 	r := u.try("run", "--name", "deep", "--network", "none", "bb", "sh", "-uc", deepDirectories)
@@ -35,6 +36,16 @@ func TestDeepDirectories(t *testing.T) {
 	if again := u.run("start", "-a", "deep"); again != "4096\ndeep" {
 		t.Errorf("the second time: %q", again)
 	}
+	contains(t, u.run("diff", "deep"), "A /a\n", "a/a/file")
+	u.run("system", "df")
+	u.run("system", "df", "-v")
+	if r := u.try("commit", "deep", "deep"); r.code != 0 {
+		t.Errorf("commit: %d, %.300s", r.code, r.stderr)
+	}
 	u.run("rm", "deep")
+	u.prints("deep", "run", "--rm", "--network", "none", "deep", "sh", "-uc", `
+		p=a; for i in 1 2 3 4 5 6 7 8 9; do p=$p/$p; done
+		cd /; for i in 1 2 3 4 5 6 7 8; do cd -P $p; done; cat ../file`)
+	u.run("rmi", "deep")
 	u.noLeftovers()
 }
