@@ -87,14 +87,16 @@ func (s *Store) sizes(ctx context.Context) (map[int64][]string, error) {
 			continue // a container's, which changes
 		}
 		err := filepath.WalkDir(s.layout.diff(id), func(path string, entry fs.DirEntry, err error) error {
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil // removed meanwhile
+			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENAMETOOLONG) {
+				return nil // removed meanwhile, or so deep that it is not worth its while
 			}
 			if err = errors.Join(err, ctx.Err()); err != nil || !entry.Type().IsRegular() {
 				return err
 			}
 			var st unix.Stat_t
-			if err := unix.Lstat(path, &st); err != nil || st.Size < leastShared || seen[st.Ino] {
+			if err := unix.Lstat(path, &st); errors.Is(err, unix.ENAMETOOLONG) {
+				return nil
+			} else if err != nil || st.Size < leastShared || seen[st.Ino] {
 				return ignoreMissing(err)
 			}
 			seen[st.Ino] = true

@@ -24,6 +24,11 @@
 //     kernel's speed. Their files have their owners on disk, so whoever opens such a store must be user 0 of a user
 //     namespace that has the ids; this package takes that for granted, and commands run themselves again in one. A
 //     store keeps its driver, which shows in the name of the directory with the library's records.
+//   - The library removes a layer with a descriptor open for each of its levels, and opens no store as long as it
+//     cannot remove what a killed process has left. So our driver removes layers by package rmtree, as staged
+//     directories of its own. What a container has written with the other drivers is removed before the library is
+//     asked to remove the rest. What the library has staged is moved to the abandoned work of this package before the
+//     library looks for it.
 //   - Nothing here needs a layer to be mounted: Diff, Changes and the rest read the trees. The driver's Get is for
 //     others who use the library. It has the union of a layer mounted by a [Mounter] that it is given, since this
 //     package knows nothing of mounts; all who ask share one mount until the last of them puts it back.

@@ -102,12 +102,10 @@ func TestRemoveAnything(t *testing.T) {
 
 // closedTree makes directories that their owner may not read, search or change.
 func closedTree(path string) error {
-	var modes []string
 	err := os.Mkdir(path, 0o700)
 	for mode := fs.FileMode(0); mode <= 0o700; mode += 0o100 {
 		dir := filepath.Join(path, mode.String())
 		err = errors.Join(err, os.MkdirAll(filepath.Join(dir, "sub"), 0o700), os.WriteFile(dir+"/sub/file", nil, 0))
-		modes = append(modes, dir+"/sub", dir)
 		err = errors.Join(err, os.Chmod(dir+"/sub", mode), os.Chmod(dir, mode))
 	}
 	return errors.Join(err, os.Chmod(path, 0))

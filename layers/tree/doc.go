@@ -15,6 +15,14 @@
 //     target is missing, it is made, as containerd does it. What another engine reads from such a tar is thus the
 //     same. A file that has a second name by way of a link is refused like a name that comes twice. A link of a layer
 //     below is not followed: the directory hides it, as with kernel overlay.
+//   - A tree is read while its container may be changing it, with the option not to pause and with the library's
+//     drivers. So it is read in the same way: each file by its name in an open directory, with package beneath, and
+//     never through a link. What is gone when its turn comes is left out; what has become something else is packed as
+//     that. A file that becomes shorter is filled up with zeros, since its size is written first.
+//   - How deep a container's tree is, the container decides. So a walk has few descriptors open, and no system call
+//     gets a path of several components. A name is put together for the visitor alone, and bounded.
+//   - Trees of the library's drivers are read by this package, too, as host-owned: the library follows paths, and
+//     holds a lock on all layers meanwhile.
 //   - An entry replaces what an earlier entry of the same name left, except that a directory is merged into a
 //     directory: what tar(1) does. Files are never truncated in place, so other names of a replaced file keep theirs.
 //   - A name that comes twice is refused by the library's tar-split, which finds contents by name; unpacking alone

@@ -13,7 +13,8 @@ var ErrTooLarge = errors.New("the layer is too large")
 // Limits bound what one tar can make a host spend: a well compressed stream holds a thousand times what its size
 // suggests. What zero stands for is in DefaultLimits.
 //
-// Names are bounded besides, by what the kernel takes, and the whole metadata of an entry at 1 MiB by the reader of tars.
+// Names are bounded besides, at 32 KiB, their components by what the kernel takes, and the whole metadata of an entry at
+// 1 MiB by the reader of tars.
 type Limits struct {
 	// Bytes is how much content all files have together.
 	Bytes int64
