@@ -189,7 +189,8 @@ func (r *Resources) validateUlimits() error {
 			return fmt.Errorf("invalid --ulimit %s: %w", u, err)
 		}
 		if kernel.Hard > own.Max || kernel.Soft > own.Max {
-			return fmt.Errorf("invalid --ulimit %s: your own hard limit is %s, which only root can raise (see ulimit -H and limits.conf(5))", u, limitText(own.Max))
+			return fmt.Errorf("invalid --ulimit %s: your own hard limit is %s, which only root can raise (see ulimit -H and limits.conf(5))",
+				u, limitText(own.Max))
 		}
 	}
 	return nil

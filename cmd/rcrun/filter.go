@@ -27,8 +27,8 @@ type filter struct {
 }
 
 // filterKeys are the filters of ps, for people and for the shell.
-var filterKeys = []string{"ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "name", "network", "publish",
-	"since", "status", "volume"}
+var filterKeys = []string{"ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "name", "network",
+	"publish", "since", "status", "volume"}
 
 // The values of filters that have a fixed set of them. No container is ever in some of these states.
 var (
@@ -192,5 +192,6 @@ func hasLabel(c *engine.Container, label string) bool {
 // hasVolume tells whether something is mounted from or at a path.
 func hasVolume(c *engine.Container, path string) bool {
 	mounts, err := c.Mounts()
-	return err == nil && slices.ContainsFunc(mounts, func(m engine.InspectMount) bool { return m.Source == path || m.Destination == path })
+	isAt := func(m engine.InspectMount) bool { return m.Source == path || m.Destination == path }
+	return err == nil && slices.ContainsFunc(mounts, isAt)
 }

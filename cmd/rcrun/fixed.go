@@ -41,7 +41,8 @@ func registerFixed(flags *pflag.FlagSet) {
 		{"ipc", "a container always has an IPC namespace of its own", []string{"private"}},
 		{"isolation", "there is one kind of isolation", []string{"default"}},
 	} {
-		flags.Var(&fixedFlag{f.allowed[0], f.allowed, f.why}, f.name, fmt.Sprintf("only %s: %s", strings.Join(f.allowed, " or "), f.why))
+		flags.Var(&fixedFlag{f.allowed[0], f.allowed, f.why}, f.name,
+			fmt.Sprintf("only %s: %s", strings.Join(f.allowed, " or "), f.why))
 	}
 	registerContentTrust(flags)
 }

@@ -12,9 +12,11 @@ import (
 
 // describeHost returns what info says of the host; what cannot be found out stays empty.
 func describeHost() hostInfo {
-	info := hostInfo{ServerVersion: version, OSType: runtime.GOOS, NCPU: runtime.NumCPU(), KernelVersion: kernelVersion(), Architecture: machine(),
-		LoggingDriver: "json-file", CgroupDriver: "none", CgroupVersion: cgroupVersion(), SecurityOptions: []string{"name=seccomp,profile=builtin", "name=rootless"},
-		SystemTime: time.Now().Format(time.RFC3339Nano), Host: rootless.CheckHost()}
+	info := hostInfo{ServerVersion: version, OSType: runtime.GOOS, NCPU: runtime.NumCPU(), KernelVersion: kernelVersion(),
+		Architecture:  machine(),
+		LoggingDriver: "json-file", CgroupDriver: "none", CgroupVersion: cgroupVersion(),
+		SecurityOptions: []string{"name=seccomp,profile=builtin", "name=rootless"},
+		SystemTime:      time.Now().Format(time.RFC3339Nano), Host: rootless.CheckHost()}
 	info.Name, _ = os.Hostname()
 	var memory unix.Sysinfo_t
 	if err := unix.Sysinfo(&memory); err == nil {

@@ -60,7 +60,8 @@ func parseTail(text string) (int, error) {
 }
 
 // timeLayouts are the forms of a point in time that Docker takes. Without a zone they are local times.
-var timeLayouts = []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02T15:04", "2006-01-02T15", "2006-01-02Z07:00", time.DateOnly}
+var timeLayouts = []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02T15:04", "2006-01-02T15",
+	"2006-01-02Z07:00", time.DateOnly}
 
 // parseTime reads a point in time, or a duration before now. "" is the zero time.
 func parseTime(text string, now time.Time) (time.Time, error) {

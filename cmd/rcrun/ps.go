@@ -63,8 +63,10 @@ func (a *app) psCommand() *cobra.Command {
 	flags.BoolVarP(&list.all, "all", "a", false, "list containers that do not run, too")
 	flags.BoolVarP(&list.latest, "latest", "l", false, "list only the container created last")
 	flags.IntVarP(&list.last, "last", "n", -1, "list only the containers created last, as many as this")
-	flags.StringArrayVarP(&list.filters, "filter", "f", nil, "list only some: KEY=VALUE, with the keys "+strings.Join(filterKeys, ", "))
-	cmd.RegisterFlagCompletionFunc("filter", completeFilter(filterKeys, map[string][]string{"status": filterStates, "health": filterHealth}))
+	flags.StringArrayVarP(&list.filters, "filter", "f", nil,
+		"list only some: KEY=VALUE, with the keys "+strings.Join(filterKeys, ", "))
+	cmd.RegisterFlagCompletionFunc("filter", completeFilter(filterKeys,
+		map[string][]string{"status": filterStates, "health": filterHealth}))
 	flags.BoolVarP(&list.quiet, "quiet", "q", false, "print ids only")
 	flags.BoolVar(&list.noTrunc, "no-trunc", false, "print ids and commands in full")
 	flags.BoolVarP(&list.size, "size", "s", false, "print what each container has written")
@@ -150,10 +152,12 @@ func addSizes(e *layered.Engine, list []*engine.Container, rows []psRow) error {
 
 func newPSRow(c *engine.Container, noTrunc bool, now time.Time) psRow {
 	row := psRow{
-		ID: c.ID, Image: c.ImageName, Command: strconv.Quote(c.CommandLine()), CreatedAt: c.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"),
+		ID: c.ID, Image: c.ImageName, Command: strconv.Quote(c.CommandLine()),
+		CreatedAt:  c.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"),
 		RunningFor: units.HumanDuration(now.Sub(c.Created)) + " ago", Status: c.StatusText(now), State: string(c.State.Status),
 		Ports: portsText(c), Names: c.Name, ExitCode: c.State.ExitCode, Pid: c.State.Pid,
-		Labels: labelsText(c.Config.Labels), labels: c.Config.Labels, Mounts: mountsText(c, noTrunc), LocalVolumes: "0", Networks: c.Network(),
+		Labels: labelsText(c.Config.Labels), labels: c.Config.Labels, Mounts: mountsText(c, noTrunc),
+		LocalVolumes: "0", Networks: c.Network(),
 	}
 	if row.Image == "" {
 		row.Image = c.HostConfig.Rootfs

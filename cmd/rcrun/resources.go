@@ -43,10 +43,14 @@ func (f *resourceFlags) register(flags *pflag.FlagSet) {
 	flags.Int64Var(&f.pids, "pids-limit", 0, "limit of processes, -1 for none"+noEffect)
 	flags.Uint16Var(&r.BlkioWeight, "blkio-weight", 0, "share of block devices, from 10 to 1000"+noEffect)
 	flags.Var((*weightsFlag)(&r.BlkioWeightDevice), "blkio-weight-device", "share of one block device: /dev/NAME:WEIGHT"+noEffect)
-	flags.Var(&ratesFlag{&r.BlkioDeviceReadBps, units.RAMInBytes}, "device-read-bps", "bytes read a second: /dev/NAME:SIZE"+noEffect)
-	flags.Var(&ratesFlag{&r.BlkioDeviceWriteBps, units.RAMInBytes}, "device-write-bps", "bytes written a second: /dev/NAME:SIZE"+noEffect)
-	flags.Var(&ratesFlag{&r.BlkioDeviceReadIOps, parseCount}, "device-read-iops", "reads a second: /dev/NAME:NUMBER"+noEffect)
-	flags.Var(&ratesFlag{&r.BlkioDeviceWriteIOps, parseCount}, "device-write-iops", "writes a second: /dev/NAME:NUMBER"+noEffect)
+	flags.Var(&ratesFlag{&r.BlkioDeviceReadBps, units.RAMInBytes}, "device-read-bps",
+		"bytes read a second: /dev/NAME:SIZE"+noEffect)
+	flags.Var(&ratesFlag{&r.BlkioDeviceWriteBps, units.RAMInBytes}, "device-write-bps",
+		"bytes written a second: /dev/NAME:SIZE"+noEffect)
+	flags.Var(&ratesFlag{&r.BlkioDeviceReadIOps, parseCount}, "device-read-iops",
+		"reads a second: /dev/NAME:NUMBER"+noEffect)
+	flags.Var(&ratesFlag{&r.BlkioDeviceWriteIOps, parseCount}, "device-write-iops",
+		"writes a second: /dev/NAME:NUMBER"+noEffect)
 	flags.StringVar(&r.CgroupParent, "cgroup-parent", "", "cgroup to make the container's in"+noEffect)
 	flags.Var((*ulimitsFlag)(&r.Ulimits), "ulimit", "limit of each process, such as nofile=1024:2048 (soft:hard)")
 }

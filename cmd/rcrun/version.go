@@ -29,7 +29,8 @@ type versionInfo struct {
 type platform struct{ Name string }
 
 func currentVersions() versions {
-	v := versionInfo{Platform: platform{"rcrun"}, Version: version, GoVersion: runtime.Version(), Os: runtime.GOOS, Arch: runtime.GOARCH}
+	v := versionInfo{Platform: platform{"rcrun"}, Version: version, GoVersion: runtime.Version(),
+		Os: runtime.GOOS, Arch: runtime.GOARCH}
 	both := versions{v, v}
 	both.Client.Context = "default"
 	both.Server.KernelVersion = kernelVersion()
