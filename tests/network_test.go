@@ -423,15 +423,7 @@ func TestNetworkComesBack(t *testing.T) {
 	eventually(t, "nothing is wrong any more", func() bool { return u.inspect("c1").State.Error == "" })
 
 	// Somebody else takes the port in the moment in which nobody has it.
-	var taken net.Listener
-	eventually(t, "the port is taken while nobody has it", func() bool {
-		for _, p := range u.slirps() {
-			p.kill(t)
-		}
-		l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
-		taken = l
-		return err == nil
-	})
+	taken := u.takePort(port)
 	eventually(t, "what is wrong is to be seen", func() bool {
 		return strings.Contains(u.inspect("c1").State.Error, "already allocated") && strings.Contains(u.run("ps"), "(no network)")
 	})
@@ -441,6 +433,20 @@ func TestNetworkComesBack(t *testing.T) {
 	}
 	eventually(t, "nothing is wrong any more", func() bool { return !strings.Contains(u.run("ps"), "no network") })
 	u.run("rm", "-f", "c1")
+}
+
+// takePort takes a published port away from the user's container, in a moment in which its slirp4netns was killed.
+func (u *user) takePort(port int) (taken net.Listener) {
+	u.t.Helper()
+	eventually(u.t, "the port is taken while nobody has it", func() bool {
+		for _, p := range u.slirps() {
+			p.kill(u.t)
+		}
+		l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+		taken = l
+		return err == nil
+	})
+	return taken
 }
 
 // killSlirp kills a slirp4netns of the user's, and returns when there is another one in its place.
