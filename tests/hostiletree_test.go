@@ -215,3 +215,31 @@ func hasEntry(t *testing.T, archive, name string) bool {
 		}
 	}
 }
+
+// TestOneCannotBeMeasured has commands about several containers go on past one that cannot be read.
+func TestOneCannotBeMeasured(t *testing.T) {
+	u := newUserWithImage(t)
+	bad := u.run("create", "--network", "none", "--name", "bad", "bb", "true")
+	u.run("run", "--network", "none", "--name", "good", "bb", "sh", "-c", "printf 12345 >/five")
+	diff := u.path("home/.local/share/rcrun/storage/fuse/dir", bad, "diff")
+	if err := os.Chmod(diff, 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		want string
+		args []string
+	}{
+		{"Containers 5B", []string{"system", "df", "--format", "{{.Type}} {{.Size}}"}},
+		{"good 5B", []string{"ps", "-as", "--format", "{{.Names}} {{.Size}}"}},
+		{"rw 5B", []string{"layer", "tree", "--format", "{{.Kind}} {{.Size}}", "bad", "good"}},
+	} {
+		r := u.try(c.args...)
+		if u.succeeded(r); !strings.Contains(r.stdout, c.want) {
+			t.Errorf("%s: want %q in\n%s", r.command, c.want, r.stdout)
+		}
+		if !strings.Contains(r.stderr, "warning: measure container "+bad) || !strings.Contains(r.stderr, "permission denied") {
+			t.Errorf("%s: it does not say which container cannot be measured:\n%s", r.command, r.stderr)
+		}
+	}
+	u.run("rm", "bad", "good")
+}
