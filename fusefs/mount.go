@@ -48,9 +48,9 @@ func Mount(target string, o MountOptions) (*os.File, error) {
 	return mountThrough(helper, target, o)
 }
 
-// Remount gives a mount other flags of mount(2); ro holds for the filesystem as a whole. Nothing else can be changed while
-// it is mounted, and what else mount(8) says of it, which repeats all the options, is not looked at. It takes root: no
-// helper does it for users. When it returns, the server goes by the new flags.
+// Remount gives a mount other flags of mount(2); ro holds for the filesystem as a whole. Nothing else can be changed
+// while it is mounted, and what else mount(8) says of it, which repeats all the options, is not looked at. It takes
+// root: no helper does it for users. When it returns, the server goes by the new flags.
 func Remount(target string, flags uintptr) error {
 	if err := unix.Mount("", target, "", flags|unix.MS_REMOUNT, ""); err != nil {
 		return &os.PathError{Op: "remount", Path: target, Err: err}
@@ -63,14 +63,14 @@ func Remount(target string, flags uintptr) error {
 func Unmount(target string) error { return unmount(target, unix.MNT_DETACH, "-z") }
 
 const (
-	// serverAnswers and serverEnds bound how long UnmountAndWait waits, for who the server is and for its end, which does
-	// not come while other mount namespaces have the mount, too.
+	// serverAnswers and serverEnds bound how long UnmountAndWait waits, for who the server is and for its end, which
+	// does not come while other mount namespaces have the mount, too.
 	serverAnswers = time.Second
 	serverEnds    = 2 * time.Second
 )
 
-// UnmountAndWait is Unmount that returns when the server has ended, unless the mount is in use. Until then the server has
-// what is below it open, which keeps others from unmounting that. It is not for the server itself.
+// UnmountAndWait is Unmount that returns when the server has ended, unless the mount is in use. Until then the server
+// has what is below it open, which keeps others from unmounting that. It is not for the server itself.
 func UnmountAndWait(target string) error {
 	server := serverOf(target)
 	if unmount(target, 0) != nil { // it is in use, or what is wrong is wrong for Unmount, too, which tells
@@ -80,8 +80,8 @@ func UnmountAndWait(target string) error {
 	return err
 }
 
-// serverOf returns who serves the filesystem that is mounted at target; nobody where the server is dead, does not answer, or
-// is not one of ours.
+// serverOf returns who serves the filesystem that is mounted at target; nobody where the server is dead, does not
+// answer, or is not one of ours.
 func serverOf(target string) process.ID {
 	answer := make(chan process.ID, 1)
 	go func() {

@@ -12,8 +12,9 @@ import (
 
 const mountInfo = "/proc/self/mountinfo"
 
-// mountFlags follows the flags of the mount that is served, which the kernel does not tell a server of: access times are the
-// server's to give. The kernel says when the mounts of a namespace have changed, and to read which there are asks no server.
+// mountFlags follows the flags of the mount that is served, which the kernel does not tell a server of: access times
+// are the server's to give. The kernel says when the mounts of a namespace have changed, and to read which there are
+// asks no server.
 type mountFlags struct {
 	target string
 	apply  func(unionmount.AccessTimes)

@@ -37,12 +37,12 @@ type Options struct {
 	SquashUID, SquashGID *uint32
 	// HostRoot says that the mount's root is the host's, and not only that of a user namespace.
 	HostRoot bool
-	// NoACL does without POSIX ACLs. With them, the kernel asks once for that of every file and directory that is used by
-	// others than its owner.
+	// NoACL does without POSIX ACLs. With them, the kernel asks once for that of every file and directory that is used
+	// by others than its owner.
 	NoACL bool
-	// AccessTimes is when files get new access times; the flags of the mount say else as soon as they change, if Target is
-	// where it is mounted as this process sees it. Whether it is strict is decided for good: then every read and listing is a
-	// request.
+	// AccessTimes is when files get new access times; the flags of the mount say else as soon as they change, if Target
+	// is where it is mounted as this process sees it. Whether it is strict is decided for good: then every read and
+	// listing is a request.
 	AccessTimes unionmount.AccessTimes
 	Target      string
 	// NoXattrs refuses to set xattrs, ACLs among them: EOPNOTSUPP.
@@ -69,7 +69,9 @@ func Serve(dev *os.File, u *unionmount.Union, opts Options) error {
 		opts.Counters = &Counters{}
 	}
 	s := &server{RawFileSystem: fuse.NewDefaultRawFileSystem(), union: u, log: opts.logger(), counters: opts.Counters,
-		hostRoot: opts.HostRoot, anonymous: opts.Anonymous, noXattrs: opts.NoXattrs, strict: opts.strict(), tuning: opts.Tuning, leases: opts.leases(), uids: newIDView(opts.UIDs, opts.SquashUID), gids: newIDView(opts.GIDs, opts.SquashGID)}
+		hostRoot: opts.HostRoot, anonymous: opts.Anonymous, noXattrs: opts.NoXattrs, strict: opts.strict(),
+		tuning: opts.Tuning, leases: opts.leases(),
+		uids: newIDView(opts.UIDs, opts.SquashUID), gids: newIDView(opts.GIDs, opts.SquashGID)}
 	u.SetAccessTimes(opts.AccessTimes)
 	if opts.Target != "" {
 		flags, stop, err := followFlags(opts.Target, u.SetAccessTimes)

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestMisspelledUnionOptions has options misspelled without which nothing could be written, or files had other owners: there
-// is no mount. What nobody knows is an error of rcrun's own verb, and a warning of the program that is called like
-// fuse-overlayfs.
+// TestMisspelledUnionOptions has options misspelled without which nothing could be written, or files had other owners:
+// there is no mount. What nobody knows is an error of rcrun's own verb, and a warning of the program that is called
+// like fuse-overlayfs.
 func TestMisspelledUnionOptions(t *testing.T) {
 	u := newUnionUser(t)
 	u.inHome(makeLayers)

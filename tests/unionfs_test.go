@@ -2,8 +2,8 @@ package tests
 
 import "testing"
 
-// TestFindThatMakesFiles has busybox' find, which looks for more entries after each that it has found, make a file for each:
-// it comes to its end.
+// TestFindThatMakesFiles has busybox' find, which looks for more entries after each that it has found, make a file for
+// each: it comes to its end.
 func TestFindThatMakesFiles(t *testing.T) {
 	u := newUserWithImage(t)
 	got := u.run("run", "--rm", "--network", "none", "bb", "sh", "-euc", `
@@ -16,16 +16,16 @@ func TestFindThatMakesFiles(t *testing.T) {
 	}
 }
 
-// deepDirectories makes directories below one another until that is refused, says how many there are, and leaves a file in
-// the deepest that may have one.
+// deepDirectories makes directories below one another until that is refused, says how many there are, and leaves a file
+// in the deepest that may have one.
 const deepDirectories = `
 	p=a; for i in 1 2 3 4 5 6 7 8 9; do p=$p/$p; done
 	cd /; i=0
 	while mkdir -p $p; do cd -P $p; i=$((i+512)); done
 	echo $i; cd -P ..; echo deep >file; cat file`
 
-// TestDeepDirectories has a container make directories as deep as it can, after which all that reads or removes them works,
-// and its image can be used.
+// TestDeepDirectories has a container make directories as deep as it can, after which all that reads or removes them
+// works, and its image can be used.
 func TestDeepDirectories(t *testing.T) {
 	u := newUserWithImage(t)
 	r := u.try("run", "--name", "deep", "--network", "none", "bb", "sh", "-uc", deepDirectories)

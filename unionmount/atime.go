@@ -7,12 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// AccessTimes says when files and directories get a new access time because they are read, in bits. Without any it is left
-// to the filesystem of the upper, which ordinarily gives one to what has changed since the last, and once a day: relatime.
+// AccessTimes says when files and directories get a new access time because they are read, in bits. Without any it is
+// left to the filesystem of the upper, which ordinarily gives one to what has changed since the last, and once a day:
+// relatime.
 //
-// What only a lower has gets none, as on the kernel's overlay. That a symbolic link is read cannot be kept from the upper's
-// filesystem. No access time is set by utimensat(2), which would change the ctime as well: those of StrictAtime that the
-// filesystem below does not give are kept in memory, for as long as the node lives.
+// What only a lower has gets none, as on the kernel's overlay. That a symbolic link is read cannot be kept from the
+// upper's filesystem. No access time is set by utimensat(2), which would change the ctime as well: those of StrictAtime
+// that the filesystem below does not give are kept in memory, for as long as the node lives.
 type AccessTimes uint32
 
 const (
@@ -66,8 +67,9 @@ func (n *Node) shownAtime(disk unix.Timespec) unix.Timespec {
 	return disk
 }
 
-// wasListed gives a directory of the upper the access time that it would have if it had been read there: listings are read
-// once, without that, and also for other purposes. That it cannot be given is no reason not to list. Entries of n are held.
+// wasListed gives a directory of the upper the access time that it would have if it had been read there: listings are
+// read once, without that, and also for other purposes. That it cannot be given is no reason not to list. Entries of n
+// are held.
 func (u *Union) wasListed(n *Node) {
 	if !n.inUpper.Load() || u.accessTimes()&(NoAtime|NoDirAtime) != 0 {
 		return

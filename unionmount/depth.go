@@ -13,10 +13,11 @@ const maxDepth = 4096
 // The bound holds at a change of names. What lies deeper in a lower is to be seen, and can be changed, but nothing is
 // made there.
 //
-// A directory that moves farther from the root takes along what is below it. So a directory knows a height, which is how
-// many levels of directories may be below it: one that was made through the Union from the start, others from when they
-// first move so, when they are walked through. A height never falls, so where it is too much they are walked through
-// again; and nothing is written down. A directory that the server may not read counts as one without subdirectories.
+// A directory that moves farther from the root takes along what is below it. So a directory knows a height, which is
+// how many levels of directories may be below it: one that was made through the Union from the start, others from when
+// they first move so, when they are walked through. A height never falls, so where it is too much they are walked
+// through again; and nothing is written down. A directory that the server may not read counts as one without
+// subdirectories.
 //
 // The bound is exact but for one level: a directory takes along files, which lie one level deeper than it, and a mkdir
 // may be under way below it.
@@ -40,8 +41,8 @@ func (u *Union) checkDepth(dir *Node) error {
 	return nil
 }
 
-// checkMove refuses that n, an entry of one directory, becomes one of another where it or what is below it would lie too
-// deep. No lock is held.
+// checkMove refuses that n, an entry of one directory, becomes one of another where it or what is below it would lie
+// too deep. No lock is held.
 func (u *Union) checkMove(n, from, to *Node) error {
 	level := u.level(to) + 1
 	if level <= u.level(from)+1 {

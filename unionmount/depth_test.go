@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// deepen makes directories below one another until it is refused, and returns how many. It holds all of them, as the kernel
-// does that of a process's working directory.
+// deepen makes directories below one another until it is refused, and returns how many. It holds all of them, as the
+// kernel does that of a process's working directory.
 func (f *fixture) deepen(from *Node, name string) (dirs []*Node, err error) {
 	for {
 		n, _, err := f.u.Mkdir(from, name, 0o755, Owner{})
@@ -28,8 +28,8 @@ func (f *fixture) forget(nodes []*Node) {
 	}
 }
 
-// TestDepthIsBounded makes directories as deep as they can be made, of the longest names, and more in the deepest: which is
-// refused. All else can be done there that can be done elsewhere.
+// TestDepthIsBounded makes directories as deep as they can be made, of the longest names, and more in the deepest:
+// which is refused. All else can be done there that can be done elsewhere.
 func TestDepthIsBounded(t *testing.T) {
 	long := strings.Repeat("n", 255)
 	for which, f := range map[string]*fixture{"caller": newUnion(t), "host": newHostUnion(t, rootIsMe())} {
@@ -138,8 +138,8 @@ func TestDepthDoesNotCreep(t *testing.T) {
 	}
 }
 
-// TestLowersMayBeDeep reads and changes what a lower has deeper than anything can be made, under the longest names: no path
-// is given to the system, and not kept for each directory.
+// TestLowersMayBeDeep reads and changes what a lower has deeper than anything can be made, under the longest names: no
+// path is given to the system, and not kept for each directory.
 func TestLowersMayBeDeep(t *testing.T) {
 	const levels = maxDepth + 3
 	name := strings.Repeat("d", 255)
@@ -205,8 +205,8 @@ func deepDirectory(t *testing.T, dir, name string, levels int) {
 	unix.Close(fd)
 }
 
-// TestDeepLowersMove renames directories of a lower with all that is below them, where a note of the path would be too long
-// or none is made, and wants the deepest file to be found at its new place, also after a remount.
+// TestDeepLowersMove renames directories of a lower with all that is below them, where a note of the path would be too
+// long or none is made, and wants the deepest file to be found at its new place, also after a remount.
 func TestDeepLowersMove(t *testing.T) {
 	const levels, high = 1000, 20
 	name := strings.Repeat("d", 255)

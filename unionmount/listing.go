@@ -8,13 +8,13 @@ import (
 	"sync/atomic"
 )
 
-// listing is the order in which a directory's names are read. Every name has a position that it keeps, and a cookie that
-// stands for it. A reader goes on after a cookie and needs no open directory: it sees every name that was there all the
-// time exactly once, whatever is made and removed meanwhile.
+// listing is the order in which a directory's names are read. Every name has a position that it keeps, and a cookie
+// that stands for it. A reader goes on after a cookie and needs no open directory: it sees every name that was there
+// all the time exactly once, whatever is made and removed meanwhile.
 //
-// A name that comes in gets a position before all others. So a reader that renames or makes entries while it reads comes
-// to an end: it meets no name that came in after its first request. At the end of the listing such a reader would meet
-// its own names again and again.
+// A name that comes in gets a position before all others. So a reader that renames or makes entries while it reads
+// comes to an end: it meets no name that came in after its first request. At the end of the listing such a reader would
+// meet its own names again and again.
 //
 // It holds the names that some layer has; whether they are to be seen is for a lookup to say.
 type listing struct {
@@ -28,8 +28,8 @@ type listing struct {
 	removed int            // slots without a name
 	// doubtful are names that are not in at but may have a mark in the upper.
 	doubtful map[string]bool
-	// unread says that no cookie was given out yet: new names then come last, and a listing that was not loaded, because
-	// its directory came into being empty, may be given up again.
+	// unread says that no cookie was given out yet: new names then come last, and a listing that was not loaded,
+	// because its directory came into being empty, may be given up again.
 	unread bool
 
 	// merged is nil before it is made, and replaced but never changed.
@@ -51,8 +51,9 @@ type position int64
 // middle leaves room for as many names that come in later as a server can live to see.
 const middle position = 1 << 62
 
-// The cookies of positions around middle fit into 31 bits, because 32-bit programs refuse others. Cookies that no 32-bit
-// program can use are those of the 2^30th name that comes in while the kernel knows the directory, and of later ones.
+// The cookies of positions around middle fit into 31 bits, because 32-bit programs refuse others. Cookies that no
+// 32-bit program can use are those of the 2^30th name that comes in while the kernel knows the directory, and of later
+// ones.
 const (
 	cookieDot    = 1
 	cookieDotDot = 2

@@ -96,6 +96,9 @@ func (p place) open(flags int) (int, error) {
 // samePlaces tells whether two lists are of the same files.
 func samePlaces(a, b []place) bool {
 	return slices.EqualFunc(a, b, func(x, y place) bool {
-		return x.layer == y.layer && (x.base == y.base && x.path == y.path || (x.base != nil || y.base != nil) && x.full() == y.full())
+		if x.base == nil && y.base == nil {
+			return x.layer == y.layer && x.path == y.path
+		}
+		return x.layer == y.layer && x.full() == y.full()
 	})
 }

@@ -169,8 +169,8 @@ func TestReadingGoesOnAtCookies(t *testing.T) {
 	}))
 }
 
-// TestCookies wants every position to have a cookie that leads back to it, of 31 bits where 32-bit programs are likely to
-// meet it.
+// TestCookies wants every position to have a cookie that leads back to it, of 31 bits where 32-bit programs are likely
+// to meet it.
 func TestCookies(t *testing.T) {
 	for _, p := range []position{middle, middle + 5, middle - 5, middle - 1<<30 + 3, middle - 1<<30 + 2, middle - 1<<30, middle - 1<<31, middle + 1<<30 - 1, middle + 1<<30, middle + 1<<40, middle - 1<<40} {
 		if got := positionOf(p.cookie()); got != p || p.cookie() <= cookieDotDot {

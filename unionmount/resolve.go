@@ -34,8 +34,8 @@ func (n *Node) layerAt(slot int) *layer {
 	return n.lowers[slot].layer
 }
 
-// openSlot is the slot of the descriptor with which the data is open of a regular file's backing file in a slot; the slot
-// itself if that is never open.
+// openSlot is the slot of the descriptor with which the data is open of a regular file's backing file in a slot; the
+// slot itself if that is never open.
 func (n *Node) openSlot(slot int) int {
 	switch {
 	case n.kind != unix.S_IFREG:

@@ -54,8 +54,8 @@ func parseOverlayArgs(args []string) (overlayArgs, error) {
 	return a, nil
 }
 
-// source returns what the mount is to be shown as the source of: mount(8) passes on the one it was given, and tells by it
-// and the mount point whether an entry of fstab is mounted already.
+// source returns what the mount is to be shown as the source of: mount(8) passes on the one it was given, and tells by
+// it and the mount point whether an entry of fstab is mounted already.
 func (a overlayArgs) source(otherwise string) string {
 	if len(a.operands) == 2 {
 		return a.operands[0]

@@ -14,19 +14,25 @@ import (
 var unused = []struct{ names, why string }{
 	{"xino index fast_ino nfs_filehandles uuid", "inode numbers are unique and stay the same, and hard links hold, always"},
 	{"nfs_export", "files can be opened by handles for as long as the kernel knows them, always"},
-	{"userxattr override_creds nooverride_creds", "the server works as the mounting user, and xattrs are those that this user may set"},
-	{"max_write max_background congestion_threshold max_readahead big_writes large_read async_read sync_read clone_fd max_idle_threads",
+	{"userxattr override_creds nooverride_creds",
+		"the server works as the mounting user, and xattrs are those that this user may set"},
+	{"max_write max_background congestion_threshold max_readahead big_writes large_read async_read sync_read " +
+		"clone_fd max_idle_threads",
 		"requests are as large, and as many at a time, as the kernel lets them be"},
-	{"splice_read splice_write splice_move no_splice_read no_splice_write no_splice_move", "large reads go through a pipe, other data does not"},
-	{"kernel_cache auto_cache noauto_cache ac_attr_timeout remember noforget", "the kernel keeps what it has read; see direct_io and timeout"},
+	{"splice_read splice_write splice_move no_splice_read no_splice_write no_splice_move",
+		"large reads go through a pipe, other data does not"},
+	{"kernel_cache auto_cache noauto_cache ac_attr_timeout remember noforget",
+		"the kernel keeps what it has read; see direct_io and timeout"},
 	{"auto_unmount", "a server that ends unmounts; one that was killed cannot"},
 	{"plugins", "there are no plugins"},
 	{"umask uid gid", "owners and modes are real; see squash_to_uid and uidmapping"},
-	{"use_ino readdir_ino hard_remove nopath intr intr_signal modules atomic_o_trunc nonempty no_remote_lock no_remote_flock " +
-		"no_remote_posix_lock blkdev blksize rootmode user_id group_id fd", "they are for other uses of libfuse"},
+	{"use_ino readdir_ino hard_remove nopath intr intr_signal modules atomic_o_trunc nonempty no_remote_lock " +
+		"no_remote_flock no_remote_posix_lock blkdev blksize rootmode user_id group_id fd",
+		"they are for other uses of libfuse"},
 	{"lazytime nolazytime iversion noiversion mand nomand silent loud", "they are for filesystems on a disk"},
 	{"fscontext defcontext rootcontext seclabel", "all files have the label of context, if one is given"},
-	{"defaults auto noauto user nouser users group nogroup owner noowner nofail _netdev comment x-* X-*", "they are for mount(8) itself"},
+	{"defaults auto noauto user nouser users group nogroup owner noowner nofail _netdev comment x-* X-*",
+		"they are for mount(8) itself"},
 }
 
 // isUnused tells whether an option is known to change nothing.
@@ -59,9 +65,9 @@ func unusedHelp() string {
 	return text.String()
 }
 
-// unknown is what becomes of an option that nobody knows. One that resembles another is an error: a mount without an upper,
-// or with other owners, is not what somebody wants who misspelled it. So is one that names a directory. Of the rest, callers of fuse-overlayfs' arguments are
-// told that they are ignored, as by fuse-overlayfs.
+// unknown is what becomes of an option that nobody knows. One that resembles another is an error: a mount without an
+// upper, or with other owners, is not what somebody wants who misspelled it. So is one that names a directory. Of the
+// rest, callers of fuse-overlayfs' arguments are told that they are ignored, as by fuse-overlayfs.
 func (o *overlayOptions) unknown(option, name, value string) error {
 	close := closest(name)
 	switch info, err := os.Stat(unescape(value)); {

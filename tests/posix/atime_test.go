@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// accessTimes are options and what they do: which files and directories get a new access time when they are read once and
-// then once more. Those of lower layers never do.
+// accessTimes are options and what they do: which files and directories get a new access time when they are read once
+// and then once more. Those of lower layers never do.
 var accessTimes = map[string]string{
 	"noatime":                "file -- dir -- exec -- low -- lowdir --",
 	"relatime":               "file +- dir +- exec +- low -- lowdir --",
@@ -61,8 +61,8 @@ func atimeOf(t *testing.T, path string) unix.Timespec {
 	return st.Atim
 }
 
-// age gives what is in the upper a change of long ago, and an access before it. The kernel then knows neither the data of the
-// files nor what is in the directory.
+// age gives what is in the upper a change of long ago, and an access before it. The kernel then knows neither the data
+// of the files nor what is in the directory.
 func age(t *testing.T, root string) {
 	t.Helper()
 	for _, name := range []string{"file", "dir", "exec"} {

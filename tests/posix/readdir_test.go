@@ -87,8 +87,8 @@ func count(seen map[string]int, names []string) {
 	}
 }
 
-// TestReadingWhileChanging has a directory read by a process that renames each entry that it meets, or makes another for
-// it: it comes to an end. What stays is seen exactly once, and a file that is renamed at most twice.
+// TestReadingWhileChanging has a directory read by a process that renames each entry that it meets, or makes another
+// for it: it comes to an end. What stays is seen exactly once, and a file that is renamed at most twice.
 func TestReadingWhileChanging(t *testing.T) {
 	shares := map[string][2]int{"upper": {0, many}, "lower": {many, 0}, "merged": {many / 2, many / 2}}
 	for name, k := range kinds {
@@ -133,8 +133,8 @@ func wantTwiceAtMost(t *testing.T, who string, seen map[string]int) {
 	}
 }
 
-// wantAfterRewind makes and removes files in a directory that is open, and wants them to be seen or not from its beginning,
-// and after a position in it those that came after it before.
+// wantAfterRewind makes and removes files in a directory that is open, and wants them to be seen or not from its
+// beginning, and after a position in it those that came after it before.
 func (d *directory) wantAfterRewind() {
 	d.t.Helper()
 	fd := d.open()
