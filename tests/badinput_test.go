@@ -30,7 +30,7 @@ func TestLayerLimits(t *testing.T) {
 	tar := pack(t, directory("d", 0o755), file("d/f", 0o644, strings.Repeat("x", 2000)), file("g", 0o644, "x"))
 	for flag, part := range map[string]string{
 		"--max-layer-size=1k": "1024 bytes", "--max-layer-files=2": "2 entries", "--max-layer-depth=1": "2 levels deep",
-		"--max-layer-files=0": "want a number", "--max-layer-depth=1000": "from 1 to 512", "--max-xattr-size=none": "want a size",
+		"--max-layer-files=0": "want a number", "--max-layer-depth=5000": "from 1 to 4096", "--max-xattr-size=none": "want a size",
 	} {
 		u.failed(u.tryWith(tar, flag, "import", "-", "limited"), 125, part)
 		u.unharmed()

@@ -42,56 +42,127 @@ func (w *walker) enter(parts []string, missing func(dirfd int, parts []string) e
 // resolve returns the components to which parts lead in the tree. The target of an absolute link begins at the root,
 // and the parent of the root is the root. What is missing is no link.
 func (w *walker) resolve(parts []string) ([]string, error) {
-	var real []string
+	r := resolver{walker: w, fd: -1}
+	defer r.leave()
 	links := 0
 	for todo := slices.Clone(parts); len(todo) > 0; {
 		part := todo[0]
 		todo = todo[1:]
-		switch {
-		case part == "" || part == ".":
-			continue
-		case part == "..":
-			real = real[:max(0, len(real)-1)]
-			continue
-		case layerfmt.ReservedName(part):
-			return nil, errReserved
-		}
-		target, err := w.readLink(real, part)
+		target, err := r.step(part)
 		if err != nil {
 			return nil, err
 		}
 		if target == "" {
-			real = append(real, part)
 			continue
 		}
 		if links++; links > maxLinks {
 			return nil, unix.ELOOP
 		}
 		if strings.HasPrefix(target, "/") {
-			real = nil
+			r.leave()
+			r.real, r.missing = nil, 0
 		}
 		todo = append(strings.Split(target, "/"), todo...)
 	}
-	return real, checkPath(real)
+	return r.real, checkPath(r.real)
 }
 
-// readLink returns the target of a symbolic link, "" for anything else and for nothing.
-func (w *walker) readLink(dir []string, name string) (string, error) {
-	dirfd, err := w.open(dir, nil)
+// resolver is on its way through a tree, in a directory that it has open: to open each one from the root would take a time
+// that grows with the square of the depth.
+type resolver struct {
+	walker  *walker
+	real    []string // where it is
+	missing int      // how many of these are not there, or no directories
+	fd      int      // of the last that is there; -1 for the root
+}
+
+// leave goes back to the root.
+func (r *resolver) leave() {
+	if r.fd >= 0 {
+		unix.Close(r.fd)
+	}
+	r.fd = -1
+}
+
+// dirfd returns the descriptor of the directory that it is in.
+func (r *resolver) dirfd() int {
+	if r.fd >= 0 {
+		return r.fd
+	}
+	return r.walker.root
+}
+
+// step goes on by one component. If that is a symbolic link, it stays and returns the target.
+func (r *resolver) step(part string) (target string, err error) {
+	switch {
+	case part == "" || part == ".":
+		return "", nil
+	case part == "..":
+		return "", r.up()
+	case layerfmt.ReservedName(part):
+		return "", errReserved
+	}
+	if r.missing == 0 {
+		if target, err = r.readLink(part); target != "" || err != nil {
+			return target, err
+		}
+	}
+	return "", r.down(part)
+}
+
+func (r *resolver) down(name string) error {
+	r.real = append(r.real, name)
+	if r.missing > 0 {
+		r.missing++
+		return nil
+	}
+	fd, err := openDir(r.dirfd(), name)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
-		return "", nil // which opening the whole says
+		r.missing = 1 // which opening the whole says, or makes
+		return nil
 	}
 	if err != nil {
-		return "", err
+		return err
 	}
-	at := w.location(dirfd, append(slices.Clone(dir), name))
-	st, err := at.stat()
-	if errors.Is(err, unix.ENOENT) {
+	r.leave()
+	r.fd = fd
+	return nil
+}
+
+// up goes to the parent. It is in a directory beneath the root, into which no link has led, and nobody moves it.
+func (r *resolver) up() error {
+	if len(r.real) == 0 {
+		return nil
+	}
+	r.real = r.real[:len(r.real)-1]
+	if r.missing > 0 {
+		r.missing--
+		return nil
+	}
+	if len(r.real) == 0 {
+		r.leave()
+		return nil
+	}
+	fd, err := openDir(r.fd, "..")
+	if err != nil {
+		return err
+	}
+	r.leave()
+	r.fd = fd
+	return nil
+}
+
+// readLink returns the target of a symbolic link in the directory that it is in, "" for anything else and for nothing.
+func (r *resolver) readLink(name string) (string, error) {
+	var st unix.Stat_t
+	err := unix.Fstatat(r.dirfd(), name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	if errors.Is(err, unix.ENOENT) || err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR {
 		return "", nil
 	}
 	if err != nil {
 		return "", err
 	}
+	at := r.walker.location(r.dirfd(), append(slices.Clone(r.real), name))
 	logical, err := logicalStat(at, &st)
 	if err != nil || logical.Mode&unix.S_IFMT != unix.S_IFLNK {
 		return "", err

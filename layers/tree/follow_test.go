@@ -6,8 +6,10 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -55,6 +57,29 @@ func TestBelowLinks(t *testing.T) {
 			}
 			checkFiles(t, tree, c.entries)
 		}
+	}
+}
+
+// TestDeepLinks follows a link of which each step opens one directory, and not all from the root.
+func TestDeepLinks(t *testing.T) {
+	deep := strings.TrimSuffix(strings.Repeat("d/", 2000), "/")
+	entries := []entry{{name: deep + "/"}, symlink("l", deep), symlink("up", strings.Repeat("d/", 800)+strings.Repeat("../", 799))}
+	for i := range 20 {
+		entries = append(entries, entry{name: "l/" + strconv.Itoa(i) + "/x"}, entry{name: "up/" + strconv.Itoa(i) + "/x"})
+	}
+	start := time.Now()
+	dir := mustUnpack(t, nil, entries...)
+	t.Log("it took", time.Since(start)) // to open all from the root took minutes
+	files, err := OpenFiles(Tree{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer files.Close()
+	if got := files.Resolve("up/7/x"); got != "d/7/x" {
+		t.Errorf("up/7/x leads to %q", got)
+	}
+	if got := files.Resolve("l/7/x"); got != deep+"/7/x" {
+		t.Errorf("l/7/x leads to %.40q...", got)
 	}
 }
 
