@@ -31,8 +31,9 @@ func openIndex(path string, root *unix.Stat_t) *layerindex.Index {
 func (l *layer) indexed(e *layerindex.Entry) probed {
 	p := probed{id: e.Stat, whiteout: e.Whiteout, opaque: e.Opaque, entry: e}
 	p.st = unix.Stat_t{Dev: l.dev, Ino: e.Ino, Mode: e.Stat.Mode, Rdev: e.Stat.Rdev, Size: e.Size, Blocks: e.Blocks,
-		Blksize: l.blksize, Atim: e.Mtime, Mtim: e.Mtime, Ctim: e.Ctime}
+		Atim: e.Mtime, Mtim: e.Mtime, Ctim: e.Ctime}
 	assign(&p.st.Nlink, e.Nlink)
+	assign(&p.st.Blksize, uint32(l.blksize))
 	return p
 }
 
