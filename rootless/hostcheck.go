@@ -20,7 +20,7 @@ type Finding struct {
 	OK       bool   `json:"ok"`
 	Required bool   `json:"required"`      // without it no container runs; otherwise something weaker does
 	Detail   string `json:"detail"`        // what was found
-	Fix      string `json:"fix,omitempty"` // the command that mends it, where it is not OK
+	Fix      string `json:"fix,omitempty"` // the command that mends it, or advice in words, where it is not OK
 }
 
 // CheckHost looks at everything on the host that decides what containers of the calling user can do.
@@ -70,7 +70,7 @@ func (h host) checkDevice(path, module string) Finding {
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
 		f.Detail, f.Fix = "permission denied", "sudo chmod 0666 "+path
 	case h.inContainer():
-		f.Detail, f.Fix = cause(err)+" in this container", "run it with --device "+path
+		f.Detail, f.Fix = cause(err)+" in this container", "run the container with --device "+path
 		if f.Required {
 			f.Fix += ", or use --storage-driver overlay"
 		}
@@ -119,7 +119,7 @@ func (h host) checkUserNamespaces() Finding {
 		f.Detail, f.Fix = "there are too many, or they are nested too deep ("+cause(err)+")", "sudo sysctl -w user.max_user_namespaces=15000"
 	case h.inContainer():
 		f.Detail = "this container may make none (" + cause(err) + ")"
-		f.Fix = "run it with --privileged, or with --security-opt seccomp=unconfined"
+		f.Fix = "run the container with --privileged, or with --security-opt seccomp=unconfined"
 	default:
 		f.Detail = "a seccomp filter or a security module forbids them (" + cause(err) + ")"
 		f.Fix = "grep -e Seccomp -e NoNewPrivs /proc/self/status; cat /proc/self/attr/current"
@@ -253,16 +253,16 @@ func cause(err error) string {
 	return err.Error()
 }
 
-// RequireFuse returns nil where the caller may open /dev/fuse, and otherwise an error with the command that mends it.
+// RequireFuse returns nil where the caller may open /dev/fuse, and otherwise an error with what mends it.
 func RequireFuse() error { return require(thisHost().checkDevice("/dev/fuse", "fuse")) }
 
 // RequireUserNamespaces returns nil where nothing is known that keeps the caller from making user namespaces, and
-// otherwise an error with the command that mends it.
+// otherwise an error with what mends it.
 func RequireUserNamespaces() error { return require(thisHost().checkUserNamespaces()) }
 
 func require(f Finding) error {
 	if f.OK {
 		return nil
 	}
-	return fmt.Errorf("%s: %s: mend it with %q", f.Name, f.Detail, f.Fix)
+	return fmt.Errorf("%s: %s; to mend it: %s", f.Name, f.Detail, f.Fix)
 }

@@ -10,7 +10,7 @@ import (
 // handler is always first.
 type sigaction struct {
 	handler uintptr
-	rest    [5]uintptr
+	_       [5]uintptr
 }
 
 const (

@@ -59,6 +59,7 @@ func TestPSFields(t *testing.T) {
 	u.prints("b=2,org.example.role=db", "ps", "-a", "--format", "{{.Labels}}")
 	u.prints("db||none|0", "ps", "-a", "--format", `{{.Label "org.example.role"}}|{{.Label "x"}}|{{.Networks}}|{{.LocalVolumes}}`)
 	u.prints(u.path("home"), "ps", "-a", "--no-trunc", "--format", "{{.Mounts}}")
+	contains(t, u.run("ps", "-a", "--format", "json"), `"Size":"0B"`) // it is not measured
 	size := u.run("ps", "-a", "--format", "{{.Size}}")
 	if !strings.HasPrefix(size, "2.1MB (virtual ") {
 		t.Errorf("size: %s", size)

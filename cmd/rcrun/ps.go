@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -29,7 +30,7 @@ type psRow struct {
 	Mounts       string
 	LocalVolumes string
 	Networks     string
-	Size         string // what the container has written, and with its image; "" where nobody wants to know
+	Size         string // what the container has written, and with its image; "0B" where nobody wants to know
 	ExitCode     int
 	Pid          int
 
@@ -157,7 +158,7 @@ func newPSRow(c *engine.Container, noTrunc bool, now time.Time) psRow {
 		RunningFor: units.HumanDuration(now.Sub(c.Created)) + " ago", Status: c.StatusText(now), State: string(c.State.Status),
 		Ports: portsText(c), Names: c.Name, ExitCode: c.State.ExitCode, Pid: c.State.Pid,
 		Labels: labelsText(c.Config.Labels), labels: c.Config.Labels, Mounts: mountsText(c, noTrunc),
-		LocalVolumes: "0", Networks: c.Network(),
+		LocalVolumes: "0", Networks: c.Network(), Size: bytesOf(0).String(),
 	}
 	if row.Image == "" {
 		row.Image = c.HostConfig.Rootfs
@@ -204,11 +205,7 @@ func portsText(c *engine.Container) string {
 	var ports []string
 	for port, bindings := range c.State.Ports {
 		for _, b := range bindings {
-			ip := b.HostIP
-			if ip == "" {
-				ip = "0.0.0.0"
-			}
-			ports = append(ports, fmt.Sprintf("%s:%s->%s", ip, b.HostPort, port))
+			ports = append(ports, fmt.Sprintf("%s:%s->%s", cmp.Or(b.HostIP, "0.0.0.0"), b.HostPort, port))
 		}
 	}
 	for port := range c.Config.ExposedPorts {

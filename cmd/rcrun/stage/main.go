@@ -3,7 +3,7 @@
 //
 // It is what rcrun is without images and the command line. A process of rcrun takes 10 ms to start, one of this program
 // 3: the difference is the initialisation of the libraries of images, and page faults (1,190 against 310). A container
-// takes four such processes.
+// takes three such processes.
 package main
 
 import (
