@@ -33,7 +33,27 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	os.Exit(runAtHome(m))
+}
+
+// homeEnv tells processes that a test starts that they have a home of the tests' own already.
+const homeEnv = "RCRUN_TEST_HOME"
+
+// runAtHome runs the tests with a home of their own, as the libraries of images keep a cache in that of the user.
+func runAtHome(m *testing.M) int {
+	if os.Getenv(homeEnv) != "" {
+		return m.Run()
+	}
+	home, err := os.MkdirTemp("", "rcrun-home")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(home)
+	os.Setenv(homeEnv, home)
+	os.Setenv("HOME", home)
+	os.Unsetenv("XDG_DATA_HOME")
+	return m.Run()
 }
 
 // inside runs a test once more in a user namespace with all of the user's ids, and tells whether this is it.
