@@ -57,6 +57,16 @@ func TestHostileRegistry(t *testing.T) {
 	u.safe(r.command, r.stdout+r.stderr)
 }
 
+// TestHostileArguments has a union told of such names.
+func TestHostileArguments(t *testing.T) {
+	u := newUser(t)
+	r := u.finish(u.command(overlayBinary, "--"+hostile, "-o", "lowerdir=/"+hostile, u.path("tmp")))
+	if r.code != 1 || !strings.Contains(r.stderr, "unknown argument ignored: --evil") {
+		t.Errorf("exit code %d\n%s", r.code, r.stderr)
+	}
+	u.safe(r.command, r.stdout+r.stderr)
+}
+
 // TestHostileImage has such names in an image and a container, and looks at them in every way.
 func TestHostileImage(t *testing.T) {
 	u := newUser(t)

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/rcrun/rcrun/internal/escape"
 )
 
 // column is one column of a table: its heading, and its value for a row.
@@ -41,7 +43,7 @@ func printRows[R any](rows []R, format string, columns []column[R]) error {
 func writeRow[R any](out io.Writer, columns []column[R], cell func(column[R]) string) {
 	cells := make([]string, len(columns))
 	for i, c := range columns {
-		cells[i] = printable(strings.ReplaceAll(cell(c), "\t", " "))
+		cells[i] = escape.Text(strings.ReplaceAll(cell(c), "\t", " "))
 	}
 	fmt.Fprintln(out, strings.TrimRight(strings.Join(cells, "\t"), "\t"))
 }

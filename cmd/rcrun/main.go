@@ -19,6 +19,7 @@ import (
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/engine/layered"
 	_ "github.com/rcrun/rcrun/internal/entry" // where the program starts
+	"github.com/rcrun/rcrun/internal/escape"
 	"github.com/rcrun/rcrun/internal/executable"
 	"github.com/rcrun/rcrun/internal/fuseoverlay"
 	"github.com/rcrun/rcrun/rootless"
@@ -125,6 +126,6 @@ func joined(err error) []error {
 
 func warn(warnings []string) {
 	for _, warning := range warnings {
-		fmt.Fprintln(os.Stderr, "rcrun: warning:", message(warning))
+		fmt.Fprintln(os.Stderr, "rcrun: warning:", escape.Message(warning))
 	}
 }

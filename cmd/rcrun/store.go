@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/rcrun/rcrun/engine/layered"
+	"github.com/rcrun/rcrun/internal/escape"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/spf13/cobra"
 )
@@ -110,7 +111,7 @@ func (c *storeCheck) print(rows []problemRow) error {
 		if r.Action != "" {
 			line += " (" + r.Action + ")"
 		}
-		fmt.Println(printable(line))
+		fmt.Println(escape.Text(line))
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/fusefs"
+	"github.com/rcrun/rcrun/internal/escape"
 	"github.com/rcrun/rcrun/unionmount"
 	"golang.org/x/sys/unix"
 )
@@ -95,7 +96,7 @@ func helpText() string { return strings.Replace(overlayHelp, "UNUSED\n", unusedH
 // executed from, as engine.Engine has it.
 func Main(arg0 string, args []string, version string, program func() *os.File) int {
 	if err := overlay(filepath.Base(arg0), args, version, program); err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", filepath.Base(arg0), err)
+		fmt.Fprintf(os.Stderr, "%s: %s\n", filepath.Base(arg0), escape.Error(err))
 		return 1
 	}
 	return 0
@@ -121,7 +122,9 @@ func overlay(name string, args []string, version string, program func() *os.File
 }
 
 // warnIgnored says what fuse-overlayfs says.
-func warnIgnored(argument string) { fmt.Fprintln(os.Stderr, "unknown argument ignored:", argument) }
+func warnIgnored(argument string) {
+	fmt.Fprintln(os.Stderr, "unknown argument ignored:", escape.Message(argument))
+}
 
 // overlayVersion is the version of fuse-overlayfs whose options are all known.
 const overlayVersion = "1.16"
