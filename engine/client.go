@@ -56,8 +56,8 @@ func (m *monitor) attach(a *attachment) {
 	}
 }
 
-// accept serves a socket of the container's until it is closed. Others than the container's owner are not served, even if
-// the modes of the directories above let them through.
+// accept serves a socket of the container's until it is closed. Others than the container's owner are not served, even
+// if the modes of the directories above let them through.
 func (m *monitor) accept(listener *net.UnixListener) {
 	for {
 		sock, err := listener.AcceptUnix()

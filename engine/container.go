@@ -153,8 +153,8 @@ func readJSON(path string, into any) error {
 	return nil
 }
 
-// checkRecord refuses a record with settings that this version does not know, and would leave out: a newer version made the
-// container with a limit, say. It can be listed and removed all the same.
+// checkRecord refuses a record with settings that this version does not know, and would leave out: a newer version made
+// the container with a limit, say. It can be listed and removed all the same.
 func (c *Container) checkRecord() error {
 	for file, into := range map[string]any{configFile: &Container{}, hostConfigFile: &HostConfig{}} {
 		text, err := os.ReadFile(c.path(file))

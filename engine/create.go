@@ -29,8 +29,8 @@ type Image struct {
 	Config Config // what holds where the container's own says nothing
 }
 
-// Create makes a container without starting it, of an image in the store; nil where the root is a directory. Its options
-// have been validated.
+// Create makes a container without starting it, of an image in the store; nil where the root is a directory. Its
+// options have been validated.
 func (e *Engine) Create(options CreateOptions, image *Image) (*Container, error) {
 	if err := checkLimits(); err != nil {
 		return nil, err

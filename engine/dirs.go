@@ -17,9 +17,9 @@ type Dirs struct {
 	Run  string `json:"run"`  // sockets and mount points
 }
 
-// CheckRuntimeDir refuses an XDG_RUNTIME_DIR that the caller can use but that is not the caller's own, as it is after su
-// without "-": its owner could put sockets of their own there, which would be given what the caller's commands are given.
-// One that is not there, or cannot be written to, is not used.
+// CheckRuntimeDir refuses an XDG_RUNTIME_DIR that the caller can use but that is not the caller's own, as it is after
+// su without "-": its owner could put sockets of their own there, which would be given what the caller's commands are
+// given. One that is not there, or cannot be written to, is not used.
 func CheckRuntimeDir(env func(string) string) error {
 	base, ok := sessionDir(env)
 	if !ok {

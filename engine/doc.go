@@ -19,15 +19,15 @@
 // # Decisions
 //
 // A container's processes are executed from a small program (cmd/rcrun/stage), so this package and what it imports know
-// nothing of images. A process of the whole program takes 10 ms to start, mostly for the libraries of images, and one of
-// the small program 3; a container has three. It is carried in the whole program and copied to memory, which takes
-// 2 ms for each container and 5 MB for as long as it runs. A file would have to be found again in the version that fits,
+// nothing of images. A process of the whole program takes 10 ms to start, mostly for the libraries of images, and one
+// of the small program 3; a container has three. It is carried in the whole program and copied to memory, which takes 2
+// ms for each container and 5 MB for as long as it runs. A file would have to be found again in the version that fits,
 // and be kept from the container, whose root owns it; what is sealed in memory nobody can write to. What needs images
-// is done by processes of the whole program: the command finds the layers before it starts the monitor, and the layer of
-// a container that goes with its end (--rm) is removed by EraseStage, which the monitor starts as soon as the payload
-// has ended, so that it is ready when all else is down. The whole program's file comes with the start message: by then
-// another version may be at its path. Where there is no small program, or it cannot be executed, the stages are the
-// whole program's.
+// is done by processes of the whole program: the command finds the layers before it starts the monitor, and the layer
+// of a container that goes with its end (--rm) is removed by EraseStage, which the monitor starts as soon as the
+// payload has ended, so that it is ready when all else is down. The whole program's file comes with the start message:
+// by then another version may be at its path. Where there is no small program, or it cannot be executed, the stages are
+// the whole program's.
 //
 // There is no daemon, so the truth about a container is a lock: the monitor holds an open-file-description lock on
 // the container's lock file for as long as it lives, and whoever wants to know whether a container runs asks the
@@ -43,28 +43,30 @@
 // through unchanged, end of file means end of file, and a client that dies shows as EPIPE. The socket beside them
 // carries what is not a stream: resize, signals, the exit status.
 //
-// Commit, export and diff read a container's layers from disk, at a cost that depends on what it has changed. A container
-// that does not run is locked meanwhile. Of one that runs the filesystem server holds up what would change something,
-// until the command's connection to the monitor ends, however it does: all of the server's requests pass one place, while
-// processes can be stopped unseen only by a cgroup's freezer, which many users do not have. Before that the kernel is made
-// to send what it has only in memory. A container that ends meanwhile is over for others when nobody reads it any more.
+// Commit, export and diff read a container's layers from disk, at a cost that depends on what it has changed. A
+// container that does not run is locked meanwhile. Of one that runs the filesystem server holds up what would change
+// something, until the command's connection to the monitor ends, however it does: all of the server's requests pass one
+// place, while processes can be stopped unseen only by a cgroup's freezer, which many users do not have. Before that
+// the kernel is made to send what it has only in memory. A container that ends meanwhile is over for others when nobody
+// reads it any more.
 //
-// Directories of state are the caller's own and not writable by others, or refused (package own), and so is the process at
-// the other end of a container's socket: a command hands it arguments, environment and descriptors. An XDG_RUNTIME_DIR that
-// the caller may not write to is not used, as if it were not there; one that the caller may write to, but that is another
-// user's, is an error and not a warning, since the libraries of images would keep credentials there.
+// Directories of state are the caller's own and not writable by others, or refused (package own), and so is the process
+// at the other end of a container's socket: a command hands it arguments, environment and descriptors. An
+// XDG_RUNTIME_DIR that the caller may not write to is not used, as if it were not there; one that the caller may write
+// to, but that is another user's, is an error and not a warning, since the libraries of images would keep credentials
+// there.
 //
-// When a process of a container's dies, the container does, but for slirp4netns: it is started again, in the same network
-// namespace and with the same ports, because a container can do without a network for a moment, and loses what it was about
-// without any. A port that somebody else has bound meanwhile is tried again until it is free, and until then the record says
-// that the container has no network.
+// When a process of a container's dies, the container does, but for slirp4netns: it is started again, in the same
+// network namespace and with the same ports, because a container can do without a network for a moment, and loses what
+// it was about without any. A port that somebody else has bound meanwhile is tried again until it is free, and until
+// then the record says that the container has no network.
 //
-// What is needed of an image's files before a container starts (directories for its volumes, an entry for a user who keeps
-// their id) is in the init layer: there it is like the image's own, and neither diff nor commit has it.
+// What is needed of an image's files before a container starts (directories for its volumes, an entry for a user who
+// keeps their id) is in the init layer: there it is like the image's own, and neither diff nor commit has it.
 //
 // When the run directory is not given by XDG_RUNTIME_DIR it is a directory below the data directory, not below /tmp:
 // nothing there can be squatted by another user. State files name the run directory that the monitor used, so that a
-// shell with the variable and a cron job without it see the same containers. The run directory may go before the container
-// does, with the login session; so there is a second socket in the container's own directory, which may be on a filesystem
-// that has no sockets.
+// shell with the variable and a cron job without it see the same containers. The run directory may go before the
+// container does, with the login session; so there is a second socket in the container's own directory, which may be on
+// a filesystem that has no sockets.
 package engine

@@ -8,8 +8,8 @@ import (
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
-// eraser is the process that removes a container which goes with its end. The monitor cannot do it: it does not have the
-// image store.
+// eraser is the process that removes a container which goes with its end. The monitor cannot do it: it does not have
+// the image store.
 type eraser struct {
 	cmd  *exec.Cmd
 	conn *wire.Conn

@@ -18,9 +18,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// addedUsers are the users that a container which keeps the caller's id should know: the caller, and the one it is started as.
-// Where the image has no entry for them they get one in the init layer. So the files are like the image's, programs can change
-// them, and neither diff nor commit has the entries unless a program does.
+// addedUsers are the users that a container which keeps the caller's id should know: the caller, and the one it is
+// started as. Where the image has no entry for them they get one in the init layer. So the files are like the image's,
+// programs can change them, and neither diff nor commit has the entries unless a program does.
 func (c *Container) addedUsers() []user.User {
 	if c.HostConfig.UsernsMode != rootless.ModeKeepID {
 		return nil
@@ -52,8 +52,8 @@ func numericUser(text string) (uid, gid int, ok bool) {
 // maxUserFile bounds what is read of a passwd or group file.
 const maxUserFile = 16 << 20
 
-// addUser gives a user an entry in the tree's passwd file and one for its group, where they have none, and a home. A tree
-// without these files is left as it is.
+// addUser gives a user an entry in the tree's passwd file and one for its group, where they have none, and a home. A
+// tree without these files is left as it is.
 func (t tree) addUser(u user.User) error {
 	added, err := t.addLine("/etc/passwd", func(text []byte) (string, error) {
 		known, err := user.ParsePasswd(bytes.NewReader(text))
@@ -123,9 +123,9 @@ func (t tree) makeHome(u user.User) error {
 	return err
 }
 
-// homeOfRoot is a home that root of the container can use where the one that passwd names is out of the caller's reach: that
-// of the host's root, where the root filesystem is the host's. It is the caller's own then, if the container has it; "" where
-// passwd's will do.
+// homeOfRoot is a home that root of the container can use where the one that passwd names is out of the caller's reach:
+// that of the host's root, where the root filesystem is the host's. It is the caller's own then, if the container has
+// it; "" where passwd's will do.
 func (c *Container) homeOfRoot() string {
 	dir := c.HostConfig.Rootfs
 	if dir == "" || !c.HostConfig.RootfsOverlay || unix.Access(filepath.Join(dir, "root"), unix.W_OK|unix.X_OK) == nil {

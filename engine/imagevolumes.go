@@ -54,7 +54,8 @@ func (c *Container) Undone() []string {
 	return []string{"the image asks for what is not done: " + strings.Join(missing, ", and ")}
 }
 
-// makeVolume makes the directory of an image's volume where the image has none. Where a file is in the way, nothing is made.
+// makeVolume makes the directory of an image's volume where the image has none. Where a file is in the way, nothing is
+// made.
 func (t tree) makeVolume(volume string) error {
 	_, err := t.walk(volume, t.makeRootsDir)
 	if errors.Is(err, unix.ENOTDIR) {

@@ -44,8 +44,8 @@ type InspectDriver struct {
 	Data map[string]string `json:"Data"`
 }
 
-// InspectHost is the HostConfig of an Inspection: what was asked for, and settings that every container has, since there
-// is no other value.
+// InspectHost is the HostConfig of an Inspection: what was asked for, and settings that every container has, since
+// there is no other value.
 type InspectHost struct {
 	HostConfig
 	CgroupnsMode string   `json:"CgroupnsMode"`
@@ -90,8 +90,8 @@ type InspectNetworks struct {
 	InspectEndpoint
 }
 
-// InspectEndpoint is where a container is in a network. Addresses are those that the container itself has, which the host
-// cannot reach, and empty where it does not run.
+// InspectEndpoint is where a container is in a network. Addresses are those that the container itself has, which the
+// host cannot reach, and empty where it does not run.
 type InspectEndpoint struct {
 	IPAddress   string `json:"IPAddress"`
 	IPPrefixLen int    `json:"IPPrefixLen"`

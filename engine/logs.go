@@ -81,8 +81,8 @@ func (c *Container) firstLog(p *logPrinter) (*os.File, error) {
 	}
 }
 
-// logAfter opens the part of the log that follows on file; nil where file is the last one. One that is not there any more
-// is followed by the oldest that is.
+// logAfter opens the part of the log that follows on file; nil where file is the last one. One that is not there any
+// more is followed by the oldest that is.
 func (c *Container) logAfter(file *os.File) (*os.File, error) {
 	old, current, err := c.openLogs()
 	switch {
@@ -100,9 +100,9 @@ func (c *Container) logAfter(file *os.File) (*os.File, error) {
 	return current, err
 }
 
-// openLogs opens the part of the log that was set aside, which may be missing, and the current one; where that is missing,
-// as it is for a moment, the one that was set aside counts as current. They follow on each other: if the log is set aside
-// in between, it tries again.
+// openLogs opens the part of the log that was set aside, which may be missing, and the current one; where that is
+// missing, as it is for a moment, the one that was set aside counts as current. They follow on each other: if the log
+// is set aside in between, it tries again.
 func (c *Container) openLogs() (old, current *os.File, err error) {
 	for {
 		files := make([]*os.File, 3)
@@ -171,7 +171,8 @@ func (p *logPrinter) read(file *os.File) {
 	p.reader, p.partial = bufio.NewReader(file), nil
 }
 
-// begin returns the file of the two that has the first of the lines that Tail wants, at that line. It closes the other one.
+// begin returns the file of the two that has the first of the lines that Tail wants, at that line. It closes the other
+// one.
 func (p *logPrinter) begin(old, current *os.File) (*os.File, error) {
 	if p.options.Tail < 0 && old != nil {
 		current.Close()
@@ -209,8 +210,8 @@ func (p *logPrinter) seekTail(file *os.File, wanted int) (found int, err error) 
 	return found, err
 }
 
-// tailOffset returns where the last lines begin, as many as are wanted, or the end of the file where none is, and how many
-// there are.
+// tailOffset returns where the last lines begin, as many as are wanted, or the end of the file where none is, and how
+// many there are.
 func (p *logPrinter) tailOffset(wanted int) (offset int64, found int, err error) {
 	var starts []int64 // of the last lines
 	atStart := true

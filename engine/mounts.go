@@ -114,8 +114,8 @@ const (
 	resolvFile   = "resolv.conf"
 )
 
-// generatedMounts put copies of the generated files in their places. They are the container's own, and writable unless its
-// root is read-only: what it changes there lasts until it ends, and is in no layer.
+// generatedMounts put copies of the generated files in their places. They are the container's own, and writable unless
+// its root is read-only: what it changes there lasts until it ends, and is in no layer.
 func (c *Container) generatedMounts() []specs.Mount {
 	options := []string{"nosuid", "nodev", "noexec"}
 	if c.HostConfig.ReadonlyRootfs {

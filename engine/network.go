@@ -46,7 +46,8 @@ func (c *Container) Network() string {
 	return networkNone
 }
 
-// HasNetwork tells whether the container is in the network of a name. The default network has Docker's name for it, too.
+// HasNetwork tells whether the container is in the network of a name. The default network has Docker's name for it,
+// too.
 func (c *Container) HasNetwork(name string) bool {
 	return name == c.Network() || c.network() == networkDefault && (name == networkDefault || name == "bridge")
 }

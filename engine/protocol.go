@@ -42,8 +42,8 @@ const (
 	msgFailed  = "failed"  // failure
 )
 
-// The messages between a monitor and the fuse server. While it serves, it answers freeze with frozen, and is still until
-// it gets thaw.
+// The messages between a monitor and the fuse server. While it serves, it answers freeze with frozen, and is still
+// until it gets thaw.
 const (
 	msgOpen  = "open"  // openRequest
 	msgReady = "ready" // nothing
@@ -166,8 +166,8 @@ func expect(m wire.Message, kind string) error {
 
 const socketName = "sock"
 
-// listen makes the container's sockets: in the run directory, and one more in the container's own, since the end of a login
-// session may take the run directory away. A filesystem that the second cannot be made on has none.
+// listen makes the container's sockets: in the run directory, and one more in the container's own, since the end of a
+// login session may take the run directory away. A filesystem that the second cannot be made on has none.
 func (m *monitor) listen() error {
 	listener, err := listen(m.c.State.RunDir)
 	if err != nil {

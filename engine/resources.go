@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Resources are the limits of a container: the part of Docker's HostConfig of that name. Of these only Ulimits hold: the
-// others need a cgroup, which rcrun does not make. They are validated and kept.
+// Resources are the limits of a container: the part of Docker's HostConfig of that name. Of these only Ulimits hold:
+// the others need a cgroup, which rcrun does not make. They are validated and kept.
 type Resources struct {
 	CPUShares            int64            `json:"CpuShares"`
 	Memory               int64            `json:"Memory"`   // bytes
@@ -103,8 +103,8 @@ func (r *Resources) validateCPU() error {
 		validateSet("--cpuset-mems", r.CpusetMems, "/sys/devices/system/node/online"))
 }
 
-// validateSet checks a list such as 0-3,5 against one that the kernel has in a file; where the host has no such file, only
-// its form.
+// validateSet checks a list such as 0-3,5 against one that the kernel has in a file; where the host has no such file,
+// only its form.
 func validateSet(flag, list, onlineFile string) error {
 	wanted, err := parseSet(list)
 	if err != nil {

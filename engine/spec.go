@@ -105,8 +105,9 @@ func (c *Container) workingDir() string {
 	return c.Config.WorkingDir
 }
 
-// environment is what a process of a user's gets: Docker's defaults, and over them what the image and the user say. HOME is
-// added by the runtime, which knows the user's entry in the container's passwd file, unless that home cannot be used.
+// environment is what a process of a user's gets: Docker's defaults, and over them what the image and the user say.
+// HOME is added by the runtime, which knows the user's entry in the container's passwd file, unless that home cannot be
+// used.
 func (c *Container) environment(user string, tty bool) []string {
 	defaults := []string{defaultPath, "HOSTNAME=" + c.Config.Hostname}
 	if tty {

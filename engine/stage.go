@@ -20,8 +20,8 @@ const self = "/proc/self/exe"
 // wireFD is the descriptor on which a stage finds its socket.
 const wireFD = 3
 
-// Stages are the processes of a container, by the argv[0] that tells a program that it is one of them. EraseStage is not
-// among them.
+// Stages are the processes of a container, by the argv[0] that tells a program that it is one of them. EraseStage is
+// not among them.
 func Stages() map[string]func() int {
 	return map[string]func() int{
 		MonitorStage:         MonitorMain,

@@ -41,8 +41,8 @@ func openUplink(config rootless.SlirpConfig, runDir func() string) (*uplink, err
 	return u, nil
 }
 
-// keep starts to relay what slirp4netns does not forward itself, and to watch it. It tells changed what is wrong with the
-// network, "" when nothing is any more.
+// keep starts to relay what slirp4netns does not forward itself, and to watch it. It tells changed what is wrong with
+// the network, "" when nothing is any more.
 func (u *uplink) keep(dial rootless.DialFunc, changed func(problem string)) {
 	u.slirp.Serve(dial)
 	u.kept.Go(func() {

@@ -21,21 +21,21 @@
 //     to find a forgotten file by its inode number takes privileges on the host. Then it is ESTALE.
 //   - Locks are not forwarded: a mount has one kernel, which knows them all.
 //
-// What a request costs is mostly that one thread sleeps while another wakes up: the same statfs(2) takes 5 us where caller
-// and server share a processor and 12 us where they do not, on a virtual machine in which a processor has to be woken up.
-// So requests are read and answered by one thread at a time, which after a reply looks for the next request for some
-// microseconds before it sleeps, and others take over only from one that is held up (transport.go, patience.go). Large
-// reads are answered through a pipe, without passing through this process (splice.go).
+// What a request costs is mostly that one thread sleeps while another wakes up: the same statfs(2) takes 5 us where
+// caller and server share a processor and 12 us where they do not, on a virtual machine in which a processor has to be
+// woken up. So requests are read and answered by one thread at a time, which after a reply looks for the next request
+// for some microseconds before it sleeps, and others take over only from one that is held up (transport.go,
+// patience.go). Large reads are answered through a pipe, without passing through this process (splice.go).
 //
 // Access times are the server's to give, by the flags of the mount, which it follows (mountflags.go). It gives them for
-// requests only: with noatime and relatime, what the kernel reads from its cache costs none and leaves the access time as it
-// is. With strictatime from the start, files and directories are opened by the server and not cached. A remount in the mount
-// namespace of a container does not come to its server's knowledge.
+// requests only: with noatime and relatime, what the kernel reads from its cache costs none and leaves the access time
+// as it is. With strictatime from the start, files and directories are opened by the server and not cached. A remount
+// in the mount namespace of a container does not come to its server's knowledge.
 //
-// What remains is the kernel's to decide. A new file that is written takes five requests: LOOKUP, because its name might be
-// there; GETATTR of the directory, whose permissions the kernel takes for unknown since the last change in it; MKNOD;
-// GETXATTR of security.capability before the first write; WRITE. After the first read of a file or directory its next
-// stat(2) is a GETATTR, for the access time.
+// What remains is the kernel's to decide. A new file that is written takes five requests: LOOKUP, because its name
+// might be there; GETATTR of the directory, whose permissions the kernel takes for unknown since the last change in it;
+// MKNOD; GETXATTR of security.capability before the first write; WRITE. After the first read of a file or directory its
+// next stat(2) is a GETATTR, for the access time.
 //
 // Permissions are the kernel's to check (mount option default_permissions), as are names' existence and types. The
 // server runs in the host's user namespace, as the caller; the ids in requests are the container's.

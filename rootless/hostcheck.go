@@ -127,7 +127,8 @@ func (h host) checkUserNamespaces() Finding {
 	return f
 }
 
-// newUserNamespace tries to make a user namespace: with a process whose program does not exist, so that it ends at once.
+// newUserNamespace tries to make a user namespace: with a process whose program does not exist, so that it ends at
+// once.
 func newUserNamespace() error {
 	_, err := os.StartProcess("", []string{""}, &os.ProcAttr{Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER}})
 	if errors.Is(err, unix.ENOENT) {

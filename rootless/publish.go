@@ -62,8 +62,8 @@ func (s *Slirp) bind(ctx context.Context, p PortMapping) error {
 	return nil
 }
 
-// addRelay binds a UDP port here. It is shared with slirp4netns where that has it on every address: the kernel prefers the
-// socket that has the very address.
+// addRelay binds a UDP port here. It is shared with slirp4netns where that has it on every address: the kernel prefers
+// the socket that has the very address.
 func (s *Slirp) addRelay(p PortMapping, shared bool) error {
 	config := net.ListenConfig{}
 	if shared {

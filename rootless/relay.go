@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	// flowTime is how long a UDP client may be silent before it counts as gone, and its next datagram as a new client's.
+	// flowTime is how long a UDP client may be silent before it counts as gone, and its next datagram as a new
+	// client's.
 	flowTime = 90 * time.Second
 	// maxFlows bounds the clients of a port that are known at once; the one that is silent for longest makes room.
 	maxFlows    = 256

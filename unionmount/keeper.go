@@ -14,8 +14,8 @@ import (
 	"github.com/rcrun/rcrun/internal/beneath"
 )
 
-// keeper is a thread with a table of descriptors of its own. A file that it holds open takes no descriptor of those that
-// the rest of the process shares, and is opened from there when it is needed.
+// keeper is a thread with a table of descriptors of its own. A file that it holds open takes no descriptor of those
+// that the rest of the process shares, and is opened from there when it is needed.
 type keeper struct {
 	max  int
 	held int // how many descriptors it has; its user counts them

@@ -64,7 +64,8 @@ var dockerFlags = map[string]string{
 	"image inspect":   "format platform",
 }
 
-// missingFlags reads the README's table of flags that commands do not have: lines like "| `ps`, `rm` | `--one`, `--two` |".
+// missingFlags reads the README's table of flags that commands do not have: lines like
+// "| `ps`, `rm` | `--one`, `--two` |".
 func missingFlags(t *testing.T) map[string]bool {
 	t.Helper()
 	readme, err := os.ReadFile("../../README.md")

@@ -102,8 +102,8 @@ func (f *containerFlags) needsImage(cmd *cobra.Command, args []string) error {
 	return &usageError{cmd: cmd, text: fmt.Sprintf("'%s' requires an image, or --rootfs DIR[:O]", cmd.CommandPath()), line: true}
 }
 
-// commaList is a flag that may be given several times, each time with several values. Unlike pflag's, which reads CSV, it
-// leaves none out: not the empty one, and not what follows a line end.
+// commaList is a flag that may be given several times, each time with several values. Unlike pflag's, which reads CSV,
+// it leaves none out: not the empty one, and not what follows a line end.
 type commaList []string
 
 // Set adds what the user writes.

@@ -121,8 +121,8 @@ func containerSize(s *layers.Store, id string) (bytesOf, error) {
 	return bytesOf(size), err
 }
 
-// sizeOrWarn is containerSize for a command about several containers, which one that cannot be measured does not end. It
-// counts as empty.
+// sizeOrWarn is containerSize for a command about several containers, which one that cannot be measured does not end.
+// It counts as empty.
 func sizeOrWarn(s *layers.Store, id string) bytesOf {
 	size, err := containerSize(s, id)
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Arguments may be any bytes, but a container's record, its OCI specification and the messages between its processes are
-// JSON, which would put U+FFFD in place of what is not UTF-8: another directory would be mounted, and the command would get
-// another argument. So such arguments are refused, but for names of files that only this process uses.
+// Arguments may be any bytes, but a container's record, its OCI specification and the messages between its processes
+// are JSON, which would put U+FFFD in place of what is not UTF-8: another directory would be mounted, and the command
+// would get another argument. So such arguments are refused, but for names of files that only this process uses.
 
 // localFlags are the flags whose value is the name of a file, or a directory, that only this process uses.
 var localFlags = []string{"authfile", "cert-dir", "config", "env-file", "iidfile", "input", "label-file", "output"}
@@ -63,8 +63,8 @@ func notText(what, value string) error {
 	return fmt.Errorf("%s %q is not valid UTF-8, which names and arguments must be", what, value)
 }
 
-// pathText writes a path in one way that nothing else is written in: a backslash, a control character and a byte that is not
-// UTF-8 as printf(1) reads them with %b, everything else as it is.
+// pathText writes a path in one way that nothing else is written in: a backslash, a control character and a byte that
+// is not UTF-8 as printf(1) reads them with %b, everything else as it is.
 func pathText(path string) string {
 	var text strings.Builder
 	for len(path) > 0 {

@@ -92,8 +92,8 @@ func argumentCount(n int) string {
 	return fmt.Sprintf("%d arguments", n)
 }
 
-// checkCommand refuses a command that does not exist, for which cobra would offer others that are not meant, or print the
-// help of its group and end well.
+// checkCommand refuses a command that does not exist, for which cobra would offer others that are not meant, or print
+// the help of its group and end well.
 func checkCommand(root *cobra.Command, args []string) error {
 	cmd, rest, err := root.Find(args)
 	if err != nil {

@@ -41,8 +41,8 @@ func (e *Engine) Commit(ctx context.Context, c *engine.Container, options Commit
 	return id, err
 }
 
-// Export writes the container's whole filesystem as one tar, without what is mounted in it. It holds up writes as Commit
-// does.
+// Export writes the container's whole filesystem as one tar, without what is mounted in it. It holds up writes as
+// Commit does.
 func (e *Engine) Export(ctx context.Context, c *engine.Container, w io.Writer, pause bool) error {
 	return e.withLayers(c, pause, func(store *layers.Store) error {
 		return store.Export(ctx, w, c.ID, []string{c.InitLayer()})

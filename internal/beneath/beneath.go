@@ -38,8 +38,8 @@ func Retry[T any](f func() (T, error)) (T, error) {
 	}
 }
 
-// ProcPath names the file that fd refers to. Only through it can a descriptor opened with O_PATH be used for the
-// system calls that take no such descriptor, and it takes several times as long, so that others are tried directly first.
+// ProcPath names the file that fd refers to. Only through it can a descriptor opened with O_PATH be used for the system
+// calls that take no such descriptor, and it takes several times as long, so that others are tried directly first.
 func ProcPath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
 // procPathAt names an entry of the directory dirfd, which may be the working directory, for l*xattr(2).
@@ -50,7 +50,8 @@ func procPathAt(dirfd int, name string) string {
 	return ProcPath(dirfd) + "/" + name
 }
 
-// orByPath returns err, of a system call with fd; where that was refused because fd is O_PATH, it does the same by path.
+// orByPath returns err, of a system call with fd; where that was refused because fd is O_PATH, it does the same by
+// path.
 func orByPath(err error, fd int, do func(path string) error) error {
 	if err == unix.EBADF {
 		return do(ProcPath(fd))

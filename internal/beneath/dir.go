@@ -107,8 +107,8 @@ func openDir(dirfd int, name string) (int, error) {
 	return fd, err
 }
 
-// Enter opens the directory name in d. The error is ENOTDIR if that is no directory, a link included, and EXDEV if it is
-// in another mount.
+// Enter opens the directory name in d. The error is ENOTDIR if that is no directory, a link included, and EXDEV if it
+// is in another mount.
 func (d *Dir) Enter(name string) (*Dir, error) {
 	at, err := d.FD()
 	if err != nil {
@@ -131,8 +131,8 @@ func (d *Dir) Enter(name string) (*Dir, error) {
 	return child, nil
 }
 
-// FD returns the descriptor of the directory, an O_PATH one, which stays open until a few others have been used. The error is
-// ENOENT if the directory has been closed and is not found in its place any more.
+// FD returns the descriptor of the directory, an O_PATH one, which stays open until a few others have been used. The
+// error is ENOENT if the directory has been closed and is not found in its place any more.
 func (d *Dir) FD() (int, error) {
 	switch {
 	case d.opened != nil:
@@ -200,8 +200,8 @@ func (d *Dir) close() {
 	d.fd, d.opened = -1, nil
 }
 
-// Leave closes the directory, which is not used any more. From one that is left the way to its parent is the shortest: so
-// the parent is opened, if need be and if it is still there.
+// Leave closes the directory, which is not used any more. From one that is left the way to its parent is the shortest:
+// so the parent is opened, if need be and if it is still there.
 func (d *Dir) Leave() {
 	if d.opened == nil {
 		return

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// File is a file whose xattrs are read: the entry Name of the directory behind FD, links not followed, or, with an empty
-// name, the file behind FD itself, which may be O_PATH.
+// File is a file whose xattrs are read: the entry Name of the directory behind FD, links not followed, or, with an
+// empty name, the file behind FD itself, which may be O_PATH.
 type File struct {
 	FD   int
 	Name string

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestLongMessage wants the operation and the cause of an error whose path a container has made long, on one short line.
+// TestLongMessage wants the operation and the cause of an error whose path a container has made long, on one short
+// line.
 func TestLongMessage(t *testing.T) {
 	path := strings.Repeat("/dé", 20_000)
 	got := Message("remove " + path + ": permission denied")

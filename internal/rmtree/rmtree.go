@@ -24,8 +24,8 @@ import (
 // maxReturns is how often directories are read again because something has come into them meanwhile.
 const maxReturns = 1000
 
-// Remove removes the file or the tree at path. That there is none is no error. Without a path there is nothing to remove, and
-// what has no name of its own in its directory is refused, as os.RemoveAll does.
+// Remove removes the file or the tree at path. That there is none is no error. Without a path there is nothing to
+// remove, and what has no name of its own in its directory is refused, as os.RemoveAll does.
 func Remove(path string) error {
 	if path == "" {
 		return nil

@@ -127,8 +127,8 @@ func TestRemoveSays(t *testing.T) {
 	isGone(t, parent+"/tree/a")
 }
 
-// TestRemoveWhileExchanged removes a tree in which directories are exchanged for links to a directory elsewhere, and moved
-// there and back. Nothing else of that other directory may go, and all of the tree must.
+// TestRemoveWhileExchanged removes a tree in which directories are exchanged for links to a directory elsewhere, and
+// moved there and back. Nothing else of that other directory may go, and all of the tree must.
 func TestRemoveWhileExchanged(t *testing.T) {
 	work := t.TempDir()
 	kept := filepath.Join(work, "kept")
@@ -157,8 +157,8 @@ func TestRemoveWhileExchanged(t *testing.T) {
 	}
 }
 
-// exchange exchanges names of the tree that TestRemoveWhileExchanged makes until stop is called. It holds descriptors of
-// the directories, so that it is not led elsewhere itself.
+// exchange exchanges names of the tree that TestRemoveWhileExchanged makes until stop is called. It holds descriptors
+// of the directories, so that it is not led elsewhere itself.
 func exchange(t *testing.T, dir, kept string) (stop func()) {
 	var fds []int
 	for _, path := range []string{kept, dir, dir + "/d", dir + "/d/a", dir + "/d/a/b/c"} {
