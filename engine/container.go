@@ -139,7 +139,8 @@ func (c *Container) settle() error {
 }
 
 func (s *State) monitorKilled() {
-	s.Status, s.Pid, s.Monitor, s.ExitCode, s.Error, s.NetworkProblem = Exited, 0, process.ID{}, killedExit, monitorKilled, ""
+	s.Status, s.Pid, s.Monitor, s.NetworkProblem = Exited, 0, process.ID{}, ""
+	s.ExitCode, s.Error = killedExit, monitorKilled
 }
 
 func readJSON(path string, into any) error {

@@ -166,7 +166,8 @@ func (options *CreateOptions) Validate() error {
 			return fmt.Errorf("container ID file %s exists: make sure that the other container isn't running, or delete it", path)
 		}
 	}
-	return errors.Join(host.Resources.validate(), validateNames(&options.Config, host), validateNetwork(host), validateMounts(host), validateSecurity(host))
+	return errors.Join(host.Resources.validate(), validateNames(&options.Config, host), validateNetwork(host),
+		validateMounts(host), validateSecurity(host))
 }
 
 // Settle drops what the other options leave without effect, and returns a sentence for each.

@@ -43,8 +43,8 @@ func DefaultDirs(env func(string) string) (Dirs, error) {
 	if data == "" {
 		home := env("HOME")
 		if home == "" {
-			return Dirs{}, fmt.Errorf("find the data directory: neither XDG_DATA_HOME nor HOME is set, and user %d has no home in /etc/passwd; "+
-				"give --root", os.Getuid())
+			return Dirs{}, fmt.Errorf("find the data directory: neither XDG_DATA_HOME nor HOME is set, "+
+				"and user %d has no home in /etc/passwd; give --root", os.Getuid())
 		}
 		data, variable = filepath.Join(home, ".local", "share"), "HOME"
 	}
@@ -85,7 +85,8 @@ func SetHome() {
 	}
 }
 
-// WithoutXattrs tells whether env wants what is made anew to do without xattrs, as on a filesystem that keeps none.
+// WithoutXattrs tells whether env wants new stores and containers to do without xattrs, as on a filesystem that keeps
+// none.
 func WithoutXattrs(env func(string) string) bool { return env("RCRUN_XATTRS") == "off" }
 
 // make creates both directories, for their owner alone, or checks those that are there.

@@ -179,6 +179,6 @@ func (c *Container) warnOfUser() []string {
 	if !ok || uid == 0 || uid != os.Getuid() || len(c.HostConfig.Binds) == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("in the container, you are user 0, and user %d is somebody else, who may not be able to write to what -v mounts: "+
-		"leave out -u, or add --userns=keep-id", uid)}
+	return []string{fmt.Sprintf("in the container, you are user 0, and user %d is somebody else, "+
+		"who may not be able to write to what -v mounts: leave out -u, or add --userns=keep-id", uid)}
 }

@@ -43,7 +43,8 @@ func (h *HostConfig) mountsOn(target string) bool {
 func (c *Container) Undone() []string {
 	var missing []string
 	if volumes := c.imageVolumes(); len(volumes) > 0 {
-		missing = append(missing, fmt.Sprintf("volumes of their own for %s (a part of the container's root instead, which -v avoids)", strings.Join(volumes, ", ")))
+		missing = append(missing, fmt.Sprintf("volumes of their own for %s (a part of the container's root instead, "+
+			"which -v avoids)", strings.Join(volumes, ", ")))
 	}
 	if check := c.Config.Healthcheck; check != nil && !bytes.Contains(check, []byte(`["NONE"]`)) {
 		missing = append(missing, "its health check")

@@ -106,7 +106,8 @@ func (c *Container) Inspect(driver string) (Inspection, error) {
 	}
 	command := c.Config.command()
 	i := Inspection{
-		ID: c.ID, Created: c.Created.Format(time.RFC3339Nano), Path: command[0], Args: command[1:], Image: imageRef(c.ImageID), Name: "/" + c.Name, Driver: driver, Platform: "linux",
+		ID: c.ID, Created: c.Created.Format(time.RFC3339Nano), Path: command[0], Args: command[1:],
+		Image: imageRef(c.ImageID), Name: "/" + c.Name, Driver: driver, Platform: "linux",
 		ResolvConfPath: c.path(resolvFile), HostnamePath: c.path(hostnameFile), HostsPath: c.path(hostsFile), LogPath: c.path(logFile),
 		GraphDriver: InspectDriver{Name: driver}, Config: c.Config, Mounts: mounts,
 		HostConfig: InspectHost{HostConfig: c.HostConfig, CgroupnsMode: "private", IpcMode: "private"},
@@ -114,8 +115,8 @@ func (c *Container) Inspect(driver string) (Inspection, error) {
 	i.HostConfig.NetworkMode = c.network()
 	i.NetworkSettings = c.inspectNetworks()
 	s := c.State
-	i.State = InspectState{Status: s.Status, Running: s.Status == Running, Pid: s.Pid, ExitCode: s.ExitCode, Error: cmp.Or(s.Error, s.NetworkProblem),
-		StartedAt: s.StartedAt.Format(time.RFC3339Nano), FinishedAt: s.FinishedAt.Format(time.RFC3339Nano)}
+	i.State = InspectState{Status: s.Status, Running: s.Status == Running, Pid: s.Pid, ExitCode: s.ExitCode,
+		Error: cmp.Or(s.Error, s.NetworkProblem), StartedAt: s.StartedAt.Format(time.RFC3339Nano), FinishedAt: s.FinishedAt.Format(time.RFC3339Nano)}
 	return i, nil
 }
 

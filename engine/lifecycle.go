@@ -71,7 +71,7 @@ func (c *Container) Stop(options StopOptions) error {
 	sig, patience := c.stopMethod(options)
 	ended := make(chan error, 1)
 	go func() {
-		other := *c // waiting reads the state anew
+		other := *c // waiting reads the state again
 		_, err := other.Wait()
 		ended <- err
 	}()

@@ -18,7 +18,8 @@ func checkLimits() error {
 		return fmt.Errorf("the limit of open files is %d: raise it (ulimit -n) to %d or more", limit, leastOpenFiles)
 	}
 	if limit := softLimit(unix.RLIMIT_AS); limit < entry.LeastAddressSpace {
-		return fmt.Errorf("the limit of address space is %d KiB: raise it (ulimit -v) to %d or more", limit>>10, entry.LeastAddressSpace>>10)
+		return fmt.Errorf("the limit of address space is %d KiB: raise it (ulimit -v) to %d or more",
+			limit>>10, entry.LeastAddressSpace>>10)
 	}
 	return nil
 }

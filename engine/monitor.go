@@ -154,7 +154,7 @@ func (m *monitor) start(first *attachment) (err error) {
 	if err := m.listen(); err != nil {
 		return err
 	}
-	// Recorded first: whoever sees what the payload does must find it running.
+	// Recorded first: a process that sees what the payload does must find it running.
 	if err := m.recordStart(); err != nil {
 		return err
 	}

@@ -41,7 +41,8 @@ func parseBind(text string) (bind, error) {
 				propagation = option
 			case "z", "Z", "cached", "delegated", "consistent":
 			case "nocopy":
-				return bind{}, fmt.Errorf("invalid volume specification %q: nocopy is for named volumes, of which there are none", text)
+				return bind{}, fmt.Errorf("invalid volume specification %q: nocopy is for named volumes, "+
+					"of which there are none", text)
 			default:
 				return bind{}, fmt.Errorf("invalid volume specification %q: unknown option %q", text, option)
 			}
@@ -123,7 +124,8 @@ func (c *Container) generatedMounts() []specs.Mount {
 	}
 	var mounts []specs.Mount
 	for _, name := range []string{hostsFile, hostnameFile, resolvFile} {
-		mounts = append(mounts, specs.Mount{Type: runtime.CopyMount, Source: c.path(name), Destination: "/etc/" + name, Options: options})
+		mounts = append(mounts, specs.Mount{Type: runtime.CopyMount, Source: c.path(name), Destination: "/etc/" + name,
+			Options: options})
 	}
 	return mounts
 }

@@ -56,7 +56,8 @@ func (c *Container) HasNetwork(name string) bool {
 func validateNames(config *Config, host *HostConfig) error {
 	for what, name := range map[string]string{"host": config.Hostname, "domain": config.Domainname} {
 		if name != "" && !validHostname(name) {
-			return fmt.Errorf("invalid %s name %q: up to 63 letters, digits, dots, hyphens and underscores are allowed", what, name)
+			return fmt.Errorf("invalid %s name %q: up to 63 letters, digits, dots, hyphens and underscores are allowed",
+				what, name)
 		}
 	}
 	if err := host.resolvConf().Validate(); err != nil {
@@ -173,7 +174,8 @@ func (c *Container) publishExposed() {
 	for exposed := range c.Config.ExposedPorts {
 		port, protocol, _ := strings.Cut(exposed, "/")
 		port += "/" + cmp.Or(protocol, "tcp")
-		if _, err := rootless.ParsePort(port); err == nil && bindings[port] == nil { // an image may expose what there is not
+		// An image may expose what is no port.
+		if _, err := rootless.ParsePort(port); err == nil && bindings[port] == nil {
 			bindings[port] = []PortBinding{{}}
 		}
 	}

@@ -189,8 +189,8 @@ func (r *Resources) validateUlimits() error {
 			return fmt.Errorf("invalid --ulimit %s: %w", u, err)
 		}
 		if kernel.Hard > own.Max || kernel.Soft > own.Max {
-			return fmt.Errorf("invalid --ulimit %s: your own hard limit is %s, which only root can raise (see ulimit -H and limits.conf(5))",
-				u, limitText(own.Max))
+			return fmt.Errorf("invalid --ulimit %s: your own hard limit is %s, which only root can raise "+
+				"(see ulimit -H and limits.conf(5))", u, limitText(own.Max))
 		}
 	}
 	return nil
@@ -211,10 +211,13 @@ func (r *Resources) Warning() string {
 		set  bool
 	}{
 		{"--memory", r.Memory > 0}, {"--memory-swap", r.MemorySwap != 0}, {"--memory-reservation", r.MemoryReservation > 0},
-		{"--memory-swappiness", r.MemorySwappiness != nil && *r.MemorySwappiness >= 0}, {"--kernel-memory", r.KernelMemory > 0},
-		{"--oom-kill-disable", r.OomKillDisable != nil && *r.OomKillDisable}, {"--cpus", r.NanoCPUs > 0}, {"--cpu-shares", r.CPUShares > 0},
+		{"--memory-swappiness", r.MemorySwappiness != nil && *r.MemorySwappiness >= 0},
+		{"--kernel-memory", r.KernelMemory > 0},
+		{"--oom-kill-disable", r.OomKillDisable != nil && *r.OomKillDisable}, {"--cpus", r.NanoCPUs > 0},
+		{"--cpu-shares", r.CPUShares > 0},
 		{"--cpu-period", r.CPUPeriod > 0}, {"--cpu-quota", r.CPUQuota > 0}, {"--cpu-rt-period", r.CPURealtimePeriod > 0},
-		{"--cpu-rt-runtime", r.CPURealtimeRuntime > 0}, {"--cpuset-cpus", r.CpusetCpus != ""}, {"--cpuset-mems", r.CpusetMems != ""},
+		{"--cpu-rt-runtime", r.CPURealtimeRuntime > 0},
+		{"--cpuset-cpus", r.CpusetCpus != ""}, {"--cpuset-mems", r.CpusetMems != ""},
 		{"--pids-limit", r.PidsLimit != nil && *r.PidsLimit > 0}, {"--blkio-weight", r.BlkioWeight > 0},
 		{"--blkio-weight-device", len(r.BlkioWeightDevice) > 0}, {"--device-read-bps", len(r.BlkioDeviceReadBps) > 0},
 		{"--device-write-bps", len(r.BlkioDeviceWriteBps) > 0}, {"--device-read-iops", len(r.BlkioDeviceReadIOps) > 0},

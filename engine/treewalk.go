@@ -10,7 +10,8 @@ import (
 
 // walk returns the node at a path. Links are followed, but not out of the tree. What is missing is made by the
 // function, or ENOENT without one.
-func (t tree) walk(name string, missing func(dir *unionmount.Node, name string) (*unionmount.Node, error)) (*unionmount.Node, error) {
+func (t tree) walk(name string, missing func(dir *unionmount.Node, name string) (*unionmount.Node, error)) (
+	*unionmount.Node, error) {
 	const maxLinks = 40
 	links := 0
 	at := []*unionmount.Node{t.union.Root()} // and the nodes on the way to the last

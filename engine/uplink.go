@@ -17,20 +17,38 @@ const (
 	lastPause  = 30 * time.Second
 )
 
+// pace spaces the starts of slirp4netns, which a container may be able to end as soon as it runs.
+type pace struct{ pause time.Duration }
+
+// next returns how long to wait before another start, given how long the last one has run; 0 is not at all. The first
+// start is at once, and so is that after one which ran for long.
+func (p *pace) next(lived time.Duration) time.Duration {
+	if lived > lastPause {
+		p.pause = 0
+	}
+	wait := p.pause
+	p.pause = min(max(firstPause, 2*wait), lastPause)
+	return wait
+}
+
 // uplink is the network of a container: a slirp4netns that is started again where it has ended by itself.
 type uplink struct {
 	config rootless.SlirpConfig
 	runDir func() string // where the control socket can be, now
 	ctx    context.Context
 	cancel context.CancelFunc
-	slirp  *rootless.Slirp // the one that runs, or the last; used by keep alone while that runs
 	kept   sync.WaitGroup
+
+	// used by keep alone while that runs
+	slirp   *rootless.Slirp // the one that runs, or the last
+	started time.Time
+	pace    pace
 }
 
 // openUplink makes the network of config, whose RunDir is what runDir returns.
 func openUplink(config rootless.SlirpConfig, runDir func() string) (*uplink, error) {
 	config.RunDir = runDir()
-	u := &uplink{config: config, runDir: runDir}
+	u := &uplink{config: config, runDir: runDir, started: time.Now()}
 	u.ctx, u.cancel = context.WithCancel(context.Background())
 	var err error
 	if u.slirp, err = rootless.StartSlirp(u.ctx, config); err != nil {
@@ -63,12 +81,20 @@ func (u *uplink) keep(dial rootless.DialFunc, changed func(problem string)) {
 // restart starts slirp4netns again, as often as it takes.
 func (u *uplink) restart(dial rootless.DialFunc, changed func(problem string)) {
 	changed("slirp4netns ended while the container ran")
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+	for lived := time.Since(u.started); ; lived = 0 {
 		u.close(u.slirp)
+		select {
+		case <-u.ctx.Done():
+			return
+		case <-time.After(u.pace.next(lived)):
+		}
 		u.config.RunDir = u.runDir()
 		slirp, err := rootless.StartSlirp(u.ctx, u.config)
 		if err == nil {
-			u.slirp = slirp
+			u.slirp, u.started = slirp, time.Now()
+			if slirp.Warning() != "" {
+				slog.Warn(slirp.Warning())
+			}
 			slirp.Serve(dial)
 			changed("")
 			return
@@ -77,11 +103,6 @@ func (u *uplink) restart(dial rootless.DialFunc, changed func(problem string)) {
 			return
 		}
 		changed("slirp4netns ended while the container ran, and does not start again: " + err.Error())
-		select {
-		case <-u.ctx.Done():
-			return
-		case <-time.After(pause):
-		}
 	}
 }
 

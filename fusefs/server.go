@@ -41,7 +41,7 @@ type Options struct {
 	// by others than its owner.
 	NoACL bool
 	// AccessTimes is when files get new access times; the flags of the mount say else as soon as they change, if Target
-	// is where it is mounted as this process sees it. Whether it is strict is decided for good: then every read and
+	// is where it is mounted as this process sees it. Whether it is strict cannot change: then every read and
 	// listing is a request.
 	AccessTimes unionmount.AccessTimes
 	Target      string

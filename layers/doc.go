@@ -1,6 +1,6 @@
 // Package layers keeps images and the layers of containers, in a store that belongs wholly to the caller.
 //
-// Decisions, and their because:
+// Decisions, and their reasons:
 //
 //   - go.podman.io/storage keeps the records of images, layers and containers, their names and locks, and what is
 //     needed to write an image layer out again byte for byte; go.podman.io/image brings images in. Both are what

@@ -28,7 +28,8 @@ func (r ResolvConf) Text(host []byte) []byte {
 	if len(r.Options) > 0 {
 		fmt.Fprintf(&out, "options %s\n", strings.Join(r.Options, " "))
 	}
-	given := map[string]bool{"nameserver": r.Servers != nil, "search": r.Search != nil, "domain": r.Search != nil, "options": r.Options != nil}
+	given := map[string]bool{"nameserver": r.Servers != nil, "search": r.Search != nil, "domain": r.Search != nil,
+		"options": r.Options != nil}
 	for line := range strings.Lines(string(host)) {
 		fields := strings.Fields(line)
 		if len(fields) < 2 {
@@ -50,7 +51,7 @@ func (r ResolvConf) Validate() error {
 	}
 	for flag, words := range map[string][]string{"--dns-search": r.Search, "--dns-option": r.Options} {
 		for _, word := range words {
-			if word == "" || strings.ContainsFunc(word, func(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) }) {
+			if word == "" || strings.ContainsFunc(word, endsWord) {
 				return fmt.Errorf("invalid %s %q: want one word", flag, word)
 			}
 		}
@@ -58,10 +59,13 @@ func (r ResolvConf) Validate() error {
 	return nil
 }
 
+// endsWord tells whether a character would begin another word, or another line, of a file for the resolver.
+func endsWord(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
+
 // isAddress tells whether text is an IP address, and no more: the zone of an IPv6 one could be anything.
 func isAddress(text string) bool {
 	address, err := netip.ParseAddr(text)
-	return err == nil && !strings.ContainsFunc(address.Zone(), func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) })
+	return err == nil && !strings.ContainsFunc(address.Zone(), endsWord)
 }
 
 // HostsFile is what the /etc/hosts of a container is to say.
@@ -113,7 +117,7 @@ func parseAddHost(entry string) (name, ip string, err error) {
 		return "", "", fmt.Errorf("bad format for add-host: %q", entry)
 	}
 	name, ip = entry[:i], strings.Trim(entry[i+1:], "[]")
-	if strings.ContainsFunc(name, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || r == '#' }) {
+	if strings.ContainsFunc(name, func(r rune) bool { return endsWord(r) || r == '#' }) {
 		return "", "", fmt.Errorf("bad format for add-host: %q", entry)
 	}
 	if !isAddress(ip) {

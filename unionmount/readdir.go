@@ -115,6 +115,11 @@ func (u *Union) readNames(n *Node, slot int, f func(name string)) error {
 	if slot >= 0 && n.lowers[slot].dir.Known() {
 		return n.lowers[slot].dir.Names(f)
 	}
+	return u.readBacking(n, slot, func(_ int, e beneath.Entry) { f(e.Name) })
+}
+
+// readBacking calls f with the entries of the directory that one layer has on disk for n, and its descriptor.
+func (u *Union) readBacking(n *Node, slot int, f func(dir int, e beneath.Entry)) error {
 	h, err := u.backing(n, slot)
 	if err != nil {
 		return err
@@ -125,7 +130,7 @@ func (u *Union) readNames(n *Node, slot int, f func(name string)) error {
 		return err
 	}
 	defer unix.Close(fd)
-	return beneath.ReadDir(fd, func(e beneath.Entry) { f(e.Name) })
+	return beneath.ReadDir(fd, func(e beneath.Entry) { f(h.fd, e) })
 }
 
 // names returns all names that some layer has in n. Entries of n are held.

@@ -111,17 +111,7 @@ func (u *Union) eachKind(n *Node, slot int, f func(name string, isDir bool) bool
 	if slot >= 0 && n.lowers[slot].dir.Known() {
 		return n.lowers[slot].dir.Each(f)
 	}
-	h, err := u.backing(n, slot)
-	if err != nil {
-		return err
-	}
-	defer u.fds.release(h)
-	fd, err := openQuietly(h.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	return beneath.ReadDir(fd, func(e beneath.Entry) { f(e.Name, u.isSubdir(h.fd, e)) })
+	return u.readBacking(n, slot, func(dir int, e beneath.Entry) { f(e.Name, u.isSubdir(dir, e)) })
 }
 
 func (u *Union) isSubdir(dirfd int, e beneath.Entry) bool {

@@ -5,16 +5,18 @@ import "strings"
 // absentCommands are Docker's commands that are not here, and what to do instead. Those of containers and images are
 // found by their short names, too.
 var absentCommands = map[string]string{
-	"build":      "build the image with another tool and bring it in by load, or make it of a container by commit",
-	"cp":         "use 'rcrun exec -i CONTAINER tar -xC DIR < FILE.tar', or tar -c to copy out; of a container that does not run, 'rcrun export'",
-	"events":     "see 'rcrun ps' and 'rcrun wait'",
-	"pause":      "nothing can hold the processes of a container up without a cgroup",
-	"unpause":    "nothing can hold the processes of a container up without a cgroup",
-	"port":       "see 'rcrun ps', or 'rcrun inspect -f \"{{json .NetworkSettings.Ports}}\"'",
-	"rename":     "give the container its name when it is created",
-	"restart":    "use 'rcrun stop CONTAINER && rcrun start CONTAINER'",
-	"search":     "look for images on the registry's web site",
-	"stats":      "without a cgroup nobody counts what a container uses; 'rcrun inspect -f {{.State.Pid}}' is its first process for ps(1)",
+	"build": "build the image with another tool and bring it in by load, or make it of a container by commit",
+	"cp": "use 'rcrun exec -i CONTAINER tar -xC DIR < FILE.tar', or tar -c to copy out; " +
+		"of a container that does not run, 'rcrun export'",
+	"events":  "see 'rcrun ps' and 'rcrun wait'",
+	"pause":   "nothing can hold the processes of a container up without a cgroup",
+	"unpause": "nothing can hold the processes of a container up without a cgroup",
+	"port":    "see 'rcrun ps', or 'rcrun inspect -f \"{{json .NetworkSettings.Ports}}\"'",
+	"rename":  "give the container its name when it is created",
+	"restart": "use 'rcrun stop CONTAINER && rcrun start CONTAINER'",
+	"search":  "look for images on the registry's web site",
+	"stats": "without a cgroup nobody counts what a container uses; " +
+		"'rcrun inspect -f {{.State.Pid}}' is its first process for ps(1)",
 	"top":        "use 'rcrun exec CONTAINER ps', or ps(1) here with the process of 'rcrun inspect -f {{.State.Pid}}'",
 	"update":     "create the container again with other flags",
 	"builder":    "images are not built here",

@@ -53,7 +53,8 @@ func (a *app) importCommand() *cobra.Command {
 var errStdinTerminal = errors.New("standard input is a terminal: give a file, or pipe one in")
 
 // importFrom imports a file, what a server has, or standard input.
-func importFrom(ctx context.Context, s *layers.Store, source string, options layers.ImportOptions) (id string, err error) {
+func importFrom(ctx context.Context, s *layers.Store, source string, options layers.ImportOptions) (id string,
+	err error) {
 	input, size, err := openSource(ctx, s, source)
 	if err != nil {
 		return "", err
@@ -96,7 +97,8 @@ func (a *app) loadCommand() *cobra.Command {
 			}
 			return a.withStore(func(s *layers.Store) error {
 				show, end := progressLine("Reading the archive", quiet)
-				loaded, err := s.Load(cmd.Context(), input, os.Stdin, layers.LoadOptions{Progress: loadProgress(os.Stderr, quiet), Copied: show})
+				options := layers.LoadOptions{Progress: loadProgress(os.Stderr, quiet), Copied: show}
+				loaded, err := s.Load(cmd.Context(), input, os.Stdin, options)
 				end()
 				for _, name := range loaded {
 					fmt.Println("Loaded image:", name)

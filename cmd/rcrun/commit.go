@@ -14,7 +14,8 @@ import (
 )
 
 // pauseHelp says what pausing means here, which is less than what Docker stops.
-const pauseHelp = "hold up the container's writes meanwhile: its processes run on, and those that write wait; without, each file is as it was when it was read"
+const pauseHelp = "hold up the container's writes meanwhile: its processes run on, and those that write wait; " +
+	"without, each file is as it was when it was read"
 
 func (a *app) commitCommand() *cobra.Command {
 	var options layered.CommitOptions

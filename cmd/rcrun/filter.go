@@ -143,13 +143,15 @@ func (f *filter) matches(c *engine.Container) bool {
 		anyOf(f.health, func(v string) bool { return v == "none" }) && // nobody asks for a container's health
 		anyOf(f.task, func(v bool) bool { return !v }) &&
 		anyOf(f.ancestor, func(v string) bool {
-			return c.ImageName == v || c.ImageName == v+":latest" || strings.HasPrefix(c.ImageID, strings.TrimPrefix(v, "sha256:"))
+			return c.ImageName == v || c.ImageName == v+":latest" ||
+				strings.HasPrefix(c.ImageID, strings.TrimPrefix(v, "sha256:"))
 		}) &&
 		anyOf(f.exited, func(v int) bool { return c.State.Status == engine.Exited && c.State.ExitCode == v }) &&
 		anyOf(f.network, c.HasNetwork) &&
 		anyOf(f.volume, func(v string) bool { return hasVolume(c, v) }) &&
 		f.matchesPorts(c) &&
-		(f.olderThan.IsZero() || c.Created.Before(f.olderThan)) && (f.newerThan.IsZero() || c.Created.After(f.newerThan)) &&
+		(f.olderThan.IsZero() || c.Created.Before(f.olderThan)) &&
+		(f.newerThan.IsZero() || c.Created.After(f.newerThan)) &&
 		!slices.ContainsFunc(f.labels, func(v string) bool { return !hasLabel(c, v) })
 }
 

@@ -34,7 +34,9 @@ type containerFlags struct {
 	name, workdir, user, hostname, domainname, entrypoint, network, userns string
 	rootfs, cidfile, stopSignal, shmSize, platform, pull                   string
 
-	attach, env, envFiles, volumes, tmpfs, publish, expose, labels, labelFiles, annotations, capAdd, capDrop, securityOpt, storageOpt, dns, dnsSearch, dnsOption, addHost []string
+	attach, env, envFiles, volumes, tmpfs, publish, expose, labels, labelFiles, annotations []string
+
+	capAdd, capDrop, securityOpt, storageOpt, dns, dnsSearch, dnsOption, addHost []string
 
 	stopTimeout int
 	resources   resourceFlags
@@ -67,7 +69,8 @@ func (f *containerFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.stopSignal, "stop-signal", "", "signal that stop sends (default SIGTERM)")
 	flags.IntVar(&f.stopTimeout, "stop-timeout", 10, "seconds that stop waits before it kills")
 	flags.StringVar(&f.shmSize, "shm-size", "", "size of /dev/shm (default 64m)")
-	flags.StringVar(&f.platform, "platform", "", "platform of the image: os/arch[/variant]; one of another platform is not run, but pulled")
+	flags.StringVar(&f.platform, "platform", "",
+		"platform of the image: os/arch[/variant]; one of another platform is not run, but pulled")
 	flags.StringVar(&f.pull, "pull", "missing", "pull the image: missing, always or never")
 	flags.StringArrayVarP(&f.attach, "attach", "a", nil, "attach only some streams: stdin (with -i), stdout, stderr")
 	flags.StringArrayVarP(&f.env, "env", "e", nil, "set an environment variable; a name alone takes the value from here")
@@ -82,14 +85,18 @@ func (f *containerFlags) register(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.expose, "expose", nil, "note that the container serves a port, or a range of ports")
 	flags.Var((*commaList)(&f.capAdd), "cap-add", "add a capability")
 	flags.Var((*commaList)(&f.capDrop), "cap-drop", "drop a capability, or all")
-	flags.StringArrayVar(&f.securityOpt, "security-opt", nil, "no-new-privileges, seccomp=unconfined, seccomp=builtin or seccomp=PROFILE.json")
-	flags.Var((*commaList)(&f.storageOpt), "storage-opt", "limit what the container adds to its image: size=64m, inodes=10000")
+	flags.StringArrayVar(&f.securityOpt, "security-opt", nil,
+		"no-new-privileges, seccomp=unconfined, seccomp=builtin or seccomp=PROFILE.json")
+	flags.Var((*commaList)(&f.storageOpt), "storage-opt",
+		"limit what the container adds to its image: size=64m, inodes=10000")
 	flags.Var((*commaList)(&f.dns), "dns", "name server of the container")
-	flags.StringArrayVar(&f.dnsSearch, "dns-search", nil, "domain to look names up in; . for none (default: the host's)")
+	flags.StringArrayVar(&f.dnsSearch, "dns-search", nil,
+		"domain to look names up in; . for none (default: the host's)")
 	flags.StringArrayVar(&f.dnsOption, "dns-option", nil, "option of resolv.conf (default: the host's)")
 	flags.StringArrayVar(&f.addHost, "add-host", nil, "add a line to /etc/hosts: name:ip")
 	f.resources.register(flags)
-	flags.BoolVar(&f.noHealthcheck, "no-healthcheck", false, "do not warn of the image's health check, which is not run")
+	flags.BoolVar(&f.noHealthcheck, "no-healthcheck", false,
+		"do not warn of the image's health check, which is not run")
 	registerFixed(flags)
 	flags.Bool("help", false, "show this help") // without its shorthand, which is the host name's
 }
@@ -99,7 +106,8 @@ func (f *containerFlags) needsImage(cmd *cobra.Command, args []string) error {
 	if rootfs, _ := strings.CutSuffix(f.rootfs, ":O"); len(args) > 0 || rootfs != "" {
 		return nil
 	}
-	return &usageError{cmd: cmd, text: fmt.Sprintf("'%s' requires an image, or --rootfs DIR[:O]", cmd.CommandPath()), line: true}
+	text := fmt.Sprintf("'%s' requires an image, or --rootfs DIR[:O]", cmd.CommandPath())
+	return &usageError{cmd: cmd, text: text, line: true}
 }
 
 // commaList is a flag that may be given several times, each time with several values. Unlike pflag's, which reads CSV,
@@ -134,7 +142,8 @@ func (f *containerFlags) options(args []string) (o engine.CreateOptions, err err
 
 // config is what of the flags describes the container.
 func (f *containerFlags) config(image string, command []string) (c engine.Config, err error) {
-	c = engine.Config{Image: image, Cmd: command, Hostname: f.hostname, Domainname: f.domainname, User: f.user, WorkingDir: f.workdir, StopSignal: f.stopSignal}
+	c = engine.Config{Image: image, Cmd: command, Hostname: f.hostname, Domainname: f.domainname, User: f.user,
+		WorkingDir: f.workdir, StopSignal: f.stopSignal}
 	if err := f.setStreams(&c); err != nil {
 		return c, err
 	}
@@ -170,8 +179,9 @@ func (f *containerFlags) hostConfig() (engine.HostConfig, error) {
 		LogConfig:   engine.LogConfig{Type: "json-file", Config: map[string]string{}},
 		Annotations: keyValues(f.annotations), PublishAllPorts: f.publishAll,
 		ContainerIDFile: f.cidfile, NetworkMode: f.network, AutoRemove: f.rm, CapAdd: f.capAdd, CapDrop: f.capDrop,
-		DNS: f.dns, DNSSearch: f.dnsSearch, DNSOptions: f.dnsOption, ExtraHosts: f.addHost, Privileged: f.privileged, ReadonlyRootfs: f.readOnly,
-		SecurityOpt: f.securityOpt, Tmpfs: tmpfsOptions(f.tmpfs), UsernsMode: f.userns, Init: f.init, Rootfs: rootfs, RootfsOverlay: isOverlay,
+		DNS: f.dns, DNSSearch: f.dnsSearch, DNSOptions: f.dnsOption, ExtraHosts: f.addHost,
+		Privileged: f.privileged, ReadonlyRootfs: f.readOnly, SecurityOpt: f.securityOpt, Tmpfs: tmpfsOptions(f.tmpfs),
+		UsernsMode: f.userns, Init: f.init, Rootfs: rootfs, RootfsOverlay: isOverlay,
 	}
 	var err error
 	if h.PortBindings, err = engine.ParsePublish(f.publish); err != nil {

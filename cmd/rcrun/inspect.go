@@ -203,7 +203,8 @@ func describeImage(store *layers.Store, image *layers.Image) (imageInspection, e
 	}
 	config := imageConfig{Config: layered.ImageConfig(image), Healthcheck: image.Docker.Healthcheck, OnBuild: image.Docker.OnBuild, Shell: image.Docker.Shell}
 	i := imageInspection{
-		ID: "sha256:" + image.ID, RepoTags: orEmpty(image.RepoTags), RepoDigests: orEmpty(image.RepoDigests), Created: image.Created.Format(time.RFC3339Nano),
+		ID: "sha256:" + image.ID, RepoTags: orEmpty(image.RepoTags), RepoDigests: orEmpty(image.RepoDigests),
+		Created: image.Created.Format(time.RFC3339Nano),
 		Comment: image.Comment, DockerVersion: image.DockerVersion, Author: image.Config.Author, Config: config,
 		Architecture: image.Config.Architecture, Variant: image.Config.Variant, Os: image.Config.OS,
 		Size: image.Size, GraphDriver: graphDriver{driver, data}, RootFS: rootFS{Type: "layers", Layers: []string{}}, Digest: image.Digest.String(),

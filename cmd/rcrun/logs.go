@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -40,9 +41,11 @@ func (a *app) logsCommand() *cobra.Command {
 	flags := cmd.Flags()
 	flags.BoolVarP(&options.Follow, "follow", "f", false, "go on until the container ends")
 	flags.BoolVarP(&options.Timestamps, "timestamps", "t", false, "print the time of each line")
-	flags.BoolVar(&options.Details, "details", false, "leave room for details before each line, of which there are none")
+	flags.BoolVar(&options.Details, "details", false,
+		"leave room for details before each line, of which there are none")
 	flags.StringVarP(&tail, "tail", "n", "all", "print only the last lines")
-	flags.StringVar(&since, "since", "", "print only what is newer: a time (2006-01-02T15:04:05Z, 2006-01-02) or a duration (10m)")
+	flags.StringVar(&since, "since", "",
+		"print only what is newer: a time (2006-01-02T15:04:05Z, 2006-01-02) or a duration (10m)")
 	flags.StringVar(&until, "until", "", "print only what is older: a time, or a duration")
 	return cmd
 }
@@ -79,7 +82,8 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 	if t, ok := parseUnix(text); ok {
 		return t, nil
 	}
-	return time.Time{}, fmt.Errorf("want a time such as 2006-01-02T15:04:05Z or 2006-01-02, a duration such as 10m, or Unix seconds")
+	return time.Time{}, errors.New("want a time such as 2006-01-02T15:04:05Z or 2006-01-02, a duration such as 10m, " +
+		"or Unix seconds")
 }
 
 // parseUnix reads seconds since 1970 with up to nine digits of a fraction.

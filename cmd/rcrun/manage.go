@@ -77,7 +77,8 @@ func (a *app) stopCommand() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVarP(&text, "signal", "s", "", "signal to send first, by name or number (default: the container's, or TERM)")
+	cmd.Flags().StringVarP(&text, "signal", "s", "",
+		"signal to send first, by name or number (default: the container's, or TERM)")
 	cmd.Flags().IntVarP(&seconds, "timeout", "t", 10, "seconds to wait before killing; -1 waits for ever")
 	cmd.Flags().IntVar(&seconds, "time", 10, "same as --timeout")
 	cmd.Flags().Lookup("time").Hidden = true

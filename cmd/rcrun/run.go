@@ -30,7 +30,8 @@ func (a *app) runCommand() *cobra.Command {
 				return err
 			}
 			c := options.Config
-			attach := attachOptions{stdin: c.AttachStdin, stdout: c.AttachStdout, stderr: c.AttachStderr, tty: flags.tty, sigProxy: sigProxy, detachKeys: detachKeys}
+			attach := attachOptions{stdin: c.AttachStdin, stdout: c.AttachStdout, stderr: c.AttachStderr, tty: flags.tty,
+				sigProxy: sigProxy, detachKeys: detachKeys}
 			if err := attach.check(); err != nil {
 				return err
 			}
@@ -190,7 +191,8 @@ func (a *app) startCommand() *cobra.Command {
 
 // startAttached starts a container, or just attaches to one that runs already.
 func startAttached(e *layered.Engine, c *engine.Container, interactive bool, detachKeys string) error {
-	options := attachOptions{stdin: interactive && c.Config.OpenStdin, stdout: true, stderr: true, tty: c.Config.Tty, sigProxy: true, detachKeys: detachKeys}
+	options := attachOptions{stdin: interactive && c.Config.OpenStdin, stdout: true, stderr: true, tty: c.Config.Tty,
+		sigProxy: true, detachKeys: detachKeys}
 	if err := options.check(); err != nil {
 		return err
 	}
@@ -214,7 +216,8 @@ func startOne(e *layered.Engine, c *engine.Container, name string) error {
 }
 
 func addDetachKeys(cmd *cobra.Command, keys *string) {
-	cmd.Flags().StringVar(keys, "detach-keys", defaultDetachKeys, "keys that leave a terminal without ending what runs in it")
+	cmd.Flags().StringVar(keys, "detach-keys", defaultDetachKeys,
+		"keys that leave a terminal without ending what runs in it")
 }
 
 func (a *app) attachCommand() *cobra.Command {
@@ -254,7 +257,8 @@ func (a *app) execCommand() *cobra.Command {
 		Args:              arguments(2, -1),
 		ValidArgsFunction: onlyFirst(a.completeContainers),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			attach := attachOptions{stdin: interactive && !options.Detach, stdout: !options.Detach, stderr: !options.Detach, tty: options.Tty, detachKeys: detachKeys}
+			attach := attachOptions{stdin: interactive && !options.Detach, stdout: !options.Detach, stderr: !options.Detach,
+				tty: options.Tty, detachKeys: detachKeys}
 			err := attach.check()
 			if err != nil {
 				return err

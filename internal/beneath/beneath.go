@@ -1,18 +1,18 @@
 // Package beneath works on directories whose content others may be changing, an enemy among them: by descriptors, one
 // step from a directory to an entry at a time, and never through a symbolic link.
 //
-// Decisions, and their because:
+// Decisions, and their reasons:
 //
-//   - A path is resolved anew by each system call that gets it. Whoever can exchange a directory on the way for a link
-//     leads the second of two calls elsewhere. A descriptor stays what it is.
+//   - Each system call that gets a path resolves it again. A process that can exchange a directory on the way for a
+//     link leads the second of two calls elsewhere. A descriptor stays what it is.
 //   - A name is looked up in a descriptor with O_NOFOLLOW or AT_SYMLINK_NOFOLLOW. A link is so either the file that is
 //     examined, or an error.
 //   - Only a path of several components, below a directory, needs openat2(2), with RESOLVE_BENEATH and
 //     RESOLVE_NO_SYMLINKS. It is cut into pieces that the kernel takes.
-//   - A tree can be deeper than a process may have descriptors. A [Pool] keeps few of them, and comes back to a directory
-//     that it has closed by the name ".." in one below it. A container can have moved that one meanwhile, so the
-//     directory must then be the same one: the device and the inode number tell. If it is not, the walk goes down again from
-//     the root.
+//   - A tree can be deeper than a process may have descriptors. A [Pool] keeps few of them, and comes back to a
+//     directory that it has closed by the name ".." in one below it. A container can have moved that one meanwhile, so
+//     the directory must then be the same one: the device and the inode number tell. If it is not, the walk goes down
+//     again from the root.
 package beneath
 
 import (

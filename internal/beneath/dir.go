@@ -36,7 +36,8 @@ func (i identity) sameMount(other identity) bool { return i.dev == other.dev && 
 // identify examines the file behind fd. Where the kernel does not tell the mount, that is 0.
 func identify(fd int) (id identity, mode uint32, err error) {
 	var x unix.Statx_t
-	err = unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE|unix.STATX_MODE|unix.STATX_INO|unix.STATX_MNT_ID, &x)
+	err = unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC,
+		unix.STATX_TYPE|unix.STATX_MODE|unix.STATX_INO|unix.STATX_MNT_ID, &x)
 	if err == nil {
 		id = identity{dev: unix.Mkdev(x.Dev_major, x.Dev_minor), ino: x.Ino}
 		if x.Mask&unix.STATX_MNT_ID != 0 {

@@ -2,7 +2,7 @@
 // of its files, in one file beside the tree. With it, mounting reads no directory and no xattr of the layer, and looking
 // up a name needs no system call.
 //
-// Decisions, and their because:
+// Decisions, and their reasons:
 //
 //   - The tree stays the truth, and the index is what is known of it: whoever cannot use an index reads the tree and sees
 //     the same, inode numbers included. The index holds the inode number and the time of change of the tree's root, which

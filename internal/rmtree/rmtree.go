@@ -1,11 +1,12 @@
 // Package rmtree removes trees that a container may have made.
 //
-// Decisions, and their because:
+// Decisions, and their reasons:
 //
-//   - os.RemoveAll holds a descriptor for each level of a tree, and with the limit on descriptors it fails for good. How deep
-//     a tree is, its maker decides. Here a few descriptors are enough, and no path has more than one component.
-//   - Directories are not moved out of each other to make a deep tree flat: that would need room on the disk, and a full disk
-//     is a reason to remove something.
+//   - os.RemoveAll holds a descriptor for each level of a tree. Where a tree has more levels than the process may have
+//     descriptors, it always fails, and the maker of a tree decides how deep it is. Here a few descriptors are enough,
+//     and no path has more than one component.
+//   - Directories are not moved out of each other to make a deep tree flat: that would need room on the disk, and a
+//     full disk is a reason to remove something.
 //   - The tree may be changed while it is removed. Whatever happens to it, nothing outside of it is removed: each name is
 //     looked up in a descriptor, links are removed and not followed, and other mounts are left alone.
 //   - A directory may forbid its owner to read or change it. It gets a mode that allows that.

@@ -1,6 +1,6 @@
 // Package xattrlog keeps the xattrs of a tree's files in one file beside the tree, where the filesystem keeps none.
 //
-// Decisions, and their because:
+// Decisions, and their reasons:
 //
 //   - Files are named by inode number, so that renames and hard links need no record, and nothing is to be done when a
 //     directory moves. An inode number is used again after its file is gone: whoever makes a file calls [Log.Forget] for

@@ -1,7 +1,7 @@
 // Package blobcache holds blobs on their way from a registry into the store, so that the processes of a user fetch
 // each of them once, and so that a download which was broken off goes on where it ended.
 //
-// Decisions, and their because:
+// Decisions, and their reasons:
 //
 //   - A blob is complete under its own name, and "part" beside it while it arrives. Nobody gets to see a blob before its
 //     size and digest are verified.

@@ -2,7 +2,7 @@
 // encoding of package layerfmt: plain files of the caller's, with the owners, modes, devices and privileged xattrs of
 // the image kept as metadata.
 //
-// Decisions, and their because:
+// Decisions, and their reasons:
 //
 //   - One pass over the tar, nothing buffered but one header: a layer may be larger than memory, and the stream may
 //     be a download.
