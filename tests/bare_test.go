@@ -231,7 +231,7 @@ func TestStoreLosesXattrs(t *testing.T) {
 
 // TestBareUnion mounts a union of directories on a bare filesystem.
 func TestBareUnion(t *testing.T) {
-	u := newUser(t)
+	u := newUserBeside(t, hostMounts.RLocker())
 	dir := u.path("data")
 	u.mountBare(dir)
 	for _, name := range []string{"low/d", "up", "work"} {
@@ -268,7 +268,7 @@ func TestBareUnion(t *testing.T) {
 // TestBareUnionWithDevices removes and makes directories, and renames them, where whiteouts are devices and no two files
 // can change places.
 func TestBareUnionWithDevices(t *testing.T) {
-	u := newUser(t)
+	u := newUserBeside(t, hostMounts.RLocker())
 	dir := u.path("data")
 	u.mountBare(dir, "devices")
 	for _, name := range []string{"low/made", "low/moved", "low/both", "up", "work"} {

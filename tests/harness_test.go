@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -48,6 +49,26 @@ func newUser(t *testing.T) *user {
 	u.setenv("RCRUN_STORAGE_DRIVER", driverOf(t))
 	u.setenv("RCRUN_XATTRS", xattrsOf(t))
 	t.Cleanup(u.leave)
+	return u
+}
+
+// hostMounts is held by tests that mount unions in the host's mount namespace, shared, and by those that run podman, alone.
+// Podman keeps a process with a copy of that namespace, and so a copy of each mount in it: the server of a union that was
+// unmounted then serves on.
+var hostMounts sync.RWMutex
+
+// newUserBeside is newUser for a test that holds a lock for as long as anything of the user may be left.
+func newUserBeside(t *testing.T, lock sync.Locker) *user {
+	t.Helper()
+	locked := false
+	t.Cleanup(func() { // after all that newUser has cleaned up
+		if locked {
+			lock.Unlock()
+		}
+	})
+	u := newUser(t)
+	lock.Lock() // not before newUser has let other tests run in parallel
+	locked = true
 	return u
 }
 

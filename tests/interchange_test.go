@@ -30,7 +30,7 @@ func interchangePicture(t *testing.T, name string) picture {
 
 // TestInterchangePodman exchanges images with podman, in both directions and both formats.
 func TestInterchangePodman(t *testing.T) {
-	u := newUser(t)
+	u := newUserBeside(t, &hostMounts)
 	p := interchangePicture(t, "example.org/app:v1")
 	u.succeeded(u.tryWith(p.dockerArchive(t), "load"))
 	defer u.removePodman()

@@ -211,7 +211,7 @@ func newRootOf(u *user, driver string) *user {
 func TestQuotaOfUnion(t *testing.T) {
 	for _, command := range []string{"rcrun union mount", "fuse-rcrun"} {
 		t.Run(command, func(t *testing.T) {
-			u := newUser(t)
+			u := newUserBeside(t, hostMounts.RLocker())
 			for _, dir := range []string{"lower", "upper", "work", "mnt"} {
 				if err := os.Mkdir(u.path("home", dir), 0o755); err != nil {
 					t.Fatal(err)

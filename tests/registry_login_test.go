@@ -118,7 +118,7 @@ func TestLogin(t *testing.T) {
 
 // TestSharedCredentials uses what podman, docker and a credential helper keep, and has podman use what we keep.
 func TestSharedCredentials(t *testing.T) {
-	u := newUser(t)
+	u := newUserBeside(t, &hostMounts)
 	server, _ := u.startPrivateRegistry()
 	p := newPicture("app:v1", busyboxTree(t))
 	u.succeeded(u.tryWith(p.dockerArchive(t), "load"))

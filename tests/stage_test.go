@@ -105,7 +105,7 @@ func TestStagesWithoutProgramsInMemory(t *testing.T) {
 
 // TestOverlayByLink mounts through a link to the whole program by the name of the small one.
 func TestOverlayByLink(t *testing.T) {
-	u := newUser(t)
+	u := newUserBeside(t, hostMounts.RLocker())
 	if err := os.Symlink("rcrun", u.path("fuse-rcrun")); err != nil {
 		t.Fatal(err)
 	}

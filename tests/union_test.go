@@ -12,12 +12,18 @@ import (
 
 // newUnionUser returns a user who has the program that is called like fuse-overlayfs, too, as $OURS.
 func newUnionUser(t *testing.T) *user {
-	u := newUser(t)
+	u := newUserBeside(t, hostMounts.RLocker())
+	u.asOverlay()
+	return u
+}
+
+// asOverlay gives the user the program that is called like fuse-overlayfs, as $OURS.
+func (u *user) asOverlay() {
+	u.t.Helper()
 	if err := os.Link(overlayBinary, u.path("fuse-rcrun")); err != nil {
-		t.Fatal(err)
+		u.t.Fatal(err)
 	}
 	u.setenv("OURS", u.path("fuse-rcrun"))
-	return u
 }
 
 // inHome runs a shell script in the user's home, which must succeed, and returns what it prints.
@@ -278,7 +284,8 @@ func TestUnionTranslatesOwners(t *testing.T) {
 
 // TestPodman has podman use this binary and fuse-overlayfs by turns on the same store.
 func TestPodman(t *testing.T) {
-	u := newUnionUser(t)
+	u := newUserBeside(t, &hostMounts)
+	u.asOverlay()
 	if err := os.WriteFile(u.path("home/bb.tar"), busyboxTree(t), 0o644); err != nil {
 		t.Fatal(err)
 	}
