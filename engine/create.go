@@ -139,6 +139,11 @@ func (options *CreateOptions) Validate() error {
 	if err := strictjson.CheckText(options); err != nil {
 		return err
 	}
+	if options.Name != "" {
+		if err := checkName(options.Name); err != nil {
+			return err
+		}
+	}
 	host := &options.HostConfig
 	if host.ShmSize == 0 {
 		host.ShmSize = defaultShmSize

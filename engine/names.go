@@ -18,6 +18,14 @@ func validName(name string) bool {
 	return len(name) > 1 && isAlphanumeric(name[0]) && strings.Trim(name, nameChars) == ""
 }
 
+// checkName refuses a name that cannot be a container's.
+func checkName(name string) error {
+	if validName(name) {
+		return nil
+	}
+	return fmt.Errorf("invalid container name %q: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", name)
+}
+
 // validHostname tells whether a name can be a host's, and a word in /etc/hosts.
 func validHostname(name string) bool {
 	return len(name) <= 63 && strings.Trim(name, nameChars) == "" && isAlphanumeric(name[0]) && name[len(name)-1] != '-'
@@ -31,8 +39,8 @@ func isAlphanumeric(b byte) bool {
 
 // reserveName gives name to the container id, atomically.
 func (d Dirs) reserveName(name, id string) error {
-	if !validName(name) {
-		return fmt.Errorf("invalid container name %q: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", name)
+	if err := checkName(name); err != nil {
+		return err
 	}
 	err := os.Symlink(id, filepath.Join(d.names(), name))
 	if errors.Is(err, fs.ErrExist) {

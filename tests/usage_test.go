@@ -38,6 +38,27 @@ func TestUsageErrors(t *testing.T) {
 	}
 }
 
+// TestRefusedBeforePulling gives flags that cannot work for an image that is not there: it is not looked for.
+func TestRefusedBeforePulling(t *testing.T) {
+	u := newUser(t)
+	for _, flag := range []string{
+		"--network=bogus", "--security-opt=bogus", "--memory=1k", "--ulimit=nofile=1:99999999999", "--name=!bogus",
+		"--pull=bogus", "--volume=/bogus", "--dns=bogus", "--workdir=bogus",
+	} {
+		_, value, _ := strings.Cut(flag, "=")
+		for _, command := range []string{"run", "create"} {
+			r := u.try(command, flag, "nosuch", "true")
+			if r.code != 125 || strings.Contains(r.stderr, "nosuch") || strings.Count(r.stderr, "\n") != 1 {
+				t.Errorf("%s %s: exit code %d\n%s", command, flag, r.code, r.stderr)
+			}
+			if strings.Contains(value, "bogus") {
+				contains(t, r.stderr, value)
+			}
+		}
+	}
+	u.fails(125, []string{`--pull "bogus"`}, "run", "--pull=bogus", "--rootfs", "/:O", "true")
+}
+
 // TestAbsentCommands calls commands of Docker's that are not there: the error names a way round, and no other command.
 func TestAbsentCommands(t *testing.T) {
 	u := newUser(t)

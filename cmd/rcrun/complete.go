@@ -60,7 +60,7 @@ func onlyFirst(complete cobra.CompletionFunc) cobra.CompletionFunc {
 // flagChoices are the values of flags that have a fixed set of them, whatever the command.
 var flagChoices = map[string][]string{
 	"network":        {"none", "host", "slirp4netns", "default"},
-	"pull":           {"missing", "always", "never"},
+	"pull":           pullChoices,
 	"userns":         {rootless.ModeHost, rootless.ModeKeepID, rootless.ModeNoMap},
 	"type":           {"container", "image"},
 	"storage-driver": layers.Drivers(),

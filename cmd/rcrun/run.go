@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/engine/layered"
+	"github.com/rcrun/rcrun/internal/escape"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/spf13/cobra"
 )
@@ -98,8 +100,11 @@ func startWith(e *layered.Engine, c *engine.Container) connector {
 	}
 }
 
-// createContainer creates the container, and pulls its image where that is asked for.
+// createContainer creates the container, and pulls its image where that is asked for and nothing else is wrong.
 func createContainer(ctx context.Context, e *layered.Engine, options engine.CreateOptions, flags *containerFlags) (*engine.Container, error) {
+	if err := options.Validate(); err != nil {
+		return nil, err
+	}
 	if err := pullForRun(ctx, e, options.Config.Image, flags); err != nil {
 		return nil, err
 	}
@@ -108,7 +113,13 @@ func createContainer(ctx context.Context, e *layered.Engine, options engine.Crea
 	return c, err
 }
 
+// pullChoices are when run and create pull an image.
+var pullChoices = []string{"missing", "always", "never"}
+
 func pullForRun(ctx context.Context, e *layered.Engine, image string, flags *containerFlags) error {
+	if !slices.Contains(pullChoices, flags.pull) {
+		return fmt.Errorf("invalid --pull %q: want missing, always or never", flags.pull)
+	}
 	if image == "" && flags.platform != "" {
 		return errors.New("--platform is about an image, and a root directory is none")
 	}
@@ -119,8 +130,7 @@ func pullForRun(ctx context.Context, e *layered.Engine, image string, flags *con
 	if err != nil {
 		return err
 	}
-	switch flags.pull {
-	case "missing":
+	if flags.pull == "missing" {
 		here, err := store.Image(image)
 		if err == nil {
 			err = here.Fits(flags.platform, image)
@@ -129,11 +139,8 @@ func pullForRun(ctx context.Context, e *layered.Engine, image string, flags *con
 			return err
 		}
 		if !flags.quiet {
-			fmt.Fprintf(os.Stderr, "Unable to find image '%s' locally\n", image)
+			fmt.Fprintf(os.Stderr, "Unable to find image '%s' locally\n", escape.Text(image))
 		}
-	case "always":
-	default:
-		return fmt.Errorf("invalid --pull %q: want missing, always or never", flags.pull)
 	}
 	pulled, err := store.Pull(ctx, image, layers.PullOptions{
 		RegistryOptions: layers.RegistryOptions{Retry: layers.DefaultRetry(), DockerConfig: flags.global.config},
