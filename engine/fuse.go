@@ -36,7 +36,8 @@ func FuseMain() int {
 }
 
 func serveFuse(conn *wire.Conn) error {
-	signal.Ignore(syscall.SIGPIPE) // standard error has no reader when the monitor was killed, and there may be work to finish
+	// Standard error has no reader when the monitor was killed, and there may be work to finish.
+	signal.Ignore(syscall.SIGPIPE)
 	var request openRequest
 	if _, err := conn.Expect(msgOpen, &request, 0); err != nil {
 		return err

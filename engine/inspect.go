@@ -34,7 +34,7 @@ type Inspection struct {
 	Config          Config          `json:"Config"`
 	Mounts          []InspectMount  `json:"Mounts"`
 	NetworkSettings InspectNetworks `json:"NetworkSettings"`
-	SizeRw          *int64          `json:"SizeRw,omitempty"`     // what the container has written, in bytes; nil where nobody asked
+	SizeRw          *int64          `json:"SizeRw,omitempty"`     // bytes that the container has written; nil where nobody asked
 	SizeRootFs      *int64          `json:"SizeRootFs,omitempty"` // the same with its image
 }
 
@@ -116,7 +116,8 @@ func (c *Container) Inspect(driver string) (Inspection, error) {
 	i.NetworkSettings = c.inspectNetworks()
 	s := c.State
 	i.State = InspectState{Status: s.Status, Running: s.Status == Running, Pid: s.Pid, ExitCode: s.ExitCode,
-		Error: cmp.Or(s.Error, s.NetworkProblem), StartedAt: s.StartedAt.Format(time.RFC3339Nano), FinishedAt: s.FinishedAt.Format(time.RFC3339Nano)}
+		Error:     cmp.Or(s.Error, s.NetworkProblem),
+		StartedAt: s.StartedAt.Format(time.RFC3339Nano), FinishedAt: s.FinishedAt.Format(time.RFC3339Nano)}
 	return i, nil
 }
 

@@ -191,7 +191,8 @@ func (m *monitor) create(ids rootless.Map, network string) error {
 	if err != nil {
 		return err
 	}
-	config := runtime.Config{Spec: spec, Dir: m.rootDir(), Init: m.c.HostConfig.Init, MapIDs: ids.Write, LogFile: m.journal.stages}
+	config := runtime.Config{Spec: spec, Dir: m.rootDir(), Init: m.c.HostConfig.Init, MapIDs: ids.Write,
+		LogFile: m.journal.stages}
 	if err := m.chooseRoot(&config, ids); err != nil {
 		return err
 	}

@@ -239,7 +239,8 @@ func (c *Container) tryDial() (*net.UnixConn, error) {
 	}
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("connect to the monitor of %s: the run directory %s was removed, "+
-			"as it may be at the end of a login session: what is left is \"rcrun rm -f %s\"", c.Name, c.State.RunDir, c.Name)
+			"as it may be at the end of a login session: what is left is \"rcrun rm -f %s\"",
+			c.Name, c.State.RunDir, c.Name)
 	}
 	return nil, fmt.Errorf("connect to the monitor of %s: %w", c.Name, err)
 }

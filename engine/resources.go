@@ -89,7 +89,8 @@ func (r *Resources) validateCPU() error {
 	case r.NanoCPUs > 0 && r.CPUQuota > 0:
 		return errors.New("conflicting options: --cpus and --cpu-quota cannot both be set")
 	case r.NanoCPUs < 0 || r.NanoCPUs > int64(cpus)*1e9:
-		return fmt.Errorf("invalid --cpus: the range is from 0.01 to %d.00, as there are only %d CPUs available", cpus, cpus)
+		return fmt.Errorf("invalid --cpus: the range is from 0.01 to %d.00, as there are only %d CPUs available",
+			cpus, cpus)
 	case r.CPUShares < 0:
 		return fmt.Errorf("invalid --cpu-shares %d: it must not be negative", r.CPUShares)
 	case r.CPUPeriod != 0 && (r.CPUPeriod < second/1000 || r.CPUPeriod > second):

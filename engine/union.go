@@ -102,8 +102,8 @@ func (m UnionMount) Serve() error {
 // request describes the union to its server. The server's own user namespace is the mount's: what it does not map, the
 // kernel shows as such where owners are real, and fusefs where they are not.
 func (m UnionMount) request() (r openRequest, err error) {
-	r = openRequest{Stack: m.Stack, SquashUID: m.SquashUID, SquashGID: m.SquashGID, NoACL: m.NoACL, NoXattrs: m.NoXattrs,
-		AccessTimes: fusefs.AccessTimesOf(m.Mount.Flags), Tuning: m.Tuning, Target: m.Target, Debug: m.Debug}
+	r = openRequest{Stack: m.Stack, SquashUID: m.SquashUID, SquashGID: m.SquashGID, NoACL: m.NoACL,
+		NoXattrs: m.NoXattrs, AccessTimes: fusefs.AccessTimesOf(m.Mount.Flags), Tuning: m.Tuning, Target: m.Target, Debug: m.Debug}
 	if r.UIDs, err = ownIDs("uid_map"); err == nil {
 		r.GIDs, err = ownIDs("gid_map")
 	}

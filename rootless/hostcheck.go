@@ -116,7 +116,8 @@ func (h host) checkUserNamespaces() Finding {
 	case err == nil:
 		f.OK, f.Detail = true, "allowed"
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EUSERS):
-		f.Detail, f.Fix = "there are too many, or they are nested too deep ("+cause(err)+")", "sudo sysctl -w user.max_user_namespaces=15000"
+		f.Detail = "there are too many, or they are nested too deep (" + cause(err) + ")"
+		f.Fix = "sudo sysctl -w user.max_user_namespaces=15000"
 	case h.inContainer():
 		f.Detail = "this container may make none (" + cause(err) + ")"
 		f.Fix = "run the container with --privileged, or with --security-opt seccomp=unconfined"

@@ -11,7 +11,7 @@ import (
 
 // ResolvConf is what the /etc/resolv.conf of a container is to say beside, or instead of, the host's.
 type ResolvConf struct {
-	Servers []string // nil for the host's, of which one on 127.0.0.1 is not there in a container with a network of its own
+	Servers []string // nil for the host's; one on 127.0.0.1 is out of reach in a network of the container's own
 	Search  []string // domains; nil for the host's, "." for none
 	Options []string // nil for the host's
 }

@@ -85,7 +85,8 @@ func StartSlirp(ctx context.Context, cfg SlirpConfig) (*Slirp, error) {
 	for _, hardening := range slirpHardening {
 		s, err = launchSlirp(ctx, program, hardening.options, cfg)
 		if err == nil && hardening.lacks != "" {
-			s.weaker = fmt.Sprintf("slirp4netns runs without %s, since it does not start with: %v", hardening.lacks, first)
+			s.weaker = fmt.Sprintf("slirp4netns runs without %s, since it does not start with: %v",
+				hardening.lacks, first)
 		}
 		if err == nil || ctx.Err() != nil {
 			break

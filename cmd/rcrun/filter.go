@@ -27,8 +27,8 @@ type filter struct {
 }
 
 // filterKeys are the filters of ps, for people and for the shell.
-var filterKeys = []string{"ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "name", "network",
-	"publish", "since", "status", "volume"}
+var filterKeys = []string{"ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "name",
+	"network", "publish", "since", "status", "volume"}
 
 // The values of filters that have a fixed set of them. No container is ever in some of these states.
 var (

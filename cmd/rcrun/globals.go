@@ -27,7 +27,8 @@ func (g *dockerGlobals) register(root *cobra.Command) {
 		"directory whose config.json has the credentials for registries (default: where podman and docker keep them)")
 	flags.StringVarP(&g.context, "context", "c", "", "only default: there is no other context")
 	flags.BoolVarP(&g.debug, "debug", "D", false, "same as --log-level debug")
-	flags.StringArrayVarP(&g.hosts, "host", "H", nil, "only unix://...: this host, since there is no daemon to connect to")
+	flags.StringArrayVarP(&g.hosts, "host", "H", nil,
+		"only unix://...: this host, since there is no daemon to connect to")
 	flags.StringVarP(&g.logLevel, "log-level", "l", "",
 		"print what the libraries for images log: debug, info, warn, error or fatal (default: nothing)")
 	for _, name := range []string{"tls", "tlsverify"} {

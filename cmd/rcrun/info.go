@@ -116,12 +116,16 @@ func collectInfo(e *layered.Engine) (hostInfo, error) {
 }
 
 func printInfo(info hostInfo) {
-	fmt.Printf("Version:        %s\nKernel:         %s (%s)\n", info.ServerVersion, info.KernelVersion, info.Architecture)
-	fmt.Printf("System:         %s, %d CPUs, %s memory\n", info.OperatingSystem, info.NCPU, units.BytesSize(float64(info.MemTotal)))
-	fmt.Printf("Cgroups:        version %s, not used: no limits of memory, CPU time and processes\n", info.CgroupVersion)
+	fmt.Printf("Version:        %s\nKernel:         %s (%s)\n",
+		info.ServerVersion, info.KernelVersion, info.Architecture)
+	fmt.Printf("System:         %s, %d CPUs, %s memory\n",
+		info.OperatingSystem, info.NCPU, units.BytesSize(float64(info.MemTotal)))
+	fmt.Printf("Cgroups:        version %s, not used: no limits of memory, CPU time and processes\n",
+		info.CgroupVersion)
 	if info.DockerRootDir != "" {
-		fmt.Printf("Data directory: %s\nRun directory:  %s\nContainers:     %d (%d running)\nImages:         %d\nStorage driver: %s\n",
-			info.DockerRootDir, info.RunDir, info.Containers, info.ContainersRunning, info.Images, info.Driver)
+		fmt.Printf("Data directory: %s\nRun directory:  %s\n", info.DockerRootDir, info.RunDir)
+		fmt.Printf("Containers:     %d (%d running)\nImages:         %d\nStorage driver: %s\n",
+			info.Containers, info.ContainersRunning, info.Images, info.Driver)
 	}
 	for _, pair := range info.DriverStatus {
 		fmt.Printf("  %s: %s\n", pair[0], pair[1])

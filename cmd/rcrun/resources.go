@@ -42,7 +42,8 @@ func (f *resourceFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&r.CpusetMems, "cpuset-mems", "", "memory nodes to use, such as 0-1"+noEffect)
 	flags.Int64Var(&f.pids, "pids-limit", 0, "limit of processes, -1 for none"+noEffect)
 	flags.Uint16Var(&r.BlkioWeight, "blkio-weight", 0, "share of block devices, from 10 to 1000"+noEffect)
-	flags.Var((*weightsFlag)(&r.BlkioWeightDevice), "blkio-weight-device", "share of one block device: /dev/NAME:WEIGHT"+noEffect)
+	flags.Var((*weightsFlag)(&r.BlkioWeightDevice), "blkio-weight-device",
+		"share of one block device: /dev/NAME:WEIGHT"+noEffect)
 	flags.Var(&ratesFlag{&r.BlkioDeviceReadBps, units.RAMInBytes}, "device-read-bps",
 		"bytes read a second: /dev/NAME:SIZE"+noEffect)
 	flags.Var(&ratesFlag{&r.BlkioDeviceWriteBps, units.RAMInBytes}, "device-write-bps",

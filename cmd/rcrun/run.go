@@ -32,8 +32,8 @@ func (a *app) runCommand() *cobra.Command {
 				return err
 			}
 			c := options.Config
-			attach := attachOptions{stdin: c.AttachStdin, stdout: c.AttachStdout, stderr: c.AttachStderr, tty: flags.tty,
-				sigProxy: sigProxy, detachKeys: detachKeys}
+			attach := attachOptions{stdin: c.AttachStdin, stdout: c.AttachStdout, stderr: c.AttachStderr,
+				tty: flags.tty, sigProxy: sigProxy, detachKeys: detachKeys}
 			if err := attach.check(); err != nil {
 				return err
 			}
@@ -264,8 +264,8 @@ func (a *app) execCommand() *cobra.Command {
 		Args:              arguments(2, -1),
 		ValidArgsFunction: onlyFirst(a.completeContainers),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			attach := attachOptions{stdin: interactive && !options.Detach, stdout: !options.Detach, stderr: !options.Detach,
-				tty: options.Tty, detachKeys: detachKeys}
+			attach := attachOptions{stdin: interactive && !options.Detach, stdout: !options.Detach,
+				stderr: !options.Detach, tty: options.Tty, detachKeys: detachKeys}
 			err := attach.check()
 			if err != nil {
 				return err

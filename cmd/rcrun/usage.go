@@ -67,7 +67,8 @@ func arguments(least, most int) cobra.PositionalArgs {
 		if len(args) >= least && (most < 0 || len(args) <= most) {
 			return nil
 		}
-		return &usageError{cmd: cmd, text: fmt.Sprintf("'%s' %s", cmd.CommandPath(), wantedArguments(least, most)), line: true}
+		text := fmt.Sprintf("'%s' %s", cmd.CommandPath(), wantedArguments(least, most))
+		return &usageError{cmd: cmd, text: text, line: true}
 	}
 }
 

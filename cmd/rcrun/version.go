@@ -48,7 +48,8 @@ func (a *app) versionCommand() *cobra.Command {
 			v := currentVersions()
 			switch format {
 			case "":
-				fmt.Printf("rcrun version %s (%s, %s/%s)\n", v.Client.Version, v.Client.GoVersion, v.Client.Os, v.Client.Arch)
+				fmt.Printf("rcrun version %s (%s, %s/%s)\n",
+					v.Client.Version, v.Client.GoVersion, v.Client.Os, v.Client.Arch)
 				return nil
 			case "json":
 				return printJSONLines([]versions{v})

@@ -34,7 +34,8 @@ func (e *Engine) Commit(ctx context.Context, c *engine.Container, options Commit
 			Config: imageConfig(&c.Config), StopTimeout: c.Config.StopTimeout,
 			Between: []string{c.InitLayer()},
 			Name:    options.Name, Changes: options.Changes, Squash: options.Squash,
-			CreatedBy: strings.Join(c.Config.Cmd, " "), Message: options.Message, Author: options.Author, Progress: options.Progress,
+			CreatedBy: strings.Join(c.Config.Cmd, " "), Message: options.Message, Author: options.Author,
+			Progress: options.Progress,
 		})
 		return err
 	})

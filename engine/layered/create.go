@@ -12,7 +12,8 @@ import (
 
 // Create makes a container without starting it. The image must be in the store and for the platform that is asked for,
 // "" being none. The warnings are for the user whether or not there is an error.
-func (e *Engine) Create(options engine.CreateOptions, platform string) (_ *engine.Container, warnings []string, err error) {
+func (e *Engine) Create(options engine.CreateOptions, platform string) (_ *engine.Container, warnings []string,
+	err error) {
 	if err := options.Validate(); err != nil {
 		return nil, nil, err
 	}

@@ -26,7 +26,8 @@ import (
 const maxPath = unix.PathMax - 1
 
 // resolveBeneath keeps a walk inside its tree and its mount.
-const resolveBeneath = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV
+const resolveBeneath = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS |
+	unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV
 
 // Retry calls f again while a signal interrupts it.
 func Retry[T any](f func() (T, error)) (T, error) {

@@ -7,8 +7,8 @@
 //     and no path has more than one component.
 //   - Directories are not moved out of each other to make a deep tree flat: that would need room on the disk, and a
 //     full disk is a reason to remove something.
-//   - The tree may be changed while it is removed. Whatever happens to it, nothing outside of it is removed: each name is
-//     looked up in a descriptor, links are removed and not followed, and other mounts are left alone.
+//   - The tree may be changed while it is removed. Whatever happens to it, nothing outside of it is removed: each name
+//     is looked up in a descriptor, links are removed and not followed, and other mounts are left alone.
 //   - A directory may forbid its owner to read or change it. It gets a mode that allows that.
 //   - One file that cannot be removed does not keep the rest from being removed.
 package rmtree
