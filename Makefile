@@ -5,7 +5,7 @@ TAGS    := containers_image_openpgp,exclude_graphdriver_btrfs
 VERSION := $(shell git -c safe.directory='*' describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 # Where the programs start, on machines for which package entry has that.
-ENTRY   := $(if $(filter amd64 arm64,$(shell $(GO) env GOARCH)),-E github.com/rcrun/rcrun/internal/entry.start)
+ENTRY   := $(if $(filter amd64 arm64,$(shell PATH="$$PATH:/usr/local/go/bin" $(GO) env GOARCH 2>/dev/null)),-E github.com/rcrun/rcrun/internal/entry.start)
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 30s

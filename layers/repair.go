@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -68,7 +69,7 @@ func (s *Store) repairOne(p Problem, r *records) Repaired {
 	done := Repaired{Problem: p}
 	switch p.Kind {
 	case BrokenContainer:
-		done.Action = "remove it: rcrun rm -f " + p.ID
+		done.Action = "remove it: rcrun rm -f " + cmp.Or(p.ID, "ID, with the id that is named here")
 	case OrphanLayer:
 		err := s.RemoveContainer(p.ID)
 		done.Fixed, done.Action = err == nil, outcome(err)

@@ -74,6 +74,7 @@ func (h host) checkDevice(path, module string) Finding {
 		if f.Required {
 			f.Fix += ", or use --storage-driver overlay"
 		}
+		f.Fix += fmt.Sprintf(" (a container of rcrun gets the device with -v %[1]s:%[1]s)", path)
 	default:
 		f.Detail, f.Fix = cause(err), "sudo modprobe "+module
 	}

@@ -16,6 +16,7 @@ func TestUsageErrors(t *testing.T) {
 		want string
 	}{
 		{"run --nmae x bb", "rcrun: unknown flag: --nmae: did you mean --name?\nSee 'rcrun run --help'.\n"},
+		{"run --gpus all bb", "rcrun: 'rcrun run' has no --gpus: mount the host's devices and libraries with -v, if you may open them\nSee 'rcrun run --help'.\n"},
 		{"logs --folow x", "rcrun: unknown flag: --folow: did you mean --follow?\nSee 'rcrun logs --help'.\n"},
 		{"rm", "rcrun: 'rcrun rm' requires at least 1 argument\n\nUsage:  rcrun rm [flags] CONTAINER...\n\nSee 'rcrun rm --help'.\n"},
 		{"logs a b", "rcrun: 'rcrun logs' requires 1 argument\n\nUsage:  rcrun logs [flags] CONTAINER\n\nSee 'rcrun logs --help'.\n"},

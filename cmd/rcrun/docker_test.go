@@ -109,6 +109,9 @@ func TestFlagsOfDocker(t *testing.T) {
 				t.Errorf("%s --%s: it is there: %v; the README says that it is missing: %v", path, name, there, named)
 			}
 			delete(missing, path+" --"+name)
+			if _, said := absentFlag(cmd, name); path == "run" && said == there {
+				t.Errorf("%s --%s: it is there: %v; something is said instead: %v", path, name, there, said)
+			}
 		}
 	}
 	for flag := range missing {

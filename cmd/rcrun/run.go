@@ -139,7 +139,7 @@ func pullForRun(ctx context.Context, e *layered.Engine, image string, flags *con
 			return err
 		}
 		if !flags.quiet {
-			fmt.Fprintf(os.Stderr, "Unable to find image '%s' locally\n", escape.Text(image))
+			fmt.Fprintln(os.Stderr, escape.Message(notHere(image, err)))
 		}
 	}
 	pulled, err := store.Pull(ctx, image, layers.PullOptions{
@@ -290,4 +290,12 @@ func (a *app) execCommand() *cobra.Command {
 	cmd.Flags().StringArrayVarP(&env, "env", "e", nil, "set an environment variable")
 	cmd.Flags().StringArrayVar(&envFiles, "env-file", nil, "read environment variables from a file")
 	return cmd
+}
+
+// notHere says why an image is pulled: it is not in the store (Docker's sentence), or it is for another platform.
+func notHere(image string, err error) string {
+	if errors.Is(err, layers.ErrPlatform) {
+		return err.Error() + "; looking for it in the registry"
+	}
+	return fmt.Sprintf("Unable to find image '%s' locally", image)
 }

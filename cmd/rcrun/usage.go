@@ -36,6 +36,9 @@ func flagError(cmd *cobra.Command, err error) error {
 	text := err.Error()
 	var unknown *pflag.NotExistError
 	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "" {
+		if instead, known := absentFlag(cmd, unknown.GetSpecifiedName()); known {
+			return &usageError{cmd: cmd, text: fmt.Sprintf("'%s' has no --%s: %s", cmd.CommandPath(), unknown.GetSpecifiedName(), instead)}
+		}
 		var close []string
 		for _, name := range closeFlags(cmd, unknown.GetSpecifiedName()) {
 			close = append(close, "--"+name)
