@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -22,6 +23,7 @@ const attackEnv = "RCRUN_ATTACK"
 var attacks = map[string]func(){
 	"look":    lookAtOthers,
 	"stop":    stopOthers,
+	"kill":    killOthers,
 	"trace":   traceFirst,
 	"rewrite": rewriteSelf,
 	"keys":    readKeys,
@@ -90,6 +92,10 @@ func lookAtOthers() {
 
 func stopOthers() {
 	others(func(pid int) { unix.Kill(pid, unix.SIGSTOP) })
+}
+
+func killOthers() {
+	others(func(pid int) { unix.Kill(pid, unix.SIGKILL) })
 }
 
 // traceFirst tries to take over the first process.
@@ -295,4 +301,53 @@ func keyHolderMain() int {
 	}
 	fmt.Fprintln(os.Stderr, err)
 	return 1
+}
+
+// TestExecIsKilled has a container kill every process that it sees: it is not the container that has ended.
+func TestExecIsKilled(t *testing.T) {
+	b := run(t, nil, func(c *Config) { attacked(t, c, "kill") })
+	killed := 0
+	for range 40 {
+		p, err := b.Exec(ExecConfig{Process: DefaultSpec("true").Process})
+		if err != nil {
+			killed++
+			if errors.Is(err, ErrExited) || !strings.Contains(err.Error(), "killed") {
+				t.Errorf("exec: %v", err)
+			}
+			if killed == 2 { // each takes a while, in which the container might end
+				break
+			}
+			continue
+		}
+		p.Wait()
+		p.Close()
+	}
+}
+
+// TestLongPrograms has more to search and to make than a program has steps otherwise.
+func TestLongPrograms(t *testing.T) {
+	var search strings.Builder
+	for i := range 2000 {
+		fmt.Fprintf(&search, "/%d:", i)
+	}
+	deep := strings.Repeat("/d", 600)
+	out, stderr, code := finish(t, "pwd", func(c *Config) {
+		c.Spec.Process.Env = []string{"PATH=" + search.String() + "/bin"}
+		c.Spec.Process.Cwd = deep
+	})
+	if out != deep+"\n" || code != 0 {
+		t.Errorf("exit code %d, %q, %s", code, out, stderr)
+	}
+}
+
+// TestUserWithoutID names a user whose id in the container's own file is none.
+func TestUserWithoutID(t *testing.T) {
+	b := create(t, []string{"true"}, func(c *Config) {
+		c.Spec.Process.User.Username = "odd"
+		passwd := filepath.Join(c.RootConfig.(bindRoot).Path, "etc/passwd")
+		must(t, os.WriteFile(passwd, []byte("odd:x:4294967296:0::/:/bin/sh\n"), 0o644))
+	})
+	if err := b.Start(); err == nil || !strings.Contains(err.Error(), "4294967296") {
+		t.Errorf("start: %v", err)
+	}
 }

@@ -45,11 +45,14 @@ func (s *sandbox) exec(request execRequest, files []*os.File) {
 const endTimeout = 2000
 
 // initEnded says whether an exec failed with err because the container's first process has ended, and with it all others.
-// The kernel makes no process any more (ENOMEM) as soon as the first one begins to end.
+// As soon as the first one begins to end, the kernel makes no process any more (ENOMEM) and lets nobody join its
+// namespaces (ESRCH, and EPERM once it has no memory to tell whose it is).
 func (s *sandbox) initEnded(err error) bool {
 	timeout := 0
-	if errors.Is(err, unix.ENOMEM) {
-		timeout = endTimeout
+	for _, sign := range []error{unix.ENOMEM, unix.ESRCH, unix.EPERM, killedErrno} {
+		if errors.Is(err, sign) {
+			timeout = endTimeout
+		}
 	}
 	poll := []unix.PollFd{{Fd: int32(s.init.pidfd.Fd()), Events: unix.POLLIN}}
 	n, err := unix.Poll(poll, timeout)
@@ -126,7 +129,7 @@ func (s *sandbox) enter() error {
 
 // forkExec forks what becomes the payload.
 func (s *sandbox) forkExec(payload *payload, stdio []*os.File) (*child, error) {
-	p, err := newProgram(payload.size())
+	p, err := newProgram(payload.steps(), payload.size())
 	if err != nil {
 		return nil, wire.Errorf(stageExec, "start", "", err)
 	}

@@ -78,7 +78,7 @@ func (m *mounter) furnish(spec *specs.Spec) error {
 // openProc opens a new proc file system for the pid namespace that the calling thread's children are born into: the
 // kernel takes that of the process that opens it.
 func (s *sandbox) openProc() (int, error) {
-	p, err := newProgram(1 << 10)
+	p, err := newProgram(1, 1<<10)
 	if err != nil {
 		return -1, err
 	}

@@ -27,7 +27,8 @@ const (
 // bearInit forks the container's first process into its namespaces, a user namespace below the sandbox's among them,
 // which owns all others. The process shares the sandbox's mount namespace and open files until it is settled.
 func (s *sandbox) bearInit() error {
-	p, err := newProgram(s.payload().size())
+	payload := s.payload()
+	p, err := newProgram(payload.steps()+2*len(s.config.Spec.Mounts), payload.size())
 	if err != nil {
 		return wire.Errorf(stageSandbox, "start init", "", err)
 	}
@@ -192,8 +193,10 @@ func (p *program) makeWorkingDirectory(cwd string) {
 		}
 		p.add("make working directory "+cwd, unix.SYS_OPENAT2, uintptr(at), p.text(parent), how, unsafe.Sizeof(unix.OpenHow{})).
 			tolerate(unix.ENOENT, unix.ELOOP, unix.EACCES)
-		p.add("make working directory "+cwd, unix.SYS_MKDIRAT, 0, p.text(part), 0o755).
-			withResult().tolerate(unix.EEXIST, unix.EROFS, unix.EBADF)
+		p.add("make working directory "+cwd, unix.SYS_MKDIRAT, 0, p.text(part), 0o755)
+		p.ofLast(1).tolerate(unix.EEXIST, unix.EROFS, unix.EBADF)
+		p.add("make working directory "+cwd, unix.SYS_CLOSE, 0)
+		p.ofLast(2).tolerate(unix.EBADF)
 		parent = path.Join(parent, part)
 	}
 }
@@ -252,6 +255,9 @@ func (payload *payload) reap(p *program) error {
 	return nil
 }
 
+// killedErrno is the errno of errKilled on the wire.
+const killedErrno = unix.ECHILD
+
 // stageError makes what a child reports an error of the stage. args is the command that it was to execute.
 func stageError(stage string, err error, args []string) error {
 	var failed *callError
@@ -259,7 +265,7 @@ func stageError(stage string, err error, args []string) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, errKilled):
-		return wire.Errorf(stage, "run", "", unix.ESRCH)
+		return &wire.Error{Stage: stage, Op: "run", Errno: killedErrno, Text: err.Error()}
 	case !errors.As(err, &failed):
 		return wire.Errorf(stage, "run", "", err)
 	}

@@ -63,31 +63,30 @@ func interpret(mem unsafe.Pointer, start int) {
 //go:norace
 //go:nosplit
 func runCalls(mem unsafe.Pointer, h *header) bool {
-	last, silent := uintptr(0), false
+	silent := false
 	for i := uint32(0); i < h.count; i++ {
 		if !silent {
 			h.current = i
 		}
 		c := (*step)(unsafe.Add(mem, headerSize+int(i)*stepSize))
-		if c.chained {
-			c.args[0] = last
+		if c.from != 0 {
+			c.args[0] = (*step)(unsafe.Add(mem, headerSize+int(c.from-1)*stepSize)).result
 		}
 		switch c.number {
 		case callFork:
-			last, _, c.errno = unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
-			if c.errno == 0 && last == 0 {
+			c.result, _, c.errno = unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+			if c.errno == 0 && c.result == 0 {
 				i = uint32(c.args[0]) - 1
 				continue
 			}
-			h.payload, silent = int32(last), true
+			h.payload, silent = int32(c.result), true
 		case callReap:
 			reap(h)
 		case callFail:
 			h.current = i
 			return false
 		default:
-			last, _, c.errno = unix.RawSyscall6(c.number, c.args[0], c.args[1], c.args[2], c.args[3], c.args[4], c.args[5])
-			c.result = last
+			c.result, _, c.errno = unix.RawSyscall6(c.number, c.args[0], c.args[1], c.args[2], c.args[3], c.args[4], c.args[5])
 		}
 		if failed(c) {
 			h.current = i

@@ -29,11 +29,23 @@ const (
 	opCwd  = "enter working directory " // the directory follows
 )
 
+// steps bounds how many steps the program of become has, and any other for a process of the container.
+func (p *payload) steps() int {
+	const most = 512 // but for what follows: files, limits, capabilities, signals
+	steps := most + len(p.Process.Rlimits) + 3*strings.Count(p.Process.Cwd, "/")
+	if len(p.Process.Args) > 0 {
+		steps += len(p.candidates(p.Process.Args[0]))
+	}
+	return steps
+}
+
 // size bounds how many bytes the program of become points to.
 func (p *payload) size() int {
 	const small = 1 << 20 // all but what follows: groups, filters, capabilities, limits, signals
 	process := p.Process
-	size := small + listSize(process.Args) + listSize(process.Env) + unix.PathMax + len(process.Cwd)
+	// The working directory is spelled out up to each of its parts.
+	cwd := len(process.Cwd) * (strings.Count(process.Cwd, "/") + 2)
+	size := small + listSize(process.Args) + listSize(process.Env) + unix.PathMax + cwd
 	if len(process.Args) > 0 {
 		size += listSize(p.candidates(process.Args[0]))
 	}
@@ -183,7 +195,8 @@ func (p *payload) enterCwd(prog *program) {
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_MAGICLINKS}
 	at := unix.AT_FDCWD
 	prog.add(opCwd+cwd, unix.SYS_OPENAT2, uintptr(at), prog.text(cwd), object(prog, []unix.OpenHow{how}), unsafe.Sizeof(how))
-	prog.add(opCwd+cwd, unix.SYS_FCHDIR, 0).withResult()
+	prog.add(opCwd+cwd, unix.SYS_FCHDIR, 0)
+	prog.ofLast(1)
 }
 
 // restrict appends what installs the filter and leaves the process with the capabilities.

@@ -13,6 +13,7 @@ import (
 // address in both, so pointers hold.
 type program struct {
 	mem   []byte // header, then calls, then what they point to
+	data0 int    // where the steps end, and what they point to begins
 	used  int    // bytes of mem that are taken
 	names []string
 	err   error // the first thing that did not fit
@@ -39,7 +40,7 @@ type step struct {
 	number    uintptr
 	args      [6]uintptr
 	tolerated [3]unix.Errno // with these the program goes on
-	chained   bool          // the first argument is the result of the call before
+	from      uint32        // index of the step, plus one, whose result is the first argument; 0: none
 	exact     bool          // a result other than want is an error
 	want      uintptr
 	errno     unix.Errno
@@ -54,19 +55,19 @@ const (
 )
 
 const (
-	maxSteps   = 1024
 	headerSize = int(unsafe.Sizeof(header{}))
 	stepSize   = int(unsafe.Sizeof(step{}))
-	dataStart  = headerSize + maxSteps*stepSize
 )
 
-// newProgram makes room for a program that points to size bytes. Pages that are not written to cost nothing.
-func newProgram(size int) (*program, error) {
-	mem, err := unix.Mmap(-1, 0, dataStart+size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
+// newProgram makes room for a program of so many steps that points to size bytes. Pages that are not written to cost
+// nothing.
+func newProgram(steps, size int) (*program, error) {
+	data := headerSize + steps*stepSize
+	mem, err := unix.Mmap(-1, 0, data+size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
 	if err != nil {
 		return nil, fmt.Errorf("map memory for a program of system calls: %w", err)
 	}
-	p := &program{mem: mem}
+	p := &program{mem: mem, data0: data}
 	p.reset()
 	p.header().control, p.header().signals = -1, ^uint64(0)
 	return p, nil
@@ -84,7 +85,7 @@ func (p *program) free() {
 func (p *program) reset() {
 	h := p.header()
 	h.count, h.current, h.failed = 0, 0, 0
-	p.used, p.names, p.err, p.control = dataStart, nil, nil, nil
+	p.used, p.names, p.err, p.control = p.data0, nil, nil, nil
 }
 
 func (p *program) header() *header { return (*header)(unsafe.Pointer(unsafe.SliceData(p.mem))) }
@@ -98,7 +99,7 @@ func (p *program) len() int { return int(p.header().count) }
 // add appends a call. name is what it does, as errors have it.
 func (p *program) add(name string, number uintptr, args ...uintptr) *step {
 	i := p.len()
-	if i == maxSteps {
+	if headerSize+(i+1)*stepSize > p.data0 {
 		p.err = errors.New("too many system calls for one program")
 		return &step{}
 	}
@@ -116,9 +117,11 @@ func (c *step) tolerate(errnos ...unix.Errno) *step {
 	return c
 }
 
-// withResult makes the result of the call before this one's first argument.
-func (c *step) withResult() *step {
-	c.chained = true
+// ofLast makes the result of the step before the one that was added last, or of one that is further back, the first argument
+// of the latter.
+func (p *program) ofLast(back int) *step {
+	c := p.step(p.len() - 1)
+	c.from = uint32(p.len() - back)
 	return c
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
 
@@ -36,16 +37,22 @@ func (p *payload) findUser() error {
 	if err != nil {
 		return err
 	}
+	if !isID(found.Uid) || !isID(found.Gid) {
+		return fmt.Errorf("user %s has the ids %d:%d, which there cannot be", who.Username, found.Uid, found.Gid)
+	}
 	who.UID, who.GID = uint32(found.Uid), uint32(found.Gid)
 	for _, gid := range found.Sgids {
 		// A group that the map cannot show is one that the user just is not in.
-		if p.IDs.hasGID(uint32(gid)) {
+		if isID(gid) && p.IDs.hasGID(uint32(gid)) {
 			who.AdditionalGids = append(who.AdditionalGids, uint32(gid))
 		}
 	}
 	p.setHome(found.Home)
 	return nil
 }
+
+// isID says whether a number of the container's files is an id: they may have any.
+func isID(n int) bool { return n >= 0 && n < math.MaxUint32 }
 
 func (p *payload) setHome(home string) {
 	for _, variable := range p.Process.Env {
