@@ -191,7 +191,7 @@ func (m *monitor) create(ids rootless.Map, network string) error {
 	if err != nil {
 		return err
 	}
-	config := runtime.Config{Spec: spec, Dir: m.rootDir(), Init: m.c.HostConfig.Init, MapIDs: ids.Write,
+	config := runtime.Config{Spec: spec, Dir: m.rootDir(), Init: m.c.HostConfig.Init, MapIDs: ids.Write, OpenMounts: m.c.HostConfig.Privileged,
 		LogFile: m.journal.stages}
 	if err := m.chooseRoot(&config, ids); err != nil {
 		return err

@@ -351,3 +351,35 @@ func TestUserWithoutID(t *testing.T) {
 		t.Errorf("start: %v", err)
 	}
 }
+
+// TestOpenMounts has a container do with its mounts what a privileged one may.
+func TestOpenMounts(t *testing.T) {
+	dir := t.TempDir()
+	for name, change := range map[string]func(*Config){
+		// Only where the host's ids that busybox reads as options of the mount are in the map, too.
+		"default": func(c *Config) { c.Spec.Process.Env = append(c.Spec.Process.Env, "RESIZE=1") },
+		"reaper":  func(c *Config) { c.Init = true },
+		"nomap":   func(c *Config) { c.MapIDs = mapNone(t) },
+		"one id":  func(c *Config) { c.MapIDs = mapOne },
+	} {
+		out, stderr, _ := finish(t, `
+			cd /tmp; mkdir c m; for d in / /dev /sys /proc; do mount --bind $d c && umount c || echo cannot bind $d; done
+			[ -z "$RESIZE" ] || mount -o remount,size=1m /dev/shm || echo cannot resize /dev/shm
+			umount /dev/shm || echo cannot unmount /dev/shm
+			mount -t tmpfs none c && mount --move c m && umount m || echo cannot move
+			mount -t proc none c && umount c || echo no proc
+			mount -t sysfs none c && umount c || echo no sysfs
+			mount -t devpts none c && umount c || echo no devpts
+			umount /work || echo cannot unmount a volume
+			ls -d /..; ls /home 2>/dev/null; hostname; echo x >made && cat made`, func(c *Config) {
+			allCapabilities(t, c)
+			root := c.RootConfig.(bindRoot).Path
+			must(t, os.Symlink("busybox", filepath.Join(root, "bin/umount")))
+			c.Spec.Mounts = append(c.Spec.Mounts, bindMount(dir, "/work", "ro"))
+			c.Spec.Linux.MaskedPaths, c.Spec.Linux.ReadonlyPaths = nil, nil
+			c.OpenMounts = true
+			change(c)
+		})
+		expect(t, name+": "+stderr, out, "/.. box x")
+	}
+}

@@ -144,7 +144,9 @@ func (c *child) await() error {
 			return c.program.outcome()
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return fmt.Errorf("wait for the process: %w", err)
-		case !c.stopped():
+		case c.state() == childEnded: // with shared files its end of the socket may still be open
+			return c.program.outcome()
+		case c.state() == childRuns:
 		case woken == wakeAtMost:
 			c.kill()
 			return errStopped
@@ -162,12 +164,29 @@ func (c *child) endedEarly(err error) error {
 	return err
 }
 
-// stopped says whether a signal has stopped the child.
-func (c *child) stopped() bool {
+// What a child does.
+const (
+	childRuns = iota
+	childStopped
+	childEnded
+)
+
+// state says whether the child runs, or has been stopped by a signal, or has ended and may have been waited for.
+func (c *child) state() int {
 	var info unix.Siginfo
-	err := unix.Waitid(unix.P_PID, c.pid, &info, unix.WSTOPPED|unix.WNOHANG|unix.WNOWAIT, nil)
-	return err == nil && info.Signo == int32(unix.SIGCHLD)
+	err := unix.Waitid(unix.P_PID, c.pid, &info, unix.WSTOPPED|unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	switch {
+	case errors.Is(err, unix.ECHILD):
+		return childEnded
+	case err != nil || info.Signo == 0:
+		return childRuns
+	case info.Code == cldStopped:
+		return childStopped
+	}
+	return childEnded
 }
+
+const cldStopped = 5 // CLD_STOPPED
 
 // wait waits for the end of the child.
 func (c *child) wait() (unix.WaitStatus, error) {

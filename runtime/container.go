@@ -41,6 +41,10 @@ type Config struct {
 	// Init keeps a process of ours as the container's first, which hands on signals and waits for orphans.
 	Init bool
 
+	// OpenMounts leaves it to the payload, if it has CAP_SYS_ADMIN, to detach, move and change what is mounted for it, and
+	// to bind directories below which something is mounted. Without, the kernel keeps it from that.
+	OpenMounts bool
+
 	// Stdin, Stdout and Stderr are the payload's, without Process.Terminal; nil is /dev/null. They stay the caller's.
 	Stdin, Stdout, Stderr *os.File
 
@@ -108,7 +112,8 @@ func (c Config) message() (sandboxConfig, error) {
 	spec, linux := *c.Spec, *c.Spec.Linux
 	linux.Seccomp = nil
 	spec.Linux = &linux
-	return sandboxConfig{Spec: &spec, Filter: filter, RootKind: c.RootKind, Root: root, Dir: c.Dir, Init: c.Init}, nil
+	return sandboxConfig{Spec: &spec, Filter: filter, RootKind: c.RootKind, Root: root, Dir: c.Dir, Init: c.Init,
+		OpenMounts: c.OpenMounts}, nil
 }
 
 // watch receives what the sandbox tells of the payload's life: how it started, then how it ended.

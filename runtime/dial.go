@@ -52,7 +52,7 @@ func (s *sandbox) dial(m wire.Message) {
 	err = m.Decode(&request)
 	var sock *os.File
 	if err == nil {
-		err = s.inside(unix.CLONE_NEWNET, func() (err error) {
+		err = s.inside(unix.CLONE_NEWNET, false, func() (err error) {
 			sock, err = connectUDP(request.Address)
 			return err
 		})

@@ -32,6 +32,9 @@
 //   - The second namespace also locks the mounts: the sandbox makes them, init gets a copy of the mount namespace,
 //     and the kernel lets nobody move, detach or loosen a mount that came from a more privileged namespace. A
 //     device of a network between containers can be moved into a namespace below, but not into a sibling.
+//     Locks also forbid to bind a directory without what is mounted below it, as programs do that make a root of their
+//     own. So with Config.OpenMounts a thread of the sandbox makes the mounts in init's mount namespace, where the
+//     container may undo them. It is for containers that may do everything else, too.
 //   - A forked child makes raw system calls only, from a list that the sandbox prepares (program). A Go program cannot
 //     enter a user namespace, because it has threads. This also starts an exec without executing a stage.
 //   - The sandbox leaves the host's filesystems before the payload runs, so neither it nor what it forks has a way to

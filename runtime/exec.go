@@ -70,7 +70,7 @@ func (s *sandbox) startExec(conn *wire.Conn, process *specs.Process, stdio []*os
 		wire.CloseFiles(stdio)
 		stdio = []*os.File{slave, slave, slave}
 	}
-	if err := s.enter(); err != nil {
+	if err := s.join(containerNamespaces, true); err != nil {
 		return nil, err
 	}
 	files := <-s.files
@@ -111,20 +111,6 @@ func (s *sandbox) execTerminal(conn *wire.Conn, process *specs.Process) (slave *
 		return nil, err
 	}
 	return slave, nil
-}
-
-// enter has the calling thread join the namespaces of the container but the user namespace.
-func (s *sandbox) enter() error {
-	// A mount namespace can be joined by a thread whose root directory is no other thread's.
-	if err := unix.Unshare(unix.CLONE_FS); err != nil {
-		return wire.Errorf(stageExec, "unshare the root directory", "", err)
-	}
-	mask := unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
-	flags := unix.CLONE_NEWNS | ownNamespaces(s.config.Spec, mask)
-	if err := unix.Setns(int(s.init.pidfd.Fd()), flags); err != nil {
-		return wire.Errorf(stageExec, "join the container's namespaces", "", err)
-	}
-	return nil
 }
 
 // forkExec forks what becomes the payload.

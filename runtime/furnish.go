@@ -21,47 +21,124 @@ type ready struct {
 // furnish makes all that the container consists of but its first process, while the host's file systems are still
 // there, and then leaves them for the container's root. master is that of the payload's terminal, or nil.
 //
-// The sandbox does this, and not the container's first process, so that the mounts belong to the sandbox's user namespace
-// (see settleInit).
+// The sandbox does this, and not the container's first process. The mounts are made in the sandbox's mount namespace and
+// belong to its user namespace (see settleInit); with Config.OpenMounts they are made in that of the first process.
 func (s *sandbox) furnish(trees []*os.File) (r ready, master *os.File, err error) {
-	root, err := openRoot()
+	root, err := s.rootToFurnish()
 	if err != nil {
-		return r, nil, wire.Errorf(stageInit, "open root", ".", err)
-	}
-	m := &mounter{root: root, ids: s.ids, trees: trees, dev: -1, devpts: -1, openProc: s.openProc}
-	defer m.close()
-	mask := unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
-	if err := s.inside(mask, func() error { return m.furnish(s.config.Spec) }); err != nil {
 		return r, nil, err
 	}
-	if m.devpts >= 0 {
-		s.devpts = os.NewFile(uintptr(m.devpts), "devpts")
-	}
-	if s.config.Spec.Process.Terminal {
-		if master, err = s.openConsole(m); err != nil {
-			return r, nil, err
-		}
-	}
-	if err := m.seal(s.config.Spec); err != nil {
+	m := &mounter{root: root, ids: s.ids, trees: trees, dev: -1, devpts: -1, open: s.openFilesystem}
+	defer m.close()
+	err = s.inside(containerNamespaces, s.config.OpenMounts, func() error {
+		master, err = s.furnishInside(m)
+		return err
+	})
+	if err != nil {
 		return r, master, err
+	}
+	if s.config.OpenMounts { // the sandbox's own mount namespace has nothing but the root
+		if root, err = openRoot(); err != nil {
+			return r, master, wire.Errorf(stageInit, "open root", ".", err)
+		}
+		defer root.dir.Close()
 	}
 	return ready{warnings: m.warnings}, master, enterRoot(root)
 }
 
-// inside calls do on a thread that has joined those of the container's namespaces that are in mask, and is not used again.
-func (s *sandbox) inside(mask int, do func() error) error {
+// rootToFurnish returns the container's root: the working directory, or a copy of its mount for init's mount namespace.
+func (s *sandbox) rootToFurnish() (root, error) {
+	if !s.config.OpenMounts {
+		r, err := openRoot()
+		if err != nil {
+			return root{}, wire.Errorf(stageInit, "open root", ".", err)
+		}
+		return r, nil
+	}
+	tree, err := cloneTree(unix.AT_FDCWD, ".", true)
+	if err != nil {
+		return root{}, wire.Errorf(stageInit, "copy the mount of", "/", err)
+	}
+	p := s.init.program
+	p.reset()
+	p.add("copy the mount namespace", unix.SYS_UNSHARE, unix.CLONE_NEWNS)
+	if err := s.init.run(); err != nil {
+		unix.Close(tree)
+		return root{}, stageError(stageInit, err, nil)
+	}
+	return root{os.NewFile(uintptr(tree), "/")}, nil
+}
+
+// furnishInside is the part of furnish that is done from within the container's namespaces.
+func (s *sandbox) furnishInside(m *mounter) (master *os.File, err error) {
+	spec := s.config.Spec
+	if s.config.OpenMounts {
+		if err := m.root.attachOverRoot(); err != nil {
+			return nil, wire.Errorf(stageInit, "attach root", "/", err)
+		}
+	}
+	if err := m.furnish(spec); err != nil {
+		return nil, err
+	}
+	if m.devpts >= 0 {
+		s.devpts = os.NewFile(uintptr(m.devpts), "devpts")
+	}
+	if spec.Process.Terminal {
+		if master, err = s.openConsole(m); err != nil {
+			return nil, err
+		}
+	}
+	if err := m.seal(spec); err != nil || !s.config.OpenMounts {
+		return master, err
+	}
+	return master, enterRoot(m.root)
+}
+
+// attachOverRoot puts a root that is attached nowhere on top of the calling thread's.
+func (r root) attachOverRoot() error {
+	target, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(target)
+	return attach(r.fd(), target)
+}
+
+// containerNamespaces are those that a container may have to itself, but for user and mount namespaces.
+const containerNamespaces = unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
+
+// inside calls do on a thread that has joined those of the container's namespaces that are in mask, its mount namespace if
+// mounts says so, and is not used again.
+func (s *sandbox) inside(mask int, mounts bool, do func() error) error {
 	done := make(chan error)
 	go func() {
 		goruntime.LockOSThread()
-		if flags := ownNamespaces(s.config.Spec, mask); flags != 0 {
-			if err := unix.Setns(int(s.init.pidfd.Fd()), flags); err != nil {
-				done <- wire.Errorf(stageSandbox, "join the container's namespaces", "", err)
-				return
-			}
+		err := s.join(mask, mounts)
+		if err == nil {
+			err = do()
 		}
-		done <- do()
+		done <- err
 	}()
 	return <-done
+}
+
+// join has the calling thread join namespaces of the container.
+func (s *sandbox) join(mask int, mounts bool) error {
+	flags := ownNamespaces(s.config.Spec, mask)
+	if mounts {
+		// A mount namespace can be joined by a thread whose root directory is no other thread's.
+		if err := unix.Unshare(unix.CLONE_FS); err != nil {
+			return wire.Errorf(stageSandbox, "unshare the root directory", "", err)
+		}
+		flags |= unix.CLONE_NEWNS
+	}
+	if flags == 0 {
+		return nil
+	}
+	if err := unix.Setns(int(s.init.pidfd.Fd()), flags); err != nil {
+		return wire.Errorf(stageSandbox, "join the container's namespaces", "", err)
+	}
+	return nil
 }
 
 // furnish sets up the namespaces that the calling thread has joined, and makes the mounts.
@@ -73,6 +150,24 @@ func (m *mounter) furnish(spec *specs.Spec) error {
 		return err
 	}
 	return m.fill(spec)
+}
+
+// openFilesystem opens the configuration of a new file system (fsopen(2)). With Config.OpenMounts it is init that does it:
+// the file system then belongs to the user namespace of the container, which may change its options.
+func (s *sandbox) openFilesystem(fstype string) (int, error) {
+	switch {
+	case s.config.OpenMounts:
+		p := s.init.program
+		p.reset()
+		opening := p.add("open "+fstype, unix.SYS_FSOPEN, p.text(fstype), unix.FSOPEN_CLOEXEC)
+		if err := s.init.run(); err != nil {
+			return -1, err
+		}
+		return int(opening.result), nil
+	case fstype == "proc":
+		return s.openProc()
+	}
+	return unix.Fsopen(fstype, unix.FSOPEN_CLOEXEC)
 }
 
 // openProc opens a new proc file system for the pid namespace that the calling thread's children are born into: the

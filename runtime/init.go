@@ -93,7 +93,7 @@ func (s *sandbox) writeInit(name, text string) error {
 
 // settleInit has init take what is its own: the standard files, and a copy of the mount namespace. The copy is owned by
 // init's user namespace and the original by the sandbox's, so the kernel locks all mounts: nobody in the container can
-// move, detach or loosen one that was made here (mount_namespaces(7)).
+// move, detach or loosen one that was made here (mount_namespaces(7)), but for Config.OpenMounts.
 func (s *sandbox) settleInit() error {
 	p := s.init.program
 	p.reset()
@@ -107,8 +107,10 @@ func (s *sandbox) settleInit() error {
 		return wire.Errorf(stageSandbox, "pass files to init", "", err)
 	}
 	p.add("enter root", unix.SYS_CHDIR, p.text("/"))
-	p.add("copy the mount namespace", unix.SYS_UNSHARE, unix.CLONE_NEWNS)
-	s.propagate(p)
+	if !s.config.OpenMounts { // otherwise it has one
+		p.add("copy the mount namespace", unix.SYS_UNSHARE, unix.CLONE_NEWNS)
+		s.propagate(p)
+	}
 	p.makeWorkingDirectory(s.config.Spec.Process.Cwd)
 	if err := s.init.run(); err != nil {
 		return stageError(stageInit, err, nil)
@@ -211,7 +213,8 @@ func (s *sandbox) startInit() error {
 	payload := s.payload()
 	payload.Files = <-s.files
 	s.files <- payload.Files // for execs
-	if err := payload.prepare(stageInit); err != nil {
+	err := s.inside(0, true, func() error { return payload.prepare(stageInit) })
+	if err != nil {
 		return err
 	}
 	p := s.init.program

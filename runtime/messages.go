@@ -33,6 +33,8 @@ type sandboxConfig struct {
 	Root     json.RawMessage
 	Dir      string
 	Init     bool
+
+	OpenMounts bool
 }
 
 type rootMounted struct {

@@ -17,10 +17,10 @@ import (
 type mounter struct {
 	root     root
 	ids      idMaps
-	trees    []*os.File // the bind sources, in the order of the specification
-	dev      int        // the mount of /dev if it is a file system of our own, else -1
-	devpts   int        // the mount of devpts, or -1
-	openProc func() (int, error)
+	trees    []*os.File                       // the bind sources, in the order of the specification
+	dev      int                              // the mount of /dev if it is a file system of our own, else -1
+	devpts   int                              // the mount of devpts, or -1
+	open     func(fstype string) (int, error) // the configuration of a new file system
 	warnings []string
 }
 
@@ -120,7 +120,7 @@ func (m *mounter) bind(o mountOptions) (int, error) {
 func (m *mounter) fresh(spec specs.Mount, o mountOptions) (int, error) {
 	switch spec.Type {
 	case "proc":
-		mount, err := m.newProc(o)
+		mount, err := m.newMount("proc", "proc", o.set, o.data)
 		if refused(err) {
 			m.warnings = append(m.warnings, "the kernel refuses a new proc file system here, because parts of the outer /proc are masked; "+
 				"the outer /proc is bound in its place and shows the outer processes")
@@ -128,7 +128,7 @@ func (m *mounter) fresh(spec specs.Mount, o mountOptions) (int, error) {
 		}
 		return mount, err
 	case "sysfs":
-		mount, err := newMount("sysfs", "sysfs", o.set, o.data)
+		mount, err := m.newMount("sysfs", "sysfs", o.set, o.data)
 		if refused(err) {
 			return m.outer("/sys", o.set|unix.MOUNT_ATTR_RDONLY)
 		}
@@ -136,19 +136,19 @@ func (m *mounter) fresh(spec specs.Mount, o mountOptions) (int, error) {
 	case "cgroup", "cgroup2":
 		return m.cgroup(o)
 	case "devpts":
-		return newMount("devpts", "devpts", o.set, m.mappedOnly(o.data))
+		return m.newMount("devpts", "devpts", o.set, m.mappedOnly(o.data))
 	default:
-		return newMount(spec.Type, spec.Source, o.set, o.data)
+		return m.newMount(spec.Type, spec.Source, o.set, o.data)
 	}
 }
 
-// newProc makes a proc file system of the container's pid namespace.
-func (m *mounter) newProc(o mountOptions) (int, error) {
-	fs, err := m.openProc()
+// newMount makes a file system and returns its mount, attached nowhere yet.
+func (m *mounter) newMount(fstype, source string, attrs uint64, options []string) (int, error) {
+	fs, err := m.open(fstype)
 	if err != nil {
 		return -1, err
 	}
-	return configureMount(fs, "proc", o.set, o.data)
+	return configureMount(fs, source, attrs, options)
 }
 
 // cgroup makes a view of the container's cgroup. Only the unified hierarchy can be mounted in a user namespace; on a
@@ -156,9 +156,9 @@ func (m *mounter) newProc(o mountOptions) (int, error) {
 func (m *mounter) cgroup(o mountOptions) (int, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs("/sys/fs/cgroup", &st); err != nil || st.Type != unix.CGROUP2_SUPER_MAGIC {
-		return newMount("tmpfs", "cgroup", o.set|unix.MOUNT_ATTR_RDONLY, []string{"mode=0755", "size=4k"})
+		return m.newMount("tmpfs", "cgroup", o.set|unix.MOUNT_ATTR_RDONLY, []string{"mode=0755", "size=4k"})
 	}
-	mount, err := newMount("cgroup2", "cgroup2", o.set, nil)
+	mount, err := m.newMount("cgroup2", "cgroup2", o.set, nil)
 	if refused(err) {
 		return m.outer("/sys/fs/cgroup", o.set|unix.MOUNT_ATTR_RDONLY)
 	}
