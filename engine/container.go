@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sort"
@@ -44,7 +45,8 @@ const (
 // State is what last happened to a container.
 type State struct {
 	Status    Status
-	Pid       int // of the payload on the host; 0 unless running
+	Pid       int        // of the payload on the host; 0 unless running
+	Init      process.ID // the same process as Pid
 	Monitor   process.ID
 	RunDir    string // the run directory that the monitor uses
 	ExitCode  int
@@ -134,12 +136,23 @@ func (c *Container) settle() error {
 	if c.State.Status != Running {
 		return nil
 	}
+	init := c.State.Init
 	c.State.monitorKilled()
+	if _, err := init.Wait(endTime); err != nil {
+		return err
+	}
 	return c.writeState()
 }
 
+// monitorKilled makes the state of a container that of one whose monitor was killed, and has the container end. The kernel
+// ends the first process with the monitor only as long as it has not changed its user: a change of credentials takes that
+// back, and so may the process. The others end with the first.
 func (s *State) monitorKilled() {
+	if err := s.Init.Kill(); err != nil {
+		slog.Error("end a container without a monitor", "error", err)
+	}
 	s.Status, s.Pid, s.Monitor, s.NetworkProblem = Exited, 0, process.ID{}, ""
+	s.Init = process.ID{}
 	s.ExitCode, s.Error = killedExit, monitorKilled
 }
 

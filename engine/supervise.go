@@ -118,7 +118,11 @@ func (m *monitor) recordStart() error {
 	if err != nil {
 		return err
 	}
-	m.c.State = State{Status: Running, Pid: m.box.InitPid(), Monitor: self, RunDir: m.c.State.RunDir, StartedAt: time.Now().UTC()}
+	init, err := process.Identify(m.box.InitPid())
+	if err != nil {
+		init = process.ID{} // it has ended already
+	}
+	m.c.State = State{Status: Running, Pid: m.box.InitPid(), Init: init, Monitor: self, RunDir: m.c.State.RunDir, StartedAt: time.Now().UTC()}
 	if m.uplink != nil {
 		m.c.State.Ports = publishedPorts(m.uplink.config.Ports)
 	}

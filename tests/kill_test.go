@@ -105,6 +105,20 @@ func TestKillClient(t *testing.T) {
 	u.noLeftovers()
 }
 
+// TestKillMonitorOfOtherUser kills the monitor of a container whose first process has changed its user, and so does not end
+// with it: it ends with the next command that looks at the container.
+func TestKillMonitorOfOtherUser(t *testing.T) {
+	u := newUserWithImage(t)
+	for _, last := range [][]string{{"ps", "-a"}, {"rm", "-f", "victim"}, {"start", "victim"}} {
+		u.run("run", "-d", "--network=none", "--name", "victim", "bb", "su", "-s", "/bin/sh", "alice", "-c", "exec sleep 1000")
+		pid := u.inspect("victim").State.Pid
+		u.victims(monitorProcess)[0].kill(t)
+		u.run(last...)
+		eventually(t, "the first process ends", func() bool { return process{pid: pid}.gone() })
+		u.run("rm", "-f", "victim")
+	}
+}
+
 // TestKillPayload checks that death by a signal shows in the exit code.
 func TestKillPayload(t *testing.T) {
 	u := newUserWithImage(t)
