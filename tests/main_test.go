@@ -24,6 +24,9 @@ var sharedBinary string
 // overlayBinary is the same of the program that lies beside it and is called like fuse-overlayfs.
 var overlayBinary string
 
+// podmanLock starts the name of a file in memory with podman's locks, which stays until the host starts again.
+const podmanLock = "/dev/shm/libpod_rootless_lock_"
+
 // ownPrefix starts the names of the tests' own directories below /tmp.
 const ownPrefix = "rct"
 
@@ -76,7 +79,8 @@ func runAll(m *testing.M) int {
 		status = 1
 	}
 	for path := range ownFiles() {
-		if !before[path] && !strings.HasPrefix(path, "/tmp/"+ownPrefix) { // which another run of the same user's may have made
+		// Another run of the same user's may have made the one, and podman keeps the other for each user that ran it.
+		if !before[path] && !strings.HasPrefix(path, "/tmp/"+ownPrefix) && !strings.HasPrefix(path, podmanLock) {
 			fmt.Println("left behind by the tests:", path)
 			status = 1
 		}
