@@ -137,11 +137,13 @@ func TestKillEverythingAtOnce(t *testing.T) {
 	u := newUserWithImage(t)
 	u.run("run", "-d", "--name", "victim", "bb", "sh", "-c", "echo kept >>/file; cat /file; sleep 1000")
 	eventually(t, "the file is written", func() bool { return u.run("logs", "victim") == "kept" })
-	for _, p := range u.processes("") {
+	killed := u.processes("")
+	for _, p := range killed {
 		p.kill(t)
 	}
+	// One that is about to end shows nothing any more that tells whose it is, and still holds its locks.
 	eventually(t, "all processes end", func() bool {
-		for _, p := range u.processes("") {
+		for _, p := range append(u.processes(""), killed...) {
 			if !p.gone() {
 				return false
 			}
