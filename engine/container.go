@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"sort"
@@ -136,21 +135,35 @@ func (c *Container) settle() error {
 	if c.State.Status != Running {
 		return nil
 	}
-	init := c.State.Init
-	c.State.monitorKilled()
-	if _, err := init.Wait(endTime); err != nil {
+	if err := c.State.endInit(); err != nil {
 		return err
 	}
+	c.State.monitorKilled()
 	return c.writeState()
 }
 
-// monitorKilled makes the state of a container that of one whose monitor was killed, and has the container end. The kernel
-// ends the first process with the monitor only as long as it has not changed its user: a change of credentials takes that
-// back, and so may the process. The others end with the first.
-func (s *State) monitorKilled() {
+// endInit ends the first process of a container whose monitor was killed, and with it all others. The kernel does that
+// only as long as the process has not changed its user: a change of credentials takes it back, and so may the process.
+// The caller holds the lock: without, a monitor may have started since the lock was looked at.
+func (s *State) endInit() error {
 	if err := s.Init.Kill(); err != nil {
-		slog.Error("end a container without a monitor", "error", err)
+		return err
 	}
+	_, err := s.Init.Wait(endTime)
+	return err
+}
+
+// endLeft ends what a killed monitor has left running, for the holder of the lock. A state that cannot be read tells of
+// nothing.
+func (c *Container) endLeft() error {
+	var state State
+	if err := readJSON(c.path(stateFile), &state); err != nil || state.Status != Running {
+		return nil
+	}
+	return state.endInit()
+}
+
+func (s *State) monitorKilled() {
 	s.Status, s.Pid, s.Monitor, s.NetworkProblem = Exited, 0, process.ID{}, ""
 	s.Init = process.ID{}
 	s.ExitCode, s.Error = killedExit, monitorKilled

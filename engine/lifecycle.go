@@ -185,6 +185,11 @@ func (e *Engine) removeLocked(c *Container) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove container %s: %w", c.Name, err)
 	}
+	if held != nil {
+		if err := c.endLeft(); err != nil {
+			return fmt.Errorf("remove container %s: %w", c.Name, err)
+		}
+	}
 	if err := rmtree.Remove(c.State.RunDir); err != nil {
 		return fmt.Errorf("remove container %s: %w", c.Name, err)
 	}
