@@ -14,7 +14,7 @@ import (
 
 // Xattrs that every mount's root has, in no list and read-only; serverXattr not in a container, since it tells a
 // process of the host and when that was started. No container can have xattrs of these names on disk, since layer trees
-// reserve them. Thus whoever can reach a mount can ask its server, with no file or socket beside it.
+// reserve them. So a process that can reach a mount can ask its server, with no file or socket beside it.
 const (
 	statsXattr  = "user.rcrun.stats"  // a Stats in JSON
 	serverXattr = "user.rcrun.server" // a process.ID in JSON
