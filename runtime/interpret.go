@@ -44,9 +44,10 @@ func interpret(mem unsafe.Pointer, start int) {
 		if start == runAndExit {
 			exit(1)
 		}
-		unix.RawSyscall(unix.SYS_WRITE, uintptr(h.control), buffer, 1)
+		control := uintptr(h.control) // the parent, once it has been told, may write the header for the next program
+		unix.RawSyscall(unix.SYS_WRITE, control, buffer, 1)
 		for {
-			n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(h.control), buffer, 1)
+			n, _, errno := unix.RawSyscall(unix.SYS_READ, control, buffer, 1)
 			if errno == 0 && n == 1 {
 				break
 			}
