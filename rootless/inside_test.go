@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/rcrun/rcrun/tests/patience"
 )
 
 // runnerName is argv[0] of the test binary where it is to run something inside and be killed.
@@ -135,12 +137,7 @@ func TestRunInsideEndsWithStarter(t *testing.T) {
 // eventually waits until condition holds.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	const patience = time.Minute
-	for deadline := time.Now().Add(patience); !condition(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %v", what, patience)
-		}
-	}
+	patience.Eventually(t, what, condition)
 }
 
 func TestRunInsideRefused(t *testing.T) {

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/rcrun/rcrun/tests/patience"
 )
 
 func procPath(pid int, file string) string { return fmt.Sprintf("/proc/%d/%s", pid, file) }
@@ -66,7 +68,7 @@ func greet(t *testing.T, p PortMapping) string {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(patience.Of(10 * time.Second)))
 	line, err := bufio.NewReader(c).ReadString('\n')
 	if err != nil {
 		t.Errorf("read from the published port: %v", err)
@@ -81,11 +83,7 @@ func TestSlirpEndsWithoutItsStarter(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.exit.Close() // what the kernel does when the starter is killed
-	select {
-	case <-s.Done():
-	case <-time.After(10 * time.Second):
-		t.Error("slirp4netns runs on")
-	}
+	patience.Closed(t, "slirp4netns ends", s.Done())
 	checkClosed(t, s, dir)
 }
 

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/tests/patience"
 )
 
 // Once a child has said that a program is done, its parent writes the next one, and with it where the child finds its
@@ -60,7 +62,7 @@ func readMessage(c *child) error {
 func waitForCall(t *testing.T, pid int, number int) {
 	t.Helper()
 	file := fmt.Sprintf("/proc/%d/syscall", pid)
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for w := patience.Begin(patience.Usual); !w.Over(); time.Sleep(time.Millisecond) {
 		text, err := os.ReadFile(file)
 		must(t, err)
 		if strings.HasPrefix(string(text), fmt.Sprintf("%d ", number)) {

@@ -14,10 +14,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/tests/patience"
 )
 
 // The test binary is executed again as the stages, and as a creator that can be killed.
@@ -220,13 +221,7 @@ func alive(pid int) bool {
 // eventually waits for what another process is about to do.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for range 3000 {
-		if holds() {
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	t.Fatalf("in vain waited until %s", what)
+	patience.Eventually(t, what, holds)
 }
 
 // mapOne maps user and group 0 to the caller alone.

@@ -356,7 +356,9 @@ func TestParallel(t *testing.T) {
 }
 
 func TestReaper(t *testing.T) {
-	script := `(sleep 0.01 & ) ; (true &) ; sleep 0.2; ps -o stat,comm | grep -c '^Z'; echo first: $(cat /proc/1/comm) shell: $$`
+	script := `(sleep 0.01 & ) ; (true &) ; sleep 0.2
+		for i in $(seq 300); do ps -o stat,comm | grep -q '^Z' || break; sleep 0.1; done
+		ps -o stat,comm | grep -c '^Z'; echo first: $(cat /proc/1/comm) shell: $$`
 	out, _, _ := finish(t, script, func(c *Config) { c.Init = true })
 	fields := strings.Fields(out)
 	if len(fields) != 5 || fields[0] != "0" || fields[4] == "1" {

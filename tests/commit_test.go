@@ -372,6 +372,6 @@ func mapAndWait(path string) int {
 		fmt.Println(err)
 		return 1
 	}
-	time.Sleep(patience)
+	time.Sleep(time.Hour) // until the container is removed
 	return 0
 }

@@ -12,10 +12,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
-)
 
-// patience bounds every wait for something that must happen.
-const patience = 60 * time.Second
+	"github.com/rcrun/rcrun/tests/patience"
+)
 
 // user is somebody with a home of their own who runs rcrun.
 type user struct {
@@ -23,7 +22,7 @@ type user struct {
 	dir string   // everything the user writes is below it
 	env []string // the user's environment
 
-	limit time.Duration // bounds every command
+	limit time.Duration // bounds every command on an idle machine
 }
 
 // newUser returns a user, and checks at the end of the test that nothing of them is left. The test runs in parallel with
@@ -135,13 +134,13 @@ func (u *user) cmd(args ...string) *exec.Cmd {
 
 // command prepares any command with the user's environment.
 func (u *user) command(name string, args ...string) *exec.Cmd {
-	ctx, cancel := context.WithTimeout(context.Background(), u.limit)
+	ctx, cancel := patience.Context(u.limit)
 	u.t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env, cmd.Dir = u.env, u.path("home")
-	cmd.WaitDelay = 5 * time.Second
+	cmd.WaitDelay = patience.Of(5 * time.Second)
 	cmd.Cancel = func() error {
-		if ctx.Err() == context.DeadlineExceeded {
+		if context.Cause(ctx) == context.DeadlineExceeded {
 			return cmd.Process.Signal(syscall.SIGQUIT) // says what it is waiting for
 		}
 		return cmd.Process.Kill()
@@ -242,11 +241,7 @@ func (u *user) prints(want string, args ...string) {
 // eventually waits until condition holds.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !condition(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %v", what, patience)
-		}
-	}
+	patience.Eventually(t, what, condition)
 }
 
 func contains(t *testing.T, text string, parts ...string) {

@@ -283,13 +283,17 @@ func TestVersionAndInfo(t *testing.T) {
 func TestLogTimes(t *testing.T) {
 	u := newUserWithImage(t)
 	u.run("run", "--name", "c1", "bb", "sh", "-c", "echo one; sleep 1.1; echo two")
-	line := u.run("logs", "-t", "--tail", "1", "c1")
-	second, _, _ := strings.Cut(line, " ")
-	at, err := time.Parse(time.RFC3339Nano, second)
-	if err != nil {
-		t.Fatal(err)
+	var at [2]time.Time
+	second := ""
+	for i, line := range strings.Split(u.run("logs", "-t", "c1"), "\n") {
+		var err error
+		second, _, _ = strings.Cut(line, " ")
+		if at[i], err = time.Parse(time.RFC3339Nano, second); err != nil {
+			t.Fatal(err)
+		}
 	}
-	between := fmt.Sprintf("%d.%09d", at.Add(-time.Second/2).Unix(), at.Add(-time.Second/2).Nanosecond())
+	middle := at[0].Add(at[1].Sub(at[0]) / 2)
+	between := fmt.Sprintf("%d.%09d", middle.Unix(), middle.Nanosecond())
 	u.prints("two", "logs", "--since", between, "c1")
 	u.prints("one", "logs", "--until", between, "c1")
 	u.prints("one", "logs", "-f", "--until", between, "c1")

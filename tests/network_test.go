@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/rcrun/rcrun/tests/patience"
 )
 
 func TestNetworks(t *testing.T) {
@@ -122,12 +124,12 @@ func tryConnections(args []string) error {
 			continue
 		}
 		all.Go(func() {
-			c, err := net.DialTimeout(network, arg, 2*time.Second)
+			c, err := net.DialTimeout(network, arg, patience.Of(2*time.Second))
 			if err != nil {
 				return
 			}
 			defer c.Close()
-			c.SetDeadline(time.Now().Add(2 * time.Second)) // what is out of reach is silent
+			c.SetDeadline(time.Now().Add(patience.Of(2 * time.Second))) // what is out of reach is silent
 			fmt.Fprint(c, "hello")
 			answer := make([]byte, 100)
 			if n, err := c.Read(answer); err == nil {
@@ -227,7 +229,7 @@ func (u *user) dial(host string, port int) string {
 			return false
 		}
 		defer c.Close()
-		c.SetDeadline(time.Now().Add(5 * time.Second))
+		c.SetDeadline(time.Now().Add(patience.Of(5 * time.Second)))
 		line, _ = bufio.NewReader(c).ReadString('\n')
 		return line != ""
 	})
@@ -328,7 +330,7 @@ func (u *user) ask(host string, port int, text string) string {
 	answer := make([]byte, 64<<10)
 	n := 0
 	eventually(u.t, "the port answers", func() bool {
-		c.SetDeadline(time.Now().Add(time.Second))
+		c.SetDeadline(time.Now().Add(patience.Of(time.Second)))
 		if _, err := c.Write([]byte(text)); err != nil {
 			return false
 		}

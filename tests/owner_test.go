@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rcrun/rcrun/internal/wire"
+	"github.com/rcrun/rcrun/tests/patience"
 	"golang.org/x/sys/unix"
 )
 
@@ -47,7 +48,7 @@ func killAsStranger() (string, error) {
 	}
 	conn := wire.New(sock)
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(patience))
+	conn.SetDeadline(time.Now().Add(patience.Of(patience.Usual)))
 	if err := conn.Send("signal", map[string]any{"Signal": 9}); err != nil {
 		return "nothing", nil
 	}
@@ -76,7 +77,7 @@ func listenAsStranger() (string, error) {
 		return "", err
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(patience))
+	conn.SetDeadline(time.Now().Add(patience.Of(patience.Usual)))
 	if m, err := conn.Recv(); err == nil {
 		return m.Kind, nil
 	}

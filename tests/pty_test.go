@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/tests/patience"
 )
 
 // terminal is a command on a pseudo-terminal of its own, with what it has printed so far.
@@ -95,7 +97,7 @@ func (term *terminal) types(text string) {
 // expect waits until text is printed after what was expected before.
 func (term *terminal) expect(text string) {
 	term.u.t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+	for w := patience.Begin(patience.Usual); ; time.Sleep(10 * time.Millisecond) {
 		term.mu.Lock()
 		i := strings.Index(term.screen[term.read:], text)
 		if i >= 0 {
@@ -105,7 +107,7 @@ func (term *terminal) expect(text string) {
 		}
 		screen := term.screen
 		term.mu.Unlock()
-		if time.Now().After(deadline) {
+		if w.Over() {
 			term.u.t.Fatalf("the terminal does not show %q but\n%s", text, screen)
 		}
 	}
@@ -129,14 +131,11 @@ func (term *terminal) wait() int {
 		term.cmd.Wait() // the exit code is looked at below
 		close(ended)
 	}()
-	select {
-	case <-ended:
-		return exitCode(term.cmd.ProcessState)
-	case <-time.After(patience):
+	if !patience.Begin(patience.Usual).Closed(ended) {
 		term.cmd.Process.Kill()
 		term.u.t.Fatalf("%v does not end; the terminal shows\n%s", term.cmd.Args[1:], term.screen)
-		return -1
 	}
+	return exitCode(term.cmd.ProcessState)
 }
 
 func TestTerminal(t *testing.T) {

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/tests/patience"
 )
 
 // TestClientDoesNotRead has a client that takes no output: it delays neither the container's end nor its removal, and
@@ -91,7 +93,7 @@ func TestIdleConnection(t *testing.T) {
 func TestExecLeavesChild(t *testing.T) {
 	u := newUserWithImage(t)
 	u.run("run", "-d", "--name", "c1", "--network", "none", "bb", "sleep", "1000")
-	u.limit = patience // sleep would take longer
+	u.limit = patience.Usual // sleep would take longer
 	u.prints("done", "exec", "c1", "sh", "-c", "sleep 1000 & echo done")
 	u.run("exec", "-dt", "c1", "sh", "-c", "sleep 0.2; echo later >/later")
 	eventually(t, "a detached exec goes on", func() bool { return u.try("exec", "c1", "cat", "/later").stdout == "later\n" })
@@ -162,7 +164,7 @@ func TestInheritedFiles(t *testing.T) {
 	cmd.ExtraFiles = []*os.File{write}
 	u.succeeded(u.finish(cmd))
 	write.Close()
-	read.SetReadDeadline(time.Now().Add(patience))
+	read.SetReadDeadline(time.Now().Add(patience.Of(patience.Usual)))
 	if n, err := read.Read(make([]byte, 1)); err != io.EOF {
 		t.Errorf("somebody still holds the pipe: %d bytes, %v", n, err)
 	}
