@@ -97,7 +97,7 @@ func (m *monitor) handle(conn *wire.Conn) {
 		wire.CloseFiles(request.Files)
 	}
 	if err != nil {
-		conn.Send(msgFailed, toFailure(err))
+		tell(conn, err)
 	}
 }
 

@@ -11,7 +11,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/rcrun/rcrun/internal/atomicfile"
+	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/internal/process"
 	"github.com/rcrun/rcrun/internal/strictjson"
 )
@@ -93,22 +95,22 @@ func (d Dirs) load(id string) (*Container, error) {
 	c := &Container{dirs: d}
 	if err := readJSON(filepath.Join(d.Container(id), configFile), c); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%w: %s", ErrNoContainer, id)
+			return nil, noContainer(id)
 		}
 		return nil, err
 	}
 	if c.ID != id {
-		return nil, fmt.Errorf("read container record %s: it names another id, %q", c.path(configFile), c.ID)
+		return nil, fault.Errorf(errdefs.ErrDataLoss, "read container record %s: it names another id, %q", c.path(configFile), c.ID)
 	}
 	if len(c.Config.command()) == 0 {
-		return nil, fmt.Errorf("read container record %s: it names no command", c.path(configFile))
+		return nil, fault.Errorf(errdefs.ErrDataLoss, "read container record %s: it names no command", c.path(configFile))
 	}
 	err := readJSON(c.path(hostConfigFile), &c.HostConfig)
 	if err == nil {
 		err = c.refresh()
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %s", ErrNoContainer, id) // removed since its configuration was read
+		return nil, noContainer(id) // removed since its configuration was read
 	}
 	return c, err
 }
@@ -175,7 +177,7 @@ func readJSON(path string, into any) error {
 		return fmt.Errorf("read container record: %w", err)
 	}
 	if err := json.Unmarshal(text, into); err != nil {
-		return fmt.Errorf("read container record %s: %w", path, err)
+		return fault.Errorf(errdefs.ErrDataLoss, "read container record %s: %w", path, err)
 	}
 	return nil
 }
@@ -242,11 +244,11 @@ func (d Dirs) resolve(ref string) (id string, err error) {
 	}
 	switch len(found) {
 	case 0:
-		return "", fmt.Errorf("%w: %s", ErrNoContainer, ref)
+		return "", noContainer(ref)
 	case 1:
 		return found[0], nil
 	}
-	return "", fmt.Errorf("container id prefix %s is ambiguous: it fits %s", ref, strings.Join(found, ", "))
+	return "", invalidf("container id prefix %s is ambiguous: it fits %s", ref, strings.Join(found, ", "))
 }
 
 // Containers lists all containers, the newest first. One whose record cannot be read is left out and reported in
@@ -259,7 +261,7 @@ func (e *Engine) Containers() (list []*Container, broken []error, err error) {
 	for _, id := range ids {
 		c, err := e.Dirs.load(id)
 		switch {
-		case errors.Is(err, ErrNoContainer): // being made, or being removed
+		case errdefs.IsNotFound(err): // being made, or being removed
 		case err != nil:
 			broken = append(broken, err)
 		default:

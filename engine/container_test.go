@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/containerd/errdefs"
 )
 
 func makeRecord(t *testing.T, e *Engine, id, name string, status Status) *Container {
@@ -33,7 +35,7 @@ func TestLookup(t *testing.T) {
 		t.Errorf("an ambiguous prefix: %v, want both candidates", err)
 	}
 	for _, ref := range []string{"", "three", "f", "../one", "one/"} {
-		if _, err := e.Lookup(ref); !errors.Is(err, ErrNoContainer) {
+		if _, err := e.Lookup(ref); !errdefs.IsNotFound(err) {
 			t.Errorf("Lookup(%q): %v", ref, err)
 		}
 	}

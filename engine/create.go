@@ -43,7 +43,7 @@ func (e *Engine) Create(options CreateOptions, image *Image) (*Container, error)
 	}
 	c.publishExposed()
 	if len(c.Config.Entrypoint)+len(c.Config.Cmd) == 0 {
-		return nil, errors.New("no command specified, and the image names none")
+		return nil, invalidf("no command specified, and the image names none")
 	}
 	if err := e.sweep(); err != nil {
 		return nil, err
@@ -137,7 +137,7 @@ func (e *Engine) makeLayers(c *Container) error {
 // Validate refuses what cannot work before anything is written, and brings paths into their canonical form.
 func (options *CreateOptions) Validate() error {
 	if err := strictjson.CheckText(options); err != nil {
-		return err
+		return invalid(err)
 	}
 	if options.Name != "" {
 		if err := checkName(options.Name); err != nil {
@@ -151,28 +151,28 @@ func (options *CreateOptions) Validate() error {
 	if host.Rootfs != "" {
 		dir, err := filepath.Abs(host.Rootfs)
 		if err != nil {
-			return fmt.Errorf("find the root filesystem: %w", err)
+			return invalidf("find the root filesystem: %w", err)
 		}
 		if info, err := os.Stat(dir); err != nil {
-			return fmt.Errorf("find the root filesystem: %w", err)
+			return invalidf("find the root filesystem: %w", err)
 		} else if !info.IsDir() {
-			return fmt.Errorf("find the root filesystem: %s is not a directory", dir)
+			return invalidf("find the root filesystem: %s is not a directory", dir)
 		}
 		if dir == "/" && !host.RootfsOverlay {
-			return errors.New("--rootfs / would let the container write to the host's own root: use --rootfs /:O, which keeps its changes apart")
+			return invalidf("--rootfs / would let the container write to the host's own root: use --rootfs /:O, which keeps its changes apart")
 		}
 		host.Rootfs = dir
 	}
 	if dir := options.Config.WorkingDir; dir != "" && !filepath.IsAbs(dir) {
-		return fmt.Errorf("the working directory %q is invalid, it needs to be an absolute path", dir)
+		return invalidf("the working directory %q is invalid, it needs to be an absolute path", dir)
 	}
 	if path := host.ContainerIDFile; path != "" {
 		if _, err := os.Lstat(path); err == nil {
-			return fmt.Errorf("container ID file %s exists: make sure that the other container isn't running, or delete it", path)
+			return conflictf("container ID file %s exists: make sure that the other container isn't running, or delete it", path)
 		}
 	}
-	return errors.Join(host.Resources.validate(), validateNames(&options.Config, host), validateNetwork(host),
-		validateMounts(host), validateSecurity(host))
+	return invalid(errors.Join(host.Resources.validate(), validateNames(&options.Config, host), validateNetwork(host),
+		validateMounts(host), validateSecurity(host)))
 }
 
 // Settle drops what the other options leave without effect, and returns a sentence for each.

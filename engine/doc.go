@@ -43,6 +43,11 @@
 // through unchanged, end of file means end of file, and a client that dies shows as EPIPE. The socket beside them
 // carries what is not a stream: resize, signals, the exit status.
 //
+// An error of the monitor or of a stage travels in one form (wire.Error) with its class, because a caller that is not a
+// person must tell a conflict from a missing container without reading texts. ExitCode turns an error into the exit
+// code of a command, for the command and for the record of a container that did not start. Fields of that message keep
+// the names of the first version (Code, Text), so that monitors and commands of that version still read it.
+//
 // Commit, export and diff read a container's layers from disk, at a cost that depends on what it has changed. A
 // container that does not run is locked meanwhile. Of one that runs the filesystem server holds up what would change
 // something, until the command's connection to the monitor ends, however it does: all of the server's requests pass one

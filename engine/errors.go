@@ -2,40 +2,61 @@ package engine
 
 import (
 	"errors"
-	"fmt"
+
+	"github.com/containerd/errdefs"
+	"github.com/rcrun/rcrun/internal/fault"
+	"github.com/rcrun/rcrun/internal/wire"
+	"github.com/rcrun/rcrun/runtime"
 )
 
-// The classes of errors that a caller may want to tell apart with errors.Is. Their texts are not part of the messages.
-var (
-	// ErrConflict: a name is taken, or the container is in a state that forbids the request.
-	ErrConflict = errors.New("conflict")
-	// ErrNoContainer: there is no such container.
-	ErrNoContainer = errors.New("no such container")
-)
+// CodeEngine is the exit code of a command of which rcrun itself could not do what was asked.
+const CodeEngine = 125
 
-type classified struct {
-	class error
-	text  string
+// ExitCode returns the exit code of a command that ends with err: that of a container's command which could not be
+// executed (126 or 127), whether this process or the monitor found out, and otherwise CodeEngine. nil is 0.
+func ExitCode(err error) int {
+	var exec *runtime.ExecError
+	var answer *wire.Error
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exec):
+		return exec.Code
+	case errors.As(err, &answer) && answer.Code != 0:
+		return answer.Code
+	}
+	return CodeEngine
 }
 
-func (e *classified) Error() string { return e.text }
-func (e *classified) Unwrap() error { return e.class }
+// tell sends a command the error with which its request ends. A command that has gone away does not want to know.
+func tell(conn *wire.Conn, err error) {
+	err = ExplainLimit(err)
+	conn.SendReport("monitor", err, ExitCode(err))
+}
+
+// isAnswer tells whether an error is what the monitor answered, and not one of asking.
+func isAnswer(err error) bool {
+	var answer *wire.Error
+	return errors.As(err, &answer)
+}
 
 func conflictf(format string, args ...any) error {
-	return &classified{ErrConflict, fmt.Sprintf(format, args...)}
+	return fault.Errorf(errdefs.ErrConflict, format, args...)
 }
 
-// Exit codes of a command that could not do what it was asked to, as Docker's users know them.
-const (
-	CodeEngine      = 125 // rcrun failed
-	CodeNotRunnable = 126 // the command was found, and cannot be executed
-	CodeNotFound    = 127 // the command was not found
-)
-
-// Failure is an error that ends a command with a particular exit code.
-type Failure struct {
-	Code int
-	text string
+func invalidf(format string, args ...any) error {
+	return fault.Errorf(errdefs.ErrInvalidArgument, format, args...)
 }
 
-func (f *Failure) Error() string { return f.text }
+// noContainer is the error of a name or id that no container has.
+func noContainer(ref string) error {
+	return fault.Errorf(errdefs.ErrNotFound, "no such container: %s", ref)
+}
+
+// invalid gives an error, unless it is nil, the class of those of what the caller asked for.
+func invalid(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fault.As(errdefs.ErrInvalidArgument, err)
+}

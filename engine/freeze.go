@@ -55,7 +55,7 @@ func (c *Container) RequireLayers() error {
 }
 
 func errNoLayers(c *Container) error {
-	return fmt.Errorf("container %s runs in a directory of the host and has no image layers", c.Name)
+	return conflictf("container %s runs in a directory of the host and has no image layers", c.Name)
 }
 
 const (
@@ -71,14 +71,13 @@ func (c *Container) Hold(pause bool) (release func() error, err error) {
 	const interval = 10 * time.Millisecond
 	for start := time.Now(); ; time.Sleep(interval) {
 		release, err := c.tryHold(pause)
-		var refusal *Failure
 		switch waited := time.Since(start); {
 		case err == nil:
 			return release, nil
-		case errors.Is(err, os.ErrNotExist):
-			return nil, c.goneError(err)
-		case waited > holdTime, waited > endTime && errors.As(err, &refusal):
+		case waited > holdTime, waited > endTime && isAnswer(err):
 			return nil, err
+		case errors.Is(err, os.ErrNotExist) && !isAnswer(err):
+			return nil, c.goneError(err)
 		}
 	}
 }

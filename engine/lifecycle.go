@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/sys/signal"
 
 	"github.com/rcrun/rcrun/internal/rmtree"
@@ -92,8 +93,7 @@ func (c *Container) Stop(options StopOptions) error {
 // signalOrEnded is Signal for one who waits for the end anyway: that it has come already is no error.
 func (c *Container) signalOrEnded(sig syscall.Signal) error {
 	err := c.Signal(sig)
-	var answer *Failure
-	if errors.As(err, &answer) {
+	if isAnswer(err) {
 		return nil // the monitor is there, and has nobody to give the signal to any more
 	}
 	return c.ignoreEnded(err)
@@ -143,7 +143,7 @@ func (e *Engine) Remove(ref string, force bool) error {
 	}
 	c, err := e.Dirs.load(id)
 	switch {
-	case errors.Is(err, ErrNoContainer):
+	case errdefs.IsNotFound(err):
 		return e.sweep() // its maker, or its remover, was killed
 	case err != nil && !force:
 		return fmt.Errorf("%w (remove it with --force)", err)
@@ -200,13 +200,13 @@ func (e *Engine) removeLocked(c *Container) error {
 func ParseSignal(text string) (syscall.Signal, error) {
 	if n, err := strconv.Atoi(text); err == nil {
 		if n < 1 || n > 64 {
-			return 0, fmt.Errorf("invalid signal: %s", text)
+			return 0, invalidf("invalid signal: %s", text)
 		}
 		return syscall.Signal(n), nil
 	}
 	sig, ok := signal.SignalMap[strings.TrimPrefix(strings.ToUpper(text), "SIG")]
 	if !ok {
-		return 0, fmt.Errorf("invalid signal: %s", text)
+		return 0, invalidf("invalid signal: %s", text)
 	}
 	return sig, nil
 }

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/containerd/errdefs"
 	"github.com/rcrun/rcrun/internal/entry"
+	"github.com/rcrun/rcrun/internal/fault"
+	"github.com/rcrun/rcrun/internal/wire"
 	"golang.org/x/sys/unix"
 )
 
@@ -34,8 +37,8 @@ func limitOf(resource int) unix.Rlimit {
 	return limit
 }
 
-// errDied is the error of a process of ours that ended without a word, as a Go program does that gets no thread.
-var errDied = errors.New("it was killed, or ended without a word")
+// errDied is the error of a monitor that ended without a word, as a Go program does that gets no thread.
+var errDied = fault.Errorf(errdefs.ErrUnavailable, "the monitor was killed before the container had started")
 
 // ExplainLimit adds to an error that a limit of the caller's may be the cause of which one that is.
 func ExplainLimit(err error) error {
@@ -43,7 +46,7 @@ func ExplainLimit(err error) error {
 	died := errors.Is(err, errDied) || errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET)
 	processes := softLimit(unix.RLIMIT_NPROC)
 	switch {
-	case err == nil:
+	case err == nil || isExplained(err):
 	case errors.Is(err, unix.EMFILE):
 		hint = fmt.Sprintf("the limit of open files is %d: raise it with ulimit -n", softLimit(unix.RLIMIT_NOFILE))
 	case errors.Is(err, unix.EFBIG):
@@ -55,6 +58,12 @@ func ExplainLimit(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w (%s)", err, hint)
+}
+
+// isExplained tells whether an error is an answer of the monitor, which has explained its own limits.
+func isExplained(err error) bool {
+	var answer *wire.Error
+	return errors.As(err, &answer) && answer.Whole
 }
 
 // manyProcesses is a limit of processes that is met by those of others, if at all, and not worth a hint.

@@ -28,7 +28,7 @@ func TestExplainLimit(t *testing.T) {
 		{fmt.Errorf("fork: %w", unix.EAGAIN), "500: raise it with ulimit -u"},
 		{fmt.Errorf("init: %w", unix.ECONNRESET), "ulimit -u"},
 		{fmt.Errorf("init: %w", io.EOF), "ulimit -u"},
-		{&classified{errDied, "gone"}, "ulimit -u"},
+		{fmt.Errorf("start: %w", errDied), "ulimit -u"},
 	} {
 		got := ExplainLimit(c.err)
 		if !strings.HasPrefix(got.Error(), c.err.Error()) || !strings.Contains(got.Error(), c.part) {

@@ -6,12 +6,14 @@ import (
 	"os"
 	"time"
 
+	"github.com/containerd/errdefs"
+	"github.com/rcrun/rcrun/internal/fault"
 	"golang.org/x/sys/unix"
 )
 
 // errLocked is returned where another process holds a container's lock: its monitor, so the container runs, or
 // somebody who is just creating or removing it.
-var errLocked = errors.New("in use by another process")
+var errLocked = fault.Errorf(errdefs.ErrConflict, "in use by another process")
 
 // lock is a held lock file. The kernel releases it with the last descriptor, so however its holder ends.
 type lock struct{ file *os.File }

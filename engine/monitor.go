@@ -36,10 +36,9 @@ func MonitorMain() int {
 	return monitorContainer(conn, request, message.Files)
 }
 
-// refuse tells the command that the container does not start, and returns the stage's exit code. A command that has
-// gone away does not want to know.
+// refuse tells the command that the container does not start, and returns the stage's exit code.
 func refuse(conn *wire.Conn, err error) int {
-	conn.Send(msgFailed, toFailure(err))
+	tell(conn, err)
 	return 1
 }
 
@@ -61,7 +60,7 @@ func monitorContainer(conn *wire.Conn, request startRequest, files []*os.File) i
 	defer m.journal.close()
 	first := &attachment{conn: conn, streams: streams}
 	if err := m.start(first); err != nil {
-		err = errors.Join(err, m.recordFailure(toFailure(err)))
+		err = errors.Join(err, m.recordFailure(ExplainLimit(err)))
 		return refuse(conn, err)
 	}
 	conn.Send(msgStarted, startedReply{Pid: m.box.InitPid(), Warnings: m.warnings}) // an error shows in what follows

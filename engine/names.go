@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/containerd/errdefs"
 )
 
 // validName tells whether a name can be a container's: [a-zA-Z0-9][a-zA-Z0-9_.-]+. (A regular expression would be
@@ -23,7 +25,7 @@ func checkName(name string) error {
 	if validName(name) {
 		return nil
 	}
-	return fmt.Errorf("invalid container name %q: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", name)
+	return invalidf("invalid container name %q: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", name)
 }
 
 // validHostname tells whether a name can be a host's, and a word in /etc/hosts.
@@ -108,7 +110,7 @@ func (d Dirs) reserveRandomName(id string, draw func(n int) int) (string, error)
 		name := randomName(try, draw)
 		if err := d.reserveName(name, id); err == nil {
 			return name, nil
-		} else if !errors.Is(err, ErrConflict) {
+		} else if !errdefs.IsConflict(err) {
 			return "", err
 		}
 	}

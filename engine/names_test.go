@@ -2,12 +2,13 @@ package engine
 
 import (
 	"bytes"
-	"errors"
 	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/containerd/errdefs"
 )
 
 func testDirs(t *testing.T) Dirs {
@@ -42,7 +43,7 @@ func TestReserveNameOnce(t *testing.T) {
 			switch err := dirs.reserveName("web", strings.Repeat(string(rune('a'+i%6)), 64)); {
 			case err == nil:
 				won.Add(1)
-			case !errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), "already in use by container"):
+			case !errdefs.IsConflict(err) || !strings.Contains(err.Error(), "already in use by container"):
 				t.Errorf("got %v", err)
 			}
 		})
@@ -84,7 +85,7 @@ func TestReleaseNameOfAnother(t *testing.T) {
 	if err := dirs.releaseName("web", "two"); err != nil {
 		t.Fatal(err)
 	}
-	if err := dirs.reserveName("web", "two"); !errors.Is(err, ErrConflict) {
+	if err := dirs.reserveName("web", "two"); !errdefs.IsConflict(err) {
 		t.Errorf("another's name was released: %v", err)
 	}
 	if err := dirs.releaseName("web", "one"); err != nil {

@@ -9,10 +9,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/rcrun/rcrun/fusefs"
+	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/internal/own"
 	"github.com/rcrun/rcrun/internal/wire"
-	"github.com/rcrun/rcrun/runtime"
 	"github.com/rcrun/rcrun/unionmount"
 )
 
@@ -25,7 +26,7 @@ const (
 
 // The messages between a command and a monitor. A command opens with one of the requests; where the request has
 // streams, the files that streamSet counts come with it. The monitor answers started (or, to signal, done), and in
-// the end exited; or failed, at any time. In between the command may send resize and signal, and the monitor hangup.
+// the end exited; or an error, at any time. In between the command may send resize and signal, and the monitor hangup.
 const (
 	msgStart   = "start"   // startRequest, the command's program, streams; over the inherited socket, once
 	msgAttach  = "attach"  // attachRequest, streams
@@ -39,7 +40,6 @@ const (
 	msgFreeze  = "freeze"  // nothing; the filesystem is still until the command closes the connection
 	msgFrozen  = "frozen"  // nothing
 	msgHangup  = "hangup"  // nothing: the command's output has no reader any more
-	msgFailed  = "failed"  // failure
 )
 
 // The messages between a monitor and the fuse server. While it serves, it answers freeze with frozen, and is still
@@ -51,7 +51,7 @@ const (
 	msgThaw  = "thaw"  // nothing
 )
 
-// The messages to the process that erases a monitor's container. It answers the second one with done or failed.
+// The messages to the process that erases a monitor's container. It answers the second one with done or an error.
 const (
 	msgPrepare = "prepare" // eraseRequest
 	msgErase   = "erase"   // nothing, the container's lock
@@ -124,44 +124,13 @@ func (s streamSet) take(files []*os.File) (stdio [3]*os.File, err error) {
 	return stdio, nil
 }
 
-// failure is an error on its way from the monitor to the user.
-type failure struct {
-	Code int // the exit code that the command ends with
-	Text string
-}
-
-func toFailure(err error) failure {
-	err = ExplainLimit(err)
-	var exec *runtime.ExecError
-	if errors.As(err, &exec) {
-		return failure{exec.Code, err.Error()}
-	}
-	return failure{CodeEngine, err.Error()}
-}
-
-// receive waits for a message of the given kind and turns a failed message into a *Failure.
+// receive waits for a message of the given kind. What the monitor answers instead is a *wire.Error.
 func receive(conn *wire.Conn, kind string) (wire.Message, error) {
 	m, err := conn.Recv()
 	if err != nil {
 		return m, fmt.Errorf("wait for the monitor: %w", err)
 	}
-	return m, expect(m, kind)
-}
-
-// expect checks the kind of a message, whose files it closes if it is another.
-func expect(m wire.Message, kind string) error {
-	if m.Kind == kind {
-		return nil
-	}
-	wire.CloseFiles(m.Files)
-	if m.Kind != msgFailed {
-		return fmt.Errorf("wait for the monitor: got %q instead of %q", m.Kind, kind)
-	}
-	var f failure
-	if err := m.Decode(&f); err != nil {
-		return err
-	}
-	return &Failure{f.Code, f.Text}
+	return m, m.Expect(kind)
 }
 
 const socketName = "sock"
@@ -238,11 +207,11 @@ func (c *Container) tryDial() (*net.UnixConn, error) {
 		return sock, nil
 	}
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("connect to the monitor of %s: the run directory %s was removed, "+
+		return nil, fault.Errorf(errdefs.ErrUnavailable, "connect to the monitor of %s: the run directory %s was removed, "+
 			"as it may be at the end of a login session: what is left is \"rcrun rm -f %s\"",
 			c.Name, c.State.RunDir, c.Name)
 	}
-	return nil, fmt.Errorf("connect to the monitor of %s: %w", c.Name, err)
+	return nil, fault.Errorf(errdefs.ErrUnavailable, "connect to the monitor of %s: %w", c.Name, err)
 }
 
 // dialIn connects to the socket in a directory.
@@ -258,7 +227,7 @@ func dialIn(dir string) (*net.UnixConn, error) {
 // goneError says of a record that is not there any more that the container was removed.
 func (c *Container) goneError(err error) error {
 	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%w: %s was removed", ErrNoContainer, c.Name)
+		return fault.Errorf(errdefs.ErrNotFound, "no such container: %s was removed", c.Name)
 	}
 	return err
 }

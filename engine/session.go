@@ -133,7 +133,7 @@ func pipeInput(source io.Reader) (*os.File, error) {
 func (s *Session) awaitStart() error {
 	message, err := receive(s.conn, msgStarted)
 	if errors.Is(err, io.EOF) {
-		return &classified{errDied, "the monitor was killed before the container had started"}
+		return errDied
 	}
 	if err != nil {
 		return err
@@ -162,7 +162,7 @@ func (s *Session) Wait() (Exit, error) {
 	case message.Kind == msgHangup:
 		return Exit{}, ErrHangup
 	}
-	if err := expect(message, msgExited); err != nil {
+	if err := message.Expect(msgExited); err != nil {
 		return Exit{}, err
 	}
 	var exit Exit

@@ -130,7 +130,7 @@ func (m *monitor) recordStart() error {
 }
 
 // recordFailure notes why the container did not start, or removes one that was to be removed, and lets the lock go.
-func (m *monitor) recordFailure(f failure) error {
+func (m *monitor) recordFailure(cause error) error {
 	defer m.lock.release()
 	eraser, err := m.startEraser()
 	if err != nil {
@@ -139,7 +139,7 @@ func (m *monitor) recordFailure(f failure) error {
 	if eraser != nil {
 		return eraser.erase(m.c, m.lock)
 	}
-	m.c.State = State{Status: m.before, RunDir: m.c.State.RunDir, ExitCode: f.Code, Error: f.Text}
+	m.c.State = State{Status: m.before, RunDir: m.c.State.RunDir, ExitCode: ExitCode(cause), Error: cause.Error()}
 	return m.c.writeState()
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/layers"
@@ -139,11 +140,10 @@ func inspectImage(e *layered.Engine, name string) (any, error) {
 
 // inspectAny takes a container of that name before an image.
 func inspectAny(e *layered.Engine, name string) (any, error) {
-	object, err := inspectContainer(e, name)
-	if !errors.Is(err, engine.ErrNoContainer) {
-		return object, err
+	if _, err := e.Lookup(name); !errdefs.IsNotFound(err) {
+		return inspectContainer(e, name)
 	}
-	object, err = inspectImage(e, name)
+	object, err := inspectImage(e, name)
 	if errors.Is(err, layers.ErrNotFound) {
 		return nil, fmt.Errorf("no such container or image: %s", name)
 	}

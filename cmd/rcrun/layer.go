@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/go-units"
 	"github.com/opencontainers/go-digest"
 	"github.com/rcrun/rcrun/engine"
@@ -153,7 +154,7 @@ func inspectLayer(e *layered.Engine, name string) (any, error) {
 		return nil, err
 	}
 	c, lookupErr := e.Lookup(name)
-	if errors.Is(lookupErr, engine.ErrNoContainer) {
+	if errdefs.IsNotFound(lookupErr) {
 		return nil, fmt.Errorf("no such layer or container: %s", name)
 	}
 	if lookupErr != nil {

@@ -87,7 +87,6 @@ func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)
 // exitCode turns a command's error into the exit code, and prints it where it is one of ours.
 func exitCode(err error) int {
 	var status exitStatus
-	var failure *engine.Failure
 	switch {
 	case err == nil:
 		return 0
@@ -98,10 +97,7 @@ func exitCode(err error) int {
 	}
 	printError(engine.ExplainLimit(err))
 	printHint(err)
-	if errors.As(err, &failure) {
-		return failure.Code
-	}
-	return engine.CodeEngine
+	return engine.ExitCode(err)
 }
 
 // printError prints an error, and each of several that were joined, as one of ours.
@@ -114,11 +110,19 @@ func printError(err error) {
 // joined returns the errors that errors.Join has joined, in their order, or just the error.
 func joined(err error) []error {
 	several, ok := err.(interface{ Unwrap() []error })
-	if !ok || errors.Join(several.Unwrap()...).Error() != err.Error() {
+	if !ok || len(several.Unwrap()) == 0 {
+		return []error{err}
+	}
+	parts := several.Unwrap()
+	switch err.Error() {
+	case parts[0].Error(): // with a class
+		return joined(parts[0])
+	case errors.Join(parts...).Error():
+	default:
 		return []error{err}
 	}
 	var all []error
-	for _, part := range several.Unwrap() {
+	for _, part := range parts {
 		all = append(all, joined(part)...)
 	}
 	return all

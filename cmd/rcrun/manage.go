@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/spf13/cobra"
@@ -146,7 +147,7 @@ func (a *app) waitCommand() *cobra.Command {
 // removeOne removes a container. With force, one that is not there is as good as removed.
 func removeOne(e *layered.Engine, name string, force bool) error {
 	err := e.Remove(name, force)
-	if force && errors.Is(err, engine.ErrNoContainer) {
+	if force && errdefs.IsNotFound(err) {
 		complain(err)
 		return nil
 	}

@@ -1,10 +1,10 @@
 package main
 
 import (
-	"errors"
 	"slices"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/go-units"
 	"github.com/opencontainers/go-digest"
 	"github.com/rcrun/rcrun/engine"
@@ -67,7 +67,7 @@ func treeOf(e *layered.Engine, names []string) ([]treeRow, error) {
 				return nil, err
 			}
 			rows = append(rows, branch...)
-		case !errors.Is(err, engine.ErrNoContainer):
+		case !errdefs.IsNotFound(err):
 			return nil, err
 		default:
 			image, err := store.Image(name)

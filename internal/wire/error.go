@@ -7,18 +7,29 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+
+	"github.com/rcrun/rcrun/internal/fault"
 )
 
-// Error is a failure in one of a container's processes, in the form in which it travels to the user.
+// Error is a failure in another process, in the form in which it travels to the user.
 type Error struct {
 	Stage string        `json:"stage"`           // the process: "sandbox", "init", "exec", "fuse server", ...
 	Op    string        `json:"op"`              // what it was doing, as a verb phrase: "mount proc"
 	Path  string        `json:"path,omitempty"`  // what it was doing it to
 	Errno syscall.Errno `json:"errno,omitempty"` // the cause, where it was a system call's
 	Text  string        `json:"text,omitempty"`  // the cause in words, where it was not
+	Class string        `json:"class,omitempty"` // of the error, as package fault names it
+
+	// Whole: the text is the whole message, and what is above describes only its cause.
+	Whole bool `json:"whole,omitempty"`
+	// Code is the exit code of a command that ends with this error; 0 where the command has to choose.
+	Code int `json:"code,omitempty"`
 }
 
 func (e *Error) Error() string {
+	if e.Whole {
+		return e.Text
+	}
 	text := e.Stage + ": " + e.Op
 	if e.Path != "" {
 		text += " " + e.Path
@@ -32,12 +43,16 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Unwrap lets errors.Is compare with the errno.
-func (e *Error) Unwrap() error {
-	if e.Errno == 0 {
-		return nil
+// Unwrap lets errors.Is compare with the errno and with the class.
+func (e *Error) Unwrap() []error {
+	var causes []error
+	if class := fault.Named(e.Class); class != nil {
+		causes = append(causes, class)
 	}
-	return e.Errno
+	if e.Errno != 0 {
+		causes = append(causes, e.Errno)
+	}
+	return causes
 }
 
 // Errorf describes err, met by stage while doing op to path. An err that is an *Error already keeps its own story.
@@ -46,7 +61,7 @@ func Errorf(stage, op, path string, err error) *Error {
 	if errors.As(err, &known) {
 		return known
 	}
-	e := &Error{Stage: stage, Op: op, Path: path}
+	e := &Error{Stage: stage, Op: op, Path: path, Class: fault.Name(err)}
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
 		e.Errno = errno
@@ -62,15 +77,31 @@ func Errorf(stage, op, path string, err error) *Error {
 	return e
 }
 
+// Report describes err with its whole text, for a command that prints it and ends with the exit code. What an *Error
+// in it says of the cause is kept.
+func Report(stage string, err error, code int) *Error {
+	e := *Errorf(stage, "", "", err)
+	e.Text, e.Whole, e.Code, e.Class = err.Error(), true, code, fault.Name(err)
+	return &e
+}
+
 // SendError sends err as the last message of a stage that failed.
 func (c *Conn) SendError(stage string, err error) error {
 	return c.Send(kindError, Errorf(stage, "run", "", err))
 }
 
+// SendReport sends err as the answer to a command, as Report describes it.
+func (c *Conn) SendReport(stage string, err error, code int) error {
+	return c.Send(kindError, Report(stage, err, code))
+}
+
+// decodeError decodes an error message. One without an operation has only a whole text, as in the first version of the
+// protocol.
 func decodeError(body json.RawMessage) error {
 	e := &Error{}
 	if err := json.Unmarshal(body, e); err != nil {
 		return fmt.Errorf("decode error message: %w", err)
 	}
+	e.Whole = e.Whole || e.Op == ""
 	return e
 }

@@ -1,7 +1,7 @@
 // Package wire is how the processes of a container speak to each other: typed, length-prefixed JSON messages over a
 // Unix stream socket, each with the file descriptors it names. Both sides know the order of the messages; one of
-// another kind than expected is an error, and an error of any stage travels as a message of its own kind, so that
-// it reaches the user as stage, operation, path and errno.
+// another kind than expected is an error. Every error travels in one form (Error), as a message of its own kind: it
+// reaches the user with its text, stage, operation, path and errno, and a caller with its class and exit code.
 //
 // A stream socket rather than a packet one: an OCI spec with its seccomp profile may be larger than a socket buffer.
 package wire
@@ -24,7 +24,7 @@ const (
 	headerSize = 5 // length of the JSON in 4 bytes, big endian, then the number of file descriptors in one
 	maxMessage = 16 << 20
 	maxFiles   = 16
-	kindError  = "error"
+	kindError  = "failed" // Error
 )
 
 // Decode decodes the body of the message into body, unless that is nil.
@@ -180,14 +180,10 @@ func (c *Conn) Expect(kind string, body any, want int) ([]*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("wait for %s: %w", kind, err)
 	}
-	switch {
-	case m.Kind == kindError:
-		CloseFiles(m.Files)
-		return nil, decodeError(m.Body)
-	case m.Kind != kind:
-		CloseFiles(m.Files)
-		return nil, fmt.Errorf("wait for %s: got %s", kind, m.Kind)
-	case len(m.Files) != want:
+	if err := m.Expect(kind); err != nil {
+		return nil, err
+	}
+	if len(m.Files) != want {
 		CloseFiles(m.Files)
 		return nil, fmt.Errorf("wait for %s: got %d files, want %d", kind, len(m.Files), want)
 	}
@@ -196,6 +192,20 @@ func (c *Conn) Expect(kind string, body any, want int) ([]*os.File, error) {
 		return nil, err
 	}
 	return m.Files, nil
+}
+
+// Expect checks the kind of a message, whose files it closes if that is another. A message of kind error is returned as
+// the *Error it carries.
+func (m *Message) Expect(kind string) error {
+	if m.Kind == kind {
+		return nil
+	}
+	CloseFiles(m.Files)
+	m.Files = nil
+	if m.Kind == kindError {
+		return decodeError(m.Body)
+	}
+	return fmt.Errorf("wait for %s: got %s", kind, m.Kind)
 }
 
 // descriptors returns the files' descriptors, as File.Fd would but for not making them blocking.
