@@ -101,20 +101,11 @@ func startFuse(stack unionmount.Options, ids rootless.Map, log *os.File) (*fuseS
 		server.err = cmd.Wait()
 		close(server.done)
 	}()
-	if err := conn.Send(msgOpen, openRequest{Stack: stack, UIDs: mapped(ids.UIDs), GIDs: mapped(ids.GIDs)}); err != nil {
+	if err := conn.Send(msgOpen, openRequest{Stack: stack, UIDs: ids.UIDs.Inside(), GIDs: ids.GIDs.Inside()}); err != nil {
 		server.stop(0)
 		return nil, err
 	}
 	return server, nil
-}
-
-// mapped lists the container's side of a map.
-func mapped(maps []rootless.Mapping) []fusefs.IDRange {
-	var ranges []fusefs.IDRange
-	for _, m := range maps {
-		ranges = append(ranges, fusefs.IDRange{First: m.Container, Size: m.Size})
-	}
-	return ranges
 }
 
 // serve hands the connection over. Our copy is closed: as long as one is open, the kernel would let a container wait

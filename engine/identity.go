@@ -157,8 +157,8 @@ func checkUser(name string, ids rootless.Map) error {
 	if !ok {
 		return nil // of one by name, the container's files tell the number
 	}
-	_, hasUID := ids.HostUID(uint32(uid))
-	_, hasGID := ids.HostGID(uint32(gid))
+	_, hasUID := ids.UIDs.ToHost(uint32(uid))
+	_, hasGID := ids.GIDs.ToHost(uint32(gid))
 	if hasUID && hasGID {
 		return nil
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/rcrun/rcrun/fusefs"
 	"github.com/rcrun/rcrun/internal/fault"
+	"github.com/rcrun/rcrun/internal/idmap"
 	"github.com/rcrun/rcrun/internal/own"
 	"github.com/rcrun/rcrun/internal/wire"
 	"github.com/rcrun/rcrun/unionmount"
@@ -64,9 +65,9 @@ type eraseRequest struct {
 
 type openRequest struct {
 	Stack      unionmount.Options
-	UIDs, GIDs []fusefs.IDRange // that the mount's user namespace maps
-	HostRoot   bool             // as in fusefs.Options
-	Target     string           // where it is mounted, unless in a container
+	UIDs, GIDs idmap.Ranges // that the mount's user namespace maps
+	HostRoot   bool         // as in fusefs.Options
+	Target     string       // where it is mounted, unless in a container
 	Debug      bool
 
 	SquashUID, SquashGID *uint32 // as fusefs.Options has them

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rcrun/rcrun/internal/idmap"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/internal/xattrlog"
 	"github.com/rcrun/rcrun/rootless"
@@ -118,11 +119,8 @@ func storeLayer(driver, dir string) unionmount.Layer {
 	if driver == layerfmt.DriverFuse {
 		return unionmount.Layer{Dir: dir, Ownership: unionmount.CallerOwned}
 	}
-	return unionmount.Layer{Dir: dir, Ownership: unionmount.HostOwned, UIDs: everyID(), GIDs: everyID()}
+	return unionmount.Layer{Dir: dir, Ownership: unionmount.HostOwned, UIDs: idmap.Everything(), GIDs: idmap.Everything()}
 }
-
-// everyID maps every id to itself.
-func everyID() []unionmount.IDMapping { return []unionmount.IDMapping{{Size: allIDs}} }
 
 // hostLayer is a directory of the host as a layer. Its owners are the host's, so they are translated by the id map
 // that the container gets; those that it cannot show appear as root.
@@ -131,15 +129,7 @@ func hostLayer(dir, userns string) (unionmount.Layer, error) {
 	if err != nil {
 		return unionmount.Layer{}, err
 	}
-	return unionmount.Layer{Dir: dir, Ownership: unionmount.HostOwned, UIDs: unionMappings(ids.UIDs), GIDs: unionMappings(ids.GIDs)}, nil
-}
-
-func unionMappings(maps []rootless.Mapping) []unionmount.IDMapping {
-	var out []unionmount.IDMapping
-	for _, m := range maps {
-		out = append(out, unionmount.IDMapping(m))
-	}
-	return out
+	return unionmount.Layer{Dir: dir, Ownership: unionmount.HostOwned, UIDs: ids.UIDs, GIDs: ids.GIDs}, nil
 }
 
 // initEntry is something that the init layer has for the mounts of every container to land on.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/rcrun/rcrun/internal/idmap"
 	"github.com/rcrun/rcrun/rootless"
 	"github.com/rcrun/rcrun/runtime"
 )
@@ -90,7 +91,7 @@ func (c *Container) user() string {
 	return "0"
 }
 
-func specMappings(maps []rootless.Mapping) []specs.LinuxIDMapping {
+func specMappings(maps idmap.Map) []specs.LinuxIDMapping {
 	var out []specs.LinuxIDMapping
 	for _, m := range maps {
 		out = append(out, specs.LinuxIDMapping{ContainerID: m.Container, HostID: m.Host, Size: m.Size})

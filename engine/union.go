@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/rcrun/rcrun/fusefs"
+	"github.com/rcrun/rcrun/internal/idmap"
 	"github.com/rcrun/rcrun/internal/strictjson"
 	"github.com/rcrun/rcrun/unionmount"
 	"golang.org/x/sys/unix"
@@ -104,34 +104,19 @@ func (m UnionMount) Serve() error {
 func (m UnionMount) request() (r openRequest, err error) {
 	r = openRequest{Stack: m.Stack, SquashUID: m.SquashUID, SquashGID: m.SquashGID, NoACL: m.NoACL,
 		NoXattrs: m.NoXattrs, AccessTimes: fusefs.AccessTimesOf(m.Mount.Flags), Tuning: m.Tuning, Target: m.Target, Debug: m.Debug}
-	if r.UIDs, err = ownIDs("uid_map"); err == nil {
-		r.GIDs, err = ownIDs("gid_map")
+	uids, err := idmap.OwnUIDs()
+	if err != nil {
+		return r, fmt.Errorf("mount a union: %w", err)
 	}
-	r.HostRoot = len(r.UIDs) == 1 && r.UIDs[0].Size == allIDs
+	gids, err := idmap.OwnGIDs()
+	if err != nil {
+		return r, fmt.Errorf("mount a union: %w", err)
+	}
+	r.UIDs, r.GIDs, r.HostRoot = uids.Inside(), gids.Inside(), uids.IsEverything()
 	if as := m.Stack.UpperAs; as != nil && as.Ownership == unionmount.HostOwned {
 		r.UIDs, r.GIDs = nil, nil
 	}
-	return r, err
-}
-
-// allIDs is how many ids a process has that is in no user namespace but the first.
-const allIDs = 1<<32 - 1
-
-// ownIDs reads which ids the calling process's user namespace has.
-func ownIDs(file string) ([]fusefs.IDRange, error) {
-	text, err := os.ReadFile("/proc/self/" + file)
-	if err != nil {
-		return nil, err
-	}
-	var ranges []fusefs.IDRange
-	for lines := bytes.NewReader(text); ; { // from a file, Fscan reads a byte at a time
-		var r fusefs.IDRange
-		var outside uint32
-		if _, err := fmt.Fscan(lines, &r.First, &outside, &r.Size); err != nil {
-			return ranges, nil // the end
-		}
-		ranges = append(ranges, r)
-	}
+	return r, nil
 }
 
 // serveUnion serves a union until its mount is gone. A signal that asks the process to end has it unmounted, if it has

@@ -1,21 +1,18 @@
 package fusefs
 
-// IDRange is a run of user or group ids.
-type IDRange struct {
-	First, Size uint32
-}
+import "github.com/rcrun/rcrun/internal/idmap"
 
 // idView shows the ids that the mount's user namespace maps, and others as one that it does map: root, where it can.
 // The kernel would show those as nobody's and deny root the access to them, so that in a namespace of few ids half of
 // an image could not be used. What a file's owner is on disk stays as it is.
 type idView struct {
-	mapped   []IDRange
+	mapped   idmap.Ranges
 	fallback uint32
 	squash   *uint32 // shown instead of any, if not nil
 }
 
 // newIDView returns the view of a namespace that maps the given ids; none given means all.
-func newIDView(mapped []IDRange, squash *uint32) idView {
+func newIDView(mapped idmap.Ranges, squash *uint32) idView {
 	v := idView{mapped: mapped, squash: squash}
 	if len(mapped) > 0 && !v.contains(0) {
 		v.fallback = mapped[0].First
@@ -24,12 +21,7 @@ func newIDView(mapped []IDRange, squash *uint32) idView {
 }
 
 func (v idView) contains(id uint32) bool {
-	for _, r := range v.mapped {
-		if id >= r.First && id-r.First < r.Size {
-			return true
-		}
-	}
-	return len(v.mapped) == 0
+	return len(v.mapped) == 0 || v.mapped.Contains(id)
 }
 
 func (v idView) show(id uint32) uint32 {

@@ -10,6 +10,7 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/idmap"
 	"github.com/rcrun/rcrun/unionmount"
 )
 
@@ -32,7 +33,7 @@ type Options struct {
 	Logger *slog.Logger
 	// UIDs and GIDs are the ids that the mount's user namespace maps: none given means all of them. Files of others
 	// are shown as root's, or where root is not mapped as those of the first id that is.
-	UIDs, GIDs []IDRange
+	UIDs, GIDs idmap.Ranges
 	// SquashUID and SquashGID, if not nil, are whom all files are shown to belong to. On disk nothing changes.
 	SquashUID, SquashGID *uint32
 	// HostRoot says that the mount's root is the host's, and not only that of a user namespace.

@@ -1,8 +1,6 @@
 package rootless
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"os"
@@ -14,19 +12,14 @@ import (
 
 	"github.com/rootless-containers/rootlesskit/v3/pkg/parent/idtools"
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/idmap"
 )
-
-// Range is Size consecutive ids of the host.
-type Range struct {
-	Start, Size uint32
-}
-
-func (r Range) end() uint64 { return uint64(r.Start) + uint64(r.Size) }
 
 // Caller is what decides which ids a user may map.
 type Caller struct {
 	UID, GID         uint32
-	SubUIDs, SubGIDs []Range
+	SubUIDs, SubGIDs idmap.Ranges
 
 	// Absolute paths of the programs that map subordinate ids; empty for a caller that may write any map itself.
 	NewUIDMap, NewGIDMap string
@@ -50,12 +43,12 @@ func CurrentCaller() Caller {
 	uids, gids, err := idtools.GetSubIDRanges(int(c.UID), name)
 	c.SubUIDs, c.SubGIDs = ranges(uids), ranges(gids)
 	if mayWriteMaps() {
-		uidsHere, gidsHere := ownIDs("/proc/self/uid_map"), ownIDs("/proc/self/gid_map")
+		uidsHere, gidsHere := inside(idmap.OwnUIDs()), inside(idmap.OwnGIDs())
 		// The files that list ranges are those of the host, whose ids a namespace need not have.
 		if err != nil || !within(c.SubUIDs, uidsHere) || !within(c.SubGIDs, gidsHere) {
 			c.SubUIDs, c.SubGIDs = uidsHere, gidsHere
 		}
-		if total(c.SubUIDs) <= 1 || total(c.SubGIDs) <= 1 {
+		if c.SubUIDs.Total() <= 1 || c.SubGIDs.Total() <= 1 {
 			c.Problem = Problem{What: "the user namespace that rcrun runs in has no other", Fix: "unshare --map-root-user --map-auto"}
 		}
 		return c
@@ -107,13 +100,13 @@ func userName(uid uint32) string {
 }
 
 // ranges converts and drops what is empty or beyond 32 bits.
-func ranges(subs []idtools.SubIDRange) []Range {
-	var out []Range
+func ranges(subs []idtools.SubIDRange) idmap.Ranges {
+	var out idmap.Ranges
 	for _, s := range subs {
 		if s.Start < 0 || s.Length <= 0 || int64(s.Start)+int64(s.Length) > 1<<32-1 {
 			continue
 		}
-		out = append(out, Range{Start: uint32(s.Start), Size: uint32(s.Length)})
+		out = append(out, idmap.Range{First: uint32(s.Start), Size: uint32(s.Length)})
 	}
 	return out
 }
@@ -133,32 +126,24 @@ func mayWriteMaps() bool {
 }
 
 // within tells whether each of ranges lies in one of whole.
-func within(ranges, whole []Range) bool {
+func within(ranges, whole idmap.Ranges) bool {
 	for _, r := range ranges {
-		inside := func(w Range) bool { return r.Start >= w.Start && r.end() <= w.end() }
-		if !slices.ContainsFunc(whole, inside) {
+		holds := func(w idmap.Range) bool { return r.First >= w.First && r.End() <= w.End() }
+		if !slices.ContainsFunc(whole, holds) {
 			return false
 		}
 	}
 	return true
 }
 
-// ownIDs returns the ids that exist in the caller's own user namespace, read from its map. Root without a range of
-// its own uses them, and so shares its ids with the host, as engines that run as root do.
-func ownIDs(path string) []Range {
-	text, err := os.ReadFile(path)
+// inside returns the ids that exist in the caller's own user namespace. Root without a range of its own uses them, and so
+// shares its ids with the host, as engines that run as root do. Where the map cannot be read, no id but the caller's own
+// can be mapped.
+func inside(own idmap.Map, err error) idmap.Ranges {
 	if err != nil {
-		return nil // no id but the caller's own: a weaker map
+		return nil
 	}
-	var out []Range
-	scanner := bufio.NewScanner(bytes.NewReader(text))
-	for scanner.Scan() {
-		var start, parent, size uint32
-		if n, _ := fmt.Sscan(scanner.Text(), &start, &parent, &size); n == 3 {
-			out = append(out, Range{Start: start, Size: size})
-		}
-	}
-	return out
+	return own.Inside()
 }
 
 // checkPower returns what keeps the program at path from mapping ids for an ordinary user.

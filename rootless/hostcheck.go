@@ -149,16 +149,8 @@ func (h host) checkIDs() Finding {
 	if p := h.caller.Problem; p != (Problem{}) {
 		return Finding{Name: "subordinate ids", Detail: p.What, Fix: p.Fix}
 	}
-	detail := fmt.Sprintf("%d users and %d groups", total(h.caller.SubUIDs), total(h.caller.SubGIDs))
+	detail := fmt.Sprintf("%d users and %d groups", h.caller.SubUIDs.Total(), h.caller.SubGIDs.Total())
 	return Finding{Name: "subordinate ids", OK: true, Detail: detail}
-}
-
-func total(ranges []Range) uint64 {
-	n := uint64(0)
-	for _, r := range ranges {
-		n += uint64(r.Size)
-	}
-	return n
 }
 
 func (h host) checkSlirp() Finding {

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/idmap"
 )
 
 // goodHost is a host on which everything is found; its files are those of a directory of the test's.
@@ -17,7 +19,7 @@ func goodHost(t *testing.T) host {
 		root:     t.TempDir(),
 		getenv:   func(name string) string { return map[string]string{"XDG_RUNTIME_DIR": "/run/user/1000"}[name] },
 		lookPath: func(name string) (string, error) { return "/usr/bin/" + name, nil },
-		caller:   Caller{UID: 1000, SubUIDs: []Range{{1, 2}}, SubGIDs: []Range{{1, 2}}},
+		caller:   Caller{UID: 1000, SubUIDs: idmap.Ranges{{First: 1, Size: 2}}, SubGIDs: idmap.Ranges{{First: 1, Size: 2}}},
 
 		tryUserNamespace: func() error { return nil },
 	}

@@ -3,17 +3,13 @@ package rootless
 import (
 	"fmt"
 	"math"
-	"strings"
-)
 
-// Mapping says that Size ids starting at Container in the user namespace are those starting at Host outside.
-type Mapping struct {
-	Container, Host, Size uint32
-}
+	"github.com/rcrun/rcrun/internal/idmap"
+)
 
 // Map is the id map of a container's user namespace.
 type Map struct {
-	UIDs, GIDs []Mapping
+	UIDs, GIDs idmap.Map
 
 	// SingleID tells that the caller's own ids are all that is mapped. The kernel then forbids setgroups(2) inside.
 	SingleID bool
@@ -69,13 +65,13 @@ func (m *Map) setCaller(mode string, caller Caller) {
 func singleMap(mode string, caller Caller) Map {
 	m := Map{SingleID: true}
 	m.setCaller(mode, caller)
-	m.UIDs = []Mapping{{Container: m.CallerUID, Host: caller.UID, Size: 1}}
-	m.GIDs = []Mapping{{Container: m.CallerGID, Host: caller.GID, Size: 1}}
+	m.UIDs = idmap.Map{{Container: m.CallerUID, Host: caller.UID, Size: 1}}
+	m.GIDs = idmap.Map{{Container: m.CallerGID, Host: caller.GID, Size: 1}}
 	return m
 }
 
 // planIDs lays the subordinate ranges out over the container's ids, around the place of own, the caller's id.
-func planIDs(mode string, own uint32, sub []Range) []Mapping {
+func planIDs(mode string, own uint32, sub idmap.Ranges) idmap.Map {
 	plan := layout{sub: disjoint(sub, own)}
 	switch mode {
 	case ModeNoMap:
@@ -94,13 +90,13 @@ func planIDs(mode string, own uint32, sub []Range) []Mapping {
 
 // layout gives out container ids in ascending order.
 type layout struct {
-	maps []Mapping
+	maps idmap.Map
 	next uint32 // the first container id that is still free
-	sub  []Range
+	sub  idmap.Ranges
 }
 
 func (l *layout) place(host, size uint32) {
-	l.maps = append(l.maps, Mapping{Container: l.next, Host: host, Size: size})
+	l.maps = append(l.maps, idmap.Mapping{Container: l.next, Host: host, Size: size})
 	l.next += size
 }
 
@@ -110,9 +106,9 @@ func (l *layout) take(n uint32) {
 		r := &l.sub[0]
 		// The highest id, (uid_t)-1, is never mapped: it means "no id" to the kernel.
 		size := min(n, r.Size, math.MaxUint32-l.next)
-		l.place(r.Start, size)
+		l.place(r.First, size)
 		n -= size
-		r.Start += size
+		r.First += size
 		r.Size -= size
 		if r.Size == 0 {
 			l.sub = l.sub[1:]
@@ -122,11 +118,11 @@ func (l *layout) take(n uint32) {
 
 // disjoint returns ranges without the id own and without what an earlier range already has. The kernel refuses a
 // map in which an id stands twice, and /etc/subuid may list the same range by name and by number.
-func disjoint(ranges []Range, own uint32) []Range {
-	taken := []Range{{Start: own, Size: 1}}
-	var free []Range
+func disjoint(ranges idmap.Ranges, own uint32) idmap.Ranges {
+	taken := idmap.Ranges{{First: own, Size: 1}}
+	var free idmap.Ranges
 	for _, r := range ranges {
-		pieces := []Range{r}
+		pieces := idmap.Ranges{r}
 		for _, t := range taken {
 			pieces = without(pieces, t)
 		}
@@ -137,44 +133,20 @@ func disjoint(ranges []Range, own uint32) []Range {
 }
 
 // without returns the parts of ranges that lie outside cut.
-func without(ranges []Range, cut Range) []Range {
-	var left []Range
+func without(ranges idmap.Ranges, cut idmap.Range) idmap.Ranges {
+	var left idmap.Ranges
 	for _, r := range ranges {
-		end, cutEnd := r.end(), cut.end()
-		if cutEnd <= uint64(r.Start) || end <= uint64(cut.Start) {
+		end, cutEnd := r.End(), cut.End()
+		if cutEnd <= uint64(r.First) || end <= uint64(cut.First) {
 			left = append(left, r)
 			continue
 		}
-		if r.Start < cut.Start {
-			left = append(left, Range{Start: r.Start, Size: cut.Start - r.Start})
+		if r.First < cut.First {
+			left = append(left, idmap.Range{First: r.First, Size: cut.First - r.First})
 		}
 		if cutEnd < end {
-			left = append(left, Range{Start: uint32(cutEnd), Size: uint32(end - cutEnd)})
+			left = append(left, idmap.Range{First: uint32(cutEnd), Size: uint32(end - cutEnd)})
 		}
 	}
 	return left
-}
-
-// HostUID returns the user id outside of the one inside; ok is false for an id that is not mapped.
-func (m Map) HostUID(id uint32) (host uint32, ok bool) { return toHost(m.UIDs, id) }
-
-// HostGID returns the group id outside of the one inside; ok is false for an id that is not mapped.
-func (m Map) HostGID(id uint32) (host uint32, ok bool) { return toHost(m.GIDs, id) }
-
-func toHost(maps []Mapping, id uint32) (uint32, bool) {
-	for _, m := range maps {
-		if id >= m.Container && id-m.Container < m.Size {
-			return m.Host + (id - m.Container), true
-		}
-	}
-	return 0, false
-}
-
-// format returns maps as the kernel's map files take them.
-func format(maps []Mapping) string {
-	var text strings.Builder
-	for _, m := range maps {
-		fmt.Fprintf(&text, "%d %d %d\n", m.Container, m.Host, m.Size)
-	}
-	return text.String()
 }

@@ -2,6 +2,7 @@ package rootless
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 	"os"
 	"os/exec"
@@ -14,44 +15,61 @@ import (
 	"github.com/rootless-containers/rootlesskit/v3/pkg/parent/idtools"
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
+
+	"github.com/rcrun/rcrun/internal/idmap"
 )
 
 func TestPlanMap(t *testing.T) {
-	sub := []Range{{100000, 65536}}
+	const sub = "100000+65536"
 	for name, c := range map[string]struct {
 		mode string
 		own  uint32
-		sub  []Range
-		want []Mapping
+		sub  string
+		want string
 	}{
-		"default":                     {"", 1000, sub, []Mapping{{0, 1000, 1}, {1, 100000, 65536}}},
-		"host":                        {"host", 1000, sub, []Mapping{{0, 1000, 1}, {1, 100000, 65536}}},
-		"two ranges":                  {"", 1000, []Range{{5000, 10}, {7000, 20}}, []Mapping{{0, 1000, 1}, {1, 5000, 10}, {11, 7000, 20}}},
-		"keep-id":                     {"keep-id", 1000, sub, []Mapping{{0, 100000, 1000}, {1000, 1000, 1}, {1001, 101000, 64536}}},
-		"keep-id over two ranges":     {"keep-id", 15, []Range{{5000, 10}, {7000, 20}}, []Mapping{{0, 5000, 10}, {10, 7000, 5}, {15, 15, 1}, {16, 7005, 15}}},
-		"keep-id, few subordinates":   {"keep-id", 1000, []Range{{5000, 10}}, []Mapping{{0, 5000, 10}, {1000, 1000, 1}}},
-		"keep-id of root":             {"keep-id", 0, sub, []Mapping{{0, 0, 1}, {1, 100000, 65536}}},
-		"nomap":                       {"nomap", 1000, sub, []Mapping{{0, 100000, 65536}}},
-		"own id within a range":       {"", 1000, []Range{{999, 3}}, []Mapping{{0, 1000, 1}, {1, 999, 1}, {2, 1001, 1}}},
-		"nomap, own id in a range":    {"nomap", 1000, []Range{{1000, 3}}, []Mapping{{0, 1001, 2}}},
-		"a range listed twice":        {"", 1000, []Range{{5000, 10}, {5000, 10}}, []Mapping{{0, 1000, 1}, {1, 5000, 10}}},
-		"ranges that overlap":         {"", 1000, []Range{{5000, 10}, {5005, 10}}, []Mapping{{0, 1000, 1}, {1, 5000, 10}, {11, 5010, 5}}},
-		"more than there are ids":     {"", 1000, []Range{{5000, 10}, {10000, math.MaxUint32 - 10000}}, []Mapping{{0, 1000, 1}, {1, 5000, 10}, {11, 10000, math.MaxUint32 - 10000}}},
-		"own id within own whole map": {"", 0, []Range{{0, math.MaxUint32}}, []Mapping{{0, 0, 1}, {1, 1, math.MaxUint32 - 1}}},
+		"default":                     {"", 1000, sub, "0 1000 1, 1 100000 65536"},
+		"host":                        {"host", 1000, sub, "0 1000 1, 1 100000 65536"},
+		"two ranges":                  {"", 1000, "5000+10, 7000+20", "0 1000 1, 1 5000 10, 11 7000 20"},
+		"keep-id":                     {"keep-id", 1000, sub, "0 100000 1000, 1000 1000 1, 1001 101000 64536"},
+		"keep-id over two ranges":     {"keep-id", 15, "5000+10, 7000+20", "0 5000 10, 10 7000 5, 15 15 1, 16 7005 15"},
+		"keep-id, few subordinates":   {"keep-id", 1000, "5000+10", "0 5000 10, 1000 1000 1"},
+		"keep-id of root":             {"keep-id", 0, sub, "0 0 1, 1 100000 65536"},
+		"nomap":                       {"nomap", 1000, sub, "0 100000 65536"},
+		"own id within a range":       {"", 1000, "999+3", "0 1000 1, 1 999 1, 2 1001 1"},
+		"nomap, own id in a range":    {"nomap", 1000, "1000+3", "0 1001 2"},
+		"a range listed twice":        {"", 1000, "5000+10, 5000+10", "0 1000 1, 1 5000 10"},
+		"ranges that overlap":         {"", 1000, "5000+10, 5005+10", "0 1000 1, 1 5000 10, 11 5010 5"},
+		"more than there are ids":     {"", 1000, "5000+10, 10000+4294957295", "0 1000 1, 1 5000 10, 11 10000 4294957295"},
+		"own id within own whole map": {"", 0, "0+4294967295", "0 0 1, 1 1 4294967294"},
 	} {
-		caller := Caller{UID: c.own, GID: c.own, SubUIDs: c.sub, SubGIDs: c.sub}
+		sub := rangesOf(t, c.sub)
+		caller := Caller{UID: c.own, GID: c.own, SubUIDs: sub, SubGIDs: sub}
 		m, warnings, err := PlanMap(c.mode, caller)
 		if err != nil || len(warnings) > 0 || m.SingleID {
 			t.Errorf("%s: %+v, warnings %q, %v", name, m, warnings, err)
 		}
-		if !reflect.DeepEqual(m.UIDs, c.want) || !reflect.DeepEqual(m.GIDs, c.want) {
-			t.Errorf("%s: got %v and %v, want %v", name, m.UIDs, m.GIDs, c.want)
+		want := strings.ReplaceAll(c.want, ", ", "\n") + "\n"
+		if m.UIDs.String() != want || m.GIDs.String() != want {
+			t.Errorf("%s: got %q and %q, want %q", name, m.UIDs, m.GIDs, want)
 		}
 	}
 }
 
+// rangesOf parses ranges such as 5000+10, 7000+20.
+func rangesOf(t *testing.T, text string) (ranges idmap.Ranges) {
+	t.Helper()
+	for one := range strings.SplitSeq(text, ", ") {
+		var r idmap.Range
+		if _, err := fmt.Sscanf(one, "%d+%d", &r.First, &r.Size); err != nil {
+			t.Fatalf("parse range %q: %v", one, err)
+		}
+		ranges = append(ranges, r)
+	}
+	return ranges
+}
+
 func TestPlanMapCaller(t *testing.T) {
-	caller := Caller{UID: 1000, GID: 100, SubUIDs: []Range{{100000, 65536}}, SubGIDs: []Range{{200000, 65536}}}
+	caller := Caller{UID: 1000, GID: 100, SubUIDs: idmap.Ranges{{First: 100000, Size: 65536}}, SubGIDs: idmap.Ranges{{First: 200000, Size: 65536}}}
 	for mode, want := range map[string]struct {
 		mapped   bool
 		uid, gid uint32
@@ -60,10 +78,10 @@ func TestPlanMapCaller(t *testing.T) {
 		if err != nil || m.Mapped != want.mapped || m.CallerUID != want.uid || m.CallerGID != want.gid {
 			t.Errorf("mode %q: caller is %v %d:%d (%v), want %v", mode, m.Mapped, m.CallerUID, m.CallerGID, err, want)
 		}
-		if uid, ok := m.HostUID(m.CallerUID); want.mapped && (!ok || uid != 1000) {
+		if uid, ok := m.UIDs.ToHost(m.CallerUID); want.mapped && (!ok || uid != 1000) {
 			t.Errorf("mode %q: the caller's id inside is %d outside", mode, uid)
 		}
-		if gid, ok := m.HostGID(m.CallerGID); want.mapped && (!ok || gid != 100) {
+		if gid, ok := m.GIDs.ToHost(m.CallerGID); want.mapped && (!ok || gid != 100) {
 			t.Errorf("mode %q: the caller's group inside is %d outside", mode, gid)
 		}
 	}
@@ -76,7 +94,7 @@ func TestPlanMapWithoutSubordinateIDs(t *testing.T) {
 		if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], caller.Problem.String()) {
 			t.Errorf("mode %q: warnings %q, %v", mode, warnings, err)
 		}
-		wantUID, wantGID := []Mapping{{inside[0], 1000, 1}}, []Mapping{{inside[1], 100, 1}}
+		wantUID, wantGID := idmap.Map{{Container: inside[0], Host: 1000, Size: 1}}, idmap.Map{{Container: inside[1], Host: 100, Size: 1}}
 		if !m.SingleID || !reflect.DeepEqual(m.UIDs, wantUID) || !reflect.DeepEqual(m.GIDs, wantGID) {
 			t.Errorf("mode %q: got %+v", mode, m)
 		}
@@ -93,8 +111,8 @@ func TestPlanMapWithoutSubordinateIDs(t *testing.T) {
 func TestPlanMapIsAcceptable(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		small := rapid.Uint32Range(0, 40)
-		sub := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Range {
-			return Range{Start: small.Draw(t, "start"), Size: rapid.Uint32Range(1, 15).Draw(t, "size")}
+		sub := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) idmap.Range {
+			return idmap.Range{First: small.Draw(t, "start"), Size: rapid.Uint32Range(1, 15).Draw(t, "size")}
 		}), 1, 5).Draw(t, "sub")
 		own := small.Draw(t, "own")
 		mode := rapid.SampledFrom([]string{"", "keep-id", "nomap"}).Draw(t, "mode")
@@ -112,7 +130,7 @@ func TestPlanMapIsAcceptable(t *testing.T) {
 		}
 		for _, r := range sub {
 			for i := range r.Size {
-				if id := r.Start + i; id != own && !outside[id] {
+				if id := r.First + i; id != own && !outside[id] {
 					t.Fatalf("subordinate id %d is not used", id)
 				}
 			}
@@ -122,7 +140,7 @@ func TestPlanMapIsAcceptable(t *testing.T) {
 
 func TestRanges(t *testing.T) {
 	got := ranges([]idtools.SubIDRange{{Start: 1, Length: 2}, {Start: -1, Length: 2}, {Start: 1, Length: 0}, {Start: math.MaxUint32, Length: 5}})
-	if want := []Range{{1, 2}}; !reflect.DeepEqual(got, want) {
+	if want := (idmap.Ranges{{First: 1, Size: 2}}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
@@ -201,12 +219,12 @@ func checkWrite(t *testing.T, m Map) {
 	if err := m.Write(pid); err != nil {
 		t.Fatal(err)
 	}
-	for file, maps := range map[string][]Mapping{"uid_map": m.UIDs, "gid_map": m.GIDs} {
+	for file, maps := range map[string]idmap.Map{"uid_map": m.UIDs, "gid_map": m.GIDs} {
 		text, err := os.ReadFile(procPath(pid, file))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := strings.Fields(string(text)); !reflect.DeepEqual(got, strings.Fields(format(maps))) {
+		if got := strings.Fields(string(text)); !reflect.DeepEqual(got, strings.Fields(maps.String())) {
 			t.Errorf("%s is %v, want %v", file, got, maps)
 		}
 	}
@@ -227,7 +245,7 @@ func TestWriteMapSaysWhatIsWrong(t *testing.T) {
 	cmd := exec.Command("cat")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER}
 	start(t, cmd)
-	m := Map{UIDs: []Mapping{{Container: 0, Host: 4_000_000_000, Size: 1}}, newUIDMap: helper}
+	m := Map{UIDs: idmap.Map{{Container: 0, Host: 4_000_000_000, Size: 1}}, newUIDMap: helper}
 	err = m.Write(cmd.Process.Pid)
 	if err == nil || !strings.Contains(err.Error(), "newuidmap: ") || !strings.Contains(err.Error(), "uid_map") {
 		t.Errorf("a range of nobody's: %v", err)

@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
+
+	"github.com/rcrun/rcrun/internal/process"
 )
 
 // The names by which the program finds, in argv[0], that RunInside has started it: as EnterStage it has to call Enter,
@@ -150,9 +152,8 @@ func Enter() error {
 	if err := errors.Join(unix.Setresgid(0, 0, 0), unix.Setresuid(0, 0, 0)); err != nil {
 		return fmt.Errorf("become user 0: %w", err)
 	}
-	// A change of user takes this back.
-	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
-		return fmt.Errorf("bind the process to its starter: %w", err)
+	if err := process.DieWithParent(); err != nil {
+		return err
 	}
 	if os.Getppid() != starter {
 		return fmt.Errorf("bind the process to its starter, which has gone: %w", io.EOF)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rcrun/rcrun/internal/idmap"
 	"github.com/rcrun/rcrun/tests/patience"
 )
 
@@ -141,7 +142,7 @@ func eventually(t *testing.T, what string, condition func() bool) {
 }
 
 func TestRunInsideRefused(t *testing.T) {
-	m := Map{UIDs: []Mapping{{Host: 4_000_000_000, Size: 1}}, GIDs: []Mapping{{Host: uint32(os.Getgid()), Size: 1}}}
+	m := Map{UIDs: idmap.Map{{Host: 4_000_000_000, Size: 1}}, GIDs: idmap.Map{{Host: uint32(os.Getgid()), Size: 1}}}
 	if os.Geteuid() == 0 {
 		t.Skip("root may map what it likes")
 	}

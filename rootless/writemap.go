@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+
+	"github.com/rcrun/rcrun/internal/idmap"
 )
 
 // Write gives the user namespace of process pid, a child that has no map yet, the map m.
@@ -24,12 +26,12 @@ func (m Map) Write(pid int) error {
 	return writeMap(pid, "gid_map", m.GIDs, m.newGIDMap)
 }
 
-func writeMap(pid int, file string, maps []Mapping, helper string) error {
+func writeMap(pid int, file string, maps idmap.Map, helper string) error {
 	if helper == "" {
-		return writeProc(pid, file, format(maps))
+		return writeProc(pid, file, maps.String())
 	}
 	args := []string{strconv.Itoa(pid)}
-	args = append(args, strings.Fields(format(maps))...)
+	args = append(args, strings.Fields(maps.String())...)
 	cmd := exec.Command(helper, args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

@@ -62,7 +62,7 @@ type Config struct {
 
 // Container is one container, from its creation until Close.
 type Container struct {
-	process
+	handle
 	sandbox  *sandboxProcess
 	warnings []string
 	started  chan error // receives the outcome of Start once
@@ -123,7 +123,7 @@ func (c *Container) watch() {
 	c.started <- err
 	var status ExitStatus
 	if _, err := c.sandbox.conn.Expect(msgExit, &status, 0); err != nil {
-		c.process.Signal(syscall.SIGKILL) // the sandbox has died; what is left of the container dies too
+		c.handle.Signal(syscall.SIGKILL) // the sandbox has died; what is left of the container dies too
 		c.end(ExitStatus{Code: 128 + int(syscall.SIGKILL), Signal: int(syscall.SIGKILL)},
 			wire.Errorf(stageSandbox, "wait for the payload", "", err))
 		return
@@ -155,7 +155,7 @@ func (c *Container) Warnings() []string { return c.warnings }
 // Close kills what is left of the container, waits for its end and releases all of it.
 func (c *Container) Close() error {
 	c.closeOnce.Do(func() {
-		c.process.Signal(syscall.SIGKILL) // it may have ended long ago
+		c.handle.Signal(syscall.SIGKILL) // it may have ended long ago
 		c.closeErr = c.sandbox.end()
 		<-c.ended
 		c.release()

@@ -23,7 +23,7 @@ type ExecConfig struct {
 
 // ExecProcess is a further process of a container.
 type ExecProcess struct {
-	process
+	handle
 }
 
 // Exec starts a further process in a running container. It fails with an *ExecError if the command cannot be
@@ -38,7 +38,7 @@ func (c *Container) Exec(config ExecConfig) (*ExecProcess, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &ExecProcess{process{args: config.Process.Args, ended: make(chan struct{})}}
+	p := &ExecProcess{handle{args: config.Process.Args, ended: make(chan struct{})}}
 	if err := p.await(conn, config.Process.Terminal); err != nil {
 		conn.Close()
 		p.release()

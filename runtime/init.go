@@ -12,6 +12,7 @@ import (
 	"github.com/moby/sys/capability"
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/idmap"
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
@@ -53,28 +54,14 @@ func (s *sandbox) bearInit() error {
 	return s.creator.Send(msgBorn, started{Pid: s.init.pid})
 }
 
-// dieWithParent appends what ties the process to the thread that made it, whose process has the pidfd parent.
-func (p *program) dieWithParent(parent int) {
-	p.add("tie the process to its parent", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL))
-	poll := object(p, []unix.PollFd{{Fd: int32(parent), Events: unix.POLLIN}})
-	now := object(p, []unix.Timespec{{}})
-	p.add("find its parent", unix.SYS_PPOLL, poll, 1, now, 0, 0).mustReturn(0)
-}
-
 // mapInit gives the user namespace of init all ids of the sandbox's, each as itself: so what the kernel says of ids, and
 // what FUSE requests carry, is the same in both.
 func (s *sandbox) mapInit() error {
-	for _, file := range []struct {
-		name   string
-		ranges []idRange
-	}{{"uid_map", s.ids.UIDs}, {"gid_map", s.ids.GIDs}} {
-		var text strings.Builder
-		for _, r := range file.ranges {
-			fmt.Fprintf(&text, "%d %d %d\n", r.First, r.First, r.Size)
-		}
-		if err := s.writeInit(file.name, text.String()); err != nil {
-			return err
-		}
+	if err := s.writeInit("uid_map", idmap.Identity(s.ids.UIDs).String()); err != nil {
+		return err
+	}
+	if err := s.writeInit("gid_map", idmap.Identity(s.ids.GIDs).String()); err != nil {
+		return err
 	}
 	if adjust := s.config.Spec.Process.OOMScoreAdj; adjust != nil {
 		return s.writeInit("oom_score_adj", strconv.Itoa(*adjust))

@@ -121,8 +121,7 @@ func (p *payload) become(prog *program) error {
 	prog.unblockSignals()
 	// The kernel closes what is marked for it only when the memory is already the new program's.
 	prog.add("close files", unix.SYS_CLOSE_RANGE, controlFD+1, uintptr(^uint32(0)), 0)
-	// A change of credentials takes the request back, so it follows each of them.
-	prog.add("tie the process to its parent", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL))
+	prog.tie()
 	p.restrict(prog, sets)
 	p.execute(prog)
 	return nil

@@ -159,7 +159,7 @@ func (s *sandboxProcess) configure(c Config, message sandboxConfig) error {
 // released.
 func (s *sandboxProcess) await(c Config) (*Container, error) {
 	container := &Container{
-		process: process{args: c.Spec.Process.Args, ended: make(chan struct{})},
+		handle:  handle{args: c.Spec.Process.Args, ended: make(chan struct{})},
 		sandbox: s,
 		started: make(chan error, 1),
 	}

@@ -60,7 +60,7 @@ const terminalScript = `
 	while true; do sleep 0.01; done`
 
 // checkTerminal takes a process that runs terminalScript through a resize and Ctrl-C.
-func checkTerminal(t *testing.T, p *process) {
+func checkTerminal(t *testing.T, p *handle) {
 	t.Helper()
 	s := watchScreen(p.Console())
 	eventually(t, "the script is ready", func() bool { return s.shows("ready") })
@@ -94,7 +94,7 @@ func TestTerminal(t *testing.T) {
 				withTerminal(c.Spec.Process)
 				withSeccomp(t)(c)
 			})
-			checkTerminal(t, &b.Container.process)
+			checkTerminal(t, &b.Container.handle)
 		})
 	}
 }
@@ -116,7 +116,7 @@ func TestExecTerminal(t *testing.T) {
 		process.User = specs.User{UID: user, GID: user}
 		p, err := b.Exec(ExecConfig{Process: process})
 		must(t, err)
-		checkTerminal(t, &p.process)
+		checkTerminal(t, &p.handle)
 		p.Close()
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/idmap"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -82,7 +83,7 @@ func (a acl) encode() []byte {
 
 // translateACL returns the value of an ACL's xattr with the ids of users and groups translated. One that is malformed,
 // as on disk it may be, stays so.
-func translateACL(value []byte, translate func(maps []IDMapping, id uint32) uint32, uids, gids []IDMapping) []byte {
+func translateACL(value []byte, translate func(m idmap.Map, id uint32) uint32, uids, gids idmap.Map) []byte {
 	a, err := parseACL(value)
 	if err != nil || len(a) == 0 {
 		return value

@@ -10,13 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/internal/beneath"
+	"github.com/rcrun/rcrun/internal/idmap"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
 // hostOwned keeps everything where an ordinary filesystem does, with ids translated: what other overlay filesystems
 // write and read.
 type hostOwned struct {
-	uids, gids []IDMapping
+	uids, gids idmap.Map
 	unmapped   uint32
 	self       Owner // whose a file is that this process makes, on disk
 
@@ -119,8 +120,8 @@ func chown(fd int, owner Owner) error {
 
 // inFirstUserNamespace tells whether root is root here: only then are there trusted xattrs.
 func inFirstUserNamespace() bool {
-	ids, err := os.ReadFile("/proc/self/uid_map")
-	return err == nil && slices.Equal(strings.Fields(string(ids)), []string{"0", "0", "4294967295"})
+	ids, err := idmap.OwnUIDs()
+	return err == nil && ids.IsEverything()
 }
 
 // refer returns the path from the layers' roots: what the kernel looks up there is what the union has found.
@@ -171,8 +172,8 @@ func (p hostOwned) diskValue(name string, value []byte) []byte {
 	if !isACL(name) {
 		return value
 	}
-	return translateACL(value, func(maps []IDMapping, id uint32) uint32 {
-		host, _ := toHost(maps, id, p.unmapped)
+	return translateACL(value, func(m idmap.Map, id uint32) uint32 {
+		host, _ := toHost(m, id, p.unmapped)
 		return host
 	}, p.uids, p.gids)
 }
@@ -181,7 +182,7 @@ func (p hostOwned) seenValue(name string, value []byte) []byte {
 	if !isACL(name) {
 		return value
 	}
-	return translateACL(value, func(maps []IDMapping, id uint32) uint32 { return toContainer(maps, id, p.unmapped) }, p.uids, p.gids)
+	return translateACL(value, func(m idmap.Map, id uint32) uint32 { return toContainer(m, id, p.unmapped) }, p.uids, p.gids)
 }
 
 // makeOpaque makes the mark that the kernel reads; one in the name of users, and fuse-overlayfs's own, where the

@@ -1,28 +1,19 @@
 package unionmount
 
-// IDMapping says that Size ids from Host on are shown as the ids from Container on.
-type IDMapping struct {
-	Container uint32 `json:"container"`
-	Host      uint32 `json:"host"`
-	Size      uint32 `json:"size"`
-}
+import "github.com/rcrun/rcrun/internal/idmap"
 
-// toContainer returns the container's id of a host id, or unmapped for one that the maps cannot show.
-func toContainer(maps []IDMapping, host, unmapped uint32) uint32 {
-	for _, m := range maps {
-		if host >= m.Host && host-m.Host < m.Size {
-			return m.Container + (host - m.Host)
-		}
+// toContainer returns the container's id of a host id, or unmapped for one that the map cannot show.
+func toContainer(m idmap.Map, host, unmapped uint32) uint32 {
+	if id, known := m.ToContainer(host); known {
+		return id
 	}
 	return unmapped
 }
 
-// toHost is the inverse of toContainer, and tells whether the maps have the id.
-func toHost(maps []IDMapping, container, unmapped uint32) (host uint32, known bool) {
-	for _, m := range maps {
-		if container >= m.Container && container-m.Container < m.Size {
-			return m.Host + (container - m.Container), true
-		}
+// toHost is the inverse of toContainer, and tells whether the map has the id.
+func toHost(m idmap.Map, container, unmapped uint32) (host uint32, known bool) {
+	if id, known := m.ToHost(container); known {
+		return id, true
 	}
 	return unmapped, false
 }

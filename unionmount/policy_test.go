@@ -9,11 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/internal/beneath"
+	"github.com/rcrun/rcrun/internal/idmap"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
 // everyID maps all ids to themselves.
-var everyID = []IDMapping{{Size: 1<<32 - 1}}
+var everyID = idmap.Map{{Size: 1<<32 - 1}}
 
 func hostOwnedLayer() Layer {
 	return Layer{Ownership: HostOwned, UIDs: everyID, GIDs: everyID, Unmapped: 65534}
@@ -41,7 +42,7 @@ func (f *fixture) describe(as Layer) {
 // rootIsMe describes trees in which root's files belong to the user of the tests.
 func rootIsMe() Layer {
 	as := hostOwnedLayer()
-	as.UIDs, as.GIDs = []IDMapping{{Host: uint32(os.Getuid()), Size: 1}}, []IDMapping{{Host: uint32(os.Getgid()), Size: 1}}
+	as.UIDs, as.GIDs = idmap.Map{{Host: uint32(os.Getuid()), Size: 1}}, idmap.Map{{Host: uint32(os.Getgid()), Size: 1}}
 	return as
 }
 
@@ -200,7 +201,7 @@ func TestXattrsOfLinks(t *testing.T) {
 func TestHostOwnedMaps(t *testing.T) {
 	me := Owner{uint32(os.Getuid()), uint32(os.Getgid())}
 	as := hostOwnedLayer()
-	as.UIDs, as.GIDs = []IDMapping{{Container: 40, Host: me.UID, Size: 1}}, []IDMapping{{Container: 50, Host: me.GID, Size: 1}}
+	as.UIDs, as.GIDs = idmap.Map{{Container: 40, Host: me.UID, Size: 1}}, idmap.Map{{Container: 50, Host: me.GID, Size: 1}}
 	as.Unmapped = 0
 	f := newHostUnion(t, as, tree{"low": file("low")})
 	must(t, f.mknod("new", unix.S_IFREG|0o644, 0, Owner{40, 50}))

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/internal/beneath"
+	"github.com/rcrun/rcrun/internal/idmap"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -127,7 +128,7 @@ func TestHostLayer(t *testing.T) {
 	f := newUnion(t)
 	f.close()
 	f.opts.Lowers = []Layer{{Dir: host, Ownership: HostOwned,
-		UIDs: []IDMapping{{Container: 40, Host: me, Size: 1}}, GIDs: []IDMapping{{Container: 50, Host: mine, Size: 1}}}}
+		UIDs: idmap.Map{{Container: 40, Host: me, Size: 1}}, GIDs: idmap.Map{{Container: 50, Host: mine, Size: 1}}}}
 	f.open()
 	f.wantNames("/", "cave", "dir", "file", "link", "locked")
 	if a := f.stat("file"); a.UID != 40 || a.GID != 50 {
@@ -155,7 +156,7 @@ func TestHostLayer(t *testing.T) {
 func TestUnmappedIDsAreRoot(t *testing.T) {
 	f := newUnion(t)
 	f.close()
-	f.opts.Lowers = []Layer{{Dir: "/", Ownership: HostOwned, UIDs: []IDMapping{{Container: 5, Host: 4000000, Size: 10}}}}
+	f.opts.Lowers = []Layer{{Dir: "/", Ownership: HostOwned, UIDs: idmap.Map{{Container: 5, Host: 4000000, Size: 10}}}}
 	f.open()
 	if a := f.stat("/usr"); a.UID != 0 || a.GID != 0 {
 		t.Errorf("owner %d:%d", a.UID, a.GID)

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/idmap"
 )
 
 // Ownership says how the owner, mode and type of a layer's entries are found.
@@ -36,8 +38,8 @@ type Layer struct {
 
 	// The following are of HostOwned layers.
 
-	UIDs []IDMapping `json:"uids,omitempty"`
-	GIDs []IDMapping `json:"gids,omitempty"`
+	UIDs idmap.Map `json:"uids,omitempty"`
+	GIDs idmap.Map `json:"gids,omitempty"`
 	// Unmapped is the id that stands for those which the maps do not show. Root, so that programs in a container meet
 	// root's files rather than nobody's, unless it is set.
 	Unmapped uint32 `json:"unmapped,omitempty"`

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/internal/idmap"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/unionmount"
 	"golang.org/x/sys/unix"
@@ -17,7 +18,7 @@ type overlayOptions struct {
 	mount      engine.UnionMount
 	lowers     []string
 	ownership  unionmount.Ownership
-	uids, gids []unionmount.IDMapping
+	uids, gids idmap.Map
 	statXattr  string
 	squashRoot bool
 	allowOther bool // whatever the default is

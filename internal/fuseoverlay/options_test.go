@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rcrun/rcrun/internal/idmap"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/unionmount"
 	"golang.org/x/sys/unix"
@@ -98,8 +99,8 @@ func TestOverlayOptions(t *testing.T) {
 	if s.UpperAs.StatXattr != layerfmt.StatXattr || s.Lowers[0].StatXattr != "" {
 		t.Errorf("owners are kept in %q and %q", s.UpperAs.StatXattr, s.Lowers[0].StatXattr)
 	}
-	uids := []unionmount.IDMapping{{Host: 0, Container: 10, Size: 100}, {Host: 100, Container: 10000, Size: 2000}}
-	gids := []unionmount.IDMapping{{Host: 5, Container: 6, Size: 1}}
+	uids := idmap.Map{{Host: 0, Container: 10, Size: 100}, {Host: 100, Container: 10000, Size: 2000}}
+	gids := idmap.Map{{Host: 5, Container: 6, Size: 1}}
 	if !slices.Equal(s.UpperAs.UIDs, uids) || !slices.Equal(s.Lowers[0].GIDs, gids) {
 		t.Errorf("maps %v, %v", s.UpperAs.UIDs, s.Lowers[0].GIDs)
 	}

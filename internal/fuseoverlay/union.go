@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/internal/idmap"
 	"github.com/rcrun/rcrun/unionmount"
 	"golang.org/x/sys/unix"
 )
@@ -77,7 +78,7 @@ func makeAbsolute(path *string) error {
 func (o overlayOptions) layer() unionmount.Layer {
 	l := unionmount.Layer{Ownership: o.ownership}
 	if o.ownership == unionmount.HostOwned {
-		all := []unionmount.IDMapping{{Size: 1<<32 - 1}}
+		all := idmap.Everything()
 		l.UIDs, l.GIDs, l.Unmapped, l.Follow = all, all, overflowID, !o.nofollow
 		if o.uids != nil {
 			l.UIDs = o.uids

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rcrun/rcrun/unionmount"
+	"github.com/rcrun/rcrun/internal/idmap"
 )
 
 // parseEither takes one of two values, that for no or that for yes.
@@ -36,12 +36,12 @@ func parseSeconds(timeout **time.Duration, value string) error {
 }
 
 // parseMapping reads triples of an id on disk, the id that it is shown as, and how many follow, all with colons.
-func parseMapping(text string) ([]unionmount.IDMapping, error) {
+func parseMapping(text string) (idmap.Map, error) {
 	fields := strings.Split(text, ":")
 	if len(fields)%3 != 0 {
 		return nil, fmt.Errorf("want triples of id on disk, id shown and count, separated by colons")
 	}
-	var maps []unionmount.IDMapping
+	var maps idmap.Map
 	for len(fields) > 0 {
 		var numbers [3]uint32
 		for i := range numbers {
@@ -51,7 +51,7 @@ func parseMapping(text string) ([]unionmount.IDMapping, error) {
 			}
 			numbers[i] = uint32(n)
 		}
-		maps = append(maps, unionmount.IDMapping{Host: numbers[0], Container: numbers[1], Size: numbers[2]})
+		maps = append(maps, idmap.Mapping{Host: numbers[0], Container: numbers[1], Size: numbers[2]})
 		fields = fields[3:]
 	}
 	return maps, nil

@@ -25,6 +25,15 @@ func SetName(name string) {
 	os.WriteFile("/proc/self/comm", []byte(name), 0)
 }
 
+// DieWithParent has the kernel kill the calling process when the thread that made it ends. A change of credentials takes
+// the request back, so it must follow each of them.
+func DieWithParent() error {
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return fmt.Errorf("tie the process to its parent: %w", err)
+	}
+	return nil
+}
+
 // Identify returns the identity of a running process.
 func Identify(pid int) (ID, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

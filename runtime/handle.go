@@ -12,8 +12,8 @@ import (
 // ErrExited is what requests to a container, or to a process in it, get after its end.
 var ErrExited = errors.New("the container has exited")
 
-// process is the creator's hold of a process in a container.
-type process struct {
+// handle is the creator's hold of a process in a container.
+type handle struct {
 	Pid     int      // as the creator sees it
 	pidfd   *os.File // survives the reuse of the number
 	console *os.File // master of its terminal, or nil
@@ -25,10 +25,10 @@ type process struct {
 }
 
 // Console is the master of the process's terminal, nil if it has none. It stays the process's own.
-func (p *process) Console() *os.File { return p.console }
+func (p *handle) Console() *os.File { return p.console }
 
 // Resize changes the size of the process's terminal.
-func (p *process) Resize(rows, cols uint16) error {
+func (p *handle) Resize(rows, cols uint16) error {
 	if p.console == nil {
 		return errors.New("resize terminal: the process has none")
 	}
@@ -47,14 +47,14 @@ func (p *process) Resize(rows, cols uint16) error {
 }
 
 // Wait waits for the end of the process. It may be called any number of times.
-func (p *process) Wait() (ExitStatus, error) {
+func (p *handle) Wait() (ExitStatus, error) {
 	<-p.ended
 	return p.status, p.err
 }
 
 // Signal sends a signal from the host. As everywhere, the first process of a pid namespace ignores signals that it
 // has no handler for, but SIGKILL and SIGSTOP.
-func (p *process) Signal(sig syscall.Signal) error {
+func (p *handle) Signal(sig syscall.Signal) error {
 	raw, err := p.pidfd.SyscallConn()
 	if err != nil {
 		return ErrExited
@@ -73,13 +73,13 @@ func (p *process) Signal(sig syscall.Signal) error {
 }
 
 // end makes the status known.
-func (p *process) end(status ExitStatus, err error) {
+func (p *handle) end(status ExitStatus, err error) {
 	p.status, p.err = status, err
 	close(p.ended)
 }
 
 // release closes the files of the process.
-func (p *process) release() {
+func (p *handle) release() {
 	for _, f := range []*os.File{p.pidfd, p.console} {
 		if f != nil {
 			f.Close()
