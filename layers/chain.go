@@ -1,14 +1,16 @@
 package layers
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	"go.podman.io/storage"
+
+	"github.com/rcrun/rcrun/internal/fault"
 )
 
 // LayerInfo is what the store knows of a layer that images consist of.
@@ -139,11 +141,11 @@ func (s *Store) ImageLayer(ref string) (*LayerInfo, error) {
 	}
 	// Two imports of one tar are two layers that do not differ.
 	if candidates = slices.Compact(slices.Sorted(slices.Values(candidates))); len(candidates) > 1 {
-		return nil, &storeError{ErrAmbiguous, fmt.Sprintf("layer id %q is ambiguous, it may be %s", ref, strings.Join(candidates, " or "))}
+		return nil, ambiguous("layer", ref, candidates)
 	}
 	return &found[0], nil
 }
 
 func noLayer(ref string) error {
-	return &storeError{ErrNotFound, fmt.Sprintf("no layer %q in the store", ref)}
+	return fault.Errorf(errdefs.ErrNotFound, "no layer %q in the store", ref)
 }

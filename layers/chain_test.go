@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -73,7 +73,7 @@ func TestImageLayers(t *testing.T) {
 		}
 	}
 	for _, ref := range []string{"", "sha256:", "xyz", containerID(1)} {
-		if _, err := s.ImageLayer(ref); !errors.Is(err, ErrNotFound) {
+		if _, err := s.ImageLayer(ref); !errdefs.IsNotFound(err) {
 			t.Errorf("%q: %v", ref, err)
 		}
 	}

@@ -8,6 +8,9 @@ import (
 
 	"go.podman.io/storage"
 
+	"github.com/containerd/errdefs"
+
+	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/layers/tree"
 )
@@ -29,7 +32,7 @@ func treeOf(l Lower) tree.Tree {
 
 // CreateContainer makes the read-write layer of a container. id is the container's full id; name is a further name for
 // it that the store keeps unique, "" for none. A container without an image has no lower layers. The error is
-// ErrConflict when the id or the name is taken.
+// of the class errdefs.ErrConflict when the id or the name is taken.
 func (s *Store) CreateContainer(id, name string, image *Image) error {
 	return s.CreateLimited(id, name, image, Quota{})
 }
@@ -53,11 +56,11 @@ func (s *Store) CreateLimited(id, name string, image *Image, limit Quota) error 
 	})
 	switch {
 	case errors.Is(err, storage.ErrDuplicateName):
-		return &storeError{ErrConflict, fmt.Sprintf("create container: the name %q is taken by another container", name)}
+		return fault.Errorf(errdefs.ErrConflict, "create container: the name %q is taken by another container", name)
 	case errors.Is(err, storage.ErrDuplicateID):
-		return &storeError{ErrConflict, fmt.Sprintf("create container: the id %s is taken", id)}
+		return fault.Errorf(errdefs.ErrConflict, "create container: the id %s is taken", id)
 	case errors.Is(err, storage.ErrImageUnknown):
-		return &storeError{ErrNotFound, fmt.Sprintf("create container: image %s has been removed", imageID)}
+		return fault.Errorf(errdefs.ErrNotFound, "create container: image %s has been removed", imageID)
 	case err != nil:
 		return fmt.Errorf("create container %s: %w", id, err)
 	}
@@ -90,7 +93,7 @@ func wrapRemove(id string, err error) error {
 }
 
 // ContainerStack returns the directories of a container. It reads one small file per layer at most and takes no lock.
-// The error is ErrNotFound when there is no such container.
+// The error has the class errdefs.ErrNotFound when there is no such container.
 func (s *Store) ContainerStack(id string) (Stack, error) {
 	var stack Stack
 	var err error
@@ -103,7 +106,7 @@ func (s *Store) ContainerStack(id string) (Stack, error) {
 		stack, err = s.layout.stack(id)
 	}
 	if errors.Is(err, os.ErrNotExist) {
-		return Stack{}, &storeError{ErrNotFound, fmt.Sprintf("no layer for container %s in the store", id)}
+		return Stack{}, fault.Errorf(errdefs.ErrNotFound, "no layer for container %s in the store", id)
 	}
 	if err != nil {
 		return Stack{}, fmt.Errorf("find the layers of container %s: %w", id, err)

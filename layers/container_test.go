@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/containerd/errdefs"
+
 	"github.com/rcrun/rcrun/internal/layerindex"
 	"github.com/rcrun/rcrun/layers/tree"
 )
@@ -59,7 +61,7 @@ func TestContainer(t *testing.T) {
 	if err := s.RemoveContainer(id); err != nil {
 		t.Errorf("the second removal: %v", err)
 	}
-	if _, err := s.ContainerStack(id); !errors.Is(err, ErrNotFound) {
+	if _, err := s.ContainerStack(id); !errdefs.IsNotFound(err) {
 		t.Errorf("after removal: %v", err)
 	}
 	if files, _ := usage(t, s); files > filesBefore+2 { // the library's record of containers, and its directory for removals
@@ -73,13 +75,13 @@ func TestContainerConflicts(t *testing.T) {
 	if err := s.CreateContainer(containerID(1), "web", img); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.CreateContainer(containerID(2), "web", img); !errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), "web") {
+	if err := s.CreateContainer(containerID(2), "web", img); !errdefs.IsConflict(err) || !strings.Contains(err.Error(), "web") {
 		t.Errorf("a name that is taken: %v", err)
 	}
-	if err := s.CreateContainer(containerID(1), "other", img); !errors.Is(err, ErrConflict) {
+	if err := s.CreateContainer(containerID(1), "other", img); !errdefs.IsConflict(err) {
 		t.Errorf("an id that is taken: %v", err)
 	}
-	if err := s.CreateContainer(containerID(3), "third", &Image{ID: containerID(9)}); !errors.Is(err, ErrNotFound) {
+	if err := s.CreateContainer(containerID(3), "third", &Image{ID: containerID(9)}); !errdefs.IsNotFound(err) {
 		t.Errorf("an image that is gone: %v", err)
 	}
 	for _, id := range []string{"..", ".", "a/b", "/etc"} {
@@ -91,7 +93,7 @@ func TestContainerConflicts(t *testing.T) {
 		t.Errorf("the first container: %v", err)
 	}
 	for _, id := range []string{containerID(2), containerID(3)} {
-		if _, err := s.ContainerStack(id); !errors.Is(err, ErrNotFound) {
+		if _, err := s.ContainerStack(id); !errdefs.IsNotFound(err) {
 			t.Errorf("a container that was refused has layers: %v", err)
 		}
 	}
@@ -229,7 +231,7 @@ func TestRemoveImage(t *testing.T) {
 	if steps, err := s.RemoveImage("app:1", RemoveOptions{}); err != nil || len(steps) != 1 || steps[0].Untagged != "app:1" {
 		t.Fatalf("one of several names: %+v, %v", steps, err)
 	}
-	if _, err := s.RemoveImage(img.ID, RemoveOptions{}); !errors.Is(err, ErrConflict) {
+	if _, err := s.RemoveImage(img.ID, RemoveOptions{}); !errdefs.IsConflict(err) {
 		t.Errorf("by id with names in several repositories: %v", err)
 	}
 	if steps, err := s.Untag("app:2", "other:1"); err != nil || len(steps) != 1 || steps[0].Untagged != "other:1" {
@@ -241,7 +243,7 @@ func TestRemoveImage(t *testing.T) {
 	if steps, err := s.RemoveImage("app:2", RemoveOptions{}); err != nil || len(steps) != 1 {
 		t.Errorf("one of two names of an image in use: %+v, %v", steps, err)
 	}
-	if _, err := s.RemoveImage("app:3", RemoveOptions{}); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), containerID(1)) {
+	if _, err := s.RemoveImage("app:3", RemoveOptions{}); !errdefs.IsConflict(err) || !strings.Contains(err.Error(), containerID(1)) {
 		t.Errorf("the last name of an image in use: %v", err)
 	}
 	if steps, err := s.RemoveImage("app:3", RemoveOptions{Force: true}); err != nil || len(steps) != 1 || steps[0].Untagged != "app:3" {
@@ -257,7 +259,7 @@ func TestRemoveImage(t *testing.T) {
 	if err != nil || len(steps) != 2 || steps[0].Deleted != "sha256:"+img.ID || steps[1].Deleted != "sha256:"+img.TopLayer {
 		t.Errorf("the image without a name: %+v, %v", steps, err)
 	}
-	if _, err := s.RemoveImage("app:3", RemoveOptions{}); !errors.Is(err, ErrNotFound) {
+	if _, err := s.RemoveImage("app:3", RemoveOptions{}); !errdefs.IsNotFound(err) {
 		t.Errorf("after removal: %v", err)
 	}
 	// Left are the library's own files: records and locks.

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/containerd/errdefs"
 )
 
 // The environment of the process that is killed.
@@ -185,7 +187,7 @@ func crashWorker(t *testing.T, dir string) {
 	fmt.Print("!")
 	s := openStoreAt(t, dir)
 	for {
-		if err := crashStep(t, s, source, archives); err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrInUse) && !errors.Is(err, ErrConflict) {
+		if err := crashStep(t, s, source, archives); err != nil && !errdefs.IsNotFound(err) && !errdefs.IsConflict(err) && !errdefs.IsConflict(err) {
 			t.Fatal(err)
 		}
 	}

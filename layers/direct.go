@@ -9,11 +9,14 @@ import (
 	"io"
 	"slices"
 
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	"go.podman.io/image/v5/pkg/blobinfocache/none"
 	"go.podman.io/image/v5/types"
 	"go.podman.io/storage"
 	"go.podman.io/storage/pkg/archive"
+
+	"github.com/rcrun/rcrun/internal/fault"
 )
 
 // newLayer is a layer of an image that comes in.
@@ -207,13 +210,13 @@ func (l *layerReader) verify() error {
 		return err
 	}
 	if l.size >= 0 && l.blob.n != l.size {
-		return fmt.Errorf("the blob has %d bytes, not %d", l.blob.n, l.size)
+		return fault.Errorf(errdefs.ErrDataLoss, "the blob has %d bytes, not %d", l.blob.n, l.size)
 	}
 	if !l.isBlob.Verified() {
-		return errors.New("the blob does not match its digest")
+		return fault.Errorf(errdefs.ErrDataLoss, "the blob does not match its digest")
 	}
 	if !l.isContent.Verified() {
-		return errors.New("the content does not match the digest in the image's configuration")
+		return fault.Errorf(errdefs.ErrDataLoss, "the content does not match the digest in the image's configuration")
 	}
 	return nil
 }

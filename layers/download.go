@@ -17,6 +17,7 @@ import (
 	"go.podman.io/storage"
 
 	"github.com/rcrun/rcrun/layers/blobcache"
+	"github.com/rcrun/rcrun/layers/tree"
 )
 
 // download is the pull of one image under a name that is decided.
@@ -139,7 +140,7 @@ func (d *download) checkSize(layer types.BlobInfo, kind string) error {
 	case layer.Size < 0 && !first:
 		return fmt.Errorf("layer %s has the size %d in the manifest", layer.Digest, layer.Size)
 	case layer.Size > most:
-		return fmt.Errorf("layer %s has %d bytes in the manifest, more than --max-layer-size and --max-layer-files allow (%d)", layer.Digest, layer.Size, most)
+		return fmt.Errorf("layer %s: %w: it has %d bytes in the manifest, more than %d", layer.Digest, tree.ErrTooLarge, layer.Size, most)
 	}
 	return nil
 }
@@ -312,7 +313,7 @@ type boundedBody struct {
 func (b *boundedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if b.left -= int64(n); b.left < 0 {
-		return n, errors.New("it is larger than --max-layer-size and --max-layer-files allow")
+		return n, fmt.Errorf("%w: its blob has more bytes than its files may have", tree.ErrTooLarge)
 	}
 	return n, err
 }

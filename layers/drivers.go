@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/containerd/errdefs"
+
+	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -29,7 +32,7 @@ func CheckDriver(wanted string) error {
 	if wanted == "" || slices.Contains(Drivers(), wanted) {
 		return nil
 	}
-	return fmt.Errorf("there is no storage driver %q: use one of %s", wanted, strings.Join(Drivers(), ", "))
+	return invalidf("there is no storage driver %q: use one of %s", wanted, strings.Join(Drivers(), ", "))
 }
 
 // FindDriver returns the driver of the store at root, which has one from the moment that it is made. wanted is the one
@@ -44,7 +47,7 @@ func FindDriver(root, wanted string) (string, error) {
 		case err != nil:
 			return "", fmt.Errorf("look for the storage driver: %w", err)
 		case wanted != "" && wanted != name:
-			return "", fmt.Errorf("the store %s has the storage driver %s, not %s: a store keeps the driver that it was made with; use another data directory", root, name, wanted)
+			return "", fault.Errorf(errdefs.ErrFailedPrecondition, "the store %s has the storage driver %s, not %s: a store keeps the driver that it was made with; use another data directory", root, name, wanted)
 		default:
 			return name, nil
 		}
@@ -77,7 +80,7 @@ func (s *Store) checkMounts() error {
 	if err != nil || strings.TrimSpace(string(needsProgram)) != "true" {
 		return nil // it has not found so
 	}
-	return errors.New("the kernel does not let users mount an overlay filesystem here: use the storage driver fuse or vfs")
+	return fault.Errorf(errdefs.ErrNotImplemented, "the kernel does not let users mount an overlay filesystem here: use the storage driver fuse or vfs")
 }
 
 // overlayLayout finds the files of the library's overlay driver.

@@ -1,34 +1,39 @@
 package layers
 
 import (
-	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/rcrun/rcrun/internal/fault"
 )
 
-// What a caller may want to tell apart. The errors returned wrap these and name what they are about.
-var (
-	// ErrNotFound: there is no such image or container.
-	ErrNotFound = errors.New("not found")
-	// ErrAmbiguous: an abbreviated id fits several images.
-	ErrAmbiguous = errors.New("ambiguous")
-	// ErrInUse: a container needs the image.
-	ErrInUse = errors.New("in use")
-	// ErrPlatform: the image is there, and is for another platform than is wanted.
-	ErrPlatform = errors.New("other platform")
-	// ErrConflict: the name is taken, or the image has other names.
-	ErrConflict = errors.New("conflict")
-)
+// The errors of this package have the classes of errdefs: not found, conflict, invalid argument, and so on. What a
+// caller may want to tell apart beyond that has a type of its own.
 
-// storeError is an error with a sentence of its own that is also one of the above.
-type storeError struct {
-	kind error
-	text string
+// PlatformError says that an image is in the store or the registry, but for another platform than the caller wants. Its
+// class is errdefs.ErrNotFound.
+type PlatformError struct {
+	Ref    string // as the caller calls the image
+	Is     string // OS/ARCH[/VARIANT]
+	Wanted string // OS/ARCH[/VARIANT]
 }
 
-func (e *storeError) Error() string { return e.text }
-func (e *storeError) Unwrap() error { return e.kind }
+func (e *PlatformError) Error() string {
+	return fmt.Sprintf("image with reference %s was found but its platform (%s) does not match the specified platform (%s)",
+		e.Ref, e.Is, e.Wanted)
+}
 
-func ambiguous(ref string, candidates []string) error {
-	return &storeError{ErrAmbiguous, fmt.Sprintf("image id %q is ambiguous, it may be %s", ref, strings.Join(candidates, " or "))}
+func (e *PlatformError) Unwrap() error { return errdefs.ErrNotFound }
+
+// ambiguous is the error of an abbreviated id that several objects of a kind have.
+func ambiguous(kind, ref string, candidates []string) error {
+	return fault.Errorf(errdefs.ErrInvalidArgument, "%s id %q is ambiguous, it may be %s", kind, ref,
+		strings.Join(candidates, " or "))
+}
+
+// invalidf is the error of an argument that a call cannot work with.
+func invalidf(format string, args ...any) error {
+	return fault.Errorf(errdefs.ErrInvalidArgument, format, args...)
 }

@@ -18,6 +18,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/containerd/errdefs"
+
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
@@ -198,7 +200,7 @@ func fillStore(t *testing.T, dir, archive string) (full bool) {
 		switch {
 		case errors.Is(err, unix.ENOSPC):
 			full = true
-		case err != nil && !errors.Is(err, ErrNotFound):
+		case err != nil && !errdefs.IsNotFound(err):
 			t.Error(err)
 		}
 		if s != nil {

@@ -1,10 +1,11 @@
 package layers
 
 import (
-	"errors"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/containerd/errdefs"
 )
 
 func TestFilterImages(t *testing.T) {
@@ -72,7 +73,7 @@ func TestFilterKeepsNamesThatFit(t *testing.T) {
 func TestFilterErrors(t *testing.T) {
 	s := openStore(t)
 	images := []Image{*mustImport(t, s, "x", "x")}
-	if _, err := s.FilterImages(images, ImageFilter{Before: "missing"}); !errors.Is(err, ErrNotFound) {
+	if _, err := s.FilterImages(images, ImageFilter{Before: "missing"}); !errdefs.IsNotFound(err) {
 		t.Errorf("before an image that is not there: %v", err)
 	}
 	if _, err := s.FilterImages(images, ImageFilter{References: []string{"[x"}}); err == nil {

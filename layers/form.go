@@ -2,13 +2,15 @@ package layers
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/containerd/errdefs"
+
 	"github.com/rcrun/rcrun/internal/atomicfile"
+	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -46,7 +48,7 @@ func (s *Store) settleForm(plain bool) (err error) {
 	if s.layout, err = findForm(home); err != nil || s.layout.plain || readsXattrs(home) {
 		return err
 	}
-	return fmt.Errorf("its files have their owners in xattrs, and the filesystem that %s is on now keeps none of users: move the store to one that does", home)
+	return fault.Errorf(errdefs.ErrFailedPrecondition, "its files have their owners in xattrs, and the filesystem that %s is on now keeps none of users: move the store to one that does", home)
 }
 
 // readsXattrs tells whether the filesystem of a directory knows xattrs of users at all.

@@ -39,7 +39,8 @@ func TestMain(m *testing.M) {
 // homeEnv tells processes that a test starts that they have a home of the tests' own already.
 const homeEnv = "RCRUN_TEST_HOME"
 
-// runAtHome runs the tests with a home of their own, as the libraries of images keep a cache in that of the user.
+// runAtHome runs the tests with a home of their own, because the libraries of images keep a cache in that of the user,
+// and without the host's storage.conf.
 func runAtHome(m *testing.M) int {
 	if os.Getenv(homeEnv) != "" {
 		return m.Run()
@@ -52,6 +53,8 @@ func runAtHome(m *testing.M) int {
 	defer os.RemoveAll(home)
 	os.Setenv(homeEnv, home)
 	os.Setenv("HOME", home)
+	os.Setenv("XDG_RUNTIME_DIR", home)
+	os.Setenv("CONTAINERS_STORAGE_CONF", os.DevNull)
 	os.Unsetenv("XDG_DATA_HOME")
 	return m.Run()
 }

@@ -8,10 +8,13 @@ import (
 	"sort"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"go.podman.io/image/v5/docker/reference"
 	"go.podman.io/storage"
+
+	"github.com/rcrun/rcrun/internal/fault"
 )
 
 // Image is what the store knows of an image.
@@ -82,7 +85,8 @@ func (s *Store) Images() ([]Image, error) {
 }
 
 // Image returns the image that ref names: name[:tag], name@digest, or an id, which may be abbreviated and may begin
-// with "sha256:". The error is ErrNotFound or ErrAmbiguous where it is about ref.
+// with "sha256:". An error about ref has the class errdefs.ErrNotFound,
+// or errdefs.ErrInvalidArgument where an abbreviated id fits several images.
 func (s *Store) Image(ref string) (*Image, error) {
 	record, err := s.find(ref)
 	if err != nil {
@@ -140,7 +144,7 @@ func (s *Store) describe(record storage.Image, known map[string]storage.Layer) (
 	for id := record.TopLayer; id != ""; {
 		layer, ok := known[id]
 		if !ok {
-			return img, fmt.Errorf("image %s: layer %s is missing", record.ID, id)
+			return img, fault.Errorf(errdefs.ErrDataLoss, "image %s: layer %s is missing", record.ID, id)
 		}
 		img.Layers = append(img.Layers, Layer{ID: id, DiffID: layer.UncompressedDigest, Size: layer.UncompressedSize})
 		img.Size += layer.UncompressedSize

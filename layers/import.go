@@ -74,7 +74,7 @@ func (s *Store) importTar(ctx context.Context, r io.Reader, opts ImportOptions) 
 func openTar(r io.Reader) (io.ReadCloser, error) {
 	buffered := bufio.NewReader(r)
 	if _, err := buffered.Peek(1); err == io.EOF {
-		return nil, errors.New("the tar is empty")
+		return nil, invalidf("the tar is empty")
 	} else if err != nil {
 		return nil, fmt.Errorf("read tar: %w", err)
 	}

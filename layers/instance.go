@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"go.podman.io/image/v5/image"
 	"go.podman.io/image/v5/manifest"
 	"go.podman.io/image/v5/types"
+
+	"github.com/rcrun/rcrun/internal/fault"
 )
 
 // A registry or an image layout may have under a name an image or an index of images for several platforms, which may
@@ -39,7 +42,7 @@ func instanceOf(ctx context.Context, sys *types.SystemContext, src types.ImageSo
 	}
 	instance, err := manifest.OCI1IndexFromComponents(s.images, nil).ChooseInstance(sys)
 	if err != nil {
-		return nil, fmt.Errorf("no matching manifest for %s in the manifest list entries", wantedPlatform(sys))
+		return nil, fault.Errorf(errdefs.ErrNotFound, "no matching manifest for %s in the manifest list entries", wantedPlatform(sys))
 	}
 	return &instance, nil
 }
@@ -76,7 +79,7 @@ func (s *indexSearch) index(ctx context.Context, data []byte, platform *v1.Platf
 		}
 		s.seen[entry.Digest] = true
 		if depth <= 1 || len(s.seen) >= maxIndexes {
-			return errors.New("the index of images leads to too many others")
+			return invalidf("the index of images leads to too many others")
 		}
 		inner, _, err := image.UnparsedInstance(s.src, &entry.Digest).Manifest(ctx)
 		if err != nil {

@@ -6,12 +6,15 @@ import (
 	"io"
 	"os"
 
+	"github.com/containerd/errdefs"
 	"github.com/klauspost/compress/gzip"
 	"github.com/vbatts/tar-split/tar/asm"
 	tarsplit "github.com/vbatts/tar-split/tar/storage"
 	"go.podman.io/storage"
 	graphdriver "go.podman.io/storage/drivers"
 	"go.podman.io/storage/pkg/archive"
+
+	"github.com/rcrun/rcrun/internal/fault"
 )
 
 // writeLayer writes the uncompressed tar of a layer as it was when the layer came in, byte for byte, and checks that.
@@ -24,7 +27,7 @@ func (s *Store) writeLayer(w io.Writer, layer Layer) error {
 		return fmt.Errorf("read layer %s: %w", layer.DiffID, err)
 	}
 	if !verifier.Verified() {
-		return fmt.Errorf("read layer %s: it is damaged: its content has another digest", layer.DiffID)
+		return fault.Errorf(errdefs.ErrDataLoss, "read layer %s: it is damaged: its content has another digest", layer.DiffID)
 	}
 	return nil
 }

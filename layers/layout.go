@@ -29,7 +29,7 @@ const (
 // layer "..", it removes the directory of all.
 func checkID(id string) error {
 	if id == "" || strings.HasPrefix(id, ".") || strings.Contains(id, "/") {
-		return fmt.Errorf("%q is not an id", id)
+		return invalidf("%q is not an id", id)
 	}
 	return nil
 }

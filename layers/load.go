@@ -56,7 +56,7 @@ func (s *Store) Load(ctx context.Context, path string, r io.Reader, opts LoadOpt
 		loaded, err = l.loadArchive(ctx, path, r)
 	}
 	if err == nil && len(loaded) == 0 {
-		err = errors.New("it holds no image")
+		err = invalidf("it holds no image")
 	}
 	return loaded, err
 }
@@ -164,10 +164,10 @@ func archiveKind(file *os.File) (ArchiveFormat, error) {
 		case err == io.EOF && oci:
 			return OCIArchive, nil
 		case err == io.EOF:
-			return "", errors.New("not an archive of images: it has neither a manifest.json nor an oci-layout " +
+			return "", invalidf("not an archive of images: it has neither a manifest.json nor an oci-layout " +
 				"(a plain root filesystem is imported, not loaded)")
 		case err != nil:
-			return "", fmt.Errorf("not an archive of images: %w", err)
+			return "", invalidf("not an archive of images: %w", err)
 		}
 		switch path.Clean(hdr.Name) {
 		case "manifest.json":

@@ -13,14 +13,14 @@ import (
 	"go.podman.io/image/v5/pkg/docker/config"
 	"go.podman.io/image/v5/types"
 
+	"github.com/containerd/errdefs"
+
+	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/internal/own"
 )
 
 // Credentials are what a user has to show to a registry.
 type Credentials struct{ Username, Password string }
-
-// ErrWrongCredentials is what a registry says that does not know them.
-var ErrWrongCredentials = errors.New("the registry does not accept the user name and password")
 
 // KnownCredentials returns the credentials for a registry that were kept by whichever program, none if there are none.
 func KnownCredentials(registry string, opts RegistryOptions) (Credentials, error) {
@@ -36,7 +36,8 @@ func KnownCredentials(registry string, opts RegistryOptions) (Credentials, error
 }
 
 // Login shows credentials to a registry (HOST[:PORT][/REPOSITORY]) and keeps them if it accepts them, where podman looks
-// for them too: in a file or with a credential helper.
+// for them too: in a file or with a credential helper. Where the registry does not accept them, the error has the class
+// errdefs.ErrUnauthenticated.
 func Login(ctx context.Context, registry string, with Credentials, opts RegistryOptions) error {
 	registry, sys, err := loginSystem(registry, opts)
 	if err != nil {
@@ -46,13 +47,13 @@ func Login(ctx context.Context, registry string, with Credentials, opts Registry
 		return docker.CheckAuth(ctx, sys, with.Username, with.Password, host(registry))
 	})
 	if refused := (docker.ErrUnauthorizedForCredentials{}); errors.As(err, &refused) {
-		err = ErrWrongCredentials
+		err = fault.Errorf(errdefs.ErrUnauthenticated, "the registry does not accept the user name and password")
 	}
 	if err == nil {
 		_, err = config.SetCredentials(sys, registry, with.Username, with.Password)
 	}
 	if err != nil {
-		return fmt.Errorf("log in to %s: %w", registry, unreachable(err, host(registry)))
+		return fmt.Errorf("log in to %s: %w", registry, registryError(err, host(registry)))
 	}
 	return nil
 }
@@ -66,7 +67,7 @@ func Logout(registry string, opts RegistryOptions) error {
 	err = config.RemoveAuthentication(sys, registry)
 	if errors.Is(err, config.ErrNotLoggedIn) {
 		if known, _ := config.GetCredentials(sys, registry); known.Username != "" {
-			err = errors.New("the credentials were kept by another program: log out with that, docker for instance")
+			err = fault.Errorf(errdefs.ErrFailedPrecondition, "the credentials were kept by another program: log out with that, docker for instance")
 		}
 	}
 	if err != nil {
@@ -95,7 +96,7 @@ func loginSystem(registry string, opts RegistryOptions) (string, *types.SystemCo
 	}
 	plain = strings.TrimSuffix(plain, "/")
 	if plain == "" {
-		return "", nil, fmt.Errorf("registry %q: want HOST[:PORT]", registry)
+		return "", nil, invalidf("registry %q: want HOST[:PORT]", registry)
 	}
 	sys := &types.SystemContext{}
 	opts.apply(sys, host(plain))
@@ -122,7 +123,7 @@ func loginFile(chosen string) (string, error) {
 	}
 	if session := os.Getenv("XDG_RUNTIME_DIR"); session != "" {
 		if err := own.CheckDir(session); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return "", fmt.Errorf("find where to keep credentials: XDG_RUNTIME_DIR: %w; unset the variable, or give --authfile", err)
+			return "", &SessionDirError{err}
 		}
 		return "", nil
 	}
@@ -132,3 +133,13 @@ func loginFile(chosen string) (string, error) {
 	}
 	return filepath.Join(cmp.Or(os.Getenv("XDG_CONFIG_HOME"), filepath.Join(home, ".config")), "containers", "auth.json"), nil
 }
+
+// SessionDirError says that credentials cannot be kept in the directory that XDG_RUNTIME_DIR names. Another value of
+// that variable helps, and so does RegistryOptions.AuthFile. Its class is errdefs.ErrFailedPrecondition.
+type SessionDirError struct{ cause error }
+
+func (e *SessionDirError) Error() string {
+	return fmt.Sprintf("find where to keep credentials: XDG_RUNTIME_DIR: %v", e.cause)
+}
+
+func (e *SessionDirError) Unwrap() []error { return []error{e.cause, errdefs.ErrFailedPrecondition} }

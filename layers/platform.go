@@ -2,7 +2,6 @@ package layers
 
 import (
 	"cmp"
-	"fmt"
 	"regexp"
 	"runtime"
 	"slices"
@@ -35,7 +34,7 @@ func parsePlatform(platform string) (system, arch, variant string, err error) {
 	}
 	parts := strings.Split(strings.ToLower(platform), "/")
 	if len(parts) > 3 || slices.ContainsFunc(parts, func(part string) bool { return !platformWord.MatchString(part) }) {
-		return "", "", "", fmt.Errorf("platform %q: want OS/ARCH[/VARIANT], for instance linux/arm64", platform)
+		return "", "", "", invalidf("platform %q: want OS/ARCH[/VARIANT], for instance linux/arm64", platform)
 	}
 	for i, part := range parts {
 		parts[i] = cmp.Or(otherArchitectures[part], part)
@@ -48,7 +47,7 @@ func parsePlatform(platform string) (system, arch, variant string, err error) {
 	case slices.Contains(knownArchitectures, parts[0]):
 		parts = []string{runtime.GOOS, parts[0], ""}
 	default:
-		return "", "", "", fmt.Errorf("platform %q: neither an operating system nor an architecture that is known; want OS/ARCH[/VARIANT], for instance linux/arm64", platform)
+		return "", "", "", invalidf("platform %q: neither an operating system nor an architecture that is known; want OS/ARCH[/VARIANT], for instance linux/arm64", platform)
 	}
 	if parts[1] == "arm64" && parts[2] == "v8" {
 		parts[2] = "" // which all are
@@ -63,7 +62,7 @@ func CheckPlatform(platform string) error {
 }
 
 // Fits tells why an image is not one for a platform, "os/arch[/variant]" or a part of that; nil if it is one, and for
-// "". ref is how the user calls the image. The error is ErrPlatform.
+// "". ref is how the user calls the image. The error is a *PlatformError.
 func (img *Image) Fits(platform, ref string) error {
 	system, arch, variant, err := parsePlatform(platform)
 	if err != nil || platform == "" {
@@ -83,8 +82,7 @@ func fits(sys *types.SystemContext, is v1.Platform, ref string) error {
 	if _, err := manifest.OCI1IndexFromComponents([]v1.Descriptor{one}, nil).ChooseInstance(sys); err == nil {
 		return nil
 	}
-	return &storeError{ErrPlatform, fmt.Sprintf("image with reference %s was found but its platform (%s) does not match the specified platform (%s)",
-		ref, platformText(is), wantedPlatform(sys))}
+	return &PlatformError{Ref: ref, Is: platformText(is), Wanted: wantedPlatform(sys)}
 }
 
 // wantedPlatform is the platform that is wanted as people write it.

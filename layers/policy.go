@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	"go.podman.io/image/v5/image"
 	"go.podman.io/image/v5/signature"
 	"go.podman.io/image/v5/tarball"
 	"go.podman.io/image/v5/types"
+
+	"github.com/rcrun/rcrun/internal/fault"
 )
 
 // newPolicy reads which images to trust from policy.json where podman would find it; without one all are accepted.
@@ -33,10 +36,15 @@ func acceptAll() *signature.Policy {
 
 // allow asks a signature policy whether an image may come in.
 func allow(ctx context.Context, policy *signature.PolicyContext, img *image.UnparsedImage) error {
-	if allowed, err := policy.IsRunningImageAllowed(ctx, img); err != nil || !allowed {
-		return fmt.Errorf("signature policy: %w", cmp.Or(err, errors.New("the image is rejected")))
+	allowed, err := policy.IsRunningImageAllowed(ctx, img)
+	if allowed && err == nil {
+		return nil
 	}
-	return nil
+	err = fmt.Errorf("signature policy: %w", cmp.Or(err, errors.New("the image is rejected")))
+	if requirement := (signature.PolicyRequirementError("")); errors.As(err, &requirement) {
+		err = fault.As(errdefs.ErrPermissionDenied, err)
+	}
+	return err
 }
 
 // allowTar asks the signature policy whether a tar may be imported: it is an image without signatures, of the transport

@@ -59,7 +59,7 @@ func (s *Store) pull(ctx context.Context, ref string, opts PullOptions) (_ Pulle
 	defer func() { err = errors.Join(err, t.close(), s.blobs().Sweep()) }()
 	for _, name := range names {
 		pulled, failure := t.pullFrom(ctx, name, opts)
-		failure = unreachable(failure, reference.Domain(name))
+		failure = registryError(failure, reference.Domain(name))
 		switch {
 		case failure == nil:
 			return pulled, nil
@@ -103,7 +103,7 @@ func (s *Store) tags(ctx context.Context, repository string, opts RegistryOption
 		return err
 	})
 	if err != nil {
-		return nil, unreachable(err, reference.Domain(name))
+		return nil, registryError(err, reference.Domain(name))
 	}
 	slices.Sort(tags)
 	for _, tag := range tags {

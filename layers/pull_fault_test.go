@@ -2,7 +2,6 @@ package layers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -15,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -35,15 +35,15 @@ func quickly(times int) RegistryOptions {
 	return RegistryOptions{Retry: Retry{Times: times, Delay: time.Millisecond}}
 }
 
-// on limits a fault to some requests for a blob or manifest; a negative number is all.
-func on(name string, times int32, f fault) fault {
+// on limits a breakage to some requests for a blob or manifest; a negative number is all.
+func on(name string, times int32, f breakage) breakage {
 	var n atomic.Int32
 	return func(w http.ResponseWriter, req *http.Request) bool {
 		return req.Method == http.MethodGet && path.Base(req.URL.Path) == name && (times < 0 || n.Add(1) <= times) && f(w, req)
 	}
 }
 
-func status(code int) fault {
+func status(code int) breakage {
 	return func(w http.ResponseWriter, _ *http.Request) bool {
 		w.Header().Set("Retry-After", "0")
 		http.Error(w, "sorry", code)
@@ -52,7 +52,7 @@ func status(code int) fault {
 }
 
 // cut sends the beginning of a blob and breaks the connection off.
-func cut(blob []byte, n int) fault {
+func cut(blob []byte, n int) breakage {
 	return func(w http.ResponseWriter, req *http.Request) bool {
 		w.Header().Set("Content-Length", fmt.Sprint(len(blob)))
 		w.Write(blob[:n])
@@ -61,7 +61,7 @@ func cut(blob []byte, n int) fault {
 }
 
 // send sends something else, as if it were the blob.
-func send(content []byte) fault {
+func send(content []byte) breakage {
 	return func(w http.ResponseWriter, _ *http.Request) bool {
 		w.Write(content)
 		return true
@@ -93,7 +93,7 @@ func altered(content []byte) []byte {
 func TestPullRetries(t *testing.T) {
 	img, big := bigSample(t)
 	blob := img.blobs[big]
-	for name, f := range map[string]fault{
+	for name, f := range map[string]breakage{
 		"server error":       on(big.String(), 2, status(http.StatusInternalServerError)),
 		"overloaded":         on(big.String(), 2, status(http.StatusTooManyRequests)),
 		"unavailable":        on("latest", 2, status(http.StatusServiceUnavailable)),
@@ -129,9 +129,9 @@ func TestPullGivesUp(t *testing.T) {
 	img, big := bigSample(t)
 	blob := img.blobs[big]
 	for name, c := range map[string]struct {
-		fault fault
-		want  []string
-		parts int
+		breakage breakage
+		want     []string
+		parts    int
 	}{
 		"server error": {on(big.String(), -1, status(http.StatusInternalServerError)), []string{big.String(), "500", "3 attempts"}, 1},
 		"not there":    {on(big.String(), -1, status(http.StatusNotFound)), []string{big.String(), "404"}, 1},
@@ -143,7 +143,7 @@ func TestPullGivesUp(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			reg, s := newRegistry(t), openStore(t)
 			reg.push(t, img, "app", "latest")
-			reg.breakWith(c.fault)
+			reg.breakWith(c.breakage)
 			_, err := s.Pull(context.Background(), reg.host+"/app", PullOptions{RegistryOptions: quickly(2)})
 			for _, part := range append(c.want, reg.host+"/app") {
 				if err == nil || !strings.Contains(err.Error(), part) {
@@ -240,7 +240,7 @@ func TestPullResumes(t *testing.T) {
 }
 
 // serveRange serves a blob in parts, as real registries do.
-func serveRange(name string, blob []byte) fault {
+func serveRange(name string, blob []byte) breakage {
 	return on(name, -1, func(w http.ResponseWriter, req *http.Request) bool {
 		http.ServeContent(w, req, "", time.Time{}, strings.NewReader(string(blob)))
 		return true
@@ -296,7 +296,7 @@ func TestPullKilledAnywhere(t *testing.T) {
 	finished := 0
 	for i := range 30 {
 		if i%3 == 0 { // else it goes on where the one before was killed
-			if _, err := s.RemoveImage(ref, RemoveOptions{Force: true}); err != nil && !errors.Is(err, ErrNotFound) {
+			if _, err := s.RemoveImage(ref, RemoveOptions{Force: true}); err != nil && !errdefs.IsNotFound(err) {
 				t.Fatal(err)
 			}
 		}

@@ -18,7 +18,7 @@ import (
 )
 
 // serveManifest answers requests for the image with a manifest of one's own.
-func serveManifest(data []byte) fault {
+func serveManifest(data []byte) breakage {
 	return func(w http.ResponseWriter, req *http.Request) bool {
 		if !strings.Contains(req.URL.Path, "/manifests/") {
 			return false
@@ -34,20 +34,20 @@ func serveManifest(data []byte) fault {
 func TestPullHostile(t *testing.T) {
 	img, big := bigSample(t)
 	blob := img.blobs[big]
-	redirect := func(to string) fault {
+	redirect := func(to string) breakage {
 		return on(big.String(), -1, func(w http.ResponseWriter, req *http.Request) bool {
 			http.Redirect(w, req, to, http.StatusTemporaryRedirect)
 			return true
 		})
 	}
 	elsewhere := newListener(t, nil)
-	withLayer := func(change func(d *v1.Descriptor)) fault {
+	withLayer := func(change func(d *v1.Descriptor)) breakage {
 		m := img.parsed(t)
 		change(&m.Layers[1])
 		return serveManifest(mustJSON(t, m))
 	}
-	withDigest := func(d digest.Digest) fault { return withLayer(func(l *v1.Descriptor) { l.Digest = d }) }
-	for name, f := range map[string]fault{
+	withDigest := func(d digest.Digest) breakage { return withLayer(func(l *v1.Descriptor) { l.Digest = d }) }
+	for name, f := range map[string]breakage{
 		"altered":               on(big.String(), -1, send(altered(blob))),
 		"short":                 on(big.String(), -1, send(blob[:len(blob)-1])),
 		"long":                  on(big.String(), -1, send(append(slices.Clone(blob), 'x'))),

@@ -53,17 +53,17 @@ func (r *recorder) count(state LayerState) int {
 type testRegistry struct {
 	host string
 
-	mu      sync.Mutex
-	fetched map[string]int      // by the last component of the path
-	ranges  map[string][]string // the parts that were asked for, likewise
-	fault   fault               // what goes wrong, nil for nothing
+	mu       sync.Mutex
+	fetched  map[string]int      // by the last component of the path
+	ranges   map[string][]string // the parts that were asked for, likewise
+	breakage breakage            // what goes wrong, nil for nothing
 }
 
-// fault answers a request wrongly, or tells that it does not.
-type fault func(w http.ResponseWriter, req *http.Request) bool
+// breakage answers a request wrongly, or tells that it does not.
+type breakage func(w http.ResponseWriter, req *http.Request) bool
 
 // count notes what is fetched, and returns what is to go wrong with it.
-func (r *testRegistry) count(req *http.Request) fault {
+func (r *testRegistry) count(req *http.Request) breakage {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if req.Method == http.MethodGet {
@@ -73,14 +73,14 @@ func (r *testRegistry) count(req *http.Request) fault {
 			r.ranges[name] = append(r.ranges[name], part)
 		}
 	}
-	return r.fault
+	return r.breakage
 }
 
 // breakWith lets requests go wrong from now on.
-func (r *testRegistry) breakWith(f fault) {
+func (r *testRegistry) breakWith(f breakage) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.fault = f
+	r.breakage = f
 }
 
 func newRegistry(t testing.TB) *testRegistry {
@@ -88,7 +88,7 @@ func newRegistry(t testing.TB) *testRegistry {
 	r := &testRegistry{fetched: map[string]int{}, ranges: map[string][]string{}}
 	inner := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if fault := r.count(req); fault == nil || !fault(w, req) {
+		if breakage := r.count(req); breakage == nil || !breakage(w, req) {
 			inner.ServeHTTP(w, req)
 		}
 	}))

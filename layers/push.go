@@ -69,7 +69,7 @@ func (s *Store) push(ctx context.Context, ref string, opts PushOptions) (_ Pushe
 	defer func() { err = errors.Join(err, t.close()) }()
 	manifest, err := t.upload(ctx, dest, img, opts)
 	if err != nil {
-		return Pushed{}, unreachable(err, reference.Domain(name))
+		return Pushed{}, registryError(err, reference.Domain(name))
 	}
 	if err := s.noteRepoDigest(img.ID, name, manifest); err != nil && !isMissing(err) { // it may have been removed meanwhile
 		return Pushed{}, err
@@ -87,14 +87,14 @@ func pushName(ref, to string, names []string) (reference.NamedTagged, error) {
 	case ok:
 		name, err = normalize(full)
 	default:
-		err = errors.New("an id says no registry: push the image by a name, or say where to")
+		err = invalidf("an id says no registry: push the image by a name, or say where to")
 	}
 	if err != nil {
 		return nil, err
 	}
 	tagged, ok := name.(reference.NamedTagged)
 	if !ok {
-		return nil, fmt.Errorf("%s: a digest cannot be chosen: push to a tag", name)
+		return nil, invalidf("%s: a digest cannot be chosen: push to a tag", name)
 	}
 	return tagged, nil
 }

@@ -41,7 +41,7 @@ func (c *imageConfig) change(changes []string) error {
 	named := map[string]bool{}
 	for _, change := range changes {
 		if err := applyChange(&c.Config, change); err != nil {
-			return fmt.Errorf("change %q: %w", change, err)
+			return invalidf("change %q: %w", change, err)
 		}
 		name, _, _ := strings.Cut(strings.TrimSpace(change), " ")
 		named[strings.ToUpper(name)] = true

@@ -16,7 +16,7 @@ import (
 func normalize(name string) (reference.Named, error) {
 	ref, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
-		return nil, fmt.Errorf("image name %q: %w", name, err)
+		return nil, invalidf("image name %q: %w", name, err)
 	}
 	return reference.TagNameOnly(ref), nil
 }
@@ -25,10 +25,10 @@ func normalize(name string) (reference.Named, error) {
 func repositoryName(name string) (reference.Named, error) {
 	ref, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
-		return nil, fmt.Errorf("repository %q: %w", name, err)
+		return nil, invalidf("repository %q: %w", name, err)
 	}
 	if !reference.IsNameOnly(ref) {
-		return nil, fmt.Errorf("repository %q has a tag or a digest, which name one image", name)
+		return nil, invalidf("repository %q has a tag or a digest, which name one image", name)
 	}
 	return ref, nil
 }
@@ -123,5 +123,5 @@ func findPrefix(ref, id string, records []storage.Image) (storage.Image, error) 
 	case 1:
 		return matches[0], nil
 	}
-	return storage.Image{}, ambiguous(ref, ids)
+	return storage.Image{}, ambiguous("image", ref, ids)
 }

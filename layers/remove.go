@@ -6,8 +6,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"go.podman.io/image/v5/docker/reference"
 	"go.podman.io/storage"
+
+	"github.com/rcrun/rcrun/internal/fault"
 )
 
 // Removal is one step of removing an image: a name that it lost, or an id of an image or layer that is gone.
@@ -29,8 +32,8 @@ type RemoveOptions struct {
 // RemoveImage takes from an image the name that ref is, or all if ref is an id, and removes the image when no name is
 // left. Layers that other images or containers need stay.
 //
-// Without force, an image that a container needs keeps its last name (ErrInUse), and one with names in several
-// repositories is not removed by id (ErrConflict).
+// Without force, an image that a container needs keeps its last name, and one with names in several
+// repositories is not removed by id: both are errors of the class errdefs.ErrConflict.
 func (s *Store) RemoveImage(ref string, opts RemoveOptions) ([]Removal, error) {
 	record, err := s.find(ref)
 	if err != nil {
@@ -90,8 +93,8 @@ func repository(name string) string {
 func (s *Store) mayRemove(ref string, record storage.Image, byID bool, opts RemoveOptions) error {
 	inSeveral := slices.ContainsFunc(record.Names, func(n string) bool { return repository(n) != repository(record.Names[0]) })
 	if byID && inSeveral && !opts.Force {
-		return &storeError{ErrConflict, fmt.Sprintf("remove image %s: it has names in several repositories (%s); remove them one by one, or use force",
-			ref, strings.Join(record.Names, ", "))}
+		return fault.Errorf(errdefs.ErrConflict, "remove image %s: it has names in several repositories (%s); remove them one by one, or use force",
+			ref, strings.Join(record.Names, ", "))
 	}
 	if opts.Force && (!byID || opts.Runs == nil) {
 		return nil
@@ -104,9 +107,9 @@ func (s *Store) mayRemove(ref string, record storage.Image, byID bool, opts Remo
 		switch runs := opts.Runs != nil && opts.Runs(c.ID); {
 		case c.ImageID != record.ID:
 		case opts.Force && runs:
-			return &storeError{ErrInUse, fmt.Sprintf("remove image %s: the running container %s uses it", ref, c.ID)}
+			return fault.Errorf(errdefs.ErrConflict, "remove image %s: the running container %s uses it", ref, c.ID)
 		case !opts.Force:
-			return &storeError{ErrInUse, fmt.Sprintf("remove image %s: container %s uses it; remove that first, or use force", ref, c.ID)}
+			return fault.Errorf(errdefs.ErrConflict, "remove image %s: container %s uses it; remove that first, or use force", ref, c.ID)
 		}
 	}
 	return nil
@@ -124,12 +127,13 @@ func (s *Store) untag(id string, names []string) ([]Removal, error) {
 
 func untagged(names []string) (steps []Removal) {
 	for _, name := range names {
-		steps = append(steps, Removal{Untagged: familiar(name)})
+		steps = append(steps, Removal{Untagged: FamiliarName(name)})
 	}
 	return steps
 }
 
-func familiar(name string) string {
+// FamiliarName returns an image's full name as people write it: debian:12 for docker.io/library/debian:12.
+func FamiliarName(name string) string {
 	ref, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
 		return name

@@ -1,7 +1,6 @@
 package layers
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -18,9 +17,21 @@ type Repaired struct {
 	Problem
 	// Fixed tells whether it is a problem no more.
 	Fixed bool
-	// Action says what was done, or what else helps.
+	// Action says what was done, or why nothing was. "" where that is the user's choice, which Remedy tells.
 	Action string
+	// Remedy is what the user may do besides.
+	Remedy Remedy
 }
+
+// Remedy is what a user may do about a problem that Repair cannot mend wholly.
+type Remedy int
+
+// The remedies. PullAgain is about the images that Problem.Names names.
+const (
+	NoRemedy Remedy = iota
+	RemoveContainer
+	PullAgain
+)
 
 // Repair removes what a check has found: leftovers, and images and layers that cannot be used, but nothing that a
 // container needs, and nothing that is good. It looks again whether a problem is still there as far as that matters.
@@ -69,12 +80,14 @@ func (s *Store) repairOne(p Problem, r *records) Repaired {
 	done := Repaired{Problem: p}
 	switch p.Kind {
 	case BrokenContainer:
-		done.Action = "remove it: rcrun rm -f " + cmp.Or(p.ID, "ID, with the id that is named here")
+		done.Remedy = RemoveContainer
 	case OrphanLayer:
 		err := s.RemoveContainer(p.ID)
 		done.Fixed, done.Action = err == nil, outcome(err)
 	case BrokenImage:
-		done.Fixed, done.Action = s.repairImage(p, r)
+		if done.Fixed, done.Action = s.repairImage(p, r); done.Fixed && len(p.Names) > 0 {
+			done.Remedy = PullAgain
+		}
 	case BrokenLayer:
 		done.Fixed, done.Action = s.repairLayer(p, r)
 	case BrokenIndex:
@@ -110,11 +123,7 @@ func (s *Store) repairImage(p Problem, r *records) (fixed bool, action string) {
 	if _, err := s.deleteImage(p.ID); err != nil && !isMissing(err) {
 		return false, err.Error()
 	}
-	action = "removed"
-	for i, name := range p.Names {
-		action += []string{"; get it again: rcrun pull ", ", "}[min(i, 1)] + familiar(name)
-	}
-	return true, action
+	return true, "removed"
 }
 
 // repairLayer removes a layer with all that are built on it, unless an image or container has one of them.

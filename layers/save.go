@@ -53,7 +53,7 @@ func (o *SaveOptions) normalize() error {
 		o.Format = DockerArchive
 	case DockerArchive, OCIArchive:
 	default:
-		return fmt.Errorf("format %q: want %s or %s", o.Format, DockerArchive, OCIArchive)
+		return invalidf("format %q: want %s or %s", o.Format, DockerArchive, OCIArchive)
 	}
 	switch o.Compression {
 	case "":
@@ -62,7 +62,7 @@ func (o *SaveOptions) normalize() error {
 		}
 	case NoCompression, Gzip, Zstd:
 	default:
-		return fmt.Errorf("compression %q: want %s, %s or %s", o.Compression, NoCompression, Gzip, Zstd)
+		return invalidf("compression %q: want %s, %s or %s", o.Compression, NoCompression, Gzip, Zstd)
 	}
 	return nil
 }

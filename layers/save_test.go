@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -169,7 +170,7 @@ func TestSaveBad(t *testing.T) {
 	s := openStore(t)
 	img := mustImport(t, s, "app:1", "x")
 	ctx := context.Background()
-	if err := s.Save(ctx, io.Discard, []string{"app:1", "missing"}, SaveOptions{}); !errors.Is(err, ErrNotFound) {
+	if err := s.Save(ctx, io.Discard, []string{"app:1", "missing"}, SaveOptions{}); !errdefs.IsNotFound(err) {
 		t.Errorf("a missing image: %v", err)
 	}
 	for _, opts := range []SaveOptions{{Format: "zip"}, {Compression: "best"}} {

@@ -80,7 +80,7 @@ func checkUnique(sys *types.SystemContext, ref string, names []reference.Named) 
 	for _, name := range names {
 		full = append(full, name.String())
 	}
-	return fmt.Errorf("%q may be %s: give the full name (short-name-mode of registries.conf is enforcing)", ref, strings.Join(full, " or "))
+	return invalidf("%q may be %s: give the full name (short-name-mode of registries.conf is enforcing)", ref, strings.Join(full, " or "))
 }
 
 // splitVersion parts a name without a registry from its tag and digest.

@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -9,6 +10,9 @@ import (
 	"go.podman.io/image/v5/docker/reference"
 	"go.podman.io/storage"
 
+	"github.com/containerd/errdefs"
+
+	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/internal/spelling"
 )
 
@@ -78,5 +82,5 @@ func notFoundAmong(ref string, records []storage.Image) error {
 	if similar := similarTo(ref, records); similar != "" {
 		text += "; " + similar
 	}
-	return &storeError{ErrNotFound, text}
+	return fault.As(errdefs.ErrNotFound, errors.New(text))
 }

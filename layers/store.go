@@ -3,9 +3,7 @@ package layers
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"sync"
 
 	"go.podman.io/storage"
 	"go.podman.io/storage/types"
@@ -43,6 +41,10 @@ type Store struct {
 }
 
 // Open opens the store, making it if it is not there.
+//
+// The storage library reads the host's storage.conf at the first call in a process, and fails where that is broken; what
+// it says has no influence on the store. There is no option against it. A program that is to be independent of that file
+// sets CONTAINERS_STORAGE_CONF for itself before it begins to work: this package leaves the environment alone.
 func Open(opts Options) (*Store, error) {
 	s, err := open(opts)
 	if err != nil {
@@ -53,7 +55,7 @@ func Open(opts Options) (*Store, error) {
 
 func open(opts Options) (*Store, error) {
 	if opts.Root == "" || opts.RunRoot == "" {
-		return nil, errors.New("no directory given")
+		return nil, invalidf("no directory given")
 	}
 	root, err := filepath.Abs(opts.Root)
 	if err != nil {
@@ -73,7 +75,6 @@ func open(opts Options) (*Store, error) {
 		}
 	}
 	s.moveStale()
-	ignoreHostConfig(opts.RunRoot)
 	err = s.withReserve(func() (err error) {
 		s.lib, err = openLibrary(types.StoreOptions{GraphRoot: root, RunRoot: opts.RunRoot, GraphDriverName: driver})
 		return err
@@ -126,42 +127,4 @@ func (s *Store) tempRoot() string { return filepath.Join(s.root, "tmp") }
 func (s *Store) Close() error {
 	s.lib.Free()
 	return nil
-}
-
-// hostConfig is whether the library has been kept from the host's configuration: it reads that once per process.
-var hostConfig sync.Once
-
-// ignoreHostConfig lets the library find no configuration. storage.GetStore reads storage.conf even when all options
-// are given, so a file meant for podman, or one with an error, would decide about our store; and to fill in defaults
-// that nobody asks for, it makes a directory below /tmp that any other user may have made before, which is then an
-// error. The environment is put back before this returns.
-func ignoreHostConfig(runRoot string) {
-	hostConfig.Do(func() {
-		overrides := map[string]string{
-			"CONTAINERS_STORAGE_CONF":          os.DevNull,
-			"CONTAINERS_STORAGE_CONF_OVERRIDE": "",
-			"STORAGE_DRIVER":                   "",
-			"STORAGE_OPTS":                     "",
-			"XDG_RUNTIME_DIR":                  runRoot,
-			"HOME":                             runRoot,
-		}
-		for name, value := range overrides {
-			defer restoreEnv(name)()
-			os.Setenv(name, value)
-		}
-		// The result is of no interest: it is read to be remembered by the library as the defaults.
-		_, _ = types.DefaultStoreOptions()
-	})
-}
-
-// restoreEnv returns a function that gives a variable the value that it has now.
-func restoreEnv(name string) func() {
-	value, ok := os.LookupEnv(name)
-	return func() {
-		if ok {
-			os.Setenv(name, value)
-		} else {
-			os.Unsetenv(name)
-		}
-	}
 }

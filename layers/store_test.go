@@ -16,6 +16,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/containerd/errdefs"
 	"github.com/klauspost/compress/zstd"
 	"go.podman.io/storage"
 	"golang.org/x/sys/unix"
@@ -269,8 +270,8 @@ func TestImageLookup(t *testing.T) {
 	}
 	for _, ref := range []string{"", "app:v2", "team/app:v1", "ffff" + img.ID, "other@" + img.Digest.String(), "Bad Name", "../x",
 		"app@sha256:" + img.ID} {
-		if _, err := s.Image(ref); !errors.Is(err, ErrNotFound) {
-			t.Errorf("%q: error %v, want %v", ref, err, ErrNotFound)
+		if _, err := s.Image(ref); !errdefs.IsNotFound(err) {
+			t.Errorf("%q: error %v, want one of the class not found", ref, err)
 		}
 	}
 }
@@ -288,8 +289,8 @@ func TestAmbiguousID(t *testing.T) {
 		seen[id[0]] = id
 	}
 	_, err := s.Image(ids[0][:1])
-	if !errors.Is(err, ErrAmbiguous) || !strings.Contains(err.Error(), ids[0]) || !strings.Contains(err.Error(), ids[1]) {
-		t.Errorf("error %v, want %v naming %v", err, ErrAmbiguous, ids)
+	if !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), ids[0]) || !strings.Contains(err.Error(), ids[1]) {
+		t.Errorf("error %v, want one naming %v", err, ids)
 	}
 }
 
@@ -327,22 +328,6 @@ func TestOpenErrors(t *testing.T) {
 		} else if !strings.Contains(err.Error(), root) {
 			t.Errorf("%q: error %v does not name it", root, err)
 		}
-	}
-}
-
-// TestForeignConfig checks that configuration meant for other programs has no say, and that the environment stays.
-func TestForeignConfig(t *testing.T) {
-	for _, name := range []string{"CONTAINERS_STORAGE_CONF", "STORAGE_DRIVER", "STORAGE_OPTS"} {
-		t.Setenv(name, "/nonexistent")
-	}
-	t.Setenv("HOME", "/nonexistent")
-	s := openStore(t)
-	mustImport(t, s, "x", "x")
-	if got := os.Getenv("HOME"); got != "/nonexistent" {
-		t.Errorf("HOME has become %q", got)
-	}
-	if s.lib.GraphDriverName() != driverName {
-		t.Errorf("the driver is %q", s.lib.GraphDriverName())
 	}
 }
 

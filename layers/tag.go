@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	"go.podman.io/image/v5/docker/reference"
+
+	"github.com/rcrun/rcrun/internal/fault"
 )
 
 // newName normalizes a name that an image is to get. A digest is refused: it says what an image is, not what it is
@@ -16,10 +19,10 @@ func newName(name string) (reference.Named, error) {
 		return nil, err
 	}
 	if _, ok := ref.(reference.Digested); ok {
-		return nil, fmt.Errorf("image name %q: a name to be given has no digest", name)
+		return nil, invalidf("image name %q: a name to be given has no digest", name)
 	}
 	if readsLikeID(ref) {
-		return nil, fmt.Errorf("image name %q: it reads like an id", name)
+		return nil, invalidf("image name %q: it reads like an id", name)
 	}
 	return ref, nil
 }
@@ -65,7 +68,7 @@ func (s *Store) Untag(ref string, names ...string) ([]Removal, error) {
 			return nil, fmt.Errorf("untag %s: %w", ref, err)
 		}
 		if full[i] = n.String(); !slices.Contains(record.Names, full[i]) {
-			return nil, &storeError{ErrNotFound, fmt.Sprintf("untag %s: %s is not a name of the image", ref, name)}
+			return nil, fault.Errorf(errdefs.ErrNotFound, "untag %s: %s is not a name of the image", ref, name)
 		}
 	}
 	return s.untag(record.ID, full)

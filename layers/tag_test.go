@@ -1,11 +1,11 @@
 package layers
 
 import (
-	"errors"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/containerd/errdefs"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -37,7 +37,7 @@ func TestTag(t *testing.T) {
 			t.Errorf("tag as %q: no error", bad)
 		}
 	}
-	if err := s.Tag("missing", "x"); !errors.Is(err, ErrNotFound) {
+	if err := s.Tag("missing", "x"); !errdefs.IsNotFound(err) {
 		t.Errorf("tag a missing image: %v", err)
 	}
 }
@@ -48,7 +48,7 @@ func TestUntag(t *testing.T) {
 	if err := s.Tag("app:1", "app:2", "app:3"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Untag("app:1", "app:2", "app:9"); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "app:9") {
+	if _, err := s.Untag("app:1", "app:2", "app:9"); !errdefs.IsNotFound(err) || !strings.Contains(err.Error(), "app:9") {
 		t.Errorf("a name that it does not have: %v", err)
 	}
 	if steps, err := s.Untag("app:1", "app:2"); err != nil || len(steps) != 1 || steps[0].Untagged != "app:2" {

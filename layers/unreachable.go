@@ -6,16 +6,18 @@ import (
 	"net"
 	"strings"
 	"syscall"
+
+	"github.com/containerd/errdefs"
 )
 
-// unreachableError is that a registry cannot be reached. The library tells the whole way to that, in nested errors.
+// unreachableError says that a registry cannot be reached. The nested errors of the library tell the whole way to that.
 type unreachableError struct {
 	text string
 	err  error
 }
 
-func (e *unreachableError) Error() string { return e.text }
-func (e *unreachableError) Unwrap() error { return e.err }
+func (e *unreachableError) Error() string   { return e.text }
+func (e *unreachableError) Unwrap() []error { return []error{e.err, errdefs.ErrUnavailable} }
 
 // unreachable says in one sentence that a registry, or what leads to it, cannot be reached, if that is what an error
 // means. domain is the registry's as the image's name has it. Errors of several mirrors are left as they are.

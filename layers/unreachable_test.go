@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/containerd/errdefs"
 )
 
 func TestUnreachable(t *testing.T) {
@@ -58,7 +60,7 @@ func TestSimilarTo(t *testing.T) {
 		if want != "" {
 			text += "; " + want
 		}
-		if got := s.SimilarTo(ref); got != want || !errors.Is(err, ErrNotFound) || err.Error() != text {
+		if got := s.SimilarTo(ref); got != want || !errdefs.IsNotFound(err) || err.Error() != text {
 			t.Errorf("%s: %q, %v; want %q", ref, got, err, want)
 		}
 	}

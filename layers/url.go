@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/rcrun/rcrun/layers/tree"
 )
 
 // Bounds of what a server that a tar comes from may do.
@@ -44,7 +46,7 @@ func openURL(ctx context.Context, source string, limit int64, stall time.Duratio
 	if resp.StatusCode != http.StatusOK {
 		err = fmt.Errorf("the server answers %s", resp.Status)
 	} else if resp.ContentLength > limit {
-		err = fmt.Errorf("it has %d bytes, more than the %d that a layer may have", resp.ContentLength, limit)
+		err = fmt.Errorf("%w: it has %d bytes, more than the %d that a layer may have", tree.ErrTooLarge, resp.ContentLength, limit)
 	}
 	if err != nil {
 		cancel(nil)
@@ -111,7 +113,7 @@ func (b *urlBody) Read(p []byte) (int, error) {
 	b.timer.Reset(b.stall)
 	n, err := b.body.Read(p)
 	if b.left -= int64(n); b.left < 0 {
-		return n, errors.New("the download has more bytes than a layer may have")
+		return n, fmt.Errorf("%w: the download has more bytes than a layer may have", tree.ErrTooLarge)
 	}
 	if err != nil && err != io.EOF {
 		if cause := context.Cause(b.ctx); cause != nil {

@@ -37,7 +37,7 @@ func TestLayerLimits(t *testing.T) {
 	}
 	marked := file("f", 0o644, "x")
 	marked.PAXRecords = map[string]string{"SCHILY.xattr.user.a": "value"}
-	u.failed(u.tryWith(pack(t, marked), "--max-xattr-size=5b", "import", "-", "limited"), 125, "5 bytes")
+	u.failed(u.tryWith(pack(t, marked), "--max-xattr-size=5b", "import", "-", "limited"), 125, "5 bytes", "--max-xattr-size")
 	u.unharmed()
 }
 

@@ -159,7 +159,7 @@ func TestForeignDirectories(t *testing.T) {
 	for _, command := range [][]string{{"ps"}, {"run", "--rm", "bb", "true"}, {"images"}, {"info"}, {"--root", u.path("home", "new"), "ps"}} {
 		u.fails(125, []string{"XDG_RUNTIME_DIR", foreign, "is not owned by the current user", "unset"}, command...)
 	}
-	u.fails(125, []string{"XDG_RUNTIME_DIR", foreign, "is not owned by the current user"}, "login", "-u", "me", "-p", "secret", "localhost:1")
+	u.fails(125, []string{"XDG_RUNTIME_DIR", foreign, "is not owned by the current user", "--authfile"}, "login", "-u", "me", "-p", "secret", "localhost:1")
 	if got := u.entries("foreign", "rcrun"); len(got) > 0 {
 		t.Errorf("in the other user's directory there are %q", got)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/containerd/errdefs"
 	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/spf13/cobra"
@@ -116,7 +117,7 @@ func (a *app) rmiCommand() *cobra.Command {
 func removeImage(e *layered.Engine, name string, force bool) error {
 	removed, err := e.RemoveImage(name, force)
 	printRemovals(removed)
-	if force && errors.Is(err, layers.ErrNotFound) {
+	if force && errdefs.IsNotFound(err) {
 		complain(err)
 		return nil
 	}

@@ -144,7 +144,7 @@ func inspectAny(e *layered.Engine, name string) (any, error) {
 		return inspectContainer(e, name)
 	}
 	object, err := inspectImage(e, name)
-	if errors.Is(err, layers.ErrNotFound) {
+	if errdefs.IsNotFound(err) {
 		return nil, fmt.Errorf("no such container or image: %s", name)
 	}
 	return object, err

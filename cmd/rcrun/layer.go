@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -150,7 +149,7 @@ func inspectLayer(e *layered.Engine, name string) (any, error) {
 	if err == nil {
 		return imageLayer{*layer, layer.Created.Format(time.RFC3339Nano)}, nil
 	}
-	if !errors.Is(err, layers.ErrNotFound) {
+	if !errdefs.IsNotFound(err) {
 		return nil, err
 	}
 	c, lookupErr := e.Lookup(name)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -44,7 +45,7 @@ func (a *app) loginCommand() *cobra.Command {
 		}
 		if flags == (loginFlags{}) && known.Username != "" {
 			fmt.Println("Authenticating with existing credentials...")
-			if err := layers.Login(cmd.Context(), name, known, options); !errors.Is(err, layers.ErrWrongCredentials) {
+			if err := layers.Login(cmd.Context(), name, known, options); !errdefs.IsUnauthorized(err) {
 				return succeed(err)
 			}
 		}

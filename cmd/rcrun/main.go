@@ -103,7 +103,7 @@ func exitCode(err error) int {
 // printError prints an error, and each of several that were joined, as one of ours.
 func printError(err error) {
 	for _, line := range joined(err) {
-		complain(line)
+		complain(withHint(line))
 	}
 }
 

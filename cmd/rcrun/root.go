@@ -32,6 +32,7 @@ func (a *app) engine() (*layered.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	ignoreStorageConf()
 	e, err := layered.New(dirs, stageProgram)
 	if err == nil {
 		e.StorageDriver, e.NoXattrs, e.Limits = a.storageDriver, engine.WithoutXattrs(os.Getenv), limits

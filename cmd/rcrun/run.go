@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/containerd/errdefs"
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/internal/escape"
@@ -135,7 +136,7 @@ func pullForRun(ctx context.Context, e *layered.Engine, image string, flags *con
 		if err == nil {
 			err = here.Fits(flags.platform, image)
 		}
-		if !errors.Is(err, layers.ErrNotFound) && !errors.Is(err, layers.ErrPlatform) {
+		if !errdefs.IsNotFound(err) {
 			return err
 		}
 		if !flags.quiet {
@@ -150,7 +151,7 @@ func pullForRun(ctx context.Context, e *layered.Engine, image string, flags *con
 	if err == nil && !flags.quiet {
 		printPullStatus(os.Stderr, pulled)
 	}
-	if similar := store.SimilarTo(image); err != nil && similar != "" && !errors.Is(err, layers.ErrPlatform) {
+	if similar := store.SimilarTo(image); err != nil && similar != "" && !isOtherPlatform(err) {
 		err = fmt.Errorf("%w (%s)", err, similar)
 	}
 	return err
@@ -294,8 +295,14 @@ func (a *app) execCommand() *cobra.Command {
 
 // notHere says why an image is pulled: it is not in the store (Docker's sentence), or it is for another platform.
 func notHere(image string, err error) string {
-	if errors.Is(err, layers.ErrPlatform) {
+	if isOtherPlatform(err) {
 		return err.Error() + "; looking for it in the registry"
 	}
 	return fmt.Sprintf("Unable to find image '%s' locally", image)
+}
+
+// isOtherPlatform tells whether the error is that an image is for another platform than the user wants.
+func isOtherPlatform(err error) bool {
+	var platform *layers.PlatformError
+	return errors.As(err, &platform)
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/internal/escape"
@@ -91,7 +93,22 @@ func (c *storeCheck) run(ctx context.Context, e *layered.Engine) error {
 }
 
 func newProblemRow(r layers.Repaired) problemRow {
-	return problemRow{Kind: string(r.Kind), ID: r.ID, Names: r.Names, Problem: r.Text, Fixed: r.Fixed, Action: r.Action}
+	return problemRow{Kind: string(r.Kind), ID: r.ID, Names: r.Names, Problem: r.Text, Fixed: r.Fixed, Action: action(r)}
+}
+
+// action is what a repair has done, or what the user may do.
+func action(r layers.Repaired) string {
+	switch r.Remedy {
+	case layers.RemoveContainer:
+		return "remove it: rcrun rm -f " + cmp.Or(r.ID, "ID, with the id that is named here")
+	case layers.PullAgain:
+		names := make([]string, len(r.Names))
+		for i, name := range r.Names {
+			names[i] = layers.FamiliarName(name)
+		}
+		return r.Action + "; get it again: rcrun pull " + strings.Join(names, ", ")
+	}
+	return r.Action
 }
 
 // print prints the problems: a sentence each where no other format is wanted.

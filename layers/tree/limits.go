@@ -2,13 +2,17 @@ package tree
 
 import (
 	"archive/tar"
-	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/rcrun/rcrun/internal/fault"
 )
 
-// ErrTooLarge is the error of a tar that exceeds the limits.
-var ErrTooLarge = errors.New("the layer is too large")
+// ErrTooLarge is the error of a tar that exceeds the limits. Its class is errdefs.ErrInvalidArgument, because whoever
+// made the tar is at fault.
+var ErrTooLarge = fault.Errorf(errdefs.ErrInvalidArgument, "the layer is too large")
 
 // Limits bound what one tar can make a host spend: a well compressed stream holds a thousand times what its size
 // suggests. What zero stands for is in DefaultLimits.
