@@ -88,6 +88,8 @@ func (m *monitor) handle(conn *wire.Conn) {
 		err = m.handleExec(conn, request)
 	case msgSignal:
 		err = m.handleSignal(conn, request)
+	case msgStop:
+		err = m.handleStop(conn, request)
 	case msgFreeze:
 		err = m.handleFreeze(conn)
 	case msgWait:
@@ -119,17 +121,6 @@ func (m *monitor) handleAttach(conn *wire.Conn, request wire.Message) error {
 	return nil
 }
 
-func (m *monitor) handleSignal(conn *wire.Conn, request wire.Message) error {
-	var body signalRequest
-	if err := request.Decode(&body); err != nil {
-		return err
-	}
-	if err := m.box.Signal(body.Signal); err != nil {
-		return err
-	}
-	return conn.Send(msgDone, nil)
-}
-
 // serveAttached stays with an attached client until the container ends or the client goes away, which may be long
 // before.
 func (m *monitor) serveAttached(a *attachment) {
@@ -143,7 +134,7 @@ func (m *monitor) serveAttached(a *attachment) {
 		case msgSignal:
 			var body signalRequest
 			if message.Decode(&body) == nil {
-				if err := m.box.Signal(body.Signal); err != nil {
+				if err := m.signal(body.Signal); err != nil {
 					slog.Error("forward a signal", "error", err)
 				}
 			}

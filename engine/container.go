@@ -57,6 +57,9 @@ type State struct {
 	// NetworkProblem is why a running container has no network although it should; usually nothing.
 	NetworkProblem string
 	FinishedAt     time.Time // zero where the monitor was killed and nobody saw the end
+	// StopRequested: a user asked for the end of the container, by stop or kill, since it was started. No policy may
+	// start it again.
+	StopRequested bool
 }
 
 const (

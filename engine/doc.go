@@ -48,6 +48,15 @@
 // code of a command, for the command and for the record of a container that did not start. Fields of that message keep
 // the names of the first version (Code, Text), so that monitors and commands of that version still read it.
 //
+// The monitor stops its container: it signals, waits and kills. The command only asks for that, because a command may be
+// killed while it waits, and the container must then end all the same. The record says when a user asked for the end, so
+// that no policy starts such a container again. A monitor that is itself asked to end stops its container in the same
+// way. A process of ours that is stopped (SIGSTOP) cannot hold up the end: it is continued after a while, and then
+// killed.
+//
+// An error of the filesystem server counts as its death only until the monitor has asked it to end. A server that is slow
+// to close its files, or fails then, has served the container to its end.
+//
 // Commit, export and diff read a container's layers from disk, at a cost that depends on what it has changed. A
 // container that does not run is locked meanwhile. Of one that runs the filesystem server holds up what would change
 // something, until the command's connection to the monitor ends, however it does: all of the server's requests pass one

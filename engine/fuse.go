@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -87,8 +88,18 @@ type fuseServer struct {
 	cmd  *exec.Cmd
 	conn *wire.Conn
 	done chan struct{} // closed when it has ended
-	err  error         // how, once done is closed
+	err  error         // how it died, once done is closed; nil for one that was stopped, however that went
+
+	mu       sync.Mutex
+	stopping bool // guarded by mu
 }
+
+// serverEndTime is how long the server may take to close its files after its mount has gone away. On a slow disk it
+// may have much to write.
+const serverEndTime = 10 * time.Second
+
+// reviveTime is how long it may take before it is continued, should it be stopped (SIGSTOP).
+const reviveTime = time.Second
 
 // startFuse starts the server of a stack of layers for a mount in a user namespace with the given map.
 func startFuse(stack unionmount.Options, ids rootless.Map, log *os.File) (*fuseServer, error) {
@@ -96,16 +107,28 @@ func startFuse(stack unionmount.Options, ids rootless.Map, log *os.File) (*fuseS
 	if err != nil {
 		return nil, err
 	}
-	server := &fuseServer{cmd: cmd, conn: conn, done: make(chan struct{})}
-	go func() {
-		server.err = cmd.Wait()
-		close(server.done)
-	}()
+	server := watchFuse(cmd, conn)
 	if err := conn.Send(msgOpen, openRequest{Stack: stack, UIDs: ids.UIDs.Inside(), GIDs: ids.GIDs.Inside()}); err != nil {
 		server.stop(0)
 		return nil, err
 	}
 	return server, nil
+}
+
+// watchFuse waits for the end of a server that has been started. An error is the server's death only if nobody had asked
+// it to end: one that ends late, or by force, has served the container to its end.
+func watchFuse(cmd *exec.Cmd, conn *wire.Conn) *fuseServer {
+	s := &fuseServer{cmd: cmd, conn: conn, done: make(chan struct{})}
+	go func() {
+		defer close(s.done)
+		err := cmd.Wait()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !s.stopping {
+			s.err = err
+		}
+	}()
+	return s
 }
 
 // serve hands the connection over. Our copy is closed: as long as one is open, the kernel would let a container wait
@@ -131,12 +154,28 @@ func (s *fuseServer) thaw() error { return s.conn.Send(msgThaw, nil) }
 
 // stop waits for the server to end by itself, as it does when the mount goes away, and kills it after patience.
 func (s *fuseServer) stop(patience time.Duration) {
+	s.mu.Lock()
+	s.stopping = true
+	s.mu.Unlock()
 	s.conn.Close()
-	select {
-	case <-s.done:
-	case <-time.After(patience):
+	if s.endsWithin(min(patience, reviveTime)) {
+		return
+	}
+	s.cmd.Process.Signal(syscall.SIGCONT) // an error of this or of killing means that it has ended
+	if !s.endsWithin(patience - reviveTime) {
+		slog.Error("the filesystem server does not end, and is killed", "patience", patience)
 		s.cmd.Process.Kill()
 		<-s.done
+	}
+}
+
+// endsWithin waits for the end of the server, and tells whether it came in time.
+func (s *fuseServer) endsWithin(patience time.Duration) bool {
+	select {
+	case <-s.done:
+		return true
+	case <-time.After(patience):
+		return false
 	}
 }
 

@@ -15,9 +15,6 @@ import (
 	"github.com/rcrun/rcrun/internal/rmtree"
 )
 
-// defaultStopTimeout is how long stop waits before it kills.
-const defaultStopTimeout = 10 * time.Second
-
 // answerTime is how long a monitor may take to answer a request that needs no waiting.
 const answerTime = 5 * time.Second
 
@@ -58,82 +55,6 @@ func (c *Container) Wait() (Exit, error) {
 	return Exit{Code: c.State.ExitCode, Error: c.State.Error}, nil
 }
 
-// StopOptions are how to stop a container, where it is not as the container's configuration says.
-type StopOptions struct {
-	Signal  syscall.Signal // that asks the payload to end; 0 is the container's own, or SIGTERM
-	Timeout *time.Duration // after which it is killed; nil is the container's own, or ten seconds
-}
-
-// Stop asks the payload to end, and kills it when it has not in time. A container that does not run is left as it is.
-func (c *Container) Stop(options StopOptions) error {
-	if c.State.Status != Running {
-		return nil
-	}
-	sig, patience := c.stopMethod(options)
-	ended := make(chan error, 1)
-	go func() {
-		other := *c // waiting reads the state again
-		_, err := other.Wait()
-		ended <- err
-	}()
-	if err := c.signalOrEnded(sig); err != nil {
-		return err
-	}
-	select {
-	case err := <-ended:
-		return c.ignoreEnded(err)
-	case <-afterOrNever(patience):
-	}
-	if err := c.signalOrEnded(syscall.SIGKILL); err != nil {
-		return err
-	}
-	return c.ignoreEnded(<-ended)
-}
-
-// signalOrEnded is Signal for one who waits for the end anyway: that it has come already is no error.
-func (c *Container) signalOrEnded(sig syscall.Signal) error {
-	err := c.Signal(sig)
-	if isAnswer(err) {
-		return nil // the monitor is there, and has nobody to give the signal to any more
-	}
-	return c.ignoreEnded(err)
-}
-
-// stopMethod returns the signal that asks the payload to end, and how long it has for that. A signal that an image
-// names and nobody knows is no reason not to stop.
-func (c *Container) stopMethod(options StopOptions) (sig syscall.Signal, patience time.Duration) {
-	sig, patience = syscall.SIGTERM, defaultStopTimeout
-	if parsed, err := ParseSignal(c.Config.StopSignal); err == nil {
-		sig = parsed
-	}
-	if options.Signal != 0 {
-		sig = options.Signal
-	}
-	switch {
-	case options.Timeout != nil:
-		patience = *options.Timeout
-	case c.Config.StopTimeout != nil:
-		patience = time.Duration(*c.Config.StopTimeout) * time.Second
-	}
-	return sig, patience
-}
-
-// afterOrNever is time.After, but for a negative duration it never comes.
-func afterOrNever(d time.Duration) <-chan time.Time {
-	if d < 0 {
-		return nil
-	}
-	return time.After(d)
-}
-
-// ignoreEnded drops an error that came of the container's having ended, or gone, meanwhile.
-func (c *Container) ignoreEnded(err error) error {
-	if err == nil || c.refresh() != nil || c.State.Status != Running {
-		return nil
-	}
-	return err
-}
-
 // Remove removes the container of a name or id. A running one is an error, or with force killed first. One whose
 // record is damaged can be removed too, with force.
 func (e *Engine) Remove(ref string, force bool) error {
@@ -166,9 +87,9 @@ func (c *Container) RemoveUnstarted(e *Engine) error {
 }
 
 // removeLocked removes a container once it has its lock. A monitor that holds it for too long is killed, upon which
-// the sandbox and all in it go down.
+// the sandbox and all in it go down. One that waits for a slow filesystem server is given the time.
 func (e *Engine) removeLocked(c *Container) error {
-	const patience = 5 * time.Second
+	const patience = serverEndTime + 5*time.Second
 	held, err := waitLock(c.lockPath(), patience)
 	if errors.Is(err, errLocked) && c.refresh() == nil {
 		if err := c.State.Monitor.Kill(); err != nil {

@@ -71,7 +71,9 @@ func monitorContainer(conn *wire.Conn, request startRequest, files []*os.File) i
 
 // monitor is a container while it runs.
 type monitor struct {
-	c        *Container
+	mu sync.Mutex // guards the state of c, and is held while that is written
+	c  *Container // its state is read by state and changed by record
+
 	root     rootPlan
 	whole    *os.File // the program of the command that started it, which has the image store
 	lock     *lock
@@ -162,7 +164,7 @@ func (m *monitor) start(first *attachment) (err error) {
 
 // prepare makes the files and directories that the container needs while it runs.
 func (m *monitor) prepare(network string) (err error) {
-	for _, dir := range []string{m.c.State.RunDir, m.rootDir()} {
+	for _, dir := range []string{m.state().RunDir, m.rootDir()} {
 		if err := own.MakeDir(dir); err != nil {
 			return fmt.Errorf("make run directory: %w", err)
 		}
@@ -176,13 +178,13 @@ func (m *monitor) prepare(network string) (err error) {
 
 // socketDir is a directory for sockets: the run directory, or the container's own when that has been taken away.
 func (m *monitor) socketDir() string {
-	if err := own.MakeDir(m.c.State.RunDir); err != nil {
+	if err := own.MakeDir(m.state().RunDir); err != nil {
 		return m.c.dir()
 	}
-	return m.c.State.RunDir
+	return m.state().RunDir
 }
 
-func (m *monitor) rootDir() string { return filepath.Join(m.c.State.RunDir, "root") }
+func (m *monitor) rootDir() string { return filepath.Join(m.state().RunDir, "root") }
 
 // create has the runtime set everything up but the payload.
 func (m *monitor) create(ids rootless.Map, network string) error {

@@ -26,13 +26,15 @@ const (
 )
 
 // The messages between a command and a monitor. A command opens with one of the requests; where the request has
-// streams, the files that streamSet counts come with it. The monitor answers started (or, to signal, done), and in
-// the end exited; or an error, at any time. In between the command may send resize and signal, and the monitor hangup.
+// streams, the files that streamSet counts come with it. The monitor answers started (or, to signal and stop, done), and
+// in the end exited; or an error, at any time. In between the command may send resize and signal, and the monitor
+// hangup.
 const (
 	msgStart   = "start"   // startRequest, the command's program, streams; over the inherited socket, once
 	msgAttach  = "attach"  // attachRequest, streams
 	msgExec    = "exec"    // ExecOptions, streams
 	msgSignal  = "signal"  // signalRequest
+	msgStop    = "stop"    // StopOptions; answered with done once the stop is under way, and then as wait
 	msgWait    = "wait"    // nothing
 	msgResize  = "resize"  // WinSize
 	msgStarted = "started" // startedReply
@@ -139,7 +141,7 @@ const socketName = "sock"
 // listen makes the container's sockets: in the run directory, and one more in the container's own, since the end of a
 // login session may take the run directory away. A filesystem that the second cannot be made on has none.
 func (m *monitor) listen() error {
-	listener, err := listen(m.c.State.RunDir)
+	listener, err := listen(m.state().RunDir)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package engine
 import (
 	"os/exec"
 	"testing"
+	"time"
 
 	"github.com/rcrun/rcrun/internal/wire"
 )
@@ -30,5 +31,40 @@ func TestExitOfWhatIsNotErased(t *testing.T) {
 	}
 	if err := c.refresh(); err != nil || c.State.Status != Exited || c.State.ExitCode != 7 || c.State.FinishedAt.IsZero() {
 		t.Errorf("%+v, %v", c.State, err)
+	}
+}
+
+// server returns a filesystem server that runs a shell script, and nothing else.
+func server(t *testing.T, script string) *fuseServer {
+	t.Helper()
+	conn, theirs, err := wire.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close()
+	cmd := exec.Command("sh", "-c", script)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return watchFuse(cmd, conn)
+}
+
+// TestServerThatEndsLate stops servers that do not end in time, or fail at their end: the container was served to its
+// end, so they did not die under it. One that ends before it was asked to has died.
+func TestServerThatEndsLate(t *testing.T) {
+	slow := server(t, "exec sleep 1000")
+	slow.stop(10 * time.Millisecond)
+	failing := server(t, "sleep 0.2; exit 1")
+	failing.stop(time.Minute)
+	for name, s := range map[string]*fuseServer{"a slow one": slow, "a failing one": failing} {
+		if death := (&monitor{fuse: s}).serverDeath(); death != "" {
+			t.Errorf("%s: %s", name, death)
+		}
+	}
+	dead := server(t, "kill -9 $$")
+	<-dead.done
+	dead.stop(time.Minute)
+	if death := (&monitor{fuse: dead}).serverDeath(); death != "the filesystem server died (signal: killed)" {
+		t.Errorf("a dead one: %q", death)
 	}
 }

@@ -123,19 +123,3 @@ func (u *uplink) end() {
 func (m *monitor) dialPort(port uint16) (net.Conn, error) {
 	return m.box.DialUDP(netip.AddrPortFrom(netip.MustParseAddr(rootless.SlirpAddress), port))
 }
-
-// networkChanged records what is wrong with the network of the running container.
-func (m *monitor) networkChanged(problem string) {
-	if problem == m.c.State.NetworkProblem {
-		return
-	}
-	if problem != "" {
-		slog.Error("the container has no network", "problem", problem)
-	} else {
-		slog.Info("the container has its network again")
-	}
-	m.c.State.NetworkProblem = problem
-	if err := m.c.writeState(); err != nil {
-		slog.Error("record the state of the network", "error", err)
-	}
-}

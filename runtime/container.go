@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -67,8 +68,8 @@ type Container struct {
 	warnings []string
 	started  chan error // receives the outcome of Start once
 
-	startOnce, closeOnce sync.Once
-	startErr, closeErr   error
+	startOnce, killOnce, closeOnce sync.Once
+	startErr, closeErr             error
 }
 
 // Create makes a container up to the point where only the payload's execution is left. If it fails, nothing remains.
@@ -151,6 +152,32 @@ func (c *Container) InitPid() int { return c.Pid }
 
 // Warnings are sentences on what the host did not allow and what was done in its place.
 func (c *Container) Warnings() []string { return c.warnings }
+
+// reportTime is how long the sandbox may take to report the end of a container that was killed.
+const reportTime = 2 * time.Second
+
+// Kill ends all processes of the container. Wait returns soon afterwards, whatever state the sandbox is in.
+func (c *Container) Kill() error {
+	err := c.handle.Signal(syscall.SIGKILL)
+	c.killOnce.Do(func() { go c.insist() })
+	return err
+}
+
+// insist makes sure that the end of a container that was killed is reported. A sandbox that is stopped (SIGSTOP) reports
+// nothing: it is continued, and killed where that does not help.
+func (c *Container) insist() {
+	for _, step := range []struct {
+		patience time.Duration
+		signal   syscall.Signal
+	}{{reportTime, syscall.SIGCONT}, {endTime, syscall.SIGKILL}} {
+		select {
+		case <-c.ended:
+			return
+		case <-time.After(step.patience):
+			c.sandbox.proc.Signal(step.signal) // an error means that the sandbox has ended
+		}
+	}
+}
 
 // Close kills what is left of the container, waits for its end and releases all of it.
 func (c *Container) Close() error {

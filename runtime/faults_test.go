@@ -69,3 +69,13 @@ func TestClosedBeforeStart(t *testing.T) {
 		t.Error("a container that has ended starts")
 	}
 }
+
+// TestStoppedSandboxIsKilled kills a container whose sandbox is stopped: how it ended is told all the same.
+func TestStoppedSandboxIsKilled(t *testing.T) {
+	b := run(t, []string{"sleep", "1000"}, nil)
+	must(t, syscall.Kill(b.sandbox.proc.Pid, syscall.SIGSTOP))
+	must(t, b.Kill())
+	if status, err := b.Wait(); err != nil || status.Code != 137 {
+		t.Errorf("wait: %+v, %v", status, err)
+	}
+}

@@ -1,0 +1,114 @@
+package engine
+
+import (
+	"strings"
+	"syscall"
+	"time"
+)
+
+// defaultStopTimeout is how long stop waits before it kills.
+const defaultStopTimeout = 10 * time.Second
+
+// StopOptions are how to stop a container, where it is not as the container's configuration says.
+type StopOptions struct {
+	Signal  syscall.Signal // that asks the payload to end; 0 is the container's own, or SIGTERM
+	Timeout *time.Duration // after which it is killed; nil is the container's own, or ten seconds
+}
+
+// Stop asks the payload to end, and waits until it has. The monitor kills it when it has not in time, whether or not
+// the caller still waits. A container that does not run is left as it is.
+func (c *Container) Stop(options StopOptions) error {
+	if c.State.Status != Running {
+		return nil
+	}
+	conn, err := c.dial()
+	if err != nil {
+		return c.ignoreEnded(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(answerTime))
+	if err = conn.Send(msgStop, options); err == nil {
+		_, err = receive(conn, msgDone)
+	}
+	if isUnknownRequest(err) {
+		return c.stopFromHere(options)
+	}
+	if err != nil {
+		return c.ignoreEnded(err)
+	}
+	conn.SetDeadline(time.Time{})
+	_, err = (&Session{conn: conn}).Wait()
+	return c.ignoreEnded(err)
+}
+
+// isUnknownRequest tells whether a monitor of an older version refused a request that it does not know.
+func isUnknownRequest(err error) bool {
+	return isAnswer(err) && strings.HasPrefix(err.Error(), "unknown request")
+}
+
+// stopFromHere stops a container whose monitor is of a version that cannot.
+func (c *Container) stopFromHere(options StopOptions) error {
+	sig, patience := c.stopMethod(options)
+	ended := make(chan error, 1)
+	go func() {
+		other := *c // waiting reads the state again
+		_, err := other.Wait()
+		ended <- err
+	}()
+	if err := c.signalOrEnded(sig); err != nil {
+		return err
+	}
+	select {
+	case err := <-ended:
+		return c.ignoreEnded(err)
+	case <-afterOrNever(patience):
+	}
+	if err := c.signalOrEnded(syscall.SIGKILL); err != nil {
+		return err
+	}
+	return c.ignoreEnded(<-ended)
+}
+
+// signalOrEnded is Signal for one who waits for the end anyway: that it has come already is no error.
+func (c *Container) signalOrEnded(sig syscall.Signal) error {
+	err := c.Signal(sig)
+	if isAnswer(err) {
+		return nil // the monitor is there, and has nobody to give the signal to any more
+	}
+	return c.ignoreEnded(err)
+}
+
+// stopMethod returns the signal that asks the payload to end, and how long it has for that. A signal that an image
+// names and nobody knows is no reason not to stop.
+func (c *Container) stopMethod(options StopOptions) (sig syscall.Signal, patience time.Duration) {
+	sig, patience = syscall.SIGTERM, defaultStopTimeout
+	if parsed, err := ParseSignal(c.Config.StopSignal); err == nil {
+		sig = parsed
+	}
+	if options.Signal != 0 {
+		sig = options.Signal
+	}
+	switch {
+	case options.Timeout != nil:
+		patience = *options.Timeout
+	case c.Config.StopTimeout != nil:
+		patience = time.Duration(*c.Config.StopTimeout) * time.Second
+	}
+	return sig, patience
+}
+
+// afterOrNever is time.After, but for a negative duration it never comes.
+func afterOrNever(d time.Duration) <-chan time.Time {
+	if d < 0 {
+		return nil
+	}
+	return time.After(d)
+}
+
+// ignoreEnded drops an error that came of the container's having ended, or gone, meanwhile.
+func (c *Container) ignoreEnded(err error) error {
+	if err == nil || c.refresh() != nil || c.State.Status != Running {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,71 @@
+package engine
+
+import (
+	"errors"
+	"net"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/rcrun/rcrun/internal/wire"
+)
+
+// serveAs serves the socket of a container as a monitor that answers with the given function. It returns the container
+// as a command finds it.
+func serveAs(t *testing.T, answer func(conn *wire.Conn, request wire.Message)) *Container {
+	t.Helper()
+	e := &Engine{Dirs: testDirs(t)}
+	c := makeRecord(t, e, strings.Repeat("a", 64), "served", Running)
+	held, err := newLock(c.lockPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := listen(c.dir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close(); held.release() })
+	go func() {
+		for {
+			sock, err := listener.AcceptUnix()
+			if err != nil {
+				return
+			}
+			go serveOne(sock, answer)
+		}
+	}()
+	return c
+}
+
+func serveOne(sock *net.UnixConn, answer func(*wire.Conn, wire.Message)) {
+	conn := wire.New(sock)
+	defer conn.Close()
+	if request, err := conn.Recv(); err == nil {
+		answer(conn, request)
+	}
+}
+
+// TestStopOfOldMonitor stops a container whose monitor knows no stop, but signals.
+func TestStopOfOldMonitor(t *testing.T) {
+	var got atomic.Int32
+	ended := make(chan struct{})
+	c := serveAs(t, func(conn *wire.Conn, request wire.Message) {
+		var body signalRequest
+		switch request.Kind {
+		case msgSignal:
+			request.Decode(&body)
+			got.Store(int32(body.Signal))
+			conn.Send(msgDone, nil)
+			close(ended)
+		case msgWait:
+			<-ended
+			conn.Send(msgExited, Exit{Code: 143})
+		default:
+			tell(conn, errors.New("unknown request "+request.Kind))
+		}
+	})
+	if err := c.Stop(StopOptions{}); err != nil || syscall.Signal(got.Load()) != syscall.SIGTERM {
+		t.Errorf("stop: signal %d, %v", got.Load(), err)
+	}
+}

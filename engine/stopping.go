@@ -1,0 +1,78 @@
+package engine
+
+import (
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/rcrun/rcrun/internal/wire"
+	"github.com/rcrun/rcrun/runtime"
+)
+
+// stop asks the payload to end, and kills the container when its patience has run out. Each call brings a patience of
+// its own, so the shortest one holds. The caller need not stay: a command that is killed has asked all the same.
+func (m *monitor) stop(options StopOptions) error {
+	sig, patience := m.c.stopMethod(options)
+	if err := m.signal(sig); err != nil {
+		return err
+	}
+	go func() {
+		select {
+		case <-m.payloadEnded:
+		case <-afterOrNever(patience):
+			m.box.Kill() // an error means that the container has ended meanwhile
+		}
+	}()
+	return nil
+}
+
+// signal sends a signal to the payload. After SIGKILL the container ends soon, whatever state its sandbox is in.
+func (m *monitor) signal(sig syscall.Signal) error {
+	if sig == syscall.SIGKILL {
+		return m.box.Kill()
+	}
+	return m.box.Signal(sig)
+}
+
+// stopOnSignal stops the container as the stop command does when the monitor itself is asked to end, as at a shutdown
+// or the end of a login session.
+func (m *monitor) stopOnSignal() {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGTERM, syscall.SIGINT)
+	<-asked
+	m.stop(StopOptions{}) // an error means that the container has ended
+}
+
+// handleStop answers as soon as the stop is under way, and tells the end like handleWait. A user asked for this stop:
+// the record says so, since such a container must stay stopped.
+func (m *monitor) handleStop(conn *wire.Conn, request wire.Message) error {
+	var options StopOptions
+	if err := request.Decode(&options); err != nil {
+		return err
+	}
+	m.recordStopRequest()
+	if err := m.stop(options); err != nil && !errors.Is(err, runtime.ErrExited) {
+		return err
+	}
+	if err := conn.Send(msgDone, nil); err != nil {
+		return nil // the command is gone
+	}
+	m.converse(conn, nil, func(wire.Message) {})
+	return nil
+}
+
+// handleSignal sends a signal to the payload. One that asks for the end counts as a stop that a user asked for.
+func (m *monitor) handleSignal(conn *wire.Conn, request wire.Message) error {
+	var body signalRequest
+	if err := request.Decode(&body); err != nil {
+		return err
+	}
+	if stopSignal, _ := m.c.stopMethod(StopOptions{}); body.Signal == syscall.SIGKILL || body.Signal == stopSignal {
+		m.recordStopRequest()
+	}
+	if err := m.signal(body.Signal); err != nil {
+		return err
+	}
+	return conn.Send(msgDone, nil)
+}
