@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/rcrun/rcrun/fusefs"
+	"github.com/rcrun/rcrun/internal/eintr"
 	"github.com/rcrun/rcrun/internal/idmap"
 	"github.com/rcrun/rcrun/internal/strictjson"
 	"github.com/rcrun/rcrun/unionmount"
@@ -69,15 +70,10 @@ func (m UnionMount) Start(program func() *os.File) error {
 // awaitAnswer returns when the server has answered a request.
 func (m UnionMount) awaitAnswer() error {
 	var st unix.Statfs_t
-	for {
-		err := unix.Statfs(m.Target, &st)
-		if err == nil {
-			return nil
-		}
-		if err != unix.EINTR {
-			return fmt.Errorf("wait for the filesystem at %s: %w", m.Target, err)
-		}
+	if err := eintr.Repeat(func() error { return unix.Statfs(m.Target, &st) }); err != nil {
+		return fmt.Errorf("wait for the filesystem at %s: %w", m.Target, err)
 	}
+	return nil
 }
 
 // Serve mounts the union and serves it until it is unmounted.

@@ -10,6 +10,8 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/eintr"
 )
 
 const (
@@ -238,7 +240,7 @@ func (r *reader) try() (int, error) { return unix.Read(r.t.fd, r.in) }
 // sleep returns when there is a request, or none will come any more.
 func (r *reader) sleep() error {
 	fds := [1]unix.PollFd{{Fd: int32(r.t.fd), Events: unix.POLLIN}}
-	return retry(func() error { _, err := unix.Poll(fds[:], -1); return err })
+	return eintr.Repeat(func() error { _, err := unix.Poll(fds[:], -1); return err })
 }
 
 // look tries for as long as there is patience.
@@ -304,15 +306,7 @@ func (r *reader) reply(request []byte) {
 		*(*fuse.OutHeader)(unsafe.Pointer(&r.out[0])) = fuse.OutHeader{Length: uint32(n), Status: -int32(status), Unique: header.Unique}
 	}
 	if n > 0 {
-		retry(func() error { _, err := unix.Write(r.t.fd, r.out[:n]); return err })
-	}
-}
-
-func retry(f func() error) error {
-	for {
-		if err := f(); err != unix.EINTR {
-			return err
-		}
+		eintr.Repeat(func() error { _, err := unix.Write(r.t.fd, r.out[:n]); return err })
 	}
 }
 
@@ -325,7 +319,7 @@ func (t *transport) attributesChanged(node uint64) error {
 	const size = unsafe.Sizeof(message)
 	message.OutHeader = fuse.OutHeader{Length: uint32(size), Status: -int32(fuse.NOTIFY_INVAL_INODE)}
 	message.NotifyInvalInodeOut = fuse.NotifyInvalInodeOut{Ino: node, Off: -1}
-	return retry(func() error {
+	return eintr.Repeat(func() error {
 		_, err := unix.Write(t.fd, (*[size]byte)(unsafe.Pointer(&message))[:])
 		return err
 	})

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/eintr"
 	"github.com/rcrun/rcrun/internal/rmtree"
 )
 
@@ -47,10 +48,7 @@ func lockDir(path string, how int) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	for err = unix.EINTR; err == unix.EINTR; {
-		err = unix.Flock(int(dir.Fd()), how)
-	}
-	if err != nil {
+	if err := eintr.Repeat(func() error { return unix.Flock(int(dir.Fd()), how) }); err != nil {
 		dir.Close()
 		return nil, &os.PathError{Op: "lock", Path: path, Err: err}
 	}

@@ -50,7 +50,7 @@ func RunInside(m Map, args, env []string) (code int, err error) {
 }
 
 func startInside(m Map, args, env []string) (*exec.Cmd, error) {
-	caps, err := allCaps()
+	caps, err := process.Capabilities()
 	if err != nil {
 		return nil, err
 	}
@@ -82,21 +82,6 @@ func startInside(m Map, args, env []string) (*exec.Cmd, error) {
 	}
 	_, err = written.Write([]byte{0})
 	return cmd, err
-}
-
-// allCaps lists the capabilities that the kernel knows.
-func allCaps() ([]uintptr, error) {
-	var caps []uintptr
-	for c := uintptr(0); ; c++ {
-		_, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, c, 0, 0, 0)
-		if err == unix.EINVAL {
-			return caps, nil
-		}
-		if err != nil {
-			return nil, os.NewSyscallError("prctl", err)
-		}
-		caps = append(caps, c)
-	}
 }
 
 // ignoreExit drops the error of a child that ended as it was to.

@@ -37,8 +37,6 @@ type SlirpConfig struct {
 	PID    int           // a process in the container's user and network namespaces
 	RunDir string        // an existing directory of the caller's for the control socket
 	Ports  []PortMapping // what to publish on the host
-	MTU    int           // of the interface, in bytes; 0 for the largest
-	Log    io.Writer     // what slirp4netns says; may be nil
 }
 
 // Slirp is a running slirp4netns. It ends with its starter.
@@ -162,10 +160,6 @@ func launchSlirp(ctx context.Context, program string, options []string, cfg Slir
 	s.cmd.Dir = cfg.RunDir // so that the socket's name fits into an address however long the directory's is
 	s.cmd.ExtraFiles = []*os.File{readyWriter, exitReader}
 	s.cmd.Stdout, s.cmd.Stderr = s.said, s.said
-	if cfg.Log != nil {
-		log := io.MultiWriter(s.said, cfg.Log)
-		s.cmd.Stdout, s.cmd.Stderr = log, log
-	}
 	err = s.cmd.Start()
 	readyWriter.Close()
 	exitReader.Close()
@@ -185,11 +179,7 @@ func launchSlirp(ctx context.Context, program string, options []string, cfg Slir
 }
 
 func slirpArgs(options []string, cfg SlirpConfig) []string {
-	mtu := cfg.MTU
-	if mtu == 0 {
-		mtu = slirpMTU
-	}
-	args := []string{"--configure", "--disable-host-loopback", "--mtu=" + strconv.Itoa(mtu),
+	args := []string{"--configure", "--disable-host-loopback", "--mtu=" + strconv.Itoa(slirpMTU),
 		"--ready-fd=3", "--exit-fd=4", "--api-socket=slirp.sock"}
 	args = append(args, options...)
 	return append(args, strconv.Itoa(cfg.PID), SlirpInterface)

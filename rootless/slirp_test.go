@@ -99,11 +99,10 @@ func TestSlirpSaysWhatIsWrong(t *testing.T) {
 		cfg  SlirpConfig
 		part string
 	}{
-		"no process":     {SlirpConfig{PID: 1 << 30}, "No such file or directory"},
-		"busy port":      {SlirpConfig{PID: pid, Ports: []PortMapping{busy}}, "already allocated"},
-		"IPv6 address":   {SlirpConfig{PID: pid, Ports: []PortMapping{{HostIP: "::1", ContainerPort: 80, Protocol: "tcp"}}}, "IPv4 addresses only"},
-		"impossible MTU": {SlirpConfig{PID: pid, MTU: 1}, "MTU"},
-		"no directory":   {SlirpConfig{PID: pid, RunDir: "/nonexistent"}, "/nonexistent"},
+		"no process":   {SlirpConfig{PID: 1 << 30}, "No such file or directory"},
+		"busy port":    {SlirpConfig{PID: pid, Ports: []PortMapping{busy}}, "already allocated"},
+		"IPv6 address": {SlirpConfig{PID: pid, Ports: []PortMapping{{HostIP: "::1", ContainerPort: 80, Protocol: "tcp"}}}, "IPv4 addresses only"},
+		"no directory": {SlirpConfig{PID: pid, RunDir: "/nonexistent"}, "/nonexistent"},
 	} {
 		if c.cfg.RunDir == "" {
 			c.cfg.RunDir = t.TempDir()
@@ -115,6 +114,21 @@ func TestSlirpSaysWhatIsWrong(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.part) {
 			t.Errorf("%s: %v, want %q in it", name, err, c.part)
 		}
+	}
+}
+
+func TestSlirpRefusesAnOption(t *testing.T) {
+	program, err := lookPath("slirp4netns")
+	if err != nil {
+		t.Skip("slirp4netns is not installed")
+	}
+	config := SlirpConfig{PID: startServer(t), RunDir: t.TempDir()}
+	s, err := launchSlirp(t.Context(), program, []string{"--mtu=1"}, config)
+	if err == nil {
+		s.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), "MTU") {
+		t.Errorf("an impossible MTU: %v", err)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"github.com/moby/sys/capability"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/process"
 )
 
 // capSet is a set of capabilities, one bit each.
@@ -17,9 +19,9 @@ func (s capSet) has(c capability.Cap) bool { return s&(1<<uint(c)) != 0 }
 // parseCaps reads names such as CAP_CHOWN. Those that the running kernel does not know are left out, as a profile
 // made for a newer one is still good.
 func parseCaps(names []string) (capSet, error) {
-	last, err := capability.LastCap()
+	all, err := allCaps()
 	if err != nil {
-		return 0, fmt.Errorf("read the last capability: %w", err)
+		return 0, err
 	}
 	known := map[string]capability.Cap{}
 	for _, c := range capability.ListKnown() {
@@ -31,20 +33,22 @@ func parseCaps(names []string) (capSet, error) {
 		if !ok {
 			return 0, fmt.Errorf("unknown capability %q", name)
 		}
-		if c <= last {
-			set |= 1 << uint(c)
-		}
+		set |= 1 << uint(c)
 	}
-	return set, nil
+	return set & all, nil
 }
 
 // allCaps are the capabilities of the running kernel.
 func allCaps() (capSet, error) {
-	last, err := capability.LastCap()
+	caps, err := process.Capabilities()
 	if err != nil {
-		return 0, fmt.Errorf("read the last capability: %w", err)
+		return 0, err
 	}
-	return capSet(1)<<uint(last+1) - 1, nil
+	var set capSet
+	for _, c := range caps {
+		set |= 1 << c
+	}
+	return set, nil
 }
 
 // list returns the set's numbers.

@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/eintr"
 )
 
 // child is a process that was forked without executing anything, and makes the system calls of a program.
@@ -190,13 +192,9 @@ const cldStopped = 5 // CLD_STOPPED
 
 // wait waits for the end of the child.
 func (c *child) wait() (unix.WaitStatus, error) {
-	for {
-		var status unix.WaitStatus
-		_, err := unix.Wait4(c.pid, &status, 0, nil)
-		if !errors.Is(err, unix.EINTR) {
-			return status, err
-		}
-	}
+	var status unix.WaitStatus
+	_, err := eintr.Retry(func() (int, error) { return unix.Wait4(c.pid, &status, 0, nil) })
+	return status, err
 }
 
 func (c *child) kill() {

@@ -6,6 +6,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/eintr"
 )
 
 // fileLimit returns the limit of open files that the process was started with, which is the payload's where the
@@ -39,10 +41,6 @@ func fileLimit() (limit unix.Rlimit, err error) {
 // waitFor waits until a traced child stops, which it reports as true, or has ended.
 func waitFor(pid int) bool {
 	var status unix.WaitStatus
-	for {
-		_, err := unix.Wait4(pid, &status, 0, nil)
-		if err != unix.EINTR {
-			return err == nil && status.Stopped()
-		}
-	}
+	_, err := eintr.Retry(func() (int, error) { return unix.Wait4(pid, &status, 0, nil) })
+	return err == nil && status.Stopped()
 }

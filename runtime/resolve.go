@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/beneath"
 )
 
 // root is a container's root directory as seen from outside of it. Paths given to its methods are the container's;
@@ -35,12 +37,7 @@ func (r root) open(p string) (int, error) { return openWithin(r.fd(), p, unix.O_
 // openWithin opens p as if dirfd were the root directory.
 func openWithin(dirfd int, p string, flags uint64) (int, error) {
 	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	for {
-		fd, err := unix.Openat2(dirfd, p, &how)
-		if err != unix.EAGAIN && err != unix.EINTR { // EAGAIN: something was renamed meanwhile
-			return fd, err
-		}
-	}
+	return beneath.Openat2(dirfd, p, &how)
 }
 
 // mountPoint returns an O_PATH descriptor of p, which it makes where it is missing: a directory, or an empty file.

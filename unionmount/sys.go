@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/internal/beneath"
+	"github.com/rcrun/rcrun/internal/eintr"
 )
 
 // readUmask returns the umask of the process without changing it, for which there is no system call.
@@ -25,7 +26,7 @@ func readUmask() (uint32, error) {
 }
 
 // retry calls f again while a signal interrupts it.
-func retry[T any](f func() (T, error)) (T, error) { return beneath.Retry(f) }
+func retry[T any](f func() (T, error)) (T, error) { return eintr.Retry(f) }
 
 // openat opens the entry name of dirfd, never following a symbolic link.
 func openat(dirfd int, name string, flags int, perm uint32) (int, error) {

@@ -277,9 +277,6 @@ func (u *Union) stack() []*layer {
 // Root returns the node of the root directory, which is never forgotten.
 func (u *Union) Root() *Node { return u.root }
 
-// ReadOnly tells whether the Union has no upper.
-func (u *Union) ReadOnly() bool { return u.upper == nil }
-
 // Close closes all files. No operation may be under way or follow.
 func (u *Union) Close() (err error) {
 	u.forgetGone()

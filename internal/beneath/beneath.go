@@ -20,6 +20,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/eintr"
 )
 
 // maxPath is how much of a path is given to one system call.
@@ -28,16 +30,6 @@ const maxPath = unix.PathMax - 1
 // resolveBeneath keeps a walk inside its tree and its mount.
 const resolveBeneath = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS |
 	unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV
-
-// Retry calls f again while a signal interrupts it.
-func Retry[T any](f func() (T, error)) (T, error) {
-	for {
-		v, err := f()
-		if err != unix.EINTR {
-			return v, err
-		}
-	}
-}
 
 // ProcPath names the file that fd refers to. Only through it can a descriptor opened with O_PATH be used for the system
 // calls that take no such descriptor, and it takes several times as long, so that others are tried directly first.
@@ -67,7 +59,7 @@ func Chmod(fd int, mode uint32) error {
 
 // Open opens the entry name of dirfd, never following a symbolic link.
 func Open(dirfd int, name string, flags int, perm uint32) (int, error) {
-	return Retry(func() (int, error) {
+	return eintr.Retry(func() (int, error) {
 		return unix.Openat(dirfd, name, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NOCTTY, perm)
 	})
 }
@@ -85,9 +77,14 @@ func OpenPath(root int, path string, flags int) (int, error) {
 		flags |= unix.O_NOCTTY | unix.O_NONBLOCK
 	}
 	how := &unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC | unix.O_NOFOLLOW), Resolve: resolveBeneath}
+	return Openat2(root, path, how)
+}
+
+// Openat2 is openat2(2) until it is disturbed neither by a signal nor by a rename anywhere, which the kernel reports as
+// EAGAIN where it cannot tell whether the path is concerned.
+func Openat2(dirfd int, path string, how *unix.OpenHow) (int, error) {
 	for {
-		fd, err := unix.Openat2(root, path, how)
-		// EAGAIN: a rename happened somewhere while the kernel walked, and it could not tell whether it concerned us.
+		fd, err := unix.Openat2(dirfd, path, how)
 		if err != unix.EINTR && err != unix.EAGAIN {
 			return fd, err
 		}

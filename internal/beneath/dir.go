@@ -5,6 +5,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/eintr"
 )
 
 // maxOpen is how many directories a Pool keeps open, beside roots that cannot be opened again. Few trees are deeper.
@@ -86,7 +88,7 @@ func (p *Pool) root(fd int, path string) (*Dir, error) {
 }
 
 func openRoot(path string) (int, error) {
-	return Retry(func() (int, error) { return unix.Open(path, dirFlags|unix.O_CLOEXEC, 0) })
+	return eintr.Retry(func() (int, error) { return unix.Open(path, dirFlags|unix.O_CLOEXEC, 0) })
 }
 
 // Close closes all directories.

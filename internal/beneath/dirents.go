@@ -5,6 +5,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/eintr"
 )
 
 // Entry is one record of getdents64(2).
@@ -18,7 +20,7 @@ type Entry struct {
 func ReadDir(fd int, f func(Entry)) error {
 	var buf [16 << 10]byte // small enough for the stack, where it costs nothing
 	for {
-		n, err := Retry(func() (int, error) { return unix.Getdents(fd, buf[:]) })
+		n, err := eintr.Retry(func() (int, error) { return unix.Getdents(fd, buf[:]) })
 		if err != nil {
 			return err
 		}

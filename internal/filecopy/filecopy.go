@@ -7,6 +7,8 @@ import (
 	"errors"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/eintr"
 )
 
 // Copy copies size bytes to an empty file: sharing them where the filesystem can, else copying what is data and
@@ -44,7 +46,7 @@ const oneBlock = 4096
 // kernel copy.
 func copyBlock(to, from int, size int64) error {
 	buf := make([]byte, size)
-	n, err := retry(func() (int, error) { return unix.Pread(from, buf, 0) })
+	n, err := eintr.Retry(func() (int, error) { return unix.Pread(from, buf, 0) })
 	if err != nil {
 		return err
 	}
@@ -80,7 +82,7 @@ func NextData(fd int, offset, size int64) (start, end int64, err error) {
 func copyRange(to, from int, start, end int64) error {
 	for start < end {
 		readAt, writeAt := start, start
-		n, err := retry(func() (int, error) {
+		n, err := eintr.Retry(func() (int, error) {
 			return unix.CopyFileRange(from, &readAt, to, &writeAt, int(end-start), 0)
 		})
 		if n > 0 {
@@ -108,7 +110,7 @@ func isUnsupportedCopy(err error) bool {
 func copyByHand(to, from int, start, end int64) error {
 	buf := make([]byte, min(end-start, 1<<20))
 	for start < end {
-		n, err := retry(func() (int, error) { return unix.Pread(from, buf[:min(int64(len(buf)), end-start)], start) })
+		n, err := eintr.Retry(func() (int, error) { return unix.Pread(from, buf[:min(int64(len(buf)), end-start)], start) })
 		if err != nil {
 			return err
 		}
@@ -126,21 +128,11 @@ func copyByHand(to, from int, start, end int64) error {
 // WriteAll writes data at the offset, however many calls that takes.
 func WriteAll(fd int, data []byte, offset int64) error {
 	for len(data) > 0 {
-		n, err := retry(func() (int, error) { return unix.Pwrite(fd, data, offset) })
+		n, err := eintr.Retry(func() (int, error) { return unix.Pwrite(fd, data, offset) })
 		if err != nil {
 			return err
 		}
 		data, offset = data[n:], offset+int64(n)
 	}
 	return nil
-}
-
-// retry runs a system call again while signals interrupt it.
-func retry(call func() (int, error)) (int, error) {
-	for {
-		n, err := call()
-		if err != unix.EINTR {
-			return n, err
-		}
-	}
 }

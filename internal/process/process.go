@@ -34,6 +34,21 @@ func DieWithParent() error {
 	return nil
 }
 
+// Capabilities lists the capabilities that the kernel knows.
+func Capabilities() ([]uintptr, error) {
+	var caps []uintptr
+	for c := uintptr(0); ; c++ {
+		_, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, c, 0, 0, 0)
+		if err == unix.EINVAL {
+			return caps, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list the capabilities of the kernel: %w", err)
+		}
+		caps = append(caps, c)
+	}
+}
+
 // Identify returns the identity of a running process.
 func Identify(pid int) (ID, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/internal/beneath"
+	"github.com/rcrun/rcrun/internal/eintr"
 )
 
 // maxReturns is how often directories are read again because something has come into them meanwhile.
@@ -36,7 +37,7 @@ func Remove(path string) error {
 		return &os.PathError{Op: "remove", Path: path, Err: unix.EINVAL}
 	}
 	path = filepath.Clean(path)
-	dir, err := beneath.Retry(func() (int, error) {
+	dir, err := eintr.Retry(func() (int, error) {
 		return unix.Open(filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	})
 	if err == unix.ENOENT {

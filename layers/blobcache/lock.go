@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/eintr"
 )
 
 // The ranges of a lock file.
@@ -53,12 +55,7 @@ func isAt(file *os.File, path string) bool {
 
 // claimShared locks a lock file as one of many. It waits for who is removing the blob, which is quick.
 func claimShared(lock *os.File) error {
-	for {
-		err := setLock(lock, unix.F_OFD_SETLKW, unix.F_RDLCK, claimByte)
-		if !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
+	return eintr.Repeat(func() error { return setLock(lock, unix.F_OFD_SETLKW, unix.F_RDLCK, claimByte) })
 }
 
 // tryExclusive locks a range of a lock file for this one opening of it, unless another has locked it.

@@ -98,7 +98,7 @@ func TestImportGraph(t *testing.T) {
 		}
 	}
 	encoding := []string{"internal/layerfmt", "internal/layerindex", "internal/xattrlog"}
-	files := []string{"internal/filecopy", "internal/beneath", "internal/rmtree"}
+	files := []string{"internal/filecopy", "internal/beneath", "internal/rmtree", "internal/eintr"}
 	for _, shared := range reaches(all, "layers") {
 		if slices.Contains(reaches(all, "unionmount"), shared) && !slices.Contains(append(files, encoding...), shared) {
 			t.Errorf("layers and unionmount share %s; all they may share is the on-disk encoding, and how to work on files", shared)
