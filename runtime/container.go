@@ -32,8 +32,8 @@ type RootFactory func(config json.RawMessage) (Root, error)
 
 // Config describes a container to be created.
 type Config struct {
-	// Spec is complete. Namespaces that it does not name are the host's, but for user and mount, which are always
-	// new. Its linux.resources and the id mappings are the caller's to apply.
+	// Spec is complete. Namespaces that it does not name are the host's, but for user and mount, which are always new.
+	// What it asks for and the runtime does not do is an error of Create, which names the field.
 	Spec       *specs.Spec
 	RootKind   string // key into the roots of SandboxMain
 	RootConfig any    // handed to the factory as JSON

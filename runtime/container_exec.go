@@ -34,6 +34,9 @@ func (c *Container) Exec(config ExecConfig) (*ExecProcess, error) {
 		return nil, fmt.Errorf("exec: %w", ErrExited)
 	default:
 	}
+	if err := validateExec(config.Process); err != nil {
+		return nil, fmt.Errorf("exec: %w", err)
+	}
 	conn, err := c.requestExec(config)
 	if err != nil {
 		return nil, err

@@ -1,12 +1,15 @@
 package runtime
 
 import (
-	"errors"
 	"fmt"
 	"os"
+	"reflect"
 
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/fault"
 )
 
 // namespaceFlags are the kinds of namespaces that a container may have to itself.
@@ -62,22 +65,30 @@ func joinNamespace(ns specs.LinuxNamespace) error {
 	return unix.Setns(int(f.Fd()), namespaceFlags[ns.Type])
 }
 
-// validate refuses what a specification may ask for and this runtime would silently leave out.
+// validate refuses a specification that asks for what this runtime would silently leave out.
 func validate(spec *specs.Spec) error {
-	switch {
-	case spec == nil || spec.Process == nil || spec.Linux == nil:
-		return errors.New("specification has no process or no linux section")
-	case spec.Hooks != nil:
-		return errors.New("hooks are not supported")
-	case spec.Process.ApparmorProfile != "" || spec.Process.SelinuxLabel != "" || spec.Linux.MountLabel != "":
-		return errors.New("AppArmor profiles and SELinux labels are not supported")
+	if spec == nil || spec.Process == nil || spec.Linux == nil {
+		return fault.Errorf(errdefs.ErrInvalidArgument, "the specification has no process or no linux section")
 	}
-	for _, ns := range spec.Linux.Namespaces {
+	if err := checkFields(reflect.ValueOf(spec), ""); err != nil {
+		return err
+	}
+	if err := checkNamespaces(spec.Linux.Namespaces); err != nil {
+		return err
+	}
+	if (spec.Hostname != "" || spec.Domainname != "") && newNamespaces(spec, unix.CLONE_NEWUTS) == 0 {
+		return fault.Errorf(errdefs.ErrInvalidArgument, "hostname and domainname need a new uts namespace")
+	}
+	return nil
+}
+
+func checkNamespaces(namespaces []specs.LinuxNamespace) error {
+	for _, ns := range namespaces {
 		if namespaceFlags[ns.Type] == 0 {
-			return fmt.Errorf("%s namespaces are not supported", ns.Type)
+			return fault.Errorf(errdefs.ErrNotImplemented, "%s namespaces are not supported", ns.Type)
 		}
 		if ns.Path != "" && (ns.Type == specs.UserNamespace || ns.Type == specs.MountNamespace) {
-			return fmt.Errorf("joining a %s namespace is not supported", ns.Type)
+			return fault.Errorf(errdefs.ErrNotImplemented, "joining a %s namespace is not supported", ns.Type)
 		}
 	}
 	return nil

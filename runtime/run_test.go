@@ -308,7 +308,7 @@ func TestMissingWorkingDirectory(t *testing.T) {
 func TestBadConfig(t *testing.T) {
 	for want, change := range map[string]func(*Config){
 		`unknown kind of root "nosuch"`:     func(c *Config) { c.RootKind = "nosuch" },
-		"hooks are not supported":           func(c *Config) { c.Spec.Hooks = &specs.Hooks{} },
+		"hooks is not supported":            func(c *Config) { c.Spec.Hooks = &specs.Hooks{StartContainer: []specs.Hook{{Path: "/x"}}} },
 		"map ids: no":                       func(c *Config) { c.MapIDs = func(int) error { return errors.New("no") } },
 		"open bind source /nosuch: no such": func(c *Config) { c.Spec.Mounts = append(c.Spec.Mounts, bindMount("/nosuch", "/x")) },
 		"init: mount nosuchfs on /x: no such device": func(c *Config) {
