@@ -212,6 +212,15 @@ func (b PortBinding) spec(container string) string {
 	return text
 }
 
+// AppendPorts adds the ports of a text such as 80, 8000-8010 or 53/udp, in the form 80/tcp.
+func AppendPorts(all []string, text string) ([]string, error) {
+	mappings, err := rootless.ParsePort(text)
+	for _, m := range mappings {
+		all = append(all, fmt.Sprintf("%d/%s", m.ContainerPort, m.Protocol))
+	}
+	return all, err
+}
+
 // ParsePublish translates -p flags into the bindings of a HostConfig.
 func ParsePublish(flags []string) (map[string][]PortBinding, error) {
 	var all []rootless.PortMapping

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/rcrun/rcrun/internal/rmtree"
 )
@@ -52,4 +53,11 @@ func (e *Engine) pruneOne(c *Container) error {
 		return err
 	}
 	return e.erase(c.ID)
+}
+
+// HasLabel tells whether the container has a label: key, or key=value.
+func (c *Container) HasLabel(label string) bool {
+	key, want, hasValue := strings.Cut(label, "=")
+	value, there := c.Config.Labels[key]
+	return there && (!hasValue || value == want)
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/rcrun/rcrun/engine"
 )
 
 // allLabels joins files and flags, in this order; of a label given twice the last value holds.
@@ -30,7 +32,7 @@ func exposedPorts(flags []string) (map[string]struct{}, error) {
 		if strings.Contains(flag, ":") {
 			return nil, fmt.Errorf("invalid --expose %q: want a port of the container; -p publishes ports", flag)
 		}
-		list, err := appendPorts(nil, flag)
+		list, err := engine.AppendPorts(nil, flag)
 		if err != nil {
 			return nil, fmt.Errorf("invalid --expose %q: %w", flag, err)
 		}

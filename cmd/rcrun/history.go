@@ -3,11 +3,13 @@ package main
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/docker/go-units"
 	"github.com/rcrun/rcrun/engine"
-	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/engine/layered"
+	"github.com/rcrun/rcrun/engine/view"
 	"github.com/spf13/cobra"
 )
 
@@ -38,12 +40,12 @@ func (a *app) historyCommand() *cobra.Command {
 		Args:              arguments(1, 1),
 		ValidArgsFunction: a.completeImages,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withStore(func(s *layers.Store) error {
-				image, err := s.Image(args[0])
+			return a.with(func(e *layered.Engine) error {
+				steps, err := view.History(cmd.Context(), e, args[0])
 				if err != nil {
 					return err
 				}
-				return printHistory(historyRows(image, flags, time.Now()), flags)
+				return printHistory(historyRows(steps, flags, time.Now()), flags)
 			})
 		},
 	}
@@ -54,31 +56,24 @@ func (a *app) historyCommand() *cobra.Command {
 	return cmd
 }
 
-// historyRows describes the steps. Only the last has an id, that of the image: the others' images are not here.
-func historyRows(image *layers.Image, flags historyFlags, now time.Time) []historyRow {
+// historyRows describes the steps.
+func historyRows(steps []view.Step, flags historyFlags, now time.Time) []historyRow {
 	rows := []historyRow{}
-	for i, step := range image.History() {
-		row := historyRow{ID: "<missing>", CreatedBy: step.CreatedBy, Comment: step.Comment, Size: "0"}
-		if i == 0 {
-			row.ID = engine.ShortID(image.ID)
-			if flags.noTrunc {
-				row.ID = "sha256:" + image.ID
-			}
+	for _, step := range steps {
+		row := historyRow{ID: step.ID, CreatedBy: step.CreatedBy, Comment: step.Comment}
+		if sum, isImage := strings.CutPrefix(step.ID, "sha256:"); isImage && !flags.noTrunc {
+			row.ID = engine.ShortID(sum)
 		}
 		if !flags.noTrunc {
 			row.CreatedBy = shorten(row.CreatedBy, createdByWidth)
 		}
-		if step.Created != nil {
-			row.CreatedAt = step.Created.Format(time.RFC3339)
-			row.CreatedSince = units.HumanDuration(now.Sub(*step.Created)) + " ago"
+		if step.Made != nil {
+			row.CreatedAt = step.Made.Format(time.RFC3339)
+			row.CreatedSince = units.HumanDuration(now.Sub(*step.Made)) + " ago"
 		}
-		size := int64(0)
-		if step.Layer != nil {
-			size = step.Layer.Size
-		}
-		row.Size = strconv.FormatInt(size, 10)
+		row.Size = strconv.FormatInt(step.Size, 10)
 		if flags.human {
-			row.Size = units.HumanSizeWithPrecision(float64(size), 3)
+			row.Size = bytesOf(step.Size).String()
 		}
 		rows = append(rows, row)
 	}

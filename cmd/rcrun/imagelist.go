@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -9,9 +11,8 @@ import (
 
 	"github.com/docker/go-units"
 	"github.com/opencontainers/go-digest"
-	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/engine/layered"
-	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/engine/view"
 	"github.com/spf13/cobra"
 )
 
@@ -31,7 +32,7 @@ type imageRow struct {
 
 // imageListing is how to list images.
 type imageListing struct {
-	filter                  layers.ImageFilter
+	options                 view.ImageListOptions
 	quiet, noTrunc, digests bool
 	format                  string
 }
@@ -53,18 +54,18 @@ func (a *app) imagesCommand() *cobra.Command {
 			"  rcrun images --format '{{.Repository}}:{{.Tag}}'",
 		Args: arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var err error
-			if list.filter, err = parseImageFilters(filters, time.Now()); err != nil {
+			filter := &list.options.Filter
+			if err := parseFilters(filters, filling(filter, view.AddImageFilter)); err != nil {
 				return err
 			}
-			list.filter.References = append(list.filter.References, args...)
-			return a.with(list.run)
+			filter.References = append(filter.References, args...)
+			return a.with(func(e *layered.Engine) error { return list.run(cmd.Context(), e) })
 		},
 	}
 	flags := cmd.Flags()
 	flags.BoolVarP(&all, "all", "a", false, "no effect: every image is listed anyway")
-	flags.StringArrayVarP(&filters, "filter", "f", nil, "list only some: "+imageFilterKeys)
-	cmd.RegisterFlagCompletionFunc("filter", completeFilter([]string{"before", "dangling", "label", "reference", "since", "until"},
+	flags.StringArrayVarP(&filters, "filter", "f", nil, "list only some: "+view.ImageFilterHelp)
+	cmd.RegisterFlagCompletionFunc("filter", completeFilter(view.ImageFilterKeys,
 		map[string][]string{"dangling": {"true", "false"}}))
 	flags.BoolVar(&list.digests, "digests", false, "print the digests of the manifests, too")
 	flags.BoolVarP(&list.quiet, "quiet", "q", false, "print ids only")
@@ -74,60 +75,33 @@ func (a *app) imagesCommand() *cobra.Command {
 }
 
 // run prints the list. Images that are damaged are printed as far as is known, before the error that tells of them.
-func (l *imageListing) run(e *layered.Engine) error {
-	s, err := e.Store()
-	if err != nil {
-		return err
-	}
-	images, broken := s.Images()
-	if images, err = s.FilterImages(images, l.filter); err != nil {
-		return err
-	}
-	use, err := l.measure(e)
-	if err != nil {
-		return err
-	}
-	if err := l.print(l.rows(images, use, time.Now())); err != nil {
-		return err
-	}
-	return broken
-}
-
-// measure finds out what the images take, for a template that asks for it; nil for others.
-func (l *imageListing) measure(e *layered.Engine) (*diskUse, error) {
+func (l *imageListing) run(ctx context.Context, e *layered.Engine) error {
 	for _, field := range []string{".SharedSize", ".UniqueSize", ".Containers"} {
-		if strings.Contains(l.format, field) {
-			return measureImages(e)
-		}
+		l.options.Measure = l.options.Measure || strings.Contains(l.format, field)
 	}
-	return nil, nil
-}
-
-func (l *imageListing) rows(images []layers.Image, use *diskUse, now time.Time) []imageRow {
+	images, broken, err := view.Images(ctx, e, l.options)
+	if err != nil {
+		return err
+	}
 	rows := []imageRow{}
 	for i := range images {
-		for _, row := range l.rowsOf(&images[i], now) {
-			if image := use.image(images[i].ID); image != nil {
-				row.SharedSize, row.UniqueSize = bytesOf(image.Shared).String(), bytesOf(image.Unique).String()
-				row.Containers = strconv.Itoa(use.users(image.ID))
-			}
-			rows = append(rows, row)
-		}
+		rows = append(rows, l.rowsOf(&images[i], time.Now())...)
 	}
-	return rows
+	return errors.Join(append([]error{l.print(rows)}, broken...)...)
 }
 
 // rowsOf returns a row for each name of an image; with digests one for each digest that the name has.
-func (l *imageListing) rowsOf(image *layers.Image, now time.Time) []imageRow {
+func (l *imageListing) rowsOf(image *view.Image, now time.Time) []imageRow {
+	created := time.Unix(image.Created, 0)
 	row := imageRow{
-		Repository: none, Tag: none, Digest: none, ID: engine.ShortID(image.ID),
-		SharedSize: notMeasured, UniqueSize: notMeasured, Containers: notMeasured,
-		CreatedAt:    image.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"),
-		CreatedSince: units.HumanDuration(now.Sub(image.Created)) + " ago",
-		Size:         units.HumanSizeWithPrecision(float64(image.Size), 3),
+		Repository: none, Tag: none, Digest: none, ID: shortDigest(digest.Digest(image.ID)),
+		SharedSize: measured(image.SharedSize, bytesText), UniqueSize: measured(image.UniqueSize, bytesText),
+		Containers: measured(image.Containers, countText),
+		CreatedAt:  dateText(created), CreatedSince: units.HumanDuration(now.Sub(created)) + " ago",
+		Size: bytesText(image.Size),
 	}
 	if l.noTrunc {
-		row.ID = digest.NewDigestFromEncoded(digest.SHA256, image.ID).String()
+		row.ID = image.ID
 	}
 	if len(image.RepoTags) == 0 {
 		return withDigests(row, image.RepoDigests, l.digests)
@@ -146,6 +120,17 @@ func (l *imageListing) rowsOf(image *layers.Image, now time.Time) []imageRow {
 	}
 	return rows
 }
+
+// measured is the text of what takes long to find out; a negative number was not found out.
+func measured(n int64, text func(n int64) string) string {
+	if n < 0 {
+		return notMeasured
+	}
+	return text(n)
+}
+
+func bytesText(n int64) string { return bytesOf(n).String() }
+func countText(n int64) string { return strconv.FormatInt(n, 10) }
 
 // withDigests returns the rows of an image that has no tag: one for each repository that it was pulled from by digest.
 func withDigests(row imageRow, repoDigests []string, every bool) []imageRow {
@@ -185,43 +170,4 @@ func (l *imageListing) print(rows []imageRow) error {
 		columns = slices.Insert(columns, 2, column[imageRow]{"DIGEST", func(r imageRow) string { return r.Digest }})
 	}
 	return printRows(rows, l.format, columns)
-}
-
-// imageFilterKeys are the filters that parseImageFilters knows, for people.
-const imageFilterKeys = "dangling=BOOL, label=KEY[=VALUE], label!=KEY[=VALUE], before=IMAGE, since=IMAGE, until=TIME, reference=PATTERN"
-
-// parseImageFilters reads key=value pairs. Of a key that is given several times, all labels must fit, and one of the
-// references; of the others the last counts.
-func parseImageFilters(flags []string, now time.Time) (f layers.ImageFilter, err error) {
-	for _, flag := range flags {
-		key, value, hasValue := strings.Cut(flag, "=")
-		if !hasValue {
-			return f, fmt.Errorf("invalid --filter %q: want key=value", flag)
-		}
-		switch key {
-		case "dangling":
-			dangling, err := strconv.ParseBool(value)
-			if err != nil {
-				return f, fmt.Errorf("invalid --filter %q: want true or false", flag)
-			}
-			f.Dangling = &dangling
-		case "label":
-			f.Labels = append(f.Labels, value)
-		case "label!":
-			f.NotLabels = append(f.NotLabels, value)
-		case "before":
-			f.Before = value
-		case "since", "after":
-			f.Since = value
-		case "reference":
-			f.References = append(f.References, value)
-		case "until":
-			if f.Until, err = parseTime(value, now); err != nil {
-				return f, fmt.Errorf("invalid --filter %q: %w", flag, err)
-			}
-		default:
-			return f, fmt.Errorf("invalid --filter %q: known are %s", flag, imageFilterKeys)
-		}
-	}
-	return f, nil
 }

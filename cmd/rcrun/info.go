@@ -6,47 +6,10 @@ import (
 	"strings"
 
 	"github.com/docker/go-units"
-	"github.com/rcrun/rcrun/engine"
-	"github.com/rcrun/rcrun/engine/layered"
+	"github.com/rcrun/rcrun/engine/view"
 	"github.com/rcrun/rcrun/rootless"
 	"github.com/spf13/cobra"
 )
-
-// hostInfo is what info prints: Docker's object, as far as there is something to say, and Host.
-type hostInfo struct {
-	Containers        int
-	ContainersRunning int
-	ContainersPaused  int
-	ContainersStopped int
-	Images            int
-	Driver            string
-	// DriverStatus is what the storage driver says of itself: pairs of a key and a value, as Docker has them.
-	DriverStatus    [][2]string
-	MemoryLimit     bool // whether limits of memory, CPU time and processes hold
-	SwapLimit       bool
-	CPUCfsPeriod    bool `json:"CpuCfsPeriod"`
-	CPUCfsQuota     bool `json:"CpuCfsQuota"`
-	CPUShares       bool
-	CPUSet          bool
-	PidsLimit       bool
-	LoggingDriver   string
-	CgroupDriver    string
-	CgroupVersion   string
-	KernelVersion   string
-	OperatingSystem string
-	OSType          string
-	OSVersion       string
-	Architecture    string
-	NCPU            int
-	MemTotal        int64 // bytes
-	DockerRootDir   string
-	RunDir          string
-	Name            string
-	ServerVersion   string
-	SecurityOptions []string
-	SystemTime      string
-	Host            []rootless.Finding
-}
 
 func (a *app) infoCommand() *cobra.Command {
 	var format string
@@ -63,11 +26,11 @@ func (a *app) infoCommand() *cobra.Command {
 			}
 			e, err := a.engine()
 			if err != nil {
-				return errors.Join(describeHost().print(format), err)
+				return errors.Join(printInfo(view.Host(version), format), err)
 			}
 			defer e.Close()
-			info, err := collectInfo(e)
-			return errors.Join(info.print(format), err)
+			info, err := view.Describe(cmd.Context(), e, version)
+			return errors.Join(printInfo(info, format), err)
 		},
 	}
 	cmd.Flags().StringVarP(&format, "format", "f", "", "json, or a Go template")
@@ -75,47 +38,19 @@ func (a *app) infoCommand() *cobra.Command {
 	return cmd
 }
 
-// print prints the object in a format, "" for people.
-func (info hostInfo) print(format string) error {
+// printInfo prints the object in a format, "" for people.
+func printInfo(info view.Info, format string) error {
 	switch format {
 	case "":
-		printInfo(info)
+		showInfo(info)
 		return nil
 	case "json":
-		return printJSONLines([]hostInfo{info})
+		return printJSONLines([]view.Info{info})
 	}
 	return printObjects([]any{info}, format)
 }
 
-// collectInfo finds out what it can; the error says what is missing from it.
-func collectInfo(e *layered.Engine) (hostInfo, error) {
-	info := describeHost()
-	info.DockerRootDir, info.RunDir = e.Dirs.Data, e.Dirs.Run
-	list, _, err := e.Containers()
-	if err != nil {
-		return info, err
-	}
-	info.Containers = len(list)
-	for _, c := range list {
-		if c.State.Status == engine.Running {
-			info.ContainersRunning++
-		}
-	}
-	info.ContainersStopped = info.Containers - info.ContainersRunning
-	store, err := e.Store()
-	if err != nil {
-		return info, err
-	}
-	info.Driver = store.Driver()
-	if info.DriverStatus, err = store.Status(); err != nil {
-		return info, err
-	}
-	images, err := store.Images()
-	info.Images = len(images)
-	return info, err
-}
-
-func printInfo(info hostInfo) {
+func showInfo(info view.Info) {
 	fmt.Printf("Version:        %s\nKernel:         %s (%s)\n",
 		info.ServerVersion, info.KernelVersion, info.Architecture)
 	fmt.Printf("System:         %s, %d CPUs, %s memory\n",

@@ -1,15 +1,13 @@
 package main
 
 import (
-	"fmt"
-	"strings"
 	"time"
 
-	"github.com/containerd/errdefs"
 	"github.com/docker/go-units"
 	"github.com/opencontainers/go-digest"
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/engine/layered"
+	"github.com/rcrun/rcrun/engine/view"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/spf13/cobra"
 )
@@ -46,8 +44,8 @@ func (a *app) layerListCommand() *cobra.Command {
 		Example: "  rcrun layer ls\n  rcrun layer ls --format '{{.ChainID}} {{.Size}}' --no-trunc",
 		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withStore(func(s *layers.Store) error {
-				all, err := s.ImageLayers()
+			return a.with(func(e *layered.Engine) error {
+				all, err := view.Layers(cmd.Context(), e)
 				if err != nil {
 					return err
 				}
@@ -96,20 +94,6 @@ func shortDigest(d digest.Digest) string {
 	return engine.ShortID(d.Encoded())
 }
 
-// imageLayer is what "layer inspect" prints of a layer of images.
-type imageLayer struct {
-	layers.LayerInfo
-	Created string // in RFC 3339 with nanoseconds, as templates print it
-}
-
-// containerLayers is what "layer inspect" prints of a container.
-type containerLayers struct {
-	Name    string
-	MountID string        // of the layer that takes the container's changes
-	InitID  string        // of the layer below that, with the places for mounts
-	Parent  digest.Digest // the chain id of the image's uppermost layer, "" without an image
-}
-
 func (a *app) layerInspectCommand() *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
@@ -123,7 +107,7 @@ func (a *app) layerInspectCommand() *cobra.Command {
 			return a.with(func(e *layered.Engine) error {
 				objects := []any{}
 				for _, name := range args {
-					object, err := inspectLayer(e, name)
+					object, err := view.InspectLayer(cmd.Context(), e, name)
 					if err != nil {
 						return err
 					}
@@ -138,76 +122,4 @@ func (a *app) layerInspectCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&format, "format", "f", "", "json, or a Go template")
 	return cmd
-}
-
-func inspectLayer(e *layered.Engine, name string) (any, error) {
-	store, err := e.Store()
-	if err != nil {
-		return nil, err
-	}
-	layer, err := store.ImageLayer(name)
-	if err == nil {
-		return imageLayer{*layer, layer.Created.Format(time.RFC3339Nano)}, nil
-	}
-	if !errdefs.IsNotFound(err) {
-		return nil, err
-	}
-	c, lookupErr := e.Lookup(name)
-	if errdefs.IsNotFound(lookupErr) {
-		return nil, fmt.Errorf("no such layer or container: %s", name)
-	}
-	if lookupErr != nil {
-		return nil, lookupErr
-	}
-	object := containerLayers{Name: c.Name, MountID: c.ID, InitID: initID(c)}
-	image, err := imageChain(store, c.ImageID)
-	if err == nil && len(image) > 0 {
-		object.Parent = image[0].ChainID
-	}
-	return object, err
-}
-
-// initID is the name of the layer between a container's own and its image.
-func initID(c *engine.Container) string { return c.ID + "-init" }
-
-// imageChain returns the layers of an image, the uppermost first; none for no image.
-func imageChain(s *layers.Store, imageID string) ([]layers.LayerInfo, error) {
-	if imageID == "" {
-		return nil, nil
-	}
-	image, err := s.Image(imageID)
-	if err != nil {
-		return nil, err
-	}
-	all, err := s.ImageLayers()
-	if err != nil {
-		return nil, err
-	}
-	var chain []layers.LayerInfo
-	for i := range all {
-		l := all[len(all)-1-i] // those above come first so
-		for _, have := range image.Layers {
-			if have.ID == l.CacheID {
-				chain = append(chain, l)
-			}
-		}
-	}
-	return chain, nil
-}
-
-// names returns the names that people know images by.
-func imageNames(images []layers.Image, ids []string) string {
-	var names []string
-	for _, image := range images {
-		for _, id := range ids {
-			if image.ID != id {
-				continue
-			}
-			if len(image.RepoTags) == 0 {
-				names = append(names, engine.ShortID(id))
-			}
-			names = append(names, image.RepoTags...)
-		}
-	}
-	return strings.Join(names, ", ")
 }

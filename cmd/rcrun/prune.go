@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
-	"time"
 
-	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/engine/layered"
+	"github.com/rcrun/rcrun/engine/view"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/spf13/cobra"
 )
@@ -49,7 +47,7 @@ func (a *app) imagePruneCommand() *cobra.Command {
 		Example: "  rcrun image prune\n  rcrun image prune -af --filter until=240h",
 		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			filter, err := pruneFilter(p.filters)
+			filter, err := p.filter()
 			if err != nil {
 				return err
 			}
@@ -60,10 +58,9 @@ func (a *app) imagePruneCommand() *cobra.Command {
 			if ok, err := p.confirm(warning); !ok {
 				return err
 			}
-			return a.withStore(func(s *layers.Store) error {
-				pruned, err := s.Prune(layers.PruneOptions{All: p.all, Filter: filter})
-				printDeleted("Deleted Images:", pruned.Removals)
-				printReclaimed(pruned.Space)
+			return a.with(func(e *layered.Engine) error {
+				pruned, err := e.PruneImages(cmd.Context(), filter, p.all)
+				printPruned(pruned)
 				return err
 			})
 		},
@@ -73,15 +70,11 @@ func (a *app) imagePruneCommand() *cobra.Command {
 	return cmd
 }
 
-// pruneFilter reads the filters of images that prune has.
-func pruneFilter(flags []string) (layers.ImageFilter, error) {
-	for _, flag := range flags {
-		key, _, _ := strings.Cut(flag, "=")
-		if !slices.Contains([]string{"until", "label", "label!", "dangling"}, key) {
-			return layers.ImageFilter{}, fmt.Errorf("invalid --filter %q: known are label, label! and until", flag)
-		}
-	}
-	return parseImageFilters(flags, time.Now())
+// filter reads the filters of what to prune.
+func (p *pruning) filter() (layered.PruneFilter, error) {
+	var f layered.PruneFilter
+	err := parseFilters(p.filters, filling(&f, view.AddPruneFilter))
+	return f, err
 }
 
 func (a *app) containerPruneCommand() *cobra.Command {
@@ -92,7 +85,7 @@ func (a *app) containerPruneCommand() *cobra.Command {
 		Example: "  rcrun container prune -f --filter until=24h",
 		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			filter, err := pruneFilter(p.filters)
+			filter, err := p.filter()
 			if err != nil {
 				return err
 			}
@@ -100,27 +93,14 @@ func (a *app) containerPruneCommand() *cobra.Command {
 				return err
 			}
 			return a.with(func(e *layered.Engine) error {
-				space, err := pruneContainers(e, filter)
-				printReclaimed(space)
+				pruned, err := e.PruneContainers(cmd.Context(), filter)
+				printPruned(pruned)
 				return err
 			})
 		},
 	}
 	p.addFlags(cmd, "until=TIME, label=KEY[=VALUE], label!=KEY[=VALUE]")
 	return cmd
-}
-
-// pruneContainers removes the containers that do not run, prints their ids and returns the bytes that are free now.
-func pruneContainers(e *layered.Engine, f layers.ImageFilter) (int64, error) {
-	removed, space, err := e.Prune(func(c *engine.Container) bool {
-		lacks := func(label string) bool { return !hasLabel(c, label) }
-		has := func(label string) bool { return hasLabel(c, label) }
-		return (f.Until.IsZero() || c.Created.Before(f.Until)) && !slices.ContainsFunc(f.Labels, lacks) && !slices.ContainsFunc(f.NotLabels, has)
-	})
-	if len(removed) > 0 {
-		fmt.Printf("Deleted Containers:\n%s\n\n", strings.Join(removed, "\n"))
-	}
-	return space, err
 }
 
 func (a *app) systemPruneCommand() *cobra.Command {
@@ -132,14 +112,18 @@ func (a *app) systemPruneCommand() *cobra.Command {
 		Example: "  rcrun system prune\n  rcrun system prune -af --filter until=24h",
 		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			filter, err := pruneFilter(p.filters)
+			filter, err := p.filter()
 			if err != nil {
 				return err
 			}
 			if ok, err := p.confirm(p.systemWarning(volumes)); !ok {
 				return err
 			}
-			return a.with(func(e *layered.Engine) error { return p.system(e, filter) })
+			return a.with(func(e *layered.Engine) error {
+				pruned, err := e.PruneAll(cmd.Context(), filter, p.all)
+				printPruned(pruned)
+				return err
+			})
 		},
 	}
 	cmd.Flags().BoolVarP(&p.all, "all", "a", false, "remove all images that no container needs, not only those without a name")
@@ -165,19 +149,14 @@ func (p *pruning) systemWarning(volumes bool) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// system removes containers first, because images are free only then. What fails does not keep the rest from its turn.
-func (p *pruning) system(e *layered.Engine, filter layers.ImageFilter) error {
-	store, err := e.Store()
-	if err != nil {
-		return err
+// printPruned prints what was removed, whatever failed beside it.
+func printPruned(p layered.Pruned) {
+	if len(p.Containers) > 0 {
+		fmt.Printf("Deleted Containers:\n%s\n\n", strings.Join(p.Containers, "\n"))
 	}
-	space, containerErr := pruneContainers(e, filter)
-	images, imageErr := store.Prune(layers.PruneOptions{All: p.all, Filter: filter})
-	printDeleted("Deleted Images:", images.Removals)
-	kept, keptErr := store.PruneKept()
-	printDeleted("Deleted build cache objects:", kept.Removals)
-	printReclaimed(space + images.Space + kept.Space)
-	return errors.Join(containerErr, imageErr, keptErr)
+	printDeleted("Deleted Images:", p.Images)
+	printDeleted("Deleted build cache objects:", p.Cache)
+	fmt.Println("Total reclaimed space:", bytesOf(p.Space))
 }
 
 func printDeleted(heading string, removals []layers.Removal) {
@@ -195,5 +174,3 @@ func printDeleted(heading string, removals []layers.Removal) {
 	}
 	fmt.Println()
 }
-
-func printReclaimed(space int64) { fmt.Println("Total reclaimed space:", bytesOf(space)) }

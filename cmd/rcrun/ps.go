@@ -1,7 +1,7 @@
 package main
 
 import (
-	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/docker/go-units"
+	"github.com/moby/moby/api/types/container"
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/engine/layered"
+	"github.com/rcrun/rcrun/engine/view"
 	"github.com/spf13/cobra"
 )
 
@@ -42,9 +44,9 @@ func (r psRow) Label(name string) string { return r.labels[name] }
 
 // psListing is how to list containers.
 type psListing struct {
-	all, latest, quiet, noTrunc, size bool
+	view.ListOptions
+	latest, quiet, noTrunc bool
 
-	last    int
 	format  string
 	filters []string
 }
@@ -57,68 +59,54 @@ func (a *app) psCommand() *cobra.Command {
 		Example: "  rcrun ps -a\n  rcrun ps -a --format '{{.Names}} {{.Status}}'\n  rcrun rm $(rcrun ps -q --filter status=exited)",
 		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.with(list.run)
+			return a.with(func(e *layered.Engine) error { return list.run(cmd.Context(), e) })
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVarP(&list.all, "all", "a", false, "list containers that do not run, too")
+	flags.BoolVarP(&list.All, "all", "a", false, "list containers that do not run, too")
 	flags.BoolVarP(&list.latest, "latest", "l", false, "list only the container created last")
-	flags.IntVarP(&list.last, "last", "n", -1, "list only the containers created last, as many as this")
+	flags.IntVarP(&list.Limit, "last", "n", -1, "list only the containers created last, as many as this")
 	flags.StringArrayVarP(&list.filters, "filter", "f", nil,
-		"list only some: KEY=VALUE, with the keys "+strings.Join(filterKeys, ", "))
-	cmd.RegisterFlagCompletionFunc("filter", completeFilter(filterKeys,
-		map[string][]string{"status": filterStates, "health": filterHealth}))
+		"list only some: KEY=VALUE, with the keys "+strings.Join(view.FilterKeys, ", "))
+	cmd.RegisterFlagCompletionFunc("filter", completeFilter(view.FilterKeys,
+		map[string][]string{"status": view.FilterStates, "health": view.FilterHealth}))
 	flags.BoolVarP(&list.quiet, "quiet", "q", false, "print ids only")
 	flags.BoolVar(&list.noTrunc, "no-trunc", false, "print ids and commands in full")
-	flags.BoolVarP(&list.size, "size", "s", false, "print what each container has written")
+	flags.BoolVarP(&list.Size, "size", "s", false, "print what each container has written")
 	flags.StringVar(&list.format, "format", "", "json, or a Go template")
 	return cmd
 }
 
 // run prints the containers that are wanted.
-func (l *psListing) run(e *layered.Engine) error {
-	keep, err := parseFilters(l.filters)
-	if err == nil {
-		err = keep.lookUp(e)
-	}
-	if err != nil {
+func (l *psListing) run(ctx context.Context, e *layered.Engine) error {
+	options := l.ListOptions
+	if err := parseFilters(l.filters, options.Filter.Add); err != nil {
 		return err
 	}
-	list, broken, err := e.Containers()
-	if err != nil {
-		return err
+	if l.latest {
+		options.Limit = 1
 	}
+	options.Size = !l.quiet && (l.Size || strings.Contains(l.format, ".Size"))
+	list, broken, err := view.Containers(ctx, e, options)
 	for _, err := range broken {
 		warn([]string{err.Error()})
 	}
-	if l.latest {
-		l.last = 1
+	if err != nil {
+		return err
 	}
-	all := l.all || l.last > 0 || keep.status != nil
-	list = slices.DeleteFunc(list, func(c *engine.Container) bool {
-		return !all && c.State.Status != engine.Running || !keep.matches(c)
-	})
-	if l.last > 0 {
-		list = list[:min(l.last, len(list))]
-	}
-	return l.print(e, list)
+	return l.print(list)
 }
 
-func (l *psListing) print(e *layered.Engine, list []*engine.Container) error {
+func (l *psListing) print(list []view.Container) error {
 	rows := make([]psRow, len(list))
-	for i, c := range list {
-		rows[i] = newPSRow(c, l.noTrunc, time.Now())
+	for i := range list {
+		rows[i] = newPSRow(&list[i], l.noTrunc, time.Now())
 	}
 	if l.quiet {
 		for _, row := range rows {
 			fmt.Println(row.ID)
 		}
 		return nil
-	}
-	if l.size || strings.Contains(l.format, ".Size") {
-		if err := addSizes(e, list, rows); err != nil {
-			return err
-		}
 	}
 	columns := []column[psRow]{
 		{"CONTAINER ID", func(r psRow) string { return r.ID }},
@@ -129,45 +117,42 @@ func (l *psListing) print(e *layered.Engine, list []*engine.Container) error {
 		{"PORTS", func(r psRow) string { return r.Ports }},
 		{"NAMES", func(r psRow) string { return r.Names }},
 	}
-	if l.size {
+	if l.Size {
 		columns = append(columns, column[psRow]{"SIZE", func(r psRow) string { return r.Size }})
 	}
 	return printRows(rows, l.format, columns)
 }
 
-// addSizes measures what containers have written: "5kB (virtual 80MB)" is with the image.
-func addSizes(e *layered.Engine, list []*engine.Container, rows []psRow) error {
-	store, err := e.Store()
-	if err != nil {
-		return err
-	}
-	for i, c := range list {
-		written := sizeOrWarn(store, c.ID)
-		rows[i].Size = written.String()
-		if image, err := store.Image(c.ImageID); c.ImageID != "" && err == nil {
-			rows[i].Size += fmt.Sprintf(" (virtual %s)", bytesOf(image.Size)+written)
-		}
-	}
-	return nil
-}
-
-func newPSRow(c *engine.Container, noTrunc bool, now time.Time) psRow {
+func newPSRow(c *view.Container, noTrunc bool, now time.Time) psRow {
+	created := time.Unix(c.Created, 0)
 	row := psRow{
-		ID: c.ID, Image: c.ImageName, Command: strconv.Quote(c.CommandLine()),
-		CreatedAt:  c.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"),
-		RunningFor: units.HumanDuration(now.Sub(c.Created)) + " ago", Status: c.StatusText(now), State: string(c.State.Status),
-		Ports: portsText(c), Names: c.Name, ExitCode: c.State.ExitCode, Pid: c.State.Pid,
-		Labels: labelsText(c.Config.Labels), labels: c.Config.Labels, Mounts: mountsText(c, noTrunc),
-		LocalVolumes: "0", Networks: c.Network(), Size: bytesOf(0).String(),
-	}
-	if row.Image == "" {
-		row.Image = c.HostConfig.Rootfs
+		ID: c.ID, Image: c.Image, Command: strconv.Quote(c.Command), CreatedAt: dateText(created),
+		RunningFor: units.HumanDuration(now.Sub(created)) + " ago", Status: c.Status, State: string(c.State),
+		Ports: portsText(c.Ports), Names: strings.TrimPrefix(strings.Join(c.Names, ","), "/"), ExitCode: c.ExitCode,
+		Pid: c.Pid, Labels: labelsText(c.Labels), labels: c.Labels, Mounts: mountsText(c.Mounts, noTrunc),
+		LocalVolumes: "0", Networks: networksText(c.NetworkSettings), Size: sizesText(c),
 	}
 	if !noTrunc {
 		row.ID = engine.ShortID(row.ID)
-		row.Command = strconv.Quote(shorten(c.CommandLine(), 20))
+		row.Command = strconv.Quote(shorten(c.Command, 20))
 	}
 	return row
+}
+
+// dateText is a point in time as Docker's lists have it.
+func dateText(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 -0700 MST") }
+
+// sizesText is what a container has written: "5kB (virtual 80MB)" is with its image.
+func sizesText(c *view.Container) string {
+	text := bytesOf(c.SizeRw).String()
+	if c.ImageID != "" && c.SizeRootFs > 0 {
+		text += fmt.Sprintf(" (virtual %s)", bytesOf(c.SizeRootFs))
+	}
+	return text
+}
+
+func networksText(settings *container.NetworkSettingsSummary) string {
+	return strings.Join(slices.Sorted(maps.Keys(settings.Networks)), ",")
 }
 
 // labelsText lists labels by name: a=1,b=2.
@@ -180,12 +165,8 @@ func labelsText(labels map[string]string) string {
 }
 
 // mountsText lists where on the host the mounts of a container come from.
-func mountsText(c *engine.Container, noTrunc bool) string {
+func mountsText(mounts []container.MountPoint, noTrunc bool) string {
 	const width = 15
-	mounts, err := c.Mounts()
-	if err != nil {
-		return ""
-	}
 	var sources []string
 	for _, m := range mounts {
 		source := m.Source
@@ -197,22 +178,16 @@ func mountsText(c *engine.Container, noTrunc bool) string {
 	return strings.Join(sources, ",")
 }
 
-// portsText lists what a running container publishes, 0.0.0.0:8080->80/tcp, and exposes, 9000/tcp.
-func portsText(c *engine.Container) string {
-	if c.State.Status != engine.Running {
-		return ""
-	}
-	var ports []string
-	for port, bindings := range c.State.Ports {
-		for _, b := range bindings {
-			ports = append(ports, fmt.Sprintf("%s:%s->%s", cmp.Or(b.HostIP, "0.0.0.0"), b.HostPort, port))
+// portsText lists what a container publishes, 0.0.0.0:8080->80/tcp, and exposes, 9000/tcp.
+func portsText(ports []container.PortSummary) string {
+	var texts []string
+	for _, p := range ports {
+		text := fmt.Sprintf("%d/%s", p.PrivatePort, p.Type)
+		if p.PublicPort != 0 {
+			text = fmt.Sprintf("%s:%d->%s", p.IP, p.PublicPort, text)
 		}
+		texts = append(texts, text)
 	}
-	for port := range c.Config.ExposedPorts {
-		if len(c.State.Ports[port]) == 0 {
-			ports = append(ports, port)
-		}
-	}
-	slices.Sort(ports)
-	return strings.Join(ports, ", ")
+	slices.Sort(texts)
+	return strings.Join(texts, ", ")
 }

@@ -1,17 +1,17 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/docker/go-units"
-	"github.com/rcrun/rcrun/engine"
+	"github.com/moby/moby/api/types/build"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/image"
+	"github.com/moby/moby/api/types/system"
+	"github.com/opencontainers/go-digest"
 	"github.com/rcrun/rcrun/engine/layered"
-	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/engine/view"
 	"github.com/spf13/cobra"
 )
 
@@ -35,13 +35,6 @@ type dfRow struct {
 	Reclaimable string
 }
 
-// diskUse is what images and containers take.
-type diskUse struct {
-	layers.Usage
-	containers []*engine.Container
-	sizes      []bytesOf // of what each container has written
-}
-
 func (a *app) dfCommand() *cobra.Command {
 	var verbose bool
 	var format string
@@ -54,14 +47,17 @@ func (a *app) dfCommand() *cobra.Command {
 		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(func(e *layered.Engine) error {
-				use, err := measure(e)
+				use, broken, err := view.DiskUsage(cmd.Context(), e)
+				for _, err := range broken {
+					warn([]string{err.Error()})
+				}
 				if err != nil {
 					return err
 				}
 				if verbose {
-					return use.printAll()
+					return printUsage(use)
 				}
-				return printRows(use.rows(), format, []column[dfRow]{
+				return printRows(dfRows(use), format, []column[dfRow]{
 					{"TYPE", func(r dfRow) string { return r.Type }},
 					{"TOTAL", func(r dfRow) string { return r.TotalCount }},
 					{"ACTIVE", func(r dfRow) string { return r.Active }},
@@ -77,159 +73,80 @@ func (a *app) dfCommand() *cobra.Command {
 	return cmd
 }
 
-// measure finds out what is used. Damaged images and containers are warned of and left out.
-func measure(e *layered.Engine) (*diskUse, error) {
-	use, err := measureImages(e)
-	if err != nil {
-		return nil, err
-	}
-	store, err := e.Store()
-	if err != nil {
-		return nil, err
-	}
-	for _, c := range use.containers {
-		use.sizes = append(use.sizes, sizeOrWarn(store, c.ID))
-	}
-	return use, nil
-}
-
-// measureImages is measure without the sizes of containers.
-func measureImages(e *layered.Engine) (*diskUse, error) {
-	store, err := e.Store()
-	if err != nil {
-		return nil, err
-	}
-	use := &diskUse{}
-	var broken error
-	if use.Usage, broken = store.Usage(); broken != nil {
-		warn([]string{broken.Error()})
-	}
-	list, damaged, err := e.Containers()
-	for _, err := range damaged {
-		warn([]string{err.Error()})
-	}
-	use.containers = list
-	return use, err
-}
-
-// containerSize returns what a container has written; one that runs in a directory of the user's has no layer.
-func containerSize(s *layers.Store, id string) (bytesOf, error) {
-	size, err := s.ContainerSize(id)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	return bytesOf(size), err
-}
-
-// sizeOrWarn is containerSize for a command about several containers, which one that cannot be measured does not end.
-// It counts as empty.
-func sizeOrWarn(s *layers.Store, id string) bytesOf {
-	size, err := containerSize(s, id)
-	if err != nil {
-		warn([]string{err.Error()})
-	}
-	return size
-}
-
-// image returns what an image takes; nil where that was not measured.
-func (u *diskUse) image(id string) *layers.ImageUsage {
-	if u == nil {
-		return nil
-	}
-	i := slices.IndexFunc(u.Images, func(img layers.ImageUsage) bool { return img.ID == id })
-	if i < 0 {
-		return nil
-	}
-	return &u.Images[i]
-}
-
-// users returns how many containers an image has.
-func (u *diskUse) users(imageID string) (n int) {
-	for _, c := range u.containers {
-		if c.ImageID == imageID {
-			n++
-		}
-	}
-	return n
-}
-
-func (u *diskUse) rows() []dfRow {
-	inUse := func(img layers.ImageUsage) bool { return u.users(img.ID) > 0 }
-	active := 0
-	for _, img := range u.Images {
-		if inUse(img) {
-			active++
-		}
-	}
-	running, written, idle := 0, bytesOf(0), bytesOf(0)
-	for i, c := range u.containers {
-		written += u.sizes[i]
-		if c.State.Status == engine.Running {
-			running++
-		} else {
-			idle += u.sizes[i]
-		}
-	}
-	var kept bytesOf
-	for _, l := range u.Kept {
-		kept += bytesOf(l.Size)
-	}
-	for _, size := range u.Downloads {
-		kept += bytesOf(size)
-	}
+func dfRows(use system.DiskUsage) []dfRow {
+	images, containers, volumes, cache := use.ImageUsage, use.ContainerUsage, use.VolumeUsage, use.BuildCacheUsage
 	return []dfRow{
-		newDFRow("Images", len(u.Images), active, bytesOf(u.Layers), bytesOf(u.Reclaimable(inUse))),
-		newDFRow("Containers", len(u.containers), running, written, idle),
-		newDFRow("Local Volumes", 0, 0, 0, 0),
-		{"Build Cache", fmt.Sprint(len(u.Kept) + len(u.Downloads)), "0", kept.String(), kept.String()},
+		newDFRow("Images", images.TotalCount, images.ActiveCount, images.TotalSize, images.Reclaimable),
+		newDFRow("Containers", containers.TotalCount, containers.ActiveCount, containers.TotalSize,
+			containers.Reclaimable),
+		newDFRow("Local Volumes", volumes.TotalCount, volumes.ActiveCount, volumes.TotalSize, volumes.Reclaimable),
+		{"Build Cache", countText(cache.TotalCount), countText(cache.ActiveCount), bytesText(cache.TotalSize),
+			bytesText(cache.Reclaimable)},
 	}
 }
 
-func newDFRow(kind string, total, active int, size, free bytesOf) dfRow {
-	row := dfRow{kind, fmt.Sprint(total), fmt.Sprint(active), size.String(), free.String()}
+func newDFRow(kind string, total, active, size, free int64) dfRow {
+	row := dfRow{kind, countText(total), countText(active), bytesText(size), bytesText(free)}
 	if size > 0 {
 		row.Reclaimable += fmt.Sprintf(" (%d%%)", free*100/size)
 	}
 	return row
 }
 
-// printAll prints every image, container and kept layer.
-func (u *diskUse) printAll() error {
+// printUsage prints every image, container and kept layer.
+func printUsage(use system.DiskUsage) error {
 	now := time.Now()
 	fmt.Print("Images space usage:\n\n")
-	list := imageListing{}
-	var rows [][]string
-	for _, img := range u.Images {
-		for _, r := range list.rowsOf(&img.Image, now) {
-			rows = append(rows, []string{r.Repository, r.Tag, r.ID, r.CreatedSince, r.Size, bytesOf(img.Shared).String(),
-				bytesOf(img.Unique).String(), fmt.Sprint(u.users(img.ID))})
-		}
-	}
-	if err := printTable(rows, "REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE", "SHARED SIZE", "UNIQUE SIZE", "CONTAINERS"); err != nil {
+	err := printTable(imageUsageRows(use.ImageUsage.Items, now),
+		"REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE", "SHARED SIZE", "UNIQUE SIZE", "CONTAINERS")
+	if err != nil {
 		return err
 	}
 	fmt.Print("\nContainers space usage:\n\n")
-	rows = nil
-	for i, c := range u.containers {
-		r := newPSRow(c, false, now)
-		rows = append(rows, []string{r.ID, r.Image, r.Command, "0", u.sizes[i].String(), r.RunningFor, r.Status, r.Names})
-	}
-	if err := printTable(rows, "CONTAINER ID", "IMAGE", "COMMAND", "LOCAL VOLUMES", "SIZE", "CREATED", "STATUS", "NAMES"); err != nil {
+	err = printTable(containerUsageRows(use.ContainerUsage.Items, now),
+		"CONTAINER ID", "IMAGE", "COMMAND", "LOCAL VOLUMES", "SIZE", "CREATED", "STATUS", "NAMES")
+	if err != nil {
 		return err
 	}
 	fmt.Print("\nLocal Volumes space usage:\n\n")
 	if err := printTable(nil, "VOLUME NAME", "LINKS", "SIZE"); err != nil {
 		return err
 	}
-	fmt.Printf("\nBuild cache usage: %s\n\n", u.rows()[3].Size)
-	rows = nil
-	for _, l := range u.Kept {
-		rows = append(rows, []string{shortDigest(l.ChainID), "layer", bytesOf(l.Size).String(), units.HumanDuration(now.Sub(l.Created)) + " ago"})
+	fmt.Printf("\nBuild cache usage: %s\n\n", bytesOf(use.BuildCacheUsage.TotalSize))
+	return printTable(cacheRows(use.BuildCacheUsage.Items, now), "CACHE ID", "CACHE TYPE", "SIZE", "CREATED")
+}
+
+func imageUsageRows(images []image.Summary, now time.Time) (rows [][]string) {
+	list := imageListing{}
+	for _, img := range images {
+		one := view.Image{Summary: img, UniqueSize: img.Size - img.SharedSize}
+		for _, r := range list.rowsOf(&one, now) {
+			rows = append(rows, []string{r.Repository, r.Tag, r.ID, r.CreatedSince, r.Size, r.SharedSize, r.UniqueSize,
+				r.Containers})
+		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(u.Downloads)) {
-		rows = append(rows, []string{shorten(name, 19), "download", bytesOf(u.Downloads[name]).String(), ""})
+	return rows
+}
+
+func containerUsageRows(list []container.Summary, now time.Time) (rows [][]string) {
+	for _, c := range list {
+		r := newPSRow(&view.Container{Summary: c}, false, now)
+		rows = append(rows, []string{r.ID, r.Image, r.Command, r.LocalVolumes, bytesText(c.SizeRw), r.RunningFor,
+			r.Status, r.Names})
 	}
-	return printTable(rows, "CACHE ID", "CACHE TYPE", "SIZE", "CREATED")
+	return rows
+}
+
+func cacheRows(records []build.CacheRecord, now time.Time) (rows [][]string) {
+	for _, record := range records {
+		id, created := shorten(record.ID, 19), ""
+		if record.Type == view.KeptLayer {
+			id = shortDigest(digest.Digest(record.ID))
+			created = units.HumanDuration(now.Sub(record.CreatedAt)) + " ago"
+		}
+		rows = append(rows, []string{id, record.Type, bytesText(record.Size), created})
+	}
+	return rows
 }
 
 // printTable prints rows of cells below headings.

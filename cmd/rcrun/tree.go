@@ -1,15 +1,11 @@
 package main
 
 import (
-	"slices"
 	"strings"
 
-	"github.com/containerd/errdefs"
 	"github.com/docker/go-units"
-	"github.com/opencontainers/go-digest"
-	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/engine/layered"
-	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/engine/view"
 	"github.com/spf13/cobra"
 )
 
@@ -34,11 +30,14 @@ func (a *app) treeCommand() *cobra.Command {
 		Example: "  rcrun image tree\n  rcrun layer tree web",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(func(e *layered.Engine) error {
-				rows, err := treeOf(e, args)
+				nodes, unmeasured, err := view.Tree(cmd.Context(), e, args)
+				for _, err := range unmeasured {
+					warn([]string{err.Error()})
+				}
 				if err != nil {
 					return err
 				}
-				return printRows(rows, format, []column[treeRow]{
+				return printRows(treeRows(nodes), format, []column[treeRow]{
 					{"LAYER", func(r treeRow) string { return r.Layer }},
 					{"SIZE", func(r treeRow) string { return r.Size }},
 					{"NAMES", func(r treeRow) string { return r.Names }},
@@ -50,111 +49,13 @@ func (a *app) treeCommand() *cobra.Command {
 	return cmd
 }
 
-// treeOf returns the trees of the images and containers named, or of all images.
-func treeOf(e *layered.Engine, names []string) ([]treeRow, error) {
-	store, err := e.Store()
-	if err != nil {
-		return nil, err
+func treeRows(nodes []view.Node) []treeRow {
+	rows := make([]treeRow, len(nodes))
+	for i, n := range nodes {
+		rows[i] = treeRow{Layer: branch(n.Follow) + n.Title, ID: n.ID, Kind: n.Kind, Depth: len(n.Follow),
+			Size: bytesText(n.Size), Names: strings.Join(n.Names, ", ")}
 	}
-	rows := []treeRow{}
-	var wanted []string
-	for _, name := range names {
-		c, err := e.Lookup(name)
-		switch {
-		case err == nil:
-			branch, err := containerTree(store, c)
-			if err != nil {
-				return nil, err
-			}
-			rows = append(rows, branch...)
-		case !errdefs.IsNotFound(err):
-			return nil, err
-		default:
-			image, err := store.Image(name)
-			if err != nil {
-				return nil, err
-			}
-			for _, layer := range image.Layers {
-				wanted = append(wanted, layer.ID)
-			}
-		}
-	}
-	if len(names) > 0 && len(wanted) == 0 {
-		return rows, nil
-	}
-	forest, err := imageTree(store, wanted)
-	return append(rows, forest...), err
-}
-
-// containerTree is the chain of a container's layers, from the one that takes its changes down.
-func containerTree(s *layers.Store, c *engine.Container) ([]treeRow, error) {
-	rows := []treeRow{{Layer: "rw", ID: c.ID, Kind: "rw", Size: sizeOrWarn(s, c.ID).String(), Names: c.Name}}
-	rows = append(rows, treeRow{Layer: engine.ShortID(c.ID) + "-init", ID: initID(c), Kind: "init", Size: bytesOf(0).String()})
-	chain, err := imageChain(s, c.ImageID)
-	for _, l := range chain {
-		rows = append(rows, imageLayerRow(l))
-	}
-	if len(chain) > 0 {
-		rows[2].Names = c.ImageName
-	}
-	for i := range rows {
-		rows[i].Depth = i
-		rows[i].Layer = branch(make([]bool, i)) + rows[i].Layer
-	}
-	return rows, err
-}
-
-func imageLayerRow(l layers.LayerInfo) treeRow {
-	return treeRow{Layer: shortDigest(l.ChainID), ID: l.ChainID.String(), Kind: "image", Size: bytesOf(l.Size).String()}
-}
-
-// imageTree is the forest of the layers with the cache ids wanted, or of all.
-func imageTree(s *layers.Store, wanted []string) ([]treeRow, error) {
-	all, err := s.ImageLayers()
-	if err != nil {
-		return nil, err
-	}
-	images, err := s.Images()
-	f := forest{children: map[digest.Digest][]layers.LayerInfo{}, images: images}
-	for _, l := range all {
-		if wanted == nil || slices.Contains(wanted, l.CacheID) {
-			f.add(l)
-		}
-	}
-	f.grow("", nil)
-	return f.rows, err
-}
-
-// forest is a tree of layers being written down.
-type forest struct {
-	children map[digest.Digest][]layers.LayerInfo // by chain id; those without a parent under ""
-	images   []layers.Image
-	rows     []treeRow
-}
-
-// add plants a layer. The store may have it twice, where two imports brought the same tar: it is shown as one.
-func (f *forest) add(l layers.LayerInfo) {
-	siblings := f.children[l.Parent]
-	if i := slices.IndexFunc(siblings, func(have layers.LayerInfo) bool { return have.ChainID == l.ChainID }); i >= 0 {
-		siblings[i].Images = slices.Concat(siblings[i].Images, l.Images)
-		return
-	}
-	f.children[l.Parent] = append(siblings, l)
-}
-
-// grow adds the layers on top of the one with the chain id parent. follow says of each level above whether more
-// layers follow there.
-func (f *forest) grow(parent digest.Digest, follow []bool) {
-	for i, l := range f.children[parent] {
-		here := follow
-		if parent != "" {
-			here = append(slices.Clip(follow), i < len(f.children[parent])-1)
-		}
-		row := imageLayerRow(l)
-		row.Layer, row.Depth, row.Names = branch(here)+row.Layer, len(here), imageNames(f.images, l.Images)
-		f.rows = append(f.rows, row)
-		f.grow(l.ChainID, here)
-	}
+	return rows
 }
 
 // branch draws the lines in front of a layer; follow says of each level, from the left, whether more follow there.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 
+	"github.com/rcrun/rcrun/engine/view"
 	"github.com/spf13/cobra"
 )
 
@@ -33,7 +34,7 @@ func currentVersions() versions {
 		Os: runtime.GOOS, Arch: runtime.GOARCH}
 	both := versions{v, v}
 	both.Client.Context = "default"
-	both.Server.KernelVersion = kernelVersion()
+	both.Server.KernelVersion = view.KernelVersion()
 	return both
 }
 

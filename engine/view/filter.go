@@ -1,6 +1,7 @@
-package main
+package view
 
 import (
+	"context"
 	"fmt"
 	"regexp"
 	"slices"
@@ -8,13 +9,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/engine/layered"
-	"github.com/rcrun/rcrun/rootless"
+	"github.com/rcrun/rcrun/internal/fault"
 )
 
-// filter selects containers. Values of one key are alternatives; keys must all match, and so must all labels.
-type filter struct {
+// Filter selects containers. Values of one key are alternatives; keys must all match, and so must all labels. The zero
+// value takes every container.
+type Filter struct {
 	id, name                                  []*regexp.Regexp
 	status, ancestor, network, volume, health []string
 	published, exposed                        []string // ports as in 80/tcp
@@ -26,36 +29,28 @@ type filter struct {
 	olderThan, newerThan time.Time // what before and since stand for
 }
 
-// filterKeys are the filters of ps, for people and for the shell.
-var filterKeys = []string{"ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "name",
+// FilterKeys are the keys that Filter.Add takes.
+var FilterKeys = []string{"ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "name",
 	"network", "publish", "since", "status", "volume"}
 
-// The values of filters that have a fixed set of them. No container is ever in some of these states.
+// The values of keys that have a fixed set of them. A container is never in some of these states.
 var (
-	filterStates = []string{"created", "running", "paused", "restarting", "removing", "exited", "dead"}
-	filterHealth = []string{"starting", "healthy", "unhealthy", "none"}
+	FilterStates = []string{"created", "running", "paused", "restarting", "removing", "exited", "dead"}
+	FilterHealth = []string{"starting", "healthy", "unhealthy", "none"}
 )
 
-// parseFilters reads key=value pairs.
-func parseFilters(flags []string) (filter, error) {
-	var f filter
-	for _, flag := range flags {
-		key, value, hasValue := strings.Cut(flag, "=")
-		if !hasValue {
-			return f, fmt.Errorf("invalid --filter %q: want key=value", flag)
-		}
-		if !slices.Contains(filterKeys, key) {
-			return f, fmt.Errorf("invalid --filter %q: known keys are %s", flag, strings.Join(filterKeys, ", "))
-		}
-		if err := f.add(key, value); err != nil {
-			return f, fmt.Errorf("invalid --filter %q: %w", flag, err)
-		}
+// Add adds a value of a key. The error is about the pair; it does not repeat it.
+func (f *Filter) Add(key, value string) error {
+	if !slices.Contains(FilterKeys, key) {
+		return fault.Errorf(errdefs.ErrInvalidArgument, "known keys are %s", strings.Join(FilterKeys, ", "))
 	}
-	return f, nil
+	if err := f.add(key, value); err != nil {
+		return fault.As(errdefs.ErrInvalidArgument, err)
+	}
+	return nil
 }
 
-// add takes one more value of a known key.
-func (f *filter) add(key, value string) (err error) {
+func (f *Filter) add(key, value string) (err error) {
 	switch key {
 	case "id":
 		f.id, err = appendPattern(f.id, value)
@@ -74,13 +69,13 @@ func (f *filter) add(key, value string) (err error) {
 	case "since":
 		f.since = value
 	case "status":
-		f.status, err = appendKnown(f.status, value, filterStates)
+		f.status, err = appendKnown(f.status, value, FilterStates)
 	case "health":
-		f.health, err = appendKnown(f.health, value, filterHealth)
+		f.health, err = appendKnown(f.health, value, FilterHealth)
 	case "publish":
-		f.published, err = appendPorts(f.published, value)
+		f.published, err = engine.AppendPorts(f.published, value)
 	case "expose":
-		f.exposed, err = appendPorts(f.exposed, value)
+		f.exposed, err = engine.AppendPorts(f.exposed, value)
 	case "exited":
 		f.exited, err = appendParsed(f.exited, value, strconv.Atoi, "want an exit code")
 	case "is-task":
@@ -109,17 +104,8 @@ func appendParsed[V any](all []V, text string, parse func(string) (V, error), wa
 	return append(all, value), nil
 }
 
-// appendPorts adds the ports of a text such as 80, 8000-8010 or 53/udp.
-func appendPorts(all []string, text string) ([]string, error) {
-	mappings, err := rootless.ParsePort(text)
-	for _, m := range mappings {
-		all = append(all, fmt.Sprintf("%d/%s", m.ContainerPort, m.Protocol))
-	}
-	return all, err
-}
-
 // lookUp finds out when the containers were made that the filter names.
-func (f *filter) lookUp(e *layered.Engine) error {
+func (f *Filter) lookUp(ctx context.Context, e *layered.Engine) error {
 	for _, other := range []struct {
 		ref     string
 		created *time.Time
@@ -133,31 +119,39 @@ func (f *filter) lookUp(e *layered.Engine) error {
 		}
 		*other.created = c.Created
 	}
-	return nil
+	return ctx.Err()
 }
 
-func (f *filter) matches(c *engine.Container) bool {
-	return anyOf(f.id, func(p *regexp.Regexp) bool { return p.MatchString(c.ID) }) &&
+func (f *Filter) matches(c *engine.Container) bool {
+	return f.matchesState(c) &&
+		anyOf(f.id, func(p *regexp.Regexp) bool { return p.MatchString(c.ID) }) &&
 		anyOf(f.name, func(p *regexp.Regexp) bool { return p.MatchString(c.Name) || p.MatchString("/"+c.Name) }) &&
-		anyOf(f.status, func(v string) bool { return string(c.State.Status) == v }) &&
-		anyOf(f.health, func(v string) bool { return v == "none" }) && // nobody asks for a container's health
-		anyOf(f.task, func(v bool) bool { return !v }) &&
-		anyOf(f.ancestor, func(v string) bool {
-			return c.ImageName == v || c.ImageName == v+":latest" ||
-				strings.HasPrefix(c.ImageID, strings.TrimPrefix(v, "sha256:"))
-		}) &&
-		anyOf(f.exited, func(v int) bool { return c.State.Status == engine.Exited && c.State.ExitCode == v }) &&
+		anyOf(f.ancestor, func(v string) bool { return descends(c, v) }) &&
 		anyOf(f.network, c.HasNetwork) &&
 		anyOf(f.volume, func(v string) bool { return hasVolume(c, v) }) &&
 		f.matchesPorts(c) &&
 		(f.olderThan.IsZero() || c.Created.Before(f.olderThan)) &&
 		(f.newerThan.IsZero() || c.Created.After(f.newerThan)) &&
-		!slices.ContainsFunc(f.labels, func(v string) bool { return !hasLabel(c, v) })
+		!slices.ContainsFunc(f.labels, func(v string) bool { return !c.HasLabel(v) })
+}
+
+// matchesState looks at what the container is doing.
+func (f *Filter) matchesState(c *engine.Container) bool {
+	return anyOf(f.status, func(v string) bool { return string(c.State.Status) == v }) &&
+		anyOf(f.health, func(v string) bool { return v == "none" }) && // health checks are not run
+		anyOf(f.task, func(v bool) bool { return !v }) &&
+		anyOf(f.exited, func(v int) bool { return c.State.Status == engine.Exited && c.State.ExitCode == v })
+}
+
+// descends tells whether a container was made of the image of a name or id.
+func descends(c *engine.Container, image string) bool {
+	return c.ImageName == image || c.ImageName == image+":latest" ||
+		strings.HasPrefix(c.ImageID, strings.TrimPrefix(image, "sha256:"))
 }
 
 // matchesPorts tells whether the container has one of the ports: of the host's where it is published, of its own where
 // it is exposed.
-func (f *filter) matchesPorts(c *engine.Container) bool {
+func (f *Filter) matchesPorts(c *engine.Container) bool {
 	if len(f.published)+len(f.exposed) == 0 {
 		return true
 	}
@@ -183,12 +177,6 @@ func (f *filter) matchesPorts(c *engine.Container) bool {
 // anyOf tells whether one of the values matches, or there are none.
 func anyOf[V any](values []V, matches func(V) bool) bool {
 	return len(values) == 0 || slices.ContainsFunc(values, matches)
-}
-
-func hasLabel(c *engine.Container, label string) bool {
-	key, want, hasValue := strings.Cut(label, "=")
-	value, there := c.Config.Labels[key]
-	return there && (!hasValue || value == want)
 }
 
 // hasVolume tells whether something is mounted from or at a path.

@@ -1,4 +1,4 @@
-package main
+package view
 
 import (
 	"testing"
@@ -22,12 +22,12 @@ func TestParseTime(t *testing.T) {
 		"1136073600.000000001":        time.Unix(1136073600, 1),
 		"1136073600.5":                time.Unix(1136073600, 5e8),
 	} {
-		if got, err := parseTime(text, now); err != nil || !got.Equal(want) {
+		if got, err := ParseTime(text, now); err != nil || !got.Equal(want) {
 			t.Errorf("%q: %v, %v, want %v", text, got, err, want)
 		}
 	}
 	for _, bad := range []string{"yesterday", "2026-13-01", "1.2.3", "1136073600.1234567890", "1.-5"} {
-		if got, err := parseTime(bad, now); err == nil {
+		if got, err := ParseTime(bad, now); err == nil {
 			t.Errorf("%q is accepted as %v", bad, got)
 		}
 	}

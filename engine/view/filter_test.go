@@ -1,6 +1,7 @@
-package main
+package view
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/rcrun/rcrun/engine"
@@ -49,13 +50,13 @@ func TestFilter(t *testing.T) {
 		{[]string{"label=k=w"}, false},
 		{[]string{"label=k", "label=l"}, false},
 	} {
-		f, err := parseFilters(test.flags)
+		f, err := filterOf(test.flags)
 		if err != nil || f.matches(c) != test.want {
 			t.Errorf("%q: %v, %v", test.flags, f.matches(c), err)
 		}
 	}
-	for _, bad := range []string{"name", "odd=1", "status=odd", "name=(", "exited=x", "health=odd", "publish=http", "is-task=2"} {
-		if _, err := parseFilters([]string{bad}); err == nil {
+	for _, bad := range []string{"odd=1", "status=odd", "name=(", "exited=x", "health=odd", "publish=http", "is-task=2"} {
+		if _, err := filterOf([]string{bad}); err == nil {
 			t.Errorf("%q is accepted", bad)
 		}
 	}
@@ -67,8 +68,19 @@ func TestFilterPorts(t *testing.T) {
 		Ports: map[string][]engine.PortBinding{"80/tcp": {{HostPort: "8080"}}, "53/udp": {{HostPort: "5353"}}}}}
 	for flag, want := range map[string]bool{"publish=8080": true, "publish=80": false, "publish=8000-8100/tcp": true, "publish=8080/udp": false,
 		"publish=5353/udp": true, "expose=80": true, "expose=8080": false, "expose=9000/tcp": true, "expose=53/udp": true} {
-		if f, err := parseFilters([]string{flag}); err != nil || f.matches(c) != want {
+		if f, err := filterOf([]string{flag}); err != nil || f.matches(c) != want {
 			t.Errorf("%s: %v, %v", flag, f.matches(c), err)
 		}
 	}
+}
+
+// filterOf makes a filter of pairs key=value.
+func filterOf(pairs []string) (f Filter, err error) {
+	for _, pair := range pairs {
+		key, value, _ := strings.Cut(pair, "=")
+		if err := f.Add(key, value); err != nil {
+			return f, err
+		}
+	}
+	return f, nil
 }
