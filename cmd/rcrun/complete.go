@@ -60,11 +60,18 @@ func onlyFirst(complete cobra.CompletionFunc) cobra.CompletionFunc {
 // flagChoices are the values of flags that have a fixed set of them, whatever the command.
 var flagChoices = map[string][]string{
 	"network":        {"none", "host", "slirp4netns", "default"},
-	"pull":           pullChoices,
+	"pull":           pullChoices(),
 	"userns":         {rootless.ModeHost, rootless.ModeKeepID, rootless.ModeNoMap},
 	"type":           {"container", "image"},
 	"storage-driver": layers.Drivers(),
 	"log-level":      {"debug", "info", "warn", "error", "fatal"},
+}
+
+func pullChoices() (names []string) {
+	for _, policy := range layered.PullPolicies {
+		names = append(names, string(policy))
+	}
+	return names
 }
 
 // completeFlags has the shell complete values of the flags of a command and of all below it.

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/rcrun/rcrun/engine/layered"
@@ -12,10 +11,31 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// withoutStore are the commands that never open the image store.
-var withoutStore = []string{
-	"attach", "exec", "help", "kill", "login", "logout", "logs", "ps", "stop", "union", "version", "wait",
-	"completion", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd,
+// A command says by the annotation storeUse what it has to do with the image store. One that says nothing works on it.
+// What a group of commands says holds for those in it that say nothing.
+const (
+	storeUse = "store"
+
+	storeUnused   = "unused"      // it never opens the store
+	storeForSizes = "for sizes"   // it opens the store to measure containers, if it is to print their sizes
+	storeReported = "reported on" // it opens the store, and reports on one that cannot be opened after all else
+)
+
+// usesStore is the annotation of a command.
+func usesStore(use string) map[string]string { return map[string]string{storeUse: use} }
+
+// storeUseOf returns what a command says of the store; "" is that it works on it. The commands that cobra adds do not.
+func storeUseOf(cmd *cobra.Command) string {
+	for ; cmd != nil; cmd = cmd.Parent() {
+		if use, says := cmd.Annotations[storeUse]; says {
+			return use
+		}
+		switch cmd.Name() {
+		case "completion", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd:
+			return storeUnused
+		}
+	}
+	return ""
 }
 
 // enterStore sees to it that a command can work on the image store. The files of a store that is not of our own driver
@@ -25,12 +45,13 @@ func (a *app) enterStore(cmd *cobra.Command) error {
 	if err := layers.CheckDriver(a.storageDriver); err != nil {
 		return err // whether the command needs the store or not
 	}
-	if os.Args[0] == rootless.InsideStage || slices.Contains(withoutStore, topCommand(cmd)) && !measures(cmd) {
+	use := storeUseOf(cmd)
+	if os.Args[0] == rootless.InsideStage || use == storeUnused || use == storeForSizes && !measures(cmd) {
 		return nil
 	}
 	driver, err := a.findDriver()
-	if err != nil && topCommand(cmd) == "info" {
-		return nil // it says what is wrong after all that it can tell
+	if err != nil && use == storeReported {
+		return nil
 	}
 	if err != nil || driver == layers.DriverFuse {
 		return err
@@ -53,7 +74,7 @@ func (a *app) enterStore(cmd *cobra.Command) error {
 // measures tells whether ps is to print sizes, which are the store's.
 func measures(cmd *cobra.Command) bool {
 	size, format := cmd.Flag("size"), cmd.Flag("format")
-	return cmd.Name() == "ps" && (size.Changed || strings.Contains(format.Value.String(), ".Size"))
+	return size.Changed || strings.Contains(format.Value.String(), ".Size")
 }
 
 // findDriver returns the driver of the store that the flags and the environment name.
@@ -63,14 +84,6 @@ func (a *app) findDriver() (string, error) {
 		return "", err
 	}
 	return layered.FindStorageDriver(dirs, a.storageDriver)
-}
-
-// topCommand is the name of the command below the root that cmd belongs to.
-func topCommand(cmd *cobra.Command) string {
-	for cmd.HasParent() && cmd.Parent().HasParent() {
-		cmd = cmd.Parent()
-	}
-	return cmd.Name()
 }
 
 // environmentInside tells the libraries of images that user 0 is not the host's: else they would look for the host's

@@ -15,8 +15,9 @@ func (a *app) infoCommand() *cobra.Command {
 	var format string
 	var check bool
 	cmd := &cobra.Command{
-		Use:   "info",
-		Short: "Print what this host allows, and what to do about what it does not",
+		Annotations: usesStore(storeReported),
+		Use:         "info",
+		Short:       "Print what this host allows, and what to do about what it does not",
 		Example: "  rcrun info\n  rcrun info --format json\n" +
 			"  rcrun info --check   # only the host; fails if containers cannot run",
 		Args: arguments(0, 0),

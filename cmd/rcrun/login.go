@@ -28,10 +28,11 @@ func (a *app) loginCommand() *cobra.Command {
 	var flags loginFlags
 	var getLogin bool
 	cmd := &cobra.Command{
-		Use:     "login [flags] [REGISTRY]",
-		Short:   "Log in to a registry (default docker.io), for podman too",
-		Example: "  rcrun login registry.example\n  pass show registry | rcrun login -u me --password-stdin registry.example",
-		Args:    arguments(0, 1),
+		Annotations: usesStore(storeUnused),
+		Use:         "login [flags] [REGISTRY]",
+		Short:       "Log in to a registry (default docker.io), for podman too",
+		Example:     "  rcrun login registry.example\n  pass show registry | rcrun login -u me --password-stdin registry.example",
+		Args:        arguments(0, 1),
 	}
 	registry := a.addRegistryFlags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -137,10 +138,11 @@ func askSecret(question string) (string, error) {
 func (a *app) logoutCommand() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
-		Use:     "logout [flags] [REGISTRY]",
-		Short:   "Log out of a registry (default docker.io)",
-		Example: "  rcrun logout registry.example\n  rcrun logout --all",
-		Args:    arguments(0, 1),
+		Annotations: usesStore(storeUnused),
+		Use:         "logout [flags] [REGISTRY]",
+		Short:       "Log out of a registry (default docker.io)",
+		Example:     "  rcrun logout registry.example\n  rcrun logout --all",
+		Args:        arguments(0, 1),
 	}
 	registry := a.addRegistryFlags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

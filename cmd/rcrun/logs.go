@@ -16,6 +16,7 @@ func (a *app) logsCommand() *cobra.Command {
 	var options engine.LogOptions
 	var tail, since, until string
 	cmd := &cobra.Command{
+		Annotations:       usesStore(storeUnused),
 		Use:               "logs [flags] CONTAINER",
 		Short:             "Print what a container wrote to its output",
 		Example:           "  rcrun logs -f --tail 10 web\n  rcrun logs --since 2026-01-31 --until 10m web",

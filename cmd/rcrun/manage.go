@@ -53,6 +53,7 @@ func (a *app) stopCommand() *cobra.Command {
 	var seconds int
 	var text string
 	cmd := &cobra.Command{
+		Annotations:       usesStore(storeUnused),
 		Use:               "stop [flags] CONTAINER...",
 		Short:             "Ask containers to end, and kill those that do not",
 		Example:           "  rcrun stop -t 2 web",
@@ -89,6 +90,7 @@ func (a *app) stopCommand() *cobra.Command {
 func (a *app) killCommand() *cobra.Command {
 	var text string
 	cmd := &cobra.Command{
+		Annotations:       usesStore(storeUnused),
 		Use:               "kill [flags] CONTAINER...",
 		Short:             "Send a signal to containers",
 		Example:           "  rcrun kill -s HUP web",
@@ -126,6 +128,7 @@ func killOne(c *engine.Container, sig syscall.Signal) error {
 
 func (a *app) waitCommand() *cobra.Command {
 	return &cobra.Command{
+		Annotations:       usesStore(storeUnused),
 		Use:               "wait [flags] CONTAINER...",
 		Short:             "Wait until containers have ended, and print their exit codes",
 		Example:           "  rcrun wait job",

@@ -54,10 +54,11 @@ type psListing struct {
 func (a *app) psCommand() *cobra.Command {
 	var list psListing
 	cmd := &cobra.Command{
-		Use:     "ps [flags]",
-		Short:   "List containers",
-		Example: "  rcrun ps -a\n  rcrun ps -a --format '{{.Names}} {{.Status}}'\n  rcrun rm $(rcrun ps -q --filter status=exited)",
-		Args:    arguments(0, 0),
+		Annotations: usesStore(storeForSizes),
+		Use:         "ps [flags]",
+		Short:       "List containers",
+		Example:     "  rcrun ps -a\n  rcrun ps -a --format '{{.Names}} {{.Status}}'\n  rcrun rm $(rcrun ps -q --filter status=exited)",
+		Args:        arguments(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(func(e *layered.Engine) error { return list.run(cmd.Context(), e) })
 		},

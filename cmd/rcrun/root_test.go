@@ -44,3 +44,30 @@ func TestUnknownCommands(t *testing.T) {
 		}
 	}
 }
+
+// TestCommandsWithoutStore compares the commands of groups with those of the same names above them: both work on the
+// store, or none does. Those that never do are such as a store that cannot be opened must not keep from their work.
+func TestCommandsWithoutStore(t *testing.T) {
+	root := (&app{}).rootCommand()
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for args, want := range map[string]string{
+		"ps": storeForSizes, "container ls": storeForSizes, "container exec": storeUnused, "exec": storeUnused,
+		"union mount": storeUnused, "completion bash": storeUnused, "help": storeUnused, "info": storeReported,
+		"system info": storeReported, "system df": "", "run": "", "container rm": "", "images": "", "pull": "",
+	} {
+		cmd, _, err := root.Find(strings.Fields(args))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if got := storeUseOf(cmd); got != want {
+			t.Errorf("%s: it says %q of the store, want %q", args, got, want)
+		}
+	}
+	for _, name := range []string{cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd} {
+		if got := storeUseOf(&cobra.Command{Use: name + " [args]"}); got != storeUnused {
+			t.Errorf("%s: it says %q of the store", name, got)
+		}
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"slices"
 
-	"github.com/containerd/errdefs"
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/internal/escape"
@@ -106,7 +105,7 @@ func createContainer(ctx context.Context, e *layered.Engine, options engine.Crea
 	if err := options.Validate(); err != nil {
 		return nil, err
 	}
-	if err := pullForRun(ctx, e, options.Config.Image, flags); err != nil {
+	if err := provideImage(ctx, e, options.Config.Image, flags); err != nil {
 		return nil, err
 	}
 	c, warnings, err := e.Create(options, flags.platform)
@@ -114,45 +113,29 @@ func createContainer(ctx context.Context, e *layered.Engine, options engine.Crea
 	return c, err
 }
 
-// pullChoices are when run and create pull an image.
-var pullChoices = []string{"missing", "always", "never"}
-
-func pullForRun(ctx context.Context, e *layered.Engine, image string, flags *containerFlags) error {
-	if !slices.Contains(pullChoices, flags.pull) {
+// provideImage sees to it that the image is in the store, as --pull says.
+func provideImage(ctx context.Context, e *layered.Engine, image string, flags *containerFlags) error {
+	policy := layered.PullPolicy(flags.pull)
+	if !slices.Contains(layered.PullPolicies, policy) {
 		return fmt.Errorf("invalid --pull %q: want missing, always or never", flags.pull)
 	}
 	if image == "" && flags.platform != "" {
 		return errors.New("--platform is about an image, and a root directory is none")
 	}
-	if err := layers.CheckPlatform(flags.platform); image == "" || flags.pull == "never" || err != nil {
-		return err
+	if image == "" {
+		return nil
 	}
-	store, err := e.Store()
-	if err != nil {
-		return err
-	}
-	if flags.pull == "missing" {
-		here, err := store.Image(image)
-		if err == nil {
-			err = here.Fits(flags.platform, image)
-		}
-		if !errdefs.IsNotFound(err) {
-			return err
-		}
-		if !flags.quiet {
-			fmt.Fprintln(os.Stderr, escape.Message(notHere(image, err)))
-		}
-	}
-	pulled, err := store.Pull(ctx, image, layers.PullOptions{
+	options := layered.ProvideOptions{Policy: policy, PullOptions: layers.PullOptions{
 		RegistryOptions: layers.RegistryOptions{Retry: layers.DefaultRetry(), DockerConfig: flags.global.config},
 		Platform:        flags.platform,
 		Progress:        pullProgress(os.Stderr, flags.quiet),
-	})
-	if err == nil && !flags.quiet {
-		printPullStatus(os.Stderr, pulled)
+	}}
+	if !flags.quiet {
+		options.Missing = func(reason error) { fmt.Fprintln(os.Stderr, escape.Message(notHere(image, reason))) }
 	}
-	if similar := store.SimilarTo(image); err != nil && similar != "" && !isOtherPlatform(err) {
-		err = fmt.Errorf("%w (%s)", err, similar)
+	pulled, err := e.Provide(ctx, image, options)
+	if pulled != nil && !flags.quiet {
+		printPullStatus(os.Stderr, *pulled)
 	}
 	return err
 }
@@ -232,6 +215,7 @@ func (a *app) attachCommand() *cobra.Command {
 	options := attachOptions{stdout: true, stderr: true}
 	var noStdin bool
 	cmd := &cobra.Command{
+		Annotations:       usesStore(storeUnused),
 		Use:               "attach [flags] CONTAINER",
 		Short:             "Attach to a running container",
 		Example:           "  rcrun attach web   # leave with Ctrl-P Ctrl-Q",
@@ -259,6 +243,7 @@ func (a *app) execCommand() *cobra.Command {
 	var env, envFiles []string
 	var detachKeys string
 	cmd := &cobra.Command{
+		Annotations:       usesStore(storeUnused),
 		Use:               "exec [flags] CONTAINER COMMAND [ARG...]",
 		Short:             "Run a command in a running container",
 		Example:           "  rcrun exec -it web bash\n  rcrun exec -u www-data web id",
@@ -294,15 +279,10 @@ func (a *app) execCommand() *cobra.Command {
 }
 
 // notHere says why an image is pulled: it is not in the store (Docker's sentence), or it is for another platform.
-func notHere(image string, err error) string {
-	if isOtherPlatform(err) {
-		return err.Error() + "; looking for it in the registry"
+func notHere(image string, reason error) string {
+	var platform *layers.PlatformError
+	if errors.As(reason, &platform) {
+		return reason.Error() + "; looking for it in the registry"
 	}
 	return fmt.Sprintf("Unable to find image '%s' locally", image)
-}
-
-// isOtherPlatform tells whether the error is that an image is for another platform than the user wants.
-func isOtherPlatform(err error) bool {
-	var platform *layers.PlatformError
-	return errors.As(err, &platform)
 }

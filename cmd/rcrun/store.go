@@ -64,32 +64,31 @@ func (a *app) storeCheckCommand() *cobra.Command {
 func (c *storeCheck) run(ctx context.Context, e *layered.Engine) error {
 	var end func()
 	c.Progress, end = progressLine("Checking layers", false)
-	problems, err := e.Check(ctx, c.CheckOptions)
+	found, err := c.look(ctx, e)
 	end()
 	if err != nil {
 		return err
 	}
-	rows := make([]problemRow, len(problems))
-	for i, p := range problems {
-		rows[i] = newProblemRow(layers.Repaired{Problem: p})
-	}
-	if c.repair && len(problems) > 0 {
-		store, err := e.Store()
-		if err != nil {
-			return err
-		}
-		done, err := store.Repair(problems)
-		if err != nil {
-			return err
-		}
-		for i, r := range done {
-			rows[i] = newProblemRow(r)
-		}
+	rows := make([]problemRow, len(found))
+	for i, r := range found {
+		rows[i] = newProblemRow(r)
 	}
 	if err := c.print(rows); err != nil {
 		return err
 	}
 	return c.verdict(rows)
+}
+
+// look finds the problems, and repairs them if that is asked for.
+func (c *storeCheck) look(ctx context.Context, e *layered.Engine) (found []layers.Repaired, err error) {
+	if c.repair {
+		return e.Repair(ctx, c.CheckOptions)
+	}
+	problems, err := e.Check(ctx, c.CheckOptions)
+	for _, p := range problems {
+		found = append(found, layers.Repaired{Problem: p})
+	}
+	return found, err
 }
 
 func newProblemRow(r layers.Repaired) problemRow {

@@ -15,9 +15,10 @@ import (
 // unionCommand groups what the union filesystem does without containers.
 func unionCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "union",
-		Short:   "Use the union filesystem by itself",
-		Example: "  rcrun union mount -o lowerdir=top:bottom,upperdir=changes,workdir=work /mnt\n  rcrun union unmount /mnt",
+		Annotations: usesStore(storeUnused),
+		Use:         "union",
+		Short:       "Use the union filesystem by itself",
+		Example:     "  rcrun union mount -o lowerdir=top:bottom,upperdir=changes,workdir=work /mnt\n  rcrun union unmount /mnt",
 	}
 	cmd.AddCommand(unionMountCommand(), unionUnmountCommand(), unionStatsCommand())
 	return cmd

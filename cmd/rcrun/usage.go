@@ -129,8 +129,9 @@ func unknownCommand(parent *cobra.Command, name string) error {
 
 func helpCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "help [COMMAND]",
-		Short: "Help about any command",
+		Annotations: usesStore(storeUnused),
+		Use:         "help [COMMAND]",
+		Short:       "Help about any command",
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			var names []string
 			if parent, _, err := cmd.Root().Find(args); err == nil {

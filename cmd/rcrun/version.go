@@ -41,10 +41,11 @@ func currentVersions() versions {
 func (a *app) versionCommand() *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version",
-		Example: "  rcrun version --format '{{.Server.Version}}'",
-		Args:    arguments(0, 0),
+		Annotations: usesStore(storeUnused),
+		Use:         "version",
+		Short:       "Print the version",
+		Example:     "  rcrun version --format '{{.Server.Version}}'",
+		Args:        arguments(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			v := currentVersions()
 			switch format {

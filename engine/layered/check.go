@@ -27,6 +27,19 @@ func (e *Engine) Check(ctx context.Context, opts layers.CheckOptions) ([]layers.
 	return append(append(problems, damaged...), orphans...), err
 }
 
+// Repair looks for what Check does, and removes what is broken or left over. Nothing that a container needs is removed.
+func (e *Engine) Repair(ctx context.Context, opts layers.CheckOptions) ([]layers.Repaired, error) {
+	problems, err := e.Check(ctx, opts)
+	if err != nil || len(problems) == 0 {
+		return nil, err
+	}
+	store, err := e.Store()
+	if err != nil {
+		return nil, err
+	}
+	return store.Repair(problems)
+}
+
 // orphans finds layers of containers that are gone. A container's directory is made before its layer and removed
 // after it.
 func (e *Engine) orphans(store *layers.Store) ([]layers.Problem, error) {
