@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/internal/layerindex"
 )
 
@@ -41,21 +42,28 @@ func (l *layer) indexed(e *layerindex.Entry) probed {
 func (u *Union) findIndexed(dir *Node, slot int, name string, o *object) (more bool, err error) {
 	from := dir.lowers[slot]
 	u.indexLookups.Add(1)
-	e, found, err := from.dir.Lookup(name)
-	switch {
-	case err != nil:
+	e, known, err := from.dir.Lookup(name)
+	if err != nil {
 		return false, dir.fault("look up "+name+" in index of", err)
-	case !found:
-		return true, nil
-	case e.Whiteout || o.top != nil && !e.IsDir():
-		return false, nil
+	}
+	shows, more := layerfmt.Merge(o.top != nil, seenInIndex(&e, known))
+	if !shows {
+		return more, nil
 	}
 	p := from.layer.indexed(&e)
 	o.add(dir, slot, name, from.layer, &p)
 	if o.lowers[len(o.lowers)-1].dir, err = from.layer.openDir(&e, from.dir); err != nil {
 		return false, dir.fault("look up "+name+" in index of", err)
 	}
-	return e.IsDir() && !e.Opaque && slot < dir.layers()-1, nil
+	return more, nil
+}
+
+// seenInIndex returns what layerfmt.Merge asks of a lookup in an index.
+func seenInIndex(e *layerindex.Entry, found bool) layerfmt.Seen {
+	if !found {
+		return layerfmt.Seen{}
+	}
+	return layerfmt.Seen{Kind: layerfmt.KindOf(e.Stat.Mode), Whiteout: e.Whiteout, Opaque: e.Opaque}
 }
 
 // errNotIndexed is the error of what is in a tree whose index alone says what is in it.

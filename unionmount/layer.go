@@ -112,6 +112,16 @@ type probed struct {
 
 func (p *probed) isDir() bool { return p.id.Mode&unix.S_IFMT == unix.S_IFDIR }
 
+// seen returns what layerfmt.Merge asks of what was probed, without the marks that seeMarks looks for. err is the
+// probe's: that there is no entry is no error here.
+func (p *probed) seen(err error) (layerfmt.Seen, error) {
+	if isNotExist(err) {
+		return layerfmt.Seen{}, nil
+	}
+	return layerfmt.Seen{Kind: layerfmt.KindOf(p.id.Mode), Whiteout: p.whiteout, Opaque: p.opaque || p.foreign,
+		Refers: p.below() != nil}, err
+}
+
 // probe examines the entry name of the directory dirfd in l. ENOENT is returned bare.
 func (l *layer) probe(dirfd int, name string) (probed, error) {
 	if l.Ownership == HostOwned && l.index != 0 {
@@ -219,7 +229,7 @@ func (l *layer) readMarks(p *probed, names []string, x beneath.File) error {
 		}
 		var err error
 		switch {
-		case (name == layerfmt.WhiteoutXattr || name == layerfmt.PrivilegedWhiteoutXattr) && p.st.Mode&unix.S_IFMT == unix.S_IFREG && p.st.Size == 0:
+		case slices.Contains(layerfmt.WhiteoutXattrs, name) && p.st.Mode&unix.S_IFMT == unix.S_IFREG && p.st.Size == 0:
 			p.whiteout = true
 		case slices.Contains(layerfmt.OpaqueXattrs, name) && p.st.Mode&unix.S_IFMT == unix.S_IFDIR:
 			value, readErr := read()
@@ -310,6 +320,12 @@ func (l *layer) foreign(dirfd int, name string) (probed, error) {
 	}
 	p.id = layerfmt.Stat{Mode: p.st.Mode}
 	return p, err
+}
+
+// seeMarks completes what was seen at a name of the directory dirfd of l by the marks that are files.
+func (l *layer) seeMarks(s *layerfmt.Seen, dirfd int, name string) {
+	s.Covered = l.hasWhiteoutFile(dirfd, name)
+	s.Opaque = s.Opaque || s.Kind == layerfmt.Directory && !s.Covered && opaqueInside(dirfd, name)
 }
 
 // hasWhiteoutFile tells whether the directory dirfd of l has the whiteout file of name.

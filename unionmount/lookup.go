@@ -146,43 +146,41 @@ func (u *Union) findIn(dir *Node, slot int, name string, o *object) (more bool, 
 	}
 	defer u.fds.release(h)
 	p, err := l.probe(h.fd, name)
-	lowest := slot == dir.layers()-1 // below which there is nothing to be hidden
-	if isNotExist(err) && lowest {
-		return false, nil
-	}
-	if isNotExist(err) {
-		hides := l.hasWhiteoutFile(h.fd, name)
-		if hides && slot == slotUpper {
-			o.mark = markFile
-		}
-		return !hides, nil
-	}
+	seen, err := p.seen(err)
 	if err != nil {
 		return false, dir.fault("look up "+name+" in", err)
 	}
-	if p.whiteout {
-		if slot == slotUpper {
-			o.mark = markEntry
-		}
-		return false, nil
+	found := o.top != nil
+	shows, more := layerfmt.Merge(found, seen)
+	if shows {
+		err = u.addFound(o, dir, slot, name, &p, h.fd)
 	}
-	if o.top != nil && !p.isDir() {
-		return false, nil
+	if seen.Whiteout && slot == slotUpper {
+		o.mark = markEntry
 	}
+	if err != nil || !more || slot == dir.layers()-1 { // the lowest, below which nothing can be hidden
+		return false, err
+	}
+	l.seeMarks(&seen, h.fd, name)
+	_, more = layerfmt.Merge(found, seen)
+	if seen.Kind == layerfmt.Absent && seen.Covered && slot == slotUpper {
+		o.mark = markFile
+	}
+	return more, nil
+}
+
+// addFound adds to o the entry that the backing directory dirfd of a slot has, and what it refers to.
+func (u *Union) addFound(o *object, dir *Node, slot int, name string, p *probed, dirfd int) error {
 	if slot == slotUpper {
-		if err := u.findOrigin(&p, h.fd, name); err != nil {
-			return false, dir.fault("look up "+name+" in", err)
+		if err := u.findOrigin(p, dirfd, name); err != nil {
+			return dir.fault("look up "+name+" in", err)
 		}
 	}
-	o.add(dir, slot, name, l, &p)
+	o.add(dir, slot, name, dir.layerAt(slot), p)
 	if ref := p.below(); ref != nil {
-		err := u.addBelow(o, ref, dir, slot, name)
-		return false, dir.fault("follow "+name+" in", err)
+		return dir.fault("follow "+name+" in", u.addBelow(o, ref, dir, slot, name))
 	}
-	if lowest || !p.isDir() || p.foreign || p.opaque || l.hasWhiteoutFile(h.fd, name) {
-		return false, nil
-	}
-	return !opaqueInside(h.fd, name), nil
+	return nil
 }
 
 // add notes an entry of one layer.

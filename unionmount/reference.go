@@ -212,14 +212,14 @@ func (t *trail) step(dirs []place, name string) (found []place, err error) {
 		if t.left--; t.left < 0 {
 			return nil, unix.ELOOP
 		}
-		p, more, err := dir.probe(name)
+		p, more, err := dir.probe(name, len(found) > 0)
 		if err != nil {
 			return nil, err
 		}
 		if p == nil && more {
 			continue
 		}
-		if p == nil || len(found) > 0 && !p.isDir() {
+		if p == nil {
 			return found, nil
 		}
 		found = append(found, dir.child(name))
@@ -248,8 +248,9 @@ func (t *trail) further(ref *reference, l *layer, rest []place, name string, dir
 	return t.follow(path, l, rest, dir)
 }
 
-// probe examines an entry of a directory, nil if there is none, and tells whether those below it count.
-func (at place) probe(name string) (_ *probed, more bool, err error) {
+// probe returns what shows at a name of a directory, nil for nothing, and tells whether the directories below count.
+// found is that of layerfmt.Merge.
+func (at place) probe(name string, found bool) (_ *probed, more bool, err error) {
 	fd, err := at.open(unix.O_PATH | unix.O_DIRECTORY)
 	if err == unix.ENOTDIR || err == unix.ENOENT {
 		return nil, false, nil
@@ -258,13 +259,18 @@ func (at place) probe(name string) (_ *probed, more bool, err error) {
 		return nil, false, err
 	}
 	defer unix.Close(fd)
-	hidden := at.layer.hasWhiteoutFile(fd, name)
 	p, err := at.layer.probe(fd, name)
-	if isNotExist(err) {
-		return nil, !hidden, nil
-	}
-	if err != nil || p.whiteout {
+	seen, err := p.seen(err)
+	if err != nil {
 		return nil, false, err
 	}
-	return &p, !hidden && p.isDir() && !p.foreign && !p.opaque && !opaqueInside(fd, name), nil
+	shows, more := layerfmt.Merge(found, seen)
+	if more {
+		at.layer.seeMarks(&seen, fd, name)
+		_, more = layerfmt.Merge(found, seen)
+	}
+	if !shows {
+		return nil, more, nil
+	}
+	return &p, more, nil
 }

@@ -147,7 +147,8 @@ func describeXattrs(e *layerindex.Entry, at location, st *unix.Stat_t) error {
 			return fmt.Errorf("%s refers to layers below, as only a layer that is written may", disk)
 		}
 		name, seen := layerfmt.UnescapeXattr(disk)
-		if !seen && disk != layerfmt.StatXattr && disk != layerfmt.WhiteoutXattr && !slices.Contains(layerfmt.OpaqueXattrs, disk) {
+		if !seen && disk != layerfmt.StatXattr && !slices.Contains(layerfmt.WhiteoutXattrs, disk) &&
+			!slices.Contains(layerfmt.OpaqueXattrs, disk) {
 			continue
 		}
 		value, err := at.getXattr(disk)
@@ -161,8 +162,8 @@ func describeXattrs(e *layerindex.Entry, at location, st *unix.Stat_t) error {
 			if e.Stat, err = layerfmt.Decode(value, st.Mode); err != nil {
 				return err
 			}
-		case disk == layerfmt.WhiteoutXattr:
-			e.Whiteout = kind == unix.S_IFREG && st.Size == 0
+		case slices.Contains(layerfmt.WhiteoutXattrs, disk):
+			e.Whiteout = e.Whiteout || kind == unix.S_IFREG && st.Size == 0
 		default:
 			e.Opaque = e.Opaque || kind == unix.S_IFDIR && value == "y"
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -139,9 +140,10 @@ func (l location) readLink(st *unix.Stat_t) (string, error) {
 // getXattr returns the value of an xattr of the file itself. The error is ENODATA or ENOTSUP if it has none of the name.
 func (l location) getXattr(name string) (string, error) { return l.xattrs.get(l, name) }
 
-func (l location) hasXattr(name string) bool {
-	_, err := l.getXattr(name)
-	return err == nil
+// hasXattr tells whether the file has one of several xattrs.
+func (l location) hasXattr(names []string) bool {
+	has, err := l.xattrs.list(l)
+	return err == nil && slices.ContainsFunc(has, func(name string) bool { return slices.Contains(names, name) })
 }
 
 // listXattrs returns the names of all xattrs.

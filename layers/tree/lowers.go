@@ -157,43 +157,44 @@ func (f *finder) names(path string) ([]string, error) {
 // that shows and, if that is a directory, those that are merged into it, unless it is opaque.
 func lookupStep(dirs []dir, name string) (st layerfmt.Stat, paths []location, ok bool) {
 	for _, d := range dirs {
-		here, found, hidden := probe(d, name)
-		if hidden {
-			break
-		}
-		isDir := here.Mode&unix.S_IFMT == unix.S_IFDIR
-		if !found {
-			continue
-		}
-		if ok && !isDir {
-			break
-		}
-		if !ok {
+		here, seen := probe(d, name)
+		found := ok
+		shows, more := layerfmt.Merge(found, seen)
+		if shows && !found {
 			st, ok = here, true
 		}
-		paths = append(paths, d.child(name))
-		if !isDir || hiddenByFile(d, name) {
+		if shows {
+			paths = append(paths, d.child(name))
+		}
+		if more {
+			seen.Covered = hiddenByFile(d, name)
+			_, more = layerfmt.Merge(found, seen)
+		}
+		if !more {
 			break
 		}
 	}
 	return st, paths, ok
 }
 
-// probe looks name up in one directory. hidden says that the layers below do not count, because the name is deleted
-// here or cannot be read.
-func probe(d dir, name string) (st layerfmt.Stat, found, hidden bool) {
+// probe looks name up in one directory. It leaves out the marks that are files, and those of an opaque directory, which
+// count when it is entered. What cannot be read is taken for a whiteout, so that nothing below is taken for it.
+func probe(d dir, name string) (st layerfmt.Stat, seen layerfmt.Seen) {
 	at := d.child(name)
 	disk, err := at.stat()
+	if err == nil && isMarkStat(at, &disk) {
+		return st, layerfmt.Seen{Kind: layerfmt.File, Whiteout: true}
+	}
 	if err == nil {
-		if isMarkStat(at, &disk) {
-			return st, false, true
-		}
 		st, err = logicalStat(at, &disk)
 	}
-	if err == nil {
-		return st, true, false
+	switch {
+	case err == nil:
+		return st, layerfmt.Seen{Kind: layerfmt.KindOf(st.Mode)}
+	case errors.Is(err, fs.ErrNotExist):
+		return st, layerfmt.Seen{}
 	}
-	return st, false, !errors.Is(err, fs.ErrNotExist) || hiddenByFile(d, name)
+	return st, layerfmt.Seen{Kind: layerfmt.File, Whiteout: true}
 }
 
 // hiddenByFile tells whether a directory has a whiteout of name that is a file beside it.
@@ -210,7 +211,7 @@ func isMark(at location) bool {
 
 // isMarkStat is isMark for a file whose identity on disk is st.
 func isMarkStat(at location, st *unix.Stat_t) bool {
-	return isWhiteoutStat(st) || st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == 0 && at.hasXattr(layerfmt.WhiteoutXattr)
+	return isWhiteoutStat(st) || st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == 0 && at.hasXattr(layerfmt.WhiteoutXattrs)
 }
 
 // isOpaque tells whether a directory hides what the layers below have in it.

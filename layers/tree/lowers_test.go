@@ -109,3 +109,32 @@ func TestFiles(t *testing.T) {
 		t.Error("a name with a link was opened where none may be followed")
 	}
 }
+
+// listed are xattrs that every file has.
+type listed []string
+
+func (listed) get(location, string) (string, error) { return "", nil }
+
+func (x listed) list(location) ([]string, error) { return x, nil }
+
+func (listed) close() error { return nil }
+
+// TestWhiteoutXattrs checks that a tree is read as the union reads it, whoever marked the whiteouts.
+func TestWhiteoutXattrs(t *testing.T) {
+	for _, c := range []struct {
+		xattrs listed
+		st     unix.Stat_t
+		want   bool
+	}{
+		{listed{layerfmt.WhiteoutXattr}, unix.Stat_t{Mode: unix.S_IFREG}, true},
+		{listed{"user.a", layerfmt.PrivilegedWhiteoutXattr}, unix.Stat_t{Mode: unix.S_IFREG}, true},
+		{listed{layerfmt.WhiteoutXattr}, unix.Stat_t{Mode: unix.S_IFREG, Size: 1}, false},
+		{listed{layerfmt.WhiteoutXattr}, unix.Stat_t{Mode: unix.S_IFDIR}, false},
+		{listed{layerfmt.OpaqueXattr}, unix.Stat_t{Mode: unix.S_IFREG}, false},
+		{nil, unix.Stat_t{Mode: unix.S_IFCHR}, true},
+	} {
+		if got := isMarkStat(location{name: "f", xattrs: c.xattrs}, &c.st); got != c.want {
+			t.Errorf("a file of mode %#o and size %d with %q is a whiteout: %v", c.st.Mode, c.st.Size, c.xattrs, got)
+		}
+	}
+}
