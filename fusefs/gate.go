@@ -41,22 +41,16 @@ func (g *Gate) Close() {
 // Open lets the requests that wait go on.
 func (g *Gate) Open() { g.changes.Unlock() }
 
-// changing are the requests that change the filesystem, by their numbers.
-var changing = [opcodes]bool{
-	4: true, 6: true, 8: true, 9: true, 10: true, 11: true, 12: true, 13: true, 16: true, 21: true, 24: true, 35: true,
-	39: true, 43: true, 45: true, 47: true, 51: true, 53: true,
-}
-
-// enter waits until a request may be worked on; leave is to be called after that. A nil gate is always open.
+// enter waits until a request may be worked on. The caller calls leave after that. A nil gate is always open.
 func (g *Gate) enter(opcode uint32) {
-	if g != nil && changing[opcode%opcodes] {
+	if g != nil && mayChange(opcode) {
 		g.came.Add(1)
 		g.changes.RLock()
 	}
 }
 
 func (g *Gate) leave(opcode uint32) {
-	if g != nil && changing[opcode%opcodes] {
+	if g != nil && mayChange(opcode) {
 		g.changes.RUnlock()
 	}
 }

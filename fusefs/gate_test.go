@@ -1,14 +1,15 @@
 package fusefs
 
 import (
+	"reflect"
+	"slices"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
-
-const opSetAttr = 4
 
 // agreeable answers everything that the test asks for.
 type agreeable struct{ fuse.RawFileSystem }
@@ -54,17 +55,69 @@ func TestGate(t *testing.T) {
 	<-done
 }
 
-// TestChanging holds the list of what the gate stops to the names of the requests.
-func TestChanging(t *testing.T) {
-	reading := map[string]bool{}
-	for _, kind := range []string{"", "lookup", "forget", "getattr", "readlink", "open", "read", "statfs", "release", "fsync", "getxattr", "listxattr",
-		"flush", "init", "opendir", "readdir", "releasedir", "fsyncdir", "getlk", "setlk", "setlkw", "access", "interrupt", "bmap", "destroy",
-		"poll", "notifyreply", "readdirplus", "lseek", "syncfs", "statx"} {
-		reading[kind] = true
-	}
-	for opcode, kind := range kinds {
-		if changing[opcode] == reading[kind] {
-			t.Errorf("request %d, %s: held up %v", opcode, kind, changing[opcode])
+// requestsOf are the kinds of the requests that the methods of answers answer.
+var requestsOf = map[string][]string{
+	"String": nil, "Lookup": {"lookup"}, "Forget": {"forget"}, "GetAttr": {"getattr"}, "SetAttr": {"setattr"},
+	"Mknod": {"mknod"}, "Mkdir": {"mkdir"}, "Unlink": {"unlink"}, "Rmdir": {"rmdir"}, "Rename": {"rename"}, "Link": {"link"},
+	"Symlink": {"symlink"}, "Readlink": {"readlink"}, "GetXAttr": {"getxattr"}, "ListXAttr": {"listxattr"},
+	"SetXAttr": {"setxattr"}, "RemoveXAttr": {"removexattr"}, "Open": {"open"}, "OpenDir": {"opendir"}, "Flush": {"flush"},
+	"Create": {"create"}, "Tmpfile": {"tmpfile"}, "Statx": {"statx"}, "Read": {"read"}, "Write": {"write"},
+	"Lseek": {"lseek"}, "CopyFileRange": {"copyfilerange"}, "Fallocate": {"fallocate"}, "Fsync": {"fsync"},
+	"FsyncDir": {"fsyncdir"}, "ReadDir": {"readdir"}, "ReadDirPlus": {"readdirplus"}, "StatFs": {"statfs"}, "Ioctl": {"ioctl"},
+}
+
+// reads are the methods of answers that change nothing.
+var reads = []string{"String", "Lookup", "Forget", "GetAttr", "Readlink", "GetXAttr", "ListXAttr", "Open", "OpenDir", "Flush", "Statx",
+	"Read", "Lseek", "Fsync", "FsyncDir", "ReadDir", "ReadDirPlus", "StatFs"}
+
+// TestGateKnowsAllAnswers holds what the gate stops to what the server answers: a new method must be said to read, or
+// the gate must hold its requests up.
+func TestGateKnowsAllAnswers(t *testing.T) {
+	api := reflect.TypeFor[answers]()
+	for i := range api.NumMethod() {
+		method := api.Method(i).Name
+		kinds, listed := requestsOf[method]
+		if !listed {
+			t.Errorf("%s: this test does not know which requests it answers", method)
 		}
+		for _, kind := range kinds {
+			changes, known := kindsThatChange()[kind]
+			if want := !slices.Contains(reads, method); !known || changes != want {
+				t.Errorf("%s: requests %s are known %v and held up %v, want %v", method, kind, known, changes, want)
+			}
+		}
+	}
+}
+
+// kindsThatChange returns of each kind of request whether all of its opcodes may change the filesystem.
+func kindsThatChange() map[string]bool {
+	changes := map[string]bool{}
+	for opcode, kind := range requestKinds {
+		all, seen := changes[kind.name]
+		changes[kind.name] = mayChange(uint32(opcode)) && (all || !seen)
+	}
+	return changes
+}
+
+// TestGateHoldsUpUnknownRequests checks that a request that a newer kernel sends does not pass a closed gate.
+func TestGateHoldsUpUnknownRequests(t *testing.T) {
+	for _, opcode := range []uint32{0, 7, 48, opcodes - 1, opcodes + opGetAttr, 4096, 1<<32 - 1} {
+		gate := &Gate{}
+		gate.Close()
+		passed := make(chan struct{})
+		go func() {
+			gate.enter(opcode)
+			gate.leave(opcode)
+			close(passed)
+		}()
+		for gate.came.Load() == 0 {
+			select {
+			case <-passed:
+				t.Fatalf("request %d passed a closed gate", opcode)
+			case <-time.After(time.Millisecond):
+			}
+		}
+		gate.Open()
+		<-passed
 	}
 }

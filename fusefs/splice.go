@@ -11,7 +11,6 @@ import (
 // and never through this process. That takes two thirds of the time of copying it twice; the five system calls that
 // it costs pay for themselves from spliceMin on.
 const (
-	opRead      = 15 // FUSE_READ
 	spliceMin   = 64 << 10
 	pipeSize    = 1 << 20           // what an unprivileged process may have
 	spliceMost  = pipeSize - 2*4096 // a pipe holds pages: the header takes one, data that is not aligned one more

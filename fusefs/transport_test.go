@@ -8,13 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Opcodes of the protocol.
-const (
-	opLookup  = 1
-	opGetAttr = 3
-	opInit    = 26
-)
-
 // heldUp answers no GETATTR before it was asked for a LOOKUP.
 type heldUp struct {
 	fuse.RawFileSystem
