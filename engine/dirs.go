@@ -85,10 +85,6 @@ func SetHome() {
 	}
 }
 
-// WithoutXattrs tells whether env wants new stores and containers to do without xattrs, as on a filesystem that keeps
-// none.
-func WithoutXattrs(env func(string) string) bool { return env("RCRUN_XATTRS") == "off" }
-
 // make creates both directories, for their owner alone, or checks those that are there.
 func (d Dirs) make() error {
 	for _, dir := range []string{d.Data, d.Run, d.containers(), d.names()} {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os/exec"
 
+	"github.com/rcrun/rcrun/internal/stage"
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
@@ -21,7 +22,7 @@ func (m *monitor) startEraser() (*eraser, error) {
 	if !m.c.HostConfig.AutoRemove {
 		return nil, nil
 	}
-	cmd, conn, err := spawn(m.whole, EraseStage, m.journal.stages)
+	cmd, conn, err := stage.StartOf(m.whole, EraseStage, m.journal.stages)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +47,7 @@ func (e *eraser) erase(c *Container, held *lock) error {
 // EraseMain is the stage that removes a container with its layer. It opens the engine that it needs for that, and the
 // image store ahead of its task.
 func EraseMain(open func(Dirs) (*Engine, error)) int {
-	conn, err := stageConn()
+	conn, err := stage.Conn()
 	if err != nil {
 		slog.Error("remove the container", "error", err)
 		return 1

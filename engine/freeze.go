@@ -38,12 +38,12 @@ func (m *monitor) handleFreeze(conn *wire.Conn) (err error) {
 	if err := m.box.Sync(); err != nil {
 		return fmt.Errorf("hold the filesystem still: %w", err)
 	}
-	if err := m.fuse.freeze(); err != nil {
+	if err := m.fuse.conn.Freeze(); err != nil {
 		return fmt.Errorf("hold the filesystem still: %w", err)
 	}
 	conn.Send(msgFrozen, nil) // an error shows in what is received next
 	conn.Recv()
-	return m.fuse.thaw()
+	return m.fuse.conn.Thaw()
 }
 
 // RequireLayers is an error for a container that runs in a directory of the user's.

@@ -6,12 +6,13 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"os/signal"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/rcrun/rcrun/fusefs"
+	"github.com/rcrun/rcrun/fusefs/mounted"
+	"github.com/rcrun/rcrun/internal/stage"
 	"github.com/rcrun/rcrun/internal/wire"
 	"github.com/rcrun/rcrun/rootless"
 	"github.com/rcrun/rcrun/runtime"
@@ -19,74 +20,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FuseMain is the stage that serves the root filesystem. It learns from the monitor which directories to unite, gets
-// the FUSE connection that the sandbox opened, and serves it until the mount is gone; it never looks at the mount.
-func FuseMain() int {
-	conn, err := stageConn()
-	if err == nil {
-		err = serveFuse(conn)
-	}
-	if err != nil {
-		slog.Error("serve the root filesystem", "error", err)
-		if conn != nil {
-			conn.SendError("fuse server", err) // the log has it already if the monitor is gone
-		}
-		return 1
-	}
-	return 0
-}
-
-func serveFuse(conn *wire.Conn) error {
-	// Standard error has no reader when the monitor was killed, and there may be work to finish.
-	signal.Ignore(syscall.SIGPIPE)
-	var request openRequest
-	if _, err := conn.Expect(msgOpen, &request, 0); err != nil {
-		return err
-	}
-	union, err := unionmount.Open(request.Stack)
-	if err != nil {
-		return err
-	}
-	defer union.Close()
-	if err := conn.Send(msgReady, nil); err != nil {
-		return err
-	}
-	files, err := conn.Expect(msgServe, nil, 1)
-	if err != nil {
-		return err
-	}
-	defer files[0].Close()
-	gate := &fusefs.Gate{}
-	go obey(conn, gate)
-	return serveUnion(union, files[0], request, gate)
-}
-
-// obey closes and opens the gate as the monitor says. When the monitor is gone the gate is open: those who wait at it
-// would keep the mount from going away.
-func obey(conn *wire.Conn, gate *fusefs.Gate) {
-	closed := false
-	for {
-		message, err := conn.Recv()
-		switch {
-		case err == nil && message.Kind == msgFreeze && !closed:
-			gate.Close()
-			closed = true
-			conn.Send(msgFrozen, nil) // an error shows in what is received next
-		case (err != nil || message.Kind == msgThaw) && closed:
-			gate.Open()
-			closed = false
-		}
-		if err != nil {
-			return
-		}
-		wire.CloseFiles(message.Files)
-	}
-}
-
 // fuseServer is the monitor's view of the stage.
 type fuseServer struct {
 	cmd  *exec.Cmd
-	conn *wire.Conn
+	conn mounted.Control
 	done chan struct{} // closed when it has ended
 	err  error         // how it died, once done is closed; nil for one that was stopped, however that went
 
@@ -101,14 +38,15 @@ const serverEndTime = 10 * time.Second
 // reviveTime is how long it may take before it is continued, should it be stopped (SIGSTOP).
 const reviveTime = time.Second
 
-// startFuse starts the server of a stack of layers for a mount in a user namespace with the given map.
-func startFuse(stack unionmount.Options, ids rootless.Map, log *os.File) (*fuseServer, error) {
-	cmd, conn, err := spawn(nil, FuseStage, log)
+// startFuse starts the server of a union for a mount in a user namespace with the given map.
+func startFuse(union unionmount.Options, ids rootless.Map, log *os.File) (*fuseServer, error) {
+	cmd, conn, err := stage.StartOf(nil, mounted.Stage, log)
 	if err != nil {
 		return nil, err
 	}
-	server := watchFuse(cmd, conn)
-	if err := conn.Send(msgOpen, openRequest{Stack: stack, UIDs: ids.UIDs.Inside(), GIDs: ids.GIDs.Inside()}); err != nil {
+	server := watchFuse(cmd, mounted.Control{Conn: conn})
+	request := mounted.Request{Union: union, UIDs: ids.UIDs.Inside(), GIDs: ids.GIDs.Inside()}
+	if err := server.conn.Open(request); err != nil {
 		server.stop(0)
 		return nil, err
 	}
@@ -117,7 +55,7 @@ func startFuse(stack unionmount.Options, ids rootless.Map, log *os.File) (*fuseS
 
 // watchFuse waits for the end of a server that has been started. An error is the server's death only if nobody had asked
 // it to end: one that ends late, or by force, has served the container to its end.
-func watchFuse(cmd *exec.Cmd, conn *wire.Conn) *fuseServer {
+func watchFuse(cmd *exec.Cmd, conn mounted.Control) *fuseServer {
 	s := &fuseServer{cmd: cmd, conn: conn, done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
@@ -135,22 +73,11 @@ func watchFuse(cmd *exec.Cmd, conn *wire.Conn) *fuseServer {
 // for ever for a server that died.
 func (s *fuseServer) serve(dev *os.File) error {
 	defer dev.Close()
-	if _, err := s.conn.Expect(msgReady, nil, 0); err != nil {
+	if err := s.conn.Ready(); err != nil {
 		return err
 	}
-	return s.conn.Send(msgServe, nil, dev)
+	return s.conn.Serve(dev)
 }
-
-// freeze has the server hold up all changes, and returns when none is under way.
-func (s *fuseServer) freeze() error {
-	if err := s.conn.Send(msgFreeze, nil); err != nil {
-		return err
-	}
-	_, err := s.conn.Expect(msgFrozen, nil, 0)
-	return err
-}
-
-func (s *fuseServer) thaw() error { return s.conn.Send(msgThaw, nil) }
 
 // stop waits for the server to end by itself, as it does when the mount goes away, and kills it after patience.
 func (s *fuseServer) stop(patience time.Duration) {

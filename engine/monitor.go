@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/rcrun/rcrun/internal/own"
+	"github.com/rcrun/rcrun/internal/stage"
 	"github.com/rcrun/rcrun/internal/wire"
 	"github.com/rcrun/rcrun/rootless"
 	"github.com/rcrun/rcrun/runtime"
@@ -19,7 +20,7 @@ import (
 // MonitorMain is the stage that supervises one container from its start to its end. It runs in the host's user
 // namespace, in a session of its own, and is what a daemon would be elsewhere.
 func MonitorMain() int {
-	conn, err := stageConn()
+	conn, err := stage.Conn()
 	if err != nil {
 		slog.Error("start the monitor", "error", err)
 		return 1

@@ -10,18 +10,14 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
-	"github.com/rcrun/rcrun/fusefs"
 	"github.com/rcrun/rcrun/internal/fault"
-	"github.com/rcrun/rcrun/internal/idmap"
 	"github.com/rcrun/rcrun/internal/own"
 	"github.com/rcrun/rcrun/internal/wire"
-	"github.com/rcrun/rcrun/unionmount"
 )
 
 // The stages of this package: argv[0] of the re-executed binary tells it what it is.
 const (
 	MonitorStage = "rcrun-monitor"
-	FuseStage    = "rcrun-fuse"
 	EraseStage   = "rcrun-erase" // of the whole program: it needs the image store
 )
 
@@ -45,15 +41,6 @@ const (
 	msgHangup  = "hangup"  // nothing: the command's output has no reader any more
 )
 
-// The messages between a monitor and the fuse server. While it serves, it answers freeze with frozen, and is still
-// until it gets thaw.
-const (
-	msgOpen  = "open"  // openRequest
-	msgReady = "ready" // nothing
-	msgServe = "serve" // nothing, the connection
-	msgThaw  = "thaw"  // nothing
-)
-
 // The messages to the process that erases a monitor's container. It answers the second one with done or an error.
 const (
 	msgPrepare = "prepare" // eraseRequest
@@ -63,19 +50,6 @@ const (
 type eraseRequest struct {
 	Dirs Dirs
 	ID   string
-}
-
-type openRequest struct {
-	Stack      unionmount.Options
-	UIDs, GIDs idmap.Ranges // that the mount's user namespace maps
-	HostRoot   bool         // as in fusefs.Options
-	Target     string       // where it is mounted, unless in a container
-	Debug      bool
-
-	SquashUID, SquashGID *uint32 // as fusefs.Options has them
-	NoACL, NoXattrs      bool
-	AccessTimes          unionmount.AccessTimes
-	fusefs.Tuning
 }
 
 type startRequest struct {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/rcrun/rcrun/internal/stage"
 	"github.com/rcrun/rcrun/internal/strictjson"
 	"github.com/rcrun/rcrun/internal/wire"
 )
@@ -39,7 +40,7 @@ func (e *Engine) Start(c *Container, streams Streams, size WinSize) (*Session, e
 	if err != nil {
 		return nil, err
 	}
-	whole, err := os.Open(self)
+	whole, err := os.Open(stage.Self)
 	if err != nil {
 		return nil, fmt.Errorf("open own program: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rcrun/rcrun/fusefs/mounted"
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
@@ -46,7 +47,7 @@ func server(t *testing.T, script string) *fuseServer {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	return watchFuse(cmd, conn)
+	return watchFuse(cmd, mounted.Control{Conn: conn})
 }
 
 // TestServerThatEndsLate stops servers that do not end in time, or fail at their end: the container was served to its

@@ -12,8 +12,8 @@ import (
 	"go.podman.io/storage/drivers/graphtest"
 	"golang.org/x/sys/unix"
 
-	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/engine/layered"
+	"github.com/rcrun/rcrun/fusefs/mounted"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/rcrun/rcrun/rootless"
 )
@@ -23,8 +23,8 @@ const mounting = "fuse-mounting"
 
 func TestMain(m *testing.M) {
 	switch os.Args[0] {
-	case engine.FuseStage:
-		os.Exit(engine.FuseMain())
+	case mounted.Stage:
+		os.Exit(mounted.Main())
 	case rootless.EnterStage:
 		fmt.Fprintln(os.Stderr, rootless.Enter())
 		os.Exit(1)

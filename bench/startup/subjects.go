@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/fusefs/mounted"
 	"github.com/rcrun/rcrun/internal/fuseoverlay"
 	"github.com/rcrun/rcrun/internal/wire"
 	"github.com/rcrun/rcrun/runtime"
@@ -45,7 +46,7 @@ func prepare(rcrun, work string) (subjects []subject, closeAll func() error, err
 	}
 	subjects = append(subjects, podman...)
 	stages := stageProgram(rcrun)
-	for _, stage := range []string{engine.MonitorStage, engine.FuseStage, runtime.SandboxStage} {
+	for _, stage := range []string{engine.MonitorStage, mounted.Stage, runtime.SandboxStage} {
 		subjects = append(subjects, subject{name: "start of " + stage, once: func() error { return startStage(stages, stage) }})
 	}
 	subjects = append(subjects,
@@ -126,9 +127,9 @@ func startStage(rcrun, stage string) error {
 }
 
 // startFuse starts a server of a root filesystem, up to where it asks for the connection to serve. What it is told,
-// and what it answers, are the messages of the engine's FUSE stage.
+// and what it answers, are those of package mounted.
 func startFuse(rcrun, work string) error {
-	return withStage(rcrun, engine.FuseStage, func(conn *wire.Conn) error {
+	return withStage(rcrun, mounted.Stage, func(conn *wire.Conn) error {
 		options := unionmount.Options{Lowers: []unionmount.Layer{{Dir: work, Ownership: unionmount.CallerOwned}}}
 		if err := conn.Send("open", struct{ Stack unionmount.Options }{options}); err != nil {
 			return err

@@ -22,6 +22,7 @@ import (
 	"github.com/rcrun/rcrun/internal/escape"
 	"github.com/rcrun/rcrun/internal/executable"
 	"github.com/rcrun/rcrun/internal/fuseoverlay"
+	"github.com/rcrun/rcrun/internal/stage"
 	"github.com/rcrun/rcrun/rootless"
 	"github.com/sirupsen/logrus"
 	"go.podman.io/storage/pkg/reexec"
@@ -30,7 +31,7 @@ import (
 func main() {
 	// The store's libraries tell of every step, of all that they tidy up, and of errors that they return as well.
 	logrus.SetLevel(logrus.FatalLevel)
-	if code, ok := engine.RunStage(stages(), os.Args[0]); ok {
+	if code, ok := stage.Run(stages(), os.Args[0]); ok {
 		os.Exit(code)
 	}
 	if reexec.Init() { // what the store's library runs in processes of its own

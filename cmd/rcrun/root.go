@@ -10,6 +10,7 @@ import (
 	"github.com/docker/go-units"
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/engine/layered"
+	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/layers/tree"
 	"github.com/spf13/cobra"
 )
@@ -35,7 +36,7 @@ func (a *app) engine() (*layered.Engine, error) {
 	ignoreStorageConf()
 	e, err := layered.New(dirs, stageProgram)
 	if err == nil {
-		e.StorageDriver, e.NoXattrs, e.Limits = a.storageDriver, engine.WithoutXattrs(os.Getenv), limits
+		e.StorageDriver, e.NoXattrs, e.Limits = a.storageDriver, layerfmt.WithoutXattrs(os.Getenv), limits
 	}
 	return e, err
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/fusefs"
+	"github.com/rcrun/rcrun/fusefs/mounted"
 	"github.com/rcrun/rcrun/layers"
 )
 
@@ -16,7 +17,8 @@ type LayerMounter struct {
 // Mount mounts a stack at target for the calling user alone, who may do everything with it: all files are that user's,
 // whoever the container sees as their owner.
 func (m LayerMounter) Mount(stack layers.Stack, target string) error {
-	return engine.UnionMount{Stack: engine.UnionOf(stack), Target: target, Mount: fusefs.MountOptions{Source: "rcrun", Subtype: "rcrun"},
+	return mounted.Filesystem{Union: engine.UnionOf(stack), Target: target,
+		Mount: fusefs.MountOptions{Source: "rcrun", Subtype: "rcrun"},
 		NoACL: true, // with ACLs, the kernel checks all permissions
 	}.Start(m.Program)
 }

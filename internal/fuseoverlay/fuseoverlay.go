@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/fusefs"
+	"github.com/rcrun/rcrun/fusefs/mounted"
 	"github.com/rcrun/rcrun/internal/escape"
 	"github.com/rcrun/rcrun/unionmount"
 	"golang.org/x/sys/unix"
@@ -93,7 +93,7 @@ A comma or colon in a path is written with a backslash before it. Unmount with u
 func helpText() string { return strings.Replace(overlayHelp, "UNUSED\n", unusedHelp()+"\n", 1) }
 
 // Main is the program that is called like fuse-overlayfs. It returns the exit code. program is what the server is
-// executed from, as engine.Engine has it.
+// executed from, as stage.Start has it.
 func Main(arg0 string, args []string, version string, program func() *os.File) int {
 	if err := overlay(filepath.Base(arg0), args, version, program); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %s\n", filepath.Base(arg0), escape.Error(err))
@@ -137,7 +137,7 @@ type Mount struct {
 	Foreground, Debug bool
 }
 
-// Run mounts the union. program is what its server is executed from, as engine.Engine has it.
+// Run mounts the union. program is what its server is executed from, as stage.Start has it.
 func (m Mount) Run(program func() *os.File) error {
 	defaults := overlayDefaults("rcrun")
 	defaults.redirect, defaults.metacopy, defaults.strict = true, true, true
@@ -179,9 +179,9 @@ func mountOverlay(a overlayArgs, defaults overlayOptions, program func() *os.Fil
 // overlayDefaults are what holds where the options say nothing else: as fuse-overlayfs has it.
 func overlayDefaults(name string) overlayOptions {
 	o := overlayOptions{ownership: unionmount.HostOwned}
-	o.mount = engine.UnionMount{Mount: fusefs.MountOptions{Source: name, Subtype: name, Flags: unix.MS_NOATIME,
+	o.mount = mounted.Filesystem{Mount: fusefs.MountOptions{Source: name, Subtype: name, Flags: unix.MS_NOATIME,
 		DefaultPermissions: true, AllowOther: mayAllowOther("/etc/fuse.conf"), UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}}
-	o.mount.Stack.WhiteoutFiles = os.Getenv("FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT") == "1"
+	o.mount.Union.WhiteoutFiles = os.Getenv("FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT") == "1"
 	if os.Geteuid() != 0 {
 		o.mount.Mount.Flags |= unix.MS_NOSUID | unix.MS_NODEV
 	}

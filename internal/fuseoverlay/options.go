@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/fusefs/mounted"
 	"github.com/rcrun/rcrun/internal/idmap"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/unionmount"
@@ -15,7 +15,7 @@ import (
 
 // overlayOptions are what -o says.
 type overlayOptions struct {
-	mount      engine.UnionMount
+	mount      mounted.Filesystem
 	lowers     []string
 	ownership  unionmount.Ownership
 	uids, gids idmap.Map
@@ -53,8 +53,8 @@ var valueOptions = map[string]func(o *overlayOptions, value string) error{
 	"lowerdir+":         func(o *overlayOptions, value string) error { return o.addLowers([]string{value}) },
 	"datadir+":          func(*overlayOptions, string) error { return errDataOnly },
 	"verity":            (*overlayOptions).setVerity,
-	"upperdir":          func(o *overlayOptions, value string) error { return setDir(&o.mount.Stack.Upper, value) },
-	"workdir":           func(o *overlayOptions, value string) error { return setDir(&o.mount.Stack.Work, value) },
+	"upperdir":          func(o *overlayOptions, value string) error { return setDir(&o.mount.Union.Upper, value) },
+	"workdir":           func(o *overlayOptions, value string) error { return setDir(&o.mount.Union.Work, value) },
 	"ownership":         (*overlayOptions).setOwnership,
 	"uidmapping":        func(o *overlayOptions, value string) (err error) { o.uids, err = parseMapping(value); return err },
 	"gidmapping":        func(o *overlayOptions, value string) (err error) { o.gids, err = parseMapping(value); return err },
@@ -64,7 +64,7 @@ var valueOptions = map[string]func(o *overlayOptions, value string) error{
 	"redirect_dir":      (*overlayOptions).setRedirect,
 	"metacopy":          func(o *overlayOptions, value string) error { return parseEither(&o.metacopy, value, "off", "on") },
 	"fsync": func(o *overlayOptions, value string) error {
-		return parseEither(&o.mount.Stack.Volatile, value, "1", "0")
+		return parseEither(&o.mount.Union.Volatile, value, "1", "0")
 	},
 	"writeback":        func(o *overlayOptions, value string) error { return parseEither(&o.mount.Writeback, value, "0", "1") },
 	"noxattrs":         func(o *overlayOptions, value string) error { return parseEither(&o.mount.NoXattrs, value, "0", "1") },
@@ -77,11 +77,11 @@ var valueOptions = map[string]func(o *overlayOptions, value string) error{
 	"fsname":           func(o *overlayOptions, value string) error { o.mount.Mount.Source = unescape(value); return nil },
 	"subtype":          func(o *overlayOptions, value string) error { o.mount.Mount.Subtype = unescape(value); return nil },
 	"size": func(o *overlayOptions, value string) (err error) {
-		o.mount.Stack.Quota.Bytes, err = layerfmt.ParseSize(value)
+		o.mount.Union.Quota.Bytes, err = layerfmt.ParseSize(value)
 		return err
 	},
 	"inodes": func(o *overlayOptions, value string) (err error) {
-		o.mount.Stack.Quota.Inodes, err = layerfmt.ParseInodes(value)
+		o.mount.Union.Quota.Inodes, err = layerfmt.ParseInodes(value)
 		return err
 	},
 	"context": func(o *overlayOptions, value string) error {
@@ -94,11 +94,11 @@ var valueOptions = map[string]func(o *overlayOptions, value string) error{
 // switchOptions are the options without a value.
 var switchOptions = map[string]func(o *overlayOptions){
 	"squash_to_root":      func(o *overlayOptions) { o.squashRoot = true },
-	"static_nlink":        func(o *overlayOptions) { o.mount.Stack.StaticNlink = true },
-	"ino32_t":             func(o *overlayOptions) { o.mount.Stack.Ino32 = true },
+	"static_nlink":        func(o *overlayOptions) { o.mount.Union.StaticNlink = true },
+	"ino32_t":             func(o *overlayOptions) { o.mount.Union.Ino32 = true },
 	"noacl":               func(o *overlayOptions) { o.mount.NoACL = true },
 	"direct_io":           func(o *overlayOptions) { o.mount.DirectIO = true },
-	"volatile":            func(o *overlayOptions) { o.mount.Stack.Volatile = true },
+	"volatile":            func(o *overlayOptions) { o.mount.Union.Volatile = true },
 	"allow_other":         func(o *overlayOptions) { o.allowOther = true },
 	"allow_root":          func(o *overlayOptions) { o.allowOther, o.mount.Mount.AllowOther = false, false },
 	"default_permissions": func(o *overlayOptions) { o.mount.Mount.DefaultPermissions = true },

@@ -68,7 +68,7 @@ func TestOverlayLayers(t *testing.T) {
 			continue
 		}
 		var got []string
-		for _, l := range m.Stack.Lowers {
+		for _, l := range m.Union.Lowers {
 			got = append(got, l.Dir)
 		}
 		if !slices.Equal(got, want) {
@@ -92,7 +92,7 @@ func TestOverlayOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	here, _ := os.Getwd()
-	s := m.Stack
+	s := m.Union
 	if s.Upper != filepath.Join(here, "u:p") || s.Work != filepath.Join(here, "w") || !s.StaticNlink || !s.Volatile {
 		t.Errorf("%+v", s)
 	}
@@ -137,7 +137,7 @@ func TestOverlayReferences(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		up, low := m.Stack.UpperAs, m.Stack.Lowers[0]
+		up, low := m.Union.UpperAs, m.Union.Lowers[0]
 		if up.Redirect != want.Redirect || up.Metacopy != want.Metacopy || up.Follow != want.Follow || low.Follow != want.Follow {
 			t.Errorf("%s: upper %+v, lower %+v", options, up, low)
 		}
@@ -148,8 +148,8 @@ func TestWhiteoutFilesByEnvironment(t *testing.T) {
 	for value, want := range map[string]bool{"": false, "0": false, "1": true} {
 		t.Setenv("FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT", value)
 		m, err := parsedUnion(t, "lowerdir=l,upperdir=u,workdir=w").union(t.TempDir())
-		if err != nil || m.Stack.WhiteoutFiles != want {
-			t.Errorf("%q: %v, %v", value, m.Stack.WhiteoutFiles, err)
+		if err != nil || m.Union.WhiteoutFiles != want {
+			t.Errorf("%q: %v, %v", value, m.Union.WhiteoutFiles, err)
 		}
 	}
 }
@@ -209,7 +209,7 @@ func FuzzOverlayOptions(f *testing.F) {
 			if err == nil {
 				t.Errorf("%q, %q, %q: a directory without a name is accepted", a, b, upper)
 			}
-		} else if err != nil || !slices.Equal(o.lowers, []string{a, b}) || o.mount.Stack.Upper != upper {
+		} else if err != nil || !slices.Equal(o.lowers, []string{a, b}) || o.mount.Union.Upper != upper {
 			t.Errorf("%q, %q, %q: %+v, %v", a, b, upper, o, err)
 		}
 		// Whatever is not escaped must do no harm.

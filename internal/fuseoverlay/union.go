@@ -6,8 +6,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/fusefs/mounted"
 	"github.com/rcrun/rcrun/internal/idmap"
+	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/unionmount"
 	"golang.org/x/sys/unix"
 )
@@ -16,18 +17,18 @@ import (
 const overflowID = 65534
 
 // union completes the description of the mount at a directory: absolute paths, and layers of one kind.
-func (o overlayOptions) union(target string) (engine.UnionMount, error) {
+func (o overlayOptions) union(target string) (mounted.Filesystem, error) {
 	m := o.mount
-	if len(o.lowers) == 0 && m.Stack.Upper == "" {
+	if len(o.lowers) == 0 && m.Union.Upper == "" {
 		return m, fmt.Errorf("lowerdir or upperdir is needed")
 	}
-	if m.Stack.Upper == "" && m.Stack.Work != "" {
+	if m.Union.Upper == "" && m.Union.Work != "" {
 		return m, errors.New("workdir without upperdir: nothing could be written")
 	}
-	if m.Stack.Upper == "" {
+	if m.Union.Upper == "" {
 		m.Mount.Flags |= unix.MS_RDONLY
 	}
-	for _, path := range []*string{&m.Stack.Upper, &m.Stack.Work} {
+	for _, path := range []*string{&m.Union.Upper, &m.Union.Work} {
 		if err := makeAbsolute(path); err != nil {
 			return m, err
 		}
@@ -48,14 +49,14 @@ func (o overlayOptions) union(target string) (engine.UnionMount, error) {
 		if o.ownership == unionmount.CallerOwned { // as the layers of the store have it
 			lower.Index = filepath.Join(filepath.Dir(lower.Dir), "index")
 		}
-		m.Stack.Lowers = append(m.Stack.Lowers, lower)
+		m.Union.Lowers = append(m.Union.Lowers, lower)
 	}
 	upper := o.layer()
 	upper.StatXattr = o.statXattr
 	if o.ownership == unionmount.HostOwned { // the others refer in their own way
 		upper.Redirect, upper.Metacopy = o.redirect, o.metacopy
 	}
-	m.Stack.UpperAs, m.Stack.SideXattrs = &upper, o.ownership == unionmount.CallerOwned && engine.WithoutXattrs(os.Getenv)
+	m.Union.UpperAs, m.Union.SideXattrs = &upper, o.ownership == unionmount.CallerOwned && layerfmt.WithoutXattrs(os.Getenv)
 	m.Mount.AllowOther = m.Mount.AllowOther || o.allowOther
 	o.squash(&m)
 	return m, nil
@@ -91,7 +92,7 @@ func (o overlayOptions) layer() unionmount.Layer {
 }
 
 // squash shows all files as root's unless an owner was named.
-func (o overlayOptions) squash(m *engine.UnionMount) {
+func (o overlayOptions) squash(m *mounted.Filesystem) {
 	if !o.squashRoot {
 		return
 	}

@@ -38,3 +38,7 @@ func reserved(name string) bool {
 	}
 	return false
 }
+
+// WithoutXattrs tells whether env wants new stores and containers to do without xattrs, as on a filesystem that keeps
+// none.
+func WithoutXattrs(env func(string) string) bool { return env("RCRUN_XATTRS") == "off" }

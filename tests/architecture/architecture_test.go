@@ -92,7 +92,8 @@ func reaches(all []source, dir string) []string {
 // TestImportGraph holds the packages to who may know whom.
 func TestImportGraph(t *testing.T) {
 	all := sources(t)
-	for _, dir := range []string{"layers", "unionmount", "fusefs", "runtime", "rootless", "engine", "engine/layered", "cmd/rcrun", stageProgram} {
+	for _, dir := range []string{"layers", "unionmount", "fusefs", "runtime", "rootless", "engine", "engine/layered", "cmd/rcrun",
+		stageProgram, filesystemProgram} {
 		if !slices.ContainsFunc(all, func(s source) bool { return s.dir() == dir }) {
 			t.Errorf("there is no package %s; this test is out of date", dir)
 		}
@@ -132,6 +133,24 @@ func TestImportGraph(t *testing.T) {
 
 // stageProgram is the small program that a container's processes are.
 const stageProgram = "cmd/rcrun/stage"
+
+// filesystemProgram is the package whose Main is a whole program: one that is called like fuse-overlayfs.
+const filesystemProgram = "internal/fuseoverlay"
+
+// TestFilesystemStandsAlone checks that a program of the filesystem can be linked without the engine of containers.
+func TestFilesystemStandsAlone(t *testing.T) {
+	parts := reaches(sources(t), filesystemProgram)
+	for _, part := range parts {
+		switch top, _, _ := strings.Cut(part, "/"); top {
+		case "fusefs", "unionmount", "internal":
+		default:
+			t.Errorf("the program of the filesystem has %s", part)
+		}
+	}
+	if !slices.Contains(parts, "fusefs/mounted") {
+		t.Errorf("this test is out of date: the program of the filesystem has only %q", parts)
+	}
+}
 
 // heavy are modules that cost a process more at its start than all else that it does until it works.
 var heavy = []string{"go.podman.io/", "github.com/spf13/", "google.golang.org/", "github.com/docker/distribution", "github.com/klauspost/"}

@@ -12,13 +12,14 @@ import (
 	"github.com/rcrun/rcrun/engine"
 	_ "github.com/rcrun/rcrun/internal/entry" // where the program starts
 	"github.com/rcrun/rcrun/internal/fuseoverlay"
+	"github.com/rcrun/rcrun/internal/stage"
 )
 
 // version is set when the binary is linked.
 var version = "dev"
 
 func main() {
-	if code, ok := engine.RunStage(engine.Stages(), os.Args[0]); ok {
+	if code, ok := stage.Run(engine.Stages(), os.Args[0]); ok {
 		os.Exit(code)
 	}
 	engine.DropInherited()

@@ -1,4 +1,4 @@
-package engine
+package stage
 
 import (
 	"errors"
@@ -21,8 +21,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestSpawnFallsBack starts a stage where there is no program for it, and where there is one that may not be executed.
-func TestSpawnFallsBack(t *testing.T) {
+// TestStartFallsBack starts a stage where there is no program for it, and where there is one that may not be executed.
+func TestStartFallsBack(t *testing.T) {
 	forbidden := func() *os.File {
 		path := filepath.Join(t.TempDir(), "program")
 		if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
@@ -39,7 +39,7 @@ func TestSpawnFallsBack(t *testing.T) {
 		"missing":       func() *os.File { return nil },
 		"forbidden":     forbidden,
 	} {
-		cmd, conn, err := spawnFrom(program, probeStage, nil)
+		cmd, conn, err := Start(program, probeStage, nil)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -52,13 +52,13 @@ func TestSpawnFallsBack(t *testing.T) {
 	}
 }
 
-// TestSpawnExecutesProgram starts a stage of another program than the own one.
-func TestSpawnExecutesProgram(t *testing.T) {
+// TestStartExecutesProgram starts a stage of another program than the own one.
+func TestStartExecutesProgram(t *testing.T) {
 	path, err := exec.LookPath("true")
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd, conn, err := spawnFrom(func() *os.File {
+	cmd, conn, err := Start(func() *os.File {
 		file, err := os.Open(path)
 		if err != nil {
 			t.Fatal(err)
