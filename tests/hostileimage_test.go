@@ -25,62 +25,8 @@ func TestLayersStayInTheirTree(t *testing.T) {
 	foreign := symlink("foreign", outside).owned(1, 1) // is no link on disk
 	links := pack(t, symlink("out", outside), symlink("up", "../../../../../../.."+outside), foreign, symlink("etc/up", "../out"))
 	lower := join(t, busyboxTree(t), links)
-	typed := func(name string, typ byte) entry {
-		return entry{Header: tar.Header{Name: name, Typeflag: typ, Mode: 0o666, Devmajor: 1, Devminor: 3}}
-	}
-	with := func(name, xattr, value string) entry {
-		e := file(name, 0o644, "x")
-		e.PAXRecords = map[string]string{"SCHILY.xattr." + xattr: value}
-		return e
-	}
-	long := strings.Repeat("n", 200)
-	const fine, refused = "fine", "refused"
 	var loaded []picture
-	for _, c := range []struct {
-		name, want string
-		upper      []byte
-	}{
-		{"file through a link", fine, pack(t, file("out/evil", 0o644, "x"))},
-		{"file through a relative link", fine, pack(t, file("up/evil", 0o644, "x"))},
-		{"file through a foreign link", fine, pack(t, file("foreign/evil", 0o644, "x"))},
-		{"file through two links", fine, pack(t, file("etc/up/evil", 0o644, "x"))},
-		{"directory through a link", fine, pack(t, directory("out/evil", 0o755))},
-		{"whiteout through a link", fine, pack(t, file("out/.wh.kept", 0, ""))},
-		{"opaque mark through a link", fine, pack(t, file("out/.wh..wh..opq", 0, ""))},
-		{"hard link through a link", refused, pack(t, hardLink("evil", "out/kept"))},
-		{"hard link to a link", refused, pack(t, hardLink("evil", "out"))},
-		{"hard link, then content", refused, pack(t, hardLink("evil", "out/kept"), file("evil", 0o644, "x"))},
-		{"link replaced by a directory", fine, pack(t, directory("out", 0o755), file("out/evil", 0o644, "x"))},
-		{"link replaced by a link", fine, pack(t, symlink("up", outside+"/kept"))},
-		{"directory replaced by a file", fine, pack(t, file("home", 0o644, "x"))},
-		{"directory replaced by a link", fine, pack(t, symlink("home", outside))},
-		{"file replaced by a directory", fine, pack(t, directory("etc/secret", 0o755), file("etc/secret/x", 0o644, "x"))},
-		{"directory replaced by a pipe", fine, pack(t, typed("home", tar.TypeFifo))},
-		{"directory replaced by a device", fine, pack(t, typed("home", tar.TypeChar))},
-		{"all deleted but the program", fine, pack(t, file(".wh.home", 0, ""), file(".wh.etc", 0, ""), file(".wh.var", 0, ""))},
-		{"mark of our own, redirect", fine, pack(t, with("evil", "user.rcrun.redirect", "1:../../../.."+outside))},
-		{"mark of our own, data", fine, pack(t, with("evil", "user.rcrun.data", "1:../../../.."+outside+"/kept"))},
-		{"mark of the kernel's", fine, pack(t, with("evil", "user.overlay.redirect", outside), with("evil2", "trusted.overlay.opaque", "y"))},
-		{"mark of other engines", fine, pack(t, with("evil", "user.containers.override_stat", "0:0:0104755"), with("evil2", "user.fuseoverlayfs.opaque", "y"))},
-		{"root of another kind", refused, pack(t, symlink("./", outside))},
-		{"names with odd characters", fine, pack(t, file("new\nline", 0o644, "x"), file("\x1b[31mred", 0o644, "x"), file("\xff\xfe", 0o644, "x"), file(" ", 0o644, "x"))},
-		{"long path", fine, pack(t, file(strings.Repeat(long+"/", 15)+long, 0o644, "x"))},
-		{"name of 256 bytes", refused, pack(t, file(strings.Repeat("n", 256), 0o644, "x"))},
-		{"name leads out", refused, pack(t, file("../../../../../../../.."+outside+"/evil", 0o644, "x"))},
-		{"absolute name of the host's", fine, pack(t, file(outside+"/evil", 0o644, "x"))},
-		{"header with a negative size", refused, rawHeader(t, func(block []byte) { copy(block[124:136], "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff") })},
-		{"header with an endless size", refused, rawHeader(t, func(block []byte) { copy(block[124:136], "77777777777\x00") })},
-		{"header with a false checksum", refused, damagedHeader(t)},
-		{"header of a link with content", refused, rawHeader(t, func(block []byte) { block[156] = tar.TypeSymlink; copy(block[157:], "out") })},
-		{"capabilities and set-user-id", fine, pack(t, with("etc/secret", "security.capability", strings.Repeat("\x01", 20)), file("bin/evil", 0o6755, "x"))},
-		{"whiteouts of what is not there", fine, pack(t, file(".wh.nothing", 0, ""), file("no/where/.wh.nothing", 0, ""))},
-		{"whiteout of a whiteout", refused, pack(t, file(".wh..wh.x", 0, ""))},
-		{"whiteout of the parent", refused, pack(t, file("etc/.wh...", 0, ""))},
-		{"content for a device", fine, pack(t, typed("dev/sda", tar.TypeBlock), typed("dev/null", tar.TypeChar))},
-		{"content of this very directory", fine, pack(t, file("./././etc/./evil", 0o644, "x"))},
-		{"hard link to an absolute name", refused, pack(t, hardLink("evil", "/etc/passwd-of-the-host"))},
-		{"hard link to one that is erased", refused, pack(t, file(".wh.etc", 0, ""), hardLink("evil", "etc/up"))},
-	} {
+	for _, c := range slices.Concat(layersThroughLinks(t, outside), layersOfOtherKinds(t, outside), oddLayers(t, outside)) {
 		if c.want == fine {
 			loaded = append(loaded, newPicture(fmt.Sprintf("evil:v%d", len(loaded)), lower, c.upper))
 			continue
@@ -100,6 +46,95 @@ func TestLayersStayInTheirTree(t *testing.T) {
 	if err != nil || len(left) != 1 || string(readFile(t, outside+"/kept")) != "kept\n" {
 		t.Errorf("on the host there is %v, %v", left, err)
 	}
+}
+
+// A hostileLayer is the tar of an upper layer and what becomes of its image.
+type hostileLayer struct {
+	name, want string
+	upper      []byte
+}
+
+const fine, refused = "fine", "refused"
+
+// layersThroughLinks have entries below links of the lower layer.
+func layersThroughLinks(t *testing.T, outside string) []hostileLayer {
+	return []hostileLayer{
+		{"file through a link", fine, pack(t, file("out/evil", 0o644, "x"))},
+		{"file through a relative link", fine, pack(t, file("up/evil", 0o644, "x"))},
+		{"file through a foreign link", fine, pack(t, file("foreign/evil", 0o644, "x"))},
+		{"file through two links", fine, pack(t, file("etc/up/evil", 0o644, "x"))},
+		{"directory through a link", fine, pack(t, directory("out/evil", 0o755))},
+		{"whiteout through a link", fine, pack(t, file("out/.wh.kept", 0, ""))},
+		{"opaque mark through a link", fine, pack(t, file("out/.wh..wh..opq", 0, ""))},
+		{"hard link through a link", refused, pack(t, hardLink("evil", "out/kept"))},
+		{"hard link to a link", refused, pack(t, hardLink("evil", "out"))},
+		{"hard link, then content", refused, pack(t, hardLink("evil", "out/kept"), file("evil", 0o644, "x"))},
+		{"link replaced by a directory", fine, pack(t, directory("out", 0o755), file("out/evil", 0o644, "x"))},
+		{"link replaced by a link", fine, pack(t, symlink("up", outside+"/kept"))},
+	}
+}
+
+// layersOfOtherKinds put files of one kind where the lower layer has one of another, and have marks for the storage below.
+func layersOfOtherKinds(t *testing.T, outside string) []hostileLayer {
+	return []hostileLayer{
+		{"directory replaced by a file", fine, pack(t, file("home", 0o644, "x"))},
+		{"directory replaced by a link", fine, pack(t, symlink("home", outside))},
+		{"file replaced by a directory", fine,
+			pack(t, directory("etc/secret", 0o755), file("etc/secret/x", 0o644, "x"))},
+		{"directory replaced by a pipe", fine, pack(t, nodeOf(tar.TypeFifo, "home"))},
+		{"directory replaced by a device", fine, pack(t, nodeOf(tar.TypeChar, "home"))},
+		{"all deleted but the program", fine,
+			pack(t, file(".wh.home", 0, ""), file(".wh.etc", 0, ""), file(".wh.var", 0, ""))},
+		{"mark of our own, redirect", fine, pack(t, marked("evil", "user.rcrun.redirect", "1:../../../.."+outside))},
+		{"mark of our own, data", fine, pack(t, marked("evil", "user.rcrun.data", "1:../../../.."+outside+"/kept"))},
+		{"mark of the kernel's", fine,
+			pack(t, marked("evil", "user.overlay.redirect", outside), marked("evil2", "trusted.overlay.opaque", "y"))},
+		{"mark of other engines", fine,
+			pack(t, marked("evil", "user.containers.override_stat", "0:0:0104755"), marked("evil2", "user.fuseoverlayfs.opaque", "y"))},
+		{"root of another kind", refused, pack(t, symlink("./", outside))},
+	}
+}
+
+// oddLayers have odd names, headers and attributes.
+func oddLayers(t *testing.T, outside string) []hostileLayer {
+	long := strings.Repeat("n", 200)
+	return []hostileLayer{
+		{"names with odd characters", fine,
+			pack(t, file("new\nline", 0o644, "x"), file("\x1b[31mred", 0o644, "x"), file("\xff\xfe", 0o644, "x"), file(" ", 0o644, "x"))},
+		{"long path", fine, pack(t, file(strings.Repeat(long+"/", 15)+long, 0o644, "x"))},
+		{"name of 256 bytes", refused, pack(t, file(strings.Repeat("n", 256), 0o644, "x"))},
+		{"name leads out", refused, pack(t, file("../../../../../../../.."+outside+"/evil", 0o644, "x"))},
+		{"absolute name of the host's", fine, pack(t, file(outside+"/evil", 0o644, "x"))},
+		{"header with a negative size", refused,
+			rawHeader(t, func(block []byte) { copy(block[124:136], "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff") })},
+		{"header with an endless size", refused,
+			rawHeader(t, func(block []byte) { copy(block[124:136], "77777777777\x00") })},
+		{"header with a false checksum", refused, damagedHeader(t)},
+		{"header of a link with content", refused,
+			rawHeader(t, func(block []byte) { block[156] = tar.TypeSymlink; copy(block[157:], "out") })},
+		{"capabilities and set-user-id", fine,
+			pack(t, marked("etc/secret", "security.capability", strings.Repeat("\x01", 20)), file("bin/evil", 0o6755, "x"))},
+		{"whiteouts of what is not there", fine,
+			pack(t, file(".wh.nothing", 0, ""), file("no/where/.wh.nothing", 0, ""))},
+		{"whiteout of a whiteout", refused, pack(t, file(".wh..wh.x", 0, ""))},
+		{"whiteout of the parent", refused, pack(t, file("etc/.wh...", 0, ""))},
+		{"content for a device", fine, pack(t, nodeOf(tar.TypeBlock, "dev/sda"), nodeOf(tar.TypeChar, "dev/null"))},
+		{"content of this very directory", fine, pack(t, file("./././etc/./evil", 0o644, "x"))},
+		{"hard link to an absolute name", refused, pack(t, hardLink("evil", "/etc/passwd-of-the-host"))},
+		{"hard link to one that is erased", refused, pack(t, file(".wh.etc", 0, ""), hardLink("evil", "etc/up"))},
+	}
+}
+
+// nodeOf is an entry of the given type, a device being that of /dev/null.
+func nodeOf(typ byte, name string) entry {
+	return entry{Header: tar.Header{Name: name, Typeflag: typ, Mode: 0o666, Devmajor: 1, Devminor: 3}}
+}
+
+// marked is a file with an xattr.
+func marked(name, xattr, value string) entry {
+	e := file(name, 0o644, "x")
+	e.PAXRecords = map[string]string{"SCHILY.xattr." + xattr: value}
+	return e
 }
 
 // rawHeader is a tar with one file whose header is edited, with the right checksum.

@@ -111,6 +111,12 @@ func TestImageInspect(t *testing.T) {
 		}
 	}
 	u.prints("[sh] somebody", "image", "inspect", "-f", "{{.Config.Cmd}} {{.Author}}", "app:v1")
+	u.inspectsByType(p.id(t))
+}
+
+// inspectsByType has the image app:v1 and the container app told apart by what is asked for.
+func (u *user) inspectsByType(id string) {
+	u.t.Helper()
 	u.fails(125, []string{"app"}, "inspect", "--type", "container", "app:v1")
 	u.fails(125, []string{"user1"}, "image", "inspect", "user1")
 	u.fails(125, []string{"--type", "pod"}, "inspect", "--type", "pod", "app:v1")
@@ -119,8 +125,8 @@ func TestImageInspect(t *testing.T) {
 	// What is there is printed beside the error about what is not.
 	r := u.try("image", "inspect", "-f", "{{.Id}}", "missing", "app:v1")
 	u.failed(r, 125, "missing")
-	if r.out() != p.id(t) {
-		t.Errorf("with a missing image: %q", r.stdout)
+	if r.out() != id {
+		u.t.Errorf("with a missing image: %q", r.stdout)
 	}
 }
 

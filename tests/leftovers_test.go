@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/rcrun/rcrun/tests/patience"
 )
 
 // leave removes the user's containers and checks that nothing of the user is left.
@@ -29,59 +31,91 @@ func (u *user) leave() {
 // noLeftovers checks that no process and no mount of the user's is left. Processes may take a moment to end.
 func (u *user) noLeftovers() {
 	u.t.Helper()
-	var left []string
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		if left = u.leftovers(); len(left) == 0 {
+	var left leftovers
+	for w := patience.Begin(leaveTime); !w.Over(); time.Sleep(20 * time.Millisecond) {
+		if left = u.leftovers(); left.none() {
 			return
 		}
-		if time.Now().After(deadline) {
-			break
+		if copies := u.keptByOthers(left); copies != "" {
+			u.t.Logf("killed servers of mounts that another program has copied:\n%s", copies)
+			left.kill(u)
+			return
 		}
 	}
-	u.t.Errorf("left behind:\n%s", strings.Join(left, "\n"))
-	for _, p := range u.processes("") {
+	u.t.Errorf("left behind:\n%s", left)
+	left.kill(u)
+}
+
+// leftovers are the processes that a user began, and the mounts in the host's mount namespace that involve the user's files.
+// A mount in another namespace is left where the processes there are the user's, which are left as well. Other programs of
+// the machine may have copied it with all mounts of the host: such a copy is theirs.
+type leftovers struct {
+	processes []process
+	mounts    []string
+}
+
+func (u *user) leftovers() leftovers {
+	var left leftovers
+	for _, pid := range family() {
+		if u.began(pid) {
+			left.processes = append(left.processes, newProcess(pid))
+		}
+	}
+	left.mounts = u.mountsIn(os.Getpid())
+	return left
+}
+
+func (l leftovers) none() bool { return len(l.processes) == 0 && len(l.mounts) == 0 }
+
+func (l leftovers) kill(u *user) {
+	u.t.Helper()
+	for _, p := range l.processes {
 		p.kill(u.t)
 	}
 }
 
-// leftovers describes the user's processes and the mounts that involve the user's files, in any namespace.
-func (u *user) leftovers() []string {
-	var left []string
+func (l leftovers) String() string {
+	var lines []string
+	for _, p := range l.processes {
+		lines = append(lines, fmt.Sprintf("process %d: %s", p.pid, strings.Join(p.args, " ")))
+	}
+	for _, mount := range l.mounts {
+		lines = append(lines, "mount: "+mount)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// keptByOthers tells in whose mount namespaces copies of the user's mounts are, when these are all that keeps what is left:
+// the server of a filesystem ends with the last of its mounts.
+func (u *user) keptByOthers(left leftovers) string {
+	if len(left.mounts) > 0 || slices.ContainsFunc(left.processes, func(p process) bool { return !p.isServer() }) {
+		return ""
+	}
+	var copies []string
 	for _, pid := range allProcesses() {
-		if u.owns(pid) || u.inContainer(pid) {
-			left = append(left, fmt.Sprintf("process %d: %s", pid, commandLine(pid)))
-			continue
-		}
-		if line := u.mountIn(pid); line != "" {
-			left = append(left, fmt.Sprintf("in the mount namespace of process %d (%s): %s", pid, commandLine(pid), line))
+		for _, mount := range u.mountsIn(pid) {
+			if strings.Contains(mount, " - fuse") && !u.began(pid) {
+				copies = append(copies, fmt.Sprintf("process %d (%s): %s", pid, commandLine(pid), mount))
+			}
 		}
 	}
-	return left
+	return strings.Join(copies, "\n")
 }
 
-// process is a running process.
-type process struct {
-	pid  int
-	args []string
-}
-
-// processes returns the user's processes of the given name (argv[0], without its directory), or all of them.
-func (u *user) processes(name string) []process {
-	var found []process
-	for _, pid := range allProcesses() {
-		args := strings.Split(commandLine(pid), " ")
-		if (u.owns(pid) || u.isSandbox(pid)) && (name == "" || filepath.Base(args[0]) == name) {
-			found = append(found, process{pid: pid, args: args})
+// began tells whether the user began process pid: its binary, directories or environment, or those of a process that it
+// descends from, are the user's.
+func (u *user) began(pid int) bool {
+	for ; pid > 1 && pid != os.Getpid() && pid != os.Getppid(); pid = parentOf(pid) {
+		if u.named(pid) {
+			return true
 		}
 	}
-	return found
+	return false
 }
 
-// owns tells whether the user's binary, directories or environment are in process pid.
-func (u *user) owns(pid int) bool {
-	if pid == os.Getpid() {
-		return false
-	}
+// named tells whether the user's binary, directories or environment are in process pid. Those in a container name nothing
+// of the user's.
+func (u *user) named(pid int) bool {
 	dir := fmt.Sprintf("/proc/%d/", pid)
 	for _, link := range []string{"exe", "cwd", "root"} {
 		if target, err := os.Readlink(dir + link); err == nil && u.mentions(target) {
@@ -96,60 +130,35 @@ func (u *user) owns(pid int) bool {
 	return false
 }
 
-// isSandbox tells whether process pid is the sandbox of a container of the user's. It has let go of all of the user's
-// directories.
-func (u *user) isSandbox(pid int) bool {
-	return strings.HasPrefix(commandLine(pid), sandboxProcess) && u.inContainer(pid)
-}
-
-// inContainer tells whether process pid is of a container of the user's: by what is mounted in it, which may be nothing of
-// the user's, or by descending from a monitor of the user's.
-func (u *user) inContainer(pid int) bool {
-	if u.mountIn(pid) != "" {
-		return true
-	}
-	for pid = parentOf(pid); pid > 1; pid = parentOf(pid) {
-		if commandLine(pid) == monitorProcess {
-			return u.owns(pid)
+// processes returns the user's processes of the given name (argv[0], without its directory), or all that are not a
+// container's own.
+func (u *user) processes(name string) []process {
+	var found []process
+	for _, pid := range family() {
+		p := newProcess(pid)
+		ours := u.named(pid) || strings.HasPrefix(p.args[0], sandboxProcess) // which has let go of all that is the user's
+		if ours && (name == "" || filepath.Base(p.args[0]) == name) && u.began(pid) {
+			found = append(found, p)
 		}
 	}
-	return false
+	return found
 }
 
-// mountIn returns a line about a mount of the user's in the mount namespace of process pid.
-func (u *user) mountIn(pid int) string {
+// mountsIn returns what /proc says of the mounts of the user's in the mount namespace of process pid.
+func (u *user) mountsIn(pid int) []string {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", pid))
 	if err != nil {
-		return "" // it has ended, or is of another user and thus none of rcrun's
+		return nil // the process has ended
 	}
+	var found []string
 	for line := range strings.Lines(string(text)) {
 		if u.mentions(line) {
-			return strings.TrimSpace(line)
+			found = append(found, strings.TrimSpace(line))
 		}
 	}
-	return ""
+	return found
 }
 
 func (u *user) mentions(text string) bool {
 	return strings.Contains(text, u.dir+"/")
-}
-
-func allProcesses() []int {
-	var pids []int
-	names, _ := filepath.Glob("/proc/[0-9]*") // the pattern is well-formed
-	for _, name := range names {
-		if pid, err := strconv.Atoi(filepath.Base(name)); err == nil {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
-}
-
-// commandLine returns the arguments of a process, joined by spaces; "" when it is gone.
-func commandLine(pid int) string {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSuffix(strings.ReplaceAll(string(text), "\x00", " "), " ")
 }

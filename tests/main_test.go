@@ -52,6 +52,9 @@ func TestMain(m *testing.M) {
 	if name := os.Getenv(attackEnv); name != "" {
 		os.Exit(attack(name, os.Args[1:]))
 	}
+	if os.Getenv(runEnv) == "" {
+		os.Exit(superviseTests())
+	}
 	os.Exit(runAll(m))
 }
 

@@ -287,8 +287,11 @@ func TestOneProcessor(t *testing.T) {
 	u.setenv("GOMAXPROCS", "1")
 	u.run("run", "-d", "--name", "c1", "bb", "sh", "-c", "find / -xdev >/found; cp -r /etc /copy; rm -r /etc; sleep 1000")
 	u.prints("8\n", "exec", "-i", "c1", "sh", "-c", "seq 8 | wc -l; echo")
-	eventually(t, "the container has done its work", func() bool { return u.try("exec", "c1", "ls", "/etc/passwd").code != 0 })
+	done := "test -s /found && test -e /copy/passwd && ! test -e /etc/passwd && echo done"
+	eventually(t, "the container has done its work", func() bool { return u.try("exec", "c1", "sh", "-c", done).stdout == "done\n" })
+	u.prints("running", "inspect", "-f", "{{.State.Status}}", "c1")
 	u.prints("c1", "stop", "-t", "0", "c1")
+	u.prints("exited 137", "inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "c1")
 	u.run("start", "c1")
 	u.run("rm", "-f", "c1")
 }

@@ -75,25 +75,16 @@ func (u *user) killSlirp() {
 func (u *user) slirps() (found []process) {
 	u.t.Helper()
 	monitors := u.processes(monitorProcess)
-	for _, pid := range allProcesses() {
+	for _, pid := range family() {
 		if program, _, _ := strings.Cut(commandLine(pid), " "); filepath.Base(program) != "slirp4netns" {
 			continue
 		}
 		parent := parentOf(pid)
 		if slices.ContainsFunc(monitors, func(m process) bool { return m.pid == parent }) {
-			found = append(found, process{pid: pid})
+			found = append(found, newProcess(pid))
 		}
 	}
 	return found
-}
-
-func parentOf(pid int) (parent int) {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if end := strings.LastIndexByte(string(text), ')'); end >= 0 {
-		var state string
-		fmt.Sscan(string(text[end+1:]), &state, &parent)
-	}
-	return parent
 }
 
 // TestSlirpWithoutSandbox has a slirp4netns that cannot be confined as it should.

@@ -109,11 +109,19 @@ func (g generator) line() string {
 }
 
 func (g generator) call() string {
-	r := g.r
-	kind := r.IntN(40)
+	kind := g.r.IntN(40)
 	if isLink := kind == 8 || kind == 9 || kind == 31; isLink && !g.links {
 		kind = 0
 	}
+	if kind <= 20 {
+		return g.nameCall(kind)
+	}
+	return g.fileCall(kind)
+}
+
+// nameCall returns a call of one of the first kinds, which are about names and their owners.
+func (g generator) nameCall(kind int) string {
+	r := g.r
 	switch kind {
 	case 0, 1, 2:
 		return "mkdir " + g.path() + " " + g.mode()
@@ -133,9 +141,15 @@ func (g generator) call() string {
 		return "rename " + g.path() + " " + g.path() + " " + pick(r, "0", "0", "0", "noreplace", "exchange")
 	case 17, 18:
 		return "chmod " + g.path() + " " + g.mode()
-	case 19, 20:
-		// Both ids being -1, the kernel says EPERM of a setuid file of somebody else's, but not of one behind FUSE.
-		return pick(r, "chown ", "lchown ") + g.path() + " " + g.id() + " " + pick(r, "0", "1000", "1001", "1002")
+	}
+	// Both ids being -1, the kernel says EPERM of a setuid file of another user, but not of one behind FUSE.
+	return pick(r, "chown ", "lchown ") + g.path() + " " + g.id() + " " + pick(r, "0", "1000", "1001", "1002")
+}
+
+// fileCall returns a call of one of the other kinds, which are about what is in a file and about its attributes.
+func (g generator) fileCall(kind int) string {
+	r := g.r
+	switch kind {
 	case 21:
 		return "truncate " + g.path() + " " + g.offset()
 	case 22, 23:
@@ -151,7 +165,8 @@ func (g generator) call() string {
 	case 28:
 		return "setacl " + g.path() + " " + pick(r, "access", "default") + " " + g.acl()
 	case 29:
-		return "openfd " + g.file() + " " + g.path() + " " + pick(r, "r", "rw", "w", "rw|creat", "rw|trunc", "rw|creat|excl", "r|dir", "w|append") + "|nonblock 0644"
+		return "openfd " + g.file() + " " + g.path() + " " +
+			pick(r, "r", "rw", "w", "rw|creat", "rw|trunc", "rw|creat|excl", "r|dir", "w|append") + "|nonblock 0644"
 	case 30:
 		return "tmpfile " + g.file() + " " + g.path() + " " + g.mode()
 	case 31:
