@@ -112,6 +112,8 @@ func TestImportGraph(t *testing.T) {
 		"runtime":    {"layers", "unionmount", "fusefs", "rootless", "engine"},
 		"rootless":   {"layers", "unionmount", "fusefs", "runtime", "engine"},
 		"engine":     {"layers"},
+
+		"engine/events": {"layers", "unionmount", "fusefs", "runtime", "rootless", "engine"},
 	} {
 		for _, name := range reaches(all, dir) {
 			if slices.Contains(banned, name) {

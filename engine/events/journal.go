@@ -1,0 +1,56 @@
+package events
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/moby/moby/api/types/events"
+)
+
+const (
+	segmentSize = 1 << 20
+	segments    = 8
+)
+
+// Journal is the events of one user.
+type Journal struct {
+	dir         string
+	segmentSize int64
+	segments    uint64 // that are kept
+
+	complain sync.Once // that an event could not be written
+}
+
+// New returns the journal in a directory, which the first writer makes: the one above it must exist.
+func New(dir string) *Journal {
+	return &Journal{dir: dir, segmentSize: segmentSize, segments: segments}
+}
+
+// Record writes an event of something that has been done, and that is not undone if the event cannot be written: the
+// first such error is logged.
+func (j *Journal) Record(kind events.Type, action events.Action, actor events.Actor) {
+	err := j.Append(events.Message{Type: kind, Action: action, Actor: actor, Scope: "local"})
+	if err != nil {
+		j.complain.Do(func() { slog.Warn("events are missing", "error", err) })
+	}
+}
+
+// Append writes a message with the time of now.
+func (j *Journal) Append(message events.Message) error {
+	if err := makeDir(j.dir); err != nil {
+		return err
+	}
+	held, err := waitLock(j.path(lockName), lockTime)
+	if err != nil {
+		return err
+	}
+	defer held.Close()
+	now := time.Now()
+	message.Time, message.TimeNano = now.Unix(), now.UnixNano()
+	line, err := encode(message)
+	if err != nil {
+		return err
+	}
+	return j.write(line)
+}
