@@ -1,0 +1,136 @@
+package architecture
+
+import (
+	"cmp"
+	"flag"
+	"go/ast"
+	"go/scanner"
+	"go/token"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	mostFiles   = 30  // of a package, without its tests
+	mostLines   = 60  // of a function
+	mostColumns = 120 // of a line, a tab being 4
+)
+
+// largePackages are those that may have more files, until their subjects are packages of their own. The numbers may only
+// become smaller.
+var largePackages = map[string]int{
+	"cmd/rcrun":  50,
+	"engine":     60,
+	"layers":     80,
+	"runtime":    50,
+	"unionmount": 60,
+}
+
+// longFunctions are those with more lines. The list may only become shorter.
+var longFunctions = []string{
+	"fusefs/features_test.go: TestHolesAndRanges",
+	"layers/check_test.go: TestCheckAndRepair",
+	"layers/tree/hostile_test.go: TestHostile",
+	"unionmount/change_test.go: TestRenameTable",
+}
+
+// longLines lists the files that have lines over mostColumns. The list may only become shorter: -prune does that.
+const longLines = "testdata/long_lines"
+
+var prune = flag.Bool("prune", false, "remove from "+longLines+" the files that have no long line any more")
+
+// TestPackagesStaySmall has packages that a reader can know.
+func TestPackagesStaySmall(t *testing.T) {
+	count := map[string]int{}
+	for _, s := range sources(t) {
+		if !s.isTest() {
+			count[s.dir()]++
+		}
+	}
+	for dir, n := range count {
+		if most := cmp.Or(largePackages[dir], mostFiles); n > most {
+			t.Errorf("%s has %d files and may have %d: give one of its subjects a package of its own", dir, n, most)
+		}
+	}
+}
+
+// TestFunctionsStayShort has functions that fit on a screen.
+func TestFunctionsStayShort(t *testing.T) {
+	for _, s := range sources(t) {
+		for _, decl := range s.file.Decls {
+			f, ok := decl.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			from, to := s.fset.Position(f.Pos()).Line, s.fset.Position(f.End()).Line
+			if n := to - from + 1; n > mostLines && !slices.Contains(longFunctions, s.path+": "+f.Name.Name) {
+				t.Errorf("%s:%d: %s has %d lines and may have %d: make functions of its parts", s.path, from, f.Name.Name, n, mostLines)
+			}
+		}
+	}
+}
+
+// TestLinesStayShort has lines of code and comments that fit side by side with a second file.
+func TestLinesStayShort(t *testing.T) {
+	text, err := os.ReadFile(longLines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := strings.Fields(string(text))
+	var still []string
+	for _, s := range sources(t) {
+		long := s.longLines()
+		if len(long) == 0 {
+			continue
+		}
+		if slices.Contains(listed, s.path) {
+			still = append(still, s.path)
+			continue
+		}
+		t.Errorf("%s: these lines are longer than %d columns (a tab is 4), break them: %d", s.path, mostColumns, long)
+	}
+	// The files that other changes have broken lines of need no change of the list at once: -prune keeps it short.
+	if *prune {
+		slices.Sort(still)
+		if err := os.WriteFile(longLines, []byte(strings.Join(still, "\n")+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// longLines returns the numbers of the lines that are too long. Strings over several lines (scripts, say) are no code.
+func (s source) longLines() []int {
+	data := s.lineStrings()
+	var long []int
+	number := 0
+	for line := range strings.Lines(s.text) {
+		number++
+		if len([]rune(strings.ReplaceAll(strings.TrimSuffix(line, "\n"), "\t", "    "))) > mostColumns && !data[number] {
+			long = append(long, number)
+		}
+	}
+	return long
+}
+
+// lineStrings are the lines in strings that go over several lines.
+func (s source) lineStrings() map[int]bool {
+	found := map[int]bool{}
+	fset := token.NewFileSet()
+	file := fset.AddFile(s.path, -1, len(s.text))
+	var scan scanner.Scanner
+	scan.Init(file, []byte(s.text), nil, 0)
+	for {
+		pos, tok, literal := scan.Scan()
+		if tok == token.EOF {
+			return found
+		}
+		if tok == token.STRING && strings.Contains(literal, "\n") {
+			first := file.Line(pos)
+			for i := range strings.Count(literal, "\n") + 1 {
+				found[first+i] = true
+			}
+		}
+	}
+}
