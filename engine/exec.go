@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -85,7 +86,7 @@ func (m *monitor) handleExec(conn *wire.Conn, request wire.Message) error {
 	if err != nil {
 		return err
 	}
-	running, err := m.box.Exec(runtime.ExecConfig{Process: process, Stdin: streams[0], Stdout: streams[1], Stderr: streams[2]})
+	running, err := m.box.Exec(context.Background(), runtime.ExecConfig{Process: process, Stdin: streams[0], Stdout: streams[1], Stderr: streams[2]})
 	if err != nil {
 		return err
 	}
@@ -108,7 +109,7 @@ func (m *monitor) serveExec(conn *wire.Conn, running *runtime.ExecProcess, detac
 	if !detached {
 		running.Close()
 	}
-	status, waitErr := running.Wait()
+	status, waitErr := running.Wait(context.Background())
 	running.Close()
 	if err = errors.Join(err, waitErr); err != nil {
 		return err

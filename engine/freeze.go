@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -35,7 +36,7 @@ func (m *monitor) handleFreeze(conn *wire.Conn) (err error) {
 	if m.frozen.ended {
 		return conflictf("container %s has ended", m.c.Name)
 	}
-	if err := m.box.Sync(); err != nil {
+	if err := m.box.Sync(context.Background()); err != nil {
 		return fmt.Errorf("hold the filesystem still: %w", err)
 	}
 	if err := m.fuse.conn.Freeze(); err != nil {

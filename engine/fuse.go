@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -71,8 +72,10 @@ func watchFuse(cmd *exec.Cmd, conn mounted.Control) *fuseServer {
 
 // serve hands the connection over. Our copy is closed: as long as one is open, the kernel would let a container wait
 // for ever for a server that died.
-func (s *fuseServer) serve(dev *os.File) error {
+func (s *fuseServer) serve(ctx context.Context, dev *os.File) error {
 	defer dev.Close()
+	stop := context.AfterFunc(ctx, func() { s.conn.Close() })
+	defer stop()
 	if err := s.conn.Ready(); err != nil {
 		return err
 	}

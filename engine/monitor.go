@@ -160,7 +160,7 @@ func (m *monitor) start(first *attachment) (err error) {
 	if err := m.recordStart(); err != nil {
 		return err
 	}
-	return m.box.Start()
+	return m.box.Start(context.Background())
 }
 
 // prepare makes the files and directories that the container needs while it runs.
@@ -250,12 +250,12 @@ func (m *monitor) serveRoot(config *runtime.Config, ids rootless.Map) (err error
 }
 
 // attachNetwork is called when the network namespace of process pid exists.
-func (m *monitor) attachNetwork(pid int) error {
+func (m *monitor) attachNetwork(ctx context.Context, pid int) error {
 	ports, err := m.c.portMappings()
 	if err != nil {
 		return err
 	}
-	m.uplink, err = openUplink(rootless.SlirpConfig{PID: pid, Ports: ports}, m.socketDir)
+	m.uplink, err = openUplink(ctx, rootless.SlirpConfig{PID: pid, Ports: ports}, m.socketDir)
 	return err
 }
 

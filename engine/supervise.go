@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,7 +22,7 @@ func (m *monitor) supervise() {
 	if m.uplink != nil {
 		m.uplink.keep(m.dialPort, m.networkChanged)
 	}
-	status, err := m.box.Wait()
+	status, err := m.box.Wait(context.Background())
 	close(m.payloadEnded)
 	eraser, eraserErr := m.startEraser()
 	m.exit.Code = status.Code

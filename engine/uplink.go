@@ -45,16 +45,15 @@ type uplink struct {
 	pace    pace
 }
 
-// openUplink makes the network of config, whose RunDir is what runDir returns.
-func openUplink(config rootless.SlirpConfig, runDir func() string) (*uplink, error) {
+// openUplink makes the network of config, whose RunDir is what runDir returns, unless ctx ends before it works.
+func openUplink(ctx context.Context, config rootless.SlirpConfig, runDir func() string) (*uplink, error) {
 	config.RunDir = runDir()
 	u := &uplink{config: config, runDir: runDir, started: time.Now()}
-	u.ctx, u.cancel = context.WithCancel(context.Background())
 	var err error
-	if u.slirp, err = rootless.StartSlirp(u.ctx, config); err != nil {
-		u.cancel()
+	if u.slirp, err = rootless.StartSlirp(ctx, config); err != nil {
 		return nil, err
 	}
+	u.ctx, u.cancel = context.WithCancel(context.Background())
 	u.config.Ports = u.slirp.Ports() // the next one has the same
 	return u, nil
 }
@@ -120,6 +119,6 @@ func (u *uplink) end() {
 }
 
 // dialPort opens a socket in the container that is connected to one of its UDP ports.
-func (m *monitor) dialPort(port uint16) (net.Conn, error) {
-	return m.box.DialUDP(netip.AddrPortFrom(netip.MustParseAddr(rootless.SlirpAddress), port))
+func (m *monitor) dialPort(ctx context.Context, port uint16) (net.Conn, error) {
+	return m.box.DialUDP(ctx, netip.AddrPortFrom(netip.MustParseAddr(rootless.SlirpAddress), port))
 }

@@ -72,7 +72,7 @@ func inside(t *testing.T) bool {
 	if ids.SingleID {
 		t.Skip("the files of several owners cannot be made:", warnings)
 	}
-	code, err := rootless.RunInside(ids, []string{"-test.run=^" + t.Name() + "$"}, os.Environ())
+	code, err := rootless.RunInside(t.Context(), ids, []string{"-test.run=^" + t.Name() + "$"}, os.Environ())
 	if err != nil || code != 0 {
 		t.Errorf("in the user namespace: exit code %d, %v", code, err)
 	}

@@ -216,7 +216,7 @@ func checkWrite(t *testing.T, m Map) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER}
 	start(t, cmd)
 	pid := cmd.Process.Pid
-	if err := m.Write(pid); err != nil {
+	if err := m.Write(t.Context(), pid); err != nil {
 		t.Fatal(err)
 	}
 	for file, maps := range map[string]idmap.Map{"uid_map": m.UIDs, "gid_map": m.GIDs} {
@@ -246,7 +246,7 @@ func TestWriteMapSaysWhatIsWrong(t *testing.T) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER}
 	start(t, cmd)
 	m := Map{UIDs: idmap.Map{{Container: 0, Host: 4_000_000_000, Size: 1}}, newUIDMap: helper}
-	err = m.Write(cmd.Process.Pid)
+	err = m.Write(t.Context(), cmd.Process.Pid)
 	if err == nil || !strings.Contains(err.Error(), "newuidmap: ") || !strings.Contains(err.Error(), "uid_map") {
 		t.Errorf("a range of nobody's: %v", err)
 	}

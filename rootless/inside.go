@@ -1,6 +1,7 @@
 package rootless
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -28,18 +29,22 @@ const enterFD = 3
 
 // RunInside runs this program once more, as user 0 of a user namespace with the map m and with a mount namespace of its
 // own, and returns its exit code as a shell has it. Standard streams, working directory and process group are those of
-// the calling process; signals are passed on.
-func RunInside(m Map, args, env []string) (code int, err error) {
+// the calling process; signals are passed on. The process is killed when ctx ends.
+func RunInside(ctx context.Context, m Map, args, env []string) (code int, err error) {
 	// The death of the thread that starts the child ends it.
 	goruntime.LockOSThread()
 	defer goruntime.UnlockOSThread()
-	cmd, err := startInside(m, args, env)
+	cmd, err := startInside(ctx, m, args, env)
 	if err != nil {
 		return 0, fmt.Errorf("enter a user namespace: %w", err)
 	}
 	stop := passSignals(cmd.Process)
+	cancelled := context.AfterFunc(ctx, func() { cmd.Process.Kill() }) // an error means that it has ended
 	err = cmd.Wait()
 	stop()
+	if !cancelled() {
+		return 0, fmt.Errorf("wait for the process in the user namespace: %w", context.Cause(ctx))
+	}
 	if cmd.ProcessState == nil {
 		return 0, fmt.Errorf("wait for the process in the user namespace: %w", err)
 	}
@@ -49,7 +54,7 @@ func RunInside(m Map, args, env []string) (code int, err error) {
 	return cmd.ProcessState.ExitCode(), nil
 }
 
-func startInside(m Map, args, env []string) (*exec.Cmd, error) {
+func startInside(ctx context.Context, m Map, args, env []string) (*exec.Cmd, error) {
 	caps, err := process.Capabilities()
 	if err != nil {
 		return nil, err
@@ -76,7 +81,7 @@ func startInside(m Map, args, env []string) (*exec.Cmd, error) {
 		}
 		return nil, err
 	}
-	if err := m.Write(cmd.Process.Pid); err != nil {
+	if err := m.Write(ctx, cmd.Process.Pid); err != nil {
 		written.Close() // which ends the child
 		return nil, errors.Join(err, ignoreExit(cmd.Wait()))
 	}

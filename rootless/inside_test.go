@@ -1,6 +1,7 @@
 package rootless
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -59,7 +60,7 @@ func runInside(task, file string) (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	return RunInside(m, []string{task, file}, os.Environ())
+	return RunInside(context.Background(), m, []string{task, file}, os.Environ())
 }
 
 func TestRunInside(t *testing.T) {
@@ -146,7 +147,7 @@ func TestRunInsideRefused(t *testing.T) {
 	if os.Geteuid() == 0 {
 		t.Skip("root may map what it likes")
 	}
-	if code, err := RunInside(m, []string{"report", t.TempDir() + "/report"}, os.Environ()); err == nil || !strings.Contains(err.Error(), "write id map") {
+	if code, err := RunInside(context.Background(), m, []string{"report", t.TempDir() + "/report"}, os.Environ()); err == nil || !strings.Contains(err.Error(), "write id map") {
 		t.Errorf("a map of somebody else's ids: exit code %d, %v", code, err)
 	}
 }

@@ -1,6 +1,8 @@
 package rootless
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"net"
 	"net/netip"
@@ -14,34 +16,52 @@ const (
 	// client's.
 	flowTime = 90 * time.Second
 	// maxFlows bounds the clients of a port that are known at once; the one that is silent for longest makes room.
-	maxFlows    = 256
+	maxFlows = 256
+	// maxEarly bounds the datagrams of a client that wait for its connection to the container.
+	maxEarly    = 16
 	maxDatagram = 64 << 10
 )
 
 // DialFunc opens a UDP socket in the container's network that is connected to one of the container's ports.
-type DialFunc func(port uint16) (net.Conn, error)
+type DialFunc func(ctx context.Context, port uint16) (net.Conn, error)
 
 // relay passes datagrams of a UDP port of the host on to the container, and the replies back.
 type relay struct {
 	sock *net.UDPConn
 	port uint16 // of the container
 
+	ctx    context.Context // ends with close
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup // added to by run alone, but for run itself
+
 	mu     sync.Mutex
 	flows  map[netip.AddrPort]*flow
 	closed bool
 }
 
-// flow is one client of a relay.
+// flow is one client of a relay. The relay's lock guards it.
 type flow struct {
-	conn net.Conn // the container's side
-	last time.Time
+	conn  net.Conn // the container's side; nil until it has been dialed
+	early [][]byte // datagrams that came before
+	last  time.Time
 }
 
 func newRelay(sock *net.UDPConn, port uint16) *relay {
-	return &relay{sock: sock, port: port, flows: map[netip.AddrPort]*flow{}}
+	r := &relay{sock: sock, port: port, flows: map[netip.AddrPort]*flow{}}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	return r
 }
 
-// run passes datagrams on until the relay is closed. One that cannot be is lost, as datagrams may be.
+// start has datagrams passed on until the relay is closed. After that it does nothing.
+func (r *relay) start(dial DialFunc) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.tasks.Go(func() { r.run(dial) })
+	}
+}
+
+// run passes datagrams on. One that cannot be is lost, as datagrams may be.
 func (r *relay) run(dial DialFunc) {
 	buffer := make([]byte, maxDatagram)
 	for {
@@ -52,61 +72,101 @@ func (r *relay) run(dial DialFunc) {
 		if err != nil {
 			continue // of a reply that did not reach its client
 		}
-		if f := r.flowOf(client, dial); f != nil {
-			if _, err := f.conn.Write(buffer[:n]); err != nil && !errors.Is(err, syscall.ECONNREFUSED) {
-				r.drop(client, f)
-			}
+		f, conn := r.take(client, buffer[:n], dial)
+		if conn == nil {
+			continue
+		}
+		if _, err := conn.Write(buffer[:n]); err != nil && !errors.Is(err, syscall.ECONNREFUSED) {
+			r.drop(client, f)
 		}
 	}
 }
 
-// flowOf returns the flow of a client; nil where the container cannot be reached.
-func (r *relay) flowOf(client netip.AddrPort, dial DialFunc) *flow {
+// take returns the flow of a client and its connection. Where there is no connection yet, it keeps a copy of the
+// datagram for it, and has it dialed if that has not begun: no client waits for the connection of another.
+func (r *relay) take(client netip.AddrPort, datagram []byte, dial DialFunc) (*flow, net.Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if f := r.flows[client]; f != nil {
-		f.last = time.Now()
-		return f
+	f := r.flows[client]
+	switch {
+	case r.closed:
+		return nil, nil
+	case f == nil:
+		if len(r.flows) >= maxFlows && !r.dropOldestLocked() {
+			return nil, nil
+		}
+		f = &flow{}
+		r.flows[client] = f
+		r.tasks.Go(func() { r.connect(client, f, dial) })
 	}
-	if r.closed {
-		return nil
+	f.last = time.Now()
+	if f.conn == nil && len(f.early) < maxEarly {
+		f.early = append(f.early, bytes.Clone(datagram))
 	}
-	if len(r.flows) >= maxFlows {
-		r.dropOldestLocked()
-	}
-	conn, err := dial(r.port)
-	if err != nil {
-		return nil
-	}
-	f := &flow{conn: conn, last: time.Now()}
-	r.flows[client] = f
-	go r.reply(client, f)
-	return f
+	return f, f.conn
 }
 
-func (r *relay) dropOldestLocked() {
+// connect dials for a flow, sends what has waited for that, and then passes replies back.
+func (r *relay) connect(client netip.AddrPort, f *flow, dial DialFunc) {
+	conn, err := dial(r.ctx, r.port)
+	if err != nil {
+		r.drop(client, f) // the next datagram of the client is another attempt
+		return
+	}
+	for early := r.nextEarly(client, f, conn); len(early) > 0; early = r.nextEarly(client, f, conn) {
+		for _, datagram := range early {
+			conn.Write(datagram) // one that is lost is lost
+		}
+	}
+	r.reply(client, f, conn)
+}
+
+// nextEarly takes the datagrams that wait for the connection. When there are none any more, the flow gets it.
+func (r *relay) nextEarly(client netip.AddrPort, f *flow, conn net.Conn) [][]byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	early := f.early
+	f.early = nil
+	switch {
+	case r.closed:
+		conn.Close()
+		return nil
+	case len(early) == 0:
+		f.conn = conn
+	}
+	return early
+}
+
+// dropOldestLocked makes room for a flow. Those that are being dialed stay, which bounds how many are at once; it is
+// false where there are no others.
+func (r *relay) dropOldestLocked() bool {
 	var oldest netip.AddrPort
 	for client, f := range r.flows {
-		if known := r.flows[oldest]; known == nil || f.last.Before(known.last) {
+		if known := r.flows[oldest]; f.conn != nil && (known == nil || f.last.Before(known.last)) {
 			oldest = client
 		}
 	}
-	r.flows[oldest].conn.Close()
+	f := r.flows[oldest]
+	if f == nil {
+		return false
+	}
+	f.conn.Close()
 	delete(r.flows, oldest)
+	return true
 }
 
 // reply passes what the container answers back to the client, until neither has said anything for a while.
-func (r *relay) reply(client netip.AddrPort, f *flow) {
+func (r *relay) reply(client netip.AddrPort, f *flow, conn net.Conn) {
 	defer r.drop(client, f)
 	buffer := make([]byte, maxDatagram)
 	for {
-		f.conn.SetReadDeadline(time.Now().Add(flowTime))
-		n, err := f.conn.Read(buffer)
+		conn.SetReadDeadline(time.Now().Add(flowTime))
+		n, err := conn.Read(buffer)
 		switch {
 		case err == nil:
 			r.sock.WriteToUDPAddrPort(buffer[:n], client) // a client that has gone takes no reply
 			r.touch(f)
-		case errors.Is(err, syscall.ECONNREFUSED): // nobody listens in the container yet
+		case errors.Is(err, syscall.ECONNREFUSED): // nothing listens in the container yet
 		case !r.silent(f, err):
 			return
 		}
@@ -133,18 +193,29 @@ func (r *relay) silent(f *flow, err error) bool {
 func (r *relay) drop(client netip.AddrPort, f *flow) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	f.conn.Close()
+	if f.conn != nil {
+		f.conn.Close()
+	}
 	if r.flows[client] == f {
 		delete(r.flows, client)
 	}
 }
 
+// close ends the relay and waits until nothing of it runs any more.
 func (r *relay) close() {
+	r.stop()
+	r.tasks.Wait()
+}
+
+func (r *relay) stop() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true
+	r.cancel()
 	r.sock.Close()
 	for _, f := range r.flows {
-		f.conn.Close()
+		if f.conn != nil {
+			f.conn.Close()
+		}
 	}
 }

@@ -110,7 +110,7 @@ func (s *Slirp) Warning() string { return s.weaker }
 // Serve relays the ports that slirp4netns does not forward itself, until Close. Datagrams that came before wait for it.
 func (s *Slirp) Serve(dial DialFunc) {
 	for _, r := range s.relays {
-		go r.run(dial)
+		r.start(dial)
 	}
 }
 

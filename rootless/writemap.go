@@ -2,6 +2,7 @@ package rootless
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,7 +13,7 @@ import (
 )
 
 // Write gives the user namespace of process pid, a child that has no map yet, the map m.
-func (m Map) Write(pid int) error {
+func (m Map) Write(ctx context.Context, pid int) error {
 	// The kernel takes the map of groups from a caller without privilege only after setgroups(2) is forbidden, so
 	// that no one leaves a group that denies access.
 	if m.SingleID {
@@ -20,22 +21,25 @@ func (m Map) Write(pid int) error {
 			return err
 		}
 	}
-	if err := writeMap(pid, "uid_map", m.UIDs, m.newUIDMap); err != nil {
+	if err := writeMap(ctx, pid, "uid_map", m.UIDs, m.newUIDMap); err != nil {
 		return err
 	}
-	return writeMap(pid, "gid_map", m.GIDs, m.newGIDMap)
+	return writeMap(ctx, pid, "gid_map", m.GIDs, m.newGIDMap)
 }
 
-func writeMap(pid int, file string, maps idmap.Map, helper string) error {
+func writeMap(ctx context.Context, pid int, file string, maps idmap.Map, helper string) error {
 	if helper == "" {
 		return writeProc(pid, file, maps.String())
 	}
 	args := []string{strconv.Itoa(pid)}
 	args = append(args, strings.Fields(maps.String())...)
-	cmd := exec.Command(helper, args...)
+	cmd := exec.CommandContext(ctx, helper, args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		if text := strings.TrimSpace(stderr.String()); text != "" {
 			return fmt.Errorf("write %s of process %d: %s: %w", file, pid, text, err)
 		}

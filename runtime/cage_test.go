@@ -27,6 +27,7 @@ var attacks = map[string]func(){
 	"trace":   traceFirst,
 	"rewrite": rewriteSelf,
 	"keys":    readKeys,
+	"hang":    serveNothing,
 }
 
 // attacked makes a container's command an attack with arguments.
@@ -154,9 +155,9 @@ func TestExecShowsNothingOfTheHost(t *testing.T) {
 			c.Init = init
 		})
 		for range 60 {
-			p, err := b.Exec(ExecConfig{Process: DefaultSpec("true").Process})
+			p, err := b.Exec(t.Context(), ExecConfig{Process: DefaultSpec("true").Process})
 			must(t, err)
-			p.Wait()
+			p.Wait(t.Context())
 			p.Close()
 		}
 		must(t, b.Signal(unix.SIGKILL))
@@ -171,7 +172,7 @@ func TestExecShowsNothingOfTheHost(t *testing.T) {
 func TestExecIsStopped(t *testing.T) {
 	b := run(t, nil, func(c *Config) { attacked(t, c, "stop") })
 	for range 40 {
-		p, err := b.Exec(ExecConfig{Process: DefaultSpec("true").Process})
+		p, err := b.Exec(t.Context(), ExecConfig{Process: DefaultSpec("true").Process})
 		if err != nil {
 			if !strings.Contains(err.Error(), "SIGSTOP") {
 				t.Errorf("exec: %v", err)
@@ -179,7 +180,7 @@ func TestExecIsStopped(t *testing.T) {
 			continue
 		}
 		p.Signal(unix.SIGKILL) // it may be stopped for as long as the container likes
-		p.Wait()
+		p.Wait(t.Context())
 		p.Close()
 	}
 }
@@ -201,7 +202,7 @@ func TestFirstProcessIsOutOfReach(t *testing.T) {
 				change(c)
 			}
 		})
-		b.Wait()
+		b.Wait(t.Context())
 		expect(t, name, b.stdout.all(), "operation not permitted")
 	}
 }
@@ -235,7 +236,7 @@ func TestPayloadIsOurBinary(t *testing.T) {
 		allCapabilities(t, c)
 		c.Spec.Process.Args = []string{selfExe}
 	})
-	b.Wait()
+	b.Wait(t.Context())
 	expect(t, "an attack on the binary", b.stdout.all(), "")
 	after, err := os.ReadFile(selfExe)
 	must(t, err)
@@ -308,7 +309,7 @@ func TestExecIsKilled(t *testing.T) {
 	b := run(t, nil, func(c *Config) { attacked(t, c, "kill") })
 	killed := 0
 	for range 40 {
-		p, err := b.Exec(ExecConfig{Process: DefaultSpec("true").Process})
+		p, err := b.Exec(t.Context(), ExecConfig{Process: DefaultSpec("true").Process})
 		if err != nil {
 			killed++
 			if errors.Is(err, ErrExited) || !strings.Contains(err.Error(), "killed") {
@@ -319,7 +320,7 @@ func TestExecIsKilled(t *testing.T) {
 			}
 			continue
 		}
-		p.Wait()
+		p.Wait(t.Context())
 		p.Close()
 	}
 }
@@ -347,7 +348,7 @@ func TestUserWithoutID(t *testing.T) {
 		passwd := filepath.Join(c.RootConfig.(bindRoot).Path, "etc/passwd")
 		must(t, os.WriteFile(passwd, []byte("odd:x:4294967296:0::/:/bin/sh\n"), 0o644))
 	})
-	if err := b.Start(); err == nil || !strings.Contains(err.Error(), "4294967296") {
+	if err := b.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "4294967296") {
 		t.Errorf("start: %v", err)
 	}
 }

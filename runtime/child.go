@@ -154,7 +154,7 @@ func (c *child) await() error {
 			return errStopped
 		default:
 			woken++
-			unix.PidfdSendSignal(int(c.pidfd.Fd()), unix.SIGCONT, nil, 0) // it may have ended
+			sendSignal(c.pidfd, unix.SIGCONT) // it may have ended
 		}
 	}
 }
@@ -198,7 +198,7 @@ func (c *child) wait() (unix.WaitStatus, error) {
 }
 
 func (c *child) kill() {
-	unix.PidfdSendSignal(int(c.pidfd.Fd()), unix.SIGKILL, nil, 0) // it may have ended
+	sendSignal(c.pidfd, unix.SIGKILL) // it may have ended
 }
 
 // discard ends a child and forgets it.

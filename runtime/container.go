@@ -49,13 +49,15 @@ type Config struct {
 	// Stdin, Stdout and Stderr are the payload's, without Process.Terminal; nil is /dev/null. They stay the caller's.
 	Stdin, Stdout, Stderr *os.File
 
+	// Create calls the following functions, and waits for them also when its context ends, as theirs then does.
+
 	// MapIDs writes the id maps of the user namespace of process pid.
-	MapIDs func(pid int) error
-	// Network, if not nil, is called to connect the network namespace of process pid, the container's first, while the
-	// sandbox goes on with the mounts.
-	Network func(pid int) error
+	MapIDs func(ctx context.Context, pid int) error
+	// Network, if not nil, connects the network namespace of process pid, the container's first, while the sandbox goes on
+	// with the mounts.
+	Network func(ctx context.Context, pid int) error
 	// RootFD, if not nil, receives the file that Root.Mount returned, and owns it.
-	RootFD func(*os.File) error
+	RootFD func(ctx context.Context, root *os.File) error
 
 	// LogFile receives what the stages print should they crash; nil is /dev/null.
 	LogFile *os.File
@@ -72,7 +74,8 @@ type Container struct {
 	startErr, closeErr             error
 }
 
-// Create makes a container up to the point where only the payload's execution is left. If it fails, nothing remains.
+// Create makes a container up to the point where only the payload's execution is left. If it fails, or ctx ends before,
+// nothing remains.
 func Create(ctx context.Context, c Config) (*Container, error) {
 	if err := validate(c.Spec); err != nil {
 		return nil, fmt.Errorf("create container: %w", err)
@@ -86,7 +89,7 @@ func Create(ctx context.Context, c Config) (*Container, error) {
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { sandbox.conn.Close() })
-	container, err := sandbox.create(c, message)
+	container, err := sandbox.create(ctx, c, message)
 	if !stop() {
 		err = fmt.Errorf("create container: %w", context.Cause(ctx))
 	}
@@ -132,19 +135,33 @@ func (c *Container) watch() {
 	c.end(status, nil)
 }
 
-// Start executes the payload, once. If that is not possible the error is an *ExecError, and the container ends.
-func (c *Container) Start() error {
-	c.startOnce.Do(func() { c.startErr = c.start() })
+// Start executes the payload, once. If that is not possible the error is an *ExecError, and the container ends. It also
+// ends when ctx does before the payload has been executed.
+func (c *Container) Start(ctx context.Context) error {
+	c.startOnce.Do(func() { c.startErr = c.start(ctx) })
 	return c.startErr
 }
 
-func (c *Container) start() error {
+func (c *Container) start(ctx context.Context) (err error) {
+	if ctx.Err() != nil {
+		return c.giveUp(ctx)
+	}
 	sendErr := c.sandbox.conn.Send(msgStart, nil)
-	err := <-c.started
+	select {
+	case err = <-c.started:
+	case <-ctx.Done():
+		return c.giveUp(ctx)
+	}
 	if sendErr != nil && err == nil {
 		err = ErrExited
 	}
 	return execError(c.args, err)
+}
+
+// giveUp ends a container whose start was cancelled.
+func (c *Container) giveUp(ctx context.Context) error {
+	c.Kill() // an error means that it has ended
+	return fmt.Errorf("start container: %w", context.Cause(ctx))
 }
 
 // InitPid is the process id of the container's first process, as the creator sees it.

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -26,9 +27,10 @@ type ExecProcess struct {
 	handle
 }
 
-// Exec starts a further process in a running container. It fails with an *ExecError if the command cannot be
-// executed.
-func (c *Container) Exec(config ExecConfig) (*ExecProcess, error) {
+// Exec starts a further process in a running container. It fails with an *ExecError if the command cannot be executed.
+// It waits for the filesystems of the container, some of which the container itself may serve, and serve badly: a
+// process that has not been executed when ctx ends is killed.
+func (c *Container) Exec(ctx context.Context, config ExecConfig) (*ExecProcess, error) {
 	select {
 	case <-c.ended:
 		return nil, fmt.Errorf("exec: %w", ErrExited)
@@ -42,7 +44,13 @@ func (c *Container) Exec(config ExecConfig) (*ExecProcess, error) {
 		return nil, err
 	}
 	p := &ExecProcess{handle{args: config.Process.Args, ended: make(chan struct{})}}
-	if err := p.await(conn, config.Process.Terminal); err != nil {
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	err = p.await(conn, config.Process.Terminal)
+	if !stop() {
+		p.release()
+		return nil, fmt.Errorf("exec: %w", context.Cause(ctx))
+	}
+	if err != nil {
 		conn.Close()
 		p.release()
 		if errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.ESRCH) {

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -21,19 +22,20 @@ type dialRequest struct {
 }
 
 // DialUDP returns a socket in the container's network that is connected to an IPv4 address there.
-func (c *Container) DialUDP(address netip.AddrPort) (net.Conn, error) {
+func (c *Container) DialUDP(ctx context.Context, address netip.AddrPort) (net.Conn, error) {
 	conn, theirs, err := wire.Pair()
 	if err != nil {
 		return nil, fmt.Errorf("dial %s in the container: %w", address, err)
 	}
 	defer conn.Close()
 	defer theirs.Close()
-	conn.SetDeadline(time.Now().Add(dialTime))
+	ctx, cancel := context.WithTimeout(ctx, dialTime)
+	defer cancel()
 	if err := c.sandbox.conn.Send(msgDial, dialRequest{address}, theirs); err != nil {
 		return nil, fmt.Errorf("dial %s in the container: %w", address, err)
 	}
 	theirs.Close() // so that the end of the sandbox shows
-	files, err := conn.Expect(msgDialed, nil, 1)
+	files, err := await(ctx, conn, msgDialed, 1)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s in the container: %w", address, err)
 	}

@@ -83,6 +83,7 @@ func (s *sandbox) startExec(conn *wire.Conn, process *specs.Process, stdio []*os
 	if err != nil {
 		return nil, err
 	}
+	go running.endWith(conn)
 	err = stageError(stageExec, running.await(), process.Args)
 	if err == nil {
 		err = conn.Send(msgStarted, started{Pid: running.pid}, running.pidfd)
@@ -94,6 +95,13 @@ func (s *sandbox) startExec(conn *wire.Conn, process *specs.Process, stdio []*os
 	}
 	running.release()
 	return running, nil
+}
+
+// endWith kills the child when the creator closes the wire that they speak of it on: it has given up.
+func (c *child) endWith(conn *wire.Conn) {
+	if _, err := conn.Recv(); err != nil {
+		c.kill()
+	}
 }
 
 // execTerminal makes a terminal of the container's and hands its master up.

@@ -21,13 +21,13 @@ func shell(script string) *specs.Process {
 func inside(t *testing.T, b box, process *specs.Process) (string, ExitStatus) {
 	t.Helper()
 	out := newOutput(t)
-	p, err := b.Exec(ExecConfig{Process: process, Stdout: out.w, Stderr: out.w})
+	p, err := b.Exec(t.Context(), ExecConfig{Process: process, Stdout: out.w, Stderr: out.w})
 	if err != nil {
 		out.all()
 		t.Fatalf("exec: %v", err)
 	}
 	defer p.Close()
-	status, err := p.Wait()
+	status, err := p.Wait(t.Context())
 	must(t, err)
 	return out.all(), status
 }
@@ -58,7 +58,7 @@ func TestExecUser(t *testing.T) {
 
 func TestExecNamespaces(t *testing.T) {
 	b := run(t, []string{"sleep", "1000"}, nil)
-	p, err := b.Exec(ExecConfig{Process: shell("sleep 1000; true")})
+	p, err := b.Exec(t.Context(), ExecConfig{Process: shell("sleep 1000; true")})
 	must(t, err)
 	defer p.Close()
 	for _, ns := range []string{"user", "mnt", "pid", "ipc", "uts", "net", "cgroup"} {
@@ -71,7 +71,7 @@ func TestExecNamespaces(t *testing.T) {
 		}
 	}
 	must(t, p.Signal(unix.SIGTERM))
-	if status, _ := p.Wait(); status != (ExitStatus{Code: 143, Signal: int(unix.SIGTERM)}) {
+	if status, _ := p.Wait(t.Context()); status != (ExitStatus{Code: 143, Signal: int(unix.SIGTERM)}) {
 		t.Errorf("ended with %+v", status)
 	}
 }
@@ -81,13 +81,13 @@ func TestExecStdin(t *testing.T) {
 	r, w, err := os.Pipe()
 	must(t, err)
 	out := newOutput(t)
-	p, err := b.Exec(ExecConfig{Process: DefaultSpec("cat").Process, Stdin: r, Stdout: out.w})
+	p, err := b.Exec(t.Context(), ExecConfig{Process: DefaultSpec("cat").Process, Stdin: r, Stdout: out.w})
 	must(t, err)
 	defer p.Close()
 	r.Close()
 	fmt.Fprint(w, "through")
 	w.Close()
-	p.Wait()
+	p.Wait(t.Context())
 	if got := out.all(); got != "through" {
 		t.Errorf("cat printed %q", got)
 	}
@@ -95,12 +95,12 @@ func TestExecStdin(t *testing.T) {
 
 func TestExecErrorsInRunning(t *testing.T) {
 	b := run(t, []string{"sleep", "1000"}, nil)
-	_, err := b.Exec(ExecConfig{Process: DefaultSpec("nosuch").Process})
+	_, err := b.Exec(t.Context(), ExecConfig{Process: DefaultSpec("nosuch").Process})
 	var refused *ExecError
 	if !errors.As(err, &refused) || refused.Code != 127 {
 		t.Errorf("exec of nothing: %v", err)
 	}
-	_, err = b.Exec(ExecConfig{Process: DefaultSpec("/etc").Process})
+	_, err = b.Exec(t.Context(), ExecConfig{Process: DefaultSpec("/etc").Process})
 	if !errors.As(err, &refused) || refused.Code != 126 {
 		t.Errorf("exec of a directory: %v", err)
 	}
@@ -111,13 +111,13 @@ func TestExecsAtOnce(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range 8 {
 		group.Go(func() {
-			p, err := b.Exec(ExecConfig{Process: shell(fmt.Sprintf("exit %d", i))})
+			p, err := b.Exec(t.Context(), ExecConfig{Process: shell(fmt.Sprintf("exit %d", i))})
 			if err != nil {
 				t.Errorf("exec: %v", err)
 				return
 			}
 			defer p.Close()
-			if status, err := p.Wait(); err != nil || status.Code != i {
+			if status, err := p.Wait(t.Context()); err != nil || status.Code != i {
 				t.Errorf("exec %d ended with %+v, %v", i, status, err)
 			}
 		})
@@ -127,15 +127,15 @@ func TestExecsAtOnce(t *testing.T) {
 
 func TestExecEndsWithContainer(t *testing.T) {
 	b := run(t, []string{"sleep", "1000"}, nil)
-	p, err := b.Exec(ExecConfig{Process: DefaultSpec("sleep", "1000").Process})
+	p, err := b.Exec(t.Context(), ExecConfig{Process: DefaultSpec("sleep", "1000").Process})
 	must(t, err)
 	defer p.Close()
 	must(t, b.Signal(syscall.SIGKILL))
-	if status, _ := p.Wait(); status.Code != 137 {
+	if status, _ := p.Wait(t.Context()); status.Code != 137 {
 		t.Errorf("exec ended with %+v", status)
 	}
-	b.Wait()
-	if _, err := b.Exec(ExecConfig{Process: shell("true")}); !errors.Is(err, ErrExited) {
+	b.Wait(t.Context())
+	if _, err := b.Exec(t.Context(), ExecConfig{Process: shell("true")}); !errors.Is(err, ErrExited) {
 		t.Errorf("exec after the end: %v", err)
 	}
 }
@@ -147,9 +147,9 @@ func TestExecMeetsEnd(t *testing.T) {
 		var group sync.WaitGroup
 		for range 4 {
 			group.Go(func() {
-				p, err := b.Exec(ExecConfig{Process: shell("true")})
+				p, err := b.Exec(t.Context(), ExecConfig{Process: shell("true")})
 				if err == nil {
-					p.Wait()
+					p.Wait(t.Context())
 					p.Close()
 				} else if !errors.Is(err, ErrExited) {
 					t.Errorf("exec: %v", err)

@@ -13,14 +13,14 @@ import (
 func TestSandboxKilled(t *testing.T) {
 	for _, init := range []bool{false, true} {
 		b := run(t, []string{"sleep", "1000"}, func(c *Config) { c.Init = init })
-		p, err := b.Exec(ExecConfig{Process: DefaultSpec("sleep", "1000").Process})
+		p, err := b.Exec(t.Context(), ExecConfig{Process: DefaultSpec("sleep", "1000").Process})
 		must(t, err)
 		must(t, syscall.Kill(b.sandbox.proc.Pid, syscall.SIGKILL))
-		status, err := b.Wait()
+		status, err := b.Wait(t.Context())
 		if err == nil || status.Code != 137 {
 			t.Errorf("wait without a sandbox: %+v, %v", status, err)
 		}
-		p.Wait()
+		p.Wait(t.Context())
 		p.Close()
 		checkGone(t, b.sandbox.proc.Pid, b.InitPid(), p.Pid)
 	}
@@ -62,10 +62,10 @@ func TestClosedBeforeStart(t *testing.T) {
 		t.Error("a created container has no process")
 	}
 	must(t, b.Signal(syscall.SIGKILL))
-	if status, err := b.Wait(); err != nil || status.Code != 137 {
+	if status, err := b.Wait(t.Context()); err != nil || status.Code != 137 {
 		t.Errorf("wait: %+v, %v", status, err)
 	}
-	if err := b.Start(); err == nil {
+	if err := b.Start(t.Context()); err == nil {
 		t.Error("a container that has ended starts")
 	}
 }
@@ -75,7 +75,7 @@ func TestStoppedSandboxIsKilled(t *testing.T) {
 	b := run(t, []string{"sleep", "1000"}, nil)
 	must(t, syscall.Kill(b.sandbox.proc.Pid, syscall.SIGSTOP))
 	must(t, b.Kill())
-	if status, err := b.Wait(); err != nil || status.Code != 137 {
+	if status, err := b.Wait(t.Context()); err != nil || status.Code != 137 {
 		t.Errorf("wait: %+v, %v", status, err)
 	}
 }

@@ -1,6 +1,8 @@
 package runtime
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -46,30 +48,43 @@ func (p *handle) Resize(rows, cols uint16) error {
 	return nil
 }
 
-// Wait waits for the end of the process. It may be called any number of times.
-func (p *handle) Wait() (ExitStatus, error) {
-	<-p.ended
-	return p.status, p.err
+// Wait waits for the end of the process, or of ctx. It may be called any number of times.
+func (p *handle) Wait(ctx context.Context) (ExitStatus, error) {
+	select {
+	case <-p.ended:
+		return p.status, p.err
+	default:
+	}
+	select {
+	case <-p.ended:
+		return p.status, p.err
+	case <-ctx.Done():
+		return ExitStatus{}, fmt.Errorf("wait for process %d: %w", p.Pid, context.Cause(ctx))
+	}
 }
 
 // Signal sends a signal from the host. As everywhere, the first process of a pid namespace ignores signals that it
 // has no handler for, but SIGKILL and SIGSTOP.
 func (p *handle) Signal(sig syscall.Signal) error {
-	raw, err := p.pidfd.SyscallConn()
+	err := sendSignal(p.pidfd, sig)
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, os.ErrClosed) {
+		return ErrExited
+	}
 	if err != nil {
-		return ErrExited
-	}
-	var sendErr error
-	if err := raw.Control(func(fd uintptr) { sendErr = unix.PidfdSendSignal(int(fd), sig, nil, 0) }); err != nil {
-		return ErrExited
-	}
-	if errors.Is(sendErr, unix.ESRCH) {
-		return ErrExited
-	}
-	if sendErr != nil {
-		return fmt.Errorf("send %s to process %d: %w", unix.SignalName(sig), p.Pid, sendErr)
+		return fmt.Errorf("send %s to process %d: %w", unix.SignalName(sig), p.Pid, err)
 	}
 	return nil
+}
+
+// sendSignal sends a signal to the process of a pidfd. Its number may be another file's as soon as it is closed, so it
+// is only used while the file is known to be open.
+func sendSignal(pidfd *os.File, sig syscall.Signal) error {
+	raw, err := pidfd.SyscallConn()
+	if err != nil {
+		return err
+	}
+	controlErr := raw.Control(func(fd uintptr) { err = unix.PidfdSendSignal(int(fd), sig, nil, 0) })
+	return cmp.Or(controlErr, err)
 }
 
 // end makes the status known.

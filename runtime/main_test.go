@@ -178,7 +178,7 @@ func create(t testing.TB, args []string, change func(*Config)) box {
 func run(t testing.TB, args []string, change func(*Config)) box {
 	t.Helper()
 	b := create(t, args, change)
-	if err := b.Start(); err != nil {
+	if err := b.Start(t.Context()); err != nil {
 		t.Fatalf("start: %v", err)
 	}
 	return b
@@ -188,7 +188,7 @@ func run(t testing.TB, args []string, change func(*Config)) box {
 func finish(t testing.TB, script string, change func(*Config)) (stdout, stderr string, code int) {
 	t.Helper()
 	b := run(t, []string{"sh", "-c", script}, change)
-	status, err := b.Wait()
+	status, err := b.Wait(t.Context())
 	if err != nil {
 		t.Fatalf("wait: %v", err)
 	}
@@ -225,7 +225,7 @@ func eventually(t testing.TB, what string, holds func() bool) {
 }
 
 // mapOne maps user and group 0 to the caller alone.
-func mapOne(pid int) error {
+func mapOne(_ context.Context, pid int) error {
 	return writeMaps(pid, fmt.Sprintf("0 %d 1", os.Getuid()), fmt.Sprintf("0 %d 1", os.Getgid()))
 }
 
@@ -240,21 +240,21 @@ func writeMaps(pid int, uids, gids string) error {
 }
 
 // mapAll maps 0 to the caller and the rest to the caller's subordinate ids.
-func mapAll(t testing.TB) func(pid int) error {
+func mapAll(t testing.TB) func(context.Context, int) error {
 	return mapRanges(t, fmt.Sprintf("0 %d 1", os.Getuid()), 1)
 }
 
 // mapNone maps 0 and up to subordinate ids: the caller is not in the map.
-func mapNone(t testing.TB) func(pid int) error { return mapRanges(t, "", 0) }
+func mapNone(t testing.TB) func(context.Context, int) error { return mapRanges(t, "", 0) }
 
-func mapRanges(t testing.TB, first string, next int) func(pid int) error {
+func mapRanges(t testing.TB, first string, next int) func(context.Context, int) error {
 	t.Helper()
 	sub := 100000
 	if os.Getuid() != 0 {
 		sub = subordinate(t)
 	}
 	rest := fmt.Sprintf("%d %d 65536", next, sub)
-	return func(pid int) error {
+	return func(_ context.Context, pid int) error {
 		if os.Getuid() == 0 {
 			text := strings.TrimSpace(first + "\n" + rest)
 			proc := fmt.Sprintf("/proc/%d/", pid)
@@ -314,13 +314,13 @@ func creatorMain() int {
 	if err == nil {
 		defer c.Close()
 		fmt.Println(c.sandbox.proc.Pid, c.InitPid(), strings.Join(c.Warnings(), "\n"))
-		err = c.Start()
+		err = c.Start(context.Background())
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	status, err := c.Wait()
+	status, err := c.Wait(context.Background())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -153,7 +154,7 @@ func TestSysctlIsTheKernels(t *testing.T) {
 
 func TestOOMScore(t *testing.T) {
 	score := 500
-	for _, mapIDs := range []func(int) error{mapOne, mapNone(t)} {
+	for _, mapIDs := range []func(context.Context, int) error{mapOne, mapNone(t)} {
 		out, _, _ := finish(t, `cat /proc/self/oom_score_adj`, func(c *Config) {
 			c.MapIDs = mapIDs
 			c.Spec.Process.OOMScoreAdj = &score

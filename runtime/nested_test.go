@@ -17,7 +17,7 @@ func TestNested(t *testing.T) {
 		must(t, os.WriteFile(filepath.Join(root, "bin", creatorName), program, 0o755))
 		allCapabilities(t, c)
 	})
-	status, err := b.Wait()
+	status, err := b.Wait(t.Context())
 	must(t, err)
 	out := b.stdout.all()
 	if status.Code != 5 || !strings.Contains(out, "container\n/proc/self\n/sys/class\n") {

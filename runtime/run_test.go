@@ -26,7 +26,7 @@ func expect(t *testing.T, what, got, want string) {
 
 func TestIDMaps(t *testing.T) {
 	for name, test := range map[string]struct {
-		mapIDs func(int) error
+		mapIDs func(context.Context, int) error
 		want   string
 	}{
 		"one id": {mapOne, fmt.Sprintf("0 %d 1 0:0", os.Getuid())},
@@ -86,7 +86,7 @@ func TestUserByName(t *testing.T) {
 		expect(t, who+stderr, out, want)
 	}
 	b := create(t, []string{"true"}, withUsers("nosuch"))
-	if err := b.Start(); err == nil || !strings.Contains(err.Error(), "find the user") {
+	if err := b.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "find the user") {
 		t.Errorf("start as nobody that exists: %v", err)
 	}
 }
@@ -97,7 +97,7 @@ func TestUserFileIsFifo(t *testing.T) {
 		must(t, unix.Mkfifo(filepath.Join(c.RootConfig.(bindRoot).Path, "etc", "passwd"), 0o644))
 		c.Spec.Process.User.Username = "web"
 	})
-	if err := b.Start(); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+	if err := b.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("start: %v", err)
 	}
 }
@@ -107,7 +107,7 @@ func TestUserNotMapped(t *testing.T) {
 		c.MapIDs = mapOne
 		c.Spec.Process.User = specs.User{UID: 1000, GID: 1000}
 	})
-	if err := b.Start(); err == nil || !strings.Contains(err.Error(), "user 1000:1000 is not in the id map") {
+	if err := b.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "user 1000:1000 is not in the id map") {
 		t.Errorf("start: %v", err)
 	}
 }
@@ -155,13 +155,13 @@ func TestLoopback(t *testing.T) {
 func TestNetworkCallback(t *testing.T) {
 	called := 0
 	create(t, []string{"true"}, func(c *Config) {
-		c.Network = func(pid int) error { called = pid; return nil }
+		c.Network = func(_ context.Context, pid int) error { called = pid; return nil }
 	})
 	if called == 0 {
 		t.Error("the network was not set up")
 	}
 	_, err := Create(context.Background(), newConfig(t, []string{"true"}, func(c *Config) {
-		c.Network = func(int) error { return errors.New("no cable") }
+		c.Network = func(context.Context, int) error { return errors.New("no cable") }
 	}))
 	if err == nil || !strings.Contains(err.Error(), "set up network: no cable") {
 		t.Errorf("create without a network: %v", err)
@@ -182,7 +182,7 @@ func TestExitCodes(t *testing.T) {
 		if strings.Contains(test.script, "TERM") {
 			eventually(t, "the handler is there", func() bool { return b.Signal(syscall.SIGTERM) != nil })
 		}
-		if status, err := b.Wait(); err != nil || status != test.want {
+		if status, err := b.Wait(t.Context()); err != nil || status != test.want {
 			t.Errorf("%s: ended with %+v, %v; want %+v", test.script, status, err, test.want)
 		}
 	}
@@ -201,7 +201,7 @@ func TestSignals(t *testing.T) {
 	} {
 		b := run(t, []string{"sleep", "1000"}, func(c *Config) { c.Init = test.init })
 		must(t, b.Signal(test.sig))
-		if status, err := b.Wait(); err != nil || status != test.want {
+		if status, err := b.Wait(t.Context()); err != nil || status != test.want {
 			t.Errorf("init %v, %v: ended with %+v, %v; want %+v", test.init, test.sig, status, err, test.want)
 		}
 		if err := b.Signal(unix.SIGTERM); !errors.Is(err, ErrExited) {
@@ -214,18 +214,18 @@ func TestSignals(t *testing.T) {
 func TestTermIgnored(t *testing.T) {
 	b := run(t, []string{"sleep", "1000"}, nil)
 	must(t, b.Signal(unix.SIGTERM))
-	p, err := b.Exec(ExecConfig{Process: shell("exit 0")})
+	p, err := b.Exec(t.Context(), ExecConfig{Process: shell("exit 0")})
 	if err != nil {
 		t.Fatalf("the container ended: %v", err)
 	}
-	p.Wait()
+	p.Wait(t.Context())
 	p.Close()
 }
 
 func TestSignalDispositions(t *testing.T) {
 	for _, init := range []bool{false, true} {
 		b := run(t, []string{"grep", "-E", "Sig(Blk|Ign)", "/proc/self/status"}, func(c *Config) { c.Init = init })
-		b.Wait()
+		b.Wait(t.Context())
 		out := b.stdout.all()
 		expect(t, "signals", out, "SigBlk: 0000000000000000 SigIgn: 0000000000000000")
 	}
@@ -266,12 +266,12 @@ func TestExecErrors(t *testing.T) {
 			c.Spec.Linux.Seccomp, _ = DefaultSeccomp(c.Spec)
 		}
 		b := create(t, test.args, change)
-		err := b.Start()
+		err := b.Start(t.Context())
 		var refused *ExecError
 		if !errors.As(err, &refused) || refused.Code != test.code || !strings.HasPrefix(refused.Text, test.text) {
 			t.Errorf("start of %q: %v, want %d %s", test.args, err, test.code, test.text)
 		}
-		if again := b.Start(); again != err {
+		if again := b.Start(t.Context()); again != err {
 			t.Errorf("the second start says %v", again)
 		}
 	}
@@ -280,7 +280,7 @@ func TestExecErrors(t *testing.T) {
 func TestBadWorkingDirectory(t *testing.T) {
 	for _, cwd := range []string{"/proc/self/fd/3", "/proc/1/root"} {
 		b := create(t, []string{"true"}, func(c *Config) { c.Spec.Process.Cwd = cwd })
-		if err := b.Start(); err == nil || !strings.Contains(err.Error(), "enter working directory "+cwd) {
+		if err := b.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "enter working directory "+cwd) {
 			t.Errorf("start in %s: %v", cwd, err)
 		}
 	}
@@ -289,14 +289,14 @@ func TestBadWorkingDirectory(t *testing.T) {
 // A working directory that is missing is made, also below a mount; one that cannot be is an error.
 func TestMissingWorkingDirectory(t *testing.T) {
 	b := create(t, []string{"true"}, func(c *Config) { c.Spec.Process.Cwd = "/made/by/init" })
-	if err := b.Start(); err != nil {
+	if err := b.Start(t.Context()); err != nil {
 		t.Errorf("a missing directory: %v", err)
 	}
 	b = create(t, []string{"true"}, func(c *Config) {
 		c.Spec.Mounts = append(c.Spec.Mounts, specs.Mount{Type: "tmpfs", Source: "tmpfs", Destination: "/t"})
 		c.Spec.Process.Cwd = "/t/made"
 	})
-	if err := b.Start(); err != nil {
+	if err := b.Start(t.Context()); err != nil {
 		t.Errorf("a missing directory below a mount: %v", err)
 	}
 	_, err := Create(context.Background(), newConfig(t, []string{"true"}, func(c *Config) { c.Spec.Process.Cwd = "/bin/busybox/x" }))
@@ -309,7 +309,7 @@ func TestBadConfig(t *testing.T) {
 	for want, change := range map[string]func(*Config){
 		`unknown kind of root "nosuch"`:     func(c *Config) { c.RootKind = "nosuch" },
 		"hooks is not supported":            func(c *Config) { c.Spec.Hooks = &specs.Hooks{StartContainer: []specs.Hook{{Path: "/x"}}} },
-		"map ids: no":                       func(c *Config) { c.MapIDs = func(int) error { return errors.New("no") } },
+		"map ids: no":                       func(c *Config) { c.MapIDs = func(context.Context, int) error { return errors.New("no") } },
 		"open bind source /nosuch: no such": func(c *Config) { c.Spec.Mounts = append(c.Spec.Mounts, bindMount("/nosuch", "/x")) },
 		"init: mount nosuchfs on /x: no such device": func(c *Config) {
 			c.Spec.Mounts = append(c.Spec.Mounts, specs.Mount{Type: "nosuchfs", Destination: "/x"})
@@ -318,7 +318,7 @@ func TestBadConfig(t *testing.T) {
 	} {
 		container, err := Create(context.Background(), newConfig(t, []string{"true"}, change))
 		if err == nil {
-			err = container.Start()
+			err = container.Start(t.Context())
 			container.Close()
 		}
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -331,7 +331,7 @@ func TestCreateCanceled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var pid int
 	_, err := Create(ctx, newConfig(t, []string{"true"}, func(c *Config) {
-		c.MapIDs = func(p int) error { pid = p; cancel(); return nil }
+		c.MapIDs = func(_ context.Context, p int) error { pid = p; cancel(); return nil }
 	}))
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("create: %v", err)
@@ -344,10 +344,10 @@ func TestParallel(t *testing.T) {
 	for i := range 10 {
 		b := create(t, []string{"sh", "-c", fmt.Sprintf("exit %d", i)}, nil)
 		group.Go(func() {
-			if err := b.Start(); err != nil {
+			if err := b.Start(t.Context()); err != nil {
 				t.Errorf("start: %v", err)
 			}
-			if status, err := b.Wait(); err != nil || status.Code != i {
+			if status, err := b.Wait(t.Context()); err != nil || status.Code != i {
 				t.Errorf("container %d ended with %+v, %v", i, status, err)
 			}
 		})
@@ -372,8 +372,8 @@ func BenchmarkTrue(b *testing.B) {
 	for b.Loop() {
 		c, err := Create(context.Background(), config)
 		must(b, err)
-		must(b, c.Start())
-		c.Wait()
+		must(b, c.Start(b.Context()))
+		c.Wait(b.Context())
 		must(b, c.Close())
 	}
 }

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -93,8 +94,8 @@ func (s *sandboxProcess) end() error {
 }
 
 // create leads the sandbox through the creation of the container.
-func (s *sandboxProcess) create(c Config, message sandboxConfig) (*Container, error) {
-	pid, err := s.begin(c, message)
+func (s *sandboxProcess) create(ctx context.Context, c Config, message sandboxConfig) (*Container, error) {
+	pid, err := s.begin(ctx, c, message)
 	if err != nil {
 		return nil, s.orDeath(err)
 	}
@@ -103,7 +104,7 @@ func (s *sandboxProcess) create(c Config, message sandboxConfig) (*Container, er
 		network <- nil
 	} else {
 		go func() {
-			err := c.Network(pid)
+			err := c.Network(ctx, pid)
 			if err != nil {
 				s.conn.Close() // so that nobody waits for the sandbox in vain
 			}
@@ -123,11 +124,11 @@ func (s *sandboxProcess) create(c Config, message sandboxConfig) (*Container, er
 }
 
 // begin leads the sandbox to where the container has its namespaces, and returns the pid of its first process.
-func (s *sandboxProcess) begin(c Config, message sandboxConfig) (pid int, err error) {
-	if err := s.configure(c, message); err != nil {
+func (s *sandboxProcess) begin(ctx context.Context, c Config, message sandboxConfig) (pid int, err error) {
+	if err := s.configure(ctx, c, message); err != nil {
 		return 0, err
 	}
-	if err := s.awaitRoot(c); err != nil {
+	if err := s.awaitRoot(ctx, c); err != nil {
 		return 0, err
 	}
 	var born started
@@ -136,7 +137,7 @@ func (s *sandboxProcess) begin(c Config, message sandboxConfig) (pid int, err er
 }
 
 // configure sends the configuration and has the ids mapped.
-func (s *sandboxProcess) configure(c Config, message sandboxConfig) error {
+func (s *sandboxProcess) configure(ctx context.Context, c Config, message sandboxConfig) error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return fmt.Errorf("configure sandbox: %w", err)
@@ -146,7 +147,7 @@ func (s *sandboxProcess) configure(c Config, message sandboxConfig) error {
 	if err != nil {
 		return fmt.Errorf("configure sandbox: %w", err)
 	}
-	if err := c.MapIDs(s.proc.Pid); err != nil {
+	if err := c.MapIDs(ctx, s.proc.Pid); err != nil {
 		return fmt.Errorf("map ids: %w", err)
 	}
 	if err := s.conn.Send(msgMapped, nil); err != nil {
@@ -179,7 +180,7 @@ func (s *sandboxProcess) await(c Config) (*Container, error) {
 	return container, nil
 }
 
-func (s *sandboxProcess) awaitRoot(c Config) error {
+func (s *sandboxProcess) awaitRoot(ctx context.Context, c Config) error {
 	var mounted rootMounted
 	if _, err := s.conn.Expect(msgRoot, &mounted, 0); err != nil || !mounted.FD {
 		return err
@@ -191,7 +192,7 @@ func (s *sandboxProcess) awaitRoot(c Config) error {
 	if c.RootFD == nil {
 		return files[0].Close()
 	}
-	return c.RootFD(files[0])
+	return c.RootFD(ctx, files[0])
 }
 
 // orDeath puts an error for a wire that ended without a word.

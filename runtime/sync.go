@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -12,7 +13,7 @@ import (
 
 // Sync has the kernel write all that it still keeps in memory of the root filesystem, such as what processes have changed
 // in files that they have mapped. It does not say that it is on disk: that depends on the filesystem.
-func (c *Container) Sync() error {
+func (c *Container) Sync(ctx context.Context) error {
 	conn, theirs, err := wire.Pair()
 	if err != nil {
 		return fmt.Errorf("sync the root: %w", err)
@@ -23,7 +24,7 @@ func (c *Container) Sync() error {
 		return fmt.Errorf("sync the root: %w", err)
 	}
 	theirs.Close() // so that the end of the sandbox shows
-	if _, err := conn.Expect(msgSynced, nil, 0); err != nil {
+	if _, err := await(ctx, conn, msgSynced, 0); err != nil {
 		return fmt.Errorf("sync the root: %w", err)
 	}
 	return nil

@@ -74,7 +74,7 @@ func checkTerminal(t *testing.T, p *handle) {
 	if _, err := p.Console().Write([]byte{3}); err != nil {
 		t.Fatal(err)
 	}
-	if status, err := p.Wait(); err != nil || status.Code != 130 {
+	if status, err := p.Wait(t.Context()); err != nil || status.Code != 130 {
 		t.Errorf("after Ctrl-C: %+v, %v:\n%s", status, err, s)
 	}
 	eventually(t, "the last words arrive", func() bool { return s.shows("interrupted") })
@@ -102,7 +102,7 @@ func TestTerminal(t *testing.T) {
 func TestDevConsole(t *testing.T) {
 	b := run(t, []string{"sh", "-c", "echo to the console > /dev/console; test -c /dev/console && echo bound"}, func(c *Config) { withTerminal(c.Spec.Process) })
 	s := watchScreen(b.Console())
-	b.Wait()
+	b.Wait(t.Context())
 	<-s.done
 	if !s.shows("to the console") || !s.shows("bound") {
 		t.Errorf("the terminal shows %q", s)
@@ -114,7 +114,7 @@ func TestExecTerminal(t *testing.T) {
 	for _, user := range []uint32{0, 5} {
 		process := withTerminal(shell(terminalScript))
 		process.User = specs.User{UID: user, GID: user}
-		p, err := b.Exec(ExecConfig{Process: process})
+		p, err := b.Exec(t.Context(), ExecConfig{Process: process})
 		must(t, err)
 		checkTerminal(t, &p.handle)
 		p.Close()

@@ -8,10 +8,9 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"strconv"
-	"strings"
 	"syscall"
 
+	"github.com/rcrun/rcrun/internal/process"
 	"github.com/rcrun/rcrun/rootless"
 	"golang.org/x/sys/unix"
 )
@@ -35,7 +34,7 @@ func runStage(ctx context.Context, stage string, request, reply any) (err error)
 	if err != nil {
 		return err
 	}
-	caps, err := allCapabilities()
+	caps, err := process.Capabilities()
 	if err != nil {
 		return err
 	}
@@ -59,7 +58,7 @@ func runStage(ctx context.Context, stage string, request, reply any) (err error)
 		return fmt.Errorf("start %s: %w", stage, err)
 	}
 	// The request also tells the stage that its ids are there.
-	err = ids.Write(cmd.Process.Pid)
+	err = ids.Write(ctx, cmd.Process.Pid)
 	if err == nil {
 		err = json.NewEncoder(stdin).Encode(request)
 	}
@@ -77,22 +76,6 @@ func runStage(ctx context.Context, stage string, request, reply any) (err error)
 		return fmt.Errorf("decode the answer of %s: %w", stage, err)
 	}
 	return nil
-}
-
-func allCapabilities() ([]uintptr, error) {
-	text, err := os.ReadFile("/proc/sys/kernel/cap_last_cap")
-	if err != nil {
-		return nil, fmt.Errorf("list capabilities: %w", err)
-	}
-	last, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		return nil, fmt.Errorf("list capabilities: %w", err)
-	}
-	caps := make([]uintptr, last+1)
-	for i := range caps {
-		caps[i] = uintptr(i)
-	}
-	return caps, nil
 }
 
 // serveRequest decodes what runStage sent, has work do it, and sends what that returns. It gives up when the other side

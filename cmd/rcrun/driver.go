@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -64,7 +65,8 @@ func (a *app) enterStore(cmd *cobra.Command) error {
 	if ids.SingleID {
 		return fmt.Errorf("the storage driver %s needs subordinate ids, which the driver fuse does not: %s", driver, caller.Problem)
 	}
-	code, err := rootless.RunInside(ids, os.Args[1:], environmentInside(caller))
+	// The command inside gets the signals, too, and decides what to do.
+	code, err := rootless.RunInside(context.WithoutCancel(cmd.Context()), ids, os.Args[1:], environmentInside(caller))
 	if err != nil {
 		return err
 	}
