@@ -27,7 +27,8 @@ func run(args []string, out io.Writer) error {
 	if stage, ok := filesystem.Stages()[args[0]]; ok {
 		return stage()
 	}
-	commands := map[string]func([]string, io.Writer) error{"start": startup.Main, "fs": filesystem.Main, "unpack": unpack.Main}
+	commands := map[string]func([]string, io.Writer) error{"start": startup.Main, "fs": filesystem.Main,
+		"unpack": unpack.Main}
 	if len(args) > 1 {
 		if command, ok := commands[args[1]]; ok {
 			return command(args[2:], out)

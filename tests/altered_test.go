@@ -43,10 +43,12 @@ cat /proc/$($RCRUN inspect -f '{{.State.Pid}}' box)/uid_map
 $RCRUN exec box sh -c 'cat /etc/secret; ls -ln /home/alice/own; touch /x; stat -c %u /x'
 $RCRUN rm -f box >/dev/null`)
 			warning := strings.TrimSpace(r.stderr)
-			if r.code != 0 || strings.Count(warning, "\n") != 0 || !strings.Contains(warning, c.missing) || !strings.Contains(warning, "sudo ") {
+			if r.code != 0 || strings.Count(warning, "\n") != 0 || !strings.Contains(warning, c.missing) ||
+				!strings.Contains(warning, "sudo ") {
 				t.Errorf("exit code %d, and the one warning is %q", r.code, r.stderr)
 			}
-			if want := fmt.Sprintf("0 %d 1", os.Getuid()); strings.Join(strings.Fields(strings.Split(r.stdout, "\n")[0]), " ") != want {
+			if want := fmt.Sprintf("0 %d 1",
+				os.Getuid()); strings.Join(strings.Fields(strings.Split(r.stdout, "\n")[0]), " ") != want {
 				t.Errorf("the map is not %q in %q", want, r.stdout)
 			}
 			contains(t, r.stdout, "secret\n")
@@ -95,7 +97,8 @@ func TestWithoutSlirp(t *testing.T) {
 		t.Errorf("exit code %d, interfaces %q\n%s", r.code, r.stdout, r.stderr)
 	}
 	contains(t, r.stderr, "apt-get install slirp4netns")
-	u.failed(u.script(withoutSlirp, `$RCRUN run --rm --network slirp4netns bb true`), 125, "apt-get install slirp4netns")
+	u.failed(u.script(withoutSlirp, `$RCRUN run --rm --network slirp4netns bb true`), 125,
+		"apt-get install slirp4netns")
 	u.failed(u.script(withoutSlirp, `$RCRUN run --rm -p 80 bb true`), 125, "apt-get install slirp4netns")
 }
 
@@ -137,7 +140,8 @@ func TestUnwritableDirectories(t *testing.T) {
 	u.prints("ok", "run", "--rm", "bb", "echo", "ok")
 }
 
-// TestWithoutHome runs commands without HOME, with an /etc/passwd that names a home, names none, or does not have the user.
+// TestWithoutHome runs commands without HOME, with an /etc/passwd that names a home, names none, or does not have the
+// user.
 func TestWithoutHome(t *testing.T) {
 	u := newUserWithImage(t)
 	caller, err := osuser.Current()
@@ -149,7 +153,8 @@ func TestWithoutHome(t *testing.T) {
 		line := fmt.Sprintf("%s:x:%s:%s::%s:/bin/sh", caller.Username, caller.Uid, caller.Gid, home)
 		return fmt.Sprintf(`echo '%s' >"$TMPDIR/passwd"; mount --bind "$TMPDIR/passwd" /etc/passwd`, line)
 	}
-	if r := u.script(passwd(u.path("home")), `$RCRUN images --format '{{.Repository}}'`); r.code != 0 || r.out() != "bb" {
+	if r := u.script(passwd(u.path("home")), `$RCRUN images --format '{{.Repository}}'`); r.code != 0 ||
+		r.out() != "bb" {
 		t.Errorf("exit code %d, images %q\n%s", r.code, r.stdout, r.stderr)
 	}
 	for _, alter := range []string{passwd(""), "mount --bind /dev/null /etc/passwd"} {

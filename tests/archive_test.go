@@ -99,7 +99,8 @@ func (p picture) ociArchive(t *testing.T) []byte {
 	}
 	described := add(v1.MediaTypeImageManifest, encode(t, manifest))
 	described.Annotations = map[string]string{v1.AnnotationRefName: p.name}
-	index := v1.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: v1.MediaTypeImageIndex, Manifests: []v1.Descriptor{described}}
+	index := v1.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: v1.MediaTypeImageIndex,
+		Manifests: []v1.Descriptor{described}}
 	return pack(t, append(entries, file("index.json", 0o644, string(encode(t, index))))...)
 }
 
@@ -119,6 +120,7 @@ func compress(t *testing.T, content []byte) []byte {
 // upperLayer changes busyboxTree: it deletes, replaces and adds, and makes a directory anew.
 func upperLayer(t *testing.T) []byte {
 	return pack(t, file("etc/.wh.secret", 0, ""), file("etc/group", 0o640, "root:x:0:\n").owned(0, 42),
-		directory("home/alice", 0o755), file("home/alice/.wh..wh..opq", 0, ""), file("home/alice/only", 0o600, "only\n").owned(1000, 1000),
+		directory("home/alice", 0o755), file("home/alice/.wh..wh..opq", 0, ""),
+		file("home/alice/only", 0o600, "only\n").owned(1000, 1000),
 		file("etc/.wh.never-was-there", 0, ""))
 }

@@ -43,7 +43,8 @@ func ownersLayer(t *testing.T) []byte {
 		{Name: "srv/disk", Typeflag: tar.TypeBlock, Mode: 0o660, Gid: 6, Devmajor: 8, Devminor: 1},
 		{Name: "srv/pipe", Typeflag: tar.TypeFifo, Mode: 0o622, Uid: 7},
 		{Name: "srv/su", Typeflag: tar.TypeReg, Mode: 0o4755},
-		{Name: "srv/caps", Typeflag: tar.TypeReg, Mode: 0o755, PAXRecords: map[string]string{"SCHILY.xattr.user.note": "noted"}},
+		{Name: "srv/caps", Typeflag: tar.TypeReg, Mode: 0o755,
+			PAXRecords: map[string]string{"SCHILY.xattr.user.note": "noted"}},
 		{Name: "tmp/", Typeflag: tar.TypeDir, Mode: 0o1777},
 	} {
 		if err := w.WriteHeader(&hdr); err != nil {
@@ -71,7 +72,8 @@ caps regular empty file 755 0:0 0,0 1
 // TestBareStore lives in a store on a filesystem that keeps no xattrs, changes no owners and makes no devices.
 func TestBareStore(t *testing.T) {
 	u := newBareUser(t)
-	contains(t, u.run("info"), "User Xattrs: false", "Layer Encoding: files of the caller's, owners in indexes and records")
+	contains(t, u.run("info"), "User Xattrs: false",
+		"Layer Encoding: files of the caller's, owners in indexes and records")
 	server := u.startRegistry()
 	p := newPicture("app:v1", busyboxTree(t), ownersLayer(t))
 	name := u.put(server.host, "app:v1", p)
@@ -148,7 +150,8 @@ func (u *user) commitsAndExports(name string) {
 	for entry, what := range readTar(u.t, exported) {
 		found[entry] = what
 	}
-	for entry, want := range map[string]string{"srv/page": "f 640 12 13", "srv/new-pipe": "p 640 3 4", "srv/moved": "d 3775 44 45", "srv/disk": "b 660 0 6", "srv/link": "l 777 5 6 page"} {
+	for entry, want := range map[string]string{"srv/page": "f 640 12 13", "srv/new-pipe": "p 640 3 4",
+		"srv/moved": "d 3775 44 45", "srv/disk": "b 660 0 6", "srv/link": "l 777 5 6 page"} {
 		if found[entry] != want {
 			u.t.Errorf("exported %s is %q, want %q", entry, found[entry], want)
 		}
@@ -165,13 +168,15 @@ install -d -o www-data -g www-data -m 2750 /srv/www; install -o root -g shadow -
 touch /srv/www/root; su -s /bin/sh www-data -c 'echo mine >/srv/www/mine; ! cat /srv/secret 2>/dev/null'
 `+setXattrs)
 	u.run("commit", "users", "used")
-	u.prints("drwxr-s--- www-data www-data\n-rw-r----- root shadow\n-rw-r--r-- www-data www-data\n-rw-r--r-- root www-data", "run", "--rm", "--network", "none", "used",
+	u.prints("drwxr-s--- www-data www-data\n-rw-r----- root shadow\n-rw-r--r-- www-data www-data\n-rw-r--r-- root "+
+		"www-data", "run", "--rm", "--network", "none", "used",
 		"stat", "-c", "%A %U %G", "/srv/www", "/srv/secret", "/srv/www/mine", "/srv/www/root")
 	u.prints("noted", "run", "--rm", "--network", "none", "used", "perl", "-e", getXattr)
 	u.run("store", "check", "--deep")
 }
 
-// setXattrs and getXattr are programs for a Debian, which has no commands for it. The numbers are those of the system calls.
+// setXattrs and getXattr are programs for a Debian, which has no commands for it. The numbers are those of the system
+// calls.
 var (
 	setXattrs = fmt.Sprintf(`perl -e '($p, $n, $v) = ("/srv/www/mine", "user.note", "noted"); syscall(%d, $p, $n, $v, 5, 0) == 0 or die $!'`, unix.SYS_SETXATTR)
 	getXattr  = fmt.Sprintf(`($p, $n, $v) = ("/srv/www/mine", "user.note", "\0" x 9); $l = syscall(%d, $p, $n, $v, 9); print substr($v, 0, $l)`, unix.SYS_GETXATTR)
@@ -242,7 +247,8 @@ func TestBareUnion(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "low/d/f"), []byte("data"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	options := fmt.Sprintf("squash_to_uid=%d,squash_to_gid=%d,", os.Getuid(), os.Getgid()) + "ownership=caller,lowerdir=" + dir + "/low,upperdir=" + dir + "/up,workdir=" + dir + "/work"
+	options := fmt.Sprintf("squash_to_uid=%d,squash_to_gid=%d,", os.Getuid(),
+		os.Getgid()) + "ownership=caller,lowerdir=" + dir + "/low,upperdir=" + dir + "/up,workdir=" + dir + "/work"
 	mnt := u.path("mnt")
 	if err := os.Mkdir(mnt, 0o755); err != nil {
 		t.Fatal(err)
@@ -265,8 +271,8 @@ func TestBareUnion(t *testing.T) {
 	u.fails(125, []string{"work/xattrs", "not empty"}, "union", "mount", "-o", options, mnt)
 }
 
-// TestBareUnionWithDevices removes and makes directories, and renames them, where whiteouts are devices and no two files
-// can change places.
+// TestBareUnionWithDevices removes and makes directories, and renames them, where whiteouts are devices and no two
+// files can change places.
 func TestBareUnionWithDevices(t *testing.T) {
 	u := newUserBeside(t, hostMounts.RLocker())
 	dir := u.path("data")
@@ -281,8 +287,10 @@ func TestBareUnionWithDevices(t *testing.T) {
 		t.Fatal(err)
 	}
 	mount := func() {
-		u.run("union", "mount", "-o", fmt.Sprintf("squash_to_uid=%d,squash_to_gid=%d,ownership=caller,lowerdir=%[3]s/low,upperdir=%[3]s/up,workdir=%[3]s/work",
-			os.Getuid(), os.Getgid(), dir), mnt)
+		u.run("union", "mount", "-o",
+			fmt.Sprintf("squash_to_uid=%d,squash_to_gid=%d,ownership=caller,"+
+				"lowerdir=%[3]s/low,upperdir=%[3]s/up,workdir=%[3]s/work",
+				os.Getuid(), os.Getgid(), dir), mnt)
 	}
 	must := func(err error) {
 		t.Helper()
@@ -303,7 +311,8 @@ func TestBareUnionWithDevices(t *testing.T) {
 	must(os.Remove(mnt + "/both/x"))
 	must(os.Remove(mnt + "/both")) // of which the upper has a part
 	must(os.WriteFile(mnt+"/other", nil, 0o644))
-	if err := unix.Renameat2(unix.AT_FDCWD, mnt+"/moved", unix.AT_FDCWD, mnt+"/other", unix.RENAME_EXCHANGE); err != unix.EINVAL {
+	if err := unix.Renameat2(unix.AT_FDCWD, mnt+"/moved", unix.AT_FDCWD, mnt+"/other",
+		unix.RENAME_EXCHANGE); err != unix.EINVAL {
 		t.Errorf("two files change places: %v", err)
 	}
 	must(os.Remove(mnt + "/other"))

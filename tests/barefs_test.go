@@ -18,11 +18,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bareEnv has a copy of the tests serve a bare filesystem: "SOURCE:TARGET", and ":devices" for one with whiteout devices.
+// bareEnv has a copy of the tests serve a bare filesystem: "SOURCE:TARGET", and ":devices" for one with whiteout
+// devices.
 const bareEnv = "RCRUN_BARE"
 
-// serveBare shows a directory as a filesystem that can do no more than such of networks and clusters often can: no xattrs,
-// no change of owner, no devices, no flags of rename. It returns when that is unmounted.
+// serveBare shows a directory as a filesystem that can do no more than such of networks and clusters often can: no
+// xattrs, no change of owner, no devices, no flags of rename. It returns when that is unmounted.
 func serveBare(what string) int {
 	source, rest, _ := strings.Cut(what, ":")
 	target, _, devices := strings.Cut(rest, ":")
@@ -44,7 +45,8 @@ func serveBare(what string) int {
 	return 0
 }
 
-// mountBare mounts a bare filesystem over a directory of the user's until the test ends, and returns where its files are.
+// mountBare mounts a bare filesystem over a directory of the user's until the test ends, and returns where its files
+// are.
 func (u *user) mountBare(target string, more ...string) (source string) {
 	u.t.Helper()
 	source = u.path("bare")
@@ -104,7 +106,8 @@ func (n *bareNode) Listxattr(context.Context, []byte) (uint32, syscall.Errno) {
 
 func (n *bareNode) Removexattr(context.Context, string) syscall.Errno { return syscall.ENOTSUP }
 
-func (n *bareNode) Mknod(ctx context.Context, name string, mode, rdev uint32, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
+func (n *bareNode) Mknod(ctx context.Context, name string, mode, rdev uint32, out *fuse.EntryOut) (*fs.Inode,
+	syscall.Errno) {
 	if mode&syscall.S_IFMT != syscall.S_IFREG && !(n.devices && mode&syscall.S_IFMT == syscall.S_IFCHR && rdev == 0) {
 		return nil, syscall.EPERM
 	}
@@ -114,7 +117,8 @@ func (n *bareNode) Mknod(ctx context.Context, name string, mode, rdev uint32, ou
 // slowName is what a file is renamed to slowly: the last that a union with a quota does in its work directory.
 const slowName = "usage"
 
-func (n *bareNode) Rename(ctx context.Context, name string, newParent fs.InodeEmbedder, newName string, flags uint32) syscall.Errno {
+func (n *bareNode) Rename(ctx context.Context, name string, newParent fs.InodeEmbedder, newName string,
+	flags uint32) syscall.Errno {
 	if flags != 0 {
 		return syscall.EINVAL
 	}

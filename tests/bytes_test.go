@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestArgumentsThatAreNoText gives bytes that are not UTF-8 wherever rcrun takes something for a container: they are refused,
-// and nothing else is made or mounted in their place. What only this process uses may have any name.
+// TestArgumentsThatAreNoText gives bytes that are not UTF-8 wherever rcrun takes something for a container: they are
+// refused, and nothing else is made or mounted in their place. What only this process uses may have any name.
 func TestArgumentsThatAreNoText(t *testing.T) {
 	u := newUserWithImage(t)
 	odd := "lat\xe9"
@@ -67,7 +67,8 @@ func TestArgumentsThatAreNoText(t *testing.T) {
 // TestDiffNames prints names that a terminal would not tell apart.
 func TestDiffNames(t *testing.T) {
 	u := newUserWithImage(t)
-	u.run("run", "--name", "c1", "bb", "sh", "-c", `mkdir /data; cd /data; touch "$(printf 'a\nb')" 'a\nb' "$(printf 'lat\351')" 'lat\xe9' é`)
+	u.run("run", "--name", "c1", "bb", "sh", "-c",
+		`mkdir /data; cd /data; touch "$(printf 'a\nb')" 'a\nb' "$(printf 'lat\351')" 'lat\xe9' é`)
 	want := []string{`/data/a\\nb`, `/data/a\nb`, `/data/lat\\xe9`, `/data/lat\xe9`, `/data/é`}
 	got := strings.Split(u.run("diff", "--format", "{{.Path}}", "c1"), "\n")
 	for _, name := range want {

@@ -23,7 +23,8 @@ func TestCommit(t *testing.T) {
 	u.run("run", "--name", "cc", "-e", "FROM=run", "-v", volume+":/tmp/volume", "-w", "/srv", "app:v1", "sh", "-c",
 		`echo new >/new && chown 7:8 /new && chmod 4711 /new && rm -r /home/alice && mkdir -p /d/e && mv /etc /etc2 && ln /bin/busybox /busy &&
 		 echo in-volume >/tmp/volume/file && echo edited >>/etc/hosts 2>/dev/null; mknod /pipe p; ln -s /new /link; chown -h 5:6 /link; touch /d/"$(printf '\303\251\n')"`)
-	id := u.run("commit", "-m", "a message", "-a", "Jo", "-c", `CMD ["cat","/new"]`, "-c", "ENV A=1 FROM=change", "-c", "LABEL l=v", "cc", "app:v2")
+	id := u.run("commit", "-m", "a message", "-a", "Jo", "-c", `CMD ["cat","/new"]`, "-c", "ENV A=1 FROM=change", "-c",
+		"LABEL l=v", "cc", "app:v2")
 	if !strings.HasPrefix(id, "sha256:") || len(id) != 71 {
 		t.Errorf("commit printed %q", id)
 	}
@@ -31,13 +32,15 @@ func TestCommit(t *testing.T) {
 	u.prints("new", "run", "--rm", "app:v2")
 	u.prints("4711 7 8\n777 5 6\nchange 1 /srv\n/d/e", "run", "--rm", "app:v2", "sh", "-c",
 		`stat -c "%a %u %g" /new /link; echo $FROM $A $(pwd); ls -d /d/e`)
-	u.prints("group\npasswd", "run", "--rm", "app:v2", "sh", "-c", "ls /etc2 | grep -e group -e passwd; test ! -e /home/alice && test -p /pipe")
+	u.prints("group\npasswd", "run", "--rm", "app:v2", "sh", "-c",
+		"ls /etc2 | grep -e group -e passwd; test ! -e /home/alice && test -p /pipe")
 	u.prints("0", "run", "--rm", "app:v2", "sh", "-c", "ls -A /tmp/volume | wc -l") // what is in a volume stays there
 	u.prints("yes", "run", "--rm", "app:v2", "sh", "-c", "cmp /busy /bin/busybox && echo yes")
 
 	// One layer upon those of the image, and a history.
 	layers := strings.Fields(u.run("image", "inspect", "-f", `{{join .RootFS.Layers " "}}`, "app:v2"))
-	if len(layers) != 3 || layers[0] != p.config.RootFS.DiffIDs[0].String() || layers[1] != p.config.RootFS.DiffIDs[1].String() {
+	if len(layers) != 3 || layers[0] != p.config.RootFS.DiffIDs[0].String() ||
+		layers[1] != p.config.RootFS.DiffIDs[1].String() {
 		t.Errorf("layers %q", layers)
 	}
 	u.prints("a message Jo v", "image", "inspect", "-f", "{{.Comment}} {{.Author}} {{.Config.Labels.l}}", "app:v2")
@@ -100,13 +103,15 @@ func TestFreshContainer(t *testing.T) {
 func TestDiff(t *testing.T) {
 	u := newUser(t)
 	u.loadPicture("app:v1", busyboxTree(t), upperLayer(t))
-	u.run("run", "--name", "cc", "app:v1", "sh", "-c", "mkdir /d && echo >/d/f; chmod 600 /etc/passwd; rm -r /home/alice /bin/su; echo >>/etc/group")
+	u.run("run", "--name", "cc", "app:v1", "sh", "-c",
+		"mkdir /d && echo >/d/f; chmod 600 /etc/passwd; rm -r /home/alice /bin/su; echo >>/etc/group")
 	want := "C /bin\nD /bin/su\nA /d\nA /d/f\nC /etc\nC /etc/group\nC /etc/passwd\nC /home\nD /home/alice"
 	u.prints(want, "diff", "cc")
 	u.prints(want, "container", "diff", "cc")
 	contains(t, u.run("diff", "--format", "{{.Kind}}:{{.Path}}", "cc"), "C:/bin\nD:/bin/su\n")
 	var first struct{ Kind, Path string }
-	if err := json.Unmarshal([]byte(strings.Split(u.run("diff", "--format", "json", "cc"), "\n")[0]), &first); err != nil || first.Kind != "C" || first.Path != "/bin" {
+	if err := json.Unmarshal([]byte(strings.Split(u.run("diff", "--format", "json", "cc"), "\n")[0]),
+		&first); err != nil || first.Kind != "C" || first.Path != "/bin" {
 		t.Errorf("as JSON: %+v, %v", first, err)
 	}
 	u.fails(125, []string{"missing"}, "diff", "missing")
@@ -121,11 +126,13 @@ func TestNamesThatDeceive(t *testing.T) {
 	contains(t, u.run("history", "c1"), `two\nlines`)
 }
 
-// TestCommitLinks changes a file of the image under one of its names: it stays one file, also in the image that is made.
+// TestCommitLinks changes a file of the image under one of its names: it stays one file, also in the image that is
+// made.
 func TestCommitLinks(t *testing.T) {
 	u := newUser(t)
-	u.importImage("linked", join(t, busyboxTree(t), pack(t, file("a", 0o644, "old\n"), directory("dir", 0o700).owned(3, 4), hardLink("dir/b", "a"),
-		hardLink("c", "a"), directory("away", 0o755), hardLink("away/d", "a"))))
+	u.importImage("linked", join(t, busyboxTree(t),
+		pack(t, file("a", 0o644, "old\n"), directory("dir", 0o700).owned(3, 4), hardLink("dir/b", "a"),
+			hardLink("c", "a"), directory("away", 0o755), hardLink("away/d", "a"))))
 	u.run("run", "--name", "cc", "linked", "sh", "-c", "echo more >>/a; mv /away /gone; rm /c")
 	u.run("commit", "cc", "changed")
 	u.prints("old\nmore\nold\nmore\nold\nmore\n3 3 3\n700 3 4\n1", "run", "--rm", "changed", "sh", "-c",
@@ -152,7 +159,8 @@ func TestCommitLinks(t *testing.T) {
 func TestCommitRunning(t *testing.T) {
 	u := newUserWithImage(t)
 	// The second of two files never has more lines than the first.
-	u.run("run", "-d", "--name", "cc", "bb", "sh", "-c", "n=0; while true; do n=$((n+1)); echo $n >>/first; echo $n >>/second; done")
+	u.run("run", "-d", "--name", "cc", "bb", "sh", "-c",
+		"n=0; while true; do n=$((n+1)); echo $n >>/first; echo $n >>/second; done")
 	eventually(t, "the container writes", func() bool { return u.try("exec", "cc", "test", "-s", "/second").code == 0 })
 	for i := range 5 {
 		u.run("commit", "cc", fmt.Sprintf("state%d", i))
@@ -160,7 +168,8 @@ func TestCommitRunning(t *testing.T) {
 			`a=$(wc -l </first); b=$(wc -l </second); test $a -ge $b -a $a -le $((b+1)) && echo ok || echo $a $b`)
 	}
 	// What is on disk is looked at: who reads what is just being written waits with the writer.
-	upper := u.path("home", ".local", "share", "rcrun", "storage", "fuse", "dir", u.run("inspect", "-f", "{{.Id}}", "cc"), "diff")
+	upper := u.path("home", ".local", "share", "rcrun", "storage", "fuse", "dir",
+		u.run("inspect", "-f", "{{.Id}}", "cc"), "diff")
 	written := func() int {
 		return len(readFile(t, filepath.Join(upper, "first"))) + len(readFile(t, filepath.Join(upper, "second")))
 	}
@@ -190,7 +199,8 @@ func TestCommitRunning(t *testing.T) {
 func TestExport(t *testing.T) {
 	u := newUser(t)
 	u.loadPicture("app:v1", busyboxTree(t), upperLayer(t))
-	u.run("run", "--name", "cc", "app:v1", "sh", "-c", `echo x >/x; chown 1:2 /x; ln /x /y; mv /home /moved; chmod 0 /etc/passwd; mkfifo /p`)
+	u.run("run", "--name", "cc", "app:v1", "sh", "-c",
+		`echo x >/x; chown 1:2 /x; ln /x /y; mv /home /moved; chmod 0 /etc/passwd; mkfifo /p`)
 	path := u.path("home", "c.tar")
 	u.run("export", "-o", path, "cc")
 	if r := u.try("export", "cc"); r.code != 0 || string(readFile(t, path)) != r.stdout {
@@ -201,7 +211,8 @@ func TestExport(t *testing.T) {
 		seen[filepath.Clean(e.Name)] = e
 	}
 	for name, want := range map[string]string{
-		"x": "644 1:2 x", "moved/alice/only": "600 1000:1000 only", "etc/passwd": "0 0:0 root:x", "bin/suid": "4755 1:1 #!/bin/sh", "p": "644 0:0 ",
+		"x": "644 1:2 x", "moved/alice/only": "600 1000:1000 only", "etc/passwd": "0 0:0 root:x",
+		"bin/suid": "4755 1:1 #!/bin/sh", "p": "644 0:0 ",
 		"etc/group": "640 0:42 root:x:0:", "tmp": "1777 0:0 ",
 	} {
 		e, ok := seen[name]
@@ -218,7 +229,8 @@ func TestExport(t *testing.T) {
 		}
 	}
 	u.run("import", path, "flat")
-	u.prints("x 2 1 600", "run", "--rm", "flat", "sh", "-c", "echo $(cat /x) $(stat -c '%h %u' /y) $(stat -c %a /moved/alice/only)")
+	u.prints("x 2 1 600", "run", "--rm", "flat", "sh", "-c",
+		"echo $(cat /x) $(stat -c '%h %u' /y) $(stat -c %a /moved/alice/only)")
 	if got := strings.Split(u.run("history", "-q", "flat"), "\n"); len(got) != 1 {
 		t.Errorf("an imported image has the history %q", got)
 	}
@@ -262,7 +274,8 @@ func TestCommitCore(t *testing.T) {
 	for image, layers := range map[string]int{"committed": 2, "squashed": 1, "flat": 1} {
 		u.prints("7 8\n700\n640 1000", "run", "--rm", image, "sh", "-c",
 			`test -e /home/alice/own || stat -c "%u %g" /new; stat -c %a /var; chmod 640 /home/alice; stat -c "%a %u" /home/alice`)
-		if got := strings.Fields(u.run("image", "inspect", "-f", `{{join .RootFS.Layers " "}}`, image)); len(got) != layers {
+		if got := strings.Fields(u.run("image", "inspect", "-f", `{{join .RootFS.Layers " "}}`,
+			image)); len(got) != layers {
 			t.Errorf("%s has the layers %q, want %d", image, got, layers)
 		}
 	}
@@ -347,7 +360,8 @@ func TestCommitMapped(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.run("run", "-d", "--name", "cc", "-v", self+":/tests:ro", "-e", mapEnv+"=/mapped", "bb", "/tests")
-	eventually(t, "the file is written", func() bool { return u.try("exec", "cc", "test", "-e", "/mapped.done").code == 0 })
+	eventually(t, "the file is written",
+		func() bool { return u.try("exec", "cc", "test", "-e", "/mapped.done").code == 0 })
 	u.run("commit", "-c", `CMD ["cat","/mapped"]`, "cc", "committed")
 	u.prints("mapped", "run", "--rm", "-e", mapEnv+"=", "committed")
 	u.run("rm", "-f", "cc")
@@ -362,7 +376,8 @@ func mapAndWait(path string) int {
 	}
 	if err == nil {
 		var memory []byte
-		memory, err = syscall.Mmap(int(file.Fd()), 0, len(text), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+		memory, err = syscall.Mmap(int(file.Fd()), 0, len(text), syscall.PROT_READ|syscall.PROT_WRITE,
+			syscall.MAP_SHARED)
 		copy(memory, text)
 	}
 	if err == nil {

@@ -26,7 +26,8 @@ func TestCompletion(t *testing.T) {
 		{"run --network |", "default host none slirp4netns"},
 		{"run --pull |", "always missing never"},
 		{"create --userns |", "host keep-id nomap"},
-		{"ps --filter status=|", "status=created status=dead status=exited status=paused status=removing status=restarting status=running"},
+		{"ps --filter status=|", "status=created status=dead status=exited status=paused status=removing " +
+			"status=restarting status=running"},
 		{"images -f dangling=|", "dangling=false dangling=true"},
 		{"--root /nonexistent/x im|", "images image import"},
 		{"-D p|", "ps pull push"},

@@ -21,17 +21,25 @@ func TestKernelIsOutOfReach(t *testing.T) {
 		attempts map[string]string // what the error must say by the command
 	}{
 		"default": {nil, map[string]string{
-			"dmesg": denied, "unshare -U true": denied, "unshare -m true": denied, "unshare -n true": denied, "hostname x": denied,
-			"mount -t tmpfs none /tmp": "permission denied", "mount -t proc none /tmp": "permission denied", "mount -o remount,rw /sys": "permission denied", "umount /proc/keys": denied,
-			"mount -t cgroup -o memory none /tmp": "permission denied", "mount -t cgroup2 none /tmp": "permission denied", "mount --bind / /tmp": "permission denied",
-			"mknod /x c 1 1": denied, "mknod /x b 8 0": denied, "mknod /x c 10 229": denied, "date -s 2001-01-01": denied, "swapoff /x": denied,
-			"nsenter -t 1 -m true": denied, "ip link set lo down": denied, "ip addr add 1.2.3.4 dev lo": denied, "renice -n -5 1": "",
-			"echo x >/proc/sys/kernel/core_pattern": readOnly, "echo 1 >/proc/sys/kernel/modprobe": "", "echo b >/proc/sysrq-trigger": "",
-			"echo 1 >/proc/irq/default_smp_affinity": readOnly, "touch /sys/x": readOnly, "touch /sys/fs/cgroup/x": readOnly, "echo 1 >/sys/kernel/uevent_helper": "",
+			"dmesg": denied, "unshare -U true": denied, "unshare -m true": denied, "unshare -n true": denied,
+			"hostname x":               denied,
+			"mount -t tmpfs none /tmp": "permission denied", "mount -t proc none /tmp": "permission denied",
+			"mount -o remount,rw /sys": "permission denied", "umount /proc/keys": denied,
+			"mount -t cgroup -o memory none /tmp": "permission denied",
+			"mount -t cgroup2 none /tmp":          "permission denied", "mount --bind / /tmp": "permission denied",
+			"mknod /x c 1 1": denied, "mknod /x b 8 0": denied, "mknod /x c 10 229": denied,
+			"date -s 2001-01-01": denied, "swapoff /x": denied,
+			"nsenter -t 1 -m true": denied, "ip link set lo down": denied, "ip addr add 1.2.3.4 dev lo": denied,
+			"renice -n -5 1":                        "",
+			"echo x >/proc/sys/kernel/core_pattern": readOnly, "echo 1 >/proc/sys/kernel/modprobe": "",
+			"echo b >/proc/sysrq-trigger":            "",
+			"echo 1 >/proc/irq/default_smp_affinity": readOnly, "touch /sys/x": readOnly,
+			"touch /sys/fs/cgroup/x": readOnly, "echo 1 >/sys/kernel/uevent_helper": "",
 		}},
 		"privileged": {[]string{"--privileged"}, map[string]string{
 			"mknod /x c 1 1": denied, "mknod /x b 8 0": denied, "date -s 2001-01-01": denied, "swapoff /x": denied,
-			"echo x >/proc/sys/kernel/core_pattern": "", "echo b >/proc/sysrq-trigger": "", "cat /proc/kcore": "", "touch /sys/x": "", "insmod /bin/busybox": "",
+			"echo x >/proc/sys/kernel/core_pattern": "", "echo b >/proc/sysrq-trigger": "", "cat /proc/kcore": "",
+			"touch /sys/x": "", "insmod /bin/busybox": "",
 		}},
 	} {
 		args := append([]string{"run", "-d", "--network", "none", "--name", "attacker"}, c.flags...)
@@ -46,8 +54,9 @@ func TestKernelIsOutOfReach(t *testing.T) {
 	}
 }
 
-// TestNoWritableCgroup looks for a hierarchy of control groups in which a container could name a program that the kernel
-// would execute (CVE-2022-0492). With capabilities a container can mount one, which belongs to the root of the host.
+// TestNoWritableCgroup looks for a hierarchy of control groups in which a container could name a program that the
+// kernel would execute (CVE-2022-0492). With capabilities a container can mount one, which belongs to the root of the
+// host.
 func TestNoWritableCgroup(t *testing.T) {
 	u := newUserWithImage(t)
 	for _, flags := range [][]string{nil, {"--cap-add", "SYS_ADMIN"}, {"--privileged"}} {
@@ -68,8 +77,10 @@ done 2>/dev/null; :`)...)
 // TestMaskedPaths checks that containers do not see what Docker and podman hide, where the kernel has it at all.
 func TestMaskedPaths(t *testing.T) {
 	u := newUserWithImage(t)
-	hidden := []string{"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug",
-		"/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/dev/block", "/sys/devices/virtual/powercap", "/sys/firmware", "/sys/fs/selinux"}
+	hidden := []string{"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys",
+		"/proc/latency_stats", "/proc/sched_debug",
+		"/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/dev/block", "/sys/devices/virtual/powercap",
+		"/sys/firmware", "/sys/fs/selinux"}
 	look := `for p; do if [ -d $p ]; then ls -A $p; elif [ -e $p ]; then cat $p; fi; done`
 	for _, network := range []string{"none", "host"} { // which decides whose /sys the container sees
 		u.prints("", append([]string{"run", "--rm", "--network", network, "bb", "sh", "-c", look, "sh"}, hidden...)...)
@@ -89,7 +100,8 @@ func TestCallersEnvironmentStaysOutside(t *testing.T) {
 		args := append([]string{"run", "-d", "--network", "none", "--name", "c1"}, flags...)
 		u.run(append(args, "bb", "sh", "-c", "env; exec sleep 1000")...)
 		eventually(t, "the container has told", func() bool { return strings.Contains(u.run("logs", "c1"), "HOME=") })
-		told := u.run("logs", "c1") + u.run("exec", "c1", "sh", "-c", "env; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null; :")
+		told := u.run("logs", "c1") + u.run("exec", "c1", "sh", "-c",
+			"env; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null; :")
 		for _, part := range []string{"of-the-caller", "XDG_RUNTIME_DIR", "RCRUN", "TMPDIR", u.dir} {
 			if strings.Contains(told, part) {
 				t.Errorf("%q: %s shows in %q", flags, part, told)
@@ -136,8 +148,8 @@ func TestCommandsShowNothingOfTheHost(t *testing.T) {
 	}
 }
 
-// lookAtProcesses looks at all processes of the container until /stop is there, and prints what it could see of one that
-// is not a busybox of the container's. The argument is a file of the host's.
+// lookAtProcesses looks at all processes of the container until /stop is there, and prints what it could see of one
+// that is not a busybox of the container's. The argument is a file of the host's.
 func lookAtProcesses(args []string) error {
 	busybox, err := os.ReadFile("/bin/busybox")
 	if err != nil {

@@ -39,7 +39,8 @@ func (u *user) hasAllFilesOf(path string) {
 	u.t.Helper()
 	want := readTar(u.t, path)
 	got := map[string]string{}
-	listing := strings.Split(u.run("run", "--rm", "debian:12", "find", "/", "-xdev", "-printf", `%P\0%y %m %U %G %l\0`), "\x00")
+	listing := strings.Split(u.run("run", "--rm", "debian:12", "find", "/", "-xdev", "-printf", `%P\0%y %m %U %G %l\0`),
+		"\x00")
 	for pair := range slices.Chunk(listing, 2) {
 		if len(pair) == 2 && !ofTheEngine(pair[0]) {
 			got[pair[0]] = strings.TrimSpace(pair[1])
@@ -104,7 +105,8 @@ func readTar(t *testing.T, path string) map[string]string {
 			all[name] = all[strings.Trim(strings.TrimPrefix(h.Linkname, "."), "/")]
 			continue
 		}
-		all[name] = strings.TrimSpace(fmt.Sprintf("%s %o %d %d %s", findType(h.Typeflag), h.Mode&0o7777, h.Uid, h.Gid, h.Linkname))
+		all[name] = strings.TrimSpace(fmt.Sprintf("%s %o %d %d %s", findType(h.Typeflag), h.Mode&0o7777, h.Uid, h.Gid,
+			h.Linkname))
 	}
 }
 
@@ -131,18 +133,22 @@ func (u *user) installsSoftware() {
 	port := freePort(u.t)
 	u.run("run", "-d", "--init", "--name", "web", "-p", fmt.Sprintf("127.0.0.1:%d:80", port), "debian:12", "sh", "-c",
 		"[ -x /usr/sbin/nginx ] && exec nginx -g 'daemon off;'; exec sleep infinity")
-	u.run("exec", "-e", "DEBIAN_FRONTEND=noninteractive", "web", "sh", "-ec", "apt-get update -q; apt-get install -q -y --no-install-recommends nginx python3")
+	u.run("exec", "-e", "DEBIAN_FRONTEND=noninteractive", "web", "sh", "-ec",
+		"apt-get update -q; apt-get install -q -y --no-install-recommends nginx python3")
 	u.prints("", "exec", "web", "dpkg", "--audit")
 	u.prints("", "exec", "web", "dpkg", "--verify", "nginx", "python3-minimal", "libpython3-stdlib")
-	u.prints("_apt:root 700 /var/cache/apt/archives/partial\nroot:adm 755 /var/log/nginx\nroot:shadow 640 /etc/shadow\nroot:root 1777 /tmp", "exec", "web",
+	u.prints("_apt:root 700 /var/cache/apt/archives/partial\nroot:adm 755 /var/log/nginx\nroot:shadow 640 "+
+		"/etc/shadow\nroot:root 1777 /tmp", "exec", "web",
 		"stat", "-c", "%U:%G %a %n", "/var/cache/apt/archives/partial", "/var/log/nginx", "/etc/shadow", "/tmp")
 	u.honoursStatOverrides()
 
 	u.run("exec", "web", "nginx")
 	contains(u.t, fetch(u.t, port), "Welcome to nginx!")
 	u.prints("www-data:root 700", "exec", "web", "stat", "-c", "%U:%G %a", "/var/lib/nginx/body")
-	u.prints("www-data", "exec", "web", "sh", "-c", "stat -c %U $(grep -l 'nginx: worker' /proc/[0-9]*/cmdline | head -n 1)")
-	program := "import json, sqlite3, pathlib; db = sqlite3.connect('/srv/db'); db.execute('create table t (x)'); db.execute('insert into t values (42)'); db.commit(); " +
+	u.prints("www-data", "exec", "web", "sh", "-c",
+		"stat -c %U $(grep -l 'nginx: worker' /proc/[0-9]*/cmdline | head -n 1)")
+	program := "import json, sqlite3, pathlib; db = sqlite3.connect('/srv/db'); db.execute('create table t (x)'); " +
+		"db.execute('insert into t values (42)'); db.commit(); " +
 		"pathlib.Path('/srv/out').write_text(json.dumps(db.execute('select x from t').fetchall()))"
 	u.run("exec", "web", "python3", "-c", program)
 	u.prints("[[42]]", "exec", "web", "cat", "/srv/out")
@@ -152,7 +158,8 @@ func (u *user) installsSoftware() {
 	u.run("start", "web")
 	contains(u.t, fetch(u.t, port), "Welcome to nginx!")
 	u.prints("[[42]]", "exec", "web", "cat", "/srv/out")
-	u.prints("(42,)", "exec", "web", "python3", "-c", "import sqlite3; print(sqlite3.connect('/srv/db').execute('select x from t').fetchone())")
+	u.prints("(42,)", "exec", "web", "python3", "-c",
+		"import sqlite3; print(sqlite3.connect('/srv/db').execute('select x from t').fetchone())")
 
 	used := u.diskUsage() - before
 	u.run("rm", "-f", "web")

@@ -9,9 +9,11 @@ import (
 var coreTests = map[string]func(*testing.T){
 	"Load": TestLoad, "Pull": TestPull, "PullSave": TestPullSave, "PullInterrupted": TestPullInterrupted,
 	"Import": TestImport, "Tag": TestTag, "Rmi": TestRmi, "Lifecycle": TestLifecycle, "Exec": TestExec,
-	"RemoveOnExit": TestRemoveOnExit, "Environment": TestEnvironment, "User": TestUser, "Files": TestFiles, "Volumes": TestVolumes,
-	"ReadOnly": TestReadOnly, "KillEverythingAtOnce": TestKillEverythingAtOnce, "KilledWhileCreating": TestKilledWhileCreating,
-	"Debian": testDebianTree, "Commit": TestCommitCore, "Fresh": testFreshContainer,
+	"RemoveOnExit": TestRemoveOnExit, "Environment": TestEnvironment, "User": TestUser, "Files": TestFiles,
+	"Volumes":  TestVolumes,
+	"ReadOnly": TestReadOnly, "KillEverythingAtOnce": TestKillEverythingAtOnce,
+	"KilledWhileCreating": TestKilledWhileCreating,
+	"Debian":              testDebianTree, "Commit": TestCommitCore, "Fresh": testFreshContainer,
 	"ReadWhileExchanged": TestReadWhileExchanged, "DeepContainer": TestDeepContainer,
 }
 
@@ -92,6 +94,7 @@ func TestStorageDriverChoice(t *testing.T) {
 	u.fails(125, []string{"has the storage driver vfs, not fuse"}, "--storage-driver", "fuse", "images")
 	u.fails(125, []string{"--userns=keep-id needs the storage driver fuse"}, "run", "--userns", "keep-id", "bb", "true")
 	u.fails(125, []string{":O needs the storage driver fuse"}, "run", "--rootfs", "/:O", "true")
-	u.failed(u.script(withoutNewuidmap, "$RCRUN images"), 125, "the storage driver vfs needs subordinate ids", "newuidmap")
+	u.failed(u.script(withoutNewuidmap, "$RCRUN images"), 125, "the storage driver vfs needs subordinate ids",
+		"newuidmap")
 	u.run("rmi", "-f", "bb") // what is left is all the user's own
 }

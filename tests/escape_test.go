@@ -18,7 +18,8 @@ import (
 // are executed from (CVE-2019-5736), while commands are started in it, also by way of /proc/self/exe.
 func TestOwnProgramCannotBeChanged(t *testing.T) {
 	u := newUser(t)
-	u.importImage("bb", join(t, busyboxTree(t), pack(t, file("script", 0o755, "#!/proc/self/exe\n"), symlink("itself", "/proc/self/exe"))))
+	u.importImage("bb", join(t, busyboxTree(t), pack(t, file("script", 0o755, "#!/proc/self/exe\n"),
+		symlink("itself", "/proc/self/exe"))))
 	programs := []string{"rcrun", "fuse-rcrun"}
 	if err := os.Link(overlayBinary, u.path("fuse-rcrun")); err != nil {
 		t.Fatal(err)
@@ -113,7 +114,8 @@ func isOwnProgram(st unix.Stat_t) bool {
 
 // changeProgram prints each way in which a program could be changed.
 func changeProgram(path string) {
-	for _, flags := range []int{unix.O_WRONLY, unix.O_RDWR, unix.O_WRONLY | unix.O_TRUNC, unix.O_WRONLY | unix.O_APPEND} {
+	for _, flags := range []int{unix.O_WRONLY, unix.O_RDWR, unix.O_WRONLY | unix.O_TRUNC,
+		unix.O_WRONLY | unix.O_APPEND} {
 		fd, err := unix.Open(path, flags|unix.O_CLOEXEC, 0)
 		if err != nil {
 			continue
@@ -138,10 +140,12 @@ func TestOpenFilesOfPayload(t *testing.T) {
 	u.run("run", "-d", "--network", "none", "--name", "running", "bb", "tail", "-f", "/dev/null")
 	for _, mode := range []string{"", "-i", "-t", "-d", "-d -i", "-d -t"} {
 		flags := strings.Fields(mode)
-		client := u.openFilesOfSleep("running", append(append([]string{"exec"}, flags...), "running", "sleep", "1000")...)
+		client := u.openFilesOfSleep("running", append(append([]string{"exec"}, flags...), "running", "sleep",
+			"1000")...)
 		u.run("exec", "running", "killall", "sleep")
 		client.Wait() // it says that its payload was killed
-		client = u.openFilesOfSleep("other", append(append([]string{"run", "--network", "none", "--name", "other"}, flags...), "bb", "sleep", "1000")...)
+		client = u.openFilesOfSleep("other",
+			append(append([]string{"run", "--network", "none", "--name", "other"}, flags...), "bb", "sleep", "1000")...)
 		u.run("rm", "-f", "other")
 		client.Wait()
 	}
@@ -174,7 +178,8 @@ func (u *user) openFilesOfSleep(container string, args ...string) *exec.Cmd {
 // TestWorkingDirectoryIsInside names working directories that lead out of the container by a link of the kernel's.
 func TestWorkingDirectoryIsInside(t *testing.T) {
 	u := newUser(t)
-	u.importImage("bb", join(t, busyboxTree(t), pack(t, symlink("seven", "/proc/self/fd/7"), symlink("outside", u.path("home")))), "-c", `CMD ["sh"]`)
+	u.importImage("bb", join(t, busyboxTree(t), pack(t, symlink("seven", "/proc/self/fd/7"),
+		symlink("outside", u.path("home")))), "-c", `CMD ["sh"]`)
 	u.run("run", "-d", "--network", "none", "--name", "running", "bb", "sleep", "1000")
 	refused := func(r result) {
 		t.Helper()
@@ -182,7 +187,8 @@ func TestWorkingDirectoryIsInside(t *testing.T) {
 			t.Errorf("rcrun %s: exit code %d, printed %q\n%s", r.command, r.code, r.stdout, r.stderr)
 		}
 	}
-	dirs := []string{"/seven", "/seven/..", "/proc/1/root", "/proc/self/root", "/proc/self/cwd", "/proc/self/fd/7/../../.."}
+	dirs := []string{"/seven", "/seven/..", "/proc/1/root", "/proc/self/root", "/proc/self/cwd",
+		"/proc/self/fd/7/../../.."}
 	for n := 3; n <= 10; n++ {
 		dirs = append(dirs, fmt.Sprint("/proc/self/fd/", n))
 	}
@@ -192,7 +198,8 @@ func TestWorkingDirectoryIsInside(t *testing.T) {
 	}
 	for i, dir := range []string{"/proc/self/fd/7", "/seven"} {
 		image := fmt.Sprint("image", i)
-		u.importImage(image, join(t, busyboxTree(t), pack(t, symlink("seven", "/proc/self/fd/7"))), "-c", "WORKDIR "+dir)
+		u.importImage(image, join(t, busyboxTree(t), pack(t, symlink("seven", "/proc/self/fd/7"))), "-c",
+			"WORKDIR "+dir)
 		refused(u.tryWithDirectoriesOpen("run", "--rm", "--network", "none", image, "pwd"))
 	}
 	// A path of the host's is one of the container's.
@@ -203,8 +210,8 @@ func TestWorkingDirectoryIsInside(t *testing.T) {
 	u.prints("running", "ps", "-a", "--format", "{{.Names}}")
 }
 
-// withDirectoriesOpen prepares a command whose caller has directories of the host open at 3 to 10, and a file of the host's
-// as its input. They are closed at the end of the test.
+// withDirectoriesOpen prepares a command whose caller has directories of the host open at 3 to 10, and a file of the
+// host's as its input. They are closed at the end of the test.
 func (u *user) withDirectoriesOpen(args ...string) *exec.Cmd {
 	u.t.Helper()
 	cmd := u.cmd(args...)

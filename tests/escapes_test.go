@@ -23,7 +23,10 @@ const hostile = "evil\x1b]0;title\x07\x1b[2J\u009b31m\x7f\r\nrcrun: all is well\
 // safe tells whether a terminal takes text as text.
 func (u *user) safe(what, text string) {
 	u.t.Helper()
-	if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' || r == '\u202e' }) {
+	if strings.ContainsFunc(text, func(r rune) bool {
+		return unicode.IsControl(r) && r != '\n' && r != '\t' ||
+			r == '\u202e'
+	}) {
 		u.t.Errorf("%s prints %q", what, text)
 	}
 	if strings.Contains(text, "\nrcrun: all is well") {
@@ -37,7 +40,8 @@ func (u *user) safe(what, text string) {
 // TestHostileRegistry has a registry refuse with such a message.
 func TestHostileRegistry(t *testing.T) {
 	u := newUser(t)
-	body, err := json.Marshal(map[string]any{"errors": []any{map[string]any{"code": "DENIED", "message": hostile, "detail": hostile}}})
+	body, err := json.Marshal(map[string]any{"errors": []any{map[string]any{"code": "DENIED", "message": hostile,
+		"detail": hostile}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +86,8 @@ func TestHostileImage(t *testing.T) {
 		u.succeeded(r)
 		u.safe(r.command, r.stdout+r.stderr)
 	}
-	for _, args := range [][]string{{"run", "--rm", "-u", hostile, "bb"}, {"run", "--rm", "bb", "/" + hostile}, {"inspect", hostile}} {
+	for _, args := range [][]string{{"run", "--rm", "-u", hostile, "bb"}, {"run", "--rm", "bb", "/" + hostile},
+		{"inspect", hostile}} {
 		r := u.try(args...)
 		if r.code == 0 {
 			t.Errorf("%q succeeded", args)
@@ -94,7 +99,8 @@ func TestHostileImage(t *testing.T) {
 	var objects []struct {
 		Config struct{ Labels map[string]string }
 	}
-	if err := json.Unmarshal([]byte(u.run("inspect", "c1")), &objects); err != nil || objects[0].Config.Labels["x"] != hostile {
+	if err := json.Unmarshal([]byte(u.run("inspect", "c1")), &objects); err != nil ||
+		objects[0].Config.Labels["x"] != hostile {
 		t.Errorf("the label is %q, %v", objects[0].Config.Labels["x"], err)
 	}
 }
@@ -126,9 +132,10 @@ func TestHostileSizes(t *testing.T) {
 		switch {
 		case isManifest:
 			w.Header().Set("Content-Type", v1.MediaTypeImageManifest)
-			json.NewEncoder(w).Encode(v1.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: v1.MediaTypeImageManifest,
-				Config: v1.Descriptor{MediaType: v1.MediaTypeImageConfig, Digest: digest.FromString("{}"), Size: 2},
-				Layers: []v1.Descriptor{{MediaType: v1.MediaTypeImageLayer, Digest: layer, Size: sizes[tag]}}})
+			json.NewEncoder(w).Encode(v1.Manifest{Versioned: specs.Versioned{SchemaVersion: 2},
+				MediaType: v1.MediaTypeImageManifest,
+				Config:    v1.Descriptor{MediaType: v1.MediaTypeImageConfig, Digest: digest.FromString("{}"), Size: 2},
+				Layers:    []v1.Descriptor{{MediaType: v1.MediaTypeImageLayer, Digest: layer, Size: sizes[tag]}}})
 		case strings.HasSuffix(r.URL.Path, layer.String()):
 			fetched.Add(1)
 			w.Write(make([]byte, 1<<20))
@@ -138,7 +145,8 @@ func TestHostileSizes(t *testing.T) {
 	}))
 	defer server.Close()
 	for tag, size := range sizes {
-		u.fails(125, []string{layer.String(), fmt.Sprint(size)}, "pull", "-q", "--tls-verify=false", strings.TrimPrefix(server.URL, "http://")+"/image:"+tag)
+		u.fails(125, []string{layer.String(), fmt.Sprint(size)}, "pull", "-q", "--tls-verify=false",
+			strings.TrimPrefix(server.URL, "http://")+"/image:"+tag)
 	}
 	if n := fetched.Load(); n > 0 {
 		t.Errorf("such layers were fetched %d times", n)

@@ -14,8 +14,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// TestSavePulled saves an image that came from a registry: configuration and layers are the bytes that the registry has,
-// but for the layers' compression.
+// TestSavePulled saves an image that came from a registry: configuration and layers are the bytes that the registry
+// has, but for the layers' compression.
 func TestSavePulled(t *testing.T) {
 	u := newUser(t)
 	server := u.startRegistry()
@@ -62,7 +62,8 @@ func TestPullOwn(t *testing.T) {
 	u.prints("new", "run", "--rm", two, "cat", "/new")
 }
 
-// TestDebianArchives takes a real root filesystem through a store, a second one, and out again: every file is as it was.
+// TestDebianArchives takes a real root filesystem through a store, a second one, and out again: every file is as it
+// was.
 func TestDebianArchives(t *testing.T) {
 	u := newUser(t)
 	want := describeTar(t, debianTar())
@@ -88,8 +89,8 @@ func TestDebianArchives(t *testing.T) {
 	sameTrees(t, "saved, loaded and squashed", describeTar(t, u.path("home", "third.tar")), want)
 }
 
-// describeTar tells of every entry of a tar all that matters, with the content's digest. Names of one file are told of as
-// links to the first of them, by the order of names.
+// describeTar tells of every entry of a tar all that matters, with the content's digest. Names of one file are told of
+// as links to the first of them, by the order of names.
 func describeTar(t *testing.T, path string) map[string]string {
 	t.Helper()
 	file, err := os.Open(path)
@@ -122,7 +123,8 @@ func describeTar(t *testing.T, path string) map[string]string {
 				xattrs += fmt.Sprintf(" %s=%q", key, h.PAXRecords[key])
 			}
 		}
-		all[name] = fmt.Sprintf("%c %o %d:%d %s %d,%d %d %s%s", h.Typeflag, h.Mode&0o7777, h.Uid, h.Gid, h.Linkname, h.Devmajor, h.Devminor,
+		all[name] = fmt.Sprintf("%c %o %d:%d %s %d,%d %d %s%s", h.Typeflag, h.Mode&0o7777, h.Uid, h.Gid, h.Linkname,
+			h.Devmajor, h.Devminor,
 			h.ModTime.Unix(), sum, xattrs)
 	}
 	for first, names := range groups {
@@ -139,8 +141,8 @@ func describeTar(t *testing.T, path string) map[string]string {
 // plainName is the name of an entry without what tars differ in.
 func plainName(name string) string { return strings.Trim(strings.TrimPrefix(name, "./"), "/") }
 
-// sameTrees compares what describeTar tells, but for what the engine puts in and the times of the directories that it does
-// so in.
+// sameTrees compares what describeTar tells, but for what the engine puts in and the times of the directories that it
+// does so in.
 func sameTrees(t *testing.T, what string, got, want map[string]string) {
 	t.Helper()
 	wrong := 0

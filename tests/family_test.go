@@ -16,9 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// runEnv marks the process that runs the tests. Its parent, superviseTests, becomes the parent of every process whose own
-// parent has ended, so that everything that the tests began descends from it and nothing else does: no process of another
-// run, of another program or of another account is ever counted or killed.
+// runEnv marks the process that runs the tests. Its parent, superviseTests, becomes the parent of every process whose
+// own parent has ended, so that everything that the tests began descends from it and nothing else does: no process of
+// another run, of another program or of another account is ever counted or killed.
 const runEnv = "RCRUN_TESTS_RUN"
 
 // leaveTime is how long processes may take to end after a test, on an idle machine.

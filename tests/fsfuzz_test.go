@@ -19,8 +19,9 @@ import (
 // among them, and then looks at the host, the server and the store.
 func TestRandomCallsOfContainers(t *testing.T) {
 	for name, flags := range map[string][]string{
-		"default": nil, "handles": {"--cap-add", "DAC_READ_SEARCH", "--security-opt", "seccomp=unconfined"}, "privileged": {"--privileged"},
-		"quota": {"--storage-opt", "size=20m"},
+		"default": nil, "handles": {"--cap-add", "DAC_READ_SEARCH", "--security-opt", "seccomp=unconfined"},
+		"privileged": {"--privileged"},
+		"quota":      {"--storage-opt", "size=20m"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := newUserWithImage(t)
@@ -36,7 +37,8 @@ func TestRandomCallsOfContainers(t *testing.T) {
 			if text := string(readFile(t, secret)); text != "of the host\n" {
 				t.Errorf("seed %s: the file of the host has %q", seed, text)
 			}
-			if log := readFile(t, u.path("home", ".local", "share", "rcrun", "containers", u.run("inspect", "-f", "{{.Id}}", "c1"), "monitor.log")); len(log) > 0 {
+			if log := readFile(t, u.path("home", ".local", "share", "rcrun", "containers",
+				u.run("inspect", "-f", "{{.Id}}", "c1"), "monitor.log")); len(log) > 0 {
 				t.Errorf("seed %s: logged\n%.2000s", seed, log)
 			}
 			u.run("diff", "c1")
@@ -49,8 +51,8 @@ func TestRandomCallsOfContainers(t *testing.T) {
 	}
 }
 
-// callFiles has some workers make random calls in one directory for a while. Arguments are the seed and a path for links
-// to point to.
+// callFiles has some workers make random calls in one directory for a while. Arguments are the seed and a path for
+// links to point to.
 func callFiles(args []string) error {
 	var seed uint64
 	if _, err := fmt.Sscan(args[0], &seed); err != nil {
@@ -85,8 +87,8 @@ func callFiles(args []string) error {
 	return shortenFiles()
 }
 
-// shortenFiles cuts the long files of the container, which would take long to be committed. Links and ".." have led calls
-// to other directories.
+// shortenFiles cuts the long files of the container, which would take long to be committed. Links and ".." have led
+// calls to other directories.
 func shortenFiles() error {
 	const enough = 1 << 20
 	return filepath.WalkDir("/", func(path string, entry os.DirEntry, err error) error {
@@ -97,7 +99,8 @@ func shortenFiles() error {
 			return filepath.SkipDir
 		}
 		info, err := entry.Info()
-		if err == nil && info.Mode().IsRegular() && info.Size() > enough && path != "/attacker" && path != "/bin/busybox" {
+		if err == nil && info.Mode().IsRegular() && info.Size() > enough && path != "/attacker" &&
+			path != "/bin/busybox" {
 			err = os.Truncate(path, enough)
 		}
 		return err
@@ -111,13 +114,18 @@ type fileCaller struct {
 }
 
 // fileNames are the names that calls use: plain ones, those with a meaning in layers, and those at the limits.
-var fileNames = []string{"a", "b", "c", "d", "out", ".wh.a", ".wh.b", ".wh..wh..opq", ".wh.", ".wh..wh.", ".wh..wh..wh.a", ".wh..", "..", ".", "",
-	".fuse_hidden", ".nfs0001", ".rcrun", "x\ny", "\x01\x7f\xff", " ", strings.Repeat("n", 255), strings.Repeat("n", 256), ".wh." + strings.Repeat("n", 251), ".wh." + strings.Repeat("n", 252)}
+var fileNames = []string{"a", "b", "c", "d", "out", ".wh.a", ".wh.b", ".wh..wh..opq", ".wh.", ".wh..wh.",
+	".wh..wh..wh.a", ".wh..", "..", ".", "",
+	".fuse_hidden", ".nfs0001", ".rcrun", "x\ny", "\x01\x7f\xff", " ", strings.Repeat("n", 255),
+	strings.Repeat("n", 256), ".wh." + strings.Repeat("n", 251), ".wh." + strings.Repeat("n", 252)}
 
 // fileXattrs are names of extended attributes that mean something to the server, to other engines or to the kernel.
-var fileXattrs = []string{"user.note", "user.rcrun.server", "user.rcrun.data", "user.rcrun.redirect", "user.rcrun.stat", "user.rcrun.x.security.capability", "user.overlay.opaque",
-	"user.overlay.redirect", "user.overlay.metacopy", "user.containers.override_stat", "user.fuseoverlayfs.opaque", "user.fuseoverlayfs.override_stat", "trusted.overlay.opaque",
-	"security.capability", "security.selinux", "system.posix_acl_access", "system.posix_acl_default", "user." + strings.Repeat("x", 250), "user." + strings.Repeat("x", 251), "user.", "nothing"}
+var fileXattrs = []string{"user.note", "user.rcrun.server", "user.rcrun.data", "user.rcrun.redirect", "user.rcrun.stat",
+	"user.rcrun.x.security.capability", "user.overlay.opaque",
+	"user.overlay.redirect", "user.overlay.metacopy", "user.containers.override_stat", "user.fuseoverlayfs.opaque",
+	"user.fuseoverlayfs.override_stat", "trusted.overlay.opaque",
+	"security.capability", "security.selinux", "system.posix_acl_access", "system.posix_acl_default",
+	"user." + strings.Repeat("x", 250), "user." + strings.Repeat("x", 251), "user.", "nothing"}
 
 func (f fileCaller) one(of []string) string { return of[f.IntN(len(of))] }
 
@@ -140,7 +148,8 @@ func (f fileCaller) size() int64 {
 }
 
 func (f fileCaller) call() error {
-	calls := []func() error{f.make, f.make, f.remove, f.rename, f.rename, f.link, f.changeXattr, f.changeMeta, f.useFile, f.useFile, f.useHandle, f.list, f.unnamed}
+	calls := []func() error{f.make, f.make, f.remove, f.rename, f.rename, f.link, f.changeXattr, f.changeMeta,
+		f.useFile, f.useFile, f.useHandle, f.list, f.unnamed}
 	return calls[f.IntN(len(calls))]()
 }
 
@@ -150,7 +159,8 @@ func (f fileCaller) make() error {
 	case 0, 1:
 		return unix.Mkdir(path, mode)
 	case 2:
-		return unix.Mknod(path, []uint32{unix.S_IFCHR, unix.S_IFBLK, unix.S_IFIFO, unix.S_IFSOCK, unix.S_IFREG}[f.IntN(5)]|mode, int(f.Uint32N(2)*unix.S_IFMT))
+		return unix.Mknod(path, []uint32{unix.S_IFCHR, unix.S_IFBLK, unix.S_IFIFO, unix.S_IFSOCK,
+			unix.S_IFREG}[f.IntN(5)]|mode, int(f.Uint32N(2)*unix.S_IFMT))
 	default:
 		fd, err := unix.Open(path, unix.O_CREAT|unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, mode)
 		if err != nil {
@@ -170,13 +180,15 @@ func (f fileCaller) remove() error {
 }
 
 func (f fileCaller) rename() error {
-	return unix.Renameat2(unix.AT_FDCWD, f.path(), unix.AT_FDCWD, f.path(), uint(f.Uint32N(8)|f.Uint32N(2)<<f.Uint32N(32)))
+	return unix.Renameat2(unix.AT_FDCWD, f.path(), unix.AT_FDCWD, f.path(),
+		uint(f.Uint32N(8)|f.Uint32N(2)<<f.Uint32N(32)))
 }
 
 func (f fileCaller) link() error {
 	switch f.IntN(3) {
 	case 0:
-		return unix.Symlink(f.one([]string{f.outside, "a", "../..", "/proc/self/fd/0", "/", strings.Repeat("l/", 2047)}), f.path())
+		return unix.Symlink(f.one([]string{f.outside, "a", "../..", "/proc/self/fd/0", "/",
+			strings.Repeat("l/", 2047)}), f.path())
 	default:
 		return unix.Linkat(unix.AT_FDCWD, f.path(), unix.AT_FDCWD, f.path(), unix.AT_SYMLINK_FOLLOW*f.IntN(2))
 	}
@@ -216,7 +228,8 @@ func (f fileCaller) changeMeta() error {
 
 // useFile opens a file in some way, but not one that waits, and does some things with it.
 func (f fileCaller) useFile() error {
-	flags := []int{0, unix.O_CREAT, unix.O_TRUNC, unix.O_APPEND, unix.O_DIRECT, unix.O_EXCL | unix.O_CREAT, unix.O_DIRECTORY, unix.O_PATH, unix.O_NOATIME, unix.O_SYNC}[f.IntN(10)]
+	flags := []int{0, unix.O_CREAT, unix.O_TRUNC, unix.O_APPEND, unix.O_DIRECT, unix.O_EXCL | unix.O_CREAT,
+		unix.O_DIRECTORY, unix.O_PATH, unix.O_NOATIME, unix.O_SYNC}[f.IntN(10)]
 	fd, err := unix.Open(f.path(), f.IntN(3)|flags|unix.O_NONBLOCK|unix.O_CLOEXEC, f.Uint32N(0o10000))
 	if err != nil {
 		return err
@@ -256,7 +269,8 @@ func (f fileCaller) useDescriptor(fd int) error {
 
 // control makes an ioctl: one that a filesystem may know, or any.
 func (f fileCaller) control(fd int) error {
-	known := []uint32{unix.FS_IOC_GETFLAGS, unix.FS_IOC_SETFLAGS, unix.FICLONE, unix.TIOCINQ, unix.BLKROGET, unix.FS_IOC_ADD_ENCRYPTION_KEY, unix.FS_IOC_ENABLE_VERITY}
+	known := []uint32{unix.FS_IOC_GETFLAGS, unix.FS_IOC_SETFLAGS, unix.FICLONE, unix.TIOCINQ, unix.BLKROGET,
+		unix.FS_IOC_ADD_ENCRYPTION_KEY, unix.FS_IOC_ENABLE_VERITY}
 	request := f.Uint32()
 	if f.IntN(4) > 0 {
 		request = known[f.IntN(len(known))]
@@ -285,7 +299,8 @@ func (f fileCaller) useHandle() error {
 		return err
 	}
 	defer unix.Close(root)
-	fd, err := unix.OpenByHandleAt(root, unix.NewFileHandle(handle.Type()+int32(f.IntN(10)/9), bytes), unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC)
+	fd, err := unix.OpenByHandleAt(root, unix.NewFileHandle(handle.Type()+int32(f.IntN(10)/9), bytes),
+		unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,8 @@ var generated = []string{"/etc/hosts", "/etc/hostname", "/etc/resolv.conf"}
 func (u *user) optionsOfGenerated(flags ...string) map[string][]string {
 	u.t.Helper()
 	options := map[string][]string{}
-	for _, line := range strings.Split(u.run(append(append([]string{"run", "--rm"}, flags...), "bb", "cat", "/proc/mounts")...), "\n") {
+	for _, line := range strings.Split(u.run(append(append([]string{"run", "--rm"}, flags...), "bb", "cat",
+		"/proc/mounts")...), "\n") {
 		if fields := strings.Fields(line); len(fields) > 3 && slices.Contains(generated, fields[1]) {
 			options[fields[1]] = strings.Split(fields[3], ",")
 		}
@@ -32,7 +33,8 @@ func TestGeneratedFilesConfined(t *testing.T) {
 	for _, test := range []struct {
 		flags []string
 		want  string
-	}{{nil, "rw"}, {[]string{"--read-only"}, "ro"}, {[]string{"--userns", "keep-id", "--user", "0"}, "rw"}, {[]string{"--privileged"}, "rw"}} {
+	}{{nil, "rw"}, {[]string{"--read-only"}, "ro"}, {[]string{"--userns", "keep-id", "--user", "0"}, "rw"},
+		{[]string{"--privileged"}, "rw"}} {
 		for path, options := range u.optionsOfGenerated(test.flags...) {
 			for _, want := range []string{test.want, "nosuid", "nodev", "noexec"} {
 				if !slices.Contains(options, want) {
@@ -43,11 +45,13 @@ func TestGeneratedFilesConfined(t *testing.T) {
 	}
 	u.prints("0:0 644", "run", "--rm", "bb", "stat", "-c", "%u:%g %a", "/etc/hosts")
 	u.prints("0:0 644", "run", "--rm", "--userns", "keep-id", "bb", "stat", "-c", "%u:%g %a", "/etc/hosts")
-	if r := u.try("run", "--rm", "bb", "sh", "-c", `printf '#!/bin/sh\necho ran' >/etc/hosts; chmod 755 /etc/hosts; /etc/hosts`); r.code != 126 || r.stdout != "" {
+	if r := u.try("run", "--rm", "bb", "sh", "-c",
+		`printf '#!/bin/sh\necho ran' >/etc/hosts; chmod 755 /etc/hosts; /etc/hosts`); r.code != 126 || r.stdout != "" {
 		t.Errorf("a program in /etc/hosts: exit code %d, %s%s", r.code, r.stdout, r.stderr)
 	}
 	for _, path := range generated {
-		if r := u.try("run", "--rm", "--read-only", "bb", "sh", "-c", "echo x >>"+path); r.code == 0 || !strings.Contains(r.stderr, "Read-only file system") {
+		if r := u.try("run", "--rm", "--read-only", "bb", "sh", "-c", "echo x >>"+path); r.code == 0 ||
+			!strings.Contains(r.stderr, "Read-only file system") {
 			t.Errorf("--read-only: %s: exit code %d, %s", path, r.code, r.stderr)
 		}
 	}
@@ -62,12 +66,13 @@ func TestGeneratedFilesBounded(t *testing.T) {
 		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
 	}
 	var size int64
-	filepath.WalkDir(u.path("home", ".local/share/rcrun/containers"), func(_ string, entry fs.DirEntry, err error) error {
-		if info, err := entry.Info(); err == nil {
-			size += info.Size()
-		}
-		return nil
-	})
+	filepath.WalkDir(u.path("home", ".local/share/rcrun/containers"),
+		func(_ string, entry fs.DirEntry, err error) error {
+			if info, err := entry.Info(); err == nil {
+				size += info.Size()
+			}
+			return nil
+		})
 	if size > 1<<20 {
 		t.Errorf("the container's own directory has %d bytes", size)
 	}

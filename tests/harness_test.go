@@ -25,8 +25,8 @@ type user struct {
 	limit time.Duration // bounds every command on an idle machine
 }
 
-// newUser returns a user, and checks at the end of the test that nothing of them is left. The test runs in parallel with
-// others.
+// newUser returns a user, and checks at the end of the test that nothing of them is left. The test runs in parallel
+// with others.
 func newUser(t *testing.T) *user {
 	t.Helper()
 	t.Parallel()
@@ -51,9 +51,9 @@ func newUser(t *testing.T) *user {
 	return u
 }
 
-// hostMounts is held by tests that mount unions in the host's mount namespace, shared, and by those that run podman, alone.
-// Podman keeps a process with a copy of that namespace, and so a copy of each mount in it: the server of a union that was
-// unmounted then serves on.
+// hostMounts is held by tests that mount unions in the host's mount namespace, shared, and by those that run podman,
+// alone. Podman keeps a process with a copy of that namespace, and so a copy of each mount in it: the server of a union
+// that was unmounted then serves on.
 var hostMounts sync.RWMutex
 
 // newUserBeside is newUser for a test that holds a lock for as long as anything of the user may be left.
@@ -175,7 +175,8 @@ func (u *user) finish(cmd *exec.Cmd) result {
 	case err != nil && !errors.As(err, &exit):
 		u.t.Fatalf("%v: %v", cmd.Args, err)
 	}
-	return result{command: strings.Join(cmd.Args[1:], " "), stdout: stdout.String(), stderr: stderr.String(), code: exitCode(cmd.ProcessState)}
+	return result{command: strings.Join(cmd.Args[1:], " "), stdout: stdout.String(), stderr: stderr.String(),
+		code: exitCode(cmd.ProcessState)}
 }
 
 // exitCode returns the exit code as a shell shows it.

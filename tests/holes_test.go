@@ -22,7 +22,8 @@ func TestHoles(t *testing.T) {
 		}
 		u.prints(want, "run", "--rm", "--network", "none", image, "sha256sum", "/hole")
 		u.prints("1048576 0", "run", "--rm", "--network", "none", image, "stat", "-c", "%s %b", "/zeros")
-		u.prints("67108864 few", "run", "--rm", "--network", "none", image, "sh", "-c", `echo $(stat -c %s /hole) $(test $(stat -c %b /hole) -le 16 && echo few)`)
+		u.prints("67108864 few", "run", "--rm", "--network", "none", image, "sh", "-c",
+			`echo $(stat -c %s /hole) $(test $(stat -c %b /hole) -le 16 && echo few)`)
 	}
 	before := u.diskUsage()
 	u.run("commit", "sparse", "v2")
@@ -93,7 +94,8 @@ func TestHolesOfWholeDisk(t *testing.T) {
 // TestBelowLinksOfLayer imports tars whose entries lie below symbolic links of the same tar.
 func TestBelowLinksOfLayer(t *testing.T) {
 	u := newUserWithImage(t)
-	linked := join(t, busyboxTree(t), pack(t, directory("usr", 0o755), directory("usr/lib", 0o755), symlink("lib", "usr/lib"),
+	linked := join(t, busyboxTree(t), pack(t, directory("usr", 0o755), directory("usr/lib", 0o755),
+		symlink("lib", "usr/lib"),
 		file("lib/tool", 0o644, "tool\n"), symlink("abs", "/usr"), file("abs/y", 0o644, "y\n").owned(7, 8),
 		symlink("out", "../../../outside"), file("out/z", 0o644, "z\n"), hardLink("hard", "lib/tool")))
 	u.importImage("linked", linked)
@@ -119,7 +121,9 @@ func TestLongNamesDeleted(t *testing.T) {
 	for _, n := range []int{251, 252, 255} {
 		names = append(names, strings.Repeat("n", n))
 	}
-	u.run("run", "--name", "made", "--network", "none", "bb", "sh", "-c", `mkdir /d; for i; do echo 1 >/d/$i; done; mkdir /d/`+strings.Repeat("m", 254), "sh", names[0], names[1], names[2])
+	u.run("run", "--name", "made", "--network", "none", "bb", "sh", "-c",
+		`mkdir /d; for i; do echo 1 >/d/$i; done; mkdir /d/`+strings.Repeat("m", 254), "sh", names[0], names[1],
+		names[2])
 	u.run("commit", "made", "long")
 	u.run("run", "--name", "deleted", "--network", "none", "long", "sh", "-c", "rm -r /d/*; echo 2 >/d/left")
 	contains(t, u.run("diff", "deleted"), "D /d/"+names[1], "D /d/"+names[2], "D /d/"+strings.Repeat("m", 254))

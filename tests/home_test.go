@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestBadHome runs commands with a HOME in which nothing can be made: the sentence says so, and what needs no store works.
+// TestBadHome runs commands with a HOME in which nothing can be made: the sentence says so, and what needs no store
+// works.
 func TestBadHome(t *testing.T) {
 	u := newUser(t)
 	u.setenv("RCRUN_STORAGE_DRIVER", "")

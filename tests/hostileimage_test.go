@@ -23,10 +23,12 @@ func TestLayersStayInTheirTree(t *testing.T) {
 	}
 	u.writeFile(outside+"/kept", "kept\n")
 	foreign := symlink("foreign", outside).owned(1, 1) // is no link on disk
-	links := pack(t, symlink("out", outside), symlink("up", "../../../../../../.."+outside), foreign, symlink("etc/up", "../out"))
+	links := pack(t, symlink("out", outside), symlink("up", "../../../../../../.."+outside), foreign,
+		symlink("etc/up", "../out"))
 	lower := join(t, busyboxTree(t), links)
 	var loaded []picture
-	for _, c := range slices.Concat(layersThroughLinks(t, outside), layersOfOtherKinds(t, outside), oddLayers(t, outside)) {
+	for _, c := range slices.Concat(layersThroughLinks(t, outside), layersOfOtherKinds(t, outside),
+		oddLayers(t, outside)) {
 		if c.want == fine {
 			loaded = append(loaded, newPicture(fmt.Sprintf("evil:v%d", len(loaded)), lower, c.upper))
 			continue
@@ -74,7 +76,8 @@ func layersThroughLinks(t *testing.T, outside string) []hostileLayer {
 	}
 }
 
-// layersOfOtherKinds put files of one kind where the lower layer has one of another, and have marks for the storage below.
+// layersOfOtherKinds put files of one kind where the lower layer has one of another, and have marks for the storage
+// below.
 func layersOfOtherKinds(t *testing.T, outside string) []hostileLayer {
 	return []hostileLayer{
 		{"directory replaced by a file", fine, pack(t, file("home", 0o644, "x"))},
@@ -90,7 +93,8 @@ func layersOfOtherKinds(t *testing.T, outside string) []hostileLayer {
 		{"mark of the kernel's", fine,
 			pack(t, marked("evil", "user.overlay.redirect", outside), marked("evil2", "trusted.overlay.opaque", "y"))},
 		{"mark of other engines", fine,
-			pack(t, marked("evil", "user.containers.override_stat", "0:0:0104755"), marked("evil2", "user.fuseoverlayfs.opaque", "y"))},
+			pack(t, marked("evil", "user.containers.override_stat", "0:0:0104755"),
+				marked("evil2", "user.fuseoverlayfs.opaque", "y"))},
 		{"root of another kind", refused, pack(t, symlink("./", outside))},
 	}
 }
@@ -100,20 +104,25 @@ func oddLayers(t *testing.T, outside string) []hostileLayer {
 	long := strings.Repeat("n", 200)
 	return []hostileLayer{
 		{"names with odd characters", fine,
-			pack(t, file("new\nline", 0o644, "x"), file("\x1b[31mred", 0o644, "x"), file("\xff\xfe", 0o644, "x"), file(" ", 0o644, "x"))},
+			pack(t, file("new\nline", 0o644, "x"), file("\x1b[31mred", 0o644, "x"), file("\xff\xfe", 0o644, "x"),
+				file(" ", 0o644, "x"))},
 		{"long path", fine, pack(t, file(strings.Repeat(long+"/", 15)+long, 0o644, "x"))},
 		{"name of 256 bytes", refused, pack(t, file(strings.Repeat("n", 256), 0o644, "x"))},
 		{"name leads out", refused, pack(t, file("../../../../../../../.."+outside+"/evil", 0o644, "x"))},
 		{"absolute name of the host's", fine, pack(t, file(outside+"/evil", 0o644, "x"))},
 		{"header with a negative size", refused,
-			rawHeader(t, func(block []byte) { copy(block[124:136], "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff") })},
+			rawHeader(t, func(block []byte) {
+				copy(block[124:136],
+					"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff")
+			})},
 		{"header with an endless size", refused,
 			rawHeader(t, func(block []byte) { copy(block[124:136], "77777777777\x00") })},
 		{"header with a false checksum", refused, damagedHeader(t)},
 		{"header of a link with content", refused,
 			rawHeader(t, func(block []byte) { block[156] = tar.TypeSymlink; copy(block[157:], "out") })},
 		{"capabilities and set-user-id", fine,
-			pack(t, marked("etc/secret", "security.capability", strings.Repeat("\x01", 20)), file("bin/evil", 0o6755, "x"))},
+			pack(t, marked("etc/secret", "security.capability", strings.Repeat("\x01", 20)),
+				file("bin/evil", 0o6755, "x"))},
 		{"whiteouts of what is not there", fine,
 			pack(t, file(".wh.nothing", 0, ""), file("no/where/.wh.nothing", 0, ""))},
 		{"whiteout of a whiteout", refused, pack(t, file(".wh..wh.x", 0, ""))},
@@ -165,36 +174,7 @@ func damagedHeader(t *testing.T) []byte {
 func TestHostileConfigurations(t *testing.T) {
 	u := newUser(t)
 	lower := busyboxTree(t)
-	many := make([]string, 200_000)
-	for i := range many {
-		many[i] = fmt.Sprintf("VARIABLE%d=x", i)
-	}
-	configurations := map[string]func(c *v1.ImageConfig){
-		"variable-with-nul":         func(c *v1.ImageConfig) { c.Env = []string{"A=x\x00B=y"} },
-		"variable-of-3-mb":          func(c *v1.ImageConfig) { c.Env = []string{"A=" + strings.Repeat("x", 3<<20)} },
-		"200000-variables":          func(c *v1.ImageConfig) { c.Env = many },
-		"variables-of-no-form":      func(c *v1.ImageConfig) { c.Env = []string{"", "=", "=x", "A", "LD_PRELOAD=/evil.so", "PATH="} },
-		"command-with-nul":          func(c *v1.ImageConfig) { c.Cmd = []string{"true\x00x"} },
-		"command-of-nothing":        func(c *v1.ImageConfig) { c.Cmd = []string{""} },
-		"200000-arguments":          func(c *v1.ImageConfig) { c.Cmd = append([]string{"true"}, many...) },
-		"entrypoint-is-a-directory": func(c *v1.ImageConfig) { c.Entrypoint = []string{"/etc"} },
-	}
-	for field, c := range map[string]struct {
-		set    func(c *v1.ImageConfig, value string)
-		values []string
-	}{
-		"user":       {func(c *v1.ImageConfig, v string) { c.User = v }, []string{"a:b:c", "-1", "4294967295:0", "no\x1b[31mbody", "\x00"}},
-		"directory":  {func(c *v1.ImageConfig, v string) { c.WorkingDir = v }, []string{"../../../x", "/etc/passwd", strings.Repeat("/x", 3000), "/\x00"}},
-		"signal":     {func(c *v1.ImageConfig, v string) { c.StopSignal = v }, []string{"SIGNOPE", "-1", "KILL\n", strings.Repeat("9", 100)}},
-		"volume":     {func(c *v1.ImageConfig, v string) { c.Volumes = map[string]struct{}{v: {}} }, []string{"/", "../../x", "/proc", "", "/\x00"}},
-		"port":       {func(c *v1.ImageConfig, v string) { c.ExposedPorts = map[string]struct{}{v: {}} }, []string{"x/tcp", "99999/tcp", "-1/udp", "", "\x1b[31m"}},
-		"label":      {func(c *v1.ImageConfig, v string) { c.Labels = map[string]string{v: v} }, []string{"\x1b[31m\n", strings.Repeat("l", 1<<20)}},
-		"entrypoint": {func(c *v1.ImageConfig, v string) { c.Entrypoint = []string{v, "x"} }, []string{"/proc/1/exe", "/dev/null"}},
-	} {
-		for i, value := range c.values {
-			configurations[fmt.Sprint(field, "-", i)] = func(config *v1.ImageConfig) { c.set(config, value) }
-		}
-	}
+	configurations := hostileConfigurations()
 	images := []picture{newPicture("good:v1", lower)}
 	for _, name := range slices.Sorted(maps.Keys(configurations)) {
 		p := newPicture("evil:"+name, lower)
@@ -206,7 +186,8 @@ func TestHostileConfigurations(t *testing.T) {
 	names := []string{}
 	for _, p := range images {
 		r := u.try("run", "--rm", "--network", "none", p.name)
-		if !slices.Contains([]int{0, 1, 125, 126, 127}, r.code) || r.code != 0 && strings.Count(r.stderr, "\n") != 1 || len(r.stderr) > 20_000 {
+		if !slices.Contains([]int{0, 1, 125, 126, 127}, r.code) || r.code != 0 && strings.Count(r.stderr, "\n") != 1 ||
+			len(r.stderr) > 20_000 {
 			t.Errorf("%s: exit code %d\n%.500s", p.name, r.code, r.stderr)
 		}
 		names = append(names, p.name)
@@ -217,4 +198,53 @@ func TestHostileConfigurations(t *testing.T) {
 	u.run("history", "evil:command-with-nul")
 	u.run(append([]string{"rmi"}, names...)...)
 	u.isEmptyStore()
+}
+
+// hostileConfigurations are changes of a configuration that no honest program makes, by name.
+func hostileConfigurations() map[string]func(c *v1.ImageConfig) {
+	configurations := oddConfigurations()
+	for field, c := range map[string]struct {
+		set    func(c *v1.ImageConfig, value string)
+		values []string
+	}{
+		"user": {func(c *v1.ImageConfig, v string) { c.User = v },
+			[]string{"a:b:c", "-1", "4294967295:0", "no\x1b[31mbody", "\x00"}},
+		"directory": {func(c *v1.ImageConfig, v string) { c.WorkingDir = v },
+			[]string{"../../../x", "/etc/passwd", strings.Repeat("/x", 3000), "/\x00"}},
+		"signal": {func(c *v1.ImageConfig, v string) { c.StopSignal = v },
+			[]string{"SIGNOPE", "-1", "KILL\n", strings.Repeat("9", 100)}},
+		"volume": {func(c *v1.ImageConfig, v string) { c.Volumes = map[string]struct{}{v: {}} },
+			[]string{"/", "../../x", "/proc", "", "/\x00"}},
+		"port": {func(c *v1.ImageConfig, v string) { c.ExposedPorts = map[string]struct{}{v: {}} },
+			[]string{"x/tcp", "99999/tcp", "-1/udp", "", "\x1b[31m"}},
+		"label": {func(c *v1.ImageConfig, v string) { c.Labels = map[string]string{v: v} },
+			[]string{"\x1b[31m\n", strings.Repeat("l", 1<<20)}},
+		"entrypoint": {func(c *v1.ImageConfig, v string) { c.Entrypoint = []string{v, "x"} },
+			[]string{"/proc/1/exe", "/dev/null"}},
+	} {
+		for i, value := range c.values {
+			configurations[fmt.Sprint(field, "-", i)] = func(config *v1.ImageConfig) { c.set(config, value) }
+		}
+	}
+	return configurations
+}
+
+// oddConfigurations are those whose environment or command is odd.
+func oddConfigurations() map[string]func(c *v1.ImageConfig) {
+	many := make([]string, 200_000)
+	for i := range many {
+		many[i] = fmt.Sprintf("VARIABLE%d=x", i)
+	}
+	return map[string]func(c *v1.ImageConfig){
+		"variable-with-nul": func(c *v1.ImageConfig) { c.Env = []string{"A=x\x00B=y"} },
+		"variable-of-3-mb":  func(c *v1.ImageConfig) { c.Env = []string{"A=" + strings.Repeat("x", 3<<20)} },
+		"200000-variables":  func(c *v1.ImageConfig) { c.Env = many },
+		"variables-of-no-form": func(c *v1.ImageConfig) {
+			c.Env = []string{"", "=", "=x", "A", "LD_PRELOAD=/evil.so", "PATH="}
+		},
+		"command-with-nul":          func(c *v1.ImageConfig) { c.Cmd = []string{"true\x00x"} },
+		"command-of-nothing":        func(c *v1.ImageConfig) { c.Cmd = []string{""} },
+		"200000-arguments":          func(c *v1.ImageConfig) { c.Cmd = append([]string{"true"}, many...) },
+		"entrypoint-is-a-directory": func(c *v1.ImageConfig) { c.Entrypoint = []string{"/etc"} },
+	}
 }

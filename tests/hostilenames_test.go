@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestHostileNames gives names of containers and images that lead to other directories, or that a terminal obeys, to all
-// commands that take one. None finds, makes or removes anything.
+// TestHostileNames gives names of containers and images that lead to other directories, or that a terminal obeys, to
+// all commands that take one. None finds, makes or removes anything.
 func TestHostileNames(t *testing.T) {
 	u := newUserWithImage(t)
 	u.run("create", "--name", "c1", "--network", "none", "bb", "true")
@@ -20,14 +20,20 @@ func TestHostileNames(t *testing.T) {
 	id := u.run("inspect", "-f", "{{.Id}}", "c1")
 	before := u.filesBelow("home")
 	verbs := map[string][]string{
-		"create --name": {"create", "--name", "NAME", "bb"}, "run --name": {"run", "--name", "NAME", "bb", "true"}, "rename": {"rename", "c1", "NAME"},
-		"start": {"start", "NAME"}, "stop": {"stop", "NAME"}, "kill": {"kill", "NAME"}, "rm": {"rm", "NAME"}, "logs": {"logs", "NAME"}, "inspect": {"inspect", "NAME"},
-		"exec": {"exec", "NAME", "true"}, "wait": {"wait", "NAME"}, "diff": {"diff", "NAME"}, "export": {"export", "NAME"}, "commit": {"commit", "NAME"},
-		"image": {"create", "NAME"}, "rmi": {"rmi", "NAME"}, "tag": {"tag", "bb", "NAME"}, "save": {"save", "NAME"}, "import": {"import", os.DevNull, "NAME"},
-		"commit to": {"commit", "c1", "NAME"}, "history": {"history", "NAME"}, "image inspect": {"image", "inspect", "NAME"}, "pull": {"pull", "NAME"},
+		"create --name": {"create", "--name", "NAME", "bb"}, "run --name": {"run", "--name", "NAME", "bb", "true"},
+		"rename": {"rename", "c1", "NAME"},
+		"start":  {"start", "NAME"}, "stop": {"stop", "NAME"}, "kill": {"kill", "NAME"}, "rm": {"rm", "NAME"},
+		"logs": {"logs", "NAME"}, "inspect": {"inspect", "NAME"},
+		"exec": {"exec", "NAME", "true"}, "wait": {"wait", "NAME"}, "diff": {"diff", "NAME"},
+		"export": {"export", "NAME"}, "commit": {"commit", "NAME"},
+		"image": {"create", "NAME"}, "rmi": {"rmi", "NAME"}, "tag": {"tag", "bb", "NAME"}, "save": {"save", "NAME"},
+		"import":    {"import", os.DevNull, "NAME"},
+		"commit to": {"commit", "c1", "NAME"}, "history": {"history", "NAME"},
+		"image inspect": {"image", "inspect", "NAME"}, "pull": {"pull", "NAME"},
 	}
 	up := strings.Repeat("../", 12)
-	names := []string{"../c1", up + outside, "/", "..", ".", "", " ", "a\nb", "a\x1b[31mb", "../containers/" + id, strings.Repeat("a", 600)}
+	names := []string{"../c1", up + outside, "/", "..", ".", "", " ", "a\nb", "a\x1b[31mb", "../containers/" + id,
+		strings.Repeat("a", 600)}
 	for verb, args := range verbs {
 		if verb == "rename" && u.try("rename", "--help").code != 0 {
 			continue // there is no such command

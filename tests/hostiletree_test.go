@@ -20,8 +20,8 @@ import (
 // exchangesSeen is how many exchanges of each pair must have been made while a command was tried.
 const exchangesSeen = 10_000
 
-// exchangePairs exchanges a directory and a file for links to what the host has at the path given, for ever, and tells how
-// often it has.
+// exchangePairs exchanges a directory and a file for links to what the host has at the path given, for ever, and tells
+// how often it has.
 func exchangePairs(args []string) error {
 	target := args[0]
 	err := errors.Join(os.MkdirAll("/x/d/own", 0o755), os.WriteFile("/x/f", []byte("own"), 0o644),
@@ -60,8 +60,8 @@ func (u *user) exchanges(container string) int {
 	return count
 }
 
-// TestReadWhileExchanged has every command that reads a running container's files do so while the container exchanges them
-// for links to the host's. Nothing of the host may come out, and no command may fail.
+// TestReadWhileExchanged has every command that reads a running container's files do so while the container exchanges
+// them for links to the host's. Nothing of the host may come out, and no command may fail.
 func TestReadWhileExchanged(t *testing.T) {
 	u := newUserWithImage(t)
 	dir := u.path("home", "kept")
@@ -72,7 +72,8 @@ func TestReadWhileExchanged(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, hostSecretName), secret, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	u.run(append(append([]string{"run", "-d", "--network", "none", "--name", "exchanger"}, u.attackFlags("exchange")...), "bb", "/attacker", dir)...)
+	u.run(append(append([]string{"run", "-d", "--network", "none", "--name", "exchanger"},
+		u.attackFlags("exchange")...), "bb", "/attacker", dir)...)
 	eventually(t, "entries are exchanged", func() bool { return u.exchanges("exchanger") > 0 })
 	for name, read := range map[string]func() string{
 		"export": func() string { return u.run("export", "--pause=false", "exchanger") },
@@ -87,7 +88,8 @@ func TestReadWhileExchanged(t *testing.T) {
 		"system df":  func() string { return u.run("system", "df", "--format", "{{.Type}} {{.Size}}") },
 		"layer tree": func() string { return u.run("layer", "tree", "--format", "{{.Kind}} {{.Size}}", "exchanger") },
 	} {
-		for start, rounds := u.exchanges("exchanger"), 0; rounds < 5 || u.exchanges("exchanger")-start < exchangesSeen; rounds++ {
+		for start, rounds := u.exchanges("exchanger"), 0; rounds < 5 ||
+			u.exchanges("exchanger")-start < exchangesSeen; rounds++ {
 			if leak := leakIn(t, name, read()); leak != "" {
 				t.Fatalf("%s: %s", name, leak)
 			}
@@ -129,7 +131,8 @@ func leakInTar(t *testing.T, archive string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.Contains(hdr.Name, hostSecretName) || bytes.Contains(data, []byte(hostSecret)) && strings.HasPrefix(hdr.Name, "x/") {
+		if strings.Contains(hdr.Name, hostSecretName) || bytes.Contains(data, []byte(hostSecret)) &&
+			strings.HasPrefix(hdr.Name, "x/") {
 			return fmt.Sprintf("%s: %.40s", hdr.Name, data)
 		}
 	}
@@ -165,13 +168,14 @@ func makeLevels(args []string) error {
 	return err
 }
 
-// TestDeepContainer has all commands work with containers whose paths are longer than the kernel takes and that have more
-// levels than a process has descriptors.
+// TestDeepContainer has all commands work with containers whose paths are longer than the kernel takes and that have
+// more levels than a process has descriptors.
 func TestDeepContainer(t *testing.T) {
 	u := newUserWithImage(t)
 	for name, size := range map[string][2]int{"long": {39, 99}, "deep": {2500, 1}} {
 		levels, length := size[0], size[1]
-		u.run(append(append([]string{"run", "--network", "none", "--name", name}, u.attackFlags("levels")...), "bb", "/attacker",
+		u.run(append(append([]string{"run", "--network", "none", "--name", name}, u.attackFlags("levels")...), "bb",
+			"/attacker",
 			fmt.Sprint(levels), fmt.Sprint(length))...)
 		path := strings.Repeat("/"+strings.Repeat("d", length), levels) + "/file"
 		if diff := u.run("diff", name); !strings.HasSuffix(diff, "\nA "+path) || strings.Count(diff, "\n") < levels {
@@ -237,7 +241,8 @@ func TestOneCannotBeMeasured(t *testing.T) {
 		if u.succeeded(r); !strings.Contains(r.stdout, c.want) {
 			t.Errorf("%s: want %q in\n%s", r.command, c.want, r.stdout)
 		}
-		if !strings.Contains(r.stderr, "warning: measure container "+bad) || !strings.Contains(r.stderr, "permission denied") {
+		if !strings.Contains(r.stderr, "warning: measure container "+bad) ||
+			!strings.Contains(r.stderr, "permission denied") {
 			t.Errorf("%s: it does not say which container cannot be measured:\n%s", r.command, r.stderr)
 		}
 	}

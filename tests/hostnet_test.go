@@ -20,10 +20,12 @@ func TestHostNetworkNames(t *testing.T) {
 	}
 	u.prints(name+"\n"+name, "run", "--rm", "--network", "host", "bb", "sh", "-c", "hostname; cat /etc/hostname")
 	u.prints(strings.TrimSuffix(string(hosts), "\n"), "run", "--rm", "--network", "host", "bb", "cat", "/etc/hosts")
-	out := u.run("run", "--rm", "--network", "host", "--hostname", "mine", "--add-host", "db:10.1.2.3", "bb", "sh", "-c", "hostname; cat /etc/hosts")
+	out := u.run("run", "--rm", "--network", "host", "--hostname", "mine", "--add-host", "db:10.1.2.3", "bb", "sh",
+		"-c", "hostname; cat /etc/hosts")
 	contains(t, out, "mine\n", string(hosts), "10.1.2.3\tdb", "127.0.1.1\tmine")
 	r := u.try("run", "--rm", "--network", "host", "-p", "8080:80", "bb", "echo", "runs")
-	if u.succeeded(r) != "runs" || r.stderr != "rcrun: warning: Published ports are discarded when using host network mode\n" {
+	if u.succeeded(r) != "runs" ||
+		r.stderr != "rcrun: warning: Published ports are discarded when using host network mode\n" {
 		t.Errorf("%+v", r)
 	}
 	u.run("create", "--name", "c1", "--network", "host", "-p", "8080:80", "bb")
@@ -67,10 +69,13 @@ func (p process) comm() string {
 // TestImageVolumesAndHealth checks what is made of VOLUME and HEALTHCHECK: a directory, and one sentence on the rest.
 func TestImageVolumesAndHealth(t *testing.T) {
 	u := newUser(t)
-	u.importImage("vol", busyboxTree(t), "-c", "CMD sh", "-c", "VOLUME /data/deep", "-c", "VOLUME /home/alice", "-c", "VOLUME /var/../link/x",
+	u.importImage("vol", busyboxTree(t), "-c", "CMD sh", "-c", "VOLUME /data/deep", "-c", "VOLUME /home/alice", "-c",
+		"VOLUME /var/../link/x",
 		"-c", "HEALTHCHECK CMD true")
-	r := u.try("run", "--name", "c1", "vol", "sh", "-c", "stat -c '%F %a %u' /data/deep /home/alice; echo x >/data/deep/f; cat /data/deep/f")
-	want := "directory 755 0\n" + u.run("run", "--rm", "--entrypoint", "stat", "vol", "-c", "%F %a %u", "/home/alice") + "\nx"
+	r := u.try("run", "--name", "c1", "vol", "sh", "-c",
+		"stat -c '%F %a %u' /data/deep /home/alice; echo x >/data/deep/f; cat /data/deep/f")
+	want := "directory 755 0\n" + u.run("run", "--rm", "--entrypoint", "stat", "vol", "-c", "%F %a %u",
+		"/home/alice") + "\nx"
 	if u.succeeded(r) != want {
 		t.Errorf("printed %q, want %q", r.out(), want)
 	}
@@ -79,7 +84,8 @@ func TestImageVolumesAndHealth(t *testing.T) {
 	}
 	contains(t, r.stderr, "warning", "/data/deep, /home/alice", "-v", "health check")
 	u.prints("A /data\nA /data/deep\nA /data/deep/f", "diff", "c1")
-	r = u.try("run", "--rm", "-v", u.path("tmp")+":/data/deep", "--tmpfs", "/home/alice", "--tmpfs", "/link/x", "vol", "true")
+	r = u.try("run", "--rm", "-v", u.path("tmp")+":/data/deep", "--tmpfs", "/home/alice", "--tmpfs", "/link/x", "vol",
+		"true")
 	u.succeeded(r)
 	contains(t, r.stderr, "health check")
 	if strings.Contains(r.stderr, "volume") {

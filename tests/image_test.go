@@ -21,7 +21,8 @@ func (u *user) hasImage(name, id string) {
 }
 
 func TestLoad(t *testing.T) {
-	for format, archive := range map[string]func(picture, *testing.T) []byte{"docker-archive": picture.dockerArchive, "oci-archive": picture.ociArchive} {
+	for format, archive := range map[string]func(picture, *testing.T) []byte{"docker-archive": picture.dockerArchive,
+		"oci-archive": picture.ociArchive} {
 		t.Run(format, func(t *testing.T) {
 			u := newUser(t)
 			p := newPicture("example.org/app:v1", busyboxTree(t), upperLayer(t))
@@ -46,7 +47,8 @@ func TestLoad(t *testing.T) {
 func (u *user) isEmptyStore() {
 	u.t.Helper()
 	for _, pattern := range []string{"dir/*", "*-layers/*/*", "staging/*"} {
-		left, _ := filepath.Glob(u.path("home", ".local", "share", "rcrun", "storage", "fuse", pattern)) // the pattern is well-formed
+		// the pattern is well-formed
+		left, _ := filepath.Glob(u.path("home", ".local", "share", "rcrun", "storage", "fuse", pattern))
 		if len(left) > 0 {
 			u.t.Errorf("the store still has %q", left)
 		}
@@ -59,7 +61,8 @@ func TestImport(t *testing.T) {
 	if err := os.WriteFile(path, compress(t, busyboxTree(t)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	id := u.run("import", "-c", `CMD ["echo","default"]`, "-c", "ENV A=1", "-c", "USER alice", "-c", "WORKDIR /tmp", path, "tree:v1")
+	id := u.run("import", "-c", `CMD ["echo","default"]`, "-c", "ENV A=1", "-c", "USER alice", "-c", "WORKDIR /tmp",
+		path, "tree:v1")
 	u.hasImage("tree:v1", id)
 	u.prints("default", "run", "--rm", "tree:v1")
 	u.prints("1 1000 /tmp", "run", "--rm", "tree:v1", "sh", "-c", "echo $A $(id -u) $(pwd)")

@@ -90,20 +90,24 @@ func TestImageInspect(t *testing.T) {
 			Layers []string
 		}
 	}
-	for _, args := range [][]string{{"image", "inspect", "app:v1"}, {"inspect", "--type", "image", "app:v1"}, {"inspect", "app:v1"}} {
+	for _, args := range [][]string{{"image", "inspect", "app:v1"}, {"inspect", "--type", "image", "app:v1"},
+		{"inspect", "app:v1"}} {
 		if err := json.Unmarshal([]byte(u.run(args...)), &got); err != nil {
 			t.Fatal(err)
 		}
 		img := got[0]
-		if img.Id != p.id(t) || img.Author != "somebody" || !slices.Equal(img.RepoTags, []string{"app:v1"}) || img.RepoDigests == nil ||
+		if img.Id != p.id(t) || img.Author != "somebody" || !slices.Equal(img.RepoTags, []string{"app:v1"}) ||
+			img.RepoDigests == nil ||
 			img.Size != int64(len(p.layers[0])+len(p.layers[1])) || img.Os != "linux" {
 			t.Errorf("%v: %+v", args, img)
 		}
-		if c := img.Config; !slices.Equal(c.Env, []string{"A=1"}) || c.Labels["l"] != "v" || c.WorkingDir != "/srv" || c.Tty == nil ||
+		if c := img.Config; !slices.Equal(c.Env, []string{"A=1"}) || c.Labels["l"] != "v" || c.WorkingDir != "/srv" ||
+			c.Tty == nil ||
 			!slices.Equal(c.Cmd, []string{"sh"}) || len(c.ExposedPorts) != 1 {
 			t.Errorf("%v: configuration %+v", args, img.Config)
 		}
-		if len(img.RootFS.Layers) != 2 || img.RootFS.Layers[0] != p.config.RootFS.DiffIDs[0].String() || img.RootFS.Type != "layers" {
+		if len(img.RootFS.Layers) != 2 || img.RootFS.Layers[0] != p.config.RootFS.DiffIDs[0].String() ||
+			img.RootFS.Type != "layers" {
 			t.Errorf("%v: layers %+v, want the lowest first", args, img.RootFS)
 		}
 		if _, err := os.Stat(img.GraphDriver.Data["UpperDir"]); img.GraphDriver.Name == "" || err != nil {
@@ -140,14 +144,16 @@ func TestHistory(t *testing.T) {
 	u.succeeded(u.tryWith(p.dockerArchive(t), "load"))
 	table := strings.Split(u.run("history", "app:v1"), "\n")
 	if len(table) != 4 || !strings.HasPrefix(table[0], "IMAGE") || !strings.HasPrefix(table[1], p.id(t)[7:19]) ||
-		!strings.HasPrefix(table[2], "<missing>") || !strings.Contains(table[2], "0B") || strings.Contains(table[3], long) {
+		!strings.HasPrefix(table[2], "<missing>") || !strings.Contains(table[2], "0B") ||
+		strings.Contains(table[3], long) {
 		t.Errorf("history %q", table)
 	}
 	u.prints("COPY x\nCMD [sh]\n"+long, "history", "--no-trunc", "--format", "{{.CreatedBy}}", "app:v1")
 	u.prints(p.id(t)+"\n<missing>\n<missing>", "image", "history", "-q", "--no-trunc", "app:v1")
 	contains(t, u.run("history", "--human=false", "app:v1"), "CREATED AT", "2023-11-14T22:13:20Z")
 	var row struct{ ID, CreatedAt, CreatedBy, CreatedSince, Size, Comment string }
-	if err := json.Unmarshal([]byte(strings.Split(u.run("history", "--format", "json", "app:v1"), "\n")[0]), &row); err != nil || row.CreatedBy != "COPY x" {
+	if err := json.Unmarshal([]byte(strings.Split(u.run("history", "--format", "json", "app:v1"), "\n")[0]),
+		&row); err != nil || row.CreatedBy != "COPY x" {
 		t.Errorf("as JSON: %+v, %v", row, err)
 	}
 }

@@ -28,7 +28,8 @@ func TestLoadNestedIndex(t *testing.T) {
 	name := image.Annotations
 	image.Annotations, image.Platform = nil, &v1.Platform{OS: "linux", Architecture: p.config.Architecture}
 	attestation := v1.Descriptor{MediaType: v1.MediaTypeImageManifest, Digest: digest.FromString("none"), Size: 4,
-		Platform: &v1.Platform{OS: "unknown", Architecture: "unknown"}, Annotations: map[string]string{"vnd.docker.reference.type": "attestation-manifest"}}
+		Platform:    &v1.Platform{OS: "unknown", Architecture: "unknown"},
+		Annotations: map[string]string{"vnd.docker.reference.type": "attestation-manifest"}}
 	top := image
 	for range 2 {
 		index.Manifests, index.MediaType = []v1.Descriptor{attestation, top}, v1.MediaTypeImageIndex

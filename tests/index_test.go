@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestImagesAreLookedUpInTheirIndex lists a directory of an image in a container, however the image came into the store:
-// the layer itself is not asked for it.
+// TestImagesAreLookedUpInTheirIndex lists a directory of an image in a container, however the image came into the
+// store: the layer itself is not asked for it.
 func TestImagesAreLookedUpInTheirIndex(t *testing.T) {
 	u := newUserWithImage(t)
 	u.looksIntoIndex()
@@ -34,7 +34,8 @@ func (u *user) looksIntoIndex() {
 	}
 	// Programs are run for this, which are opened: that takes a look or two, and none for each name.
 	const few = 20
-	if names < 100 || after.index-before.index < names-1 || after.disk-before.disk > few || after.misses-before.misses > few {
+	if names < 100 || after.index-before.index < names-1 || after.disk-before.disk > few ||
+		after.misses-before.misses > few {
 		u.t.Errorf("to list %d names: %+v became %+v", names, before, after)
 	}
 }

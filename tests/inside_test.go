@@ -28,7 +28,8 @@ func runInsider(name string) int {
 	return 0
 }
 
-// insider returns the flags of run by which a container of any image does what name says, given arguments after the image.
+// insider returns the flags of run by which a container of any image does what name says, given arguments after the
+// image.
 func insider(name string) []string {
 	self, err := os.Executable()
 	if err != nil {

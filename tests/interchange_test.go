@@ -18,7 +18,8 @@ func (u *user) interchanged(name string, p picture) {
 		diffIDs = append(diffIDs, id.String())
 	}
 	u.prints(strings.Join(diffIDs, " "), "image", "inspect", "-f", `{{join .RootFS.Layers " "}}`, name)
-	u.prints(strings.TrimSpace(strings.Repeat("COPY x\n", len(p.config.History))), "history", "--format", "{{.CreatedBy}}", name)
+	u.prints(strings.TrimSpace(strings.Repeat("COPY x\n", len(p.config.History))), "history", "--format",
+		"{{.CreatedBy}}", name)
 }
 
 func interchangePicture(t *testing.T, name string) picture {
@@ -68,7 +69,8 @@ func TestInterchangePodman(t *testing.T) {
 // podman runs podman, with a store of plain directories that needs nothing of the host.
 func (u *user) podman(args ...string) string {
 	u.t.Helper()
-	global := []string{"--root", u.path("podman"), "--runroot", u.path("podman-run"), "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--events-backend", "none"}
+	global := []string{"--root", u.path("podman"), "--runroot", u.path("podman-run"), "--storage-driver", "vfs",
+		"--cgroup-manager", "cgroupfs", "--events-backend", "none"}
 	return u.succeeded(u.finish(u.command("podman", append(global, args...)...)))
 }
 
@@ -88,7 +90,8 @@ func TestInterchangeSkopeo(t *testing.T) {
 	for format, reference := range map[string]string{"docker-archive": "", "oci-archive": ":v1"} {
 		ours, theirs := u.path("home", format), u.path("home", format+"-skopeo")
 		u.run("save", "--format", format, "-o", ours, "example.org/app:v1")
-		u.succeeded(u.finish(u.command("skopeo", "--insecure-policy", "copy", "-q", format+":"+ours+reference, format+":"+theirs+":example.org/app:v2")))
+		u.succeeded(u.finish(u.command("skopeo", "--insecure-policy", "copy", "-q", format+":"+ours+reference,
+			format+":"+theirs+":example.org/app:v2")))
 		u.run("load", "-i", theirs)
 		u.interchanged("example.org/app:v2", p)
 		u.run("rmi", "example.org/app:v2")
@@ -111,7 +114,8 @@ func TestInterchangeUmoci(t *testing.T) {
 		u.succeeded(u.finish(u.command("umoci", args...)))
 	}
 	umoci("unpack", "--rootless", "--image", layout+":v1", u.path("home", "bundle"))
-	if text, err := os.ReadFile(u.path("home", "bundle", "rootfs", "etc", "group")); err != nil || string(text) != "root:x:0:\n" {
+	if text, err := os.ReadFile(u.path("home", "bundle", "rootfs", "etc", "group")); err != nil ||
+		string(text) != "root:x:0:\n" {
 		t.Errorf("unpacked by umoci: %q, %v", text, err)
 	}
 	u.run("rmi", "example.org/app:v1")

@@ -40,8 +40,8 @@ func (p process) isServer() bool {
 	})
 }
 
-// gone tells whether a process has ended, with all of its threads: as long as one of them is there, so is what it has open,
-// its locks among them.
+// gone tells whether a process has ended, with all of its threads: as long as one of them is there, so is what it has
+// open, its locks among them.
 func (p process) gone() bool {
 	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.pid))
 	for _, stat := range threads {
@@ -61,8 +61,8 @@ const (
 	eraseProcess   = "rcrun-erase"
 )
 
-// TestKillAnyProcess kills each process of a container that runs, in turn. Whatever dies, ps and rm -f must work and nothing
-// may be left. TestKillEraser kills the one that there is only at the end.
+// TestKillAnyProcess kills each process of a container that runs, in turn. Whatever dies, ps and rm -f must work and
+// nothing may be left. TestKillEraser kills the one that there is only at the end.
 func TestKillAnyProcess(t *testing.T) {
 	for _, name := range []string{monitorProcess, fuseProcess, sandboxProcess, slirpProcess, "init", "payload"} {
 		t.Run(name, func(t *testing.T) {
@@ -149,7 +149,8 @@ func (u *user) inside(command string) []process {
 // TestKillClient kills the command that started a container in the foreground: the container goes on.
 func TestKillClient(t *testing.T) {
 	u := newUserWithImage(t)
-	client := u.cmd("run", "--rm", "--name", "victim", "bb", "sh", "-c", "echo up; while [ ! -e /stop ]; do sleep 0.1; done; exit 5")
+	client := u.cmd("run", "--rm", "--name", "victim", "bb", "sh", "-c",
+		"echo up; while [ ! -e /stop ]; do sleep 0.1; done; exit 5")
 	stdout, err := client.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -170,12 +171,13 @@ func TestKillClient(t *testing.T) {
 	u.noLeftovers()
 }
 
-// TestKillMonitorOfOtherUser kills the monitor of a container whose first process has changed its user, and so does not end
-// with it: it ends when the container is started again or removed.
+// TestKillMonitorOfOtherUser kills the monitor of a container whose first process has changed its user, and so does not
+// end with it: it ends when the container is started again or removed.
 func TestKillMonitorOfOtherUser(t *testing.T) {
 	u := newUserWithImage(t)
 	for _, last := range [][]string{{"rm", "-f", "victim"}, {"start", "victim"}} {
-		u.run("run", "-d", "--network=none", "--name", "victim", "bb", "su", "-s", "/bin/sh", "alice", "-c", "exec sleep 1000")
+		u.run("run", "-d", "--network=none", "--name", "victim", "bb", "su", "-s", "/bin/sh", "alice", "-c",
+			"exec sleep 1000")
 		pid := u.inspect("victim").State.Pid
 		monitor := u.victims(monitorProcess)[0]
 		monitor.kill(t)
@@ -220,6 +222,7 @@ func TestKillEverythingAtOnce(t *testing.T) {
 	})
 	contains(t, u.run("ps", "-a"), "Exited")
 	u.run("start", "victim")
-	eventually(t, "the file is written again", func() bool { return strings.HasSuffix(u.run("logs", "victim"), "kept\nkept") })
+	eventually(t, "the file is written again",
+		func() bool { return strings.HasSuffix(u.run("logs", "victim"), "kept\nkept") })
 	u.run("rm", "-f", "victim")
 }

@@ -19,7 +19,8 @@ func (u *user) leave() {
 	}
 	u.noLeftovers()
 	if driverOf(u.t) != "" {
-		u.finish(u.command("unshare", "--user", "--map-root-user", "--map-auto", "rm", "-rf", u.dir)) // of subordinate ids
+		// of subordinate ids
+		u.finish(u.command("unshare", "--user", "--map-root-user", "--map-auto", "rm", "-rf", u.dir))
 		return
 	}
 	// Everything belongs to the user, so that an ordinary rm -rf must do.
@@ -46,9 +47,9 @@ func (u *user) noLeftovers() {
 	left.kill(u)
 }
 
-// leftovers are the processes that a user began, and the mounts in the host's mount namespace that involve the user's files.
-// A mount in another namespace is left where the processes there are the user's, which are left as well. Other programs of
-// the machine may have copied it with all mounts of the host: such a copy is theirs.
+// leftovers are the processes that a user began, and the mounts in the host's mount namespace that involve the user's
+// files. A mount in another namespace is left where the processes there are the user's, which are left as well. Other
+// programs of the machine may have copied it with all mounts of the host: such a copy is theirs.
 type leftovers struct {
 	processes []process
 	mounts    []string
@@ -85,8 +86,8 @@ func (l leftovers) String() string {
 	return strings.Join(lines, "\n")
 }
 
-// keptByOthers tells in whose mount namespaces copies of the user's mounts are, when these are all that keeps what is left:
-// the server of a filesystem ends with the last of its mounts.
+// keptByOthers tells in whose mount namespaces copies of the user's mounts are, when these are all that keeps what is
+// left: the server of a filesystem ends with the last of its mounts.
 func (u *user) keptByOthers(left leftovers) string {
 	if len(left.mounts) > 0 || slices.ContainsFunc(left.processes, func(p process) bool { return !p.isServer() }) {
 		return ""
@@ -113,8 +114,8 @@ func (u *user) began(pid int) bool {
 	return false
 }
 
-// named tells whether the user's binary, directories or environment are in process pid. Those in a container name nothing
-// of the user's.
+// named tells whether the user's binary, directories or environment are in process pid. Those in a container name
+// nothing of the user's.
 func (u *user) named(pid int) bool {
 	dir := fmt.Sprintf("/proc/%d/", pid)
 	for _, link := range []string{"exe", "cwd", "root"} {
@@ -136,7 +137,8 @@ func (u *user) processes(name string) []process {
 	var found []process
 	for _, pid := range family() {
 		p := newProcess(pid)
-		ours := u.named(pid) || strings.HasPrefix(p.args[0], sandboxProcess) // which has let go of all that is the user's
+		// which has let go of all that is the user's
+		ours := u.named(pid) || strings.HasPrefix(p.args[0], sandboxProcess)
 		if ours && (name == "" || filepath.Base(p.args[0]) == name) && u.began(pid) {
 			found = append(found, p)
 		}

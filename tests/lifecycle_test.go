@@ -14,7 +14,8 @@ import (
 
 func TestLifecycle(t *testing.T) {
 	u := newUserWithImage(t)
-	id := u.run("create", "--name", "guest", "bb", "sh", "-c", "echo started; trap 'echo stopping; exit 3' TERM; while :; do sleep 0.1; done")
+	id := u.run("create", "--name", "guest", "bb", "sh", "-c",
+		"echo started; trap 'echo stopping; exit 3' TERM; while :; do sleep 0.1; done")
 	if !regexp.MustCompile(`^[0-9a-f]{64}$`).MatchString(id) {
 		t.Fatalf("create printed %q", id)
 	}
@@ -34,7 +35,8 @@ func TestLifecycle(t *testing.T) {
 	u.prints("guest", "stop", "guest") // stopping what is stopped is no error
 
 	u.prints("guest", "start", "guest")
-	eventually(t, "the payload says so", func() bool { return strings.HasSuffix(u.run("logs", "guest"), "stopping\nstarted") })
+	eventually(t, "the payload says so",
+		func() bool { return strings.HasSuffix(u.run("logs", "guest"), "stopping\nstarted") })
 	u.prints("guest", "kill", "guest")
 	u.prints("137", "wait", "guest")
 	u.prints("guest", "rm", "guest")
@@ -108,7 +110,8 @@ func TestExec(t *testing.T) {
 	u.prints("/tmp 1 box", "exec", "c1", "sh", "-c", "echo $PWD $A $(hostname)")
 	u.prints("/etc 2", "exec", "-w", "/etc", "-e", "A=2", "c1", "sh", "-c", "echo $PWD $A")
 	u.prints("1000:1000", "exec", "-u", "alice", "c1", "sh", "-c", "echo $(id -u):$(id -g)")
-	contains(t, u.run("exec", "c1", "cat", "/proc/self/status"), "CapEff:\t00000000a80425fb", "CapBnd:\t00000000a80425fb", "Seccomp:\t2")
+	contains(t, u.run("exec", "c1", "cat", "/proc/self/status"), "CapEff:\t00000000a80425fb",
+		"CapBnd:\t00000000a80425fb", "Seccomp:\t2")
 	contains(t, u.run("exec", "-u", "alice", "c1", "cat", "/proc/self/status"), "CapEff:\t0000000000000000")
 	if r := u.try("exec", "c1", "sh", "-c", "echo err >&2; exit 7"); r.code != 7 || r.stderr != "err\n" {
 		t.Errorf("exit code %d, stderr %q", r.code, r.stderr)
@@ -122,10 +125,12 @@ func TestExec(t *testing.T) {
 	u.fails(127, []string{"no-such-command"}, "exec", "c1", "no-such-command")
 	u.fails(126, []string{"not-executable"}, "exec", "c1", "/etc/not-executable")
 	for _, name := range []string{"user", "mnt", "pid", "ipc", "uts", "net", "cgroup"} {
-		u.prints("same", "exec", "c1", "sh", "-c", "[ $(readlink /proc/self/ns/"+name+") = $(readlink /proc/1/ns/"+name+") ] && echo same || echo "+name)
+		u.prints("same", "exec", "c1", "sh", "-c", "[ $(readlink /proc/self/ns/"+name+") = $(readlink /proc/1/ns/"+name+
+			") ] && echo same || echo "+name)
 	}
 	u.run("exec", "-d", "c1", "sh", "-c", "echo done >/tmp/done")
-	eventually(t, "the detached command runs", func() bool { return u.try("exec", "c1", "cat", "/tmp/done").stdout == "done\n" })
+	eventually(t, "the detached command runs",
+		func() bool { return u.try("exec", "c1", "cat", "/tmp/done").stdout == "done\n" })
 	// A command that outlives its client does not keep the container from ending.
 	u.run("exec", "-d", "c1", "sleep", "1000")
 	u.run("kill", "c1")
@@ -135,7 +140,8 @@ func TestExec(t *testing.T) {
 
 func TestLogs(t *testing.T) {
 	u := newUserWithImage(t)
-	u.run("run", "-d", "--name", "c1", "bb", "sh", "-c", "echo one; while [ ! -e /go ]; do sleep 0.1; done; echo two; echo three >&2; printf four")
+	u.run("run", "-d", "--name", "c1", "bb", "sh", "-c",
+		"echo one; while [ ! -e /go ]; do sleep 0.1; done; echo two; echo three >&2; printf four")
 	follow := u.cmd("logs", "-f", "c1")
 	stdout, err := follow.StdoutPipe()
 	if err != nil {
@@ -237,21 +243,26 @@ func TestInspect(t *testing.T) {
 	if err := os.Mkdir(u.path("home", "data"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	id := u.run("create", "--name", "c1", "--hostname", "box", "-u", "alice", "-w", "/tmp", "-e", "A=1", "-v", u.path("home", "data")+":/data:ro",
+	id := u.run("create", "--name", "c1", "--hostname", "box", "-u", "alice", "-w", "/tmp", "-e", "A=1", "-v",
+		u.path("home", "data")+":/data:ro",
 		"--network", "none", "--userns", "keep-id", "--read-only", "-i", "--entrypoint", "sh", "bb", "-c", "exit 6")
 	i := u.inspect("c1")
-	if i.ID != id || i.Name != "/c1" || i.Path != "sh" || len(i.Args) != 2 || i.Args[1] != "exit 6" || !strings.HasPrefix(i.Image, "sha256:") {
+	if i.ID != id || i.Name != "/c1" || i.Path != "sh" || len(i.Args) != 2 || i.Args[1] != "exit 6" ||
+		!strings.HasPrefix(i.Image, "sha256:") {
 		t.Errorf("identity: %+v", i)
 	}
-	if c := i.Config; c.Hostname != "box" || c.User != "alice" || c.WorkingDir != "/tmp" || c.Image != "bb" || c.Env[0] != "A=1" || !c.OpenStdin || c.Tty ||
+	if c := i.Config; c.Hostname != "box" || c.User != "alice" || c.WorkingDir != "/tmp" || c.Image != "bb" ||
+		c.Env[0] != "A=1" || !c.OpenStdin || c.Tty ||
 		len(c.Entrypoint) != 1 || len(c.Cmd) != 2 {
 		t.Errorf("Config: %+v", c)
 	}
-	if h := i.HostConfig; h.NetworkMode != "none" || h.UsernsMode != "keep-id" || !h.ReadonlyRootfs || h.AutoRemove || h.ShmSize != 64<<20 ||
+	if h := i.HostConfig; h.NetworkMode != "none" || h.UsernsMode != "keep-id" || !h.ReadonlyRootfs || h.AutoRemove ||
+		h.ShmSize != 64<<20 ||
 		len(h.Binds) != 1 {
 		t.Errorf("HostConfig: %+v", h)
 	}
-	if len(i.Mounts) != 1 || i.Mounts[0].Type != "bind" || i.Mounts[0].Source != u.path("home", "data") || i.Mounts[0].Destination != "/data" || i.Mounts[0].RW {
+	if len(i.Mounts) != 1 || i.Mounts[0].Type != "bind" || i.Mounts[0].Source != u.path("home", "data") ||
+		i.Mounts[0].Destination != "/data" || i.Mounts[0].RW {
 		t.Errorf("Mounts: %+v", i.Mounts)
 	}
 	if i.State.Status != "created" || i.State.Running || i.State.Pid != 0 {
@@ -261,7 +272,8 @@ func TestInspect(t *testing.T) {
 	u.run("start", "c1")
 	u.prints("6", "wait", "c1")
 	s := u.inspect(id[:10]).State
-	if s.Status != "exited" || s.Running || s.ExitCode != 6 || s.StartedAt.Before(before.Add(-time.Second)) || s.FinishedAt.Before(s.StartedAt) {
+	if s.Status != "exited" || s.Running || s.ExitCode != 6 || s.StartedAt.Before(before.Add(-time.Second)) ||
+		s.FinishedAt.Before(s.StartedAt) {
 		t.Errorf("State of an exited container: %+v", s)
 	}
 	u.run("run", "-d", "--name", "d1", "bb", "sleep", "1000")
@@ -307,7 +319,8 @@ func TestLogTimes(t *testing.T) {
 // TestStopSignal chooses the signal and the patience of stop.
 func TestStopSignal(t *testing.T) {
 	u := newUserWithImage(t)
-	u.run("run", "-d", "--name", "c1", "bb", "sh", "-c", "trap 'exit 7' USR1; trap '' TERM; echo up; while :; do sleep 0.1; done")
+	u.run("run", "-d", "--name", "c1", "bb", "sh", "-c",
+		"trap 'exit 7' USR1; trap '' TERM; echo up; while :; do sleep 0.1; done")
 	eventually(t, "the trap", func() bool { return u.run("logs", "c1") == "up" })
 	u.fails(125, []string{"invalid signal"}, "stop", "--signal", "NOSUCH", "c1")
 	u.prints("c1", "stop", "-s", "SIGUSR1", "--timeout", "-1", "c1")
@@ -317,7 +330,8 @@ func TestStopSignal(t *testing.T) {
 	u.prints("137", "wait", "c1")
 }
 
-// TestExecWorkingDirectory executes commands where they cannot be: the exit code says so, as for a command that is not there.
+// TestExecWorkingDirectory executes commands where they cannot be: the exit code says so, as for a command that is not
+// there.
 func TestExecWorkingDirectory(t *testing.T) {
 	u := newUserWithImage(t)
 	u.run("run", "-d", "--name", "c1", "bb", "sleep", "1000")

@@ -40,7 +40,8 @@ func TestManyAtOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range count {
 		all.Go(func() {
-			results[i] = u.try("run", "-d", "--name", fmt.Sprintf("c%d", i), "-e", fmt.Sprintf("N=%d", i), "bb", "sh", "-c",
+			results[i] = u.try("run", "-d", "--name", fmt.Sprintf("c%d", i), "-e", fmt.Sprintf("N=%d", i), "bb", "sh",
+				"-c",
 				fmt.Sprintf("head -c %d /dev/urandom >/own; echo $N >/etc/secret; echo ready; sleep 1000", written))
 		})
 	}
@@ -99,7 +100,8 @@ $RCRUN ps --format "{{.Names}} {{.Command}}"
 $RCRUN rm -f mine'`, u.dir, tar, u.inspect("mine").State.Pid)
 	r := u.finish(u.command("unshare", "--user", "--map-root-user", "--map-auto", "sh", "-ec", script))
 	lines := strings.Split(r.out(), "\n")
-	if r.code != 0 || len(lines) != 3 || strings.Fields(lines[0])[1] != "5000" || !strings.Contains(lines[1], "sleep 1001") || lines[2] != "mine" {
+	if r.code != 0 || len(lines) != 3 || strings.Fields(lines[0])[1] != "5000" ||
+		!strings.Contains(lines[1], "sleep 1001") || lines[2] != "mine" {
 		t.Errorf("exit code %d, the other user sees %q\n%s", r.code, lines, r.stderr)
 	}
 	u.prints("still there", "exec", "mine", "echo", "still there")

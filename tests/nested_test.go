@@ -2,12 +2,14 @@ package tests
 
 import "testing"
 
-// TestRefusedInContainer runs rcrun in a container that lets it make no container: the sentence says what to do about it.
+// TestRefusedInContainer runs rcrun in a container that lets it make no container: the sentence says what to do about
+// it.
 func TestRefusedInContainer(t *testing.T) {
 	u := newUserWithImage(t)
 	inner := func(flags ...string) result {
 		args := append([]string{"run", "--rm", "-v", u.path("rcrun") + ":/bin/rcrun:ro", "--tmpfs", "/inner"}, flags...)
-		return u.try(append(args, "bb", "rcrun", "--root", "/inner/data", "--storage-driver", "fuse", "run", "--rm", "--rootfs", "/:O", "true")...)
+		return u.try(append(args, "bb", "rcrun", "--root", "/inner/data", "--storage-driver", "fuse", "run", "--rm",
+			"--rootfs", "/:O", "true")...)
 	}
 	last := func(r result, part ...string) {
 		t.Helper()

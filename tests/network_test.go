@@ -20,8 +20,10 @@ func TestNetworks(t *testing.T) {
 	u.prints("lo", "run", "--rm", "--network", "none", "bb", "ls", "/sys/class/net")
 	contains(t, u.run("run", "--rm", "--network", "none", "bb", "ip", "addr", "show", "lo"), "127.0.0.1", "UP")
 	for _, flags := range [][]string{{}, {"--network", "slirp4netns"}} {
-		args := append(append([]string{"run", "--rm"}, flags...), "bb", "sh", "-c", "ls /sys/class/net; ip addr show eth0; ip route; cat /etc/resolv.conf; ping -c 1 10.0.2.2")
-		contains(t, u.run(args...), "eth0\nlo\n", "10.0.2.100/24", "mtu 65520", "default via 10.0.2.2", "nameserver 10.0.2.3", "1 packets received")
+		args := append(append([]string{"run", "--rm"}, flags...), "bb", "sh", "-c",
+			"ls /sys/class/net; ip addr show eth0; ip route; cat /etc/resolv.conf; ping -c 1 10.0.2.2")
+		contains(t, u.run(args...), "eth0\nlo\n", "10.0.2.100/24", "mtu 65520", "default via 10.0.2.2",
+			"nameserver 10.0.2.3", "1 packets received")
 	}
 	host, err := os.Readlink("/proc/self/ns/net")
 	if err != nil {
@@ -57,7 +59,8 @@ func TestHostLoopbackIsOutOfReach(t *testing.T) {
 		}
 	}
 	flags := []string{"--network", "slirp4netns"}
-	if got := u.attacked("connections", flags, append(append([]string{"tcp"}, tcp...), append([]string{"udp"}, udp...)...)...); got != "" {
+	if got := u.attacked("connections", flags,
+		append(append([]string{"tcp"}, tcp...), append([]string{"udp"}, udp...)...)...); got != "" {
 		t.Errorf("the container reaches\n%s", got)
 	}
 	if n := heard.Load(); n > 0 {
@@ -113,8 +116,8 @@ func ownAddress(t *testing.T) string {
 	return ""
 }
 
-// tryConnections connects to addresses all at once and prints what answers. Arguments are "tcp" and "udp", each followed
-// by addresses.
+// tryConnections connects to addresses all at once and prints what answers. Arguments are "tcp" and "udp", each
+// followed by addresses.
 func tryConnections(args []string) error {
 	network := ""
 	var all sync.WaitGroup
@@ -145,9 +148,11 @@ func tryConnections(args []string) error {
 func TestPublishedPortListensWhereTold(t *testing.T) {
 	u := newUserWithImage(t)
 	port, open := freePort(t), freePort(t)
-	u.run("run", "-d", "--name", "c1", "-p", fmt.Sprintf("127.0.0.2:%d:80", port), "-p", fmt.Sprintf("%d:81", open), "-p", fmt.Sprintf("127.0.0.2:%d:82/udp", port), "bb", "sleep", "1000")
+	u.run("run", "-d", "--name", "c1", "-p", fmt.Sprintf("127.0.0.2:%d:80", port), "-p", fmt.Sprintf("%d:81", open),
+		"-p", fmt.Sprintf("127.0.0.2:%d:82/udp", port), "bb", "sleep", "1000")
 	for what, want := range map[string]string{
-		fmt.Sprintf("tcp %04X", port): "0200007F", fmt.Sprintf("tcp %04X", open): "00000000", fmt.Sprintf("udp %04X", port): "0200007F",
+		fmt.Sprintf("tcp %04X", port): "0200007F", fmt.Sprintf("tcp %04X", open): "00000000",
+		fmt.Sprintf("udp %04X", port): "0200007F",
 	} {
 		network, port, _ := strings.Cut(what, " ")
 		if got := boundTo(t, network, port); !slices.Equal(got, []string{want}) {
@@ -175,7 +180,8 @@ func boundTo(t *testing.T, network, port string) (found []string) {
 func TestPublish(t *testing.T) {
 	u := newUserWithImage(t)
 	port := freePort(t)
-	u.run("run", "-d", "--name", "c1", "-p", fmt.Sprintf("127.0.0.1:%d:80", port), "-p", "127.0.0.1::81", "bb", "sh", "-c",
+	u.run("run", "-d", "--name", "c1", "-p", fmt.Sprintf("127.0.0.1:%d:80", port), "-p", "127.0.0.1::81", "bb", "sh",
+		"-c",
 		"nc -ll -p 81 -e echo second & nc -ll -p 80 -e echo first")
 	if got := u.dial("127.0.0.1", port); got != "first\n" {
 		t.Errorf("the published port answers %q", got)
@@ -263,7 +269,8 @@ func TestUserNamespaceModes(t *testing.T) {
 		}
 		return lines
 	}
-	if m := maps("host"); len(m) != 2 || m[0][0] != "0" || m[0][1] != fmt.Sprint(uid) || m[0][2] != "1" || m[1][0] != "1" {
+	if m := maps("host"); len(m) != 2 || m[0][0] != "0" || m[0][1] != fmt.Sprint(uid) || m[0][2] != "1" ||
+		m[1][0] != "1" {
 		t.Errorf("host: %v", m)
 	}
 	if m := maps("keep-id"); len(m) != 3 || m[1][0] != fmt.Sprint(uid) || m[1][1] != fmt.Sprint(uid) || m[1][2] != "1" {
@@ -285,7 +292,8 @@ func TestUserNamespaceModes(t *testing.T) {
 func TestPublishUDP(t *testing.T) {
 	u := newUserWithImage(t)
 	port := freePort(t)
-	args := append([]string{"run", "-d", "--name", "c1", "-p", fmt.Sprintf("%d:9999/udp", port), "-p", "127.0.0.1::9999/udp"}, insider("echo")...)
+	args := append([]string{"run", "-d", "--name", "c1", "-p", fmt.Sprintf("%d:9999/udp", port), "-p",
+		"127.0.0.1::9999/udp"}, insider("echo")...)
 	u.run(append(args, "bb", "9999")...)
 	var onLoopback int
 	for _, b := range u.inspect("c1").NetworkSettings.Ports["9999/udp"] {
@@ -406,9 +414,11 @@ func freeRange(t *testing.T, n int) int {
 // TestResolvConf chooses name servers, domains and options.
 func TestResolvConf(t *testing.T) {
 	u := newUserWithImage(t)
-	u.prints("nameserver 1.1.1.1\nsearch a.example b.example\noptions ndots:2", "run", "--rm", "--dns", "1.1.1.1", "--dns-search", "a.example", "--dns-search", "b.example",
+	u.prints("nameserver 1.1.1.1\nsearch a.example b.example\noptions ndots:2", "run", "--rm", "--dns", "1.1.1.1",
+		"--dns-search", "a.example", "--dns-search", "b.example",
 		"--dns-option", "ndots:2", "bb", "cat", "/etc/resolv.conf")
-	if got := u.run("run", "--rm", "--network", "none", "--dns-search", ".", "bb", "cat", "/etc/resolv.conf"); strings.Contains(got, "search") {
+	if got := u.run("run", "--rm", "--network", "none", "--dns-search", ".", "bb", "cat",
+		"/etc/resolv.conf"); strings.Contains(got, "search") {
 		t.Errorf("domains where none are wanted: %s", got)
 	}
 	u.fails(125, []string{"name server", "notanip"}, "run", "--rm", "--dns", "notanip", "bb", "true")

@@ -64,7 +64,8 @@ func listenAsStranger() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := errors.Join(unix.Bind(fd, &unix.SockaddrUnix{Name: "sock"}), becomeStranger(), unix.Listen(fd, 1)); err != nil {
+	if err := errors.Join(unix.Bind(fd, &unix.SockaddrUnix{Name: "sock"}), becomeStranger(),
+		unix.Listen(fd, 1)); err != nil {
 		return "", err
 	}
 	fmt.Println(listening)
@@ -126,7 +127,8 @@ func TestStrangerListens(t *testing.T) {
 	if err := errors.Join(os.Rename(sock, mine), os.Chmod(dir, 0o711)); err != nil {
 		t.Fatal(err)
 	}
-	listener := u.command("unshare", "--user", "--map-root-user", "--map-auto", "sh", "-euc", u.stranger("listens", dir))
+	listener := u.command("unshare", "--user", "--map-root-user", "--map-auto", "sh", "-euc",
+		u.stranger("listens", dir))
 	stdout, err := listener.StdoutPipe()
 	if err == nil {
 		err = listener.Start()
@@ -156,10 +158,12 @@ func TestForeignDirectories(t *testing.T) {
 	foreign := u.path("foreign")
 
 	u.setenv("XDG_RUNTIME_DIR", foreign)
-	for _, command := range [][]string{{"ps"}, {"run", "--rm", "bb", "true"}, {"images"}, {"info"}, {"--root", u.path("home", "new"), "ps"}} {
+	for _, command := range [][]string{{"ps"}, {"run", "--rm", "bb", "true"}, {"images"}, {"info"},
+		{"--root", u.path("home", "new"), "ps"}} {
 		u.fails(125, []string{"XDG_RUNTIME_DIR", foreign, "is not owned by the current user", "unset"}, command...)
 	}
-	u.fails(125, []string{"XDG_RUNTIME_DIR", foreign, "is not owned by the current user", "--authfile"}, "login", "-u", "me", "-p", "secret", "localhost:1")
+	u.fails(125, []string{"XDG_RUNTIME_DIR", foreign, "is not owned by the current user", "--authfile"}, "login", "-u",
+		"me", "-p", "secret", "localhost:1")
 	if got := u.entries("foreign", "rcrun"); len(got) > 0 {
 		t.Errorf("in the other user's directory there are %q", got)
 	}

@@ -35,7 +35,8 @@ func TestProgressOnTerminal(t *testing.T) {
 		if code := term.wait(); code != 0 {
 			t.Errorf("%v: exit code %d", c.args, code)
 		}
-		if r := u.try(c.args...); r.code != 0 || r.stderr != "" || strings.Contains(r.stdout, "\x1b") || strings.Contains(r.stdout, "[") {
+		if r := u.try(c.args...); r.code != 0 || r.stderr != "" || strings.Contains(r.stdout, "\x1b") ||
+			strings.Contains(r.stdout, "[") {
 			t.Errorf("%v in a pipe: exit code %d, %q, %q", c.args, r.code, r.stdout, r.stderr)
 		}
 	}

@@ -147,8 +147,10 @@ func TestTerminal(t *testing.T) {
 	term.expect("24 80\r\n")
 
 	term.resize(40, 132)
-	sendSignal(t, term.cmd.Process.Pid, syscall.SIGWINCH) // the kernel tells the foreground of the terminal that was resized
-	eventually(t, "the size inside follows", func() bool { return u.run("exec", "c1", "stty", "-F", "/dev/pts/0", "size") == "40 132" })
+	// the kernel tells the foreground of the terminal that was resized
+	sendSignal(t, term.cmd.Process.Pid, syscall.SIGWINCH)
+	eventually(t, "the size inside follows",
+		func() bool { return u.run("exec", "c1", "stty", "-F", "/dev/pts/0", "size") == "40 132" })
 
 	// Job control: a job is stopped by Ctrl-Z, and listed, and brought back.
 	term.types("sleep 1000\n")
@@ -203,7 +205,8 @@ func TestTerminalIsRestored(t *testing.T) {
 		if code := term.wait(); code != c.code {
 			t.Errorf("exit code %d, want %d", code, c.code)
 		}
-		if after := term.settings(); after.Lflag&unix.ICANON == 0 || after.Lflag&unix.ECHO == 0 || after.Oflag&unix.OPOST == 0 {
+		if after := term.settings(); after.Lflag&unix.ICANON == 0 || after.Lflag&unix.ECHO == 0 ||
+			after.Oflag&unix.OPOST == 0 {
 			t.Errorf("the terminal is left in raw mode: %+v", after)
 		}
 		eventually(t, "the container is removed", func() bool { return u.run("ps", "-aq") == "" })

@@ -54,7 +54,8 @@ func near(t *testing.T, what string, got, want int64) {
 // onDisk returns what a container's changes take on the host.
 func (u *user) onDisk() int64 {
 	u.t.Helper()
-	r := u.finish(u.command("sh", "-c", `du -s -B1 "$HOME"/.local/share/rcrun/storage/fuse/dir/*/work/../diff | cut -f 1`))
+	r := u.finish(u.command("sh", "-c",
+		`du -s -B1 "$HOME"/.local/share/rcrun/storage/fuse/dir/*/work/../diff | cut -f 1`))
 	n, err := strconv.ParseInt(strings.TrimSpace(r.stdout), 10, 64)
 	if err != nil {
 		u.t.Fatalf("du: %v\n%s", err, r.stderr)
@@ -80,7 +81,8 @@ func TestQuotaSize(t *testing.T) {
 	near(t, "the other's file", u.fillUp("large", "/big"), 24*mib)
 
 	for range 20 { // the kernel says later that it has forgotten a file, and nobody may notice
-		u.run("exec", "small", "sh", "-c", "for i in 1 2 3; do rm /big && dd if=/dev/zero of=/big bs=1M count=14 2>/dev/null || exit 1; done")
+		u.run("exec", "small", "sh", "-c",
+			"for i in 1 2 3; do rm /big && dd if=/dev/zero of=/big bs=1M count=14 2>/dev/null || exit 1; done")
 	}
 	u.run("exec", "small", "sh", "-c", "rm /big && echo goes on >/new")
 	if _, used, _ = u.holds("small"); used > mib {
@@ -95,10 +97,12 @@ func TestQuotaFull(t *testing.T) {
 	u.run("run", "-d", "--name", "full", "--network", "none", "--storage-opt", "size=8m", "bb", "sleep", "1000")
 	u.fillUp("full", "/big")
 	u.run("exec", "full", "sh", "-c", "while echo x >>/bits; do :; done 2>/dev/null; true")
-	u.prints("gone", "exec", "full", "sh", "-c", "rm -r /etc/group /home; test -e /etc/passwd && test ! -e /etc/group && echo gone")
+	u.prints("gone", "exec", "full", "sh", "-c",
+		"rm -r /etc/group /home; test -e /etc/passwd && test ! -e /etc/group && echo gone")
 	contains(t, u.run("diff", "full"), "A /big", "D /etc/group", "D /home")
 	u.run("commit", "full", "committed")
-	u.prints("gone", "run", "--rm", "--network", "none", "committed", "sh", "-c", "test -s /big && test ! -e /home && echo gone")
+	u.prints("gone", "run", "--rm", "--network", "none", "committed", "sh", "-c",
+		"test -s /big && test ! -e /home && echo gone")
 	u.run("stop", "-t", "0", "full")
 	u.run("start", "full")
 	u.prints("still full", "exec", "full", "sh", "-c", "echo y >>/bits 2>/dev/null || echo still full")
@@ -108,8 +112,11 @@ func TestQuotaFull(t *testing.T) {
 // TestQuotaRemembered checks that what is used is known after a stop, and counted after a crash.
 func TestQuotaRemembered(t *testing.T) {
 	u := newUserWithImage(t)
-	u.run("run", "-d", "--name", "box", "--network", "none", "--storage-opt", "size=16m", "--storage-opt", "inodes=1000", "bb", "sleep", "1000")
-	u.run("exec", "box", "sh", "-c", "dd if=/dev/zero of=/data bs=1M count=9 2>/dev/null; mkdir /d; for i in 1 2 3 4 5; do echo x >/d/$i; done; ln /d/1 /d/link")
+	u.run("run", "-d", "--name", "box", "--network", "none", "--storage-opt", "size=16m", "--storage-opt",
+		"inodes=1000", "bb", "sleep", "1000")
+	u.run("exec", "box", "sh", "-c",
+		"dd if=/dev/zero of=/data bs=1M count=9 2>/dev/null; mkdir /d; for i in 1 2 3 4 5; do echo x >/d/$i; done; "+
+			"ln /d/1 /d/link")
 	_, before, _ := u.holds("box")
 	inodes := func() string { return u.run("exec", "box", "stat", "-f", "-c", "%c %d", "/") }
 	left := inodes()
@@ -159,7 +166,9 @@ func TestQuotaRemembered(t *testing.T) {
 func TestQuotaInodes(t *testing.T) {
 	u := newUserWithImage(t)
 	u.run("run", "-d", "--name", "box", "--network", "none", "--storage-opt", "inodes=50", "bb", "sleep", "1000")
-	r := u.try("exec", "box", "sh", "-c", "mkdir /d && i=0; while [ $i -lt 100 ]; do touch /d/$i || break; i=$((i+1)); done; ls /d | wc -l; [ $i -eq 100 ]")
+	r := u.try("exec", "box", "sh", "-c",
+		"mkdir /d && i=0; while [ $i -lt 100 ]; do touch /d/$i || break; i=$((i+1)); done; ls /d | wc -l; [ $i -eq "+
+			"100 ]")
 	if r.code == 0 || !strings.Contains(r.stderr, "No space left on device") {
 		t.Errorf("made 100 files of 50: %d, %s", r.code, r.stderr)
 	}
@@ -174,7 +183,8 @@ func TestQuotaInodes(t *testing.T) {
 
 func TestQuotaOfDirectory(t *testing.T) {
 	u := newUser(t)
-	u.run("run", "-d", "--name", "box", "--network", "none", "--rootfs", "/:O", "--storage-opt", "size=8m,inodes=200", "sleep", "1000")
+	u.run("run", "-d", "--name", "box", "--network", "none", "--rootfs", "/:O", "--storage-opt", "size=8m,inodes=200",
+		"sleep", "1000")
 	near(t, "the file", u.fillUp("box", "/var/big"), 8*mib)
 	u.run("rm", "-f", "box")
 }
@@ -182,9 +192,11 @@ func TestQuotaOfDirectory(t *testing.T) {
 func TestQuotaRefused(t *testing.T) {
 	u := newUserWithImage(t)
 	before := u.entries("home", ".local", "share", "rcrun", "containers")
-	for _, value := range []string{"size=", "size=-1", "size=0", "size=much", "inodes=0", "inodes=-5", "inodes=1k", "inodes", "color=red", "64m", "size=99999999999999999999g"} {
+	for _, value := range []string{"size=", "size=-1", "size=0", "size=much", "inodes=0", "inodes=-5", "inodes=1k",
+		"inodes", "color=red", "64m", "size=99999999999999999999g"} {
 		u.fails(125, []string{"invalid storage option"}, "run", "--storage-opt", value, "missing", "true")
-		u.fails(125, []string{"invalid storage option"}, "create", "--storage-opt", "size=1m", "--storage-opt", value, "bb")
+		u.fails(125, []string{"invalid storage option"}, "create", "--storage-opt", "size=1m", "--storage-opt", value,
+			"bb")
 	}
 	u.fails(125, []string{"--rootfs", ":O"}, "run", "--rootfs", u.dir, "--storage-opt", "size=1m", "true")
 	for _, driver := range []string{"overlay", "vfs"} {
@@ -234,7 +246,8 @@ func TestQuotaOfUnion(t *testing.T) {
 				trap - EXIT
 				mount_it size=none 2>&1`, mount)))
 			lines := strings.Split(r.out(), "\n")
-			if len(lines) != 4 || lines[1] != "1024 4096 20" || lines[2] != "19" || !strings.Contains(lines[3], "size=none: want a size such as 64m") {
+			if len(lines) != 4 || lines[1] != "1024 4096 20" || lines[2] != "19" ||
+				!strings.Contains(lines[3], "size=none: want a size such as 64m") {
 				t.Fatalf("exit code %d, printed %q\n%s", r.code, lines, r.stderr)
 			}
 			size, err := strconv.ParseInt(lines[0], 10, 64)

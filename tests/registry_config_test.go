@@ -48,7 +48,8 @@ func TestShortNames(t *testing.T) {
 	u.hasImage(full, p.id(t))
 	u.checkLayers("team/app:v1")
 	// Each that was tried says why not.
-	u.fails(125, []string{"127.0.0.1:1/missing", "connection refused", server.host + "/missing", "manifest unknown"}, "pull", "-q", "missing")
+	u.fails(125, []string{"127.0.0.1:1/missing", "connection refused", server.host + "/missing", "manifest unknown"},
+		"pull", "-q", "missing")
 
 	u.configure("registries.conf", "short-name-mode = \"enforcing\"\n%s", search)
 	u.fails(125, []string{"team/app:v1", server.host + "/team/app:v1", "full name"}, "pull", "-q", "team/app:v1")
@@ -61,8 +62,9 @@ func TestMirror(t *testing.T) {
 	server := u.startRegistry()
 	p := newPicture("app:v1", busyboxTree(t))
 	u.put(server.host, "app:v1", p)
-	u.configure("registries.conf", "[[registry]]\nlocation = \"registry.invalid\"\n[[registry.mirror]]\nlocation = %q\ninsecure = true\n"+
-		"[[registry]]\nlocation = \"blocked.invalid\"\nblocked = true\n", server.host)
+	u.configure("registries.conf",
+		"[[registry]]\nlocation = \"registry.invalid\"\n[[registry.mirror]]\nlocation = %q\ninsecure = true\n"+
+			"[[registry]]\nlocation = \"blocked.invalid\"\nblocked = true\n", server.host)
 	u.prints(p.id(t), "pull", "-q", "registry.invalid/app:v1")
 	u.hasImage("registry.invalid/app:v1", p.id(t))
 	u.fails(125, []string{"blocked"}, "pull", "-q", "blocked.invalid/app:v1")
@@ -81,7 +83,8 @@ func TestSignaturePolicy(t *testing.T) {
 	u.configure("registries.d/test.yaml", "docker:\n  %s:\n    use-sigstore-attachments: true\n", server.host)
 	signed := server.host + "/app:signed"
 	key := u.sign(unsigned, signed)
-	u.configure("policy.json", `{"default": [{"type": "reject"}], "transports": {"docker": {%q: [{"type": "sigstoreSigned", "keyPath": %q, "signedIdentity": {"type": "matchRepository"}}]}}}`, server.host, key)
+	u.configure("policy.json",
+		`{"default": [{"type": "reject"}], "transports": {"docker": {%q: [{"type": "sigstoreSigned", "keyPath": %q, "signedIdentity": {"type": "matchRepository"}}]}}}`, server.host, key)
 	other := u.put(server.host, "app:other", newPicture("app:v1", upperLayer(t)))
 	u.fails(125, []string{"policy", "signature"}, "pull", "-q", other)
 	u.isEmptyStore()
@@ -112,12 +115,14 @@ func TestSignaturePolicyAsked(t *testing.T) {
 		}
 		u.run("tag", "kept:1", "app:v1")
 	}
-	u.configure("policy.json", `{"default": [{"type": "reject"}], "transports": {"docker-archive": {"": [{"type": "insecureAcceptAnything"}]}}}`)
+	u.configure("policy.json",
+		`{"default": [{"type": "reject"}], "transports": {"docker-archive": {"": [{"type": "insecureAcceptAnything"}]}}}`)
 	u.succeeded(u.tryWith(p.dockerArchive(t), "load", "-q"))
 	u.failed(u.tryWith(p.ociArchive(t), "load", "-q"), 125, "policy", "rejected")
 	// What is imported has no signatures.
 	u.failed(u.tryWith(busyboxTree(t), "import", "-", "imported"), 125, "policy", "rejected")
-	u.configure("policy.json", `{"default": [{"type": "reject"}], "transports": {"tarball": {"": [{"type": "insecureAcceptAnything"}]}}}`)
+	u.configure("policy.json",
+		`{"default": [{"type": "reject"}], "transports": {"tarball": {"": [{"type": "insecureAcceptAnything"}]}}}`)
 	u.succeeded(u.tryWith(busyboxTree(t), "import", "-", "imported"))
 	// A key that tars should be signed with cannot be had.
 	u.configure("policy.json", `{"default": [{"type": "sigstoreSigned", "keyPath": "/dev/null"}]}`)
@@ -138,7 +143,9 @@ func (u *user) sign(from, to string) (publicKey string) {
 		u.t.Fatal(err)
 	}
 	defer by.Close()
-	policy, err := signature.NewPolicyContext(&signature.Policy{Default: signature.PolicyRequirements{signature.NewPRInsecureAcceptAnything()}})
+	policy, err := signature.NewPolicyContext(&signature.Policy{
+		Default: signature.PolicyRequirements{signature.NewPRInsecureAcceptAnything()},
+	})
 	if err != nil {
 		u.t.Fatal(err)
 	}
@@ -151,8 +158,10 @@ func (u *user) sign(from, to string) (publicKey string) {
 	if err != nil {
 		u.t.Fatal(err)
 	}
-	sys := &types.SystemContext{DockerInsecureSkipTLSVerify: types.OptionalBoolTrue, RegistriesDirPath: u.path("home", ".config", "containers", "registries.d")}
-	if _, err := imagecopy.Image(context.Background(), policy, dest, src, &imagecopy.Options{SourceCtx: sys, DestinationCtx: sys, Signers: []*signer.Signer{by}}); err != nil {
+	sys := &types.SystemContext{DockerInsecureSkipTLSVerify: types.OptionalBoolTrue,
+		RegistriesDirPath: u.path("home", ".config", "containers", "registries.d")}
+	if _, err := imagecopy.Image(context.Background(), policy, dest, src,
+		&imagecopy.Options{SourceCtx: sys, DestinationCtx: sys, Signers: []*signer.Signer{by}}); err != nil {
 		u.t.Fatal(err)
 	}
 	return u.path("home", "public")

@@ -11,7 +11,8 @@ import (
 // repoDigests returns those of an image.
 func (u *user) repoDigests(image string) (digests []string) {
 	u.t.Helper()
-	if err := json.Unmarshal([]byte(u.run("image", "inspect", "-f", "{{json .RepoDigests}}", image)), &digests); err != nil {
+	if err := json.Unmarshal([]byte(u.run("image", "inspect", "-f", "{{json .RepoDigests}}", image)),
+		&digests); err != nil {
 		u.t.Fatal(err)
 	}
 	return digests
@@ -74,7 +75,8 @@ func TestPlatformHeld(t *testing.T) {
 	server := u.startRegistry()
 	here := "linux/" + runtime.GOARCH
 	const wanted = "linux/s390x"
-	mismatch := []string{"image with reference ", " was found but its platform (" + here + ") does not match the specified platform (" + wanted + ")"}
+	mismatch := []string{"image with reference ",
+		" was found but its platform (" + here + ") does not match the specified platform (" + wanted + ")"}
 	name := server.host + "/bb:1"
 	u.run("tag", "bb", name)
 	u.run("push", "-q", name)

@@ -34,7 +34,10 @@ const (
 // slowly puts a proxy before a registry.
 func (u *user) slowly(server *registryServer) *slowProxy {
 	p := &slowProxy{opened: make(chan struct{})}
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { p.forward(w, req, server.host) }))
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
+		req *http.Request) {
+		p.forward(w, req, server.host)
+	}))
 	u.t.Cleanup(front.Close)
 	u.t.Cleanup(p.open)
 	p.host = strings.TrimPrefix(front.URL, "http://")
@@ -63,7 +66,8 @@ func (p *slowProxy) forward(w http.ResponseWriter, req *http.Request, host strin
 		w.Header()[name] = values
 	}
 	w.WriteHeader(resp.StatusCode)
-	if req.Method == http.MethodGet && strings.Contains(req.URL.Path, "/blobs/") && resp.ContentLength >= bigBlob-firstPart {
+	if req.Method == http.MethodGet && strings.Contains(req.URL.Path, "/blobs/") &&
+		resp.ContentLength >= bigBlob-firstPart {
 		p.sendSlowly(w, req, resp.Body)
 		return
 	}

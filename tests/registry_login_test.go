@@ -37,7 +37,8 @@ func (u *user) startPrivateRegistry() (server *registryServer, certDir string) {
 		u.t.Fatal(err)
 	}
 	return u.startRegistry("REGISTRY_HTTP_TLS_CERTIFICATE="+certDir+"/ca.crt", "REGISTRY_HTTP_TLS_KEY="+key,
-		"REGISTRY_AUTH=htpasswd", "REGISTRY_AUTH_HTPASSWD_REALM=test", "REGISTRY_AUTH_HTPASSWD_PATH="+passwords), certDir
+			"REGISTRY_AUTH=htpasswd", "REGISTRY_AUTH_HTPASSWD_REALM=test", "REGISTRY_AUTH_HTPASSWD_PATH="+passwords),
+		certDir
 }
 
 // makeCertificate makes a certificate for the loopback interface that signs itself.
@@ -49,7 +50,8 @@ func (u *user) makeCertificate(certFile, keyFile string) {
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "registry"}, NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 	}
 	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -59,7 +61,8 @@ func (u *user) makeCertificate(certFile, keyFile string) {
 	if err != nil {
 		u.t.Fatal(err)
 	}
-	for path, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: cert}, keyFile: {Type: "PRIVATE KEY", Bytes: encoded}} {
+	for path, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: cert},
+		keyFile: {Type: "PRIVATE KEY", Bytes: encoded}} {
 		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
 			u.t.Fatal(err)
 		}
@@ -92,7 +95,8 @@ func TestLogin(t *testing.T) {
 	}
 	u.prints("me", "login", "--get-login", server.host)
 	u.fails(125, []string{"authentication required"}, append(push, "--creds", "me:wrong")...)
-	u.prints("Authenticating with existing credentials...\nLogin Succeeded", "login", "--cert-dir", certs, "--tls-verify=true", server.host)
+	u.prints("Authenticating with existing credentials...\nLogin Succeeded", "login", "--cert-dir", certs,
+		"--tls-verify=true", server.host)
 	u.prints(name, push...)
 	u.run("rmi", "app:v1")
 	u.prints(p.id(t), pull...)
@@ -155,7 +159,8 @@ func TestSharedCredentials(t *testing.T) {
 	u.prints(p.id(t), pull...)
 
 	// a credential helper
-	u.writeFile(u.path("home", "docker-credential-test"), "#!/bin/sh\n[ \"$1\" = get ] && echo '{\"Username\": \"me\", \"Secret\": \"secret\"}'\n")
+	u.writeFile(u.path("home", "docker-credential-test"),
+		"#!/bin/sh\n[ \"$1\" = get ] && echo '{\"Username\": \"me\", \"Secret\": \"secret\"}'\n")
 	u.writeFile(docker+"/config.json", fmt.Sprintf(`{"credHelpers": {%q: "test"}}`, server.host))
 	u.fails(125, []string{"docker-credential-test"}, pull...)
 	u.setenv("PATH", u.path("home")+":"+os.Getenv("PATH"))

@@ -117,7 +117,8 @@ func TestPushInterchange(t *testing.T) {
 	layout := u.path("home", "layout")
 	skopeo := func(from, to string) {
 		t.Helper()
-		u.succeeded(u.finish(u.command("skopeo", "--insecure-policy", "copy", "-q", "--src-tls-verify=false", "--dest-tls-verify=false", from, to)))
+		u.succeeded(u.finish(u.command("skopeo", "--insecure-policy", "copy", "-q", "--src-tls-verify=false",
+			"--dest-tls-verify=false", from, to)))
 	}
 	skopeo("docker://"+name+":rcrun", "oci:"+layout+":app")
 	skopeo("oci:"+layout+":app", "docker://"+name+":skopeo")

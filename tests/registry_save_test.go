@@ -52,7 +52,8 @@ func savedLayers(t *testing.T, path string) []digest.Digest {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if digests[hdr.Name] = digest.FromBytes(content); hdr.Typeflag == tar.TypeSymlink || hdr.Typeflag == tar.TypeLink {
+		if digests[hdr.Name] = digest.FromBytes(content); hdr.Typeflag == tar.TypeSymlink ||
+			hdr.Typeflag == tar.TypeLink {
 			digests[hdr.Name] = digests[strings.TrimPrefix(hdr.Linkname, "../")]
 		}
 		if hdr.Name == "manifest.json" {

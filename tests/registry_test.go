@@ -24,7 +24,8 @@ func TestPull(t *testing.T) {
 	if r.code != 0 || r.stdout != "output\n" {
 		t.Errorf("run: exit code %d, printed %q", r.code, r.stdout)
 	}
-	contains(t, r.stderr, "Unable to find image '"+name+":v1' locally", "v1: Pulling from team/app", "Pull complete", "Status: Downloaded newer image")
+	contains(t, r.stderr, "Unable to find image '"+name+":v1' locally", "v1: Pulling from team/app", "Pull complete",
+		"Status: Downloaded newer image")
 
 	u.fails(125, []string{name + ":v2"}, "pull", "-q", name+":v2")
 	u.fails(125, []string{name + "/missing"}, "pull", "-q", name+"/missing")
@@ -44,11 +45,14 @@ func TestPullOutput(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{one}, "Using default tag: latest\nlatest: Pulling from team/app\nX Pull complete\nX Pull complete\nDigest: sha256:X\n" +
+		{[]string{one}, "Using default tag: latest\nlatest: Pulling from team/app\nX Pull complete\nX Pull " +
+			"complete\nDigest: sha256:X\n" +
 			"Status: Downloaded newer image for " + one + ":latest\n" + one + ":latest\n"},
-		{[]string{one + ":latest"}, "latest: Pulling from team/app\nX Already exists\nX Already exists\nDigest: sha256:X\n" +
-			"Status: Image is up to date for " + one + ":latest\n" + one + ":latest\n"},
-		{[]string{two}, "v2: Pulling from team/app\nX Already exists\nDigest: sha256:X\nStatus: Downloaded newer image for " + two + "\n" + two + "\n"},
+		{[]string{one + ":latest"},
+			"latest: Pulling from team/app\nX Already exists\nX Already exists\nDigest: sha256:X\n" +
+				"Status: Image is up to date for " + one + ":latest\n" + one + ":latest\n"},
+		{[]string{two}, "v2: Pulling from team/app\nX Already exists\nDigest: sha256:X\nStatus: Downloaded newer " +
+			"image for " + two + "\n" + two + "\n"},
 	} {
 		r := u.try(append([]string{"pull"}, c.args...)...)
 		if got := hex.ReplaceAllString(r.stdout, "X"); got != c.want || r.stderr != "" || r.code != 0 {
@@ -91,7 +95,8 @@ func TestPullOnce(t *testing.T) {
 	server := u.startRegistry()
 	layers := [][]byte{busyboxTree(t)}
 	for i := range 8 {
-		layers = append(layers, pack(t, file(fmt.Sprintf("file%d", i), 0o644, strings.Repeat(fmt.Sprint(i, " content "), 50_000))))
+		layers = append(layers, pack(t, file(fmt.Sprintf("file%d", i), 0o644, strings.Repeat(fmt.Sprint(i, " content "),
+			50_000))))
 	}
 	p := newPicture("app:v1", layers...)
 	name := u.put(server.host, "app:v1", p)
@@ -122,12 +127,14 @@ func TestPullOnce(t *testing.T) {
 func TestImageNotFound(t *testing.T) {
 	u := newUserWithImage(t)
 	u.run("tag", "bb", "basicos:12")
-	u.fails(125, []string{`no image "basicos" in the store; basicos:12 is here`}, "run", "--pull", "never", "basicos", "true")
+	u.fails(125, []string{`no image "basicos" in the store; basicos:12 is here`}, "run", "--pull", "never", "basicos",
+		"true")
 	u.fails(125, []string{`no image "baiscos:12" in the store; basicos:12 is here`}, "history", "baiscos:12")
 	u.fails(125, []string{`rcrun: no image "nothing" in the store`}, "tag", "nothing", "x")
 	u.configure("registries.conf", "unqualified-search-registries = [\"127.0.0.1:1\"]\n")
 	r := u.try("run", "-q", "basicos", "true")
-	u.failed(r, 125, "the registry 127.0.0.1:1 cannot be reached: connection refused by 127.0.0.1:1 (basicos:12 is here)")
+	u.failed(r, 125, "the registry 127.0.0.1:1 cannot be reached: connection refused by 127.0.0.1:1 (basicos:12 is "+
+		"here)")
 	if strings.Contains(r.stderr, "dial tcp") || strings.Contains(r.stderr, "http://") {
 		t.Errorf("the error tells how requests are made: %s", r.stderr)
 	}

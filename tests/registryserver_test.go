@@ -25,7 +25,8 @@ func (u *user) startRegistry(settings ...string) *registryServer {
 	if err != nil {
 		u.t.Fatal(err)
 	}
-	config := fmt.Sprintf("version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: %s/data\nhttp:\n  addr: 127.0.0.1:0\n", dir)
+	config := fmt.Sprintf("version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: %s/data\nhttp:\n  addr: "+
+		"127.0.0.1:0\n", dir)
 	if err := os.WriteFile(dir+"/config.yml", []byte(config), 0o600); err != nil {
 		u.t.Fatal(err)
 	}
@@ -84,7 +85,8 @@ func (u *user) put(host, name string, p picture) string {
 	if err := os.WriteFile(path, p.dockerArchive(u.t), 0o600); err != nil {
 		u.t.Fatal(err)
 	}
-	u.succeeded(u.finish(u.command("skopeo", "copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false", "docker-archive:"+path, "docker://"+host+"/"+name)))
+	u.succeeded(u.finish(u.command("skopeo", "copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false",
+		"docker-archive:"+path, "docker://"+host+"/"+name)))
 	return host + "/" + name
 }
 

@@ -23,7 +23,8 @@ import (
 // gets what it has not read yet, later.
 func TestClientDoesNotRead(t *testing.T) {
 	u := newUserWithImage(t)
-	client := u.cmd("run", "--name", "talker", "--network", "none", "bb", "sh", "-c", "yes 0123456789abcdef | head -c 400000; touch /done; sleep 1000")
+	client := u.cmd("run", "--name", "talker", "--network", "none", "bb", "sh", "-c",
+		"yes 0123456789abcdef | head -c 400000; touch /done; sleep 1000")
 	stdout, err := client.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +50,8 @@ func TestClientDoesNotRead(t *testing.T) {
 // TestOutputWithoutReader ends a command whose output nobody reads any more, and leaves its container alone.
 func TestOutputWithoutReader(t *testing.T) {
 	u := newUserWithImage(t)
-	r := u.finish(u.command("sh", "-c", `$RCRUN run --name talker --network none bb sh -c 'while :; do echo y; done' | head -n 1`))
+	r := u.finish(u.command("sh", "-c",
+		`$RCRUN run --name talker --network none bb sh -c 'while :; do echo y; done' | head -n 1`))
 	if r.stdout != "y\n" {
 		t.Errorf("got %q\n%s", r.stdout, r.stderr)
 	}
@@ -96,7 +98,8 @@ func TestExecLeavesChild(t *testing.T) {
 	u.limit = patience.Usual // sleep would take longer
 	u.prints("done", "exec", "c1", "sh", "-c", "sleep 1000 & echo done")
 	u.run("exec", "-dt", "c1", "sh", "-c", "sleep 0.2; echo later >/later")
-	eventually(t, "a detached exec goes on", func() bool { return u.try("exec", "c1", "cat", "/later").stdout == "later\n" })
+	eventually(t, "a detached exec goes on",
+		func() bool { return u.try("exec", "c1", "cat", "/later").stdout == "later\n" })
 	u.run("rm", "-f", "c1")
 }
 
@@ -205,7 +208,8 @@ func TestTemplates(t *testing.T) {
 // TestStartAttachesToRunning follows a container that runs already, and its log to its end with --rm.
 func TestStartAttachesToRunning(t *testing.T) {
 	u := newUserWithImage(t)
-	u.run("run", "-d", "--rm", "--name", "c1", "--network", "none", "bb", "sh", "-c", "while [ ! -e /go ]; do sleep 0.05; done; echo went; exit 4")
+	u.run("run", "-d", "--rm", "--name", "c1", "--network", "none", "bb", "sh", "-c",
+		"while [ ! -e /go ]; do sleep 0.05; done; echo went; exit 4")
 	client, follower := u.cmd("start", "-a", "c1"), u.cmd("logs", "-f", "c1")
 	var attached, followed bytes.Buffer
 	client.Stdout, follower.Stdout = &attached, &followed
@@ -248,7 +252,8 @@ func TestTerminalIsRestoredBySignal(t *testing.T) {
 	if code := term.wait(); code != 128+15 {
 		t.Errorf("ended with %d", code)
 	}
-	if after := term.settings(); after.Lflag&unix.ICANON == 0 || after.Lflag&unix.ECHO == 0 || after.Oflag&unix.OPOST == 0 {
+	if after := term.settings(); after.Lflag&unix.ICANON == 0 || after.Lflag&unix.ECHO == 0 ||
+		after.Oflag&unix.OPOST == 0 {
 		t.Errorf("the terminal is left in raw mode: %+v", after)
 	}
 	u.run("rm", "-f", "c1")
@@ -260,7 +265,8 @@ func TestNetworkDies(t *testing.T) {
 	port := freePort(t)
 	u.run("run", "-d", "--name", "c1", "-p", fmt.Sprintf("127.0.0.1:%d:80", port), "bb", "sleep", "1000")
 	defer u.takePort(port).Close()
-	eventually(t, "the end of slirp4netns is noted", func() bool { return strings.Contains(u.inspect("c1").State.Error, "slirp4netns") })
+	eventually(t, "the end of slirp4netns is noted",
+		func() bool { return strings.Contains(u.inspect("c1").State.Error, "slirp4netns") })
 	u.prints("alive", "exec", "c1", "echo", "alive")
 	u.run("kill", "c1")
 	contains(t, u.inspect("c1").State.Error, "slirp4netns")
@@ -285,10 +291,12 @@ func TestWorkingDirectoryBelowMount(t *testing.T) {
 func TestOneProcessor(t *testing.T) {
 	u := newUserWithImage(t)
 	u.setenv("GOMAXPROCS", "1")
-	u.run("run", "-d", "--name", "c1", "bb", "sh", "-c", "find / -xdev >/found; cp -r /etc /copy; rm -r /etc; sleep 1000")
+	u.run("run", "-d", "--name", "c1", "bb", "sh", "-c",
+		"find / -xdev >/found; cp -r /etc /copy; rm -r /etc; sleep 1000")
 	u.prints("8\n", "exec", "-i", "c1", "sh", "-c", "seq 8 | wc -l; echo")
 	done := "test -s /found && test -e /copy/passwd && ! test -e /etc/passwd && echo done"
-	eventually(t, "the container has done its work", func() bool { return u.try("exec", "c1", "sh", "-c", done).stdout == "done\n" })
+	eventually(t, "the container has done its work",
+		func() bool { return u.try("exec", "c1", "sh", "-c", done).stdout == "done\n" })
 	u.prints("running", "inspect", "-f", "{{.State.Status}}", "c1")
 	u.prints("c1", "stop", "-t", "0", "c1")
 	u.prints("exited 137", "inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "c1")

@@ -14,8 +14,10 @@ func TestExitCodes(t *testing.T) {
 		code    int
 		command []string
 	}{
-		{0, []string{"true"}}, {1, []string{"false"}}, {7, []string{"sh", "-c", "exit 7"}}, {255, []string{"sh", "-c", "exit 255"}},
-		{137, []string{"sh", "-c", "kill -9 $$; sleep 5"}}, {143, []string{"sh", "-c", "trap 'exit 143' TERM; kill $$; sleep 5"}},
+		{0, []string{"true"}}, {1, []string{"false"}}, {7, []string{"sh", "-c", "exit 7"}},
+		{255, []string{"sh", "-c", "exit 255"}},
+		{137, []string{"sh", "-c", "kill -9 $$; sleep 5"}},
+		{143, []string{"sh", "-c", "trap 'exit 143' TERM; kill $$; sleep 5"}},
 	} {
 		// A process 1 does not die of its own signals, so the shell is made an ordinary process.
 		args := append([]string{"run", "--rm", "--init", "bb"}, c.command...)
@@ -28,7 +30,8 @@ func TestExitCodes(t *testing.T) {
 	u.fails(126, []string{"/etc/not-executable", "permission denied"}, "run", "--rm", "bb", "/etc/not-executable")
 	u.fails(126, []string{"/etc"}, "run", "--rm", "bb", "/etc")
 	u.fails(125, []string{"no-such-image"}, "run", "--rm", "--pull=never", "no-such-image", "true")
-	if r := u.try("run", "--rm", "127.0.0.1:1/no-such-image", "true"); r.code != 125 || !strings.Contains(r.stderr, "connection refused") {
+	if r := u.try("run", "--rm", "127.0.0.1:1/no-such-image", "true"); r.code != 125 ||
+		!strings.Contains(r.stderr, "connection refused") {
 		t.Errorf("unreachable registry: exit code %d\n%s", r.code, r.stderr)
 	}
 	u.fails(125, []string{"no-such-flag"}, "run", "--no-such-flag", "bb", "true")
@@ -43,7 +46,8 @@ func TestOutput(t *testing.T) {
 	}
 	text := strings.Repeat("0123456789abcdef\n", 100_000)
 	if r := u.tryWith([]byte(text), "run", "--rm", "-i", "bb", "cat"); r.stdout != text {
-		t.Errorf("%d bytes through a container came back as %d bytes, exit code %d\n%s", len(text), len(r.stdout), r.code, r.stderr)
+		t.Errorf("%d bytes through a container came back as %d bytes, exit code %d\n%s", len(text), len(r.stdout),
+			r.code, r.stderr)
 	}
 	if r := u.tryWith([]byte("ignored"), "run", "--rm", "bb", "cat"); r.code != 0 || r.stdout != "" {
 		t.Errorf("without -i: exit code %d, %q", r.code, r.stdout)
@@ -52,13 +56,16 @@ func TestOutput(t *testing.T) {
 
 func TestEnvironment(t *testing.T) {
 	u := newUser(t)
-	u.importImage("bb", busyboxTree(t), "-c", `ENV A=image`, "-c", `ENV B=image`, "-c", `WORKDIR /home`, "-c", `CMD ["env"]`)
+	u.importImage("bb", busyboxTree(t), "-c", `ENV A=image`, "-c", `ENV B=image`, "-c", `WORKDIR /home`, "-c",
+		`CMD ["env"]`)
 	u.setenv("FROM_CALLER", "caller")
 	if err := os.WriteFile(u.path("home", "env"), []byte("# note\nC=file\nFROM_CALLER\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	lines := strings.Split(u.run("run", "--rm", "--hostname", "box", "-e", "A=user", "-e", "D=", "--env-file", u.path("home", "env"), "bb"), "\n")
-	for _, want := range []string{"A=user", "B=image", "C=file", "D=", "FROM_CALLER=caller", "HOSTNAME=box", "HOME=/root",
+	lines := strings.Split(u.run("run", "--rm", "--hostname", "box", "-e", "A=user", "-e", "D=", "--env-file",
+		u.path("home", "env"), "bb"), "\n")
+	for _, want := range []string{"A=user", "B=image", "C=file", "D=", "FROM_CALLER=caller", "HOSTNAME=box",
+		"HOME=/root",
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"} {
 		if !slices.Contains(lines, want) {
 			t.Errorf("no %s among %q", want, lines)
@@ -121,7 +128,8 @@ func TestUser(t *testing.T) {
 
 func TestNamespaces(t *testing.T) {
 	u := newUserWithImage(t)
-	inside := strings.Fields(u.run("run", "--rm", "bb", "sh", "-c", "for n in user mnt pid ipc uts net cgroup; do readlink /proc/self/ns/$n; done"))
+	inside := strings.Fields(u.run("run", "--rm", "bb", "sh", "-c",
+		"for n in user mnt pid ipc uts net cgroup; do readlink /proc/self/ns/$n; done"))
 	for i, name := range []string{"user", "mnt", "pid", "ipc", "uts", "net", "cgroup"} {
 		outside, err := os.Readlink("/proc/self/ns/" + name)
 		if err != nil {
@@ -145,9 +153,12 @@ func TestNamespaces(t *testing.T) {
 func TestConfinement(t *testing.T) {
 	u := newUserWithImage(t)
 	status := u.run("run", "--rm", "bb", "cat", "/proc/self/status")
-	contains(t, status, "CapBnd:\t00000000a80425fb", "CapEff:\t00000000a80425fb", "CapInh:\t0000000000000000", "CapAmb:\t0000000000000000", "Seccomp:\t2", "NoNewPrivs:\t0")
-	contains(t, u.run("run", "--rm", "-u", "alice", "bb", "cat", "/proc/self/status"), "CapEff:\t0000000000000000", "CapBnd:\t00000000a80425fb")
-	contains(t, u.run("run", "--rm", "--security-opt", "no-new-privileges", "bb", "cat", "/proc/self/status"), "NoNewPrivs:\t1")
+	contains(t, status, "CapBnd:\t00000000a80425fb", "CapEff:\t00000000a80425fb", "CapInh:\t0000000000000000",
+		"CapAmb:\t0000000000000000", "Seccomp:\t2", "NoNewPrivs:\t0")
+	contains(t, u.run("run", "--rm", "-u", "alice", "bb", "cat", "/proc/self/status"), "CapEff:\t0000000000000000",
+		"CapBnd:\t00000000a80425fb")
+	contains(t, u.run("run", "--rm", "--security-opt", "no-new-privileges", "bb", "cat", "/proc/self/status"),
+		"NoNewPrivs:\t1")
 	if r := u.try("run", "--rm", "bb", "mount", "-t", "tmpfs", "none", "/tmp"); r.code == 0 {
 		t.Error("the container may mount")
 	}
@@ -176,7 +187,8 @@ func TestWorkingDirectoryBehindMagicLink(t *testing.T) {
 // TestSysOfHost has the host's /sys in the container, as the kernel gives no other with the host's network.
 func TestSysOfHost(t *testing.T) {
 	u := newUserWithImage(t)
-	for _, line := range strings.Split(u.run("run", "--rm", "--network", "host", "bb", "grep", " /sys", "/proc/mounts"), "\n") {
+	for _, line := range strings.Split(u.run("run", "--rm", "--network", "host", "bb", "grep", " /sys", "/proc/mounts"),
+		"\n") {
 		fields := strings.Fields(line)
 		for _, want := range []string{"ro", "nosuid", "nodev", "noexec"} {
 			if !slices.Contains(strings.Split(fields[3], ","), want) {
@@ -197,11 +209,15 @@ func TestServerIsAnonymous(t *testing.T) {
 
 func TestDevicesAndMounts(t *testing.T) {
 	u := newUserWithImage(t)
-	u.prints("ok", "run", "--rm", "bb", "sh", "-c", "for d in null zero full random urandom tty; do [ -c /dev/$d ] || echo no $d; done;"+
-		"[ -d /dev/pts ] && [ -d /dev/shm ] && [ -d /dev/mqueue ] && [ -e /dev/ptmx ] || echo no directory; echo x >/dev/null;"+
-		"head -c 4 /dev/zero | wc -c | grep -q 4 || echo bad zero; [ $(readlink /dev/fd) = /proc/self/fd ] && [ $(readlink /dev/stdin) = /proc/self/fd/0 ] || echo no links; echo ok")
+	u.prints("ok", "run", "--rm", "bb", "sh", "-c",
+		"for d in null zero full random urandom tty; do [ -c /dev/$d ] || echo no $d; done;"+
+			"[ -d /dev/pts ] && [ -d /dev/shm ] && [ -d /dev/mqueue ] && [ -e /dev/ptmx ] || echo no directory; echo "+
+			"x >/dev/null;"+
+			"head -c 4 /dev/zero | wc -c | grep -q 4 || echo bad zero; [ $(readlink /dev/fd) = /proc/self/fd ] && [ "+
+			"$(readlink /dev/stdin) = /proc/self/fd/0 ] || echo no links; echo ok")
 	mounts := u.run("run", "--rm", "bb", "cat", "/proc/mounts")
-	for _, want := range []string{" / fuse", " /proc proc ", " /sys sysfs ro", " /dev tmpfs ", " /dev/pts devpts ", " /dev/mqueue mqueue ", " /dev/shm tmpfs ",
+	for _, want := range []string{" / fuse", " /proc proc ", " /sys sysfs ro", " /dev tmpfs ", " /dev/pts devpts ",
+		" /dev/mqueue mqueue ", " /dev/shm tmpfs ",
 		" /etc/hosts ", " /etc/hostname ", " /etc/resolv.conf "} {
 		if !strings.Contains(mounts, want) {
 			t.Errorf("no mount %q in\n%s", want, mounts)

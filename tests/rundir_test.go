@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestRunDirectoryGone takes the run directory away from running containers, as the end of a login session does: commands
-// reach them all the same, and the network comes back.
+// TestRunDirectoryGone takes the run directory away from running containers, as the end of a login session does:
+// commands reach them all the same, and the network comes back.
 func TestRunDirectoryGone(t *testing.T) {
 	u := newUserWithImage(t)
 	for _, name := range []string{"stopped", "killed", "waited", "used"} {

@@ -61,7 +61,8 @@ func TestSeccompProfile(t *testing.T) {
 	}
 	const podmans = "/usr/share/containers/seccomp.json" // which lets containers make namespaces
 	if _, err := os.Stat(podmans); err == nil {
-		contains(t, u.probe("--security-opt", "seccomp="+podmans), "bpf EPERM\nperf_event_open EPERM\nopen_by_handle_at EPERM")
+		contains(t, u.probe("--security-opt", "seccomp="+podmans),
+			"bpf EPERM\nperf_event_open EPERM\nopen_by_handle_at EPERM")
 	}
 	caps := []string{"--cap-add", "SYS_ADMIN,BPF,PERFMON,DAC_READ_SEARCH", "--security-opt"}
 	free := u.probe(append(caps, "seccomp=unconfined")...)
@@ -69,7 +70,8 @@ func TestSeccompProfile(t *testing.T) {
 		t.Fatalf("without a profile the kernel gives other errors than a filter does: %s", free)
 	}
 	if got := u.probe(append(caps, profile)...); got != free {
-		t.Errorf("with Docker's profile and the capabilities that its rules name:\n%s\nwithout a profile:\n%s", got, free)
+		t.Errorf("with Docker's profile and the capabilities that its rules name:\n%s\nwithout a profile:\n%s", got,
+			free)
 	}
 	if got := u.probe("--privileged", "--security-opt", "seccomp=builtin", "--cap-add", "ALL"); got != free {
 		t.Errorf("with the built-in profile and all capabilities:\n%s\nwithout a profile:\n%s", got, free)
@@ -101,7 +103,9 @@ func TestSeccompForms(t *testing.T) {
 	u.prints("seccomp="+old, "inspect", "-f", "{{index .HostConfig.SecurityOpt 0}}", "kept")
 
 	u.fails(125, []string{"defaultAction"}, "run", "--rm", "--security-opt", "seccomp=old.json", "bb", "true")
-	u.fails(125, []string{"nosuch.json", "no such file"}, "run", "--rm", "--security-opt", "seccomp=nosuch.json", "bb", "true")
+	u.fails(125, []string{"nosuch.json", "no such file"}, "run", "--rm", "--security-opt", "seccomp=nosuch.json", "bb",
+		"true")
 	write("odd.json", `{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mkdir"],"action":"SCMP_ACT_ERRNO","include":{}}]}`)
-	u.fails(125, []string{"odd.json", `unknown field "include"`}, "create", "--security-opt", "seccomp=odd.json", "bb", "true")
+	u.fails(125, []string{"odd.json", `unknown field "include"`}, "create", "--security-opt", "seccomp=odd.json", "bb",
+		"true")
 }

@@ -20,8 +20,8 @@ const (
 	soakRounds  = 40 // after them
 	soakWorkers = 4
 	soakFiles   = 60 // that a worker makes and removes in a round
-	// soakGrowth is what the server's memory may grow by after it is warm, in KiB: the heap is not collected at the same point
-	// every time. To leak half of the inodes would be more.
+	// soakGrowth is what the server's memory may grow by after it is warm, in KiB: the heap is not collected at the
+	// same point every time. To leak half of the inodes would be more.
 	soakGrowth = 5 << 10
 )
 
@@ -49,7 +49,8 @@ func TestSoak(t *testing.T) {
 			if end.memory > warm.memory+soakGrowth || end.files > warm.files || end.nodes > warm.nodes {
 				t.Errorf("after %d rounds %+v, after %d more %+v", soakWarm, warm, soakRounds, end)
 			}
-			if left := u.inHome("ls upper; find work -type f -size +0 -name '[0-9]*' | wc -l"); left != "1\n2\n3\n4\n0" {
+			left := u.inHome("ls upper; find work -type f -size +0 -name '[0-9]*' | wc -l")
+			if left != "1\n2\n3\n4\n0" {
 				t.Errorf("left in the upper and in the work directory:\n%s", left)
 			}
 		})
@@ -155,7 +156,8 @@ func soakFile(path string, i int, data string) error {
 	case 0:
 		return os.Symlink(data[:20], path)
 	case 1:
-		return errors.Join(os.MkdirAll(path+"/a/b", 0o755), os.WriteFile(path+"/a/b/c", []byte("x"), 0o644), os.Rename(path+"/a/b/c", path+"/c"))
+		return errors.Join(os.MkdirAll(path+"/a/b", 0o755), os.WriteFile(path+"/a/b/c", []byte("x"), 0o644),
+			os.Rename(path+"/a/b/c", path+"/c"))
 	case 2: // removed while it is open
 		file, err := os.Create(path)
 		if err != nil {
@@ -169,7 +171,8 @@ func soakFile(path string, i int, data string) error {
 			return err
 		}
 		defer unix.Close(fd)
-		return unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", fd), unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW)
+		return unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", fd), unix.AT_FDCWD, path,
+			unix.AT_SYMLINK_FOLLOW)
 	}
 	return errors.Join(os.WriteFile(path, []byte(data), 0o644), unix.Setxattr(path, "user.note", []byte(data[:50]), 0),
 		os.Link(path, path+"-too"), os.Truncate(path, 10))

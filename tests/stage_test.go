@@ -63,7 +63,8 @@ func TestStagesAreSmallProgram(t *testing.T) {
 		}
 	}
 	// The payload has a process of ours as its process 1 and must not get at it, nor at what it was executed from.
-	got := u.run("exec", "c1", "sh", "-c", `readlink /proc/1/exe || echo hidden; (echo x >/proc/1/exe) 2>/dev/null || echo refused; kill -0 1 && echo alive`)
+	got := u.run("exec", "c1", "sh", "-c",
+		`readlink /proc/1/exe || echo hidden; (echo x >/proc/1/exe) 2>/dev/null || echo refused; kill -0 1 && echo alive`)
 	if want := "hidden\nrefused\nalive"; got != want {
 		t.Errorf("in the container: %q, want %q", got, want)
 	}
@@ -91,7 +92,8 @@ func TestStagesWithoutProgramsInMemory(t *testing.T) {
 		t.Errorf("exec printed %q", got)
 	}
 	// What the container's processes are forked from is executed from a read-only mount of the file, which is its root.
-	for stage, want := range map[string]string{"rcrun-monitor": u.path("rcrun"), "rcrun-fuse": u.path("rcrun"), "rcrun-sandbox": "/"} {
+	for stage, want := range map[string]string{"rcrun-monitor": u.path("rcrun"), "rcrun-fuse": u.path("rcrun"),
+		"rcrun-sandbox": "/"} {
 		if got := u.programs(stage); len(got) != 1 || got[0] != want {
 			t.Errorf("%s is executed from %q, want %s", stage, got, want)
 		}

@@ -55,12 +55,14 @@ func TestLayerInspect(t *testing.T) {
 		if i > 0 {
 			parent = chain[i-1]
 		}
-		u.prints(fmt.Sprintf("%s %s %d %s", chain[i], sum(tar), len(tar), parent), "layer", "inspect", "-f", format, chain[i])
+		u.prints(fmt.Sprintf("%s %s %d %s", chain[i], sum(tar), len(tar), parent), "layer", "inspect", "-f", format,
+			chain[i])
 		cache := u.run("layer", "inspect", "-f", "{{.CacheID}}", strings.TrimPrefix(chain[i], "sha256:")[:12])
 		if _, err := os.Stat(u.path("home/.local/share/rcrun/storage/fuse/dir", cache, "diff")); err != nil {
 			t.Error(err)
 		}
-		if info, err := os.Stat(u.run("layer", "inspect", "-f", "{{.TarSplit}}", chain[i])); err != nil || info.Size() == 0 {
+		if info, err := os.Stat(u.run("layer", "inspect", "-f", "{{.TarSplit}}", chain[i])); err != nil ||
+			info.Size() == 0 {
 			t.Errorf("tar-split: %v, %v", info, err)
 		}
 	}
@@ -69,7 +71,8 @@ func TestLayerInspect(t *testing.T) {
 	u.prints(chain[0]+"\n"+chain[1], "layer", "ls", "-q", "--no-trunc")
 }
 
-// TestTree checks that the tree of a container leads from its own layer down, and that images show what they share once.
+// TestTree checks that the tree of a container leads from its own layer down, and that images show what they share
+// once.
 func TestTree(t *testing.T) {
 	u := newUser(t)
 	base, upper := busyboxTree(t), upperLayer(t)
@@ -126,7 +129,8 @@ func TestSystemDF(t *testing.T) {
 func TestImageFilters(t *testing.T) {
 	u := newUser(t)
 	tar := pack(t, file("one", 0o644, "1"))
-	for i, args := range [][]string{{"-", "old:1"}, {"-c", "LABEL stage=new", "-", "new:1"}, {"-", "registry.example/new:2"}, {"-"}} {
+	for i, args := range [][]string{{"-", "old:1"}, {"-c", "LABEL stage=new", "-", "new:1"},
+		{"-", "registry.example/new:2"}, {"-"}} {
 		r := u.tryWith(tar, append([]string{"import", "-m", fmt.Sprint(i)}, args...)...)
 		u.succeeded(r)
 	}
@@ -159,7 +163,8 @@ func TestImageFilters(t *testing.T) {
 	u.prints("new:1", "images", "--format", names, "new:1")
 	contains(t, u.run("images", "--digests"), "DIGEST", "<none>") // they are in no registry
 	contains(t, u.run("images", "-a", "--no-trunc", "-q"), "sha256:")
-	for bad, part := range map[string]string{"x": "key=value", "x=1": "x=1", "dangling=perhaps": "true or false", "before=nosuch": "nosuch"} {
+	for bad, part := range map[string]string{"x": "key=value", "x=1": "x=1", "dangling=perhaps": "true or false",
+		"before=nosuch": "nosuch"} {
 		u.fails(125, []string{part}, "images", "-f", bad)
 	}
 }
@@ -239,7 +244,8 @@ func TestDamagedImageRecord(t *testing.T) {
 	u.checkLayers("victim:1")
 }
 
-// TestStoreCheckContainers checks that a container without its layer is named, and a layer without its container removed.
+// TestStoreCheckContainers checks that a container without its layer is named, and a layer without its container
+// removed.
 func TestStoreCheckContainers(t *testing.T) {
 	u := newUserWithImage(t)
 	u.run("create", "--name", "c1", "bb", "sh")
@@ -296,7 +302,8 @@ func TestPrune(t *testing.T) {
 	u.isEmptyStore()
 }
 
-// TestDedup has a store look for equal files: on a filesystem that cannot share their content it says so, and which can.
+// TestDedup has a store look for equal files: on a filesystem that cannot share their content it says so, and which
+// can.
 func TestDedup(t *testing.T) {
 	u := newUser(t)
 	r := u.try("system", "dedup")

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// TestKillVerbs kills commands that change the store at random moments. Whatever is listed afterwards must be whole, and
-// nothing may be left over; in the end the store is emptied, and nothing may remain.
+// TestKillVerbs kills commands that change the store at random moments. Whatever is listed afterwards must be whole,
+// and nothing may be left over; in the end the store is emptied, and nothing may remain.
 func TestKillVerbs(t *testing.T) {
 	u := newUser(t)
 	u.killArchives()
@@ -99,7 +99,8 @@ func (u *user) wholeStore(use bool) {
 	}
 }
 
-// TestKilledRemovalGoesOn kills nothing by chance: it leaves what a killed rmi leaves after it removed the image's record.
+// TestKilledRemovalGoesOn kills nothing by chance: it leaves what a killed rmi leaves after it removed the image's
+// record.
 func TestKilledRemovalGoesOn(t *testing.T) {
 	u := newUser(t)
 	u.loadPicture("app:v1", busyboxTree(t), upperLayer(t))

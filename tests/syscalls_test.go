@@ -72,7 +72,8 @@ func catchMarkedCalls() (int, error) {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return 0, fmt.Errorf("set no_new_privs: %w", err)
 	}
-	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, uintptr(unsafe.Pointer(&program)))
+	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER,
+		uintptr(unsafe.Pointer(&program)))
 	if errno != 0 {
 		return 0, fmt.Errorf("install a filter: %w", errno)
 	}
@@ -94,7 +95,8 @@ func answerCalls(listener int) {
 	}
 	for {
 		var caught notification
-		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(listener), unix.SECCOMP_IOCTL_NOTIF_RECV, uintptr(unsafe.Pointer(&caught))); errno != 0 {
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(listener), unix.SECCOMP_IOCTL_NOTIF_RECV,
+			uintptr(unsafe.Pointer(&caught))); errno != 0 {
 			continue // a signal came
 		}
 		answer := response{id: caught.id, err: -int32(passed)}
@@ -149,9 +151,12 @@ func TestSystemCalls(t *testing.T) {
 		nr   uintptr
 		want unix.Errno
 	}{
-		"keyctl": {unix.SYS_KEYCTL, unix.EPERM}, "bpf": {unix.SYS_BPF, unix.EPERM}, "userfaultfd": {unix.SYS_USERFAULTFD, unix.EPERM},
-		"io_uring_setup": {unix.SYS_IO_URING_SETUP, unix.EPERM}, "perf_event_open": {unix.SYS_PERF_EVENT_OPEN, unix.EPERM},
-		"mount": {unix.SYS_MOUNT, unix.EPERM}, "unshare": {unix.SYS_UNSHARE, unix.EPERM}, "setns": {unix.SYS_SETNS, unix.EPERM},
+		"keyctl": {unix.SYS_KEYCTL, unix.EPERM}, "bpf": {unix.SYS_BPF, unix.EPERM},
+		"userfaultfd":    {unix.SYS_USERFAULTFD, unix.EPERM},
+		"io_uring_setup": {unix.SYS_IO_URING_SETUP, unix.EPERM}, "perf_event_open": {unix.SYS_PERF_EVENT_OPEN,
+			unix.EPERM},
+		"mount": {unix.SYS_MOUNT, unix.EPERM}, "unshare": {unix.SYS_UNSHARE, unix.EPERM},
+		"setns":             {unix.SYS_SETNS, unix.EPERM},
 		"open_by_handle_at": {unix.SYS_OPEN_BY_HANDLE_AT, unix.EPERM}, "clone3": {unix.SYS_CLONE3, unix.ENOSYS},
 		"init_module": {unix.SYS_INIT_MODULE, unix.EPERM}, "kexec_load": {unix.SYS_KEXEC_LOAD, unix.EPERM},
 		"reboot": {unix.SYS_REBOOT, unix.EPERM}, "read": {unix.SYS_READ, passed}, "chroot": {unix.SYS_CHROOT, passed},
@@ -182,7 +187,8 @@ func (u *user) callsOfRunc() string {
 	if err := os.WriteFile(bundle+"/config.json", encode(u.t, spec), 0o600); err != nil {
 		u.t.Fatal(err)
 	}
-	return u.succeeded(u.finish(u.command("runc", "--root", u.path("run", "runc"), "run", "--bundle", bundle, "reference")))
+	return u.succeeded(u.finish(u.command("runc", "--root", u.path("run", "runc"), "run", "--bundle", bundle,
+		"reference")))
 }
 
 // specOfRunc is runc's default specification for users without privileges, for a container that attacks.

@@ -31,8 +31,10 @@ func TestTemplateTimes(t *testing.T) {
 // TestTemplateKeys asks for what objects do not have: an error, but for keys of maps.
 func TestTemplateKeys(t *testing.T) {
 	u := newUserWithImage(t)
-	u.run("create", "--name", "c1", "-l", "a=1", "-l", "org.example.role=db", "--network", "none", "-v", u.path("home")+":/mnt", "bb", "true")
-	for _, format := range []string{"{{.Nonsense}}", "{{.Nosuch.Foo}}", "{{.State.Health.Status}}", "{{.Id}} {{.HostConfig.Nosuch}}",
+	u.run("create", "--name", "c1", "-l", "a=1", "-l", "org.example.role=db", "--network", "none", "-v",
+		u.path("home")+":/mnt", "bb", "true")
+	for _, format := range []string{"{{.Nonsense}}", "{{.Nosuch.Foo}}", "{{.State.Health.Status}}",
+		"{{.Id}} {{.HostConfig.Nosuch}}",
 		"{{(index .Mounts 0).Nosuch}}"} {
 		r := u.try("inspect", "-f", format, "c1")
 		u.failed(r, 125, "template parsing error")
@@ -43,21 +45,25 @@ func TestTemplateKeys(t *testing.T) {
 	u.fails(125, []string{`map has no entry for key "Nosuch"`}, "image", "inspect", "-f", "{{.Nosuch}}", "bb")
 	u.fails(125, []string{"template parsing error"}, "ps", "-a", "--format", "{{.Nosuch}}")
 	u.fails(125, []string{"template parsing error"}, "ps", "-a", "--format", "{{.Names")
-	u.prints("|1|<no value>", "inspect", "-f", `{{index .Config.Labels "x"}}|{{index .Config.Labels "a"}}|{{.Config.Labels.x}}`, "c1")
+	u.prints("|1|<no value>", "inspect", "-f",
+		`{{index .Config.Labels "x"}}|{{index .Config.Labels "a"}}|{{.Config.Labels.x}}`, "c1")
 	u.prints("/c1 a-b", "inspect", "-f", `{{.Name}} {{join (split "a b" " ") "-"}}`, "c1")
 	u.prints("67108864", "inspect", "-f", "{{if .Id}}{{.HostConfig.ShmSize}}{{end}}", "c1")
 	u.prints("", "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", "c1")
-	u.prints("0 true private [] false none", "inspect", "-f", "{{.RestartCount}} {{eq .Driver .GraphDriver.Name}} {{.HostConfig.IpcMode}} {{.HostConfig.Devices}} "+
-		"{{.HostConfig.PublishAllPorts}} {{.HostConfig.NetworkMode}}", "c1")
+	u.prints("0 true private [] false none", "inspect", "-f",
+		"{{.RestartCount}} {{eq .Driver .GraphDriver.Name}} {{.HostConfig.IpcMode}} {{.HostConfig.Devices}} "+
+			"{{.HostConfig.PublishAllPorts}} {{.HostConfig.NetworkMode}}", "c1")
 }
 
 // TestPSFields prints what templates and JSON of ps have beside the table.
 func TestPSFields(t *testing.T) {
 	u := newUserWithImage(t)
-	u.run("run", "--name", "c1", "-l", "b=2", "-l", "org.example.role=db", "--network", "none", "-v", u.path("home")+":/mnt", "bb",
+	u.run("run", "--name", "c1", "-l", "b=2", "-l", "org.example.role=db", "--network", "none", "-v",
+		u.path("home")+":/mnt", "bb",
 		"dd", "if=/dev/zero", "of=/big", "bs=1M", "count=2")
 	u.prints("b=2,org.example.role=db", "ps", "-a", "--format", "{{.Labels}}")
-	u.prints("db||none|0", "ps", "-a", "--format", `{{.Label "org.example.role"}}|{{.Label "x"}}|{{.Networks}}|{{.LocalVolumes}}`)
+	u.prints("db||none|0", "ps", "-a", "--format",
+		`{{.Label "org.example.role"}}|{{.Label "x"}}|{{.Networks}}|{{.LocalVolumes}}`)
 	u.prints(u.path("home"), "ps", "-a", "--no-trunc", "--format", "{{.Mounts}}")
 	contains(t, u.run("ps", "-a", "--format", "json"), `"Size":"0B"`) // it is not measured
 	size := u.run("ps", "-a", "--format", "{{.Size}}")
@@ -65,15 +71,18 @@ func TestPSFields(t *testing.T) {
 		t.Errorf("size: %s", size)
 	}
 	contains(t, u.run("ps", "-as"), "SIZE\n", size)
-	table := strings.Split(u.run("ps", "-a", "--format", `table {{.ID}}\t{{.Names}}\t{{.RunningFor}}\t{{.CreatedAt}}\t{{.Label "org.example.role"}}`), "\n")
-	if got := strings.Join(strings.Fields(table[0]), " "); got != "CONTAINER ID NAMES CREATED CREATED AT ROLE" || len(table) != 2 {
+	table := strings.Split(u.run("ps", "-a", "--format",
+		`table {{.ID}}\t{{.Names}}\t{{.RunningFor}}\t{{.CreatedAt}}\t{{.Label "org.example.role"}}`), "\n")
+	if got := strings.Join(strings.Fields(table[0]), " "); got != "CONTAINER ID NAMES CREATED CREATED AT ROLE" ||
+		len(table) != 2 {
 		t.Errorf("headings: %q", table)
 	}
 	if u.run("ps", "-a", "--format", "table") != u.run("ps", "-a") {
 		t.Error("--format table is not the table")
 	}
 	var row map[string]any
-	if err := json.Unmarshal([]byte(u.run("ps", "-a", "--format", "json")), &row); err != nil || row["Labels"] != "b=2,org.example.role=db" {
+	if err := json.Unmarshal([]byte(u.run("ps", "-a", "--format", "json")), &row); err != nil ||
+		row["Labels"] != "b=2,org.example.role=db" {
 		t.Errorf("JSON: %v, %v", row, err)
 	}
 }

@@ -75,9 +75,11 @@ func busyboxTree(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	entries := []entry{directory("bin", 0o755), file("bin/busybox", 0o755, string(program)),
-		directory("etc", 0o755), directory("tmp", 0o1777), directory("root", 0o700), directory("home", 0o755), directory("var", 0o755),
+		directory("etc", 0o755), directory("tmp", 0o1777), directory("root", 0o700), directory("home", 0o755),
+		directory("var", 0o755),
 		directory("home/alice", 0o750).owned(1000, 1000), file("home/alice/own", 0o640, "of alice\n").owned(1000, 1000),
-		file("etc/passwd", 0o644, "root:x:0:0::/root:/bin/sh\ndaemon:x:1:1::/:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n"),
+		file("etc/passwd", 0o644, "root:x:0:0::/root:/bin/sh\ndaemon:x:1:1::/:/bin/sh\n"+
+			"alice:x:1000:1000::/home/alice:/bin/sh\n"),
 		file("etc/group", 0o644, "root:x:0:\ndaemon:x:1:\nshadow:x:42:\nalice:x:1000:\nextra:x:2000:alice\n"),
 		file("etc/secret", 0o000, "secret\n"), file("bin/suid", 0o4755, "#!/bin/sh\nid -u\n").owned(1, 1),
 		file("etc/not-executable", 0o644, "text\n"), file("etc/bad-interpreter", 0o755, "#!/does/not/exist\n"),

@@ -35,7 +35,8 @@ func (u *user) inHome(text string) string {
 // asRoot is inHome as root of a user namespace that has all of the user's ids, with mounts of its own.
 func (u *user) asRoot(text string) string {
 	u.t.Helper()
-	return u.succeeded(u.finish(u.command("unshare", "--user", "--map-root-user", "--map-auto", "--mount", "sh", "-euc", text)))
+	return u.succeeded(u.finish(u.command("unshare", "--user", "--map-root-user", "--map-auto", "--mount", "sh", "-euc",
+		text)))
 }
 
 const makeLayers = `
@@ -51,7 +52,9 @@ func TestUnionOfUser(t *testing.T) {
 		grep -o " $PWD/mnt .* fuse.rcrun rcrun" /proc/self/mountinfo | wc -l
 		echo more >> mnt/file; chmod 400 mnt/file; rm mnt/gone; rm -r mnt/dir; mkdir mnt/dir
 		cat mnt/file; ls mnt mnt/dir; stat -c %u:%a mnt/file upper/file; cat lower/gone lower/file`)
-	want := strings.NewReplacer("UID", strconv.Itoa(syscall.Getuid())).Replace("1\nlow\nmore\nmnt:\ndir\nexec\nfile\nmove\n\nmnt/dir:\nUID:400\nUID:400\ngone\nlow")
+	want := strings.NewReplacer("UID",
+		strconv.Itoa(syscall.Getuid())).Replace(
+		"1\nlow\nmore\nmnt:\ndir\nexec\nfile\nmove\n\nmnt/dir:\nUID:400\nUID:400\ngone\nlow")
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -116,14 +119,15 @@ func TestUnionServerEnds(t *testing.T) {
 	}
 }
 
-// TestUnionUnmountWaits wants the server to have ended when an unmount returns, although it is slow to write down what its
-// upper takes, so that what was below it is free; a union in use is not waited for.
+// TestUnionUnmountWaits wants the server to have ended when an unmount returns, although it is slow to write down what
+// its upper takes, so that what was below it is free; a union in use is not waited for.
 func TestUnionUnmountWaits(t *testing.T) {
 	u := newUnionUser(t)
 	u.mountBare(u.path("home/bare"))
 	u.inHome(`mkdir bare/lower bare/upper bare/work mnt; echo low > bare/lower/file`)
 	mount := func() process {
-		u.run("union", "mount", "-o", fmt.Sprintf("size=1G,ownership=caller,squash_to_uid=%d,squash_to_gid=%d,", os.Getuid(), os.Getgid())+
+		u.run("union", "mount", "-o", fmt.Sprintf("size=1G,ownership=caller,squash_to_uid=%d,squash_to_gid=%d,",
+			os.Getuid(), os.Getgid())+
 			"lowerdir=bare/lower,upperdir=bare/upper,workdir=bare/work", "mnt")
 		return u.serverOf("home/mnt")
 	}
@@ -174,8 +178,8 @@ func TestUnionIsReadyWhenMounted(t *testing.T) {
 	}
 }
 
-// TestUnionIsRemounted changes flags of a mount as mount(8) has it done, which repeats the options of the first time: there
-// must not be another mount over it.
+// TestUnionIsRemounted changes flags of a mount as mount(8) has it done, which repeats the options of the first time:
+// there must not be another mount over it.
 func TestUnionIsRemounted(t *testing.T) {
 	u := newUnionUser(t)
 	u.inHome(makeLayers)
@@ -190,8 +194,8 @@ func TestUnionIsRemounted(t *testing.T) {
 	}
 }
 
-// TestUnionThroughMount lets mount(8) find the program, which gives it a PATH of its own. That what is in fstab is mounted
-// once, however often it is asked for, mount(8) tells by the source.
+// TestUnionThroughMount lets mount(8) find the program, which gives it a PATH of its own. That what is in fstab is
+// mounted once, however often it is asked for, mount(8) tells by the source.
 func TestUnionThroughMount(t *testing.T) {
 	u := newUnionUser(t)
 	u.inHome(makeLayers)
@@ -228,13 +232,16 @@ func TestUnionSharesLayers(t *testing.T) {
 			u := newUnionUser(t)
 			written := u.asRoot(makeLayers + `mkdir -p lower/tree/sub; for f in sub/one sub/two three; do echo $f > lower/tree/$f; done
 				` + "lower=lower upper=upper\n" + mount + changeUnion + "\n" + listUnion + "\numount mnt")
-			contains(t, written, "file f 644 5:6 1 12", "made d 2750 7:8", "link l 777 9:9 1 6 target", "exec f 4711", "names2 f 0 0:0 2", "\nchanged\n", "tree/in/two f", "\nthree\nfour\n")
+			contains(t, written, "file f 644 5:6 1 12", "made d 2750 7:8", "link l 777 9:9 1 6 target", "exec f 4711",
+				"names2 f 0 0:0 2", "\nchanged\n", "tree/in/two f", "\nthree\nfour\n")
 			for reader, mount := range overlays {
 				if writer == "fuse" && reader == "kernel" {
 					continue // it marks directories made anew by files that the kernel does not know
 				}
-				for as, layers := range map[string]string{"upper": "lower=lower upper=upper", "lower": "lower=upper:lower upper=empty"} {
-					read := u.asRoot("mkdir -p empty; " + layers + "\n" + mount + "\n" + listUnion + "\numount mnt; rm -rf empty work/work")
+				for as, layers := range map[string]string{"upper": "lower=lower upper=upper",
+					"lower": "lower=upper:lower upper=empty"} {
+					read := u.asRoot("mkdir -p empty; " + layers + "\n" + mount + "\n" + listUnion +
+						"\numount mnt; rm -rf empty work/work")
 					if read != written {
 						t.Errorf("written by %s, read by %s as %s:\n%s\nwant\n%s", writer, reader, as, read, written)
 					}
@@ -315,7 +322,8 @@ func TestPodman(t *testing.T) {
 		ours build --isolation oci --net none -t built ctx >/dev/null
 		echo runs: $(theirs run --rm --net none built /busybox cat /b) $(ours run --rm --net none built /busybox cat /b2)
 		c=$(ours create built /b); ours export $c | tar --numeric-owner -tvf - | cut -d' ' -f 1,2; ours rm -fa >/dev/null`)
-	contains(t, got, "fuse-rcrun fuse.fuse-rcrun", "new\n7:8 4755", "theirs\n", "3:4 644", "-rw-r--r-- 1/1\n-rw-r--r-- 1/1", "runs: built built")
+	contains(t, got, "fuse-rcrun fuse.fuse-rcrun", "new\n7:8 4755", "theirs\n", "3:4 644",
+		"-rw-r--r-- 1/1\n-rw-r--r-- 1/1", "runs: built built")
 	if strings.Contains(got, "hello") {
 		t.Errorf("what the other removed is there:\n%s", got)
 	}
@@ -333,7 +341,8 @@ func TestUnionRenamesLowerDirectories(t *testing.T) {
 		${OURS%/*}/rcrun union mount -o lowerdir=lower,upperdir=upper2,workdir=work2 mnt
 		rename mnt/dir mnt/new; chmod 600 mnt/new/big; cat mnt/new/x; tr -d z < mnt/new/big | wc -c; umount mnt
 		find upper2 | sort; test $(stat -c %b upper2/new/big) -le 8`)
-	want := "big\nx\nmnt\nmnt/exec\nmnt/file\nmnt/gone\nmnt/move\nmnt/new\nmnt/new/big\nmnt/new/x\nx\n0\nx\n0\nupper2\nupper2/dir\nupper2/new\nupper2/new/big"
+	want := "big\nx\nmnt\nmnt/exec\nmnt/file\nmnt/gone\nmnt/move\nmnt/new\nmnt/new/big\nmnt/new/x\nx\n0\nx\n0\n" +
+		"upper2\nupper2/dir\nupper2/new\nupper2/new/big"
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

@@ -17,7 +17,8 @@ import (
 func TestNetworkComesBack(t *testing.T) {
 	u := newUserWithImage(t)
 	port := freePort(t)
-	args := append([]string{"run", "-d", "--name", "c1", "-p", fmt.Sprintf("127.0.0.1:%d:80", port), "-p", fmt.Sprintf("%d:9999/udp", port)}, insider("echo")...)
+	args := append([]string{"run", "-d", "--name", "c1", "-p", fmt.Sprintf("127.0.0.1:%d:80", port), "-p",
+		fmt.Sprintf("%d:9999/udp", port)}, insider("echo")...)
 	u.run(append(args, "--entrypoint", "sh", "bb", "-c", "/insider 9999 & nc -ll -p 80 -e echo hello")...)
 	u.dial("127.0.0.1", port)
 	u.killSlirp()
@@ -33,7 +34,8 @@ func TestNetworkComesBack(t *testing.T) {
 	// Somebody else takes the port in the moment in which nobody has it.
 	taken := u.takePort(port)
 	eventually(t, "what is wrong is to be seen", func() bool {
-		return strings.Contains(u.inspect("c1").State.Error, "already allocated") && strings.Contains(u.run("ps"), "(no network)")
+		return strings.Contains(u.inspect("c1").State.Error, "already allocated") &&
+			strings.Contains(u.run("ps"), "(no network)")
 	})
 	taken.Close()
 	if got := u.dial("127.0.0.1", port); got != "hello\n" {
@@ -67,7 +69,8 @@ func (u *user) killSlirp() {
 	before[0].kill(u.t)
 	eventually(u.t, "another slirp4netns runs", func() bool {
 		now := u.slirps()
-		return len(now) == len(before) && !slices.ContainsFunc(now, func(p process) bool { return p.pid == before[0].pid })
+		return len(now) == len(before) &&
+			!slices.ContainsFunc(now, func(p process) bool { return p.pid == before[0].pid })
 	})
 }
 
@@ -94,8 +97,10 @@ func TestSlirpWithoutSandbox(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	script := "#!/bin/sh\ncase \"$*\" in *--enable-sandbox*) echo no sandbox here >&2; exit 1 ;; esac\nexec " + real + " \"$@\"\n"
-	if err := errors.Join(os.Mkdir(u.path("bin"), 0o700), os.WriteFile(u.path("bin", "slirp4netns"), []byte(script), 0o700)); err != nil {
+	script := "#!/bin/sh\ncase \"$*\" in *--enable-sandbox*) echo no sandbox here >&2; exit 1 ;; esac\nexec " + real +
+		" \"$@\"\n"
+	if err := errors.Join(os.Mkdir(u.path("bin"), 0o700), os.WriteFile(u.path("bin", "slirp4netns"), []byte(script),
+		0o700)); err != nil {
 		t.Fatal(err)
 	}
 	u.setenv("PATH", u.path("bin")+":"+os.Getenv("PATH"))

@@ -16,17 +16,24 @@ func TestUsageErrors(t *testing.T) {
 		want string
 	}{
 		{"run --nmae x bb", "rcrun: unknown flag: --nmae: did you mean --name?\nSee 'rcrun run --help'.\n"},
-		{"run --gpus all bb", "rcrun: 'rcrun run' has no --gpus: mount the host's devices and libraries with -v, if you may open them\nSee 'rcrun run --help'.\n"},
+		{"run --gpus all bb", "rcrun: 'rcrun run' has no --gpus: mount the host's devices and libraries with -v, if " +
+			"you may open them\nSee 'rcrun run --help'.\n"},
 		{"logs --folow x", "rcrun: unknown flag: --folow: did you mean --follow?\nSee 'rcrun logs --help'.\n"},
-		{"rm", "rcrun: 'rcrun rm' requires at least 1 argument\n\nUsage:  rcrun rm [flags] CONTAINER...\n\nSee 'rcrun rm --help'.\n"},
-		{"logs a b", "rcrun: 'rcrun logs' requires 1 argument\n\nUsage:  rcrun logs [flags] CONTAINER\n\nSee 'rcrun logs --help'.\n"},
-		{"run", "rcrun: 'rcrun run' requires an image, or --rootfs DIR[:O]\n\nUsage:  rcrun run [flags] IMAGE [COMMAND [ARG...]]\n\nSee 'rcrun run --help'.\n"},
-		{"run --rootfs :O", "rcrun: 'rcrun run' requires an image, or --rootfs DIR[:O]\n\nUsage:  rcrun run [flags] IMAGE [COMMAND [ARG...]]\n\nSee 'rcrun run --help'.\n"},
-		{"container ls x", "rcrun: 'rcrun container ls' accepts no arguments\n\nUsage:  rcrun container ls [flags]\n\nSee 'rcrun container ls --help'.\n"},
+		{"rm", "rcrun: 'rcrun rm' requires at least 1 argument\n\nUsage:  rcrun rm [flags] CONTAINER...\n\nSee " +
+			"'rcrun rm --help'.\n"},
+		{"logs a b", "rcrun: 'rcrun logs' requires 1 argument\n\nUsage:  rcrun logs [flags] CONTAINER\n\nSee 'rcrun " +
+			"logs --help'.\n"},
+		{"run", "rcrun: 'rcrun run' requires an image, or --rootfs DIR[:O]\n\nUsage:  rcrun run [flags] IMAGE " +
+			"[COMMAND [ARG...]]\n\nSee 'rcrun run --help'.\n"},
+		{"run --rootfs :O", "rcrun: 'rcrun run' requires an image, or --rootfs DIR[:O]\n\nUsage:  rcrun run [flags] " +
+			"IMAGE [COMMAND [ARG...]]\n\nSee 'rcrun run --help'.\n"},
+		{"container ls x", "rcrun: 'rcrun container ls' accepts no arguments\n\nUsage:  rcrun container ls " +
+			"[flags]\n\nSee 'rcrun container ls --help'.\n"},
 		{"iamges", "rcrun: unknown command \"iamges\" for \"rcrun\": did you mean images?\nSee 'rcrun --help'.\n"},
 		{"help nosuch", "rcrun: unknown command \"nosuch\" for \"rcrun\"\nSee 'rcrun --help'.\n"},
 		{"help image nosuch", "rcrun: unknown command \"nosuch\" for \"rcrun image\"\nSee 'rcrun image --help'.\n"},
-		{"rm -f nosuch1 nosuch2/x rm", "rcrun: no such container: nosuch1\nrcrun: no such container: nosuch2/x\nrcrun: no such container: rm\n"},
+		{"rm -f nosuch1 nosuch2/x rm",
+			"rcrun: no such container: nosuch1\nrcrun: no such container: nosuch2/x\nrcrun: no such container: rm\n"},
 		{"rmi nosuch1 nosuch2", "rcrun: no image \"nosuch1\" in the store\nrcrun: no image \"nosuch2\" in the store\n"},
 	} {
 		r := u.try(strings.Fields(test.args)...)
@@ -64,8 +71,10 @@ func TestRefusedBeforePulling(t *testing.T) {
 func TestAbsentCommands(t *testing.T) {
 	u := newUser(t)
 	for args, way := range map[string]string{
-		"cp -a web:/etc .": "tar", "top web": "exec", "port web": "ps", "pause web": "cgroup", "stats --no-stream": "State.Pid",
-		"restart web": "stop", "volume ls": "-v", "image build .": "load", "container cp a b": "tar", "system events": "wait", "help build": "load",
+		"cp -a web:/etc .": "tar", "top web": "exec", "port web": "ps", "pause web": "cgroup",
+		"stats --no-stream": "State.Pid",
+		"restart web":       "stop", "volume ls": "-v", "image build .": "load", "container cp a b": "tar",
+		"system events": "wait", "help build": "load",
 		"compose up -d": "run", "buildx version": "built",
 	} {
 		r := u.try(strings.Fields(args)...)
@@ -86,7 +95,8 @@ func TestProbes(t *testing.T) {
 	var v struct {
 		Client, Server struct{ Version, Arch string }
 	}
-	if err := json.Unmarshal([]byte(u.run("version", "--format", "json")), &v); err != nil || v.Client.Version != version || v.Server.Arch != runtime.GOARCH {
+	if err := json.Unmarshal([]byte(u.run("version", "--format", "json")), &v); err != nil ||
+		v.Client.Version != version || v.Server.Arch != runtime.GOARCH {
 		t.Errorf("version as JSON: %+v, %v", v, err)
 	}
 	u.fails(125, []string{"template parsing error"}, "version", "-f", "{{.Nosuch}}")
@@ -94,7 +104,8 @@ func TestProbes(t *testing.T) {
 	host, _ := os.Hostname()
 	u.prints(host+" linux none fuse 0 0 "+u.path("home", ".local", "share", "rcrun"), "info", "-f",
 		"{{.Name}} {{.OSType}} {{.CgroupDriver}} {{.Driver}} {{.Containers}} {{.Images}} {{.DockerRootDir}}")
-	for _, field := range []string{"ServerVersion", "CgroupVersion", "NCPU", "MemTotal", "OperatingSystem", "Architecture", "KernelVersion"} {
+	for _, field := range []string{"ServerVersion", "CgroupVersion", "NCPU", "MemTotal", "OperatingSystem",
+		"Architecture", "KernelVersion"} {
 		if got := u.run("system", "info", "-f", "{{."+field+"}}"); got == "" || got == "0" {
 			t.Errorf("info: %s is %q", field, got)
 		}
@@ -123,8 +134,8 @@ func TestDockerGlobals(t *testing.T) {
 	}
 }
 
-// TestConfigDirectory logs in with a configuration directory like Docker's: only there are the credentials afterwards, and
-// what else is in the file stays.
+// TestConfigDirectory logs in with a configuration directory like Docker's: only there are the credentials afterwards,
+// and what else is in the file stays.
 func TestConfigDirectory(t *testing.T) {
 	u := newUser(t)
 	server, _ := u.startPrivateRegistry()
@@ -151,7 +162,8 @@ func TestAttachFlag(t *testing.T) {
 	u := newUserWithImage(t)
 	run := func(flags ...string) result {
 		t.Helper()
-		return u.tryWith([]byte("in\n"), append(append([]string{"run", "--rm"}, flags...), "bb", "sh", "-c", "echo out; echo err >&2; cat")...)
+		return u.tryWith([]byte("in\n"), append(append([]string{"run", "--rm"}, flags...), "bb", "sh", "-c",
+			"echo out; echo err >&2; cat")...)
 	}
 	for flags, want := range map[string][2]string{
 		"-a stdout":                             {"out\n", ""},

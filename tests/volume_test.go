@@ -16,7 +16,8 @@ func TestVolumes(t *testing.T) {
 	if err := os.WriteFile(data+"/file", []byte("of the host\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	u.prints("of the host\n0 0", "run", "--rm", "-v", data+":/data", "bb", "sh", "-c", "cat /data/file; stat -c '%u %g' /data/file; echo inside >/data/new")
+	u.prints("of the host\n0 0", "run", "--rm", "-v", data+":/data", "bb", "sh", "-c",
+		"cat /data/file; stat -c '%u %g' /data/file; echo inside >/data/new")
 	info, err := os.Stat(data + "/new")
 	if err != nil || info.Sys().(*syscall.Stat_t).Uid != uint32(os.Getuid()) {
 		t.Errorf("root's file in a volume on the host: %+v, %v", info, err)
@@ -26,10 +27,12 @@ func TestVolumes(t *testing.T) {
 		t.Errorf("a read-only volume: exit code %d, %q, %q", r.code, r.stdout, r.stderr)
 	}
 	// A single file, a target that is made, and a target below another volume.
-	u.prints("of the host\nof the host", "run", "--rm", "-v", data+"/file:/etc/secret:ro", "-v", data+":/made/anew", "-v", data+"/file:/made/anew/new", "bb",
+	u.prints("of the host\nof the host", "run", "--rm", "-v", data+"/file:/etc/secret:ro", "-v", data+":/made/anew",
+		"-v", data+"/file:/made/anew/new", "bb",
 		"cat", "/etc/secret", "/made/anew/new")
 	// A link in the image does not lead the mount out of the root filesystem.
-	u.importImage("linked", pack(t, symlink("data", "/home"), directory("home", 0o755), symlink("up", "../../../../tmp")))
+	u.importImage("linked", pack(t, symlink("data", "/home"), directory("home", 0o755),
+		symlink("up", "../../../../tmp")))
 	u.run("create", "--name", "link", "-v", data+":/up/x", "linked", "x")
 	if r := u.try("start", "link"); r.code == 0 {
 		t.Error("an image without programs starts")
@@ -40,23 +43,28 @@ func TestVolumes(t *testing.T) {
 	u.fails(125, []string{"relative"}, "run", "--rm", "-v", "relative/path:/data", "bb", "true")
 	u.fails(125, []string{"/nonexistent"}, "run", "--rm", "-v", "/nonexistent:/data", "bb", "true")
 	u.fails(125, []string{"odd"}, "run", "--rm", "-v", data+":/data:odd", "bb", "true")
-	u.fails(125, []string{"Duplicate mount point", "/data"}, "run", "--rm", "-v", data+":/data", "-v", data+":/data", "bb", "true")
-	u.fails(125, []string{"Duplicate mount point", "/data"}, "run", "--rm", "-v", data+":/data", "--tmpfs", "/data", "bb", "true")
+	u.fails(125, []string{"Duplicate mount point", "/data"}, "run", "--rm", "-v", data+":/data", "-v", data+":/data",
+		"bb", "true")
+	u.fails(125, []string{"Duplicate mount point", "/data"}, "run", "--rm", "-v", data+":/data", "--tmpfs", "/data",
+		"bb", "true")
 	u.prints("link", "ps", "-a", "--format", "{{.Names}}")
 }
 
 func TestTmpfs(t *testing.T) {
 	u := newUserWithImage(t)
-	contains(t, u.run("run", "--rm", "--tmpfs", "/scratch", "bb", "sh", "-c", "echo x >/scratch/x; grep ' /scratch ' /proc/mounts"),
+	contains(t, u.run("run", "--rm", "--tmpfs", "/scratch", "bb", "sh", "-c",
+		"echo x >/scratch/x; grep ' /scratch ' /proc/mounts"),
 		"tmpfs /scratch tmpfs", "nosuid", "nodev", "noexec")
-	contains(t, u.run("run", "--rm", "--tmpfs", "/scratch:size=1m,mode=700,exec", "bb", "sh", "-c", "df -k /scratch; stat -c %a /scratch; grep ' /scratch ' /proc/mounts"),
+	contains(t, u.run("run", "--rm", "--tmpfs", "/scratch:size=1m,mode=700,exec", "bb", "sh", "-c",
+		"df -k /scratch; stat -c %a /scratch; grep ' /scratch ' /proc/mounts"),
 		"1024", "\n700\n")
 	u.fails(125, []string{"no-such-option"}, "run", "--rm", "--tmpfs", "/scratch:no-such-option", "bb", "true")
 }
 
 func TestReadOnly(t *testing.T) {
 	u := newUserWithImage(t)
-	r := u.try("run", "--rm", "--read-only", "--tmpfs", "/tmp", "bb", "sh", "-c", "echo tmp >/tmp/x; cat /tmp/x; echo shm >/dev/shm/x; cat /dev/shm/x; echo x >/x")
+	r := u.try("run", "--rm", "--read-only", "--tmpfs", "/tmp", "bb", "sh", "-c",
+		"echo tmp >/tmp/x; cat /tmp/x; echo shm >/dev/shm/x; cat /dev/shm/x; echo x >/x")
 	if r.stdout != "tmp\nshm\n" || r.code == 0 || !strings.Contains(r.stderr, "Read-only file system") {
 		t.Errorf("exit code %d, %q, %q", r.code, r.stdout, r.stderr)
 	}
@@ -78,7 +86,8 @@ func TestRootfs(t *testing.T) {
 	u.succeeded(u.finish(untar))
 
 	// With :O the directory is only the lower layer.
-	u.prints("of alice\nnew", "run", "--rm", "--rootfs", root+":O", "sh", "-c", "cat /home/alice/own; rm /home/alice/own; echo new >/home/alice/new; cat /home/alice/new")
+	u.prints("of alice\nnew", "run", "--rm", "--rootfs", root+":O", "sh", "-c",
+		"cat /home/alice/own; rm /home/alice/own; echo new >/home/alice/new; cat /home/alice/new")
 	if _, err := os.Stat(root + "/home/alice/own"); err != nil {
 		t.Errorf("a file of the lower layer was removed: %v", err)
 	}
@@ -99,7 +108,8 @@ func TestHostRootfs(t *testing.T) {
 	u := newUser(t)
 	before := snapshot(t, "/etc/passwd", "/etc", "/usr/bin", "/")
 	out := u.run("run", "--rm", "--rootfs", "/:O", "sh", "-ec",
-		"rm /etc/passwd; echo mine >>/etc/hostname-of-mine; rm -r /usr/share/doc; chmod 000 /bin/ls; mkdir /new; ls -A /proc | head -n 1; stat -c '%u %g' /usr; ls -d /etc/passwd 2>/dev/null || echo deleted")
+		"rm /etc/passwd; echo mine >>/etc/hostname-of-mine; rm -r /usr/share/doc; chmod 000 /bin/ls; mkdir /new; ls "+
+			"-A /proc | head -n 1; stat -c '%u %g' /usr; ls -d /etc/passwd 2>/dev/null || echo deleted")
 	contains(t, out, "0 0\n", "\ndeleted")
 	if after := snapshot(t, "/etc/passwd", "/etc", "/usr/bin", "/"); after != before {
 		t.Errorf("the host was\n%s\nand is\n%s", before, after)

@@ -81,11 +81,13 @@ func (g Group) draw(out *strings.Builder, y int) {
 		if most > 0 && !math.IsNaN(bar.Value) {
 			length = max(1, int(math.Round(bar.Value/most*longest)))
 		}
-		fmt.Fprintf(out, `<rect x="%d" y="%d" width="%d" height="%d" fill="%s"/>`+"\n", left, y+i*barSize, length, barSize-2, colour(i))
+		fmt.Fprintf(out, `<rect x="%d" y="%d" width="%d" height="%d" fill="%s"/>`+"\n", left, y+i*barSize, length,
+			barSize-2, colour(i))
 		text(out, left+length+5, y+(i+1)*barSize-3, "start", "normal", bar.Label)
 	}
 }
 
 func text(out *strings.Builder, x, y int, anchor, weight, content string) {
-	fmt.Fprintf(out, `<text x="%d" y="%d" text-anchor="%s" font-weight="%s">%s</text>`+"\n", x, y, anchor, weight, html.EscapeString(content))
+	fmt.Fprintf(out, `<text x="%d" y="%d" text-anchor="%s" font-weight="%s">%s</text>`+"\n", x, y, anchor, weight,
+		html.EscapeString(content))
 }

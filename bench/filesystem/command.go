@@ -1,5 +1,5 @@
-// Package filesystem measures filesystems side by side: a plain directory, the kernel's overlay, fuse-overlayfs and this
-// module's, doing the same work on the same trees.
+// Package filesystem measures filesystems side by side: a plain directory, the kernel's overlay, fuse-overlayfs and
+// this module's, doing the same work on the same trees.
 //
 // Decisions:
 //
@@ -9,13 +9,13 @@
 //     taken within a round, medians over the rounds; only ratios mean anything on another machine.
 //   - Every trial starts with a fresh mount and an empty upper directory. That is as cold as an ordinary user can make
 //     it: the page cache of the files below stays warm, so the disk is not measured. A warm trial does its work twice.
-//   - It works in memory unless told otherwise. On a disk, most of the time of whatever makes or removes many files is the
-//     disk's, and different each time.
-//   - This module's filesystem is measured twice: with owners on the disk as the others have them, and as containers have
-//     it, with owners as metadata and an index of each lower layer.
-//   - No process and no mount is left behind, however it ends: they die with their namespaces, and these with the process
-//     that measures, which ends when its parent does. The working directory is removed in a namespace of the same ids;
-//     only SIGKILL leaves it.
+//   - It works in memory unless told otherwise. On a disk, most of the time of whatever makes or removes many files is
+//     the disk's, and different each time.
+//   - This module's filesystem is measured twice: with owners on the disk as the others have them, and as containers
+//     have it, with owners as metadata and an index of each lower layer.
+//   - No process and no mount is left behind, however it ends: they die with their namespaces, and these with the
+//     process that measures, which ends when its parent does. The working directory is removed in a namespace of the
+//     same ids; only SIGKILL leaves it.
 package filesystem
 
 import (

@@ -57,7 +57,8 @@ func TestAptInstall(t *testing.T) {
 	if binary != "" && rootless.RequireFuse() == nil {
 		subjects = append(subjects, ours, oursStore)
 	}
-	report, err := Measure(context.Background(), Options{Rounds: 1, Scale: 0.01, Only: "apt-get install", Tree: tree, Subjects: subjects, Dir: dir, Rcrun: binary})
+	report, err := Measure(context.Background(), Options{Rounds: 1, Scale: 0.01, Only: "apt-get install", Tree: tree,
+		Subjects: subjects, Dir: dir, Rcrun: binary})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,8 +67,8 @@ func TestAptInstall(t *testing.T) {
 	}
 }
 
-// Every workload works on the plain directory, and on ours where RCRUN names the binary; but for the build with go, whose preparation takes long and
-// which the tests of the workloads have.
+// Every workload works on the plain directory, and on ours where RCRUN names the binary; but for the build with go,
+// whose preparation takes long and which the tests of the workloads have.
 func TestMeasure(t *testing.T) {
 	dir := temporary(t)
 	t.Setenv("PATH", "/usr/bin:/bin:/usr/sbin:/sbin")
@@ -76,7 +77,8 @@ func TestMeasure(t *testing.T) {
 	if binary != "" && rootless.RequireFuse() == nil {
 		subjects = append(subjects, ours, oursStore)
 	}
-	report, err := Measure(context.Background(), Options{Rounds: 1, Scale: 0.002, Subjects: subjects, Dir: dir, Rcrun: binary})
+	report, err := Measure(context.Background(), Options{Rounds: 1, Scale: 0.002, Subjects: subjects, Dir: dir,
+		Rcrun: binary})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +106,8 @@ func TestMeasureGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	report, err := Measure(context.Background(), Options{
-		Rounds: 2, Scale: 0.002, Only: "untar", Subjects: []string{fuseOverlayfs, plain{}.name()}, FuseOverlayfs: broken, Dir: dir,
+		Rounds: 2, Scale: 0.002, Only: "untar", Subjects: []string{fuseOverlayfs, plain{}.name()},
+		FuseOverlayfs: broken, Dir: dir,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +148,8 @@ func TestMeasureIsEnded(t *testing.T) {
 		}
 		cancel()
 	}()
-	_, err := Measure(ctx, Options{Rounds: 1000000, Scale: 0.002, Only: "untar", Subjects: []string{plain{}.name()}, Dir: dir})
+	_, err := Measure(ctx, Options{Rounds: 1000000, Scale: 0.002, Only: "untar", Subjects: []string{plain{}.name()},
+		Dir: dir})
 	if err == nil {
 		t.Error("no error")
 	}

@@ -23,7 +23,8 @@ func (m Machine) String() string {
 
 // describeMachine describes it as well as it can: what is not to be found out is "unknown".
 func describeMachine(dir, fuseOverlayfs string) Machine {
-	m := Machine{CPUs: runtime.NumCPU(), CPU: "unknown", Kernel: "unknown", Filesystem: "unknown", FuseOverlayfs: "no fuse-overlayfs"}
+	m := Machine{CPUs: runtime.NumCPU(), CPU: "unknown", Kernel: "unknown", Filesystem: "unknown",
+		FuseOverlayfs: "no fuse-overlayfs"}
 	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		m.CPU = field(string(info), "model name", m.CPU)
 	}

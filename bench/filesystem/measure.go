@@ -43,7 +43,8 @@ func (r request) measure() ([]Row, error) {
 	}
 	rows := make([]Row, len(measurements))
 	for i, m := range measurements {
-		rows[i] = Row{Group: m.group, Name: m.name, Unit: m.unit, Values: map[string][]float64{}, Failed: map[string]string{}}
+		rows[i] = Row{Group: m.group, Name: m.name, Unit: m.unit, Values: map[string][]float64{},
+			Failed: map[string]string{}}
 	}
 	for round := range r.Rounds {
 		for i, m := range measurements {
@@ -148,7 +149,8 @@ func timed(e workload.Entry) measurement {
 		err := e.Run(t.mounted.root)
 		return time.Since(start).Seconds(), err
 	}
-	return measurement{group: e.Group, name: e.Name, unit: "s", needs: e.Needs, layers: e.Layers, changes: e.Changes, options: e.Options, take: take}
+	return measurement{group: e.Group, name: e.Name, unit: "s", needs: e.Needs, layers: e.Layers, changes: e.Changes,
+		options: e.Options, take: take}
 }
 
 func (t *trial) setUp(e workload.Entry) error {
@@ -184,25 +186,27 @@ func mountTime(name string, layers int) measurement {
 
 // memory measures what the server uses after a walk of the tree, in MiB.
 func memory() measurement {
-	return measurement{group: "memory", name: "memory after a walk", unit: "MiB", take: func(t *trial) (float64, error) {
-		if err := t.mount(); err != nil {
-			return 0, err
-		}
-		if t.mounted.server == nil {
-			return 0, errNothing
-		}
-		if err := workload.Walk(t.mounted.root); err != nil {
-			return 0, err
-		}
-		bytes, err := t.mounted.server.resident()
-		return float64(bytes) / (1 << 20), err
-	}}
+	return measurement{group: "memory", name: "memory after a walk", unit: "MiB",
+		take: func(t *trial) (float64, error) {
+			if err := t.mount(); err != nil {
+				return 0, err
+			}
+			if t.mounted.server == nil {
+				return 0, errNothing
+			}
+			if err := workload.Walk(t.mounted.root); err != nil {
+				return 0, err
+			}
+			bytes, err := t.mounted.server.resident()
+			return float64(bytes) / (1 << 20), err
+		}}
 }
 
 // chooseMeasurements returns those that were asked for and can be made here.
 func (r request) chooseMeasurements() ([]measurement, error) {
 	var all []measurement
-	for _, e := range workload.All(workload.Config{Scale: r.Scale, Archive: archivePath(r.Place), Owner: otherOwner()}) {
+	for _, e := range workload.All(workload.Config{Scale: r.Scale, Archive: archivePath(r.Place),
+		Owner: otherOwner()}) {
 		if _, err := exec.LookPath(e.Needs); e.Needs != "" && err != nil {
 			fmt.Fprintf(os.Stderr, "%s is left out: %v\n", e.Name, err)
 			continue
@@ -214,7 +218,10 @@ func (r request) chooseMeasurements() ([]measurement, error) {
 		all = append(all, timed(e))
 	}
 	all = append(all, mountTime("mount, tree", 0), mountTime("mount, 256 layers", 256), memory())
-	chosen := slices.DeleteFunc(all, func(m measurement) bool { return !strings.Contains(m.name, r.Only) && m.group != r.Only })
+	chosen := slices.DeleteFunc(all, func(m measurement) bool {
+		return !strings.Contains(m.name, r.Only) &&
+			m.group != r.Only
+	})
 	if len(chosen) == 0 {
 		return nil, fmt.Errorf("nothing is called %q", r.Only)
 	}

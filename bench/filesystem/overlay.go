@@ -29,7 +29,8 @@ func (o overlay) mount(s stack) (*mounted, error) {
 		}
 	}
 	n := len(s.lowers)
-	options := fmt.Sprintf("userxattr,lowerdir=%s,upperdir=%s,workdir=%s", strings.Join(dirs[:n], ":"), dirs[n], dirs[n+1])
+	options := fmt.Sprintf("userxattr,lowerdir=%s,upperdir=%s,workdir=%s", strings.Join(dirs[:n], ":"), dirs[n],
+		dirs[n+1])
 	if err := unix.Mount("overlay", s.target(), "overlay", 0, options); err != nil {
 		return nil, fmt.Errorf("mount overlay of %d layers: %w", n, err)
 	}

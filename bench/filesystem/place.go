@@ -10,8 +10,9 @@ import (
 // memoryDir is where files are kept in memory.
 const memoryDir = "/dev/shm"
 
-// makePlace makes a working directory in parent. Where none is given that is memory, if it can hold what an overlay needs:
-// a disk takes longer to find a place for a new file than the slowest of the subjects takes for all of its own work.
+// makePlace makes a working directory in parent. Where none is given that is memory, if it can hold what an overlay
+// needs: a disk takes longer to find a place for a new file than the slowest of the subjects takes for all of its own
+// work.
 func makePlace(parent string) (string, error) {
 	if parent == "" {
 		if dir, err := os.MkdirTemp(memoryDir, "rcrun-bench-fs"); err == nil {

@@ -79,7 +79,8 @@ func (r *Report) comparisons() []comparison {
 
 // printTable prints Markdown that can be read as it is: medians, and times of ours as multiples of others' times.
 func (r *Report) printTable(out io.Writer) error {
-	fmt.Fprintf(out, "%s\nRounds: %d; scale: %g. Medians, in ms unless another unit is given; ratios are medians of each round's.\n\n",
+	fmt.Fprintf(out, "%s\nRounds: %d; scale: %g. Medians, in ms unless another unit is given; ratios are medians of "+
+		"each round's.\n\n",
 		r.Machine, r.Rounds, r.Scale)
 	names, comparisons := r.subjects(), r.comparisons()
 	header := slices.Concat([]string{""}, names)

@@ -11,14 +11,17 @@ import (
 
 func TestPublish(t *testing.T) {
 	report := &Report{Rounds: 2, Scale: 1, Rows: []Row{
-		{Group: "a", Name: "first", Unit: "s", Values: map[string][]float64{"overlay": {0.001, 0.002}, ours: {0.002, 0.004}}},
-		{Group: "a", Name: "second", Unit: "s", Values: map[string][]float64{ours: {0.008, 0.008}, fuseOverlayfs: {0.016, 0.016}},
+		{Group: "a", Name: "first", Unit: "s", Values: map[string][]float64{"overlay": {0.001, 0.002},
+			ours: {0.002, 0.004}}},
+		{Group: "a", Name: "second", Unit: "s", Values: map[string][]float64{ours: {0.008, 0.008},
+			fuseOverlayfs: {0.016, 0.016}},
 			Failed: map[string]string{"overlay": "no reason"}},
 		{Group: "b c", Name: "third", Unit: "MiB", Values: map[string][]float64{ours: {2}, fuseOverlayfs: {1}}},
 	}}
 	dir := t.TempDir()
 	var out bytes.Buffer
-	if err := report.publish(Options{JSON: filepath.Join(dir, "all.json"), SVG: filepath.Join(dir, "charts")}, &out); err != nil {
+	if err := report.publish(Options{JSON: filepath.Join(dir, "all.json"), SVG: filepath.Join(dir, "charts")},
+		&out); err != nil {
 		t.Fatal(err)
 	}
 	text := strings.Join(strings.Fields(out.String()), " ")
@@ -45,7 +48,8 @@ func TestPublish(t *testing.T) {
 		t.Errorf("%+v, %v", read, err)
 	}
 	for chart, want := range map[string]string{"a.svg": "3.0 ms", "b-c.svg": "2.0 MiB"} {
-		if drawn, err := os.ReadFile(filepath.Join(dir, "charts", chart)); err != nil || !strings.Contains(string(drawn), want) {
+		if drawn, err := os.ReadFile(filepath.Join(dir, "charts", chart)); err != nil ||
+			!strings.Contains(string(drawn), want) {
 			t.Errorf("%s: %v\n%s", chart, err, drawn)
 		}
 	}
@@ -53,7 +57,8 @@ func TestPublish(t *testing.T) {
 
 func TestField(t *testing.T) {
 	text := "fuse3 version: 3.14.0\nfuse-overlayfs: version 1.10\nmodel name\t: A CPU\n"
-	for name, want := range map[string]string{"fuse-overlayfs: version": "1.10", "model name": "A CPU", "other": "unknown"} {
+	for name, want := range map[string]string{"fuse-overlayfs: version": "1.10", "model name": "A CPU",
+		"other": "unknown"} {
 		if got := field(text, name, "unknown"); got != want {
 			t.Errorf("%s: %q", name, got)
 		}

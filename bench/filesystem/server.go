@@ -53,7 +53,8 @@ func (s *server) waitMounted(target string) error {
 		}
 		select {
 		case <-s.done:
-			return fmt.Errorf("%s ended instead of mounting: %w: %s", s.cmd.Path, errors.Join(s.err, err), s.log.Bytes())
+			return fmt.Errorf("%s ended instead of mounting: %w: %s", s.cmd.Path, errors.Join(s.err, err),
+				s.log.Bytes())
 		case <-time.After(50 * time.Microsecond):
 		}
 		if time.Now().After(deadline) {

@@ -27,8 +27,8 @@ func Stages() map[string]func() error {
 	return map[string]func() error{measureStage: measureMain, removeStage: removeMain}
 }
 
-// runStage runs a stage as root of new user, mount and pid namespaces, with as many ids as the user may map, and decodes
-// its answer into reply, which may be nil. When it returns, no process and no mount of the stage is left.
+// runStage runs a stage as root of new user, mount and pid namespaces, with as many ids as the user may map, and
+// decodes its answer into reply, which may be nil. When it returns, no process and no mount of the stage is left.
 func runStage(ctx context.Context, stage string, request, reply any) (err error) {
 	ids, _, err := rootless.PlanMap(rootless.ModeHost, rootless.CurrentCaller())
 	if err != nil {

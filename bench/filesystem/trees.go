@@ -25,8 +25,8 @@ func (t trees) stack(layers int) stack {
 // archivePath returns where the tar of the tree is going to be.
 func archivePath(dir string) string { return filepath.Join(dir, "tree.tar") }
 
-// prepareTrees makes what the measurements need. All files belong to the user, so that what keeps owners as metadata and
-// what keeps them on disk can show the same tree.
+// prepareTrees makes what the measurements need. All files belong to the user, so that what keeps owners as metadata
+// and what keeps them on disk can show the same tree.
 func prepareTrees(r request, measurements []measurement) (trees, error) {
 	t := trees{dir: r.Place, stacks: map[int][]string{}}
 	config := workload.Config{Scale: r.Scale}
@@ -46,7 +46,8 @@ func prepareTrees(r request, measurements []measurement) (trees, error) {
 		if m.needs == "go" {
 			err = workload.FillGoCache(sources)
 		} else if t.stacks[m.layers] == nil {
-			t.stacks[m.layers], err = workload.Layers(config, filepath.Join(r.Place, "L"+strconv.Itoa(m.layers)), lowerName, m.layers)
+			t.stacks[m.layers], err = workload.Layers(config, filepath.Join(r.Place, "L"+strconv.Itoa(m.layers)),
+				lowerName, m.layers)
 		}
 		if err != nil {
 			return t, err

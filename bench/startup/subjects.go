@@ -38,8 +38,10 @@ func prepare(rcrun, work string) (subjects []subject, closeAll func() error, err
 		return nil, nil, err
 	}
 	subjects = append(subjects,
-		subject{name: "run --network=none", reference: podmanName, once: own.command("run", "--rm", "--network=none", image, "true")},
-		subject{name: "run --network=slirp4netns", once: own.command("run", "--rm", "--network=slirp4netns", image, "true")})
+		subject{name: "run --network=none", reference: podmanName, once: own.command("run", "--rm", "--network=none",
+			image, "true")},
+		subject{name: "run --network=slirp4netns", once: own.command("run", "--rm", "--network=slirp4netns", image,
+			"true")})
 	podman, closePodman, err := preparePodman(tree, filepath.Join(work, "podman"))
 	if err != nil {
 		return nil, nil, err
@@ -47,7 +49,8 @@ func prepare(rcrun, work string) (subjects []subject, closeAll func() error, err
 	subjects = append(subjects, podman...)
 	stages := stageProgram(rcrun)
 	for _, stage := range []string{engine.MonitorStage, mounted.Stage, runtime.SandboxStage} {
-		subjects = append(subjects, subject{name: "start of " + stage, once: func() error { return startStage(stages, stage) }})
+		subjects = append(subjects,
+			subject{name: "start of " + stage, once: func() error { return startStage(stages, stage) }})
 	}
 	subjects = append(subjects,
 		subject{name: "filesystem server ready", once: func() error { return startFuse(stages, work) }},
@@ -63,7 +66,8 @@ type tool struct {
 }
 
 func newTool(program, home string, flags ...string) tool {
-	return tool{program: program, flags: flags, env: []string{"HOME=" + home, "XDG_RUNTIME_DIR=" + home, "PATH=" + os.Getenv("PATH")}}
+	return tool{program: program, flags: flags, env: []string{"HOME=" + home, "XDG_RUNTIME_DIR=" + home,
+		"PATH=" + os.Getenv("PATH")}}
 }
 
 // command returns a function that runs the tool with the arguments.

@@ -1,15 +1,17 @@
 // Package unpack measures how long it takes to bring an image into the store, beside podman where podman is installed:
-// "load" of one and the same archive, with its layer compressed and not, and "pull" from a registry on the loopback interface
-// where docker-registry is installed, by the same user, into stores beside each other.
+// "load" of one and the same archive, with its layer compressed and not, and "pull" from a registry on the loopback
+// interface where docker-registry is installed, by the same user, into stores beside each other.
 //
 // Decisions:
 //
 //   - The engines take turns in every round; ratios are taken within a round, and medians last.
-//   - Every turn has an empty store, and all are removed at the end. On ext4, whoever makes files where others have just been
-//     removed takes several times as long: it leaves inodes alone for a while, and searches past all of them each time.
+//   - Every turn has an empty store, and all are removed at the end. On ext4, whoever makes files where others have
+//     just been removed takes several times as long: it leaves inodes alone for a while, and searches past all of them
+//     each time.
 //   - Before each turn all that is waiting to be written is written, so that nobody pays for the one before. What is
 //     measured ends with the command: that an engine leaves its writing to later is to its advantage.
-//   - Memory is the largest resident size of any process of the command, as the kernel tells it when the command has ended.
+//   - Memory is the largest resident size of any process of the command, as the kernel tells it when the command has
+//     ended.
 package unpack
 
 import (
@@ -38,7 +40,8 @@ func Main(args []string, out io.Writer) error {
 	var o options
 	flags := flag.NewFlagSet("bench unpack", flag.ExitOnError)
 	flags.StringVar(&o.rcrun, "rcrun", "bin/rcrun", "the `binary` to be measured")
-	flags.StringVar(&o.tree, "tree", ".cache/debian-bookworm.tar", "the tar `file` of the tree that the image consists of")
+	flags.StringVar(&o.tree, "tree", ".cache/debian-bookworm.tar",
+		"the tar `file` of the tree that the image consists of")
 	flags.StringVar(&o.dir, "dir", "/var/tmp", "work in a new directory in this `directory`")
 	flags.IntVar(&o.rounds, "rounds", 3, "how many times everything is measured")
 	flags.BoolVar(&o.json, "json", false, "print JSON instead of a table")
@@ -69,7 +72,8 @@ func compare(results []result) {
 	for i := range results {
 		for _, reference := range results {
 			ratio := stats.Ratio(results[i].Seconds, reference.Seconds)
-			if reference.Archive == results[i].Archive && reference.Engine == podmanName && results[i].Engine != podmanName && !math.IsNaN(ratio) {
+			if reference.Archive == results[i].Archive && reference.Engine == podmanName &&
+				results[i].Engine != podmanName && !math.IsNaN(ratio) {
 				results[i].Ratio = ratio
 			}
 		}
@@ -84,7 +88,8 @@ func printTable(out io.Writer, results []result) error {
 		if r.Ratio > 0 {
 			ratio = fmt.Sprintf("%.2f", r.Ratio)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%.2f\t%.0f\t%s\n", r.Archive, r.Engine, stats.Median(r.Seconds), stats.Median(r.Memory), ratio)
+		fmt.Fprintf(table, "%s\t%s\t%.2f\t%.0f\t%s\n", r.Archive, r.Engine, stats.Median(r.Seconds),
+			stats.Median(r.Memory), ratio)
 	}
 	return table.Flush()
 }

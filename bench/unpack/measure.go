@@ -154,8 +154,8 @@ func (e engine) close() error {
 	return errors.Join(err1, err2)
 }
 
-// makeSources makes an image of the tree and returns where it is to be had: in archives, with a plain layer and with one
-// that is compressed with gzip, and in the registry if there is one.
+// makeSources makes an image of the tree and returns where it is to be had: in archives, with a plain layer and with
+// one that is compressed with gzip, and in the registry if there is one.
 func makeSources(ours engine, tree, dir string, server *registry) (sources []source, err error) {
 	plain, zipped := filepath.Join(dir, "docker-archive, plain"), filepath.Join(dir, "oci-archive, gzip")
 	sources = []source{archiveSource(plain), archiveSource(zipped)}

@@ -28,7 +28,8 @@ func startRegistry(dir string) (_ *registry, err error) {
 		return nil, fmt.Errorf("start a registry: %w", err)
 	}
 	config := filepath.Join(dir, "registry.yml")
-	content := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n",
+	content := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: "+
+		"{rootdirectory: %q}}\nhttp: {addr: %q}\n",
 		filepath.Join(dir, "registry"), address)
 	if err := os.WriteFile(config, []byte(content), 0o600); err != nil {
 		return nil, fmt.Errorf("start a registry: %w", err)

@@ -21,7 +21,8 @@ func TestCompare(t *testing.T) {
 	if err := printTable(&out, results); err != nil {
 		t.Fatal(err)
 	}
-	if lines := strings.Split(strings.TrimSpace(out.String()), "\n"); len(lines) != 4 || !strings.HasSuffix(lines[1], "0.50") {
+	if lines := strings.Split(strings.TrimSpace(out.String()), "\n"); len(lines) != 4 ||
+		!strings.HasSuffix(lines[1], "0.50") {
 		t.Errorf("%s", out.String())
 	}
 }

@@ -21,9 +21,11 @@ var aptDevices = []string{"null", "zero", "urandom"}
 
 func (a aptInstall) Setup(root string) error {
 	build := filepath.Join(root, Scratch, "package")
-	files := map[string]string{"DEBIAN/control": "Package: bench\nVersion: 1\nArchitecture: all\nMaintainer: bench <bench@localhost>\nDescription: many files\n"}
+	files := map[string]string{"DEBIAN/control": "Package: bench\nVersion: 1\nArchitecture: all\nMaintainer: bench " +
+		"<bench@localhost>\nDescription: many files\n"}
 	for i := range a.files {
-		files[fmt.Sprintf("usr/share/bench/%d/file-%d", i/100, i)] = strings.Repeat(fmt.Sprintf("line of file %d\n", i), 100)
+		files[fmt.Sprintf("usr/share/bench/%d/file-%d", i/100, i)] = strings.Repeat(fmt.Sprintf("line of file %d\n", i),
+			100)
 	}
 	for path, content := range files {
 		path = filepath.Join(build, path)

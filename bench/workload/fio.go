@@ -23,6 +23,7 @@ func (f fio) Run(root string) error { return f.run(root) }
 
 func (f fio) run(root string, more ...string) error {
 	args := append([]string{"fio", "--name=bench", "--rw=randrw", "--bs=4k", "--ioengine=psync", "--group_reporting",
-		"--invalidate=0", "--randseed=1", fmt.Sprintf("--size=%d", f.size), fmt.Sprintf("--numjobs=%d", f.jobs)}, more...)
+		"--invalidate=0", "--randseed=1", fmt.Sprintf("--size=%d", f.size), fmt.Sprintf("--numjobs=%d", f.jobs)},
+		more...)
 	return command{args: args, dir: Scratch}.Run(root)
 }

@@ -16,8 +16,8 @@ const (
 	layeredDirs  = 16
 )
 
-// Layers makes n layers below dir, which it creates, and returns their paths, the lowest first: each is called name, in a
-// directory of its own. Every layer has all the directories and an even share of the files.
+// Layers makes n layers below dir, which it creates, and returns their paths, the lowest first: each is called name, in
+// a directory of its own. Every layer has all the directories and an even share of the files.
 func Layers(c Config, dir, name string, n int) ([]string, error) {
 	layers := make([]string, n)
 	for i := range layers {

@@ -48,10 +48,12 @@ func dataEntries(c Config) []Entry {
 	return []Entry{
 		{Name: "write 256 MiB", Workload: transfer{size: size, block: mib, write: true}},
 		{Name: "write 65536 x 4 KiB", Workload: transfer{size: size, block: 4096, write: true}},
-		{Name: "write 65536 x 4 KiB, writeback", Options: writeback, Workload: transfer{size: size, block: 4096, write: true}},
+		{Name: "write 65536 x 4 KiB, writeback", Options: writeback, Workload: transfer{size: size, block: 4096,
+			write: true}},
 		{Name: "read 256 MiB, cold", Remount: true, Workload: transfer{size: size, block: mib}},
 		{Name: "random write 16384 x 4 KiB", Workload: random{size: size, count: places, write: true}},
-		{Name: "random write 16384 x 4 KiB, writeback", Options: writeback, Workload: random{size: size, count: places, write: true}},
+		{Name: "random write 16384 x 4 KiB, writeback", Options: writeback, Workload: random{size: size, count: places,
+			write: true}},
 		{Name: "random read 16384 x 4 KiB, cold", Remount: true, Workload: random{size: size, count: places}},
 		{Name: "fio, 4 jobs of mixed 4 KiB", Needs: "fio", Workload: fio{size: c.count(8) * mib, jobs: 4}},
 	}
@@ -82,11 +84,14 @@ func lowerEntries(c Config) []Entry {
 func programEntries(c Config) []Entry {
 	build := []string{"go", "build", "-o", "program", "."}
 	return []Entry{
-		{Name: "git init, add, commit, status", Changes: true, Needs: "git", Workload: command{args: shell(gitScript), dir: sourcesGit}},
+		{Name: "git init, add, commit, status", Changes: true, Needs: "git", Workload: command{args: shell(gitScript),
+			dir: sourcesGit}},
 		{Name: "go build", Changes: true, Needs: "go", Workload: command{args: build, dir: sourcesGo}},
 		{Name: "python imports", Changes: true, Needs: "python3", Workload: command{args: shell(pythonImports)}},
-		{Name: "apt-get install", Changes: true, Debian: true, Needs: "dpkg-deb", Workload: aptInstall{files: c.count(2000)}},
-		{Name: "sqlite inserts, writeback", Changes: true, Needs: "python3", Options: writeback, Workload: sqliteInserts(c.count(2000))},
+		{Name: "apt-get install", Changes: true, Debian: true, Needs: "dpkg-deb",
+			Workload: aptInstall{files: c.count(2000)}},
+		{Name: "sqlite inserts, writeback", Changes: true, Needs: "python3", Options: writeback,
+			Workload: sqliteInserts(c.count(2000))},
 		{Name: "sqlite inserts", Changes: true, Needs: "python3", Workload: sqliteInserts(c.count(2000))},
 	}
 }

@@ -19,7 +19,8 @@ const (
 	pythonModules = 500
 )
 
-// Sources fills dir, which it creates, with a layer to be laid over the tree: files for git, a Go module and Python modules.
+// Sources fills dir, which it creates, with a layer to be laid over the tree: files for git, a Go module and Python
+// modules.
 func Sources(c Config, dir string) error {
 	files := map[string]string{}
 	for i := range c.count(gitFiles) {
@@ -57,7 +58,8 @@ func addGoModule(files map[string]string, packages int) {
 			"package %s\n\nimport \"strings\"\n\nfunc Name() string { return strings.ToUpper(%q) }\n", name, name)
 	}
 	files[sourcesGo+"/go.mod"] = "module bench\n\ngo 1.21\n"
-	files[sourcesGo+"/main.go"] = fmt.Sprintf("package main\n\nimport \"fmt\"\n%s\nfunc main() {\n%s}\n", &imports, &calls)
+	files[sourcesGo+"/main.go"] = fmt.Sprintf("package main\n\nimport \"fmt\"\n%s\nfunc main() {\n%s}\n", &imports,
+		&calls)
 }
 
 // addPythonModules adds modules in packages of 50, and one that imports them all.
@@ -66,7 +68,8 @@ func addPythonModules(files map[string]string, modules int) {
 	for i := range modules {
 		pkg := fmt.Sprintf("package%d", i/50)
 		files[fmt.Sprintf("%s/%s/__init__.py", sourcesPython, pkg)] = ""
-		files[fmt.Sprintf("%s/%s/module%d.py", sourcesPython, pkg, i)] = fmt.Sprintf("def name():\n    return %q\n", pkg)
+		files[fmt.Sprintf("%s/%s/module%d.py", sourcesPython, pkg, i)] = fmt.Sprintf("def name():\n    return %q\n",
+			pkg)
 		fmt.Fprintf(&all, "import %s.module%d\n", pkg, i)
 	}
 	files[sourcesPython+"/everything.py"] = all.String()
@@ -75,7 +78,8 @@ func addPythonModules(files map[string]string, modules int) {
 // programEnv has programs use nothing of the user's own, and go nothing of the network.
 func programEnv(root string) []string {
 	return []string{
-		"GOCACHE=" + filepath.Join(root, goCache), "GOFLAGS=-trimpath", "GOPROXY=off", "GOTOOLCHAIN=local", "GOWORK=off",
+		"GOCACHE=" + filepath.Join(root, goCache), "GOFLAGS=-trimpath", "GOPROXY=off", "GOTOOLCHAIN=local",
+		"GOWORK=off",
 		"GOENV=off", "CGO_ENABLED=0", "GIT_CONFIG_NOSYSTEM=1", "PYTHONPATH=" + filepath.Join(root, sourcesPython),
 	}
 }

@@ -13,7 +13,8 @@ import (
 func tiny(t *testing.T) (Config, string) {
 	t.Helper()
 	dir := t.TempDir()
-	c := Config{Scale: 0.002, Archive: filepath.Join(dir, "tree.tar"), Owner: fmt.Sprintf("+%d:+%d", os.Getuid(), os.Getgid())}
+	c := Config{Scale: 0.002, Archive: filepath.Join(dir, "tree.tar"), Owner: fmt.Sprintf("+%d:+%d", os.Getuid(),
+		os.Getgid())}
 	root := filepath.Join(dir, "root")
 	if err := Tree(c, root); err != nil {
 		t.Fatal(err)

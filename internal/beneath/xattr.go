@@ -123,7 +123,8 @@ func getXattrAt(dirfd int, name, attr string, buf []byte) (int, error) {
 		size  uint32
 		flags uint32
 	}{value: unsafe.Pointer(unsafe.SliceData(buf)), size: uint32(len(buf))}
-	n, _, errno := unix.Syscall6(unix.SYS_GETXATTRAT, uintptr(dirfd), uintptr(unsafe.Pointer(path)), unix.AT_SYMLINK_NOFOLLOW,
+	n, _, errno := unix.Syscall6(unix.SYS_GETXATTRAT, uintptr(dirfd), uintptr(unsafe.Pointer(path)),
+		unix.AT_SYMLINK_NOFOLLOW,
 		uintptr(unsafe.Pointer(what)), uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args))
 	if errno != 0 {
 		return 0, errno
@@ -137,7 +138,8 @@ func listXattrAt(dirfd int, name string, buf []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	n, _, errno := unix.Syscall6(unix.SYS_LISTXATTRAT, uintptr(dirfd), uintptr(unsafe.Pointer(path)), unix.AT_SYMLINK_NOFOLLOW,
+	n, _, errno := unix.Syscall6(unix.SYS_LISTXATTRAT, uintptr(dirfd), uintptr(unsafe.Pointer(path)),
+		unix.AT_SYMLINK_NOFOLLOW,
 		uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)), 0)
 	if errno != 0 {
 		return 0, errno

@@ -1,8 +1,8 @@
 // Package eintr repeats system calls that a signal has interrupted.
 //
 // The Go runtime preempts threads by signals and installs its handlers with SA_RESTART, but the kernel does not restart
-// every call: those of network filesystems and of FUSE, and calls that wait with a time limit, may fail with EINTR at any
-// time.
+// every call: those of network filesystems and of FUSE, and calls that wait with a time limit, may fail with EINTR at
+// any time.
 package eintr
 
 import (

@@ -11,7 +11,8 @@ import (
 func TestLongMessage(t *testing.T) {
 	path := strings.Repeat("/dé", 20_000)
 	got := Message("remove " + path + ": permission denied")
-	if len(got) > maxMessage || !strings.HasPrefix(got, "remove /dé/dé") || !strings.HasSuffix(got, "/dé: permission denied") {
+	if len(got) > maxMessage || !strings.HasPrefix(got, "remove /dé/dé") ||
+		!strings.HasSuffix(got, "/dé: permission denied") {
 		t.Errorf("%d bytes: %s", len(got), got)
 	}
 	if strings.ContainsRune(got, '\uFFFD') {

@@ -1,5 +1,5 @@
-// Package filecopy copies what is in a file at the least cost that the filesystem allows: layers are made of other layers,
-// and files of a union copied up, without reading what is in them where that can be avoided.
+// Package filecopy copies what is in a file at the least cost that the filesystem allows: layers are made of other
+// layers, and files of a union copied up, without reading what is in them where that can be avoided.
 package filecopy
 
 import (
@@ -42,8 +42,8 @@ func Copy(to, from int, size int64) error {
 // oneBlock is how much a filesystem allocates at least, mostly: so small a file is data or a hole.
 const oneBlock = 4096
 
-// copyBlock copies so small a file, which to read and write takes half of what it costs to look for holes and to have the
-// kernel copy.
+// copyBlock copies so small a file, which to read and write takes half of what it costs to look for holes and to have
+// the kernel copy.
 func copyBlock(to, from int, size int64) error {
 	buf := make([]byte, size)
 	n, err := eintr.Retry(func() (int, error) { return unix.Pread(from, buf, 0) })
@@ -110,7 +110,10 @@ func isUnsupportedCopy(err error) bool {
 func copyByHand(to, from int, start, end int64) error {
 	buf := make([]byte, min(end-start, 1<<20))
 	for start < end {
-		n, err := eintr.Retry(func() (int, error) { return unix.Pread(from, buf[:min(int64(len(buf)), end-start)], start) })
+		n, err := eintr.Retry(func() (int, error) {
+			return unix.Pread(from, buf[:min(int64(len(buf)), end-start)],
+				start)
+		})
 		if err != nil {
 			return err
 		}

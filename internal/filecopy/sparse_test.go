@@ -65,7 +65,8 @@ func TestFillLeavesHoles(t *testing.T) {
 				t.Fatal(err)
 			}
 			if most := int64(blocksOfData(content)) * oneBlock / 512; st.Blocks > most {
-				t.Errorf("%s in pieces of %d: takes %d blocks of 512 bytes, want %d at most", name, size, st.Blocks, most)
+				t.Errorf("%s in pieces of %d: takes %d blocks of 512 bytes, want %d at most", name, size, st.Blocks,
+					most)
 			}
 		}
 	}

@@ -41,7 +41,8 @@ func TestTranslation(t *testing.T) {
 	if container, known := example.ToContainer(1001); known {
 		t.Errorf("an id that is not mapped is %d inside", container)
 	}
-	top := Map{{Container: All - 1, Host: All - 1, Size: 1}} // the sum of start and size does not fit 32 bits everywhere
+	// the sum of start and size does not fit 32 bits everywhere
+	top := Map{{Container: All - 1, Host: All - 1, Size: 1}}
 	if host, known := top.ToHost(All - 1); !known || host != All-1 {
 		t.Errorf("the highest id is %d outside, %v", host, known)
 	}

@@ -30,7 +30,8 @@ func TestBelow(t *testing.T) {
 }
 
 func TestBelowRefuses(t *testing.T) {
-	for _, text := range []string{"", "1", "1:", ":a", "0:a", "1-2:a", "1,1:a", "1,2:a", "2-0:a", "x:a", "-1:a", "99999999:a",
+	for _, text := range []string{"", "1", "1:", ":a", "0:a", "1-2:a", "1,1:a", "1,2:a", "2-0:a", "x:a", "-1:a",
+		"99999999:a",
 		"1:/a", "1:a/", "1:a//b", "1:..", "1:a/../b", "1:./a", "1:a\x00b", "1,:a"} {
 		if got, err := DecodeBelow(text); err == nil {
 			t.Errorf("%q: got %+v, want an error", text, got)

@@ -71,7 +71,8 @@ func TestEscapeXattr(t *testing.T) {
 			t.Errorf("UnescapeXattr(%q) = %q, %v; want %q", disk, got, ok, name)
 		}
 	}
-	for _, hidden := range []string{StatXattr, OpaqueXattr, "security.selinux", "user.rcrun.origin", EscapePrefix, EscapePrefix + "user.a"} {
+	for _, hidden := range []string{StatXattr, OpaqueXattr, "security.selinux", "user.rcrun.origin", EscapePrefix,
+		EscapePrefix + "user.a"} {
 		if name, ok := UnescapeXattr(hidden); ok {
 			t.Errorf("UnescapeXattr(%q) = %q, want it hidden", hidden, name)
 		}

@@ -12,14 +12,16 @@ func TestMerge(t *testing.T) {
 		{"nothing", Seen{}, answer{false, true}, answer{false, true}},
 		{"whiteout file", Seen{Covered: true}, answer{false, false}, answer{false, false}},
 		{"whiteout device", Seen{Kind: File, Whiteout: true}, answer{false, false}, answer{false, false}},
-		{"whiteout device and file", Seen{Kind: File, Whiteout: true, Covered: true}, answer{false, false}, answer{false, false}},
+		{"whiteout device and file", Seen{Kind: File, Whiteout: true, Covered: true}, answer{false, false},
+			answer{false, false}},
 		{"file", Seen{Kind: File}, answer{true, false}, answer{false, false}},
 		{"file with a reference", Seen{Kind: File, Refers: true}, answer{true, false}, answer{false, false}},
 		{"file beside a whiteout file", Seen{Kind: File, Covered: true}, answer{true, false}, answer{false, false}},
 		{"directory", Seen{Kind: Directory}, answer{true, true}, answer{true, true}},
 		{"opaque directory", Seen{Kind: Directory, Opaque: true}, answer{true, false}, answer{true, false}},
 		{"renamed directory", Seen{Kind: Directory, Refers: true}, answer{true, false}, answer{true, false}},
-		{"directory beside a whiteout file", Seen{Kind: Directory, Covered: true}, answer{true, false}, answer{true, false}},
+		{"directory beside a whiteout file", Seen{Kind: Directory, Covered: true}, answer{true, false},
+			answer{true, false}},
 	} {
 		for found, want := range map[bool]answer{false: c.first, true: c.below} {
 			shows, more := Merge(found, c.seen)

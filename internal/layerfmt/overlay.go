@@ -1,7 +1,7 @@
 package layerfmt
 
-// The xattrs by which the kernel's overlay refers to the layers below. Their names follow one of two prefixes, according
-// to who mounted it.
+// The xattrs by which the kernel's overlay refers to the layers below. Their names follow one of two prefixes,
+// according to who mounted it.
 const (
 	// PrivilegedOverlayPrefix is that of a mount by root.
 	PrivilegedOverlayPrefix = "trusted.overlay."

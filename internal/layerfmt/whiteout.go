@@ -22,9 +22,9 @@ const (
 	FuseOpaqueXattr = "user.fuseoverlayfs.opaque"
 )
 
-// WhiteoutXattrs are all the xattrs that make an empty regular file a whiteout. Every reader of trees knows all of them:
-// the privileged one is seen only by a process with the privileges to set it, which meets it in trees that the kernel's
-// overlay has written for root. A reader that left it out would show a deleted file as an empty one.
+// WhiteoutXattrs are all the xattrs that make an empty regular file a whiteout. Every reader of trees knows all of
+// them: the privileged one is seen only by a process with the privileges to set it, which meets it in trees that the
+// kernel's overlay has written for root. A reader that left it out would show a deleted file as an empty one.
 var WhiteoutXattrs = []string{WhiteoutXattr, PrivilegedWhiteoutXattr}
 
 // OpaqueXattrs are all the xattrs whose value "y" makes a directory opaque.

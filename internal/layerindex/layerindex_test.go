@@ -25,7 +25,8 @@ func directory(name string, ino uint64) Entry {
 
 // sample has an entry of every kind in the directory d, in the order of names.
 func sample() []Entry {
-	device := Entry{Name: "device", Stat: layerfmt.Stat{UID: 1, GID: 1<<32 - 2, Mode: unix.S_IFCHR | 0o4666, Rdev: unix.Mkdev(1, 3)}, Ino: 1 << 60, Nlink: 3}
+	device := Entry{Name: "device", Stat: layerfmt.Stat{UID: 1, GID: 1<<32 - 2, Mode: unix.S_IFCHR | 0o4666,
+		Rdev: unix.Mkdev(1, 3)}, Ino: 1 << 60, Nlink: 3}
 	full := file("file", 12)
 	full.Size, full.Blocks = 1<<40, 8
 	full.Mtime, full.Ctime = unix.Timespec{Sec: -5, Nsec: 999999999}, unix.Timespec{Sec: 1 << 33}
@@ -200,7 +201,8 @@ func TestEveryBitCounts(t *testing.T) {
 				continue
 			}
 			for _, e := range sample() {
-				if got, found, err := d.Lookup(e.Name); err != nil || !found || !cmp.Equal(e, got, cmp.AllowUnexported(Entry{})) {
+				if got, found, err := d.Lookup(e.Name); err != nil || !found ||
+					!cmp.Equal(e, got, cmp.AllowUnexported(Entry{})) {
 					t.Fatalf("bit %d of byte %d: %s is %+v, %v, %v", bit, at, e.Name, got, found, err)
 				}
 			}
@@ -219,7 +221,8 @@ func TestOtherVersionIsRefused(t *testing.T) {
 }
 
 func TestOpenRefuses(t *testing.T) {
-	for what, path := range map[string]string{"nothing": filepath.Join(t.TempDir(), "none"), "a directory": t.TempDir(), "an empty file": write(t, nil)} {
+	for what, path := range map[string]string{"nothing": filepath.Join(t.TempDir(), "none"), "a directory": t.TempDir(),
+		"an empty file": write(t, nil)} {
 		if x, err := Open(path); err == nil {
 			t.Errorf("%s: %+v", what, x.Root())
 		}

@@ -26,7 +26,8 @@ func TestDirs(t *testing.T) {
 	if err := MakeDir(link); err != nil {
 		t.Errorf("a link of our own to a directory of our own: %v", err)
 	}
-	for mode, part := range map[os.FileMode]string{0o755: "", 0o711: "", 0o775: "chmod go-w", 0o702: "chmod go-w", 0o777 | os.ModeSticky: "chmod go-w"} {
+	for mode, part := range map[os.FileMode]string{0o755: "", 0o711: "", 0o775: "chmod go-w", 0o702: "chmod go-w",
+		0o777 | os.ModeSticky: "chmod go-w"} {
 		if err := os.Chmod(fresh, mode); err != nil {
 			t.Fatal(err)
 		}

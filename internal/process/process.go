@@ -25,8 +25,8 @@ func SetName(name string) {
 	os.WriteFile("/proc/self/comm", []byte(name), 0)
 }
 
-// DieWithParent has the kernel kill the calling process when the thread that made it ends. A change of credentials takes
-// the request back, so it must follow each of them.
+// DieWithParent has the kernel kill the calling process when the thread that made it ends. A change of credentials
+// takes the request back, so it must follow each of them.
 func DieWithParent() error {
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
 		return fmt.Errorf("tie the process to its parent: %w", err)

@@ -69,11 +69,14 @@ func TestRemoveAnything(t *testing.T) {
 	kept := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(kept, "file"), nil, 0o600))
 	for name, setUp := range map[string]func(path string) error{
-		"nothing":      func(string) error { return nil },
-		"file":         func(path string) error { return os.WriteFile(path, nil, 0) },
-		"link":         func(path string) error { return os.Symlink(kept, path) },
-		"link in tree": func(path string) error { return errors.Join(os.Mkdir(path, 0o700), os.Symlink(kept, path+"/link")) },
-		"closed":       func(path string) error { return closedTree(path) },
+		"nothing": func(string) error { return nil },
+		"file":    func(path string) error { return os.WriteFile(path, nil, 0) },
+		"link":    func(path string) error { return os.Symlink(kept, path) },
+		"link in tree": func(path string) error {
+			return errors.Join(os.Mkdir(path, 0o700),
+				os.Symlink(kept, path+"/link"))
+		},
+		"closed": func(path string) error { return closedTree(path) },
 		"wide": func(path string) error {
 			err := os.Mkdir(path, 0o700)
 			for i := range 3000 {

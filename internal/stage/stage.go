@@ -49,8 +49,8 @@ func Start(open func() *os.File, name string, log *os.File) (*exec.Cmd, *wire.Co
 	return cmd, conn, err
 }
 
-// StartOf starts a stage of a program, this process's own for nil, in a session of its own and returns the socket to it.
-// Its standard error goes to log.
+// StartOf starts a stage of a program, this process's own for nil, in a session of its own and returns the socket to
+// it. Its standard error goes to log.
 func StartOf(program *os.File, name string, log *os.File) (*exec.Cmd, *wire.Conn, error) {
 	conn, theirs, err := wire.Pair()
 	if err != nil {

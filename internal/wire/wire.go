@@ -159,7 +159,8 @@ func (c *Conn) Recv() (_ Message, err error) {
 	}
 	size := binary.BigEndian.Uint32(header)
 	if size > maxMessage || flags&unix.MSG_CTRUNC != 0 || int(header[4]) != len(files) {
-		return Message{}, fmt.Errorf("receive message: malformed (%d bytes, %d of %d files)", size, len(files), header[4])
+		return Message{}, fmt.Errorf("receive message: malformed (%d bytes, %d of %d files)", size, len(files),
+			header[4])
 	}
 	text := make([]byte, size)
 	if _, err := io.ReadFull(c.sock, text); err != nil {

@@ -79,7 +79,8 @@ func TestExpectRefuses(t *testing.T) {
 
 func TestErrorfKeepsCause(t *testing.T) {
 	_, cause := os.Open("/does/not/exist")
-	if got := Errorf("sandbox", "open root", "/does/not/exist", cause).Error(); got != "sandbox: open root /does/not/exist: no such file or directory" {
+	if got := Errorf("sandbox", "open root", "/does/not/exist",
+		cause).Error(); got != "sandbox: open root /does/not/exist: no such file or directory" {
 		t.Errorf("got %q", got)
 	}
 	if got := Errorf("sandbox", "read spec", "", errors.New("odd")).Error(); got != "sandbox: read spec: odd" {

@@ -154,7 +154,8 @@ func (d *decoder) text() string {
 	return s
 }
 
-// Read returns what the log at path says of the tree whose root has the given inode number. Somebody may be writing to it.
+// Read returns what the log at path says of the tree whose root has the given inode number. Somebody may be writing to
+// it.
 func Read(path string, root uint64) (*Records, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {

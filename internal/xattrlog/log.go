@@ -31,8 +31,8 @@ const newName = Name + ".new"
 // slack is how many bytes a log has more than twice the useful ones before it is written anew.
 const slack = 256 << 10
 
-// Create makes an empty log in the directory behind dirfd, for the tree whose root has the given inode number, and opens
-// it.
+// Create makes an empty log in the directory behind dirfd, for the tree whose root has the given inode number, and
+// opens it.
 func Create(dirfd int, root uint64) (*Log, error) {
 	file, err := install(dirfd, encodeHead(root))
 	if err != nil {
@@ -74,7 +74,8 @@ func syncDir(dirfd int) error {
 		return err
 	}
 	defer unix.Close(fd)
-	if err := unix.Fsync(fd); err != nil && err != unix.EINVAL && err != unix.ENOSYS { // by which filesystems say that they need none
+	// by which filesystems say that they need none
+	if err := unix.Fsync(fd); err != nil && err != unix.EINVAL && err != unix.ENOSYS {
 		return err
 	}
 	return nil
@@ -112,7 +113,8 @@ func Open(dirfd int, root uint64) (_ *Log, err error) {
 	return l, nil
 }
 
-// Unclean tells whether whoever had the log open last did not close it: the log may have records of files that are gone.
+// Unclean tells whether whoever had the log open last did not close it: the log may have records of files that are
+// gone.
 func (l *Log) Unclean() bool { return l.unclean }
 
 // Get returns the value of an xattr.

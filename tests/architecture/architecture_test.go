@@ -1,5 +1,5 @@
-// Package architecture checks rules of the whole module: which package may import which, what no package may call, and how
-// long packages, functions and lines may be. It only reads the sources.
+// Package architecture checks rules of the whole module: which package may import which, what no package may call, and
+// how long packages, functions and lines may be. It only reads the sources.
 //
 // The rules are lists of what is allowed, so that a new package starts closed. What is older than a rule and breaks
 // it is listed as an exception. These lists may only become shorter.
@@ -59,7 +59,8 @@ func sources(t *testing.T) []source {
 		if err != nil {
 			return err
 		}
-		s := source{path: strings.TrimPrefix(filepath.ToSlash(path), root+"/"), text: string(text), fset: fset, file: file}
+		s := source{path: strings.TrimPrefix(filepath.ToSlash(path), root+"/"), text: string(text), fset: fset,
+			file: file}
 		for _, spec := range file.Imports {
 			imported, err := strconv.Unquote(spec.Path.Value)
 			if err != nil {

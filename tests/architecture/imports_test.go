@@ -10,9 +10,9 @@ import (
 // imports are the packages of the module that a package may import itself, for each package on a floor.
 type imports map[string][]string
 
-// floors are all packages of the module, from the lowest floor up. A package may import the packages listed with it, which
-// are on its floor or below: nothing imports upward. The small tools on the lowest floor know nothing of containers and are
-// open to all other floors. Tests may import more than their package.
+// floors are all packages of the module, from the lowest floor up. A package may import the packages listed with it,
+// which are on its floor or below: nothing imports upward. The small tools on the lowest floor know nothing of
+// containers and are open to all other floors. Tests may import more than their package.
 var floors = []imports{
 	{ // small tools: packages of the other floors may import them without being listed
 		"internal/atomicfile": {},
@@ -70,10 +70,11 @@ var floors = []imports{
 	{ // measurements
 		"bench/chart":      {},
 		"bench/filesystem": {"bench/chart", "bench/stats", "bench/workload", "layers/tree", "rootless"},
-		"bench/startup":    {"bench/stats", "engine", "fusefs/mounted", "internal/fuseoverlay", "runtime", "unionmount"},
-		"bench/stats":      {},
-		"bench/unpack":     {"bench/stats"},
-		"bench/workload":   {},
+		"bench/startup": {"bench/stats", "engine", "fusefs/mounted", "internal/fuseoverlay", "runtime",
+			"unionmount"},
+		"bench/stats":    {},
+		"bench/unpack":   {"bench/stats"},
+		"bench/workload": {},
 	},
 	{ // programs
 		"bench": {"bench/filesystem", "bench/startup", "bench/unpack"},
@@ -143,7 +144,8 @@ func checkImports(t *testing.T, dir string, found []string) {
 			t.Errorf("%s does not import %s any more: remove it from the list of %s in %s", dir, name, dir, importsFile)
 		}
 		if floorOf(name) > level {
-			t.Errorf("%s is above %s, and nothing imports upward: move one of them, in the code or in %s", name, dir, importsFile)
+			t.Errorf("%s is above %s, and nothing imports upward: move one of them, in the code or in %s", name, dir,
+				importsFile)
 		}
 	}
 }
@@ -157,13 +159,15 @@ func TestFUSEStaysInFusefs(t *testing.T) {
 	for _, s := range sources(t) {
 		for _, imported := range s.imports {
 			if strings.HasPrefix(imported, "github.com/hanwen/go-fuse/") && s.top() != "fusefs" && !s.isTest() {
-				t.Errorf("%s imports %s; only fusefs speaks the FUSE protocol: add what is missing there", s.path, imported)
+				t.Errorf("%s imports %s; only fusefs speaks the FUSE protocol: add what is missing there", s.path,
+					imported)
 			}
 		}
 	}
 }
 
-// TestStoreAndUnionShareTheFormat has the store of images and the union have in common how layers are on disk, and no more.
+// TestStoreAndUnionShareTheFormat has the store of images and the union have in common how layers are on disk, and no
+// more.
 func TestStoreAndUnionShareTheFormat(t *testing.T) {
 	format := []string{"internal/layerfmt", "internal/layerindex", "internal/xattrlog"}
 	files := []string{"internal/filecopy", "internal/beneath", "internal/rmtree", "internal/eintr"}

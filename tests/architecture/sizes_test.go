@@ -18,8 +18,8 @@ const (
 	mostColumns = 120 // of a line, a tab being 4
 )
 
-// largePackages are those that may have more files, until their subjects are packages of their own. The numbers may only
-// become smaller.
+// largePackages are those that may have more files, until their subjects are packages of their own. The numbers may
+// only become smaller.
 var largePackages = map[string]int{
 	"cmd/rcrun":  50,
 	"engine":     60,
@@ -66,7 +66,8 @@ func TestFunctionsStayShort(t *testing.T) {
 			}
 			from, to := s.fset.Position(f.Pos()).Line, s.fset.Position(f.End()).Line
 			if n := to - from + 1; n > mostLines && !slices.Contains(longFunctions, s.path+": "+f.Name.Name) {
-				t.Errorf("%s:%d: %s has %d lines and may have %d: make functions of its parts", s.path, from, f.Name.Name, n, mostLines)
+				t.Errorf("%s:%d: %s has %d lines and may have %d: make functions of its parts", s.path, from,
+					f.Name.Name, n, mostLines)
 			}
 		}
 	}
@@ -100,21 +101,22 @@ func TestLinesStayShort(t *testing.T) {
 	}
 }
 
-// longLines returns the numbers of the lines that are too long. Strings over several lines (scripts, say) are no code.
+// longLines returns the numbers of the lines that are too long. A long string in backquotes (a script, say) is no code.
 func (s source) longLines() []int {
 	data := s.lineStrings()
 	var long []int
 	number := 0
 	for line := range strings.Lines(s.text) {
 		number++
-		if len([]rune(strings.ReplaceAll(strings.TrimSuffix(line, "\n"), "\t", "    "))) > mostColumns && !data[number] {
+		if len([]rune(strings.ReplaceAll(strings.TrimSuffix(line, "\n"), "\t", "    "))) > mostColumns &&
+			!data[number] {
 			long = append(long, number)
 		}
 	}
 	return long
 }
 
-// lineStrings are the lines in strings that go over several lines.
+// lineStrings are the lines in strings in backquotes that go over several lines or take half of one.
 func (s source) lineStrings() map[int]bool {
 	found := map[int]bool{}
 	fset := token.NewFileSet()
@@ -126,7 +128,8 @@ func (s source) lineStrings() map[int]bool {
 		if tok == token.EOF {
 			return found
 		}
-		if tok == token.STRING && strings.Contains(literal, "\n") {
+		if tok == token.STRING && literal[0] == '`' &&
+			(strings.Contains(literal, "\n") || len(literal) > mostColumns/2) {
 			first := file.Line(pos)
 			for i := range strings.Count(literal, "\n") + 1 {
 				found[first+i] = true

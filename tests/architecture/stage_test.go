@@ -28,7 +28,8 @@ func TestFilesystemStandsAlone(t *testing.T) {
 }
 
 // heavy are modules that cost a process more at its start than all else that it does until it works.
-var heavy = []string{"go.podman.io/", "github.com/spf13/", "google.golang.org/", "github.com/docker/distribution", "github.com/klauspost/"}
+var heavy = []string{"go.podman.io/", "github.com/spf13/", "google.golang.org/", "github.com/docker/distribution",
+	"github.com/klauspost/"}
 
 // TestStageProgramStaysSmall holds the program of a container's processes to what they need.
 func TestStageProgramStaysSmall(t *testing.T) {

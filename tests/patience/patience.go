@@ -1,8 +1,8 @@
-// Package patience bounds what tests wait for. A test names the time that must be enough on an idle machine; on a busy one
-// the bound grows with the load, because a process that gets a tenth of a processor takes ten times as long.
+// Package patience bounds what tests wait for. A test names the time that must be enough on an idle machine; on a busy
+// one the bound grows with the load, because a process that gets a tenth of a processor takes ten times as long.
 //
-// The load is read again whenever a bound is reached: it may have risen since the wait began. A test that hangs on an idle
-// machine fails as early as without this package.
+// The load is read again whenever a bound is reached: it may have risen since the wait began. A test that hangs on an
+// idle machine fails as early as without this package.
 package patience
 
 import (
@@ -38,8 +38,8 @@ func factorOf(loadavg string, processors int) float64 {
 	return min(max(load/float64(processors), 1), most)
 }
 
-// Of returns a bound for something that takes at most base on an idle machine. It is for bounds that cannot move once they
-// are set, such as the deadline of a connection.
+// Of returns a bound for something that takes at most base on an idle machine. It is for bounds that cannot move once
+// they are set, such as the deadline of a connection.
 func Of(base time.Duration) time.Duration {
 	return time.Duration(float64(base) * factor())
 }

@@ -116,7 +116,8 @@ func TestAccessTimes(t *testing.T) {
 	}
 }
 
-var atimeFlags = map[string]uintptr{"noatime": unix.MS_NOATIME, "relatime": unix.MS_RELATIME, "relatime,nodiratime": unix.MS_RELATIME | unix.MS_NODIRATIME}
+var atimeFlags = map[string]uintptr{"noatime": unix.MS_NOATIME, "relatime": unix.MS_RELATIME,
+	"relatime,nodiratime": unix.MS_RELATIME | unix.MS_NODIRATIME}
 
 // TestRemountedAccessTimes changes the options of a mount, by the program that mounted it and behind its back.
 func TestRemountedAccessTimes(t *testing.T) {
@@ -132,7 +133,8 @@ func TestRemountedAccessTimes(t *testing.T) {
 			f := withAccessTimes(t, dir+"/union", k, "noatime")
 			for _, options := range []string{"relatime", "noatime", "relatime,nodiratime", "noatime"} {
 				if how == "fuse-rcrun" {
-					if text, err := exec.Command(f.command[0], "-o", "remount,"+options, f.root).CombinedOutput(); err != nil {
+					if text, err := exec.Command(f.command[0], "-o", "remount,"+options,
+						f.root).CombinedOutput(); err != nil {
 						t.Fatalf("%v: %s", err, text)
 					}
 				} else {
@@ -164,7 +166,8 @@ func TestNoRequestsForDirectories(t *testing.T) {
 	n, err := unix.Getxattr(f.root, "user.rcrun.stats", buf)
 	must(t, err)
 	for _, kind := range []string{"opendir", "releasedir", "open", "release"} {
-		if got := string(buf[:n]); strings.Contains(got, fmt.Sprintf("%q:", kind)) && !slices.Contains(asked(got, kind), "1") {
+		if got := string(buf[:n]); strings.Contains(got, fmt.Sprintf("%q:", kind)) &&
+			!slices.Contains(asked(got, kind), "1") {
 			t.Errorf("%s came in %s", kind, got)
 		}
 	}

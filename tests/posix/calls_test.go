@@ -29,9 +29,12 @@ var calls map[string]call
 
 func init() {
 	calls = map[string]call{
-		"umask":  plain(1, func(a []string) error { unix.Umask(number(a[0])); return nil }),
-		"mkdir":  plain(2, func(a []string) error { return unix.Mkdir(a[0], uint32(number(a[1]))) }),
-		"mknod":  plain(3, func(a []string) error { return unix.Mknod(a[0], typeBits[a[1]]|uint32(number(a[2])), number(a[3])) }),
+		"umask": plain(1, func(a []string) error { unix.Umask(number(a[0])); return nil }),
+		"mkdir": plain(2, func(a []string) error { return unix.Mkdir(a[0], uint32(number(a[1]))) }),
+		"mknod": plain(3, func(a []string) error {
+			return unix.Mknod(a[0], typeBits[a[1]]|uint32(number(a[2])),
+				number(a[3]))
+		}),
 		"unlink": plain(1, func(a []string) error { return unix.Unlink(a[0]) }),
 		"rmdir":  plain(1, func(a []string) error { return unix.Rmdir(a[0]) }),
 		"rename": plain(2, func(a []string) error {
@@ -49,16 +52,20 @@ func init() {
 		"utimes":   plain(3, utimes),
 		"setxattr": plain(3, func(a []string) error { return unix.Lsetxattr(a[0], a[1], []byte(a[2]), flags(a[3])) }),
 		"rmxattr":  plain(2, func(a []string) error { return unix.Lremovexattr(a[0], a[1]) }),
-		"setacl":   plain(3, func(a []string) error { return unix.Setxattr(a[0], aclXattrs[a[1]], encodeACL(a[2]), 0) }),
-		"create":   plain(2, create),
-		"open":     plain(2, openOnly),
-		"bind":     plain(1, bind),
-		"write":    plain(3, func(a []string) error { return writeTo(a[0], a[1], a[2], 0) }),
-		"append":   plain(2, func(a []string) error { return writeTo(a[0], "0", a[1], unix.O_APPEND) }),
-		"wait":     plain(0, func([]string) error { return waitForTick() }),
+		"setacl": plain(3, func(a []string) error {
+			return unix.Setxattr(a[0], aclXattrs[a[1]], encodeACL(a[2]),
+				0)
+		}),
+		"create": plain(2, create),
+		"open":   plain(2, openOnly),
+		"bind":   plain(1, bind),
+		"write":  plain(3, func(a []string) error { return writeTo(a[0], a[1], a[2], 0) }),
+		"append": plain(2, func(a []string) error { return writeTo(a[0], "0", a[1], unix.O_APPEND) }),
+		"wait":   plain(0, func([]string) error { return waitForTick() }),
 
 		"readlink": {1, readlink}, "getxattr": {2, getxattr}, "listxattr": {1, listxattr}, "getacl": {2, getACL},
-		"stat": {1, stat}, "lstat": {1, lstat}, "ls": {1, list}, "read": {1, read}, "mark": {1, mark}, "changed": {1, changed},
+		"stat": {1, stat}, "lstat": {1, lstat}, "ls": {1, list}, "read": {1, read}, "mark": {1, mark},
+		"changed": {1, changed},
 
 		"openfd": {3, openFD}, "tmpfile": {3, tmpfile}, "linkfd": {2, linkFD}, "closefd": {1, closeFD},
 		"fstat": {1, fstat},
@@ -85,8 +92,10 @@ var typeBits = map[string]uint32{"reg": unix.S_IFREG, "fifo": unix.S_IFIFO, "soc
 var flagNames = map[string]int{
 	"noreplace": unix.RENAME_NOREPLACE, "exchange": unix.RENAME_EXCHANGE, "whiteout": unix.RENAME_WHITEOUT,
 	"new": unix.XATTR_CREATE, "replace": unix.XATTR_REPLACE,
-	"r": unix.O_RDONLY, "w": unix.O_WRONLY, "rw": unix.O_RDWR, "creat": unix.O_CREAT, "excl": unix.O_EXCL, "trunc": unix.O_TRUNC,
-	"append": unix.O_APPEND, "dir": unix.O_DIRECTORY, "nofollow": unix.O_NOFOLLOW, "nonblock": unix.O_NONBLOCK, "path": unix.O_PATH,
+	"r": unix.O_RDONLY, "w": unix.O_WRONLY, "rw": unix.O_RDWR, "creat": unix.O_CREAT, "excl": unix.O_EXCL,
+	"trunc":  unix.O_TRUNC,
+	"append": unix.O_APPEND, "dir": unix.O_DIRECTORY, "nofollow": unix.O_NOFOLLOW, "nonblock": unix.O_NONBLOCK,
+	"path":    unix.O_PATH,
 	"noatime": unix.O_NOATIME, "direct": unix.O_DIRECT,
 	"keep": unix.FALLOC_FL_KEEP_SIZE, "punch": unix.FALLOC_FL_PUNCH_HOLE, "zero": unix.FALLOC_FL_ZERO_RANGE,
 	"collapse": unix.FALLOC_FL_COLLAPSE_RANGE, "insert": unix.FALLOC_FL_INSERT_RANGE,
@@ -361,7 +370,8 @@ func (p *process) keep(name string, fd int, err error) error {
 }
 
 func linkFD(p *process, a []string) (string, error) {
-	return "", unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", p.fd(a[0])), unix.AT_FDCWD, a[1], unix.AT_SYMLINK_FOLLOW)
+	return "", unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", p.fd(a[0])), unix.AT_FDCWD, a[1],
+		unix.AT_SYMLINK_FOLLOW)
 }
 
 func closeFD(p *process, a []string) (string, error) {

@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// differences are what was found not to be as in a directory, by the cases. They are held to lists, testdata/KIND.txt for
-// the kernel's overlay filesystem and testdata/union.txt for ours: lines that start with "# " say in one sentence why the
-// cases below them differ. A case that differs in some kinds of unions only is preceded by their names, "KIND,KIND: "; one
-// that differs only for root of the host, or only in a user namespace, by "root: " or "user: ".
+// differences are what was found not to be as in a directory, by the cases. They are held to lists, testdata/KIND.txt
+// for the kernel's overlay filesystem and testdata/union.txt for ours: lines that start with "# " say in one sentence
+// why the cases below them differ. A case that differs in some kinds of unions only is preceded by their names,
+// "KIND,KIND: "; one that differs only for root of the host, or only in a user namespace, by "root: " or "user: ".
 type differences map[string][]string
 
 func (d differences) add(name, text string) { d[inOneLine(name)] = append(d[inOneLine(name)], text) }
@@ -27,7 +27,8 @@ const foundEnv = "RCRUN_POSIX_DIFFERENCES"
 func (d differences) check(t *testing.T, kind string, k kind) {
 	t.Helper()
 	if dir := os.Getenv(foundEnv); dir != "" {
-		must(t, os.WriteFile(filepath.Join(dir, kind), []byte(strings.Join(slices.Sorted(maps.Keys(d)), "\n")+"\n"), 0o644))
+		must(t, os.WriteFile(filepath.Join(dir, kind), []byte(strings.Join(slices.Sorted(maps.Keys(d)), "\n")+"\n"),
+			0o644))
 	}
 	list := "testdata/union.txt"
 	if k.kernel {

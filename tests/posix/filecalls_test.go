@@ -14,7 +14,8 @@ import (
 
 // fileCalls are calls of open files, and what else does not change a tree of names.
 var fileCalls = map[string]call{
-	"utimens": plain(5, utimens), "clocks": {1, clocks}, "statfs": {1, statfs}, "procfd": {1, procFD}, "exec": {1, execute}, "handle": {1, handle},
+	"utimens": plain(5, utimens), "clocks": {1, clocks}, "statfs": {1, statfs}, "procfd": {1, procFD},
+	"exec": {1, execute}, "handle": {1, handle},
 	"fappend":   onFD(2, func(fd int, a []string) error { _, err := unix.Write(fd, []byte(a[1])); return err }),
 	"fgetxattr": onFD(2, func(fd int, a []string) error { _, err := unix.Fgetxattr(fd, a[1], nil); return err }),
 	"syncfs":    onFD(1, func(fd int, _ []string) error { return unix.Syncfs(fd) }),
@@ -24,8 +25,15 @@ var fileCalls = map[string]call{
 
 	"mmap": {4, mapFile}, "munmap": {1, unmapFile}, "mread": {3, readMapped}, "mwrite": {3, writeMapped},
 	"sendfile": {3, sendFile}, "splice": {3, spliceFile}, "vmsplice": {2, vmsplice},
-	"clone":    {2, func(p *process, a []string) (string, error) { return "", unix.IoctlFileClone(p.fd(a[1]), p.fd(a[0])) }},
-	"getflags": {1, getFlags}, "setflags": onFD(2, func(fd int, a []string) error { return unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, number(a[1])) }),
+	"clone": {2, func(p *process, a []string) (string, error) {
+		return "",
+			unix.IoctlFileClone(p.fd(a[1]), p.fd(a[0]))
+	}},
+	"getflags": {1, getFlags},
+	"setflags": onFD(2, func(fd int, a []string) error {
+		return unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS,
+			number(a[1]))
+	}),
 }
 
 // utimens sets both times to seconds and nanoseconds.
@@ -54,7 +62,8 @@ func clock(t unix.Timespec) string {
 func statfs(_ *process, a []string) (string, error) {
 	var st unix.Statfs_t
 	err := unix.Statfs(a[0], &st)
-	return fmt.Sprintf("names=%d blocks=%d files=%d size=%d fragment=%d", st.Namelen, st.Blocks, st.Files, st.Bsize, st.Frsize), err
+	return fmt.Sprintf("names=%d blocks=%d files=%d size=%d fragment=%d", st.Namelen, st.Blocks, st.Files, st.Bsize,
+		st.Frsize), err
 }
 
 // procFD shows by which path the kernel knows an open file, from the root of the filesystem on.
@@ -83,7 +92,8 @@ func handle(_ *process, a []string) (string, error) {
 // lockRange locks a range of bytes, without waiting: FD TYPE START LENGTH.
 func lockRange(fd, how int, a []string) error {
 	types := map[string]int16{"shared": unix.F_RDLCK, "exclusive": unix.F_WRLCK, "unlock": unix.F_UNLCK}
-	return unix.FcntlFlock(uintptr(fd), how, &unix.Flock_t{Type: types[a[1]], Start: int64(number(a[2])), Len: int64(number(a[3]))})
+	return unix.FcntlFlock(uintptr(fd), how, &unix.Flock_t{Type: types[a[1]], Start: int64(number(a[2])),
+		Len: int64(number(a[3]))})
 }
 
 // mapFile maps the first bytes of a file: MAP FD LENGTH r|w|private.

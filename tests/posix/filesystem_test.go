@@ -55,7 +55,8 @@ func newUnion(t *testing.T, dir string, k kind) *filesystem {
 	t.Helper()
 	must(t, os.Mkdir(dir, 0o755))
 	must(t, os.Mkdir(dir+"/mnt", 0o755))
-	f := &filesystem{t: t, dir: dir, root: dir + "/mnt", stacks: k.stacks, command: []string{overlayProgram(t, dir), "-o", "LAYERS" + k.options, "mnt"}}
+	f := &filesystem{t: t, dir: dir, root: dir + "/mnt", stacks: k.stacks, command: []string{overlayProgram(t, dir),
+		"-o", "LAYERS" + k.options, "mnt"}}
 	if k.kernel {
 		f.command = []string{"mount", "-t", "overlay", "-o", "userxattr,redirect_dir=nofollow,LAYERS", "overlay", "mnt"}
 	}

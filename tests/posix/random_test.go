@@ -20,7 +20,8 @@ func TestRandomScripts(t *testing.T) {
 			runs, seed := howMany(8)
 			for i := range runs {
 				run := seed + uint64(i)
-				t.Run(fmt.Sprintf("seed=%d", run), func(t *testing.T) { randomScript(t, k, rand.New(rand.NewPCG(run, 0))) })
+				t.Run(fmt.Sprintf("seed=%d", run),
+					func(t *testing.T) { randomScript(t, k, rand.New(rand.NewPCG(run, 0))) })
 			}
 		})
 	}
@@ -88,7 +89,8 @@ func (g generator) path() string {
 }
 
 func (g generator) mode() string {
-	return fmt.Sprintf("0%o", pick(g.r, 0o644, 0o755, 0o777, 0o600, 0o4755, 0o2755, 0o1777, 0o2777, 0o6777, 0o400, 0, 0o2644))
+	return fmt.Sprintf("0%o", pick(g.r, 0o644, 0o755, 0o777, 0o600, 0o4755, 0o2755, 0o1777, 0o2777, 0o6777, 0o400, 0,
+		0o2644))
 }
 
 func (g generator) id() string { return pick(g.r, "0", "1000", "1001", "1002", "-1") }
@@ -100,7 +102,8 @@ func (g generator) offset() string { return strconv.Itoa(pick(g.r, 0, 1, 5, 100,
 func (g generator) file() string { return pick(g.r, "f", "g") }
 
 func (g generator) acl() string {
-	return fmt.Sprintf("u::%d,u:1000:%d,g::%d,m::%d,o::%d", g.r.IntN(8), g.r.IntN(8), g.r.IntN(8), g.r.IntN(8), g.r.IntN(8))
+	return fmt.Sprintf("u::%d,u:1000:%d,g::%d,m::%d,o::%d", g.r.IntN(8), g.r.IntN(8), g.r.IntN(8), g.r.IntN(8),
+		g.r.IntN(8))
 }
 
 // line returns a random line. The users have but one group each, since a FUSE server is not told of others.
@@ -159,7 +162,8 @@ func (g generator) fileCall(kind int) string {
 	case 25:
 		return "utimes " + g.path() + " 5 " + pick(r, g.mtime, "now", "omit")
 	case 26:
-		return "setxattr " + g.path() + " user." + pick(r, "a", "b") + " " + g.data() + " " + pick(r, "0", "new", "replace")
+		return "setxattr " + g.path() + " user." + pick(r, "a", "b") + " " + g.data() + " " + pick(r, "0", "new",
+			"replace")
 	case 27:
 		return "rmxattr " + g.path() + " user." + pick(r, "a", "b")
 	case 28:

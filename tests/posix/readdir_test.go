@@ -160,6 +160,7 @@ func (d *directory) wantAfterRewind() {
 		count(seen, names)
 	}
 	if seen["made"] != 1 || seen[first[0]] != 0 {
-		d.t.Errorf("from the beginning, the new file is seen %d times and the removed one %d times", seen["made"], seen[first[0]])
+		d.t.Errorf("from the beginning, the new file is seen %d times and the removed one %d times", seen["made"],
+			seen[first[0]])
 	}
 }

@@ -12,14 +12,23 @@ var refused = map[string]struct {
 	call func(file *os.File) error
 	want unix.Errno
 }{
-	"FICLONE":               {func(f *os.File) error { return unix.IoctlFileClone(int(f.Fd()), int(f.Fd())) }, unix.EOPNOTSUPP},
-	"FALLOC_FL_COLLAPSE":    {func(f *os.File) error { return unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_COLLAPSE_RANGE, 0, 4096) }, unix.EOPNOTSUPP},
-	"FALLOC_FL_INSERT":      {func(f *os.File) error { return unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_INSERT_RANGE, 0, 4096) }, unix.EOPNOTSUPP},
-	"RENAME_WHITEOUT":       {func(f *os.File) error { return rename(f.Name(), f.Name()+"2", unix.RENAME_WHITEOUT) }, unix.EINVAL},
+	"FICLONE": {func(f *os.File) error { return unix.IoctlFileClone(int(f.Fd()), int(f.Fd())) },
+		unix.EOPNOTSUPP},
+	"FALLOC_FL_COLLAPSE": {func(f *os.File) error {
+		return unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_COLLAPSE_RANGE,
+			0, 4096)
+	}, unix.EOPNOTSUPP},
+	"FALLOC_FL_INSERT": {func(f *os.File) error {
+		return unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_INSERT_RANGE,
+			0, 4096)
+	}, unix.EOPNOTSUPP},
+	"RENAME_WHITEOUT": {func(f *os.File) error { return rename(f.Name(), f.Name()+"2", unix.RENAME_WHITEOUT) },
+		unix.EINVAL},
 	"a name that is a mark": {func(f *os.File) error { return os.Mkdir(dirOf(f)+"/.wh.x", 0o755) }, unix.EPERM},
 	"renamed to a mark":     {func(f *os.File) error { return rename(f.Name(), dirOf(f)+"/.wh.x", 0) }, unix.EPERM},
 	"linked to a mark":      {func(f *os.File) error { return os.Link(f.Name(), dirOf(f)+"/.wh.x") }, unix.EPERM},
-	"a mark is looked up":   {func(f *os.File) error { _, err := os.Lstat(dirOf(f) + "/.wh.x"); return err }, unix.ENOENT},
+	"a mark is looked up": {func(f *os.File) error { _, err := os.Lstat(dirOf(f) + "/.wh.x"); return err },
+		unix.ENOENT},
 }
 
 func rename(from, to string, flags uint) error {

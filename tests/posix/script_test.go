@@ -24,7 +24,8 @@ type process struct {
 
 // start makes a thread for the process: with a working directory, a umask and ids of its own.
 func start(f *filesystem) *process {
-	p := &process{fs: f, files: map[string]int{}, maps: map[string][]byte{}, marks: map[string]unix.Stat_t{}, todo: make(chan func()), ready: make(chan struct{})}
+	p := &process{fs: f, files: map[string]int{}, maps: map[string][]byte{}, marks: map[string]unix.Stat_t{},
+		todo: make(chan func()), ready: make(chan struct{})}
 	begun := make(chan error)
 	go func() {
 		runtime.LockOSThread() // and it ends with the goroutine
@@ -160,7 +161,8 @@ func newDuel(t *testing.T, k kind) *duel {
 	dir := t.TempDir()
 	must(t, os.Chmod(dir, 0o755))
 	must(t, os.Chmod(dir+"/..", 0o755))
-	d := &duel{t: t, kernel: k.kernel, tell: func(name, text string) { t.Errorf("%s: %s", name, text) }, union: newUnion(t, dir+"/union", k), plain: newPlain(t, dir+"/plain")}
+	d := &duel{t: t, kernel: k.kernel, tell: func(name, text string) { t.Errorf("%s: %s", name, text) },
+		union: newUnion(t, dir+"/union", k), plain: newPlain(t, dir+"/plain")}
 	d.union.addLayer()
 	d.start()
 	t.Cleanup(d.end)
@@ -242,7 +244,8 @@ func (d *duel) compareInodes(before map[string]uint64) {
 	d.t.Helper()
 	for path, ino := range inodes(d.union.root) {
 		if before[path] != ino && before[path] != 0 {
-			d.report(d.caseOf(path), "%s has inode number %d and had %d before it was mounted again", path, ino, before[path])
+			d.report(d.caseOf(path), "%s has inode number %d and had %d before it was mounted again", path, ino,
+				before[path])
 		}
 	}
 }
