@@ -1,81 +1,36 @@
 package engine
 
 import (
-	"encoding/json"
+	"maps"
 	"slices"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
 )
 
-// Config is what a container is, independent of the host: Docker's object of the same name, field for field.
-type Config struct {
-	Hostname     string              `json:"Hostname"`
-	Domainname   string              `json:"Domainname"`
-	User         string              `json:"User"`
-	AttachStdin  bool                `json:"AttachStdin"`
-	AttachStdout bool                `json:"AttachStdout"`
-	AttachStderr bool                `json:"AttachStderr"`
-	ExposedPorts map[string]struct{} `json:"ExposedPorts,omitempty"`
-	Tty          bool                `json:"Tty"`
-	OpenStdin    bool                `json:"OpenStdin"`
-	StdinOnce    bool                `json:"StdinOnce"`
-	Env          []string            `json:"Env"`
-	Cmd          []string            `json:"Cmd"`
-	Image        string              `json:"Image"`
-	Volumes      map[string]struct{} `json:"Volumes"`
-	WorkingDir   string              `json:"WorkingDir"`
-	Entrypoint   []string            `json:"Entrypoint"` // nil: the image's; empty: none
-	Labels       map[string]string   `json:"Labels"`
-	Healthcheck  json.RawMessage     `json:"Healthcheck,omitempty"` // the image's, in Docker's form; not carried out
-	StopSignal   string              `json:"StopSignal,omitempty"`
-	StopTimeout  *int                `json:"StopTimeout,omitempty"` // seconds
-}
+// Config is what a container is, independent of the host.
+type Config = container.Config
 
-// HostConfig is what a container needs of this host: Docker's object of the same name, as far as rcrun honours it.
-type HostConfig struct {
-	Resources
-	Binds           []string                 `json:"Binds"`
-	ContainerIDFile string                   `json:"ContainerIDFile"`
-	NetworkMode     string                   `json:"NetworkMode"`
-	PortBindings    map[string][]PortBinding `json:"PortBindings"`
-	PublishAllPorts bool                     `json:"PublishAllPorts"`       // that are exposed
-	Annotations     map[string]string        `json:"Annotations,omitempty"` // of the OCI specification
-	AutoRemove      bool                     `json:"AutoRemove"`
-	CapAdd          []string                 `json:"CapAdd"`
-	CapDrop         []string                 `json:"CapDrop"`
-	DNS             []string                 `json:"Dns"`
-	DNSOptions      []string                 `json:"DnsOptions"`
-	DNSSearch       []string                 `json:"DnsSearch"`
-	ExtraHosts      []string                 `json:"ExtraHosts"`
-	Privileged      bool                     `json:"Privileged"`
-	ReadonlyRootfs  bool                     `json:"ReadonlyRootfs"`
-	SecurityOpt     []string                 `json:"SecurityOpt"`
-	Tmpfs           map[string]string        `json:"Tmpfs,omitempty"`
-	StorageOpt      map[string]string        `json:"StorageOpt,omitempty"` // as layers.ParseQuota reads it
-	UsernsMode      string                   `json:"UsernsMode"`
-	ShmSize         int64                    `json:"ShmSize"` // bytes
-	Init            bool                     `json:"Init"`
-	RestartPolicy   RestartPolicy            `json:"RestartPolicy"`
-	LogConfig       LogConfig                `json:"LogConfig"`
-	Rootfs          string                   `json:"Rootfs,omitempty"`        // --rootfs: a directory instead of an image
-	RootfsOverlay   bool                     `json:"RootfsOverlay,omitempty"` // ":O": the directory is only the lower layer
-}
-
-// RestartPolicy is when a container is started again: never, whose name is "no".
-type RestartPolicy struct {
-	Name              string
-	MaximumRetryCount int
-}
-
-// LogConfig is how the output of a container is kept: in one way, which is Docker's json-file.
-type LogConfig struct {
-	Type   string
-	Config map[string]string
-}
+// Resources are the limits of a container. Of these only Ulimits hold: the others need a cgroup, which rcrun does not
+// make. They are validated and kept.
+type Resources = container.Resources
 
 // PortBinding is where on the host a container's port is published.
-type PortBinding struct {
-	HostIP   string `json:"HostIp"`
-	HostPort string `json:"HostPort"`
+type PortBinding = network.PortBinding
+
+// HostConfig is what a container needs of this host: Docker's object, and what Docker has no field for.
+type HostConfig struct {
+	container.HostConfig
+	// KernelMemory is a limit in bytes, which Docker had among the Resources until the kernel gave it up.
+	KernelMemory int64 `json:",omitempty"`
+	// Rootfs is a directory that is the root filesystem, instead of an image.
+	Rootfs string `json:",omitempty"`
+	// RootfsOverlay has the directory be only the lower layer of the root filesystem.
+	RootfsOverlay bool `json:",omitempty"`
 }
+
+// wantsInit tells whether process 1 of the container is to be an init of rcrun's.
+func (h *HostConfig) wantsInit() bool { return h.Init != nil && *h.Init }
 
 // defaultShmSize is the size of /dev/shm, as Docker has it.
 const defaultShmSize = 64 << 20
@@ -151,15 +106,13 @@ func envKey(variable string) string {
 	return variable
 }
 
-func union(a, b map[string]struct{}) map[string]struct{} {
+// union returns the keys of both sets, nil for none.
+func union[K comparable](a, b map[K]struct{}) map[K]struct{} {
 	if len(a)+len(b) == 0 {
 		return nil
 	}
-	joined := map[string]struct{}{}
-	for _, set := range []map[string]struct{}{a, b} {
-		for key := range set {
-			joined[key] = struct{}{}
-		}
-	}
+	joined := map[K]struct{}{}
+	maps.Copy(joined, a)
+	maps.Copy(joined, b)
 	return joined
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/moby/moby/api/types/network"
 )
 
 func TestMergeCommand(t *testing.T) {
@@ -24,26 +25,31 @@ func TestMergeCommand(t *testing.T) {
 	} {
 		user := Config{Entrypoint: c.entrypoint, Cmd: c.cmd}
 		merge(&user, image)
-		if got := user.command(); !slices.Equal(got, c.want) {
+		if got := commandOf(&user); !slices.Equal(got, c.want) {
 			t.Errorf("%s: got %q, want %q", name, got, c.want)
 		}
 	}
 }
 
 func TestMergeRest(t *testing.T) {
-	set := func(keys ...string) map[string]struct{} {
-		m := map[string]struct{}{}
+	set := func(keys ...string) network.PortSet {
+		ports := network.PortSet{}
 		for _, key := range keys {
-			m[key] = struct{}{}
+			port, err := network.ParsePort(key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ports[port] = struct{}{}
 		}
-		return m
+		return ports
 	}
+	volumes := map[string]struct{}{"/data": {}}
 	user := Config{Env: []string{"A=1", "C"}, Labels: map[string]string{"l": "user"}, ExposedPorts: set("80/tcp"), WorkingDir: "/mine"}
 	merge(&user, Config{Env: []string{"A=2", "B=3", "C=4"}, Labels: map[string]string{"l": "image", "m": "image"}, ExposedPorts: set("443/tcp"),
-		WorkingDir: "/image", User: "www-data", StopSignal: "SIGQUIT", Hostname: "image", Tty: true, Volumes: set("/data")})
+		WorkingDir: "/image", User: "www-data", StopSignal: "SIGQUIT", Hostname: "image", Tty: true, Volumes: volumes})
 	want := Config{Env: []string{"A=1", "C", "B=3"}, Labels: map[string]string{"l": "user", "m": "image"}, ExposedPorts: set("80/tcp", "443/tcp"),
-		WorkingDir: "/mine", User: "www-data", StopSignal: "SIGQUIT", Volumes: set("/data")}
-	if diff := cmp.Diff(want, user); diff != "" {
+		WorkingDir: "/mine", User: "www-data", StopSignal: "SIGQUIT", Volumes: volumes}
+	if diff := cmp.Diff(want, user, cmp.Comparer(func(a, b network.Port) bool { return a == b })); diff != "" {
 		t.Errorf("merged (-want +got):\n%s", diff)
 	}
 }

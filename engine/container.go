@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/network"
 	"github.com/rcrun/rcrun/internal/atomicfile"
 	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/internal/process"
@@ -53,7 +54,7 @@ type State struct {
 	ExitCode  int
 	Error     string // why it could not start or ended by force
 	StartedAt time.Time
-	Ports     map[string][]PortBinding // what is published on the host while it runs
+	Ports     network.PortMap // what is published on the host while it runs
 	// NetworkProblem is why a running container has no network although it should; usually nothing.
 	NetworkProblem string
 	FinishedAt     time.Time // zero where the monitor was killed and nobody saw the end
@@ -105,7 +106,7 @@ func (d Dirs) load(id string) (*Container, error) {
 	if c.ID != id {
 		return nil, fault.Errorf(errdefs.ErrDataLoss, "read container record %s: it names another id, %q", c.path(configFile), c.ID)
 	}
-	if len(c.Config.command()) == 0 {
+	if len(commandOf(&c.Config)) == 0 {
 		return nil, fault.Errorf(errdefs.ErrDataLoss, "read container record %s: it names no command", c.path(configFile))
 	}
 	err := readJSON(c.path(hostConfigFile), &c.HostConfig)

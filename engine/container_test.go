@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/moby/moby/api/types/container"
 )
 
 func makeRecord(t *testing.T, e *Engine, id, name string, status Status) *Container {
@@ -94,7 +96,7 @@ func TestParseBind(t *testing.T) {
 			t.Errorf("parseBind(%q) = %+v", bad, b)
 		}
 	}
-	err = validateMounts(&HostConfig{Binds: []string{"/a:/x"}, Tmpfs: map[string]string{"/x/": ""}})
+	err = validateMounts(&HostConfig{HostConfig: container.HostConfig{Binds: []string{"/a:/x"}, Tmpfs: map[string]string{"/x/": ""}}})
 	if err == nil || err.Error() != "duplicate mount point '/x'" {
 		t.Errorf("a bind and a tmpfs on one path: %v", err)
 	}

@@ -171,7 +171,7 @@ func (options *CreateOptions) Validate() error {
 			return conflictf("container ID file %s exists: make sure that the other container isn't running, or delete it", path)
 		}
 	}
-	return invalid(errors.Join(host.Resources.validate(), validateNames(&options.Config, host), validateNetwork(host),
+	return invalid(errors.Join(host.validateResources(), validateNames(&options.Config, host), validateNetwork(host),
 		validateMounts(host), validateSecurity(host)))
 }
 
@@ -274,8 +274,8 @@ func (e *Engine) erase(id string) error {
 	return nil
 }
 
-// command is the argument vector of the payload.
-func (c *Config) command() []string { return slices.Concat(c.Entrypoint, c.Cmd) }
+// commandOf is the argument vector of the payload.
+func commandOf(c *Config) []string { return slices.Concat(c.Entrypoint, c.Cmd) }
 
 // CommandLine is the command as ps shows it.
-func (c *Container) CommandLine() string { return strings.Join(c.Config.command(), " ") }
+func (c *Container) CommandLine() string { return strings.Join(commandOf(&c.Config), " ") }

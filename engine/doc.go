@@ -29,6 +29,11 @@
 // by then another version may be at its path. Where there is no small program, or it cannot be executed, the stages are
 // the whole program's.
 //
+// What a container is asked to be, and what is known of it, are Docker's objects, from github.com/moby/moby/api. A server
+// of Docker's API hands them on as they are, and a field that Docker adds cannot be lost by an oversight. That module
+// is small, because it holds types and little else; the stages start 0.3 ms later with it, mostly because one of its
+// dependencies compiles regular expressions.
+//
 // There is no daemon, so the truth about a container is a lock: the monitor holds an open-file-description lock on
 // the container's lock file for as long as it lives, and whoever wants to know whether a container runs asks the
 // kernel who holds it. Nothing needs to be cleaned up after a crash to make that true again, a reused process id

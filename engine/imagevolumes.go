@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -46,7 +45,7 @@ func (c *Container) Undone() []string {
 		missing = append(missing, fmt.Sprintf("volumes of their own for %s (a part of the container's root instead, "+
 			"which -v avoids)", strings.Join(volumes, ", ")))
 	}
-	if check := c.Config.Healthcheck; check != nil && !bytes.Contains(check, []byte(`["NONE"]`)) {
+	if check := c.Config.Healthcheck; check != nil && !slices.Equal(check.Test, []string{"NONE"}) {
 		missing = append(missing, "its health check")
 	}
 	if len(missing) == 0 {

@@ -3,99 +3,44 @@ package engine
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/docker/go-units"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/api/types/storage"
 	"github.com/rcrun/rcrun/rootless"
 )
 
-// Inspection is what inspect prints of a container: Docker's object, as far as rcrun has the facts.
+// Inspection is what is known of a container: Docker's object, with what it has no field for.
 type Inspection struct {
-	ID              string          `json:"Id"`
-	Created         string          `json:"Created"` // times are in RFC 3339 with nanoseconds, as templates print them
-	Path            string          `json:"Path"`
-	Args            []string        `json:"Args"`
-	State           InspectState    `json:"State"`
-	Image           string          `json:"Image"`
-	ResolvConfPath  string          `json:"ResolvConfPath"`
-	HostnamePath    string          `json:"HostnamePath"`
-	HostsPath       string          `json:"HostsPath"`
-	LogPath         string          `json:"LogPath"`
-	Name            string          `json:"Name"` // with a leading slash, as Docker has it
-	Driver          string          `json:"Driver"`
-	Platform        string          `json:"Platform"`
-	RestartCount    int             `json:"RestartCount"`    // nobody starts a container again
-	AppArmorProfile string          `json:"AppArmorProfile"` // these labels need root
-	MountLabel      string          `json:"MountLabel"`
-	ProcessLabel    string          `json:"ProcessLabel"`
-	GraphDriver     InspectDriver   `json:"GraphDriver"`
-	HostConfig      InspectHost     `json:"HostConfig"`
-	Config          Config          `json:"Config"`
-	Mounts          []InspectMount  `json:"Mounts"`
-	NetworkSettings InspectNetworks `json:"NetworkSettings"`
-	SizeRw          *int64          `json:"SizeRw,omitempty"`     // bytes that the container has written; nil where nobody asked
-	SizeRootFs      *int64          `json:"SizeRootFs,omitempty"` // the same with its image
+	container.InspectResponse
+	HostConfig      *HostConfig
+	NetworkSettings *NetworkSettings
 }
 
-// InspectDriver is the GraphDriver of an Inspection.
-type InspectDriver struct {
-	Name string            `json:"Name"`
-	Data map[string]string `json:"Data"`
+// NetworkSettings is how a container is connected. The addresses beside the networks are those that Docker had there
+// until version 29.
+type NetworkSettings struct {
+	container.NetworkSettings
+	Networks    map[string]*Endpoint
+	IPAddress   string
+	IPPrefixLen int
+	Gateway     string
 }
 
-// InspectHost is the HostConfig of an Inspection: what was asked for, and settings that every container has, since
-// there is no other value.
-type InspectHost struct {
-	HostConfig
-	CgroupnsMode string   `json:"CgroupnsMode"`
-	IpcMode      string   `json:"IpcMode"`
-	PidMode      string   `json:"PidMode"`
-	UTSMode      string   `json:"UTSMode"`
-	Devices      []string `json:"Devices"`
-	GroupAdd     []string `json:"GroupAdd"`
-	Links        []string `json:"Links"`
-	VolumesFrom  []string `json:"VolumesFrom"`
-}
-
-// InspectState is the State of an Inspection.
-type InspectState struct {
-	Status     Status `json:"Status"`
-	Running    bool   `json:"Running"`
-	Paused     bool   `json:"Paused"`
-	Restarting bool   `json:"Restarting"`
-	OOMKilled  bool   `json:"OOMKilled"`
-	Dead       bool   `json:"Dead"`
-	Pid        int    `json:"Pid"`
-	ExitCode   int    `json:"ExitCode"`
-	Error      string `json:"Error"`
-	StartedAt  string `json:"StartedAt"`
-	FinishedAt string `json:"FinishedAt"`
-}
-
-// InspectMount is one of the Mounts of an Inspection.
-type InspectMount struct {
-	Type        string `json:"Type"`
-	Source      string `json:"Source"`
-	Destination string `json:"Destination"`
-	Mode        string `json:"Mode"`
-	RW          bool   `json:"RW"`
-	Propagation string `json:"Propagation"`
-}
-
-// InspectNetworks is the NetworkSettings of an Inspection.
-type InspectNetworks struct {
-	Ports    map[string][]PortBinding   `json:"Ports"`
-	Networks map[string]InspectEndpoint `json:"Networks"`
-	InspectEndpoint
-}
-
-// InspectEndpoint is where a container is in a network. Addresses are those that the container itself has, which the
-// host cannot reach, and empty where it does not run.
-type InspectEndpoint struct {
-	IPAddress   string `json:"IPAddress"`
-	IPPrefixLen int    `json:"IPPrefixLen"`
-	Gateway     string `json:"Gateway"`
+// Endpoint is where a container is in a network. Addresses are those that the container itself has, which the host
+// cannot reach, and empty where it does not run. They are texts because templates print them: an address that is not
+// there would be printed as "invalid IP".
+type Endpoint struct {
+	network.EndpointSettings
+	Gateway           string
+	IPAddress         string
+	IPv6Gateway       string
+	GlobalIPv6Address string
 }
 
 // Inspect returns what is known about the container, in a store with the given storage driver.
@@ -104,26 +49,31 @@ func (c *Container) Inspect(driver string) (Inspection, error) {
 	if err != nil {
 		return Inspection{}, err
 	}
-	command := c.Config.command()
-	i := Inspection{
-		ID: c.ID, Created: c.Created.Format(time.RFC3339Nano), Path: command[0], Args: command[1:],
-		Image: imageRef(c.ImageID), Name: "/" + c.Name, Driver: driver, Platform: "linux",
-		ResolvConfPath: c.path(resolvFile), HostnamePath: c.path(hostnameFile), HostsPath: c.path(hostsFile), LogPath: c.path(logFile),
-		GraphDriver: InspectDriver{Name: driver}, Config: c.Config, Mounts: mounts,
-		HostConfig: InspectHost{HostConfig: c.HostConfig, CgroupnsMode: "private", IpcMode: "private"},
-	}
-	i.HostConfig.NetworkMode = c.network()
-	i.NetworkSettings = c.inspectNetworks()
-	s := c.State
-	i.State = InspectState{Status: s.Status, Running: s.Status == Running, Pid: s.Pid, ExitCode: s.ExitCode,
-		Error:     cmp.Or(s.Error, s.NetworkProblem),
-		StartedAt: s.StartedAt.Format(time.RFC3339Nano), FinishedAt: s.FinishedAt.Format(time.RFC3339Nano)}
-	return i, nil
+	command := commandOf(&c.Config)
+	host, config := c.HostConfig, c.Config
+	host.NetworkMode, host.CgroupnsMode, host.IpcMode = container.NetworkMode(c.network()), "private", "private"
+	return Inspection{
+		InspectResponse: container.InspectResponse{
+			ID: c.ID, Created: c.Created.Format(time.RFC3339Nano), Path: command[0], Args: command[1:],
+			State: c.inspectState(), Image: imageRef(c.ImageID), Name: "/" + c.Name, Driver: driver, Platform: "linux",
+			ResolvConfPath: c.path(resolvFile), HostnamePath: c.path(hostnameFile), HostsPath: c.path(hostsFile),
+			LogPath: c.path(logFile), GraphDriver: &storage.DriverData{Name: driver}, Config: &config, Mounts: mounts,
+		},
+		HostConfig: &host, NetworkSettings: c.inspectNetworks(),
+	}, nil
 }
 
-func (c *Container) inspectNetworks() InspectNetworks {
-	n := InspectNetworks{Ports: map[string][]PortBinding{}}
-	name := c.Network()
+func (c *Container) inspectState() *container.State {
+	s := c.State
+	return &container.State{Status: container.ContainerState(s.Status), Running: s.Status == Running, Pid: s.Pid,
+		ExitCode: s.ExitCode, Error: cmp.Or(s.Error, s.NetworkProblem),
+		StartedAt: s.StartedAt.Format(time.RFC3339Nano), FinishedAt: s.FinishedAt.Format(time.RFC3339Nano)}
+}
+
+func (c *Container) inspectNetworks() *NetworkSettings {
+	n := &NetworkSettings{}
+	n.Ports = network.PortMap{}
+	name, end := c.Network(), Endpoint{}
 	if c.State.Status == Running {
 		for port := range c.Config.ExposedPorts {
 			n.Ports[port] = nil
@@ -132,10 +82,11 @@ func (c *Container) inspectNetworks() InspectNetworks {
 			n.Ports[port] = boundAddresses(bindings)
 		}
 		if name == networkSlirp {
-			n.InspectEndpoint = InspectEndpoint{rootless.SlirpAddress, rootless.SlirpPrefix, rootless.SlirpGateway}
+			end.IPAddress, end.IPPrefixLen, end.Gateway = rootless.SlirpAddress, rootless.SlirpPrefix, rootless.SlirpGateway
 		}
 	}
-	n.Networks = map[string]InspectEndpoint{name: n.InspectEndpoint}
+	n.IPAddress, n.IPPrefixLen, n.Gateway = end.IPAddress, end.IPPrefixLen, end.Gateway
+	n.Networks = map[string]*Endpoint{name: &end}
 	return n
 }
 
@@ -143,7 +94,9 @@ func (c *Container) inspectNetworks() InspectNetworks {
 func boundAddresses(bindings []PortBinding) []PortBinding {
 	all := slices.Clone(bindings)
 	for i := range all {
-		all[i].HostIP = cmp.Or(all[i].HostIP, "0.0.0.0")
+		if !all[i].HostIP.IsValid() {
+			all[i].HostIP = netip.IPv4Unspecified()
+		}
 	}
 	return all
 }
@@ -157,15 +110,15 @@ func imageRef(id string) string {
 }
 
 // Mounts lists what is mounted in the container from the host.
-func (c *Container) Mounts() ([]InspectMount, error) {
-	mounts := []InspectMount{}
+func (c *Container) Mounts() ([]container.MountPoint, error) {
+	mounts := []container.MountPoint{}
 	for _, text := range c.HostConfig.Binds {
 		b, err := parseBind(text)
 		if err != nil {
 			return nil, err
 		}
-		mounts = append(mounts, InspectMount{Type: "bind", Source: b.source, Destination: b.target, Mode: b.options[2], RW: b.options[2] == "rw",
-			Propagation: b.options[1]})
+		mounts = append(mounts, container.MountPoint{Type: mount.TypeBind, Source: b.source, Destination: b.target,
+			Mode: b.options[2], RW: b.options[2] == "rw", Propagation: mount.Propagation(b.options[1])})
 	}
 	return mounts, nil
 }

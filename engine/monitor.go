@@ -134,7 +134,7 @@ func (m *monitor) start(first *attachment) (err error) {
 			m.closeSocket()
 		}
 	}()
-	ids, warnings, err := rootless.PlanMap(m.c.HostConfig.UsernsMode, rootless.CurrentCaller())
+	ids, warnings, err := rootless.PlanMap(string(m.c.HostConfig.UsernsMode), rootless.CurrentCaller())
 	if err != nil {
 		return err
 	}
@@ -193,7 +193,7 @@ func (m *monitor) create(ids rootless.Map, network string) error {
 	if err != nil {
 		return err
 	}
-	config := runtime.Config{Spec: spec, Dir: m.rootDir(), Init: m.c.HostConfig.Init, MapIDs: ids.Write, OpenMounts: m.c.HostConfig.Privileged,
+	config := runtime.Config{Spec: spec, Dir: m.rootDir(), Init: m.c.HostConfig.wantsInit(), MapIDs: ids.Write, OpenMounts: m.c.HostConfig.Privileged,
 		LogFile: m.journal.stages}
 	if err := m.chooseRoot(&config, ids); err != nil {
 		return err

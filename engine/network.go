@@ -1,16 +1,14 @@
 package engine
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"os"
 	"slices"
-	"strconv"
-	"strings"
 
+	"github.com/moby/moby/api/types/network"
 	"github.com/rcrun/rcrun/internal/atomicfile"
 	"github.com/rcrun/rcrun/rootless"
 )
@@ -26,7 +24,7 @@ const (
 // network is the mode that was asked for; an empty one means default, and so does bridge, which is what Docker calls
 // its default.
 func (c *Container) network() string {
-	switch mode := c.HostConfig.NetworkMode; mode {
+	switch mode := string(c.HostConfig.NetworkMode); mode {
 	case "", "bridge":
 		return networkDefault
 	default:
@@ -161,7 +159,11 @@ func (c *Container) resolvConf(mode string) ([]byte, error) {
 }
 
 func (h *HostConfig) resolvConf() rootless.ResolvConf {
-	return rootless.ResolvConf{Servers: h.DNS, Search: h.DNSSearch, Options: h.DNSOptions}
+	conf := rootless.ResolvConf{Search: h.DNSSearch, Options: h.DNSOptions}
+	for _, server := range h.DNS {
+		conf.Servers = append(conf.Servers, server.String())
+	}
+	return conf
 }
 
 // publishExposed publishes, where all ports are to be, those that are exposed and not published yet, on free ones.
@@ -169,13 +171,10 @@ func (c *Container) publishExposed() {
 	if mode := c.network(); !c.HostConfig.PublishAllPorts || mode == networkNone || mode == networkHost {
 		return
 	}
-	bindings := map[string][]PortBinding{}
+	bindings := network.PortMap{}
 	maps.Copy(bindings, c.HostConfig.PortBindings)
-	for exposed := range c.Config.ExposedPorts {
-		port, protocol, _ := strings.Cut(exposed, "/")
-		port += "/" + cmp.Or(protocol, "tcp")
-		// An image may expose what is no port.
-		if _, err := rootless.ParsePort(port); err == nil && bindings[port] == nil {
+	for port := range c.Config.ExposedPorts {
+		if bindings[port] == nil {
 			bindings[port] = []PortBinding{{}}
 		}
 	}
@@ -185,9 +184,9 @@ func (c *Container) publishExposed() {
 // portMappings lists what HostConfig publishes.
 func (c *Container) portMappings() ([]rootless.PortMapping, error) {
 	var mappings []rootless.PortMapping
-	for _, container := range slices.Sorted(maps.Keys(c.HostConfig.PortBindings)) {
-		for _, b := range c.HostConfig.PortBindings[container] {
-			parsed, err := rootless.ParsePort(b.spec(container))
+	for _, port := range slices.SortedFunc(maps.Keys(c.HostConfig.PortBindings), comparePorts) {
+		for _, b := range c.HostConfig.PortBindings[port] {
+			parsed, err := rootless.ParsePort(bindingText(port, b))
 			if err != nil {
 				return nil, err
 			}
@@ -195,57 +194,4 @@ func (c *Container) portMappings() ([]rootless.PortMapping, error) {
 		}
 	}
 	return mappings, nil
-}
-
-// spec is the binding of a container's port ("80/tcp") in the form of the -p flag.
-func (b PortBinding) spec(container string) string {
-	text := container
-	if b.HostPort != "" || b.HostIP != "" {
-		text = b.HostPort + ":" + text
-	}
-	switch {
-	case strings.Contains(b.HostIP, ":"):
-		return "[" + b.HostIP + "]:" + text
-	case b.HostIP != "":
-		return b.HostIP + ":" + text
-	}
-	return text
-}
-
-// AppendPorts adds the ports of a text such as 80, 8000-8010 or 53/udp, in the form 80/tcp.
-func AppendPorts(all []string, text string) ([]string, error) {
-	mappings, err := rootless.ParsePort(text)
-	for _, m := range mappings {
-		all = append(all, fmt.Sprintf("%d/%s", m.ContainerPort, m.Protocol))
-	}
-	return all, err
-}
-
-// ParsePublish translates -p flags into the bindings of a HostConfig.
-func ParsePublish(flags []string) (map[string][]PortBinding, error) {
-	var all []rootless.PortMapping
-	for _, flag := range flags {
-		mappings, err := rootless.ParsePort(flag)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, mappings...)
-	}
-	return publishedPorts(all), nil
-}
-
-func publishedPorts(mappings []rootless.PortMapping) map[string][]PortBinding {
-	bindings := map[string][]PortBinding{}
-	for _, m := range mappings {
-		port := fmt.Sprintf("%d/%s", m.ContainerPort, m.Protocol)
-		b := PortBinding{HostIP: m.HostIP}
-		if m.HostPort != 0 {
-			b.HostPort = strconv.Itoa(int(m.HostPort))
-		}
-		if m.HostPortLast != 0 {
-			b.HostPort += "-" + strconv.Itoa(int(m.HostPortLast))
-		}
-		bindings[port] = append(bindings[port], b)
-	}
-	return bindings
 }

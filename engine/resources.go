@@ -13,95 +13,55 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Resources are the limits of a container: the part of Docker's HostConfig of that name. Of these only Ulimits hold:
-// the others need a cgroup, which rcrun does not make. They are validated and kept.
-type Resources struct {
-	CPUShares            int64            `json:"CpuShares"`
-	Memory               int64            `json:"Memory"`   // bytes
-	NanoCPUs             int64            `json:"NanoCpus"` // billionths of a CPU
-	CgroupParent         string           `json:"CgroupParent"`
-	BlkioWeight          uint16           `json:"BlkioWeight"`
-	BlkioWeightDevice    []WeightDevice   `json:"BlkioWeightDevice"`
-	BlkioDeviceReadBps   []ThrottleDevice `json:"BlkioDeviceReadBps"`
-	BlkioDeviceWriteBps  []ThrottleDevice `json:"BlkioDeviceWriteBps"`
-	BlkioDeviceReadIOps  []ThrottleDevice `json:"BlkioDeviceReadIOps"`
-	BlkioDeviceWriteIOps []ThrottleDevice `json:"BlkioDeviceWriteIOps"`
-	CPUPeriod            int64            `json:"CpuPeriod"` // microseconds
-	CPUQuota             int64            `json:"CpuQuota"`  // microseconds
-	CPURealtimePeriod    int64            `json:"CpuRealtimePeriod"`
-	CPURealtimeRuntime   int64            `json:"CpuRealtimeRuntime"`
-	CpusetCpus           string           `json:"CpusetCpus"`
-	CpusetMems           string           `json:"CpusetMems"`
-	KernelMemory         int64            `json:"KernelMemory,omitempty"` // bytes
-	MemoryReservation    int64            `json:"MemoryReservation"`      // bytes
-	MemorySwap           int64            `json:"MemorySwap"`             // bytes with Memory; -1 is no limit
-	MemorySwappiness     *int64           `json:"MemorySwappiness"`
-	OomKillDisable       *bool            `json:"OomKillDisable"`
-	PidsLimit            *int64           `json:"PidsLimit"`
-	Ulimits              []*units.Ulimit  `json:"Ulimits"`
-}
-
-// WeightDevice is the share of a block device.
-type WeightDevice struct {
-	Path   string
-	Weight uint16
-}
-
-// ThrottleDevice is the limit of a block device: bytes or operations a second.
-type ThrottleDevice struct {
-	Path string
-	Rate uint64
-}
-
 // leastMemory is the smallest limit that Docker takes.
 const leastMemory = 6 << 20
 
-func (r *Resources) validate() error {
-	return errors.Join(r.validateMemory(), r.validateCPU(), r.validateBlkio(), r.validateUlimits())
+func (h *HostConfig) validateResources() error {
+	return errors.Join(h.validateMemory(), h.validateCPU(), h.validateBlkio(), h.validateUlimits())
 }
 
-func (r *Resources) validateMemory() error {
+func (h *HostConfig) validateMemory() error {
 	switch {
-	case r.Memory > 0 && r.Memory < leastMemory:
+	case h.Memory > 0 && h.Memory < leastMemory:
 		return errors.New("invalid --memory: the least limit is 6MB")
-	case r.Memory > 0 && r.MemorySwap > 0 && r.MemorySwap < r.Memory:
+	case h.Memory > 0 && h.MemorySwap > 0 && h.MemorySwap < h.Memory:
 		return errors.New("invalid --memory-swap: it is memory and swap together, and must not be less than --memory")
-	case r.Memory == 0 && r.MemorySwap > 0:
+	case h.Memory == 0 && h.MemorySwap > 0:
 		return errors.New("invalid --memory-swap: it needs --memory")
-	case r.MemorySwappiness != nil && (*r.MemorySwappiness < -1 || *r.MemorySwappiness > 100):
-		return fmt.Errorf("invalid --memory-swappiness %d: the range is from 0 to 100", *r.MemorySwappiness)
-	case r.MemoryReservation > 0 && r.MemoryReservation < leastMemory:
+	case h.MemorySwappiness != nil && (*h.MemorySwappiness < -1 || *h.MemorySwappiness > 100):
+		return fmt.Errorf("invalid --memory-swappiness %d: the range is from 0 to 100", *h.MemorySwappiness)
+	case h.MemoryReservation > 0 && h.MemoryReservation < leastMemory:
 		return errors.New("invalid --memory-reservation: the least one is 6MB")
-	case r.Memory > 0 && r.Memory < r.MemoryReservation:
+	case h.Memory > 0 && h.Memory < h.MemoryReservation:
 		return errors.New("invalid --memory-reservation: it must not be more than --memory")
-	case r.KernelMemory > 0 && r.KernelMemory < leastMemory:
+	case h.KernelMemory > 0 && h.KernelMemory < leastMemory:
 		return errors.New("invalid --kernel-memory: the least limit is 6MB")
 	}
 	return nil
 }
 
-func (r *Resources) validateCPU() error {
+func (h *HostConfig) validateCPU() error {
 	const second = 1_000_000 // microseconds
 	cpus := runtime.NumCPU()
 	switch {
-	case r.NanoCPUs > 0 && r.CPUPeriod > 0:
+	case h.NanoCPUs > 0 && h.CPUPeriod > 0:
 		return errors.New("conflicting options: --cpus and --cpu-period cannot both be set")
-	case r.NanoCPUs > 0 && r.CPUQuota > 0:
+	case h.NanoCPUs > 0 && h.CPUQuota > 0:
 		return errors.New("conflicting options: --cpus and --cpu-quota cannot both be set")
-	case r.NanoCPUs < 0 || r.NanoCPUs > int64(cpus)*1e9:
+	case h.NanoCPUs < 0 || h.NanoCPUs > int64(cpus)*1e9:
 		return fmt.Errorf("invalid --cpus: the range is from 0.01 to %d.00, as there are only %d CPUs available",
 			cpus, cpus)
-	case r.CPUShares < 0:
-		return fmt.Errorf("invalid --cpu-shares %d: it must not be negative", r.CPUShares)
-	case r.CPUPeriod != 0 && (r.CPUPeriod < second/1000 || r.CPUPeriod > second):
+	case h.CPUShares < 0:
+		return fmt.Errorf("invalid --cpu-shares %d: it must not be negative", h.CPUShares)
+	case h.CPUPeriod != 0 && (h.CPUPeriod < second/1000 || h.CPUPeriod > second):
 		return errors.New("invalid --cpu-period: it must be from 1ms (1000) to 1s (1000000)")
-	case r.CPUQuota > 0 && r.CPUQuota < second/1000:
+	case h.CPUQuota > 0 && h.CPUQuota < second/1000:
 		return errors.New("invalid --cpu-quota: it must not be less than 1ms (1000)")
-	case r.CPURealtimePeriod > 0 && r.CPURealtimeRuntime > r.CPURealtimePeriod:
+	case h.CPURealtimePeriod > 0 && h.CPURealtimeRuntime > h.CPURealtimePeriod:
 		return errors.New("invalid --cpu-rt-runtime: it must not be more than --cpu-rt-period")
 	}
-	return errors.Join(validateSet("--cpuset-cpus", r.CpusetCpus, "/sys/devices/system/cpu/online"),
-		validateSet("--cpuset-mems", r.CpusetMems, "/sys/devices/system/node/online"))
+	return errors.Join(validateSet("--cpuset-cpus", h.CpusetCpus, "/sys/devices/system/cpu/online"),
+		validateSet("--cpuset-mems", h.CpusetMems, "/sys/devices/system/node/online"))
 }
 
 // validateSet checks a list such as 0-3,5 against one that the kernel has in a file; where the host has no such file,
@@ -151,11 +111,11 @@ func parseSet(list string) (map[int]bool, error) {
 	return set, nil
 }
 
-func (r *Resources) validateBlkio() error {
-	if !validWeight(r.BlkioWeight) {
-		return fmt.Errorf("invalid --blkio-weight %d: the range is from 10 to 1000", r.BlkioWeight)
+func (h *HostConfig) validateBlkio() error {
+	if !validWeight(h.BlkioWeight) {
+		return fmt.Errorf("invalid --blkio-weight %d: the range is from 10 to 1000", h.BlkioWeight)
 	}
-	for _, d := range r.BlkioWeightDevice {
+	for _, d := range h.BlkioWeightDevice {
 		if !validWeight(d.Weight) {
 			return fmt.Errorf("invalid --blkio-weight-device %s:%d: the range is from 10 to 1000", d.Path, d.Weight)
 		}
@@ -170,17 +130,17 @@ func rlimit(u *units.Ulimit) specs.POSIXRlimit {
 	return specs.POSIXRlimit{Type: "RLIMIT_" + strings.ToUpper(u.Name), Soft: uint64(u.Soft), Hard: uint64(u.Hard)}
 }
 
-func (r *Resources) rlimits() []specs.POSIXRlimit {
+func (h *HostConfig) rlimits() []specs.POSIXRlimit {
 	var all []specs.POSIXRlimit
-	for _, u := range r.Ulimits {
+	for _, u := range h.Ulimits {
 		all = append(all, rlimit(u))
 	}
 	return all
 }
 
 // validateUlimits refuses limits above the caller's own, which the kernel lets only root of the host raise.
-func (r *Resources) validateUlimits() error {
-	for _, u := range r.Ulimits {
+func (h *HostConfig) validateUlimits() error {
+	for _, u := range h.Ulimits {
 		kernel, err := u.GetRlimit()
 		if err != nil {
 			return fmt.Errorf("invalid --ulimit %s: %w", u, err)
@@ -205,24 +165,24 @@ func limitText(limit uint64) string {
 }
 
 // Warning says which of the limits do not hold, "" where all do.
-func (r *Resources) Warning() string {
+func (h *HostConfig) Warning() string {
 	var flags []string
 	for _, limit := range []struct {
 		flag string
 		set  bool
 	}{
-		{"--memory", r.Memory > 0}, {"--memory-swap", r.MemorySwap != 0}, {"--memory-reservation", r.MemoryReservation > 0},
-		{"--memory-swappiness", r.MemorySwappiness != nil && *r.MemorySwappiness >= 0},
-		{"--kernel-memory", r.KernelMemory > 0},
-		{"--oom-kill-disable", r.OomKillDisable != nil && *r.OomKillDisable}, {"--cpus", r.NanoCPUs > 0},
-		{"--cpu-shares", r.CPUShares > 0},
-		{"--cpu-period", r.CPUPeriod > 0}, {"--cpu-quota", r.CPUQuota > 0}, {"--cpu-rt-period", r.CPURealtimePeriod > 0},
-		{"--cpu-rt-runtime", r.CPURealtimeRuntime > 0},
-		{"--cpuset-cpus", r.CpusetCpus != ""}, {"--cpuset-mems", r.CpusetMems != ""},
-		{"--pids-limit", r.PidsLimit != nil && *r.PidsLimit > 0}, {"--blkio-weight", r.BlkioWeight > 0},
-		{"--blkio-weight-device", len(r.BlkioWeightDevice) > 0}, {"--device-read-bps", len(r.BlkioDeviceReadBps) > 0},
-		{"--device-write-bps", len(r.BlkioDeviceWriteBps) > 0}, {"--device-read-iops", len(r.BlkioDeviceReadIOps) > 0},
-		{"--device-write-iops", len(r.BlkioDeviceWriteIOps) > 0}, {"--cgroup-parent", r.CgroupParent != ""},
+		{"--memory", h.Memory > 0}, {"--memory-swap", h.MemorySwap != 0}, {"--memory-reservation", h.MemoryReservation > 0},
+		{"--memory-swappiness", h.MemorySwappiness != nil && *h.MemorySwappiness >= 0},
+		{"--kernel-memory", h.KernelMemory > 0},
+		{"--oom-kill-disable", h.OomKillDisable != nil && *h.OomKillDisable}, {"--cpus", h.NanoCPUs > 0},
+		{"--cpu-shares", h.CPUShares > 0},
+		{"--cpu-period", h.CPUPeriod > 0}, {"--cpu-quota", h.CPUQuota > 0}, {"--cpu-rt-period", h.CPURealtimePeriod > 0},
+		{"--cpu-rt-runtime", h.CPURealtimeRuntime > 0},
+		{"--cpuset-cpus", h.CpusetCpus != ""}, {"--cpuset-mems", h.CpusetMems != ""},
+		{"--pids-limit", h.PidsLimit != nil && *h.PidsLimit > 0}, {"--blkio-weight", h.BlkioWeight > 0},
+		{"--blkio-weight-device", len(h.BlkioWeightDevice) > 0}, {"--device-read-bps", len(h.BlkioDeviceReadBps) > 0},
+		{"--device-write-bps", len(h.BlkioDeviceWriteBps) > 0}, {"--device-read-iops", len(h.BlkioDeviceReadIOps) > 0},
+		{"--device-write-iops", len(h.BlkioDeviceWriteIOps) > 0}, {"--cgroup-parent", h.CgroupParent != ""},
 	} {
 		if limit.set {
 			flags = append(flags, limit.flag)

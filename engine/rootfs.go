@@ -66,7 +66,7 @@ func (e *Engine) stackOf(c *Container) (unionmount.Options, error) {
 func (c *Container) unionOver(stack layerfmt.Stack) (unionmount.Options, error) {
 	options := c.union(stack)
 	if c.HostConfig.Rootfs != "" {
-		layer, err := hostLayer(c.HostConfig.Rootfs, c.HostConfig.UsernsMode)
+		layer, err := hostLayer(c.HostConfig.Rootfs, string(c.HostConfig.UsernsMode))
 		if err != nil {
 			return options, err
 		}

@@ -22,7 +22,7 @@ func (c *Container) spec(ids rootless.Map) (*specs.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec := runtime.DefaultSpec(c.Config.command()...)
+	spec := runtime.DefaultSpec(commandOf(&c.Config)...)
 	if err := c.setPrivileges(spec.Process, c.HostConfig.Privileged); err != nil {
 		return nil, err
 	}

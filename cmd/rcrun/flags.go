@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/docker/go-units"
+	"github.com/moby/moby/api/types/container"
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/spf13/cobra"
@@ -160,7 +161,7 @@ func (f *containerFlags) config(image string, command []string) (c engine.Config
 		return c, err
 	}
 	if f.noHealthcheck {
-		c.Healthcheck = json.RawMessage(`{"Test":["NONE"]}`)
+		c.Healthcheck = &container.HealthConfig{Test: []string{"NONE"}}
 	}
 	if f.flags.Changed("stop-timeout") {
 		c.StopTimeout = &f.stopTimeout
@@ -174,16 +175,19 @@ func (f *containerFlags) config(image string, command []string) (c engine.Config
 // hostConfig is what of the flags is about this host.
 func (f *containerFlags) hostConfig() (engine.HostConfig, error) {
 	rootfs, isOverlay := strings.CutSuffix(f.rootfs, ":O")
-	h := engine.HostConfig{
-		Resources: f.resources.resources(), RestartPolicy: engine.RestartPolicy{Name: "no"},
-		LogConfig:   engine.LogConfig{Type: "json-file", Config: map[string]string{}},
+	h := engine.HostConfig{HostConfig: container.HostConfig{
+		Resources: f.resources.resources(), RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled},
+		LogConfig:   container.LogConfig{Type: "json-file", Config: map[string]string{}},
 		Annotations: keyValues(f.annotations), PublishAllPorts: f.publishAll,
-		ContainerIDFile: f.cidfile, NetworkMode: f.network, AutoRemove: f.rm, CapAdd: f.capAdd, CapDrop: f.capDrop,
-		DNS: f.dns, DNSSearch: f.dnsSearch, DNSOptions: f.dnsOption, ExtraHosts: f.addHost,
+		ContainerIDFile: f.cidfile, NetworkMode: container.NetworkMode(f.network), AutoRemove: f.rm, CapAdd: f.capAdd,
+		CapDrop: f.capDrop, DNSSearch: f.dnsSearch, DNSOptions: f.dnsOption, ExtraHosts: f.addHost,
 		Privileged: f.privileged, ReadonlyRootfs: f.readOnly, SecurityOpt: f.securityOpt, Tmpfs: tmpfsOptions(f.tmpfs),
-		UsernsMode: f.userns, Init: f.init, Rootfs: rootfs, RootfsOverlay: isOverlay,
-	}
+		UsernsMode: container.UsernsMode(f.userns), Init: &f.init,
+	}, KernelMemory: f.resources.kernelMemory, Rootfs: rootfs, RootfsOverlay: isOverlay}
 	var err error
+	if h.DNS, err = nameServers(f.dns); err != nil {
+		return h, err
+	}
 	if h.PortBindings, err = engine.ParsePublish(f.publish); err != nil {
 		return h, err
 	}

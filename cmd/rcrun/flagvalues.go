@@ -3,12 +3,14 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/moby/moby/api/types/network"
 	"github.com/rcrun/rcrun/engine"
 )
 
@@ -26,8 +28,8 @@ func (f *containerFlags) allLabels() (map[string]string, error) {
 }
 
 // exposedPorts reads ports such as 80, 8000-8010 or 53/udp.
-func exposedPorts(flags []string) (map[string]struct{}, error) {
-	ports := map[string]struct{}{}
+func exposedPorts(flags []string) (network.PortSet, error) {
+	ports := network.PortSet{}
 	for _, flag := range flags {
 		if strings.Contains(flag, ":") {
 			return nil, fmt.Errorf("invalid --expose %q: want a port of the container; -p publishes ports", flag)
@@ -153,4 +155,16 @@ func tmpfsOptions(flags []string) map[string]string {
 		mounts[path] = options
 	}
 	return mounts
+}
+
+// nameServers reads the addresses of name servers.
+func nameServers(flags []string) (servers []netip.Addr, err error) {
+	for _, flag := range flags {
+		server, err := netip.ParseAddr(flag)
+		if err != nil {
+			return nil, fmt.Errorf("invalid name server %q: want an IP address", flag)
+		}
+		servers = append(servers, server)
+	}
+	return servers, nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/docker/go-units"
+	"github.com/moby/moby/api/types/blkiodev"
 	"github.com/rcrun/rcrun/engine"
 	"github.com/spf13/pflag"
 )
@@ -15,6 +16,7 @@ import (
 // resourceFlags are the limits of a container.
 type resourceFlags struct {
 	engine.Resources
+	kernelMemory     int64
 	swappiness, pids int64
 	oomKillDisable   bool
 	set              *pflag.FlagSet
@@ -29,7 +31,7 @@ func (f *resourceFlags) register(flags *pflag.FlagSet) {
 	flags.VarP((*memoryFlag)(&r.Memory), "memory", "m", "limit of memory"+noEffect)
 	flags.Var((*swapFlag)(&r.MemorySwap), "memory-swap", "limit of memory and swap together, -1 for none"+noEffect)
 	flags.Var((*memoryFlag)(&r.MemoryReservation), "memory-reservation", "soft limit of memory"+noEffect)
-	flags.Var((*memoryFlag)(&r.KernelMemory), "kernel-memory", "limit of the kernel's memory"+noEffect)
+	flags.Var((*memoryFlag)(&f.kernelMemory), "kernel-memory", "limit of the kernel's memory"+noEffect)
 	flags.Int64Var(&f.swappiness, "memory-swappiness", -1, "readiness to swap, from 0 to 100"+noEffect)
 	flags.BoolVar(&f.oomKillDisable, "oom-kill-disable", false, "do not kill when memory is short"+noEffect)
 	flags.Var((*cpusFlag)(&r.NanoCPUs), "cpus", "number of CPUs, such as 1.5"+noEffect)
@@ -150,7 +152,7 @@ func splitDevice(text string) (device, value string, err error) {
 	return device, value, nil
 }
 
-type weightsFlag []engine.WeightDevice
+type weightsFlag []*blkiodev.WeightDevice
 
 // Set adds what the user writes.
 func (w *weightsFlag) Set(text string) error {
@@ -162,7 +164,7 @@ func (w *weightsFlag) Set(text string) error {
 	if err != nil {
 		return fmt.Errorf("want a weight from 10 to 1000, not %q", value)
 	}
-	*w = append(*w, engine.WeightDevice{Path: device, Weight: uint16(weight)})
+	*w = append(*w, &blkiodev.WeightDevice{Path: device, Weight: uint16(weight)})
 	return nil
 }
 
@@ -173,7 +175,7 @@ func (*weightsFlag) Type() string { return "list" }
 
 // ratesFlag adds limits of block devices to a list.
 type ratesFlag struct {
-	list  *[]engine.ThrottleDevice
+	list  *[]*blkiodev.ThrottleDevice
 	parse func(text string) (int64, error)
 }
 
@@ -189,7 +191,7 @@ func (r *ratesFlag) Set(text string) error {
 	if err != nil || rate < 0 {
 		return fmt.Errorf("want a rate, not %q", value)
 	}
-	*r.list = append(*r.list, engine.ThrottleDevice{Path: device, Rate: uint64(rate)})
+	*r.list = append(*r.list, &blkiodev.ThrottleDevice{Path: device, Rate: uint64(rate)})
 	return nil
 }
 

@@ -79,8 +79,12 @@ func (e *Engine) withLayers(c *engine.Container, pause bool, work func(store *la
 // imageConfig is what of a configuration belongs to an image: all but what is about one container, such as its name on
 // the network and whether it has a terminal.
 func imageConfig(c *engine.Config) v1.ImageConfig {
+	ports := map[string]struct{}{}
+	for port := range c.ExposedPorts {
+		ports[port.String()] = struct{}{}
+	}
 	return v1.ImageConfig{
-		User: c.User, ExposedPorts: c.ExposedPorts, Env: c.Env, Entrypoint: c.Entrypoint, Cmd: c.Cmd, Volumes: c.Volumes,
+		User: c.User, ExposedPorts: ports, Env: c.Env, Entrypoint: c.Entrypoint, Cmd: c.Cmd, Volumes: c.Volumes,
 		WorkingDir: c.WorkingDir, Labels: c.Labels, StopSignal: c.StopSignal,
 	}
 }

@@ -1,10 +1,10 @@
 package layered
 
 import (
-	"encoding/json"
 	"fmt"
 	"runtime"
 
+	"github.com/moby/moby/api/types/container"
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/rcrun/rcrun/rootless"
@@ -82,23 +82,21 @@ func (e *Engine) imageOf(options engine.CreateOptions) (*layers.Image, error) {
 // ImageConfig translates an image's configuration into the form in which it is merged.
 func ImageConfig(image *layers.Image) engine.Config {
 	from := image.Config.Config
+	ports, _ := engine.ExposedPorts(from.ExposedPorts)
 	return engine.Config{
 		User: from.User, WorkingDir: from.WorkingDir, StopSignal: from.StopSignal, Env: from.Env, Cmd: from.Cmd,
-		Entrypoint: from.Entrypoint, ExposedPorts: from.ExposedPorts, Volumes: from.Volumes, Labels: from.Labels,
+		Entrypoint: from.Entrypoint, ExposedPorts: ports, Volumes: from.Volumes, Labels: from.Labels,
 		Healthcheck: healthcheck(image),
 	}
 }
 
-// healthcheck is the image's health check as JSON; nil without one.
-func healthcheck(image *layers.Image) json.RawMessage {
+// healthcheck is the image's health check, nil without one.
+func healthcheck(image *layers.Image) *container.HealthConfig {
 	if image.Docker.Healthcheck == nil {
 		return nil
 	}
-	text, err := json.Marshal(image.Docker.Healthcheck)
-	if err != nil {
-		return nil // strings and numbers can be encoded
-	}
-	return text
+	check := container.HealthConfig(*image.Docker.Healthcheck)
+	return &check
 }
 
 func platformWarning(image *layers.Image) string {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/network"
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/engine/layered"
@@ -84,7 +83,7 @@ func summary(c *engine.Container, now time.Time) Container {
 			Networks: map[string]*network.EndpointSettings{c.Network(): {}},
 		},
 	}
-	s.HostConfig.NetworkMode, s.HostConfig.Annotations = c.HostConfig.NetworkMode, c.HostConfig.Annotations
+	s.HostConfig.NetworkMode, s.HostConfig.Annotations = string(c.HostConfig.NetworkMode), c.HostConfig.Annotations
 	return Container{Summary: s, ExitCode: c.State.ExitCode, Pid: c.State.Pid}
 }
 
@@ -102,14 +101,14 @@ func ports(c *engine.Container) []container.PortSummary {
 	if c.State.Status != engine.Running {
 		return list
 	}
-	for text, bindings := range c.State.Ports {
+	for port, bindings := range c.State.Ports {
 		for _, b := range bindings {
-			list = appendPort(list, text, b)
+			list = append(list, portSummary(port, b))
 		}
 	}
-	for text := range c.Config.ExposedPorts {
-		if len(c.State.Ports[text]) == 0 {
-			list = appendPort(list, text, engine.PortBinding{})
+	for port := range c.Config.ExposedPorts {
+		if len(c.State.Ports[port]) == 0 {
+			list = append(list, portSummary(port, engine.PortBinding{}))
 		}
 	}
 	slices.SortFunc(list, func(a, b container.PortSummary) int {
@@ -119,33 +118,22 @@ func ports(c *engine.Container) []container.PortSummary {
 	return list
 }
 
-// appendPort adds a port such as 80/tcp, and each of a range. An image may expose what is no port, which is left out.
-func appendPort(list []container.PortSummary, text string, b engine.PortBinding) []container.PortSummary {
-	all, err := network.ParsePortRange(text)
-	if err != nil {
-		return list
-	}
-	for p := range all.All() {
-		one := container.PortSummary{PrivatePort: p.Num(), Type: string(p.Proto())}
-		if public, err := strconv.ParseUint(b.HostPort, 10, 16); err == nil {
-			one.PublicPort = uint16(public)
-			one.IP, _ = netip.ParseAddr(cmp.Or(b.HostIP, "0.0.0.0"))
+func portSummary(port network.Port, b engine.PortBinding) container.PortSummary {
+	one := container.PortSummary{PrivatePort: port.Num(), Type: string(port.Proto())}
+	if public, err := strconv.ParseUint(b.HostPort, 10, 16); err == nil {
+		one.PublicPort, one.IP = uint16(public), b.HostIP
+		if !b.HostIP.IsValid() {
+			one.IP = netip.IPv4Unspecified()
 		}
-		list = append(list, one)
 	}
-	return list
+	return one
 }
 
 // mounts lists what is mounted in a container from the host, or nothing where the record does not say.
 func mounts(c *engine.Container) []container.MountPoint {
-	list := []container.MountPoint{}
-	all, err := c.Mounts()
+	list, err := c.Mounts()
 	if err != nil {
-		return list
-	}
-	for _, m := range all {
-		list = append(list, container.MountPoint{Type: mount.Type(m.Type), Source: m.Source, Destination: m.Destination,
-			Mode: m.Mode, RW: m.RW, Propagation: mount.Propagation(m.Propagation)})
+		return []container.MountPoint{}
 	}
 	return list
 }

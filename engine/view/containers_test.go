@@ -2,25 +2,36 @@ package view
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
 	"github.com/rcrun/rcrun/engine"
 )
+
+func port(t *testing.T, text string) network.Port {
+	t.Helper()
+	p, err := network.ParsePort(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
 
 // TestSummaryPorts lists what a running container publishes and exposes by the container's port; one that has ended
 // serves nothing.
 func TestSummaryPorts(t *testing.T) {
-	c := &engine.Container{Config: engine.Config{ExposedPorts: map[string]struct{}{"9000/tcp": {}, "80/tcp": {}, "odd": {},
-		"7000-7001/udp": {}}}, State: engine.State{Status: engine.Running, Ports: map[string][]engine.PortBinding{
-		"80/tcp": {{HostIP: "127.0.0.1", HostPort: "8080"}, {HostPort: "8081"}}}}}
+	c := &engine.Container{Config: engine.Config{ExposedPorts: network.PortSet{port(t, "9000/tcp"): {},
+		port(t, "80/tcp"): {}, port(t, "7000/udp"): {}}}, State: engine.State{Status: engine.Running, Ports: network.PortMap{
+		port(t, "80/tcp"): {{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: "8080"}, {HostPort: "8081"}}}}}
 	var got []string
 	for _, p := range ports(c) {
 		got = append(got, fmt.Sprint(p.IP, " ", p.PublicPort, " ", p.PrivatePort, "/", p.Type))
 	}
-	want := []string{"0.0.0.0 8081 80/tcp", "127.0.0.1 8080 80/tcp", "invalid IP 0 7000/udp", "invalid IP 0 7001/udp",
+	want := []string{"0.0.0.0 8081 80/tcp", "127.0.0.1 8080 80/tcp", "invalid IP 0 7000/udp",
 		"invalid IP 0 9000/tcp"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
@@ -35,7 +46,7 @@ func TestSummary(t *testing.T) {
 	made := time.Unix(1136073600, 5)
 	c := &engine.Container{ID: "abcd", Name: "web", Created: made, ImageID: "1234", ImageName: "nginx:1",
 		Config:     engine.Config{Cmd: []string{"sleep", "1"}, Labels: map[string]string{"k": "v"}},
-		HostConfig: engine.HostConfig{NetworkMode: "host", Binds: []string{"/srv:/data:ro"}},
+		HostConfig: engine.HostConfig{HostConfig: container.HostConfig{NetworkMode: "host", Binds: []string{"/srv:/data:ro"}}},
 		State:      engine.State{Status: engine.Exited, ExitCode: 3, FinishedAt: made.Add(time.Minute)}}
 	got := summary(c, made.Add(time.Hour))
 	if got.ID != "abcd" || got.Names[0] != "/web" || got.ImageID != "sha256:1234" || got.Image != "nginx:1" ||

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/internal/fault"
@@ -20,7 +22,7 @@ import (
 type Filter struct {
 	id, name                                  []*regexp.Regexp
 	status, ancestor, network, volume, health []string
-	published, exposed                        []string // ports as in 80/tcp
+	published, exposed                        []network.Port
 	exited                                    []int
 	task                                      []bool
 	labels                                    []string
@@ -164,9 +166,9 @@ func (f *Filter) matchesPorts(c *engine.Container) bool {
 		}
 	}
 	for port, bindings := range c.State.Ports {
-		_, protocol, _ := strings.Cut(port, "/")
 		for _, b := range bindings {
-			if slices.Contains(f.exposed, port) || slices.Contains(f.published, b.HostPort+"/"+protocol) {
+			public, err := network.ParsePort(b.HostPort + "/" + string(port.Proto()))
+			if slices.Contains(f.exposed, port) || err == nil && slices.Contains(f.published, public) {
 				return true
 			}
 		}
@@ -182,6 +184,6 @@ func anyOf[V any](values []V, matches func(V) bool) bool {
 // hasVolume tells whether something is mounted from or at a path.
 func hasVolume(c *engine.Container, path string) bool {
 	mounts, err := c.Mounts()
-	isAt := func(m engine.InspectMount) bool { return m.Source == path || m.Destination == path }
+	isAt := func(m container.MountPoint) bool { return m.Source == path || m.Destination == path }
 	return err == nil && slices.ContainsFunc(mounts, isAt)
 }

@@ -4,12 +4,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
 	"github.com/rcrun/rcrun/engine"
 )
 
 func TestFilter(t *testing.T) {
 	c := &engine.Container{ID: "abcd", Name: "web", ImageName: "nginx", ImageID: "1234", Config: engine.Config{Labels: map[string]string{"k": "v"}},
-		HostConfig: engine.HostConfig{NetworkMode: "host", Binds: []string{"/srv:/data"}},
+		HostConfig: engine.HostConfig{HostConfig: container.HostConfig{NetworkMode: "host", Binds: []string{"/srv:/data"}}},
 		State:      engine.State{Status: engine.Exited, ExitCode: 3}}
 	for _, test := range []struct {
 		flags []string
@@ -64,8 +66,9 @@ func TestFilter(t *testing.T) {
 
 // TestFilterPorts asks for published ports by the host's number, and for exposed ones by the container's.
 func TestFilterPorts(t *testing.T) {
-	c := &engine.Container{Config: engine.Config{ExposedPorts: map[string]struct{}{"9000/tcp": {}}}, State: engine.State{Status: engine.Running,
-		Ports: map[string][]engine.PortBinding{"80/tcp": {{HostPort: "8080"}}, "53/udp": {{HostPort: "5353"}}}}}
+	c := &engine.Container{Config: engine.Config{ExposedPorts: network.PortSet{port(t, "9000/tcp"): {}}},
+		State: engine.State{Status: engine.Running, Ports: network.PortMap{port(t, "80/tcp"): {{HostPort: "8080"}},
+			port(t, "53/udp"): {{HostPort: "5353"}}}}}
 	for flag, want := range map[string]bool{"publish=8080": true, "publish=80": false, "publish=8000-8100/tcp": true, "publish=8080/udp": false,
 		"publish=5353/udp": true, "expose=80": true, "expose=8080": false, "expose=9000/tcp": true, "expose=53/udp": true} {
 		if f, err := filterOf([]string{flag}); err != nil || f.matches(c) != want {

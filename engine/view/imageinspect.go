@@ -22,12 +22,12 @@ type ImageInspection struct {
 	Digest        string         `json:",omitempty"`
 }
 
-// ImageConfig is the configuration of an image in the form of a container's.
+// ImageConfig is the configuration of an image in the form of a container's. Ports are as the image has them, which may
+// expose what is no port.
 type ImageConfig struct {
 	engine.Config
-	Healthcheck *layers.Healthcheck `json:"Healthcheck,omitempty"`
-	OnBuild     []string            `json:"OnBuild"`
-	Shell       []string            `json:"Shell,omitempty"`
+	ExposedPorts map[string]struct{} `json:",omitempty"`
+	OnBuild      []string
 }
 
 // ImageHistory is a step by which an image was made, as its configuration has it.
@@ -67,10 +67,11 @@ func describeImage(img *layers.Image) *ImageInspection {
 			Architecture: config.Architecture, Variant: config.Variant, Os: config.OS, OsVersion: config.OSVersion,
 			Size: img.Size, RootFS: image.RootFS{Type: "layers", Layers: []string{}},
 		},
-		Config: ImageConfig{Config: layered.ImageConfig(img), Healthcheck: img.Docker.Healthcheck,
-			OnBuild: img.Docker.OnBuild, Shell: img.Docker.Shell},
+		Config: ImageConfig{Config: layered.ImageConfig(img), ExposedPorts: config.Config.ExposedPorts,
+			OnBuild: img.Docker.OnBuild},
 		DockerVersion: img.DockerVersion, Digest: img.Digest.String(),
 	}
+	i.Config.Shell, i.Config.ArgsEscaped = img.Docker.Shell, config.Config.ArgsEscaped
 	for _, id := range config.RootFS.DiffIDs {
 		i.RootFS.Layers = append(i.RootFS.Layers, id.String())
 	}
