@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -155,7 +156,7 @@ func (s *State) endInit() error {
 	if err := s.Init.Kill(); err != nil {
 		return err
 	}
-	_, err := s.Init.Wait(endTime)
+	_, err := s.Init.Wait(context.Background(), endTime)
 	return err
 }
 
@@ -220,7 +221,10 @@ func (d Dirs) ids() ([]string, error) {
 }
 
 // Lookup finds a container by name, by full id or by a prefix of the id that fits no other.
-func (e *Engine) Lookup(ref string) (*Container, error) {
+func (e *Engine) Lookup(ctx context.Context, ref string) (*Container, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	id, err := e.Dirs.resolve(ref)
 	if err != nil {
 		return nil, err
@@ -255,14 +259,17 @@ func (d Dirs) resolve(ref string) (id string, err error) {
 	return "", invalidf("container id prefix %s is ambiguous: it fits %s", ref, strings.Join(found, ", "))
 }
 
-// Containers lists all containers, the newest first. One whose record cannot be read is left out and reported in
+// List returns all containers, the newest first. One whose record cannot be read is left out and reported in
 // broken, so that it does not hide the others.
-func (e *Engine) Containers() (list []*Container, broken []error, err error) {
+func (e *Engine) List(ctx context.Context) (list []*Container, broken []error, err error) {
 	ids, err := e.Dirs.ids()
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, id := range ids {
+		if ctx.Err() != nil {
+			return nil, nil, context.Cause(ctx)
+		}
 		c, err := e.Dirs.load(id)
 		switch {
 		case errdefs.IsNotFound(err): // being made, or being removed

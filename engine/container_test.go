@@ -17,7 +17,7 @@ func makeRecord(t *testing.T, e *Engine, id, name string, status Status) *Contai
 	if err := os.Mkdir(c.dir(), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(c.write(), e.Dirs.reserveName(name, id)); err != nil {
+	if err := errors.Join(c.write(), e.Dirs.reserveName(t.Context(), name, id)); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -29,15 +29,16 @@ func TestLookup(t *testing.T) {
 	makeRecord(t, e, one, "one", Exited)
 	makeRecord(t, e, two, "two", Created)
 	for ref, want := range map[string]string{"one": one, one: one, "abc": one, "abd2": two, two[:12]: two} {
-		if c, err := e.Lookup(ref); err != nil || c.ID != want {
+		if c, err := e.Lookup(t.Context(), ref); err != nil || c.ID != want {
 			t.Errorf("Lookup(%s) = %v, %v", ref, c, err)
 		}
 	}
-	if _, err := e.Lookup("ab"); err == nil || !strings.Contains(err.Error(), one) || !strings.Contains(err.Error(), two) {
+	_, err := e.Lookup(t.Context(), "ab")
+	if err == nil || !strings.Contains(err.Error(), one) || !strings.Contains(err.Error(), two) {
 		t.Errorf("an ambiguous prefix: %v, want both candidates", err)
 	}
 	for _, ref := range []string{"", "three", "f", "../one", "one/"} {
-		if _, err := e.Lookup(ref); !errdefs.IsNotFound(err) {
+		if _, err := e.Lookup(t.Context(), ref); !errdefs.IsNotFound(err) {
 			t.Errorf("Lookup(%q): %v", ref, err)
 		}
 	}
@@ -48,7 +49,8 @@ func TestRunningIsDerived(t *testing.T) {
 	e := &Engine{Dirs: testDirs(t)}
 	id := strings.Repeat("c", 64)
 	c := makeRecord(t, e, id, "gone", Running)
-	if found, err := e.Lookup("gone"); err != nil || found.State.Status != Exited || found.State.ExitCode != killedExit {
+	found, err := e.Lookup(t.Context(), "gone")
+	if err != nil || found.State.Status != Exited || found.State.ExitCode != killedExit {
 		t.Errorf("without a monitor: %+v, %v", found, err)
 	}
 	held, err := newLock(c.lockPath())
@@ -56,7 +58,8 @@ func TestRunningIsDerived(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer held.release()
-	if found, err := e.Lookup("gone"); err != nil || found.State.Status != Running {
+	found, err = e.Lookup(t.Context(), "gone")
+	if err != nil || found.State.Status != Running {
 		t.Errorf("with a monitor: %+v, %v", found, err)
 	}
 	if _, err := c.tryLock(); !errors.Is(err, errLocked) {
@@ -80,7 +83,7 @@ func TestBrokenRecordHidesNoOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, broken, err := e.Containers()
+	list, broken, err := e.List(t.Context())
 	if err != nil || len(list) != 1 || list[0].Name != "good" || len(broken) != 2 {
 		t.Errorf("got %d containers, broken %v, %v", len(list), broken, err)
 	}

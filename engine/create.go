@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -31,7 +32,7 @@ type Image struct {
 
 // Create makes a container without starting it, of an image in the store; nil where the root is a directory. Its
 // options have been validated.
-func (e *Engine) Create(options CreateOptions, image *Image) (*Container, error) {
+func (e *Engine) Create(ctx context.Context, options CreateOptions, image *Image) (*Container, error) {
 	if err := checkLimits(); err != nil {
 		return nil, err
 	}
@@ -45,14 +46,14 @@ func (e *Engine) Create(options CreateOptions, image *Image) (*Container, error)
 	if len(c.Config.Entrypoint)+len(c.Config.Cmd) == 0 {
 		return nil, invalidf("no command specified, and the image names none")
 	}
-	if err := e.sweep(); err != nil {
+	if err := e.sweep(ctx); err != nil {
 		return nil, err
 	}
-	return c, e.build(c, options.Name)
+	return c, e.build(ctx, c, options.Name)
 }
 
 // build writes the container to disk, or leaves nothing.
-func (e *Engine) build(c *Container, name string) (err error) {
+func (e *Engine) build(ctx context.Context, c *Container, name string) (err error) {
 	if c.ID, err = newID(rand.Reader); err != nil {
 		return err
 	}
@@ -66,16 +67,16 @@ func (e *Engine) build(c *Container, name string) (err error) {
 	defer held.release()
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, e.erase(c.ID))
+			err = errors.Join(err, e.erase(context.WithoutCancel(ctx), c.ID))
 		}
 	}()
 	if err := c.chooseHostname(); err != nil {
 		return err
 	}
-	if err := e.nameContainer(c, name); err != nil {
+	if err := e.nameContainer(ctx, c, name); err != nil {
 		return err
 	}
-	if err := e.makeLayers(c); err != nil {
+	if err := e.makeLayers(ctx, c); err != nil {
 		return err
 	}
 	if err := c.write(); err != nil {
@@ -101,22 +102,22 @@ func (c *Container) chooseHostname() (err error) {
 	return nil
 }
 
-func (e *Engine) nameContainer(c *Container, name string) (err error) {
+func (e *Engine) nameContainer(ctx context.Context, c *Container, name string) (err error) {
 	if name != "" {
 		c.Name = name
-		return e.Dirs.reserveName(name, c.ID)
+		return e.Dirs.reserveName(ctx, name, c.ID)
 	}
-	c.Name, err = e.Dirs.reserveRandomName(c.ID, defaultDraw)
+	c.Name, err = e.Dirs.reserveRandomName(ctx, c.ID, defaultDraw)
 	return err
 }
 
 // makeLayers makes the read-write layer in the store and the init layer in the container's directory. A container
 // that runs directly in a directory of the user's has neither.
-func (e *Engine) makeLayers(c *Container) error {
+func (e *Engine) makeLayers(ctx context.Context, c *Container) error {
 	if c.HostConfig.Rootfs != "" && !c.HostConfig.RootfsOverlay {
 		return nil
 	}
-	store, err := e.store()
+	store, err := e.OpenStore(ctx)
 	if err != nil {
 		return err
 	}
@@ -124,10 +125,10 @@ func (e *Engine) makeLayers(c *Container) error {
 	if err != nil {
 		return err
 	}
-	if err := store.CreateContainer(c.ID, c.Name, c.ImageID, quota); err != nil {
+	if err := store.CreateContainer(ctx, c.ID, c.Name, c.ImageID, quota); err != nil {
 		return err
 	}
-	stack, err := e.stackOf(c)
+	stack, err := e.stackOf(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -200,20 +201,20 @@ func writeCIDFile(path, id string) error {
 
 // sweep removes what creators left that were killed in the middle: directories without a configuration file whose
 // lock nobody holds.
-func (e *Engine) sweep() error {
+func (e *Engine) sweep(ctx context.Context) error {
 	ids, err := e.Dirs.ids()
 	if err != nil {
 		return err
 	}
 	for _, id := range ids {
-		if err := e.sweepOne(id); err != nil {
+		if err := e.sweepOne(ctx, id); err != nil {
 			return fmt.Errorf("clean up the unfinished container %s: %w", ShortID(id), err)
 		}
 	}
 	return nil
 }
 
-func (e *Engine) sweepOne(id string) error {
+func (e *Engine) sweepOne(ctx context.Context, id string) error {
 	dir := e.Dirs.Container(id)
 	if !isUnfinished(dir) {
 		return nil
@@ -230,7 +231,7 @@ func (e *Engine) sweepOne(id string) error {
 	if !isUnfinished(dir) {
 		return nil // its maker finished it before we had the lock
 	}
-	return e.erase(id)
+	return e.erase(ctx, id)
 }
 
 // isUnfinished tells whether a container's directory lacks the configuration, which is written last.
@@ -247,14 +248,14 @@ func isYoung(dir string) bool {
 
 // erase removes every trace of a container: the caller holds its lock. The configuration goes first, so that a
 // container that is only partly removed counts as unfinished, and is swept up later.
-func (e *Engine) erase(id string) error {
+func (e *Engine) erase(ctx context.Context, id string) error {
 	dir := e.Dirs.Container(id)
 	if err := os.Remove(filepath.Join(dir, configFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove container: %w", err)
 	}
-	store, err := e.store()
+	store, err := e.OpenStore(ctx)
 	if err == nil {
-		err = store.RemoveContainer(id)
+		err = store.RemoveContainer(ctx, id)
 	}
 	if err != nil {
 		return err

@@ -1,8 +1,8 @@
 package engine
 
 import (
+	"context"
 	"os"
-	"sync"
 
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
@@ -13,27 +13,24 @@ type Store interface {
 	Driver() string
 	// CreateContainer makes the read-write layer of a container upon an image, or upon nothing where imageID is "". A limit
 	// takes the driver fuse.
-	CreateContainer(id, name, imageID string, limit layerfmt.Quota) error
+	CreateContainer(ctx context.Context, id, name, imageID string, limit layerfmt.Quota) error
 	// RemoveContainer removes that layer, if there is one.
-	RemoveContainer(id string) error
+	RemoveContainer(ctx context.Context, id string) error
 	// ContainerStack returns the directories that make up a container's root filesystem.
-	ContainerStack(id string) (layerfmt.Stack, error)
+	ContainerStack(ctx context.Context, id string) (layerfmt.Stack, error)
 	// ContainerSize is how many bytes a container has added to its image.
-	ContainerSize(id string) (int64, error)
-	Close() error
+	ContainerSize(ctx context.Context, id string) (int64, error)
 }
 
-// Engine is the entry to everything that a command does with containers.
+// Engine is the entry to everything that can be done with containers. Any number of goroutines may use it at once; its
+// fields are set before that. A Container is a record that was read for one caller, who uses it in one goroutine.
 type Engine struct {
 	Dirs Dirs
-	// OpenStore opens the image store. It is called only when something needs it: ps, logs, exec and stop do not.
-	OpenStore func() (Store, error)
+	// OpenStore returns the image store, which its owner keeps open. It is called whenever something needs the store,
+	// and only then: listing, logs, exec and stop do not.
+	OpenStore func(ctx context.Context) (Store, error)
 	// Program returns the program that stages are executed from; nil for this process's own. May be nil, too.
 	Program func() *os.File
-
-	opening  sync.Once
-	opened   Store
-	storeErr error
 }
 
 // New returns an engine on the two directories, which it creates.
@@ -42,20 +39,6 @@ func New(dirs Dirs) (*Engine, error) {
 		return nil, err
 	}
 	return &Engine{Dirs: dirs}, nil
-}
-
-// store returns the image store, opening it at the first call.
-func (e *Engine) store() (Store, error) {
-	e.opening.Do(func() { e.opened, e.storeErr = e.OpenStore() })
-	return e.opened, e.storeErr
-}
-
-// Close releases the image store, if it was opened.
-func (e *Engine) Close() error {
-	if e.opened == nil {
-		return nil
-	}
-	return e.opened.Close()
 }
 
 // Runs tells whether the container with the full id runs.

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os/exec"
 
@@ -46,7 +48,7 @@ func (e *eraser) erase(c *Container, held *lock) error {
 
 // EraseMain is the stage that removes a container with its layer. It opens the engine that it needs for that, and the
 // image store ahead of its task.
-func EraseMain(open func(Dirs) (*Engine, error)) int {
+func EraseMain(open func(Dirs) (*Engine, io.Closer, error)) int {
 	conn, err := stage.Conn()
 	if err != nil {
 		slog.Error("remove the container", "error", err)
@@ -56,10 +58,10 @@ func EraseMain(open func(Dirs) (*Engine, error)) int {
 	if _, err := conn.Expect(msgPrepare, &request, 0); err != nil {
 		return 1 // the monitor was killed
 	}
-	e, openErr := open(request.Dirs)
+	e, store, openErr := open(request.Dirs)
 	if openErr == nil {
-		defer e.Close()
-		_, openErr = e.store()
+		defer store.Close()
+		_, openErr = e.OpenStore(context.Background())
 	}
 	lock, err := conn.Expect(msgErase, nil, 1)
 	if err != nil {
@@ -67,7 +69,7 @@ func EraseMain(open func(Dirs) (*Engine, error)) int {
 	}
 	defer wire.CloseFiles(lock)
 	if openErr == nil {
-		openErr = e.erase(request.ID)
+		openErr = e.erase(context.Background(), request.ID)
 	}
 	if openErr != nil {
 		return refuse(conn, openErr)

@@ -28,14 +28,14 @@ type ExecOptions struct {
 
 // Exec runs a process in the container and returns when it has started. With Tty the session's Console is its
 // terminal and streams are not used; without, it gets those of streams that are not nil.
-func (c *Container) Exec(options ExecOptions, streams Streams) (*Session, error) {
-	conn, err := c.dial()
+func (c *Container) Exec(ctx context.Context, options ExecOptions, streams Streams) (*Session, error) {
+	conn, err := c.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
 	session := &Session{conn: conn}
 	if options.Tty {
-		return session, session.request(msgExec, options, nil)
+		return session, session.request(ctx, msgExec, options, nil)
 	}
 	files, err := session.pipes(streams, &options.Streams)
 	defer wire.CloseFiles(files)
@@ -43,12 +43,12 @@ func (c *Container) Exec(options ExecOptions, streams Streams) (*Session, error)
 		session.Close()
 		return nil, err
 	}
-	return session, session.request(msgExec, options, files)
+	return session, session.request(ctx, msgExec, options, files)
 }
 
 // pipes returns the process's ends of pipes for the streams that are attached.
 func (s *Session) pipes(streams Streams, set *streamSet) (files []*os.File, err error) {
-	input, err := pipeInput(streams.Stdin)
+	input, err := s.pipeInput(streams.Stdin)
 	if err != nil {
 		return nil, err
 	}

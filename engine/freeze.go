@@ -68,10 +68,10 @@ const (
 
 // Hold keeps what is in the container's layers from being changed until release is called. Without pause, a container
 // that runs goes on writing.
-func (c *Container) Hold(pause bool) (release func() error, err error) {
+func (c *Container) Hold(ctx context.Context, pause bool) (release func() error, err error) {
 	const interval = 10 * time.Millisecond
-	for start := time.Now(); ; time.Sleep(interval) {
-		release, err := c.tryHold(pause)
+	for start := time.Now(); ; {
+		release, err := c.tryHold(ctx, pause)
 		switch waited := time.Since(start); {
 		case err == nil:
 			return release, nil
@@ -80,11 +80,14 @@ func (c *Container) Hold(pause bool) (release func() error, err error) {
 		case errors.Is(err, os.ErrNotExist) && !isAnswer(err):
 			return nil, c.goneError(err)
 		}
+		if err := sleep(ctx, interval); err != nil {
+			return nil, err
+		}
 	}
 }
 
 // tryHold fails while others have the container locked, and when it starts or ends meanwhile.
-func (c *Container) tryHold(pause bool) (release func() error, err error) {
+func (c *Container) tryHold(ctx context.Context, pause bool) (release func() error, err error) {
 	held, err := c.tryLock()
 	if err == nil {
 		return func() error { held.release(); return nil }, nil
@@ -101,21 +104,25 @@ func (c *Container) tryHold(pause bool) (release func() error, err error) {
 	case !pause:
 		return func() error { return nil }, nil
 	}
-	return c.freeze()
+	return c.freeze(ctx)
 }
 
 // freeze holds the filesystem of a running container still.
-func (c *Container) freeze() (release func() error, err error) {
-	conn, err := c.dial()
+func (c *Container) freeze(ctx context.Context) (release func() error, err error) {
+	conn, err := c.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	err = conn.Send(msgFreeze, nil)
-	if err == nil {
-		_, err = receive(conn, msgFrozen)
-	}
+	err = conn.Within(ctx, func() error {
+		if err := conn.Send(msgFreeze, nil); err != nil {
+			return err
+		}
+		_, err := receive(conn, msgFrozen)
+		return err
+	})
 	if err != nil {
-		return nil, errors.Join(err, conn.Close())
+		conn.Close()
+		return nil, err
 	}
 	return conn.Close, nil
 }

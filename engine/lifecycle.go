@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -19,32 +20,30 @@ import (
 const answerTime = 5 * time.Second
 
 // Signal sends a signal to the payload of a running container.
-func (c *Container) Signal(sig syscall.Signal) error {
-	conn, err := c.dial()
+func (c *Container) Signal(ctx context.Context, sig syscall.Signal) error {
+	conn, err := c.dial(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(answerTime))
-	if err := conn.Send(msgSignal, signalRequest{Signal: sig}); err != nil {
+	return conn.Within(ctx, func() error {
+		if err := conn.Send(msgSignal, signalRequest{Signal: sig}); err != nil {
+			return err
+		}
+		_, err := receive(conn, msgDone)
 		return err
-	}
-	_, err = receive(conn, msgDone)
-	return err
+	})
 }
 
 // Wait waits until the container does not run, and returns how it ended.
-func (c *Container) Wait() (Exit, error) {
-	conn, err := c.dial()
+func (c *Container) Wait(ctx context.Context) (Exit, error) {
+	exit, err := c.askEnd(ctx)
 	if err == nil {
-		defer conn.Close()
-		if err = conn.Send(msgWait, nil); err == nil {
-			exit, waitErr := (&Session{conn: conn}).Wait()
-			if waitErr == nil {
-				return exit, nil
-			}
-			err = waitErr
-		}
+		return exit, nil
+	}
+	if ctx.Err() != nil {
+		return Exit{}, context.Cause(ctx)
 	}
 	if refreshErr := c.refresh(); refreshErr != nil {
 		return Exit{}, c.goneError(refreshErr)
@@ -55,9 +54,22 @@ func (c *Container) Wait() (Exit, error) {
 	return Exit{Code: c.State.ExitCode, Error: c.State.Error}, nil
 }
 
+// askEnd has the monitor tell how the container ends.
+func (c *Container) askEnd(ctx context.Context) (Exit, error) {
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return Exit{}, err
+	}
+	defer conn.Close()
+	if err := conn.Send(msgWait, nil); err != nil {
+		return Exit{}, err
+	}
+	return (&Session{conn: conn}).Wait(ctx)
+}
+
 // Remove removes the container of a name or id. A running one is an error, or with force killed first. One whose
 // record is damaged can be removed too, with force.
-func (e *Engine) Remove(ref string, force bool) error {
+func (e *Engine) Remove(ctx context.Context, ref string, force bool) error {
 	id, err := e.Dirs.resolve(ref)
 	if err != nil {
 		return err
@@ -65,7 +77,7 @@ func (e *Engine) Remove(ref string, force bool) error {
 	c, err := e.Dirs.load(id)
 	switch {
 	case errdefs.IsNotFound(err):
-		return e.sweep() // its maker, or its remover, was killed
+		return e.sweep(ctx) // its maker, or its remover, was killed
 	case err != nil && !force:
 		return fmt.Errorf("%w (remove it with --force)", err)
 	case err != nil:
@@ -73,29 +85,29 @@ func (e *Engine) Remove(ref string, force bool) error {
 	case c.State.Status == Running && !force:
 		return conflictf("cannot remove container %q: container is running: stop the container before removing or force remove", c.Name)
 	case c.State.Status == Running:
-		c.Signal(syscall.SIGKILL) // whether that helped shows in the lock
+		c.Signal(ctx, syscall.SIGKILL) // whether that helped shows in the lock
 	}
-	return e.removeLocked(c)
+	return e.removeLocked(ctx, c)
 }
 
 // RemoveUnstarted removes a container that was never started, if it is still there.
-func (c *Container) RemoveUnstarted(e *Engine) error {
+func (c *Container) RemoveUnstarted(ctx context.Context, e *Engine) error {
 	if c.refresh() != nil || c.State.Status != Created {
 		return nil
 	}
-	return e.removeLocked(c)
+	return e.removeLocked(ctx, c)
 }
 
 // removeLocked removes a container once it has its lock. A monitor that holds it for too long is killed, upon which
 // the sandbox and all in it go down. One that waits for a slow filesystem server is given the time.
-func (e *Engine) removeLocked(c *Container) error {
+func (e *Engine) removeLocked(ctx context.Context, c *Container) error {
 	const patience = serverEndTime + 5*time.Second
-	held, err := waitLock(c.lockPath(), patience)
+	held, err := waitLock(ctx, c.lockPath(), patience)
 	if errors.Is(err, errLocked) && c.refresh() == nil {
 		if err := c.State.Monitor.Kill(); err != nil {
 			return err
 		}
-		held, err = waitLock(c.lockPath(), patience)
+		held, err = waitLock(ctx, c.lockPath(), patience)
 	}
 	if err == nil {
 		defer held.release()
@@ -114,7 +126,7 @@ func (e *Engine) removeLocked(c *Container) error {
 	if err := rmtree.Remove(c.State.RunDir); err != nil {
 		return fmt.Errorf("remove container %s: %w", c.Name, err)
 	}
-	return e.erase(c.ID)
+	return e.erase(ctx, c.ID)
 }
 
 // ParseSignal reads a signal by number or by name, with or without SIG.

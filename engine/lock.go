@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -57,13 +58,26 @@ func tryLock(path string) (*lock, error) {
 }
 
 // waitLock takes the lock at path, waiting for at most patience.
-func waitLock(path string, patience time.Duration) (*lock, error) {
+func waitLock(ctx context.Context, path string, patience time.Duration) (*lock, error) {
 	const pause = 5 * time.Millisecond
-	for deadline := time.Now().Add(patience); ; time.Sleep(pause) {
+	for deadline := time.Now().Add(patience); ; {
 		held, err := tryLock(path)
 		if !errors.Is(err, errLocked) || time.Now().After(deadline) {
 			return held, err
 		}
+		if err := sleep(ctx, pause); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// sleep returns after d, or earlier with the error of ctx.
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
 	}
 }
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,9 +29,9 @@ const followPause = 100 * time.Millisecond
 
 // Logs copies what the container wrote to stdout and stderr. Following, it returns when the container has ended or is
 // gone. Nothing that is still on disk is left out, however often the log is set aside meanwhile.
-func (c *Container) Logs(options LogOptions, stdout, stderr io.Writer) error {
+func (c *Container) Logs(ctx context.Context, options LogOptions, stdout, stderr io.Writer) error {
 	p := &logPrinter{options: options, stdout: stdout, stderr: stderr}
-	file, err := c.firstLog(p)
+	file, err := c.firstLog(ctx, p)
 	if file == nil || err != nil {
 		return err
 	}
@@ -59,13 +60,15 @@ func (c *Container) Logs(options LogOptions, stdout, stderr io.Writer) error {
 		if !options.Follow || !running || options.ended(time.Now()) {
 			return ignoreGone(refreshErr)
 		}
-		time.Sleep(followPause)
+		if err := sleep(ctx, followPause); err != nil {
+			return err
+		}
 	}
 }
 
 // firstLog opens the part of the log to begin with, at the lines that Tail wants. A log that does not exist is nil, or
 // following waited for as long as the container runs.
-func (c *Container) firstLog(p *logPrinter) (*os.File, error) {
+func (c *Container) firstLog(ctx context.Context, p *logPrinter) (*os.File, error) {
 	for {
 		old, current, err := c.openLogs()
 		if err != nil {
@@ -77,7 +80,9 @@ func (c *Container) firstLog(p *logPrinter) (*os.File, error) {
 		if err := c.refresh(); err != nil || !p.options.Follow || c.State.Status != Running {
 			return nil, ignoreGone(err)
 		}
-		time.Sleep(followPause)
+		if err := sleep(ctx, followPause); err != nil {
+			return nil, err
+		}
 	}
 }
 

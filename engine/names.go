@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -40,13 +41,13 @@ func isAlphanumeric(b byte) bool {
 }
 
 // reserveName gives name to the container id, atomically.
-func (d Dirs) reserveName(name, id string) error {
+func (d Dirs) reserveName(ctx context.Context, name, id string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
 	err := os.Symlink(id, filepath.Join(d.names(), name))
 	if errors.Is(err, fs.ErrExist) {
-		return d.nameTaken(name, id)
+		return d.nameTaken(ctx, name, id)
 	}
 	if err != nil {
 		return fmt.Errorf("reserve container name: %w", err)
@@ -56,9 +57,9 @@ func (d Dirs) reserveName(name, id string) error {
 
 // nameTaken reports the conflict, unless the owner is gone: then the name was left behind, and is taken over, by one
 // at a time.
-func (d Dirs) nameTaken(name, id string) error {
+func (d Dirs) nameTaken(ctx context.Context, name, id string) error {
 	if d.isLeftBehind(name) {
-		held, err := waitLock(d.namesLock(), time.Second)
+		held, err := waitLock(ctx, d.namesLock(), time.Second)
 		if err != nil {
 			return fmt.Errorf("reserve container name: %w", err)
 		}
@@ -105,16 +106,16 @@ func (d Dirs) releaseName(name, id string) error {
 
 // reserveRandomName gives the container a free name of the form adjective_surname. After a few collisions a digit is
 // appended, and in the end the short id serves.
-func (d Dirs) reserveRandomName(id string, draw func(n int) int) (string, error) {
+func (d Dirs) reserveRandomName(ctx context.Context, id string, draw func(n int) int) (string, error) {
 	for try := range 6 {
 		name := randomName(try, draw)
-		if err := d.reserveName(name, id); err == nil {
+		if err := d.reserveName(ctx, name, id); err == nil {
 			return name, nil
 		} else if !errdefs.IsConflict(err) {
 			return "", err
 		}
 	}
-	return ShortID(id), d.reserveName(ShortID(id), id)
+	return ShortID(id), d.reserveName(ctx, ShortID(id), id)
 }
 
 // randomName draws a name; draw(n) is a random number below n.

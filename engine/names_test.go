@@ -40,7 +40,7 @@ func TestReserveNameOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 50 {
 		all.Go(func() {
-			switch err := dirs.reserveName("web", strings.Repeat(string(rune('a'+i%6)), 64)); {
+			switch err := dirs.reserveName(t.Context(), "web", strings.Repeat(string(rune('a'+i%6)), 64)); {
 			case err == nil:
 				won.Add(1)
 			case !errdefs.IsConflict(err) || !strings.Contains(err.Error(), "already in use by container"):
@@ -57,7 +57,7 @@ func TestReserveNameOnce(t *testing.T) {
 // A name whose container is gone is taken over, by one.
 func TestReserveNameLeftBehind(t *testing.T) {
 	dirs := testDirs(t)
-	if err := dirs.reserveName("web", "gone"); err != nil {
+	if err := dirs.reserveName(t.Context(), "web", "gone"); err != nil {
 		t.Fatal(err)
 	}
 	makeDirs(t, dirs, "one", "two")
@@ -65,7 +65,7 @@ func TestReserveNameLeftBehind(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 20 {
 		all.Go(func() {
-			if dirs.reserveName("web", []string{"one", "two"}[i%2]) == nil {
+			if dirs.reserveName(t.Context(), "web", []string{"one", "two"}[i%2]) == nil {
 				won.Add(1)
 			}
 		})
@@ -79,19 +79,19 @@ func TestReserveNameLeftBehind(t *testing.T) {
 func TestReleaseNameOfAnother(t *testing.T) {
 	dirs := testDirs(t)
 	makeDirs(t, dirs, "one", "two")
-	if err := dirs.reserveName("web", "one"); err != nil {
+	if err := dirs.reserveName(t.Context(), "web", "one"); err != nil {
 		t.Fatal(err)
 	}
 	if err := dirs.releaseName("web", "two"); err != nil {
 		t.Fatal(err)
 	}
-	if err := dirs.reserveName("web", "two"); !errdefs.IsConflict(err) {
+	if err := dirs.reserveName(t.Context(), "web", "two"); !errdefs.IsConflict(err) {
 		t.Errorf("another's name was released: %v", err)
 	}
 	if err := dirs.releaseName("web", "one"); err != nil {
 		t.Fatal(err)
 	}
-	if err := dirs.reserveName("web", "two"); err != nil {
+	if err := dirs.reserveName(t.Context(), "web", "two"); err != nil {
 		t.Errorf("a released name is not free: %v", err)
 	}
 }
@@ -99,7 +99,7 @@ func TestReleaseNameOfAnother(t *testing.T) {
 func TestReserveNameRefuses(t *testing.T) {
 	dirs := testDirs(t)
 	for _, bad := range []string{"", "a", "-a", ".a", "a/b", "../a", "a b", "ä1"} {
-		if err := dirs.reserveName(bad, "id"); err == nil {
+		if err := dirs.reserveName(t.Context(), bad, "id"); err == nil {
 			t.Errorf("%q is accepted", bad)
 		}
 	}
@@ -137,7 +137,7 @@ func TestReserveRandomNameGivesUp(t *testing.T) {
 	var names []string
 	for _, id := range []string{strings.Repeat("a", 64), strings.Repeat("b", 64), strings.Repeat("c", 64)} {
 		makeDirs(t, dirs, id)
-		name, err := dirs.reserveRandomName(id, always)
+		name, err := dirs.reserveRandomName(t.Context(), id, always)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -38,7 +38,7 @@ func TestLogsReproduceOutput(t *testing.T) {
 	long := strings.Repeat("x", 3*maxLogLine+5)
 	c := logged(t, "one\ntw", "o\n", "\n", long, "\nlast without end")
 	var stdout, stderr bytes.Buffer
-	if err := c.Logs(LogOptions{Tail: -1}, &stdout, &stderr); err != nil {
+	if err := c.Logs(t.Context(), LogOptions{Tail: -1}, &stdout, &stderr); err != nil {
 		t.Fatal(err)
 	}
 	if want := "one\ntwo\n\n" + long + "\nlast without end"; stdout.String() != want || stderr.Len() > 0 {
@@ -50,7 +50,7 @@ func TestLogsTail(t *testing.T) {
 	c := logged(t, "one\ntwo\nthree\n")
 	for n, want := range map[int]string{0: "", 1: "three\n", 2: "two\nthree\n", 9: "one\ntwo\nthree\n"} {
 		var stdout bytes.Buffer
-		if err := c.Logs(LogOptions{Tail: n}, &stdout, io.Discard); err != nil || stdout.String() != want {
+		if err := c.Logs(t.Context(), LogOptions{Tail: n}, &stdout, io.Discard); err != nil || stdout.String() != want {
 			t.Errorf("tail %d: got %q, %v; want %q", n, stdout.String(), err, want)
 		}
 	}
@@ -65,14 +65,15 @@ func TestLogsSurviveTornLine(t *testing.T) {
 	io.WriteString(log, `{"log":"tor`+"\n"+`{"log":"after\n","stream":"stderr","time":"2026-01-02T03:04:05Z"}`+"\n")
 	log.Close()
 	var stdout, stderr bytes.Buffer
-	if err := c.Logs(LogOptions{Tail: -1}, &stdout, &stderr); err != nil {
+	if err := c.Logs(t.Context(), LogOptions{Tail: -1}, &stdout, &stderr); err != nil {
 		t.Fatal(err)
 	}
 	if stdout.String() != "one\n" || stderr.String() != "after\n" {
 		t.Errorf("got %q and %q", stdout.String(), stderr.String())
 	}
 	stdout.Reset()
-	if err := c.Logs(LogOptions{Tail: -1, Timestamps: true, Since: time.Now().Add(-time.Minute)}, &stdout, io.Discard); err != nil {
+	options := LogOptions{Tail: -1, Timestamps: true, Since: time.Now().Add(-time.Minute)}
+	if err := c.Logs(t.Context(), options, &stdout, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	if stamp, text, _ := strings.Cut(stdout.String(), " "); text != "one\n" || !strings.HasSuffix(stamp, "Z") {
@@ -159,7 +160,7 @@ func TestLogIsBounded(t *testing.T) {
 		}
 	}
 	var stdout bytes.Buffer
-	if err := c.Logs(LogOptions{Tail: -1}, &stdout, io.Discard); err != nil {
+	if err := c.Logs(t.Context(), LogOptions{Tail: -1}, &stdout, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(stdout.String()), "\n")
@@ -172,7 +173,7 @@ func TestLogKeepsCharactersWhole(t *testing.T) {
 	text := "x" + strings.Repeat("é", maxLogLine)
 	c := logged(t, text)
 	var stdout bytes.Buffer
-	if err := c.Logs(LogOptions{Tail: -1}, &stdout, io.Discard); err != nil || stdout.String() != text {
+	if err := c.Logs(t.Context(), LogOptions{Tail: -1}, &stdout, io.Discard); err != nil || stdout.String() != text {
 		t.Errorf("a long line of two-byte characters came back changed; %v", err)
 	}
 }
@@ -216,7 +217,7 @@ func TestLogsWhileSetAside(t *testing.T) {
 		container, write := rotated(t)
 		write(c.before)
 		out := &writerFunc{first: func() { write(c.meanwhile) }}
-		if err := container.Logs(LogOptions{Tail: -1}, out, io.Discard); err != nil {
+		if err := container.Logs(t.Context(), LogOptions{Tail: -1}, out, io.Discard); err != nil {
 			t.Fatal(err)
 		}
 		lines := strings.Split(strings.TrimSpace(out.got.String()), "\n")
@@ -239,7 +240,7 @@ func TestLogsTailAcross(t *testing.T) {
 	c, write := rotated(t)
 	write(60)
 	var out bytes.Buffer
-	if err := c.Logs(LogOptions{Tail: 30}, &out, io.Discard); err != nil {
+	if err := c.Logs(t.Context(), LogOptions{Tail: 30}, &out, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	var want strings.Builder

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -147,9 +148,9 @@ func listen(dir string) (*net.UnixListener, error) {
 const dialTime = 5 * time.Second
 
 // dial connects to the monitor of a running container.
-func (c *Container) dial() (*wire.Conn, error) {
+func (c *Container) dial(ctx context.Context) (*wire.Conn, error) {
 	const pause = 5 * time.Millisecond
-	for deadline := time.Now().Add(dialTime); ; time.Sleep(pause) {
+	for deadline := time.Now().Add(dialTime); ; {
 		if c.State.Status != Running {
 			return nil, conflictf("container %s is not running", c.Name)
 		}
@@ -158,6 +159,9 @@ func (c *Container) dial() (*wire.Conn, error) {
 			return c.trust(sock)
 		}
 		if time.Now().After(deadline) {
+			return nil, err
+		}
+		if err := sleep(ctx, pause); err != nil {
 			return nil, err
 		}
 		if err := c.refresh(); err != nil {

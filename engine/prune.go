@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,22 +11,25 @@ import (
 
 // Prune removes the containers that do not run and that want takes, and returns their ids and the bytes that they had
 // written. One that is just being started or removed is left alone.
-func (e *Engine) Prune(want func(*Container) bool) (removed []string, space int64, err error) {
-	store, err := e.store()
+func (e *Engine) Prune(ctx context.Context, want func(*Container) bool) (removed []string, space int64, err error) {
+	store, err := e.OpenStore(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
-	list, damaged, err := e.Containers()
+	list, damaged, err := e.List(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
 	failed := errors.Join(damaged...)
 	for _, c := range list {
+		if ctx.Err() != nil {
+			return removed, space, errors.Join(failed, context.Cause(ctx))
+		}
 		if c.State.Status == Running || !want(c) {
 			continue
 		}
-		size, sizeErr := store.ContainerSize(c.ID)
-		switch err := e.pruneOne(c); {
+		size, sizeErr := store.ContainerSize(ctx, c.ID)
+		switch err := e.pruneOne(ctx, c); {
 		case errors.Is(err, errLocked):
 		case err != nil:
 			failed = errors.Join(failed, fmt.Errorf("remove container %s: %w", c.Name, err))
@@ -40,7 +44,7 @@ func (e *Engine) Prune(want func(*Container) bool) (removed []string, space int6
 }
 
 // pruneOne removes a container whose lock is free.
-func (e *Engine) pruneOne(c *Container) error {
+func (e *Engine) pruneOne(ctx context.Context, c *Container) error {
 	held, err := c.tryLock()
 	if err != nil {
 		return err
@@ -52,7 +56,7 @@ func (e *Engine) pruneOne(c *Container) error {
 	if err := rmtree.Remove(c.State.RunDir); err != nil { // which a killed monitor leaves
 		return err
 	}
-	return e.erase(c.ID)
+	return e.erase(ctx, c.ID)
 }
 
 // HasLabel tells whether the container has a label: key, or key=value.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -31,11 +32,11 @@ type rootPlan struct {
 }
 
 // planRoot finds out what a container's root filesystem is made of.
-func (e *Engine) planRoot(c *Container) (rootPlan, error) {
+func (e *Engine) planRoot(ctx context.Context, c *Container) (rootPlan, error) {
 	if dir := c.HostConfig.Rootfs; dir != "" && !c.HostConfig.RootfsOverlay {
 		return rootPlan{Bind: &bindRoot{Dir: dir}}, nil
 	}
-	stack, err := e.layersOf(c)
+	stack, err := e.layersOf(ctx, c)
 	if err != nil {
 		return rootPlan{}, err
 	}
@@ -54,8 +55,8 @@ func (e *Engine) planRoot(c *Container) (rootPlan, error) {
 func (c *Container) InitLayer() string { return c.path(initDir) }
 
 // stackOf returns the directories that make up the container's root filesystem.
-func (e *Engine) stackOf(c *Container) (unionmount.Options, error) {
-	stack, err := e.layersOf(c)
+func (e *Engine) stackOf(ctx context.Context, c *Container) (unionmount.Options, error) {
+	stack, err := e.layersOf(ctx, c)
 	if err != nil {
 		return unionmount.Options{}, err
 	}
@@ -76,12 +77,12 @@ func (c *Container) unionOver(stack layerfmt.Stack) (unionmount.Options, error) 
 }
 
 // layersOf returns what the store has for a container.
-func (e *Engine) layersOf(c *Container) (layerfmt.Stack, error) {
-	store, err := e.store()
+func (e *Engine) layersOf(ctx context.Context, c *Container) (layerfmt.Stack, error) {
+	store, err := e.OpenStore(ctx)
 	if err != nil {
 		return layerfmt.Stack{}, err
 	}
-	return store.ContainerStack(c.ID)
+	return store.ContainerStack(ctx, c.ID)
 }
 
 // union adds the init layer to the store's layers, but not to a tree that is the whole root.

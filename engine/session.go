@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +13,8 @@ import (
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
-// Streams are the standard streams of the user's command; nil means not attached.
+// Streams are the standard streams of the user's command; nil means not attached. Stdin is read by a goroutine, which
+// ends with the session but for a Read that is under way: only the reader's owner can end that.
 type Streams struct {
 	Stdin          io.Reader
 	Stdout, Stderr *os.File
@@ -25,18 +27,19 @@ type Session struct {
 	Console  *os.File // of Exec with a terminal; the caller copies, resizes and closes it
 
 	conn    *wire.Conn
-	outputs []*tap // of an executed process
+	input   *os.File // that standard input is copied to
+	outputs []*tap   // of an executed process
 }
 
 // ErrHangup is returned by Wait where nobody reads the output any more: the command may as well end.
 var ErrHangup = errors.New("the output has no reader any more")
 
 // Start starts the container and returns when its payload runs. Output is attached from the first byte.
-func (e *Engine) Start(c *Container, streams Streams, size WinSize) (*Session, error) {
+func (e *Engine) Start(ctx context.Context, c *Container, streams Streams, size WinSize) (*Session, error) {
 	if err := checkLimits(); err != nil {
 		return nil, err
 	}
-	root, err := e.planRoot(c)
+	root, err := e.planRoot(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -57,19 +60,19 @@ func (e *Engine) Start(c *Container, streams Streams, size WinSize) (*Session, e
 	// It is reaped by whoever adopts it, should we end first, and otherwise here.
 	go cmd.Wait()
 	session := &Session{conn: conn}
-	return session, session.open(streams, func(set streamSet) (string, any) {
+	return session, session.open(ctx, streams, func(set streamSet) (string, any) {
 		return msgStart, startRequest{Dirs: c.dirs, ID: c.ID, Root: root, Streams: set, Size: size}
 	}, whole)
 }
 
 // Attach connects to the payload of a running container.
-func (c *Container) Attach(streams Streams, size WinSize) (*Session, error) {
-	conn, err := c.dial()
+func (c *Container) Attach(ctx context.Context, streams Streams, size WinSize) (*Session, error) {
+	conn, err := c.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
 	session := &Session{conn: conn}
-	return session, session.open(streams, func(set streamSet) (string, any) {
+	return session, session.open(ctx, streams, func(set streamSet) (string, any) {
 		return msgAttach, attachRequest{Streams: set, Size: size}
 	})
 }
@@ -78,9 +81,10 @@ func (c *Container) Attach(streams Streams, size WinSize) (*Session, error) {
 // they are: it writes to them itself, which saves a copy and leaves nothing to be lost when we end. Input goes through
 // a pipe, since what we read from a terminal and nobody wants any more must stay there.
 // Files go before those of the streams.
-func (s *Session) open(streams Streams, request func(streamSet) (kind string, body any), files ...*os.File) error {
+func (s *Session) open(ctx context.Context, streams Streams, request func(streamSet) (kind string, body any),
+	files ...*os.File) error {
 	var set streamSet
-	input, err := pipeInput(streams.Stdin)
+	input, err := s.pipeInput(streams.Stdin)
 	if err != nil {
 		s.Close()
 		return err
@@ -96,17 +100,19 @@ func (s *Session) open(streams Streams, request func(streamSet) (kind string, bo
 		set.Stderr, files = true, append(files, streams.Stderr)
 	}
 	kind, body := request(set)
-	return s.request(kind, body, files)
+	return s.request(ctx, kind, body, files)
 }
 
 // request sends a request and waits for the answer that the process runs. After an error the session is closed.
-func (s *Session) request(kind string, body any, files []*os.File) error {
+func (s *Session) request(ctx context.Context, kind string, body any, files []*os.File) error {
 	err := strictjson.CheckText(body)
 	if err == nil {
-		err = s.conn.Send(kind, body, files...)
-	}
-	if err == nil {
-		err = s.awaitStart()
+		err = s.conn.Within(ctx, func() error {
+			if err := s.conn.Send(kind, body, files...); err != nil {
+				return err
+			}
+			return s.awaitStart()
+		})
 	}
 	if err != nil {
 		s.Close()
@@ -114,15 +120,16 @@ func (s *Session) request(kind string, body any, files []*os.File) error {
 	return err
 }
 
-// pipeInput returns a pipe into which source is copied until its end; nil for nil.
-func pipeInput(source io.Reader) (*os.File, error) {
+// pipeInput returns a pipe into which source is copied until its end, or that of the session; nil for nil.
+func (s *Session) pipeInput(source io.Reader) (*os.File, error) {
 	if source == nil {
 		return nil, nil
 	}
-	read, write, err := newPipe()
+	write, read, err := newPipeFrom(1)
 	if err != nil {
 		return nil, err
 	}
+	s.input = write
 	go func() {
 		defer write.Close()
 		io.Copy(write, source) // an error means that nobody reads any more
@@ -152,10 +159,16 @@ func (s *Session) awaitStart() error {
 }
 
 // Wait returns how the process ended, when all its output has been passed on; or ErrHangup when there is nobody to
-// pass it on to.
-func (s *Session) Wait() (Exit, error) {
-	message, err := s.conn.Recv()
+// pass it on to. A session whose waiting was cancelled is over.
+func (s *Session) Wait(ctx context.Context) (Exit, error) {
+	var message wire.Message
+	err := s.conn.Within(ctx, func() (err error) {
+		message, err = s.conn.Recv()
+		return err
+	})
 	switch {
+	case ctx.Err() != nil && err != nil:
+		return Exit{}, context.Cause(ctx)
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
 		return Exit{Code: killedExit, Error: monitorKilled}, nil
 	case err != nil:
@@ -177,17 +190,30 @@ func (s *Session) Wait() (Exit, error) {
 }
 
 // Resize tells the container's terminal the size of ours.
-func (s *Session) Resize(size WinSize) error { return s.conn.Send(msgResize, size) }
-
-// Signal sends a signal to the payload.
-func (s *Session) Signal(signal syscall.Signal) error {
-	return s.conn.Send(msgSignal, signalRequest{Signal: signal})
+func (s *Session) Resize(ctx context.Context, size WinSize) error {
+	return s.send(ctx, msgResize, size)
 }
 
-// Close leaves the container to itself.
+// Signal sends a signal to the payload.
+func (s *Session) Signal(ctx context.Context, signal syscall.Signal) error {
+	return s.send(ctx, msgSignal, signalRequest{Signal: signal})
+}
+
+// send sends a message that has no answer. A session whose sending was cancelled is over.
+func (s *Session) send(ctx context.Context, kind string, body any) error {
+	return s.conn.Within(ctx, func() error { return s.conn.Send(kind, body) })
+}
+
+// Close leaves the process to itself, and ends the copying of its streams.
 func (s *Session) Close() error {
 	if s.Console != nil {
 		s.Console.Close()
+	}
+	if s.input != nil {
+		s.input.Close()
+	}
+	for _, t := range s.outputs {
+		t.source.Close()
 	}
 	return s.conn.Close()
 }

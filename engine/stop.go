@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"strings"
 	"syscall"
 	"time"
@@ -17,28 +18,32 @@ type StopOptions struct {
 
 // Stop asks the payload to end, and waits until it has. The monitor kills it when it has not in time, whether or not
 // the caller still waits. A container that does not run is left as it is.
-func (c *Container) Stop(options StopOptions) error {
+func (c *Container) Stop(ctx context.Context, options StopOptions) error {
 	if c.State.Status != Running {
 		return nil
 	}
-	conn, err := c.dial()
+	conn, err := c.dial(ctx)
 	if err != nil {
-		return c.ignoreEnded(err)
+		return c.ignoreEnded(ctx, err)
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(answerTime))
-	if err = conn.Send(msgStop, options); err == nil {
-		_, err = receive(conn, msgDone)
-	}
+	err = conn.Within(ctx, func() error {
+		if err := conn.Send(msgStop, options); err != nil {
+			return err
+		}
+		_, err := receive(conn, msgDone)
+		return err
+	})
 	if isUnknownRequest(err) {
-		return c.stopFromHere(options)
+		return c.stopFromHere(ctx, options)
 	}
 	if err != nil {
-		return c.ignoreEnded(err)
+		return c.ignoreEnded(ctx, err)
 	}
 	conn.SetDeadline(time.Time{})
-	_, err = (&Session{conn: conn}).Wait()
-	return c.ignoreEnded(err)
+	_, err = (&Session{conn: conn}).Wait(ctx)
+	return c.ignoreEnded(ctx, err)
 }
 
 // isUnknownRequest tells whether a monitor of an older version refused a request that it does not know.
@@ -47,35 +52,37 @@ func isUnknownRequest(err error) bool {
 }
 
 // stopFromHere stops a container whose monitor is of a version that cannot.
-func (c *Container) stopFromHere(options StopOptions) error {
+func (c *Container) stopFromHere(ctx context.Context, options StopOptions) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the waiting, too
 	sig, patience := c.stopMethod(options)
 	ended := make(chan error, 1)
 	go func() {
 		other := *c // waiting reads the state again
-		_, err := other.Wait()
+		_, err := other.Wait(ctx)
 		ended <- err
 	}()
-	if err := c.signalOrEnded(sig); err != nil {
+	if err := c.signalOrEnded(ctx, sig); err != nil {
 		return err
 	}
 	select {
 	case err := <-ended:
-		return c.ignoreEnded(err)
+		return c.ignoreEnded(ctx, err)
 	case <-afterOrNever(patience):
 	}
-	if err := c.signalOrEnded(syscall.SIGKILL); err != nil {
+	if err := c.signalOrEnded(ctx, syscall.SIGKILL); err != nil {
 		return err
 	}
-	return c.ignoreEnded(<-ended)
+	return c.ignoreEnded(ctx, <-ended)
 }
 
 // signalOrEnded is Signal for one who waits for the end anyway: that it has come already is no error.
-func (c *Container) signalOrEnded(sig syscall.Signal) error {
-	err := c.Signal(sig)
+func (c *Container) signalOrEnded(ctx context.Context, sig syscall.Signal) error {
+	err := c.Signal(ctx, sig)
 	if isAnswer(err) {
 		return nil // the monitor is there, and has nobody to give the signal to any more
 	}
-	return c.ignoreEnded(err)
+	return c.ignoreEnded(ctx, err)
 }
 
 // stopMethod returns the signal that asks the payload to end, and how long it has for that. A signal that an image
@@ -106,7 +113,10 @@ func afterOrNever(d time.Duration) <-chan time.Time {
 }
 
 // ignoreEnded drops an error that came of the container's having ended, or gone, meanwhile.
-func (c *Container) ignoreEnded(err error) error {
+func (c *Container) ignoreEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
 	if err == nil || c.refresh() != nil || c.State.Status != Running {
 		return nil
 	}

@@ -65,7 +65,7 @@ func TestStopOfOldMonitor(t *testing.T) {
 			tell(conn, errors.New("unknown request "+request.Kind))
 		}
 	})
-	if err := c.Stop(StopOptions{}); err != nil || syscall.Signal(got.Load()) != syscall.SIGTERM {
+	if err := c.Stop(t.Context(), StopOptions{}); err != nil || syscall.Signal(got.Load()) != syscall.SIGTERM {
 		t.Errorf("stop: signal %d, %v", got.Load(), err)
 	}
 }

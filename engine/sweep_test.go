@@ -10,7 +10,6 @@ import (
 // A sweep may look at a container just before its maker finishes it, and get the lock just after.
 func TestSweepLeavesFinished(t *testing.T) {
 	e := &Engine{Dirs: testDirs(t)}
-	defer e.Close()
 	const rounds = 200
 	for i := range rounds {
 		id := strings.Repeat(string(rune('a'+i%6)), 64)
@@ -27,7 +26,7 @@ func TestSweepLeavesFinished(t *testing.T) {
 		for range 4 {
 			sweepers.Go(func() {
 				for {
-					if err := e.sweep(); err != nil {
+					if err := e.sweep(t.Context()); err != nil {
 						t.Error(err)
 					}
 					select {

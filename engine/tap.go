@@ -2,7 +2,6 @@ package engine
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"time"
 
@@ -22,16 +21,13 @@ const lingerTime = 500 * time.Millisecond
 
 // newTap returns a tap that copies to sink, and the end for the process to write to.
 func newTap(sink *os.File) (t *tap, write *os.File, err error) {
-	var fds [2]int
-	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
-		return nil, nil, fmt.Errorf("create pipe: %w", err)
+	read, write, err := newPipeFrom(0)
+	if err != nil {
+		return nil, nil, err
 	}
-	if err := unix.SetNonblock(fds[0], true); err != nil { // ours alone: it makes deadlines possible
-		return nil, nil, errors.Join(fmt.Errorf("create pipe: %w", err), unix.Close(fds[0]), unix.Close(fds[1]))
-	}
-	t = &tap{source: os.NewFile(uintptr(fds[0]), "pipe"), sink: sink, done: make(chan struct{})}
+	t = &tap{source: read, sink: sink, done: make(chan struct{})}
 	go t.copy()
-	return t, os.NewFile(uintptr(fds[1]), "pipe"), nil
+	return t, write, nil
 }
 
 // copy ends at the end of the output, when nobody takes it (upon which the process gets SIGPIPE), or at the deadline.

@@ -1,6 +1,7 @@
 package fusefs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -55,7 +56,7 @@ func Remount(target string, flags uintptr) error {
 	if err := unix.Mount("", target, "", flags|unix.MS_REMOUNT, ""); err != nil {
 		return &os.PathError{Op: "remount", Path: target, Err: err}
 	}
-	serverOf(target)
+	serverOf(context.Background(), target)
 	return nil
 }
 
@@ -71,32 +72,25 @@ const (
 
 // UnmountAndWait is Unmount that returns when the server has ended, unless the mount is in use. Until then the server
 // has what is below it open, which keeps others from unmounting that. It is not for the server itself.
-func UnmountAndWait(target string) error {
-	server := serverOf(target)
+func UnmountAndWait(ctx context.Context, target string) error {
+	server := serverOf(ctx, target)
 	if unmount(target, 0) != nil { // it is in use, or what is wrong is wrong for Unmount, too, which tells
 		return Unmount(target)
 	}
-	_, err := server.Wait(serverEnds)
+	_, err := server.Wait(ctx, serverEnds)
 	return err
 }
 
 // serverOf returns who serves the filesystem that is mounted at target; nobody where the server is dead, does not
 // answer, or is not one of ours.
-func serverOf(target string) process.ID {
-	answer := make(chan process.ID, 1)
-	go func() {
-		var server process.ID
-		if err := ask(target, serverXattr, &server); err != nil {
-			server = process.ID{}
-		}
-		answer <- server
-	}()
-	select {
-	case server := <-answer:
-		return server
-	case <-time.After(serverAnswers):
+func serverOf(ctx context.Context, target string) process.ID {
+	ctx, cancel := context.WithTimeout(ctx, serverAnswers)
+	defer cancel()
+	server, err := ask[process.ID](ctx, target, serverXattr)
+	if err != nil {
 		return process.ID{}
 	}
+	return server
 }
 
 // unmount unmounts with flags of umount2(2), or with arguments of fusermount that mean the same.

@@ -50,7 +50,7 @@ func TestRequests(t *testing.T) {
 func costOf(t *testing.T, mnt string, op func() error) (total uint64, kinds map[string]uint64) {
 	t.Helper()
 	stats := func() map[string]uint64 {
-		s, err := ReadStats(mnt)
+		s, err := ReadStats(t.Context(), mnt)
 		must(t, err)
 		return s.Requests
 	}

@@ -1,6 +1,7 @@
 package fusefs
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -31,9 +32,8 @@ type Stats struct {
 }
 
 // ReadStats asks the server of the filesystem that is mounted at target for its counters.
-func ReadStats(target string) (Stats, error) {
-	var stats Stats
-	err := ask(target, statsXattr, &stats)
+func ReadStats(ctx context.Context, target string) (Stats, error) {
+	stats, err := ask[Stats](ctx, target, statsXattr)
 	if err == unix.ENODATA || err == unix.EOPNOTSUPP {
 		return Stats{}, fmt.Errorf("read counters of %s: it is not the root of a filesystem served by rcrun", target)
 	}
@@ -43,8 +43,29 @@ func ReadStats(target string) (Stats, error) {
 	return stats, nil
 }
 
-// ask asks the server of the filesystem that is mounted at target.
-func ask(target, xattr string, answer any) error {
+// ask asks the server of the filesystem that is mounted at target. A caller whose ctx ends waits no longer; the system
+// call, which nothing but a signal that kills interrupts, ends with the server.
+func ask[A any](ctx context.Context, target, xattr string) (A, error) {
+	type reply struct {
+		answer A
+		err    error
+	}
+	replied := make(chan reply, 1)
+	go func() {
+		var r reply
+		r.err = askNow(target, xattr, &r.answer)
+		replied <- r
+	}()
+	select {
+	case r := <-replied:
+		return r.answer, r.err
+	case <-ctx.Done():
+		var none A
+		return none, context.Cause(ctx)
+	}
+}
+
+func askNow(target, xattr string, answer any) error {
 	const most = 64 << 10 // of the value of any xattr
 	buf := make([]byte, most)
 	n, err := unix.Getxattr(target, xattr, buf)

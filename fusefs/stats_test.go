@@ -13,14 +13,14 @@ import (
 func TestStats(t *testing.T) {
 	m := withLower(t, map[string]string{"file": "12345"})
 	m.run(t, func(t *testing.T, mnt string) {
-		before, err := ReadStats(mnt)
+		before, err := ReadStats(t.Context(), mnt)
 		must(t, err)
 		f, err := os.OpenFile(mnt+"/file", os.O_WRONLY|os.O_APPEND, 0)
 		must(t, err)
 		_, err = f.WriteString("678")
 		must(t, err)
 		must(t, f.Close())
-		after, err := ReadStats(mnt)
+		after, err := ReadStats(t.Context(), mnt)
 		must(t, err)
 		if got := after.Requests["write"] - before.Requests["write"]; got != 1 {
 			t.Errorf("%d writes, want 1", got)
@@ -34,7 +34,7 @@ func TestStats(t *testing.T) {
 		if after.Requests["total"] <= before.Requests["total"] || after.CacheHits <= before.CacheHits || after.OpenFiles == 0 {
 			t.Errorf("counters before %+v, after %+v", before, after)
 		}
-		if _, err := ReadStats(mnt + "/file"); err == nil {
+		if _, err := ReadStats(t.Context(), mnt+"/file"); err == nil {
 			t.Error("a file has counters")
 		}
 		if n, err := unix.Listxattr(mnt, nil); err != nil || n != 0 {
@@ -54,11 +54,11 @@ func TestServerOf(t *testing.T) {
 	withLower(t, map[string]string{"dir/file": "x"}).run(t, func(t *testing.T, mnt string) {
 		server, err := process.Identify(os.Getppid())
 		must(t, err)
-		if got := serverOf(mnt); got != server {
+		if got := serverOf(t.Context(), mnt); got != server {
 			t.Errorf("the server is %+v, want %+v", got, server)
 		}
 		for _, other := range []string{mnt + "/dir", "/", mnt + "/nothing"} {
-			if got := serverOf(other); got != (process.ID{}) {
+			if got := serverOf(t.Context(), other); got != (process.ID{}) {
 				t.Errorf("%s has the server %+v", other, got)
 			}
 		}

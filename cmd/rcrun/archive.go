@@ -95,7 +95,7 @@ func (a *app) loadCommand() *cobra.Command {
 			if input == "-" && stdinIsTerminal() {
 				return errStdinTerminal
 			}
-			return a.withStore(func(s *layers.Store) error {
+			return a.withStore(cmd.Context(), func(s *layers.Store) error {
 				show, end := progressLine("Reading the archive", quiet)
 				options := layers.LoadOptions{Progress: loadProgress(os.Stderr, quiet), Copied: show}
 				loaded, err := s.Load(cmd.Context(), input, os.Stdin, options)
@@ -125,7 +125,7 @@ func (a *app) saveCommand() *cobra.Command {
 		ValidArgsFunction: a.completeImages,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			options := layers.SaveOptions{Format: layers.ArchiveFormat(format), Compression: layers.Compression(compression)}
-			return a.withStore(func(s *layers.Store) error {
+			return a.withStore(cmd.Context(), func(s *layers.Store) error {
 				var end func()
 				options.Progress, end = progressLine("Saving", false)
 				defer end()

@@ -32,7 +32,7 @@ func (a *app) commitCommand() *cobra.Command {
 			if len(args) == 2 {
 				options.Name = args[1]
 			}
-			return a.forEach(args[:1], func(e *layered.Engine, c *engine.Container, _ string) error {
+			return a.forEach(cmd.Context(), args[:1], func(e *layered.Engine, c *engine.Container, _ string) error {
 				show, end := progressLine("Committing", false)
 				options.Progress = show
 				id, err := e.Commit(cmd.Context(), c, options)
@@ -69,7 +69,7 @@ func (a *app) exportCommand() *cobra.Command {
 		Args:              arguments(1, 1),
 		ValidArgsFunction: a.completeContainers,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.forEach(args, func(e *layered.Engine, c *engine.Container, _ string) error {
+			return a.forEach(cmd.Context(), args, func(e *layered.Engine, c *engine.Container, _ string) error {
 				show, end := progressLine("Exporting", false)
 				defer end()
 				return writeOutput(cmd.Context(), output, func(ctx context.Context, w io.Writer) error {
@@ -103,8 +103,8 @@ func (a *app) diffCommand() *cobra.Command {
 		Args:              arguments(1, 1),
 		ValidArgsFunction: a.completeContainers,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.forEach(args, func(e *layered.Engine, c *engine.Container, _ string) error {
-				changes, err := e.Changes(c)
+			return a.forEach(cmd.Context(), args, func(e *layered.Engine, c *engine.Container, _ string) error {
+				changes, err := e.Changes(cmd.Context(), c)
 				if err != nil {
 					return err
 				}

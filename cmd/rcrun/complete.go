@@ -12,10 +12,10 @@ import (
 )
 
 // completeContainers has the shell complete container names.
-func (a *app) completeContainers(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+func (a *app) completeContainers(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	var names []string
 	a.with(func(e *layered.Engine) error {
-		list, _, err := e.Containers()
+		list, _, err := e.Containers.List(cmd.Context())
 		for _, c := range list {
 			names = append(names, c.Name)
 		}
@@ -25,9 +25,9 @@ func (a *app) completeContainers(*cobra.Command, []string, string) ([]string, co
 }
 
 // completeImages offers the names of images.
-func (a *app) completeImages(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+func (a *app) completeImages(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	var names []string
-	err := a.withStore(func(s *layers.Store) error {
+	err := a.withStore(cmd.Context(), func(s *layers.Store) error {
 		images, err := s.Images()
 		for _, image := range images {
 			names = append(names, image.RepoTags...)

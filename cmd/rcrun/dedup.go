@@ -18,7 +18,7 @@ func (a *app) dedupCommand() *cobra.Command {
 		Example: "  rcrun system dedup",
 		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withStore(func(s *layers.Store) error {
+			return a.withStore(cmd.Context(), func(s *layers.Store) error {
 				found, err := s.Dedup(cmd.Context())
 				if err != nil {
 					return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -55,7 +56,7 @@ func (a *app) tagCommand() *cobra.Command {
 		Args:              arguments(2, -1),
 		ValidArgsFunction: a.completeImages,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withStore(func(s *layers.Store) error { return s.Tag(args[0], args[1:]...) })
+			return a.withStore(cmd.Context(), func(s *layers.Store) error { return s.Tag(args[0], args[1:]...) })
 		},
 	}
 }
@@ -68,7 +69,7 @@ func (a *app) untagCommand() *cobra.Command {
 		Args:              arguments(1, -1),
 		ValidArgsFunction: a.completeImages,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withStore(func(s *layers.Store) error {
+			return a.withStore(cmd.Context(), func(s *layers.Store) error {
 				removed, err := s.Untag(args[0], args[1:]...)
 				printRemovals(removed)
 				return err
@@ -102,7 +103,7 @@ func (a *app) rmiCommand() *cobra.Command {
 			return a.with(func(e *layered.Engine) error {
 				var all []error
 				for _, name := range args {
-					all = append(all, removeImage(e, name, force))
+					all = append(all, removeImage(cmd.Context(), e, name, force))
 				}
 				return errors.Join(all...)
 			})
@@ -114,8 +115,8 @@ func (a *app) rmiCommand() *cobra.Command {
 }
 
 // removeImage removes an image. With force, one that is not there is as good as removed.
-func removeImage(e *layered.Engine, name string, force bool) error {
-	removed, err := e.RemoveImage(name, force)
+func removeImage(ctx context.Context, e *layered.Engine, name string, force bool) error {
+	removed, err := e.RemoveImage(ctx, name, force)
 	printRemovals(removed)
 	if force && errdefs.IsNotFound(err) {
 		complain(err)

@@ -1,15 +1,19 @@
 package main
 
-import "github.com/rcrun/rcrun/layers"
+import (
+	"context"
+
+	"github.com/rcrun/rcrun/layers"
+)
 
 // withStore runs a command's work on the image store.
-func (a *app) withStore(work func(s *layers.Store) error) error {
+func (a *app) withStore(ctx context.Context, work func(s *layers.Store) error) error {
 	e, err := a.engine()
 	if err != nil {
 		return err
 	}
 	defer e.Close()
-	store, err := e.Store()
+	store, err := e.Store(ctx)
 	if err != nil {
 		return err
 	}

@@ -33,8 +33,8 @@ func (a *app) logsCommand() *cobra.Command {
 			if options.Until, err = view.ParseTime(until, time.Now()); err != nil {
 				return fmt.Errorf("invalid --until %q: %w", until, err)
 			}
-			return a.forEach(args, func(_ *layered.Engine, c *engine.Container, _ string) error {
-				return c.Logs(options, os.Stdout, os.Stderr)
+			return a.forEach(cmd.Context(), args, func(_ *layered.Engine, c *engine.Container, _ string) error {
+				return c.Logs(cmd.Context(), options, os.Stdout, os.Stderr)
 			})
 		},
 	}

@@ -10,6 +10,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -40,7 +41,7 @@ func main() {
 	engine.DropInherited()
 	engine.SetHome()
 	if fuseoverlay.Called(os.Args[0]) {
-		os.Exit(fuseoverlay.Main(os.Args[0], os.Args[1:], version, stageProgram))
+		os.Exit(fuseoverlay.Main(context.Background(), os.Args[0], os.Args[1:], version, stageProgram))
 	}
 	os.Exit(exitCode(execute(os.Args[1:])))
 }

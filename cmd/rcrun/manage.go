@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -18,31 +19,31 @@ type containerWork func(e *layered.Engine, c *engine.Container, name string) err
 
 // forEach looks the containers up and does the work for one after the other; one that fails does not keep the others
 // from their turn.
-func (a *app) forEach(names []string, work containerWork) error {
+func (a *app) forEach(ctx context.Context, names []string, work containerWork) error {
 	return a.with(func(e *layered.Engine) error {
 		var all []error
 		for _, name := range names {
-			all = append(all, lookupAndDo(e, name, work))
+			all = append(all, lookupAndDo(ctx, e, name, work))
 		}
 		return errors.Join(all...)
 	})
 }
 
 // forAll is forEach for work that waits: it is done for all at once.
-func (a *app) forAll(names []string, work containerWork) error {
+func (a *app) forAll(ctx context.Context, names []string, work containerWork) error {
 	return a.with(func(e *layered.Engine) error {
 		all := make([]error, len(names))
 		var running sync.WaitGroup
 		for i, name := range names {
-			running.Go(func() { all[i] = lookupAndDo(e, name, work) })
+			running.Go(func() { all[i] = lookupAndDo(ctx, e, name, work) })
 		}
 		running.Wait()
 		return errors.Join(all...)
 	})
 }
 
-func lookupAndDo(e *layered.Engine, name string, work containerWork) error {
-	c, err := e.Lookup(name)
+func lookupAndDo(ctx context.Context, e *layered.Engine, name string, work containerWork) error {
+	c, err := e.Containers.Lookup(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -70,8 +71,8 @@ func (a *app) stopCommand() *cobra.Command {
 					return err
 				}
 			}
-			return a.forAll(args, func(_ *layered.Engine, c *engine.Container, name string) error {
-				if err := c.Stop(options); err != nil {
+			return a.forAll(cmd.Context(), args, func(_ *layered.Engine, c *engine.Container, name string) error {
+				if err := c.Stop(cmd.Context(), options); err != nil {
 					return err
 				}
 				fmt.Println(name)
@@ -101,8 +102,8 @@ func (a *app) killCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.forEach(args, func(_ *layered.Engine, c *engine.Container, name string) error {
-				if err := killOne(c, sig); err != nil {
+			return a.forEach(cmd.Context(), args, func(_ *layered.Engine, c *engine.Container, name string) error {
+				if err := killOne(cmd.Context(), c, sig); err != nil {
 					return err
 				}
 				fmt.Println(name)
@@ -115,14 +116,14 @@ func (a *app) killCommand() *cobra.Command {
 }
 
 // killOne sends the signal. After KILL it waits for the end, so that what follows finds the container stopped.
-func killOne(c *engine.Container, sig syscall.Signal) error {
-	if err := c.Signal(sig); err != nil {
+func killOne(ctx context.Context, c *engine.Container, sig syscall.Signal) error {
+	if err := c.Signal(ctx, sig); err != nil {
 		return err
 	}
 	if sig != syscall.SIGKILL {
 		return nil
 	}
-	_, err := c.Wait()
+	_, err := c.Wait(ctx)
 	return err
 }
 
@@ -135,8 +136,8 @@ func (a *app) waitCommand() *cobra.Command {
 		Args:              arguments(1, -1),
 		ValidArgsFunction: a.completeContainers,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.forEach(args, func(_ *layered.Engine, c *engine.Container, _ string) error {
-				exit, err := c.Wait()
+			return a.forEach(cmd.Context(), args, func(_ *layered.Engine, c *engine.Container, _ string) error {
+				exit, err := c.Wait(cmd.Context())
 				if err != nil {
 					return err
 				}
@@ -148,8 +149,8 @@ func (a *app) waitCommand() *cobra.Command {
 }
 
 // removeOne removes a container. With force, one that is not there is as good as removed.
-func removeOne(e *layered.Engine, name string, force bool) error {
-	err := e.Remove(name, force)
+func removeOne(ctx context.Context, e *layered.Engine, name string, force bool) error {
+	err := e.Containers.Remove(ctx, name, force)
 	if force && errdefs.IsNotFound(err) {
 		complain(err)
 		return nil
@@ -173,7 +174,7 @@ func (a *app) rmCommand() *cobra.Command {
 			return a.with(func(e *layered.Engine) error {
 				var all []error
 				for _, name := range args {
-					if err := removeOne(e, name, force); err != nil {
+					if err := removeOne(cmd.Context(), e, name, force); err != nil {
 						all = append(all, err)
 					}
 				}

@@ -70,7 +70,7 @@ func (a *app) transfer(parent context.Context, work func(ctx context.Context, s 
 		case <-ctx.Done():
 		}
 	}()
-	err := a.withStore(func(s *layers.Store) error { return work(ctx, s) })
+	err := a.withStore(ctx, func(s *layers.Store) error { return work(ctx, s) })
 	if status := exitStatus(0); err != nil && errors.As(context.Cause(ctx), &status) {
 		return status
 	}

@@ -37,7 +37,9 @@ func (a *app) runCommand() *cobra.Command {
 			if err := attach.check(); err != nil {
 				return err
 			}
-			return a.with(func(e *layered.Engine) error { return runContainer(cmd.Context(), e, options, &flags, attach) })
+			return a.with(func(e *layered.Engine) error {
+				return runContainer(cmd.Context(), e, options, &flags, attach)
+			})
 		},
 	}
 	flags.register(cmd.Flags())
@@ -82,21 +84,21 @@ func runContainer(ctx context.Context, e *layered.Engine, options engine.CreateO
 		return err
 	}
 	if flags.detach {
-		err = startDetached(e, c)
+		err = startDetached(ctx, e, c)
 	} else {
-		err = attachTo(attach, startWith(e, c))
+		err = attachTo(ctx, attach, startWith(e, c))
 	}
 	var status exitStatus
 	if err != nil && flags.rm && !errors.As(err, &status) && !errors.Is(err, engine.ErrHangup) {
-		err = errors.Join(err, c.RemoveUnstarted(e.Engine))
+		err = errors.Join(err, c.RemoveUnstarted(ctx, e.Containers))
 	}
 	return err
 }
 
 // startWith starts the container with our streams.
 func startWith(e *layered.Engine, c *engine.Container) connector {
-	return func(streams engine.Streams, size engine.WinSize) (*engine.Session, error) {
-		return e.Start(c, streams, size)
+	return func(ctx context.Context, streams engine.Streams, size engine.WinSize) (*engine.Session, error) {
+		return e.Containers.Start(ctx, c, streams, size)
 	}
 }
 
@@ -108,7 +110,7 @@ func createContainer(ctx context.Context, e *layered.Engine, options engine.Crea
 	if err := provideImage(ctx, e, options.Config.Image, flags); err != nil {
 		return nil, err
 	}
-	c, warnings, err := e.Create(options, flags.platform)
+	c, warnings, err := e.Create(ctx, options, flags.platform)
 	warn(warnings)
 	return c, err
 }
@@ -141,8 +143,8 @@ func provideImage(ctx context.Context, e *layered.Engine, image string, flags *c
 }
 
 // startDetached starts the container and leaves it to its monitor.
-func startDetached(e *layered.Engine, c *engine.Container) error {
-	session, err := e.Start(c, engine.Streams{}, engine.WinSize{})
+func startDetached(ctx context.Context, e *layered.Engine, c *engine.Container) error {
+	session, err := e.Containers.Start(ctx, c, engine.Streams{}, engine.WinSize{})
 	if err != nil {
 		return err
 	}
@@ -166,11 +168,11 @@ func (a *app) startCommand() *cobra.Command {
 			if attach && len(args) > 1 {
 				return errors.New("only one container can be attached to")
 			}
-			return a.forEach(args, func(e *layered.Engine, c *engine.Container, name string) error {
+			return a.forEach(cmd.Context(), args, func(e *layered.Engine, c *engine.Container, name string) error {
 				if attach {
-					return startAttached(e, c, interactive, detachKeys)
+					return startAttached(cmd.Context(), e, c, interactive, detachKeys)
 				}
-				return startOne(e, c, name)
+				return startOne(cmd.Context(), e, c, name)
 			})
 		},
 	}
@@ -181,21 +183,22 @@ func (a *app) startCommand() *cobra.Command {
 }
 
 // startAttached starts a container, or just attaches to one that runs already.
-func startAttached(e *layered.Engine, c *engine.Container, interactive bool, detachKeys string) error {
+func startAttached(ctx context.Context, e *layered.Engine, c *engine.Container, interactive bool,
+	detachKeys string) error {
 	options := attachOptions{stdin: interactive && c.Config.OpenStdin, stdout: true, stderr: true, tty: c.Config.Tty,
 		sigProxy: true, detachKeys: detachKeys}
 	if err := options.check(); err != nil {
 		return err
 	}
 	if c.State.Status == engine.Running {
-		return attachTo(options, c.Attach)
+		return attachTo(ctx, options, c.Attach)
 	}
-	return attachTo(options, startWith(e, c))
+	return attachTo(ctx, options, startWith(e, c))
 }
 
-func startOne(e *layered.Engine, c *engine.Container, name string) error {
+func startOne(ctx context.Context, e *layered.Engine, c *engine.Container, name string) error {
 	if c.State.Status != engine.Running {
-		session, err := e.Start(c, engine.Streams{}, engine.WinSize{})
+		session, err := e.Containers.Start(ctx, c, engine.Streams{}, engine.WinSize{})
 		if err != nil {
 			return err
 		}
@@ -222,12 +225,12 @@ func (a *app) attachCommand() *cobra.Command {
 		Args:              arguments(1, 1),
 		ValidArgsFunction: a.completeContainers,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.forEach(args, func(_ *layered.Engine, c *engine.Container, _ string) error {
+			return a.forEach(cmd.Context(), args, func(_ *layered.Engine, c *engine.Container, _ string) error {
 				options.stdin, options.tty = c.Config.OpenStdin && !noStdin, c.Config.Tty
 				if err := options.check(); err != nil {
 					return err
 				}
-				return attachTo(options, c.Attach)
+				return attachTo(cmd.Context(), options, c.Attach)
 			})
 		},
 	}
@@ -260,8 +263,8 @@ func (a *app) execCommand() *cobra.Command {
 				return err
 			}
 			options.Args = args[1:]
-			return a.forEach(args[:1], func(_ *layered.Engine, c *engine.Container, _ string) error {
-				return execAttached(c, options, attach)
+			return a.forEach(cmd.Context(), args[:1], func(_ *layered.Engine, c *engine.Container, _ string) error {
+				return execAttached(cmd.Context(), c, options, attach)
 			})
 		},
 	}

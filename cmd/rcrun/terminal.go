@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -31,10 +32,10 @@ func (o attachOptions) check() error {
 }
 
 // connector connects streams to a process. The size is that of our terminal.
-type connector func(streams engine.Streams, size engine.WinSize) (*engine.Session, error)
+type connector func(ctx context.Context, streams engine.Streams, size engine.WinSize) (*engine.Session, error)
 
 // attachTo connects our streams to a container's payload, stays until it ends, and ends with its exit code.
-func attachTo(options attachOptions, connect connector) error {
+func attachTo(ctx context.Context, options attachOptions, connect connector) error {
 	var streams engine.Streams
 	if options.stdout {
 		streams.Stdout = os.Stdout
@@ -52,14 +53,14 @@ func attachTo(options attachOptions, connect connector) error {
 		return err
 	}
 	defer restore()
-	session, err := connect(streams, terminalSize())
+	session, err := connect(ctx, streams, terminalSize())
 	if err != nil {
 		return err
 	}
 	defer session.Close()
 	warn(session.Warnings)
-	defer options.forwardSignals(session, leave)()
-	return waitSession(session, leave, restore)
+	defer options.forwardSignals(ctx, session, leave)()
+	return waitSession(ctx, session, leave, restore)
 }
 
 // input returns our standard input, if it is wanted, and a way to leave without waiting for the end: on a terminal,
@@ -95,14 +96,14 @@ func (e *exit) take(message string, err error) {
 }
 
 // waitSession waits for the end of the session, or until somebody leaves.
-func waitSession(session *engine.Session, leave *exit, restore func()) error {
+func waitSession(ctx context.Context, session *engine.Session, leave *exit, restore func()) error {
 	type result struct {
 		exit engine.Exit
 		err  error
 	}
 	done := make(chan result, 1)
 	go func() {
-		exit, err := session.Wait()
+		exit, err := session.Wait(ctx)
 		done <- result{exit, err}
 	}()
 	select {
@@ -126,7 +127,7 @@ func waitSession(session *engine.Session, leave *exit, restore func()) error {
 }
 
 // execAttached runs a further process, connected to our streams, and ends with its exit code.
-func execAttached(c *engine.Container, options engine.ExecOptions, attach attachOptions) error {
+func execAttached(ctx context.Context, c *engine.Container, options engine.ExecOptions, attach attachOptions) error {
 	var streams engine.Streams
 	if attach.stdout {
 		streams = engine.Streams{Stdout: os.Stdout, Stderr: os.Stderr}
@@ -142,7 +143,7 @@ func execAttached(c *engine.Container, options engine.ExecOptions, attach attach
 		return err
 	}
 	defer restore()
-	session, err := c.Exec(options, streams)
+	session, err := c.Exec(ctx, options, streams)
 	if err != nil {
 		return err
 	}
@@ -155,7 +156,7 @@ func execAttached(c *engine.Container, options engine.ExecOptions, attach attach
 	if session.Console != nil {
 		copied = connectConsole(session.Console, input)
 	}
-	err = waitSession(session, leave, restore)
+	err = waitSession(ctx, session, leave, restore)
 	select {
 	case <-leave.taken:
 	default:
@@ -230,7 +231,7 @@ const forceAfter = 3
 
 // forwardSignals passes our signals on until stop is called: with a terminal only its changes of size, since keys
 // reach the container as what they are; without, all that mean something to another process.
-func (o attachOptions) forwardSignals(session *engine.Session, leave *exit) (stop func()) {
+func (o attachOptions) forwardSignals(ctx context.Context, session *engine.Session, leave *exit) (stop func()) {
 	received := make(chan os.Signal, 32)
 	switch {
 	case o.tty:
@@ -244,7 +245,7 @@ func (o attachOptions) forwardSignals(session *engine.Session, leave *exit) (sto
 		for s := range received {
 			sig := s.(syscall.Signal)
 			if sig == unix.SIGWINCH {
-				session.Resize(terminalSize())
+				session.Resize(ctx, terminalSize())
 				continue
 			}
 			if sig == unix.SIGINT || sig == unix.SIGTERM {
@@ -253,7 +254,7 @@ func (o attachOptions) forwardSignals(session *engine.Session, leave *exit) (sto
 			if asked == forceAfter {
 				leave.take(fmt.Sprintf("rcrun: got %d SIGTERM or SIGINT, leaving the container to itself", asked), exitStatus(128+int(sig)))
 			}
-			session.Signal(sig) // an error means that the container has ended, which the session tells
+			session.Signal(ctx, sig) // an error means that the container has ended, which the session tells
 		}
 	}()
 	return func() { signal.Stop(received) }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -34,9 +35,9 @@ func unionMountCommand() *cobra.Command {
 			"an upper directory that fuse-overlayfs or podman is to read.",
 		Example: "  rcrun union mount -o lowerdir=top:bottom,upperdir=changes,workdir=work /mnt",
 		Args:    arguments(1, 1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			m.Target = args[0]
-			return m.Run(stageProgram)
+			return m.Run(cmd.Context(), stageProgram)
 		},
 	}
 	cmd.Flags().StringArrayVarP(&m.Options, "options", "o", nil, "options, separated by commas")
@@ -54,7 +55,7 @@ func unionUnmountCommand() *cobra.Command {
 			"goes when its last user does, which is not waited for.",
 		Example: "  rcrun union unmount /mnt",
 		Args:    arguments(1, -1),
-		RunE:    func(_ *cobra.Command, args []string) error { return unmountAll(args) },
+		RunE:    func(cmd *cobra.Command, args []string) error { return unmountAll(cmd.Context(), args) },
 	}
 }
 
@@ -67,8 +68,8 @@ func unionStatsCommand() *cobra.Command {
 			"cache hits and lookups. In a container, / is such a mount.",
 		Example: "  rcrun union stats --format json /mnt",
 		Args:    arguments(1, 1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			stats, err := fusefs.ReadStats(args[0])
+		RunE: func(cmd *cobra.Command, args []string) error {
+			stats, err := fusefs.ReadStats(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -118,12 +119,12 @@ func statRows(s fusefs.Stats) []statRow {
 }
 
 // unmountAll unmounts unions. One that fails does not keep the others from their turn.
-func unmountAll(targets []string) error {
+func unmountAll(ctx context.Context, targets []string) error {
 	var all []error
 	for _, target := range targets {
 		path, err := filepath.Abs(target)
 		if err == nil {
-			err = fusefs.UnmountAndWait(resolved(path))
+			err = fusefs.UnmountAndWait(ctx, resolved(path))
 		}
 		all = append(all, err)
 	}

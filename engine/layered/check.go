@@ -11,7 +11,7 @@ import (
 
 // Check looks for what is wrong with the store and with the containers.
 func (e *Engine) Check(ctx context.Context, opts layers.CheckOptions) ([]layers.Problem, error) {
-	store, err := e.Store()
+	store, err := e.Store(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -23,7 +23,7 @@ func (e *Engine) Check(ctx context.Context, opts layers.CheckOptions) ([]layers.
 	if err != nil {
 		return nil, err
 	}
-	damaged, err := e.checkContainers(store)
+	damaged, err := e.checkContainers(ctx, store)
 	return append(append(problems, damaged...), orphans...), err
 }
 
@@ -33,7 +33,7 @@ func (e *Engine) Repair(ctx context.Context, opts layers.CheckOptions) ([]layers
 	if err != nil || len(problems) == 0 {
 		return nil, err
 	}
-	store, err := e.Store()
+	store, err := e.Store(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +49,7 @@ func (e *Engine) orphans(store *layers.Store) ([]layers.Problem, error) {
 	}
 	var found []layers.Problem
 	for _, id := range ids {
-		if _, err := os.Lstat(e.Dirs.Container(id)); errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Lstat(e.Containers.Dirs.Container(id)); errors.Is(err, os.ErrNotExist) {
 			found = append(found, layers.Problem{Kind: layers.OrphanLayer, ID: id, Text: "the container that it belongs to is gone"})
 		}
 	}
@@ -57,8 +57,8 @@ func (e *Engine) orphans(store *layers.Store) ([]layers.Problem, error) {
 }
 
 // checkContainers looks whether all containers can be read and have their layer.
-func (e *Engine) checkContainers(store *layers.Store) ([]layers.Problem, error) {
-	list, damaged, err := e.Containers()
+func (e *Engine) checkContainers(ctx context.Context, store *layers.Store) ([]layers.Problem, error) {
+	list, damaged, err := e.Containers.List(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (e *Engine) checkContainers(store *layers.Store) ([]layers.Problem, error) 
 		if err == nil {
 			continue
 		}
-		if _, gone := e.Lookup(c.ID); gone == nil { // otherwise it was removed meanwhile
+		if _, gone := e.Containers.Lookup(ctx, c.ID); gone == nil { // otherwise it was removed meanwhile
 			found = append(found, layers.Problem{Kind: layers.BrokenContainer, ID: c.ID, Names: []string{c.Name}, Text: fmt.Sprint(err)})
 		}
 	}

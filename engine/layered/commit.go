@@ -28,7 +28,7 @@ type CommitOptions struct {
 // With Pause the filesystem server holds up all that would change something for as long as it takes: what comes out is
 // one state of the filesystem. The processes run on; only those that write wait.
 func (e *Engine) Commit(ctx context.Context, c *engine.Container, options CommitOptions) (id string, err error) {
-	err = e.withLayers(c, options.Pause, func(store *layers.Store) error {
+	err = e.withLayers(ctx, c, options.Pause, func(store *layers.Store) error {
 		id, err = store.Commit(ctx, c.ID, layers.CommitOptions{
 			Image:  c.ImageID,
 			Config: imageConfig(&c.Config), StopTimeout: c.Config.StopTimeout,
@@ -45,14 +45,14 @@ func (e *Engine) Commit(ctx context.Context, c *engine.Container, options Commit
 // Export writes the container's whole filesystem as one tar, without what is mounted in it. It holds up writes as
 // Commit does.
 func (e *Engine) Export(ctx context.Context, c *engine.Container, w io.Writer, pause bool) error {
-	return e.withLayers(c, pause, func(store *layers.Store) error {
+	return e.withLayers(ctx, c, pause, func(store *layers.Store) error {
 		return store.Export(ctx, w, c.ID, []string{c.InitLayer()})
 	})
 }
 
 // Changes lists what the container has changed in its image.
-func (e *Engine) Changes(c *engine.Container) (changes []layertree.Change, err error) {
-	err = e.withLayers(c, true, func(store *layers.Store) error {
+func (e *Engine) Changes(ctx context.Context, c *engine.Container) (changes []layertree.Change, err error) {
+	err = e.withLayers(ctx, c, true, func(store *layers.Store) error {
 		changes, err = store.ContainerChanges(c.ID, []string{c.InitLayer()})
 		return err
 	})
@@ -60,16 +60,17 @@ func (e *Engine) Changes(c *engine.Container) (changes []layertree.Change, err e
 }
 
 // withLayers runs work on the layers of a container while nothing changes them.
-func (e *Engine) withLayers(c *engine.Container, pause bool, work func(store *layers.Store) error) error {
+func (e *Engine) withLayers(ctx context.Context, c *engine.Container, pause bool,
+	work func(store *layers.Store) error) error {
 	if err := c.RequireLayers(); err != nil {
 		return err
 	}
-	store, err := e.Store()
+	store, err := e.Store(ctx)
 	if err != nil {
 		return err
 	}
 	// Only a filesystem server of ours can hold up writes.
-	release, err := c.Hold(pause && store.Driver() == layers.DriverFuse)
+	release, err := c.Hold(ctx, pause && store.Driver() == layers.DriverFuse)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package layered
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 
@@ -12,15 +13,15 @@ import (
 
 // Create makes a container without starting it. The image must be in the store and for the platform that is asked for,
 // "" being none. The warnings are for the user whether or not there is an error.
-func (e *Engine) Create(options engine.CreateOptions, platform string) (_ *engine.Container, warnings []string,
-	err error) {
+func (e *Engine) Create(ctx context.Context, options engine.CreateOptions, platform string) (_ *engine.Container,
+	warnings []string, err error) {
 	if err := options.Validate(); err != nil {
 		return nil, nil, err
 	}
 	if err := e.checkDriver(options.HostConfig); err != nil {
 		return nil, nil, err
 	}
-	image, err := e.imageOf(options)
+	image, err := e.imageOf(ctx, options)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -38,7 +39,7 @@ func (e *Engine) Create(options engine.CreateOptions, platform string) (_ *engin
 	if warning := options.HostConfig.Warning(); warning != "" {
 		warnings = append(warnings, warning)
 	}
-	c, err := e.Engine.Create(options, base)
+	c, err := e.Containers.Create(ctx, options, base)
 	if err == nil {
 		warnings = append(warnings, c.Undone()...)
 	}
@@ -53,7 +54,7 @@ func (e *Engine) checkDriver(host engine.HostConfig) error {
 		}
 		return nil
 	}
-	driver, err := FindStorageDriver(e.Dirs, e.StorageDriver)
+	driver, err := FindStorageDriver(e.Containers.Dirs, e.StorageDriver)
 	switch {
 	case err != nil || driver == layers.DriverFuse:
 		return err
@@ -68,11 +69,11 @@ func (e *Engine) checkDriver(host engine.HostConfig) error {
 }
 
 // imageOf returns the image that the options name; nil when the root is a directory.
-func (e *Engine) imageOf(options engine.CreateOptions) (*layers.Image, error) {
+func (e *Engine) imageOf(ctx context.Context, options engine.CreateOptions) (*layers.Image, error) {
 	if options.HostConfig.Rootfs != "" {
 		return nil, nil
 	}
-	store, err := e.Store()
+	store, err := e.Store(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -1,17 +1,19 @@
 package layered
 
 import (
+	"context"
 	"os"
-	"sync"
 
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
-// Engine is the entry to everything that a command does with containers and images.
+// Engine is the entry to everything that can be done with containers and images. Any number of goroutines may use it at
+// once; its fields are set before that.
 type Engine struct {
-	*engine.Engine
+	// Containers is what can be done with containers that exist.
+	Containers *engine.Engine
 	// StorageDriver is the driver of an image store that is to be made; a store that is there has its own.
 	StorageDriver string
 	// NoXattrs has an image store that is to be made do without xattrs, also where its filesystem keeps them.
@@ -19,9 +21,7 @@ type Engine struct {
 	// Limits is layers.Options.Limits.
 	Limits tree.Limits
 
-	opening  sync.Once
-	store    *layers.Store
-	storeErr error
+	stores opener[*layers.Store]
 }
 
 // New returns an engine on the two directories, which it creates. program is engine.Engine.Program.
@@ -30,10 +30,10 @@ func New(dirs engine.Dirs, program func() *os.File) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{Engine: containers}
+	e := &Engine{Containers: containers}
 	containers.Program = program
-	containers.OpenStore = func() (engine.Store, error) {
-		store, err := e.Store()
+	containers.OpenStore = func(ctx context.Context) (engine.Store, error) {
+		store, err := e.Store(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -42,35 +42,59 @@ func New(dirs engine.Dirs, program func() *os.File) (*Engine, error) {
 	return e, nil
 }
 
-// Store returns the image store, opening it at the first call.
-func (e *Engine) Store() (*layers.Store, error) {
-	e.opening.Do(func() {
-		e.store, e.storeErr = layers.Open(layers.Options{Root: e.Dirs.Store(), RunRoot: e.Dirs.StoreRun(), Driver: e.StorageDriver,
-			Limits: e.Limits, Plain: e.NoXattrs, Mounter: LayerMounter{Program: e.Program}})
+// Store returns the image store, which it opens at the first call. A store that could not be opened is tried again at
+// the next one.
+func (e *Engine) Store(ctx context.Context) (*layers.Store, error) {
+	return e.stores.get(ctx, func() (*layers.Store, error) {
+		dirs := e.Containers.Dirs
+		return layers.Open(layers.Options{Root: dirs.Store(), RunRoot: dirs.StoreRun(), Driver: e.StorageDriver,
+			Limits: e.Limits, Plain: e.NoXattrs, Mounter: LayerMounter{Program: e.Containers.Program}})
 	})
-	return e.store, e.storeErr
 }
 
 // Close releases the image store, if it was opened.
-func (e *Engine) Close() error {
-	if e.store == nil {
-		return nil
-	}
-	return e.store.Close()
-}
+func (e *Engine) Close() error { return e.stores.close() }
 
 // FindStorageDriver returns the driver of the image store in dirs, which wanted is for one that is to be made.
 func FindStorageDriver(dirs engine.Dirs, wanted string) (string, error) {
 	return layers.FindDriver(dirs.Store(), wanted)
 }
 
-// containerStore is the image store as the engine sees it.
+// containerStore is the image store as the engine sees it. Its calls cannot be cancelled once they have begun: each of
+// them leaves the store as it was, or with what was asked for.
 type containerStore struct{ *layers.Store }
 
 // CreateContainer makes the layer of a container, given the id of its image.
-func (s containerStore) CreateContainer(id, name, imageID string, limit layers.Quota) error {
+func (s containerStore) CreateContainer(ctx context.Context, id, name, imageID string, limit layers.Quota) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if imageID == "" {
 		return s.Store.CreateLimited(id, name, nil, limit)
 	}
 	return s.Store.CreateLimited(id, name, &layers.Image{ID: imageID}, limit)
+}
+
+// RemoveContainer removes the layer of a container, if there is one.
+func (s containerStore) RemoveContainer(ctx context.Context, id string) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return s.Store.RemoveContainer(id)
+}
+
+// ContainerStack returns the directories that make up a container's root filesystem.
+func (s containerStore) ContainerStack(ctx context.Context, id string) (layers.Stack, error) {
+	if ctx.Err() != nil {
+		return layers.Stack{}, context.Cause(ctx)
+	}
+	return s.Store.ContainerStack(id)
+}
+
+// ContainerSize is how many bytes a container has added to its image.
+func (s containerStore) ContainerSize(ctx context.Context, id string) (int64, error) {
+	if ctx.Err() != nil {
+		return 0, context.Cause(ctx)
+	}
+	return s.Store.ContainerSize(id)
 }

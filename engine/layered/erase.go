@@ -1,16 +1,18 @@
 package layered
 
 import (
+	"io"
+
 	"github.com/rcrun/rcrun/engine"
 )
 
 // EraseMain is the stage engine.EraseStage.
 func EraseMain() int {
-	return engine.EraseMain(func(dirs engine.Dirs) (*engine.Engine, error) {
+	return engine.EraseMain(func(dirs engine.Dirs) (*engine.Engine, io.Closer, error) {
 		e, err := New(dirs, nil)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		return e.Engine, nil
+		return e.Containers, e, nil
 	})
 }

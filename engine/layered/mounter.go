@@ -1,6 +1,7 @@
 package layered
 
 import (
+	"context"
 	"os"
 
 	"github.com/rcrun/rcrun/engine"
@@ -20,7 +21,7 @@ func (m LayerMounter) Mount(stack layers.Stack, target string) error {
 	return mounted.Filesystem{Union: engine.UnionOf(stack), Target: target,
 		Mount: fusefs.MountOptions{Source: "rcrun", Subtype: "rcrun"},
 		NoACL: true, // with ACLs, the kernel checks all permissions
-	}.Start(m.Program)
+	}.Start(context.Background(), m.Program)
 }
 
 // Unmount undoes Mount.

@@ -45,7 +45,7 @@ func (e *Engine) Provide(ctx context.Context, ref string, options ProvideOptions
 	if err := layers.CheckPlatform(options.Platform); err != nil || options.Policy == PullNever {
 		return nil, err
 	}
-	store, err := e.Store()
+	store, err := e.Store(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -41,14 +41,14 @@ func (e *Engine) PruneContainers(ctx context.Context, f PruneFilter) (p Pruned, 
 	if err := ctx.Err(); err != nil {
 		return p, err
 	}
-	p.Containers, p.Space, err = e.Prune(f.takes)
+	p.Containers, p.Space, err = e.Containers.Prune(ctx, f.takes)
 	return p, err
 }
 
 // PruneImages removes images that no container needs: with all every one, without only those that have no name. With
 // an error, the result is what was removed nevertheless.
 func (e *Engine) PruneImages(ctx context.Context, f PruneFilter, all bool) (p Pruned, err error) {
-	store, err := e.Store()
+	store, err := e.Store(ctx)
 	if err == nil {
 		err = ctx.Err()
 	}
@@ -62,7 +62,7 @@ func (e *Engine) PruneImages(ctx context.Context, f PruneFilter, all bool) (p Pr
 // PruneAll prunes containers first, because the images of containers are needed, then images, then what pulls and
 // loads that were cut off have left. An error of one of these does not keep the next from its turn.
 func (e *Engine) PruneAll(ctx context.Context, f PruneFilter, allImages bool) (p Pruned, err error) {
-	store, err := e.Store()
+	store, err := e.Store(ctx)
 	if err != nil {
 		return p, err
 	}

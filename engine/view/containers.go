@@ -45,7 +45,7 @@ func Containers(ctx context.Context, e *layered.Engine, options ListOptions) (li
 	if err := options.Filter.lookUp(ctx, e); err != nil {
 		return nil, nil, err
 	}
-	all, broken, err := e.Containers()
+	all, broken, err := e.Containers.List(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -140,7 +140,7 @@ func mounts(c *engine.Container) []container.MountPoint {
 
 // addSizes measures what containers have written. One that cannot be measured counts as empty; unmeasured says why.
 func addSizes(ctx context.Context, e *layered.Engine, list []Container) (unmeasured []error, err error) {
-	store, err := e.Store()
+	store, err := e.Store(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -115,7 +115,7 @@ func (f *Filter) lookUp(ctx context.Context, e *layered.Engine) error {
 		if other.ref == "" {
 			continue
 		}
-		c, err := e.Lookup(other.ref)
+		c, err := e.Containers.Lookup(ctx, other.ref)
 		if err != nil {
 			return err
 		}

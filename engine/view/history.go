@@ -18,7 +18,7 @@ type Step struct {
 
 // History returns the steps by which an image was made, the last first.
 func History(ctx context.Context, e *layered.Engine, ref string) ([]Step, error) {
-	store, err := e.Store()
+	store, err := e.Store(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -43,13 +43,13 @@ func Host(version string) Info {
 // Describe returns what Host does, and what the engine has. The error says what is missing from it.
 func Describe(ctx context.Context, e *layered.Engine, version string) (Info, error) {
 	info := Host(version)
-	info.DockerRootDir, info.RunDir = e.Dirs.Data, e.Dirs.Run
-	list, _, err := e.Containers()
+	info.DockerRootDir, info.RunDir = e.Containers.Dirs.Data, e.Containers.Dirs.Run
+	list, _, err := e.Containers.List(ctx)
 	if err != nil {
 		return info, err
 	}
 	info.count(list)
-	store, err := e.Store()
+	store, err := e.Store(ctx)
 	if err != nil {
 		return info, err
 	}

@@ -40,7 +40,7 @@ type ImageHistory struct {
 
 // InspectImage returns what is known of the image that ref names.
 func InspectImage(ctx context.Context, e *layered.Engine, ref string) (*ImageInspection, error) {
-	store, err := e.Store()
+	store, err := e.Store(ctx)
 	if err != nil {
 		return nil, err
 	}

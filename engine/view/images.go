@@ -25,7 +25,7 @@ type ImageListOptions struct {
 
 // Images lists images, the newest first. Images that are damaged are listed as far as is known; broken tells of them.
 func Images(ctx context.Context, e *layered.Engine, options ImageListOptions) (list []Image, broken []error, err error) {
-	store, err := e.Store()
+	store, err := e.Store(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

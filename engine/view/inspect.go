@@ -11,17 +11,17 @@ import (
 
 // InspectContainer returns what is known of the container that ref names: with size what it has written, too.
 func InspectContainer(ctx context.Context, e *layered.Engine, ref string, size bool) (*engine.Inspection, error) {
-	c, err := e.Lookup(ref)
+	c, err := e.Containers.Lookup(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
-	driver, err := layered.FindStorageDriver(e.Dirs, "")
+	driver, err := layered.FindStorageDriver(e.Containers.Dirs, "")
 	if err != nil {
 		return nil, err
 	}
 	i, err := c.Inspect(driver)
 	if err == nil && size {
-		err = inspectSize(e, &i)
+		err = inspectSize(ctx, e, &i)
 	}
 	if err == nil {
 		err = ctx.Err()
@@ -33,8 +33,8 @@ func InspectContainer(ctx context.Context, e *layered.Engine, ref string, size b
 }
 
 // inspectSize adds what a container has written.
-func inspectSize(e *layered.Engine, i *engine.Inspection) error {
-	store, err := e.Store()
+func inspectSize(ctx context.Context, e *layered.Engine, i *engine.Inspection) error {
+	store, err := e.Store(ctx)
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func inspectSize(e *layered.Engine, i *engine.Inspection) error {
 
 // Inspect returns what is known of the container of a name or id, or else of such an image.
 func Inspect(ctx context.Context, e *layered.Engine, ref string, size bool) (any, error) {
-	if _, err := e.Lookup(ref); !errdefs.IsNotFound(err) {
+	if _, err := e.Containers.Lookup(ctx, ref); !errdefs.IsNotFound(err) {
 		return InspectContainer(ctx, e, ref, size)
 	}
 	image, err := InspectImage(ctx, e, ref)

@@ -28,7 +28,7 @@ type ContainerLayers struct {
 
 // Layers lists the layers that images consist of.
 func Layers(ctx context.Context, e *layered.Engine) ([]layers.LayerInfo, error) {
-	store, err := e.Store()
+	store, err := e.Store(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func Layers(ctx context.Context, e *layered.Engine) ([]layers.LayerInfo, error) 
 // InspectLayer returns what is known of a layer, which is named by its chain id, cache id or diff id or an abbreviation
 // of one, or else of the layers of a container.
 func InspectLayer(ctx context.Context, e *layered.Engine, ref string) (any, error) {
-	store, err := e.Store()
+	store, err := e.Store(ctx)
 	if err == nil {
 		err = ctx.Err()
 	}
@@ -56,7 +56,7 @@ func InspectLayer(ctx context.Context, e *layered.Engine, ref string) (any, erro
 	if !errdefs.IsNotFound(err) {
 		return nil, err
 	}
-	c, err := e.Lookup(ref)
+	c, err := e.Containers.Lookup(ctx, ref)
 	if errdefs.IsNotFound(err) {
 		return nil, fault.Errorf(errdefs.ErrNotFound, "no such layer or container: %s", ref)
 	}

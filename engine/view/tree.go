@@ -33,7 +33,7 @@ type Node struct {
 // layer stands below the one that it builds on, and one that several images share is there once. Of a container, each
 // layer stands below the one that hides it.
 func Tree(ctx context.Context, e *layered.Engine, refs []string) (nodes []Node, unmeasured []error, err error) {
-	store, err := e.Store()
+	store, err := e.Store(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -42,7 +42,7 @@ func Tree(ctx context.Context, e *layered.Engine, refs []string) (nodes []Node, 
 		if err := ctx.Err(); err != nil {
 			return nodes, unmeasured, err
 		}
-		c, err := e.Lookup(ref)
+		c, err := e.Containers.Lookup(ctx, ref)
 		switch {
 		case err == nil:
 			chain, damaged, err := containerTree(store, c)

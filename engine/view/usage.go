@@ -47,7 +47,7 @@ func DiskUsage(ctx context.Context, e *layered.Engine) (usage system.DiskUsage, 
 
 // measure finds out what the images take, and which containers there are.
 func measure(ctx context.Context, e *layered.Engine) (use *diskUse, broken []error, err error) {
-	store, err := e.Store()
+	store, err := e.Store(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -56,7 +56,7 @@ func measure(ctx context.Context, e *layered.Engine) (use *diskUse, broken []err
 	if use.Usage, failed = store.Usage(); failed != nil {
 		broken = append(broken, failed)
 	}
-	list, damaged, err := e.Containers()
+	list, damaged, err := e.Containers.List(ctx)
 	use.containers = list
 	if err == nil {
 		err = ctx.Err()

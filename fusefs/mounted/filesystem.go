@@ -1,6 +1,7 @@
 package mounted
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -30,7 +31,7 @@ type Filesystem struct {
 // Start mounts the filesystem and returns when it can be used. Its server is a process of its own, a stage of program
 // (see stage.Start), which ends with the mount. It keeps none of the caller's files open, so a process that waits for
 // the end of the caller's output need not wait for the unmounting.
-func (f Filesystem) Start(program func() *os.File) error {
+func (f Filesystem) Start(ctx context.Context, program func() *os.File) error {
 	request, err := f.request()
 	if err != nil {
 		return err
@@ -44,17 +45,22 @@ func (f Filesystem) Start(program func() *os.File) error {
 	}
 	defer conn.Close()
 	server := Control{conn}
-	if err := server.Open(request); err != nil {
+	err = conn.Within(ctx, func() error {
+		if err := server.Open(request); err != nil {
+			return err
+		}
+		return server.Ready()
+	})
+	if err == nil {
+		err = f.mountFor(server)
+	}
+	if err != nil {
+		conn.Close() // the server ends with the error, or with the connection
+		cmd.Wait()
 		return err
 	}
-	if err := server.Ready(); err != nil {
-		cmd.Wait() // it ended with the error
-		return err
-	}
-	if err := f.mountFor(server); err != nil {
-		return err
-	}
-	return cmd.Process.Release()
+	go cmd.Wait() // the server is reaped here, or by its adopter should this process end first
+	return nil
 }
 
 // mountFor mounts the filesystem and hands the connection to its server, which ends with ours to it on an error.
@@ -83,8 +89,9 @@ func (f Filesystem) awaitAnswer() error {
 	return nil
 }
 
-// Serve mounts the filesystem and serves it in this process until it is unmounted.
-func (f Filesystem) Serve() error {
+// Serve mounts the filesystem and serves it in this process until it is unmounted, as it is when ctx
+// is cancelled.
+func (f Filesystem) Serve(ctx context.Context) error {
 	request, err := f.request()
 	if err != nil {
 		return err
@@ -99,7 +106,7 @@ func (f Filesystem) Serve() error {
 		return err
 	}
 	defer dev.Close()
-	return serve(union, dev, request, nil)
+	return serve(ctx, union, dev, request, nil)
 }
 
 // request describes the filesystem to its server. The user namespace of the server is that of the mount: the kernel

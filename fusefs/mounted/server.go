@@ -53,7 +53,7 @@ func serveOver(conn *wire.Conn) error {
 	defer files[0].Close()
 	gate := &fusefs.Gate{}
 	go obey(conn, gate)
-	return serve(union, files[0], request, gate)
+	return serve(context.Background(), union, files[0], request, gate)
 }
 
 // obey closes and opens the gate as the starter says. When the starter is gone the gate is open: requests that wait at
@@ -80,9 +80,9 @@ func obey(conn *wire.Conn, gate *fusefs.Gate) {
 
 // serve serves a union until its mount is gone. A signal that asks the process to end has it unmounted, if it has a
 // place in this process's view at all.
-func serve(union *unionmount.Union, dev *os.File, request Request, gate *fusefs.Gate) error {
+func serve(ctx context.Context, union *unionmount.Union, dev *os.File, request Request, gate *fusefs.Gate) error {
 	if request.Target != "" {
-		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+		ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 		defer stop()
 		unmounting := context.AfterFunc(ctx, func() {
 			if err := fusefs.Unmount(request.Target); err != nil {

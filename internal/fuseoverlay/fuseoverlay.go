@@ -4,6 +4,7 @@ package fuseoverlay
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -94,15 +95,15 @@ func helpText() string { return strings.Replace(overlayHelp, "UNUSED\n", unusedH
 
 // Main is the program that is called like fuse-overlayfs. It returns the exit code. program is what the server is
 // executed from, as stage.Start has it.
-func Main(arg0 string, args []string, version string, program func() *os.File) int {
-	if err := overlay(filepath.Base(arg0), args, version, program); err != nil {
+func Main(ctx context.Context, arg0 string, args []string, version string, program func() *os.File) int {
+	if err := overlay(ctx, filepath.Base(arg0), args, version, program); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %s\n", filepath.Base(arg0), escape.Error(err))
 		return 1
 	}
 	return 0
 }
 
-func overlay(name string, args []string, version string, program func() *os.File) error {
+func overlay(ctx context.Context, name string, args []string, version string, program func() *os.File) error {
 	a, err := parseOverlayArgs(args)
 	switch {
 	case err != nil:
@@ -118,7 +119,7 @@ func overlay(name string, args []string, version string, program func() *os.File
 	for _, arg := range a.unknown {
 		warnIgnored(arg)
 	}
-	return mountOverlay(a, overlayDefaults(name), program)
+	return mountOverlay(ctx, a, overlayDefaults(name), program)
 }
 
 // warnIgnored says what fuse-overlayfs says.
@@ -138,15 +139,15 @@ type Mount struct {
 }
 
 // Run mounts the union. program is what its server is executed from, as stage.Start has it.
-func (m Mount) Run(program func() *os.File) error {
+func (m Mount) Run(ctx context.Context, program func() *os.File) error {
 	defaults := overlayDefaults("rcrun")
 	defaults.redirect, defaults.metacopy, defaults.strict = true, true, true
 	a := overlayArgs{options: m.Options, operands: []string{m.Target}, foreground: m.Foreground, debug: m.Debug}
-	return mountOverlay(a, defaults, program)
+	return mountOverlay(ctx, a, defaults, program)
 }
 
 // mountOverlay mounts what the arguments say.
-func mountOverlay(a overlayArgs, defaults overlayOptions, program func() *os.File) error {
+func mountOverlay(ctx context.Context, a overlayArgs, defaults overlayOptions, program func() *os.File) error {
 	target, err := a.target()
 	if err != nil {
 		return err
@@ -171,9 +172,9 @@ func mountOverlay(a overlayArgs, defaults overlayOptions, program func() *os.Fil
 	}
 	m.Debug = m.Debug || a.debug
 	if a.foreground || m.Debug { // as with all programs that use libfuse
-		return m.Serve()
+		return m.Serve(ctx)
 	}
-	return m.Start(program)
+	return m.Start(ctx, program)
 }
 
 // overlayDefaults are what holds where the options say nothing else: as fuse-overlayfs has it.

@@ -3,6 +3,7 @@ package process
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -103,8 +104,9 @@ func (p ID) Kill() error {
 	return nil
 }
 
-// Wait returns when the process has ended, whosever child it is, or after the given time; then ended is false.
-func (p ID) Wait(most time.Duration) (ended bool, err error) {
+// Wait returns when the process has ended, whosever child it is, or after the given time; then ended is false. It needs
+// no thread, and returns with the error of ctx when that ends first.
+func (p ID) Wait(ctx context.Context, most time.Duration) (ended bool, err error) {
 	fd, err := p.open()
 	if err != nil {
 		return false, fmt.Errorf("wait for process %d: %w", p.Pid, err)
@@ -112,16 +114,33 @@ func (p ID) Wait(most time.Duration) (ended bool, err error) {
 	if fd < 0 {
 		return true, nil
 	}
-	defer unix.Close(fd)
-	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-	for end := time.Now().Add(most); ; {
-		n, err := unix.Poll(fds, int(max(time.Until(end), 0)/time.Millisecond))
-		switch {
-		case err == unix.EINTR:
-		case err != nil:
-			return false, fmt.Errorf("wait for process %d: %w", p.Pid, err)
-		default:
-			return n > 0, nil
-		}
+	unix.SetNonblock(fd, true) // which has the file below be one that deadlines hold for; it cannot fail
+	file := os.NewFile(uintptr(fd), "pidfd")
+	defer file.Close()
+	switch err := waitReadable(ctx, file, most); {
+	case err == nil:
+		return true, nil
+	case ctx.Err() != nil:
+		return false, context.Cause(ctx)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return false, nil
+	default:
+		return false, fmt.Errorf("wait for process %d: %w", p.Pid, err)
 	}
+}
+
+// waitReadable returns when a file can be read from, as a pidfd can when its process has ended.
+func waitReadable(ctx context.Context, file *os.File, most time.Duration) error {
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if err := file.SetReadDeadline(time.Now().Add(most)); err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { file.SetReadDeadline(time.Unix(1, 0)) })()
+	return raw.Read(func(fd uintptr) bool {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		return n > 0 && err == nil
+	})
 }

@@ -1,6 +1,9 @@
 package process
 
 import (
+	"context"
+	"errors"
+	"os"
 	"os/exec"
 	"testing"
 	"time"
@@ -27,7 +30,7 @@ func start(t *testing.T) (id ID, end func()) {
 // waits wants a wait to end with or without the process.
 func waits(t *testing.T, what string, id ID, most time.Duration, want bool) {
 	t.Helper()
-	if ended, err := id.Wait(most); ended != want || err != nil {
+	if ended, err := id.Wait(t.Context(), most); ended != want || err != nil {
 		t.Errorf("%s: ended is %v, %v", what, ended, err)
 	}
 }
@@ -39,6 +42,29 @@ func TestWait(t *testing.T) {
 	time.AfterFunc(50*time.Millisecond, end)
 	waits(t, "one that ends", id, time.Minute, true)
 	waits(t, "none", ID{}, time.Minute, true)
+}
+
+// A wait that is cancelled leaves no descriptor and no goroutine.
+func TestWaitCancelled(t *testing.T) {
+	id, _ := start(t)
+	before := openFiles(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(20*time.Millisecond, cancel)
+	if ended, err := id.Wait(ctx, time.Minute); ended || !errors.Is(err, context.Canceled) {
+		t.Errorf("ended is %v, %v", ended, err)
+	}
+	if after := openFiles(t); after != before {
+		t.Errorf("%d open files, before %d", after, before)
+	}
+}
+
+func openFiles(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
 }
 
 func TestKill(t *testing.T) {

@@ -7,6 +7,7 @@
 package wire
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -89,6 +90,20 @@ func New(sock *net.UnixConn) *Conn { return &Conn{sock: sock} }
 
 // SetDeadline bounds all sending and receiving from then on; the zero time means no bound.
 func (c *Conn) SetDeadline(t time.Time) error { return c.sock.SetDeadline(t) }
+
+// Within runs talk, which sends and receives. When ctx ends first, the connection is closed: talk fails then, and the
+// error is that of ctx.
+func (c *Conn) Within(ctx context.Context, talk func() error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	err := talk()
+	if !stop() && err != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
 
 // Close ends the conversation; the other side's Recv returns io.EOF.
 func (c *Conn) Close() error { return c.sock.Close() }

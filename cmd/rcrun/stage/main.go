@@ -7,6 +7,7 @@
 package main
 
 import (
+	"context"
 	"os"
 
 	"github.com/rcrun/rcrun/engine"
@@ -23,5 +24,5 @@ func main() {
 		os.Exit(code)
 	}
 	engine.DropInherited()
-	os.Exit(fuseoverlay.Main(os.Args[0], os.Args[1:], version, nil))
+	os.Exit(fuseoverlay.Main(context.Background(), os.Args[0], os.Args[1:], version, nil))
 }
