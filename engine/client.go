@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	api "github.com/moby/moby/api/types/events"
 	"github.com/rcrun/rcrun/internal/own"
 	"github.com/rcrun/rcrun/internal/wire"
 )
@@ -38,6 +39,9 @@ type attachment struct {
 	streams [3]*os.File // nil where not attached
 	outputs []*client   // of the streams that are outputs
 }
+
+// isAttached tells whether the client takes part in any stream: one that only starts the container does not.
+func (a *attachment) isAttached() bool { return a.streams != [3]*os.File{} }
 
 // attach connects the streams. From here on they are closed by those who copy.
 func (m *monitor) attach(a *attachment) {
@@ -114,7 +118,8 @@ func (m *monitor) handleAttach(conn *wire.Conn, request wire.Message) error {
 		wire.CloseFiles(request.Files)
 		return err
 	}
-	m.resize(body.Size)
+	m.report(api.ActionAttach, nil)
+	m.resizeFor(body.Size)
 	m.attach(a)
 	conn.Send(msgStarted, startedReply{Pid: m.box.InitPid()}) // an error shows in what follows
 	m.serveAttached(a)
@@ -129,8 +134,10 @@ func (m *monitor) serveAttached(a *attachment) {
 		case msgResize:
 			var size WinSize
 			if message.Decode(&size) == nil {
-				m.resize(size)
+				m.resizeFor(size)
 			}
+		case msgDetach:
+			m.report(api.ActionDetach, nil)
 		case msgSignal:
 			var body signalRequest
 			if message.Decode(&body) == nil {
@@ -181,9 +188,15 @@ func (m *monitor) converse(conn *wire.Conn, outputs []*client, handle func(wire.
 	<-gone
 }
 
-func (m *monitor) resize(size WinSize) {
-	if size.Rows != 0 {
-		// A terminal without a size works, and what is no terminal needs none; there is nobody to tell.
-		m.box.Resize(size.Rows, size.Cols)
+// resize gives the container's terminal a size, and tells whether it has it. A terminal without a size works, and what
+// is no terminal needs none.
+func (m *monitor) resize(size WinSize) bool {
+	return size.Rows != 0 && m.box.Resize(size.Rows, size.Cols) == nil
+}
+
+// resizeFor is resize at a client's request, of which there is an event.
+func (m *monitor) resizeFor(size WinSize) {
+	if m.resize(size) {
+		m.reportSize(size)
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
+	"github.com/rcrun/rcrun/engine/events"
 	"github.com/rcrun/rcrun/internal/atomicfile"
 	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/internal/process"
@@ -66,6 +67,7 @@ type State struct {
 
 const (
 	configFile     = "config.json"
+	removedFile    = "removed.json" // the configuration of a container that is being removed
 	hostConfigFile = "hostconfig.json"
 	stateFile      = "state.json"
 	lockFile       = "lock"
@@ -135,7 +137,7 @@ func (c *Container) refresh() error {
 
 // settle is refresh for the holder of the lock: a state that says running is a killed monitor's, and is put right on
 // disk, so that its process ids are never taken for those of the next one.
-func (c *Container) settle() error {
+func (c *Container) settle(journal *events.Journal) error {
 	if err := readJSON(c.path(stateFile), &c.State); err != nil {
 		return err
 	}
@@ -146,7 +148,11 @@ func (c *Container) settle() error {
 		return err
 	}
 	c.State.monitorKilled()
-	return c.writeState()
+	if err := c.writeState(); err != nil {
+		return err
+	}
+	c.reportKilled(journal)
+	return nil
 }
 
 // endInit ends the first process of a container whose monitor was killed, and with it all others. The kernel does that
@@ -162,12 +168,16 @@ func (s *State) endInit() error {
 
 // endLeft ends what a killed monitor has left running, for the holder of the lock. A state that cannot be read tells of
 // nothing.
-func (c *Container) endLeft() error {
+func (c *Container) endLeft(journal *events.Journal) error {
 	var state State
 	if err := readJSON(c.path(stateFile), &state); err != nil || state.Status != Running {
 		return nil
 	}
-	return state.endInit()
+	if err := state.endInit(); err != nil {
+		return err
+	}
+	c.reportKilled(journal)
+	return nil
 }
 
 func (s *State) monitorKilled() {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/moby/moby/api/types/events"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/internal/rmtree"
 	"github.com/rcrun/rcrun/internal/strictjson"
@@ -83,8 +84,11 @@ func (e *Engine) build(ctx context.Context, c *Container, name string) (err erro
 		return err
 	}
 	if c.HostConfig.ContainerIDFile != "" {
-		return writeCIDFile(c.HostConfig.ContainerIDFile, c.ID)
+		if err := writeCIDFile(c.HostConfig.ContainerIDFile, c.ID); err != nil {
+			return err
+		}
 	}
+	c.report(e.events, events.ActionCreate, nil)
 	return nil
 }
 
@@ -231,7 +235,7 @@ func (e *Engine) sweepOne(ctx context.Context, id string) error {
 	if !isUnfinished(dir) {
 		return nil // its maker finished it before we had the lock
 	}
-	return e.erase(ctx, id)
+	return e.destroy(ctx, id)
 }
 
 // isUnfinished tells whether a container's directory lacks the configuration, which is written last.
@@ -244,6 +248,24 @@ func isUnfinished(dir string) bool {
 func isYoung(dir string) bool {
 	info, err := os.Lstat(dir)
 	return err != nil || time.Since(info.ModTime()) < time.Minute
+}
+
+// destroy is erase for a container that has been there, of which it writes an event. The configuration is kept up to the
+// end under another name: another process may have to finish the work, and must know what the event says.
+func (e *Engine) destroy(ctx context.Context, id string) error {
+	c := &Container{ID: id, dirs: e.Dirs}
+	if err := os.Rename(c.path(configFile), c.path(removedFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove container: %w", err)
+	}
+	unfinished := readJSON(c.path(removedFile), c)
+	c.ID = id // where the record cannot be read, the event has little more than this
+	if err := e.erase(ctx, id); err != nil {
+		return err
+	}
+	if !errors.Is(unfinished, fs.ErrNotExist) {
+		c.report(e.events, events.ActionDestroy, nil)
+	}
+	return nil
 }
 
 // erase removes every trace of a container: the caller holds its lock. The configuration goes first, so that a

@@ -69,6 +69,13 @@
 // the kernel is made to send what it has only in memory. A container that ends meanwhile is over for others when nobody
 // reads it any more.
 //
+// The events of a container (package events) are written by the process that does the thing, once it is done and before
+// its requester is told. The monitor writes that the container died before it lets the lock go, because whoever has the
+// lock next may write the next event; and a signal's event before that of the end it brings. A process that is killed
+// between the deed and its event leaves the event out, with two exceptions that a consumer would miss: the end of a
+// container whose monitor was killed is reported by the next process that gets the lock, and the removal of a container
+// that was begun by the process that completes it.
+//
 // Directories of state are the caller's own and not writable by others, or refused (package own), and so is the process
 // at the other end of a container's socket: a command hands it arguments, environment and descriptors. An
 // XDG_RUNTIME_DIR that the caller may not write to is not used, as if it were not there; one that the caller may write

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 
+	"github.com/rcrun/rcrun/engine/events"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
@@ -31,6 +32,8 @@ type Engine struct {
 	OpenStore func(ctx context.Context) (Store, error)
 	// Program returns the program that stages are executed from; nil for this process's own. May be nil, too.
 	Program func() *os.File
+
+	events *events.Journal
 }
 
 // New returns an engine on the two directories, which it creates.
@@ -38,8 +41,11 @@ func New(dirs Dirs) (*Engine, error) {
 	if err := dirs.make(); err != nil {
 		return nil, err
 	}
-	return &Engine{Dirs: dirs}, nil
+	return &Engine{Dirs: dirs, events: events.New(dirs.Events())}, nil
 }
+
+// Events is the journal of what is done with the user's containers and images.
+func (e *Engine) Events() *events.Journal { return e.events }
 
 // Runs tells whether the container with the full id runs.
 func (e *Engine) Runs(id string) bool {

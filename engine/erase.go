@@ -69,7 +69,7 @@ func EraseMain(open func(Dirs) (*Engine, io.Closer, error)) int {
 	}
 	defer wire.CloseFiles(lock)
 	if openErr == nil {
-		openErr = e.erase(context.Background(), request.ID)
+		openErr = e.destroy(context.Background(), request.ID)
 	}
 	if openErr != nil {
 		return refuse(conn, openErr)

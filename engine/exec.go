@@ -2,11 +2,14 @@ package engine
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
 	"os"
 	"slices"
+	"strconv"
 
+	api "github.com/moby/moby/api/types/events"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/rcrun/rcrun/internal/wire"
 	"github.com/rcrun/rcrun/rootless"
@@ -86,17 +89,24 @@ func (m *monitor) handleExec(conn *wire.Conn, request wire.Message) error {
 	if err != nil {
 		return err
 	}
-	running, err := m.box.Exec(context.Background(), runtime.ExecConfig{Process: process, Stdin: streams[0], Stdout: streams[1], Stderr: streams[2]})
+	id, err := newID(rand.Reader)
+	if err != nil {
+		return err
+	}
+	m.reportExec(execAction(api.ActionExecCreate, options.Args), id, nil)
+	m.reportExec(execAction(api.ActionExecStart, options.Args), id, nil)
+	running, err := m.box.Exec(context.Background(), runtime.ExecConfig{Process: process,
+		Stdin: streams[0], Stdout: streams[1], Stderr: streams[2]})
 	if err != nil {
 		return err
 	}
 	wire.CloseFiles(request.Files) // the process has them; kept here, its readers would never see their end
-	return m.serveExec(conn, running, options.Detach)
+	return m.serveExec(conn, running, options.Detach, id)
 }
 
 // serveExec tells the client that the process runs, and in the end how it ended. The client gets the terminal, if
 // there is one: when it goes, the process's session is hung up. The terminal of a detached process is drained here.
-func (m *monitor) serveExec(conn *wire.Conn, running *runtime.ExecProcess, detached bool) error {
+func (m *monitor) serveExec(conn *wire.Conn, running *runtime.ExecProcess, detached bool, id string) error {
 	var files []*os.File
 	switch console := running.Console(); {
 	case console == nil:
@@ -111,6 +121,9 @@ func (m *monitor) serveExec(conn *wire.Conn, running *runtime.ExecProcess, detac
 	}
 	status, waitErr := running.Wait(context.Background())
 	running.Close()
+	if waitErr == nil {
+		m.reportExec(api.ActionExecDie, id, map[string]string{"exitCode": strconv.Itoa(status.Code)})
+	}
 	if err = errors.Join(err, waitErr); err != nil {
 		return err
 	}

@@ -119,14 +119,14 @@ func (e *Engine) removeLocked(ctx context.Context, c *Container) error {
 		return fmt.Errorf("remove container %s: %w", c.Name, err)
 	}
 	if held != nil {
-		if err := c.endLeft(); err != nil {
+		if err := c.endLeft(e.events); err != nil {
 			return fmt.Errorf("remove container %s: %w", c.Name, err)
 		}
 	}
 	if err := rmtree.Remove(c.State.RunDir); err != nil {
 		return fmt.Errorf("remove container %s: %w", c.Name, err)
 	}
-	return e.erase(ctx, c.ID)
+	return e.destroy(ctx, c.ID)
 }
 
 // ParseSignal reads a signal by number or by name, with or without SIG.

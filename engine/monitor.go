@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"sync"
 
+	api "github.com/moby/moby/api/types/events"
+	"github.com/rcrun/rcrun/engine/events"
 	"github.com/rcrun/rcrun/internal/own"
 	"github.com/rcrun/rcrun/internal/stage"
 	"github.com/rcrun/rcrun/internal/wire"
@@ -94,6 +96,11 @@ type monitor struct {
 	out, err *output        // with a terminal, all is out
 	copying  sync.WaitGroup // the goroutines that pass the payload's output on
 
+	events      *events.Journal
+	signals     sync.Mutex // held while a signal is sent and its event written
+	stopAsked   bool       // by a stop, and not by a signal alone; guarded by signals
+	endReported bool       // guarded by signals
+
 	sessions     sync.WaitGroup // the goroutines that serve a connection
 	payloadEnded chan struct{}
 	ended        chan struct{} // closed when exit holds and everything is taken down
@@ -105,6 +112,7 @@ func newMonitor(request startRequest) (*monitor, error) {
 	if err != nil {
 		return nil, err
 	}
+	log := events.New(request.Dirs.Events())
 	held, err := c.tryLock()
 	if errors.Is(err, errLocked) {
 		return nil, conflictf("container %s is already running or being removed", c.Name)
@@ -112,7 +120,7 @@ func newMonitor(request startRequest) (*monitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(c.settle(), c.checkRecord()); err != nil {
+	if err := errors.Join(c.settle(log), c.checkRecord()); err != nil {
 		held.release()
 		return nil, err
 	}
@@ -123,7 +131,7 @@ func newMonitor(request startRequest) (*monitor, error) {
 	}
 	c.setRunDir(request.Dirs)
 	return &monitor{c: c, root: request.Root, lock: held, journal: journal, size: request.Size, before: c.State.Status,
-		payloadEnded: make(chan struct{}), ended: make(chan struct{})}, nil
+		events: log, payloadEnded: make(chan struct{}), ended: make(chan struct{})}, nil
 }
 
 // start brings the container up, or undoes what it did.
@@ -160,7 +168,11 @@ func (m *monitor) start(first *attachment) (err error) {
 	if err := m.recordStart(); err != nil {
 		return err
 	}
-	return m.box.Start(context.Background())
+	if err := m.box.Start(context.Background()); err != nil {
+		return err
+	}
+	m.reportStart()
+	return nil
 }
 
 // prepare makes the files and directories that the container needs while it runs.
@@ -294,4 +306,7 @@ func (m *monitor) connectStreams(first *attachment) {
 		m.copying.Go(func() { m.out.copyFrom(console) })
 	}
 	m.attach(first)
+	if first.isAttached() {
+		m.report(api.ActionAttach, nil)
+	}
 }

@@ -24,7 +24,7 @@ const (
 
 // The messages between a command and a monitor. A command opens with one of the requests; where the request has
 // streams, the files that streamSet counts come with it. The monitor answers started (or, to signal and stop, done), and
-// in the end exited; or an error, at any time. In between the command may send resize and signal, and the monitor
+// in the end exited; or an error, at any time. In between the command may send resize, signal and detach, and the monitor
 // hangup.
 const (
 	msgStart   = "start"   // startRequest, the command's program, streams; over the inherited socket, once
@@ -33,6 +33,7 @@ const (
 	msgSignal  = "signal"  // signalRequest
 	msgStop    = "stop"    // StopOptions; answered with done once the stop is under way, and then as wait
 	msgWait    = "wait"    // nothing
+	msgDetach  = "detach"  // nothing: the user leaves the container to itself
 	msgResize  = "resize"  // WinSize
 	msgStarted = "started" // startedReply
 	msgDone    = "done"    // nothing

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
+	api "github.com/moby/moby/api/types/events"
 	"github.com/rcrun/rcrun/internal/rmtree"
 )
 
@@ -40,6 +42,8 @@ func (e *Engine) Prune(ctx context.Context, want func(*Container) bool) (removed
 			}
 		}
 	}
+	e.events.Record(api.ContainerEventType, api.ActionPrune, api.Actor{
+		Attributes: map[string]string{"reclaimed": strconv.FormatInt(space, 10)}})
 	return removed, space, failed
 }
 
@@ -50,13 +54,13 @@ func (e *Engine) pruneOne(ctx context.Context, c *Container) error {
 		return err
 	}
 	defer held.release()
-	if err := c.settle(); err != nil {
+	if err := c.settle(e.events); err != nil {
 		return err
 	}
 	if err := rmtree.Remove(c.State.RunDir); err != nil { // which a killed monitor leaves
 		return err
 	}
-	return e.erase(ctx, c.ID)
+	return e.destroy(ctx, c.ID)
 }
 
 // HasLabel tells whether the container has a label: key, or key=value.

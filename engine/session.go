@@ -204,6 +204,11 @@ func (s *Session) send(ctx context.Context, kind string, body any) error {
 	return s.conn.Within(ctx, func() error { return s.conn.Send(kind, body) })
 }
 
+// Detach is Close for a user who leaves the container on purpose, and not because the command ends.
+func (s *Session) Detach(ctx context.Context) error {
+	return errors.Join(s.send(ctx, msgDetach, nil), s.Close())
+}
+
 // Close leaves the process to itself, and ends the copying of its streams.
 func (s *Session) Close() error {
 	if s.Console != nil {

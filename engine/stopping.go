@@ -13,6 +13,7 @@ import (
 // stop asks the payload to end, and kills the container when its patience has run out. Each call brings a patience of
 // its own, so the shortest one holds. The caller need not stay: a command that is killed has asked all the same.
 func (m *monitor) stop(options StopOptions) error {
+	m.askStop()
 	sig, patience := m.c.stopMethod(options)
 	if err := m.signal(sig); err != nil {
 		return err
@@ -21,18 +22,35 @@ func (m *monitor) stop(options StopOptions) error {
 		select {
 		case <-m.payloadEnded:
 		case <-afterOrNever(patience):
-			m.box.Kill() // an error means that the container has ended meanwhile
+			m.signal(syscall.SIGKILL) // an error means that the container has ended meanwhile
 		}
 	}()
 	return nil
 }
 
-// signal sends a signal to the payload. After SIGKILL the container ends soon, whatever state its sandbox is in.
+// askStop notes that the end of the container is that of a stop, which has an event of its own.
+func (m *monitor) askStop() {
+	m.signals.Lock()
+	defer m.signals.Unlock()
+	m.stopAsked = true
+}
+
+// signal sends a signal to the payload and writes the event. After SIGKILL the container ends soon, whatever state its
+// sandbox is in.
 func (m *monitor) signal(sig syscall.Signal) error {
+	m.signals.Lock()
+	defer m.signals.Unlock()
+	send := m.box.Signal
 	if sig == syscall.SIGKILL {
-		return m.box.Kill()
+		send = func(syscall.Signal) error { return m.box.Kill() }
 	}
-	return m.box.Signal(sig)
+	if err := send(sig); err != nil {
+		return err
+	}
+	if !m.endReported {
+		m.reportSignal(sig)
+	}
+	return nil
 }
 
 // stopOnSignal stops the container as the stop command does when the monitor itself is asked to end, as at a shutdown

@@ -41,6 +41,7 @@ func (m *monitor) supervise() {
 		slog.Error("record the end of the container", "error", err)
 	}
 	m.closeSocket() // before the lock goes: the next monitor uses the same directory
+	m.reportEnd()   // before it, too: the next event of the container may be another process's
 	m.lock.release()
 	close(m.ended) // after it: who hears of the end may start the container again at once
 	m.sessions.Wait()

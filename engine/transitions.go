@@ -87,6 +87,7 @@ func (m *monitor) recordFailure(cause error) error {
 func (m *monitor) recordExit(eraser *eraser) error {
 	var eraseErr error
 	if eraser != nil {
+		m.reportEnd()
 		if eraseErr = eraser.erase(m.c, m.lock); eraseErr == nil {
 			return nil
 		}

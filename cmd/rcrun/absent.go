@@ -8,7 +8,6 @@ var absentCommands = map[string]string{
 	"build": "build the image with another tool and bring it in by load, or make it of a container by commit",
 	"cp": "use 'rcrun exec -i CONTAINER tar -xC DIR < FILE.tar', or tar -c to copy out; " +
 		"of a container that does not run, 'rcrun export'",
-	"events":  "see 'rcrun ps' and 'rcrun wait'",
 	"pause":   "nothing can hold the processes of a container up without a cgroup",
 	"unpause": "nothing can hold the processes of a container up without a cgroup",
 	"port":    "see 'rcrun ps', or 'rcrun inspect -f \"{{json .NetworkSettings.Ports}}\"'",

@@ -139,7 +139,7 @@ func (a *app) rootCommand() *cobra.Command {
 		a.imagesCommand(), a.historyCommand(), a.tagCommand(), a.untagCommand(), a.rmiCommand(), a.imageCommand(), a.layerCommand(),
 	)
 	addGroup(root, "The host and the store:",
-		a.infoCommand(), a.versionCommand(), a.systemCommand(), a.storeCommand(), unionCommand())
+		a.infoCommand(), a.versionCommand(), a.eventsCommand(), a.systemCommand(), a.storeCommand(), unionCommand())
 	completeFlags(root)
 	return root
 }

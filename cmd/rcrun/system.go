@@ -22,7 +22,7 @@ func (a *app) systemCommand() *cobra.Command {
 		Example: "  rcrun system df\n  rcrun system prune\n  rcrun system dedup",
 		Args:    arguments(0, 0),
 	}
-	cmd.AddCommand(a.infoCommand(), a.dfCommand(), a.systemPruneCommand(), a.dedupCommand())
+	cmd.AddCommand(a.infoCommand(), a.dfCommand(), a.eventsCommand(), a.systemPruneCommand(), a.dedupCommand())
 	return cmd
 }
 

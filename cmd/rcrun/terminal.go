@@ -60,7 +60,11 @@ func attachTo(ctx context.Context, options attachOptions, connect connector) err
 	defer session.Close()
 	warn(session.Warnings)
 	defer options.forwardSignals(ctx, session, leave)()
-	return waitSession(ctx, session, leave, restore)
+	err = waitSession(ctx, session, leave, restore)
+	if leave.isDetached() {
+		session.Detach(ctx) // an error means that the container has ended meanwhile
+	}
+	return err
 }
 
 // input returns our standard input, if it is wanted, and a way to leave without waiting for the end: on a terminal,
@@ -93,6 +97,16 @@ func (e *exit) take(message string, err error) {
 		e.message, e.err = message, err
 		close(e.taken)
 	})
+}
+
+// isDetached tells whether the user has left on purpose.
+func (e *exit) isDetached() bool {
+	select {
+	case <-e.taken:
+		return e.err == nil
+	default:
+		return false
+	}
 }
 
 // waitSession waits for the end of the session, or until somebody leaves.

@@ -1,12 +1,13 @@
 package events
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
+	"github.com/rcrun/rcrun/internal/fault"
 )
 
 // Filter selects events in Docker's way: values of a key are alternatives, but an event must have all labels; and every
@@ -30,7 +31,7 @@ func FilterKeys() []string { return slices.Sorted(maps.Keys(matchers)) }
 // Add takes one more value of a key.
 func (f Filter) Add(key, value string) error {
 	if matchers[key] == nil {
-		return fmt.Errorf("known keys are %s", strings.Join(FilterKeys(), ", "))
+		return fault.Errorf(errdefs.ErrInvalidArgument, "known keys are %s", strings.Join(FilterKeys(), ", "))
 	}
 	f[key] = append(f[key], value)
 	return nil

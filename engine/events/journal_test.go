@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
 	"golang.org/x/sys/unix"
 )
@@ -109,6 +110,10 @@ func TestSpan(t *testing.T) {
 	j.wantIDs(t, Query{Until: between, Follow: true}, "a")
 	j.wantIDs(t, Query{Since: time.Unix(0, 0)}, "a", "b")
 	j.wantIDs(t, Query{Since: time.Now()})
+	err := j.Read(t.Context(), Query{Since: time.Now(), Until: between}, nil)
+	if !errdefs.IsInvalidArgument(err) {
+		t.Errorf("since after until: %v", err)
+	}
 	// Following up to a time ends then, with what has been written up to it.
 	done := make(chan []string)
 	query := Query{Since: between, Until: time.Now().Add(time.Second), Follow: true}

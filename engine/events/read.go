@@ -5,7 +5,9 @@ import (
 	"errors"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
+	"github.com/rcrun/rcrun/internal/fault"
 )
 
 // Query selects events.
@@ -40,6 +42,10 @@ func (j *Journal) Read(ctx context.Context, query Query, emit func(events.Messag
 		return emit(message)
 	}}
 	defer func() { c.close() }()
+	if query.Until.Before(query.Since) && !query.Until.IsZero() {
+		return fault.Errorf(errdefs.ErrInvalidArgument, "the events up to %s cannot be after %s",
+			query.Until.Format(time.RFC3339Nano), query.Since.Format(time.RFC3339Nano))
+	}
 	if !query.Follow || !query.Until.IsZero() && query.Until.Before(time.Now()) {
 		return c.readPast(query)
 	}

@@ -11,12 +11,13 @@ import (
 var timeLayouts = []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02T15:04", "2006-01-02T15",
 	"2006-01-02Z07:00", time.DateOnly}
 
-// ParseTime reads a point in time, or a duration before now. "" is the zero time.
+// ParseTime reads a point in time, or a duration before now. "" is the zero time, and "0" is the start of 1970, as with
+// Docker.
 func ParseTime(text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
-	if d, err := time.ParseDuration(text); err == nil {
+	if d, err := time.ParseDuration(text); err == nil && text != "0" {
 		return now.Add(-d), nil
 	}
 	for _, layout := range timeLayouts {

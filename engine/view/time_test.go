@@ -9,6 +9,8 @@ func TestParseTime(t *testing.T) {
 	now := time.Date(2026, 1, 31, 12, 0, 0, 0, time.Local)
 	for text, want := range map[string]time.Time{
 		"":                            {},
+		"0":                           time.Unix(0, 0),
+		"0s":                          now,
 		"10m":                         now.Add(-10 * time.Minute),
 		"1h30m":                       now.Add(-90 * time.Minute),
 		"2026-01-30T10:00:00Z":        time.Date(2026, 1, 30, 10, 0, 0, 0, time.UTC),

@@ -57,8 +57,8 @@ var floors = []imports{
 	},
 	{ // containers, without the store of images
 		"engine": {
-			"fusefs", "fusefs/mounted", "internal/layerfmt", "internal/xattrlog", "rootless", "runtime",
-			"unionmount",
+			"engine/events", "fusefs", "fusefs/mounted", "internal/layerfmt", "internal/xattrlog", "rootless",
+			"runtime", "unionmount",
 		},
 	},
 	{ // containers with their images
@@ -79,8 +79,8 @@ var floors = []imports{
 	{ // programs
 		"bench": {"bench/filesystem", "bench/startup", "bench/unpack"},
 		"cmd/rcrun": {
-			"engine", "engine/layered", "engine/view", "fusefs", "internal/fuseoverlay", "internal/layerfmt",
-			"layers", "layers/tree", "rootless",
+			"engine", "engine/events", "engine/layered", "engine/view", "fusefs", "internal/fuseoverlay",
+			"internal/layerfmt", "layers", "layers/tree", "rootless",
 		},
 		"cmd/rcrun/stage": {"engine", "internal/fuseoverlay"},
 	},

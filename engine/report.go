@@ -1,0 +1,99 @@
+package engine
+
+import (
+	"maps"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	api "github.com/moby/moby/api/types/events"
+	"github.com/rcrun/rcrun/engine/events"
+)
+
+// What is done with containers is written to the journal of events by the process that does it, in Docker's form and
+// after it has been done. A container without a complete record has no events.
+
+// Events is the directory of the journal of events.
+func (d Dirs) Events() string { return filepath.Join(d.Data, "events") }
+
+// report writes an event of the container to a journal.
+func (c *Container) report(journal *events.Journal, action api.Action, attributes map[string]string) {
+	journal.Record(api.ContainerEventType, action, api.Actor{ID: c.ID, Attributes: c.eventAttributes(attributes)})
+}
+
+// eventAttributes are the labels of the container and what else each of its events has, over attributes.
+func (c *Container) eventAttributes(attributes map[string]string) map[string]string {
+	all := map[string]string{}
+	maps.Copy(all, attributes)
+	maps.Copy(all, c.Config.Labels)
+	if c.ImageName != "" {
+		all["image"] = c.ImageName
+	}
+	all["name"] = c.Name
+	return all
+}
+
+// reportKilled writes that the container ended with its monitor, for the process that finds it so and has the lock. No
+// process saw the end, so the event does not say how long the container ran.
+func (c *Container) reportKilled(journal *events.Journal) {
+	c.report(journal, api.ActionDie, map[string]string{"exitCode": strconv.Itoa(killedExit)})
+}
+
+// report writes an event of the monitor's container.
+func (m *monitor) report(action api.Action, attributes map[string]string) {
+	m.c.report(m.events, action, attributes)
+}
+
+// reportSignal writes that a signal was sent.
+func (m *monitor) reportSignal(sig syscall.Signal) {
+	m.report(api.ActionKill, map[string]string{"signal": strconv.Itoa(int(sig))})
+}
+
+// reportSize writes that the container's terminal has a size.
+func (m *monitor) reportSize(size WinSize) {
+	m.report(api.ActionResize, map[string]string{"height": strconv.Itoa(int(size.Rows)),
+		"width": strconv.Itoa(int(size.Cols))})
+}
+
+// reportStart writes that the payload runs. A terminal has its first size by then.
+func (m *monitor) reportStart() {
+	m.report(api.ActionStart, nil)
+	if m.box.Console() != nil && m.size.Rows != 0 {
+		m.reportSize(m.size)
+	}
+}
+
+// reportEnd writes, at its first call, how the container ended, and that it was stopped if a stop asked for that. A
+// signal that is just being sent is written first.
+func (m *monitor) reportEnd() {
+	m.signals.Lock()
+	defer m.signals.Unlock()
+	if m.endReported {
+		return
+	}
+	m.endReported = true
+	m.report(api.ActionDie, map[string]string{"exitCode": strconv.Itoa(m.exit.Code),
+		"execDuration": strconv.Itoa(int(time.Since(m.state().StartedAt).Seconds()))})
+	if m.stopAsked {
+		m.report(api.ActionStop, nil)
+	}
+}
+
+// reportExec writes what is done with a further process.
+func (m *monitor) reportExec(action api.Action, id string, attributes map[string]string) {
+	all := map[string]string{"execID": id}
+	maps.Copy(all, attributes)
+	m.report(action, all)
+}
+
+// execAction is an action of a further process in Docker's form: after a colon come the program, a space and the
+// arguments.
+func execAction(action api.Action, args []string) api.Action {
+	program, rest := "", args
+	if len(args) > 0 {
+		program, rest = args[0], args[1:]
+	}
+	return action + api.Action(": "+program+" "+strings.Join(rest, " "))
+}
