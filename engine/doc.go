@@ -62,6 +62,14 @@
 // An error of the filesystem server counts as its death only until the monitor has asked it to end. A server that is slow
 // to close its files, or fails then, has served the container to its end.
 //
+// Every call that can block takes a context. A cancelled call closes its connection to the monitor, which is all that
+// the monitor needs to forget it: the container, and a process executed in it, run on. A removal that has begun is not
+// undone, and a start that was handed to a monitor goes on. The command line cancels only where something has to be
+// cleaned up (transfers of images): a signal that kills a command closes the same connections.
+//
+// Waiting looks at no clock. The monitor's socket tells of the end, and inotify of the log, the record and the lock
+// (package filewatch), because a follower may wait for days, and a busy server has many.
+//
 // Commit, export and diff read a container's layers from disk, at a cost that depends on what it has changed. A
 // container that does not run is locked meanwhile. Of one that runs the filesystem server holds up what would change
 // something, until the command's connection to the monitor ends, however it does: all of the server's requests pass one

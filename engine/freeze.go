@@ -69,31 +69,31 @@ const (
 // Hold keeps what is in the container's layers from being changed until release is called. Without pause, a container
 // that runs goes on writing.
 func (c *Container) Hold(ctx context.Context, pause bool) (release func() error, err error) {
-	const interval = 10 * time.Millisecond
-	for start := time.Now(); ; {
-		release, err := c.tryHold(ctx, pause)
-		switch waited := time.Since(start); {
+	err = c.retry(ctx, func() (time.Duration, error) {
+		release, err = c.tryHold(ctx, pause)
+		switch {
 		case err == nil:
-			return release, nil
-		case waited > holdTime, waited > endTime && isAnswer(err):
-			return nil, err
-		case errors.Is(err, os.ErrNotExist) && !isAnswer(err):
-			return nil, c.goneError(err)
+			return 0, nil
+		case isAnswer(err):
+			return endTime, err
+		case errors.Is(err, os.ErrNotExist):
+			return 0, c.goneError(err)
 		}
-		if err := sleep(ctx, interval); err != nil {
-			return nil, err
-		}
-	}
+		return holdTime, err
+	})
+	return release, err
 }
 
 // tryHold fails while others have the container locked, and when it starts or ends meanwhile.
 func (c *Container) tryHold(ctx context.Context, pause bool) (release func() error, err error) {
-	held, err := c.tryLock()
-	if err == nil {
-		return func() error { held.release(); return nil }, nil
-	}
-	if !errors.Is(err, errLocked) {
-		return nil, err
+	if !locked(c.lockPath()) {
+		held, err := c.tryLock()
+		if err == nil {
+			return func() error { held.release(); return nil }, nil
+		}
+		if !errors.Is(err, errLocked) {
+			return nil, err
+		}
 	}
 	if err := c.refresh(); err != nil {
 		return nil, err

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/rcrun/rcrun/internal/fault"
+	"github.com/rcrun/rcrun/internal/filewatch"
 	"golang.org/x/sys/unix"
 )
 
@@ -59,33 +61,40 @@ func tryLock(path string) (*lock, error) {
 
 // waitLock takes the lock at path, waiting for at most patience.
 func waitLock(ctx context.Context, path string, patience time.Duration) (*lock, error) {
-	const pause = 5 * time.Millisecond
-	for deadline := time.Now().Add(patience); ; {
-		held, err := tryLock(path)
-		if !errors.Is(err, errLocked) || time.Now().After(deadline) {
-			return held, err
+	held, err := tryLock(path)
+	if !errors.Is(err, errLocked) {
+		return held, err
+	}
+	watch, err := filewatch.WatchLock(filepath.Dir(path), filepath.Base(path))
+	if err != nil {
+		return nil, err
+	}
+	defer watch.Close()
+	span, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		if !locked(path) {
+			if held, err = tryLock(path); !errors.Is(err, errLocked) {
+				return held, err
+			}
 		}
-		if err := sleep(ctx, pause); err != nil {
+		switch _, err := watch.Wait(span); {
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case span.Err() != nil:
+			return tryLock(path)
+		case err != nil && !errors.Is(err, os.ErrNotExist):
 			return nil, err
 		}
 	}
 }
 
-// sleep returns after d, or earlier with the error of ctx.
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(d):
-		return nil
-	}
-}
-
 func (l *lock) release() { l.file.Close() }
 
-// locked tells whether somebody holds the lock at path, without taking it.
+// locked tells whether somebody holds the lock at path, without taking it. It opens the file for reading: the close of
+// one that was opened for writing is what those wait for who wait for the lock.
 func locked(path string) bool {
-	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	file, err := os.Open(path)
 	if err != nil {
 		return false // no lock file: nobody ever held it
 	}

@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"github.com/rcrun/rcrun/internal/filewatch"
 )
 
 // LogOptions select what Logs prints.
@@ -24,13 +26,18 @@ type LogOptions struct {
 // ended tells whether a time is after all that is wanted.
 func (o LogOptions) ended(at time.Time) bool { return !o.Until.IsZero() && at.After(o.Until) }
 
-// followPause is how often a followed log is looked at.
-const followPause = 100 * time.Millisecond
-
 // Logs copies what the container wrote to stdout and stderr. Following, it returns when the container has ended or is
 // gone. Nothing that is still on disk is left out, however often the log is set aside meanwhile.
 func (c *Container) Logs(ctx context.Context, options LogOptions, stdout, stderr io.Writer) error {
 	p := &logPrinter{options: options, stdout: stdout, stderr: stderr}
+	if options.Follow {
+		watch, err := c.watch(logFile, oldLogFile)
+		if err != nil {
+			return ignoreGone(err)
+		}
+		defer watch.Close()
+		p.watch = watch
+	}
 	file, err := c.firstLog(ctx, p)
 	if file == nil || err != nil {
 		return err
@@ -40,7 +47,7 @@ func (c *Container) Logs(ctx context.Context, options LogOptions, stdout, stderr
 		// Whether it runs is asked before reading: what was written up to its end is then read below.
 		refreshErr := c.refresh()
 		running := refreshErr == nil && c.State.Status == Running
-		if err := p.printAvailable(); err != nil {
+		if err := p.printAvailable(ctx); err != nil {
 			return err
 		}
 		next, err := c.logAfter(file)
@@ -48,7 +55,7 @@ func (c *Container) Logs(ctx context.Context, options LogOptions, stdout, stderr
 			return err
 		}
 		if next != nil {
-			err := p.printAvailable() // what came before the log was set aside
+			err := p.printAvailable(ctx) // what came before the log was set aside
 			file.Close()
 			file = next
 			if err != nil {
@@ -60,7 +67,7 @@ func (c *Container) Logs(ctx context.Context, options LogOptions, stdout, stderr
 		if !options.Follow || !running || options.ended(time.Now()) {
 			return ignoreGone(refreshErr)
 		}
-		if err := sleep(ctx, followPause); err != nil {
+		if err := p.printMore(ctx); err != nil {
 			return err
 		}
 	}
@@ -80,8 +87,8 @@ func (c *Container) firstLog(ctx context.Context, p *logPrinter) (*os.File, erro
 		if err := c.refresh(); err != nil || !p.options.Follow || c.State.Status != Running {
 			return nil, ignoreGone(err)
 		}
-		if err := sleep(ctx, followPause); err != nil {
-			return nil, err
+		if _, err := p.watch.Wait(ctx); err != nil {
+			return nil, ignoreGone(err)
 		}
 	}
 }
@@ -168,7 +175,8 @@ type logPrinter struct {
 	options        LogOptions
 	stdout, stderr io.Writer
 	reader         *bufio.Reader
-	partial        []byte // a line whose end is not yet written
+	partial        []byte             // a line whose end is not yet written
+	watch          *filewatch.Watcher // of the log and of what says whether the container runs; nil without Follow
 }
 
 // read goes on with the start of a file. A line that the one before did not end, as on a full disk, is given up.
@@ -239,9 +247,37 @@ func (p *logPrinter) tailOffset(wanted int) (offset int64, found int, err error)
 	}
 }
 
-// printAvailable prints all complete lines that are there.
-func (p *logPrinter) printAvailable() error {
+// printMore prints what is written to the file, until something else changes or all that is wanted has been written.
+func (p *logPrinter) printMore(ctx context.Context) error {
+	span, cancel := ctx, context.CancelFunc(func() {})
+	if !p.options.Until.IsZero() {
+		span, cancel = context.WithDeadline(ctx, p.options.Until)
+	}
+	defer cancel()
 	for {
+		change, err := p.watch.Wait(span)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case span.Err() != nil || errors.Is(err, os.ErrNotExist):
+			return nil
+		case err != nil:
+			return err
+		case change != filewatch.Data:
+			return nil
+		}
+		if err := p.printAvailable(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// printAvailable prints all complete lines that are there.
+func (p *logPrinter) printAvailable(ctx context.Context) error {
+	for {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		line, err := p.reader.ReadBytes('\n')
 		p.partial = append(p.partial, line...)
 		if err == io.EOF {

@@ -148,27 +148,36 @@ func listen(dir string) (*net.UnixListener, error) {
 // dialTime is how long a monitor may take to be found: it may be just about to record its end.
 const dialTime = 5 * time.Second
 
-// dial connects to the monitor of a running container.
-func (c *Container) dial(ctx context.Context) (*wire.Conn, error) {
-	const pause = 5 * time.Millisecond
-	for deadline := time.Now().Add(dialTime); ; {
-		if c.State.Status != Running {
-			return nil, conflictf("container %s is not running", c.Name)
+// dial connects to the monitor of a running container. The container may have ended, or ended and started, since its
+// record was read.
+func (c *Container) dial(ctx context.Context) (conn *wire.Conn, err error) {
+	first := true
+	err = c.retry(ctx, func() (time.Duration, error) {
+		if !first {
+			if err := c.refresh(); err != nil {
+				return 0, c.goneError(err)
+			}
 		}
-		sock, err := c.tryDial()
-		if err == nil {
-			return c.trust(sock)
+		first = false
+		conn, err = c.dialNow()
+		if errdefs.IsUnavailable(err) {
+			return dialTime, err
 		}
-		if time.Now().After(deadline) {
-			return nil, err
-		}
-		if err := sleep(ctx, pause); err != nil {
-			return nil, err
-		}
-		if err := c.refresh(); err != nil {
-			return nil, c.goneError(err)
-		}
+		return 0, err
+	})
+	return conn, err
+}
+
+// dialNow connects to the monitor of a container whose record has just been read.
+func (c *Container) dialNow() (*wire.Conn, error) {
+	if c.State.Status != Running {
+		return nil, conflictf("container %s is not running", c.Name)
 	}
+	sock, err := c.tryDial()
+	if err != nil {
+		return nil, err
+	}
+	return c.trust(sock)
 }
 
 // trust makes sure that the monitor is a process of the caller's before it is told anything.

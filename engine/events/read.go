@@ -8,6 +8,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
 	"github.com/rcrun/rcrun/internal/fault"
+	"github.com/rcrun/rcrun/internal/filewatch"
 )
 
 // Query selects events.
@@ -69,11 +70,11 @@ func (c *cursor) follow(ctx context.Context, query Query) error {
 	if err := makeDir(c.journal.dir); err != nil {
 		return err
 	}
-	w, err := watch(c.journal.dir)
+	w, err := filewatch.New(c.journal.dir)
 	if err != nil {
 		return err
 	}
-	defer w.close()
+	defer w.Close()
 	if !query.past() {
 		if err := c.seekEnd(); err != nil {
 			return err
@@ -92,12 +93,12 @@ func (c *cursor) follow(ctx context.Context, query Query) error {
 }
 
 // wait passes on what there is whenever the journal changes, until ctx ends.
-func (c *cursor) wait(ctx context.Context, w *watcher) error {
+func (c *cursor) wait(ctx context.Context, w *filewatch.Watcher) error {
 	for {
 		if err := c.read(); err != nil {
 			return err
 		}
-		if err := w.wait(ctx); err != nil {
+		if _, err := w.Wait(ctx); err != nil {
 			return err
 		}
 	}

@@ -23,6 +23,7 @@ var floors = []imports{
 		"internal/executable": {},
 		"internal/fault":      {},
 		"internal/filecopy":   {"internal/eintr"},
+		"internal/filewatch":  {},
 		"internal/idmap":      {},
 		"internal/own":        {},
 		"internal/process":    {},
