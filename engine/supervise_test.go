@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rcrun/rcrun/engine/events"
 	"github.com/rcrun/rcrun/fusefs/mounted"
 	"github.com/rcrun/rcrun/internal/wire"
 )
@@ -26,7 +27,7 @@ func TestExitOfWhatIsNotErased(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer held.release()
-	m := &monitor{c: c, lock: held, exit: Exit{Code: 7}}
+	m := &monitor{c: c, lock: held, exit: Exit{Code: 7}, events: events.New(t.TempDir())}
 	if err := m.recordExit(&eraser{cmd, conn}); err == nil {
 		t.Error("no error tells of the removal that failed")
 	}
