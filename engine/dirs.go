@@ -87,6 +87,15 @@ func SetHome() {
 
 // make creates both directories, for their owner alone, or checks those that are there.
 func (d Dirs) make() error {
+	for _, dir := range []string{d.Data, d.Run} {
+		err := own.CheckDir(dir)
+		if err == nil || errors.Is(err, os.ErrNotExist) {
+			err = own.CheckAbove(dir)
+		}
+		if err != nil {
+			return fmt.Errorf("make directory of state: %w", err)
+		}
+	}
 	for _, dir := range []string{d.Data, d.Run, d.containers(), d.names()} {
 		if err := own.MakeDir(dir); err != nil {
 			return fmt.Errorf("make directory of state: %w", err)

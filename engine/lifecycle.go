@@ -123,10 +123,16 @@ func (e *Engine) removeLocked(ctx context.Context, c *Container) error {
 			return fmt.Errorf("remove container %s: %w", c.Name, err)
 		}
 	}
-	if err := rmtree.Remove(c.State.RunDir); err != nil {
+	if err := c.removeRunDirs(); err != nil {
 		return fmt.Errorf("remove container %s: %w", c.Name, err)
 	}
 	return e.destroy(ctx, c.ID)
+}
+
+// removeRunDirs removes the run directory that a killed monitor leaves: the recorded one, and that of now, in which a
+// monitor may have begun that was killed before it recorded anything.
+func (c *Container) removeRunDirs() error {
+	return errors.Join(rmtree.Remove(c.State.RunDir), rmtree.Remove(c.dirs.runtimeDir(c.ID)))
 }
 
 // ParseSignal reads a signal by number or by name, with or without SIG.

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	api "github.com/moby/moby/api/types/events"
-	"github.com/rcrun/rcrun/internal/rmtree"
 )
 
 // Prune removes the containers that do not run and that want takes, and returns their ids and the bytes that they had
@@ -57,7 +56,7 @@ func (e *Engine) pruneOne(ctx context.Context, c *Container) error {
 	if err := c.settle(e.events); err != nil {
 		return err
 	}
-	if err := rmtree.Remove(c.State.RunDir); err != nil { // which a killed monitor leaves
+	if err := c.removeRunDirs(); err != nil {
 		return err
 	}
 	return e.destroy(ctx, c.ID)

@@ -175,6 +175,17 @@ func TestForeignDirectories(t *testing.T) {
 	u.fails(125, []string{foreign + "/rcrun", "is not owned by the current user"}, "ps")
 	u.setenv("XDG_DATA_HOME", "")
 
+	parent := u.path("parent")
+	u.asRoot(`mkdir ../parent; chmod 777 ../parent`)
+	u.setenv("XDG_DATA_HOME", parent)
+	u.fails(125, []string{"other users may write to " + parent, "chmod o-w " + parent}, "ps")
+	if got := u.entries("parent"); len(got) > 0 {
+		t.Errorf("where others may write there are %q", got)
+	}
+	u.asRoot(`chmod 1777 ../parent`)
+	u.run("ps")
+	u.setenv("XDG_DATA_HOME", "")
+
 	u.inHome(`mkdir open open/storage; chmod 770 open`)
 	u.fails(125, []string{u.path("home", "open"), "chmod go-w"}, "--root", u.path("home", "open"), "ps")
 	u.inHome(`chmod 700 open; chmod 707 open/storage`)

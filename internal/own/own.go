@@ -1,11 +1,15 @@
 // Package own tells what is the caller's own from what another user may have put in its place: directories of state,
 // and the processes at the other end of a socket.
 //
-// Decisions: A directory of state belongs to the caller, and nobody else may write to it; otherwise another user could
-// put sockets, records or images there. Directories above it are not looked at but for its own name: shared ones with
-// the sticky bit, such as /tmp, keep others from replacing what is in them, and who owns the others (a home, a
-// project's space) is trusted in any case. Root is no exception: with the environment of another user it would take
-// that user's directories.
+// Decisions and rationale:
+//
+//   - A directory of state belongs to the caller, and no other user may write to it; otherwise another user could put
+//     sockets, records or images there.
+//   - The directories above it must not let other users replace it either: what other users may write to must have the
+//     sticky bit, as /tmp has. The owner of such a directory (of a home, of a project's space) is trusted, and so is
+//     the caller's primary group, because with most distributions it has no other member and programs make directories
+//     that it may write to.
+//   - Root is no exception: with the environment of another user it would take that user's directories.
 package own
 
 import (
