@@ -9,8 +9,10 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/internal/own"
 )
 
@@ -259,5 +261,5 @@ func require(f Finding) error {
 	if f.OK {
 		return nil
 	}
-	return fmt.Errorf("%s: %s; to mend it: %s", f.Name, f.Detail, f.Fix)
+	return fault.Errorf(errdefs.ErrUnavailable, "%s: %s; to mend it: %s", f.Name, f.Detail, f.Fix)
 }

@@ -1,9 +1,11 @@
 package rootless
 
 import (
-	"fmt"
 	"math"
 
+	"github.com/containerd/errdefs"
+
+	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/internal/idmap"
 )
 
@@ -35,11 +37,13 @@ func PlanMap(mode string, caller Caller) (Map, []string, error) {
 	switch mode {
 	case "", ModeHost, ModeKeepID, ModeNoMap:
 	default:
-		return Map{}, nil, fmt.Errorf("invalid user namespace mode %q: use host, keep-id or nomap", mode)
+		return Map{}, nil, fault.Errorf(errdefs.ErrInvalidArgument,
+			"invalid user namespace mode %q: use host, keep-id or nomap", mode)
 	}
 	if caller.Problem != (Problem{}) {
 		if mode == ModeNoMap {
-			return Map{}, nil, fmt.Errorf("user namespace mode nomap needs subordinate ids: %s", caller.Problem)
+			return Map{}, nil, fault.Errorf(errdefs.ErrUnavailable,
+				"user namespace mode nomap needs subordinate ids: %s", caller.Problem)
 		}
 		warning := "only one user id is available in the container, because " + caller.Problem.String()
 		return singleMap(mode, caller), []string{warning}, nil

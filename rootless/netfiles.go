@@ -7,6 +7,10 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/rcrun/rcrun/internal/fault"
 )
 
 // ResolvConf is what the /etc/resolv.conf of a container is to say beside, or instead of, the host's.
@@ -46,13 +50,13 @@ func (r ResolvConf) Text(host []byte) []byte {
 func (r ResolvConf) Validate() error {
 	for _, server := range r.Servers {
 		if !isAddress(server) {
-			return fmt.Errorf("invalid name server %q: want an IP address", server)
+			return fault.Errorf(errdefs.ErrInvalidArgument, "invalid name server %q: want an IP address", server)
 		}
 	}
 	for flag, words := range map[string][]string{"--dns-search": r.Search, "--dns-option": r.Options} {
 		for _, word := range words {
 			if word == "" || strings.ContainsFunc(word, endsWord) {
-				return fmt.Errorf("invalid %s %q: want one word", flag, word)
+				return fault.Errorf(errdefs.ErrInvalidArgument, "invalid %s %q: want one word", flag, word)
 			}
 		}
 	}
@@ -114,14 +118,14 @@ func (h HostsFile) Text() ([]byte, error) {
 func parseAddHost(entry string) (name, ip string, err error) {
 	i := strings.IndexAny(entry, ":=")
 	if i <= 0 {
-		return "", "", fmt.Errorf("bad format for add-host: %q", entry)
+		return "", "", fault.Errorf(errdefs.ErrInvalidArgument, "bad format for add-host: %q", entry)
 	}
 	name, ip = entry[:i], strings.Trim(entry[i+1:], "[]")
 	if strings.ContainsFunc(name, func(r rune) bool { return endsWord(r) || r == '#' }) {
-		return "", "", fmt.Errorf("bad format for add-host: %q", entry)
+		return "", "", fault.Errorf(errdefs.ErrInvalidArgument, "bad format for add-host: %q", entry)
 	}
 	if !isAddress(ip) {
-		return "", "", fmt.Errorf("invalid IP address in add-host: %q", ip)
+		return "", "", fault.Errorf(errdefs.ErrInvalidArgument, "invalid IP address in add-host: %q", ip)
 	}
 	return name, ip, nil
 }

@@ -9,6 +9,10 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/rcrun/rcrun/internal/fault"
 )
 
 // PortMapping publishes one port of a container on the host.
@@ -74,27 +78,29 @@ func ParsePort(spec string) ([]PortMapping, error) {
 	}
 	protocol = strings.ToLower(protocol)
 	if protocol != "tcp" && protocol != "udp" {
-		return nil, fmt.Errorf("invalid port %q: protocol %q is neither tcp nor udp", spec, protocol)
+		return nil, fault.Errorf(errdefs.ErrInvalidArgument,
+			"invalid port %q: protocol %q is neither tcp nor udp", spec, protocol)
 	}
 	ip, hostPorts, containerPorts, err := splitPort(addresses)
 	if err != nil {
-		return nil, fmt.Errorf("invalid port %q: %w", spec, err)
+		return nil, fault.Errorf(errdefs.ErrInvalidArgument, "invalid port %q: %w", spec, err)
 	}
 	container, err := parsePortRange(containerPorts)
 	if err != nil {
-		return nil, fmt.Errorf("invalid containerPort: %q: %w", containerPorts, err)
+		return nil, fault.Errorf(errdefs.ErrInvalidArgument, "invalid containerPort: %q: %w", containerPorts, err)
 	}
 	host := portRange{}
 	if hostPorts != "" && hostPorts != "0" {
 		if host, err = parsePortRange(hostPorts); err != nil {
-			return nil, fmt.Errorf("invalid hostPort: %q: %w", hostPorts, err)
+			return nil, fault.Errorf(errdefs.ErrInvalidArgument, "invalid hostPort: %q: %w", hostPorts, err)
 		}
 		if container.count() == 1 && host.count() > 1 {
 			return []PortMapping{{HostIP: ip, HostPort: uint16(host.first), HostPortLast: uint16(host.last),
 				ContainerPort: uint16(container.first), Protocol: protocol}}, nil
 		}
 		if host.count() != container.count() {
-			return nil, fmt.Errorf("invalid ranges specified for container and host Ports: %q and %q", containerPorts, hostPorts)
+			return nil, fault.Errorf(errdefs.ErrInvalidArgument,
+				"invalid ranges specified for container and host Ports: %q and %q", containerPorts, hostPorts)
 		}
 	}
 	return expand(ip, host, container, protocol), nil
@@ -192,9 +198,11 @@ func (p PortMapping) explain(err error) error {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("bind for %s failed: %w", p.hostAddress(), errTaken)
 	case errors.Is(err, syscall.EACCES) && p.HostPort < 1024:
-		return fmt.Errorf("bind for %s failed: ports below net.ipv4.ip_unprivileged_port_start are for root; "+
-			"publish on a higher one, as in -p %d:%d, or let users have it with \"sudo sysctl net.ipv4.ip_unprivileged_port_start=%d\"",
-			p.hostAddress(), 8000+int(p.HostPort), p.ContainerPort, p.HostPort)
+		return fault.Errorf(errdefs.ErrPermissionDenied,
+			"bind for %s failed: ports below net.ipv4.ip_unprivileged_port_start are for root; "+
+				"publish on a higher one, such as %d, or let users have it with "+
+				"\"sudo sysctl net.ipv4.ip_unprivileged_port_start=%d\"",
+			p.hostAddress(), 8000+int(p.HostPort), p.HostPort)
 	}
 	return fmt.Errorf("%s: %w", p, err)
 }

@@ -7,11 +7,14 @@ import (
 	"net"
 	"syscall"
 
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/fault"
 )
 
 // errTaken says that somebody else has a port.
-var errTaken = errors.New("port is already allocated")
+var errTaken = fault.Errorf(errdefs.ErrConflict, "port is already allocated")
 
 // publish forwards ports into the container, in their order. What was published before an error ends with s.
 func (s *Slirp) publish(ctx context.Context, ports []PortMapping) error {
@@ -38,7 +41,8 @@ func (s *Slirp) publishOne(ctx context.Context, p PortMapping) (PortMapping, err
 		}
 	}
 	if p.isRange() {
-		err = fmt.Errorf("bind for %s failed: every port of the range is already allocated", p.hostAddress())
+		err = fault.Errorf(errdefs.ErrConflict, "bind for %s failed: every port of the range is already allocated",
+			p.hostAddress())
 	}
 	return p, err
 }

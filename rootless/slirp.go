@@ -15,7 +15,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/fault"
 )
 
 // The network that slirp4netns makes: the container's interface and address, the host as gateway, and its DNS server.
@@ -30,7 +33,8 @@ const (
 )
 
 // ErrNoSlirp is returned where slirp4netns is not installed.
-var ErrNoSlirp = errors.New(`slirp4netns is not installed: install it with "sudo apt-get install slirp4netns"`)
+var ErrNoSlirp = fault.Errorf(errdefs.ErrUnavailable,
+	`slirp4netns is not installed: install it with "sudo apt-get install slirp4netns"`)
 
 // SlirpConfig says what network to give to whom.
 type SlirpConfig struct {

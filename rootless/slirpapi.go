@@ -3,10 +3,13 @@ package rootless
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/rcrun/rcrun/internal/fault"
 )
 
 // hostForward are the arguments of slirp4netns's command add_hostfwd.
@@ -35,7 +38,7 @@ func (s *Slirp) forward(ctx context.Context, p PortMapping) error {
 		host = "0.0.0.0"
 	}
 	if addr, err := netip.ParseAddr(host); err != nil || !addr.Is4() {
-		return errors.New("slirp4netns publishes on IPv4 addresses only")
+		return fault.Errorf(errdefs.ErrNotImplemented, "slirp4netns publishes on IPv4 addresses only")
 	}
 	return s.call(ctx, slirpRequest{Execute: "add_hostfwd", Arguments: hostForward{
 		Protocol:  p.Protocol,

@@ -3,8 +3,10 @@ package runtime
 import (
 	"os"
 
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
@@ -18,7 +20,7 @@ func cloneSources(mounts []specs.Mount) ([]*os.File, error) {
 		}
 		tree, err := source(mount)
 		if err != nil {
-			return trees, wire.Errorf(stageSandbox, "open bind source", mount.Source, err)
+			return trees, wire.Errorf(stageSandbox, "open bind source", mount.Source, fault.As(errdefs.ErrInvalidArgument, err))
 		}
 		trees = append(trees, tree)
 	}

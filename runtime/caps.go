@@ -1,13 +1,14 @@
 package runtime
 
 import (
-	"fmt"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/sys/capability"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/internal/process"
 )
 
@@ -31,7 +32,7 @@ func parseCaps(names []string) (capSet, error) {
 	for _, name := range names {
 		c, ok := known[name]
 		if !ok {
-			return 0, fmt.Errorf("unknown capability %q", name)
+			return 0, fault.Errorf(errdefs.ErrInvalidArgument, "unknown capability %q", name)
 		}
 		set |= 1 << uint(c)
 	}

@@ -10,8 +10,10 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
@@ -107,7 +109,7 @@ func Create(ctx context.Context, c Config) (*Container, error) {
 func (c Config) message() (sandboxConfig, error) {
 	filter, err := newFilter(c.Spec.Linux.Seccomp)
 	if err != nil {
-		return sandboxConfig{}, err
+		return sandboxConfig{}, fault.As(errdefs.ErrInvalidArgument, err)
 	}
 	root, err := json.Marshal(c.RootConfig)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -158,5 +159,35 @@ func TestExecMeetsEnd(t *testing.T) {
 		}
 		must(t, b.Signal(syscall.SIGKILL))
 		group.Wait()
+	}
+}
+
+// A server answers by the class of an error, also where that comes from a stage.
+func TestErrorClasses(t *testing.T) {
+	b := create(t, []string{"sleep", "1000"}, nil)
+	if _, err := b.Exec(t.Context(), ExecConfig{Process: shell("true")}); !errdefs.IsConflict(err) {
+		t.Errorf("exec before the start: %v", err)
+	}
+	must(t, b.Start(t.Context()))
+	if err := b.Resize(1, 1); !errdefs.IsConflict(err) {
+		t.Errorf("resize without a terminal: %v", err)
+	}
+	for name, change := range map[string]func(*specs.Process){
+		"command":    func(p *specs.Process) { p.Args = []string{"nosuch"} },
+		"user":       func(p *specs.Process) { p.User.Username = "nosuch" },
+		"id":         func(p *specs.Process) { p.User.UID = 1 << 31 },
+		"capability": func(p *specs.Process) { p.Capabilities = &specs.LinuxCapabilities{Bounding: []string{"x"}} },
+		"limit":      func(p *specs.Process) { p.Rlimits = []specs.POSIXRlimit{{Type: "x"}} },
+	} {
+		process := shell("true")
+		change(process)
+		if _, err := b.Exec(t.Context(), ExecConfig{Process: process}); !errdefs.IsInvalidArgument(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	must(t, b.Signal(unix.SIGKILL))
+	b.Wait(t.Context())
+	if err := b.Signal(unix.SIGKILL); !errdefs.IsConflict(err) {
+		t.Errorf("signal after the end: %v", err)
 	}
 }

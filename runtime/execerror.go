@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/internal/wire"
@@ -25,7 +26,8 @@ type ExecError struct {
 
 func (e *ExecError) Error() string { return e.Text }
 
-func (e *ExecError) Unwrap() error { return e.Err }
+// Unwrap gives the error the class of those of what the caller asked for, besides the report.
+func (e *ExecError) Unwrap() []error { return []error{e.Err, errdefs.ErrInvalidArgument} }
 
 // execError makes an *ExecError of a stage's failure to execute args, or to go where they are to be executed; other errors
 // stay as they are.

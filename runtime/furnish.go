@@ -4,12 +4,13 @@ import (
 	"errors"
 	"os"
 	goruntime "runtime"
-	"strconv"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
@@ -288,7 +289,7 @@ func (m *mounter) propagateRoot(name string) error {
 	}
 	propagation, ok := propagations[name]
 	if !ok {
-		return wire.Errorf(stageInit, "set propagation of", "/", errors.New("unknown propagation "+strconv.Quote(name)))
+		return wire.Errorf(stageInit, "set propagation of", "/", fault.Errorf(errdefs.ErrInvalidArgument, "unknown propagation %q", name))
 	}
 	if err := setAttributes(m.root.fd(), 0, 0, propagation&^unix.MS_REC, false); err != nil {
 		return wire.Errorf(stageInit, "set propagation of", "/", err)

@@ -8,11 +8,14 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
+
+	"github.com/rcrun/rcrun/internal/fault"
 )
 
 // ErrExited is what requests to a container, or to a process in it, get after its end.
-var ErrExited = errors.New("the container has exited")
+var ErrExited = fault.Errorf(errdefs.ErrConflict, "the container has exited")
 
 // handle is the creator's hold of a process in a container.
 type handle struct {
@@ -32,7 +35,7 @@ func (p *handle) Console() *os.File { return p.console }
 // Resize changes the size of the process's terminal.
 func (p *handle) Resize(rows, cols uint16) error {
 	if p.console == nil {
-		return errors.New("resize terminal: the process has none")
+		return fault.Errorf(errdefs.ErrConflict, "resize terminal: the process has none")
 	}
 	raw, err := p.console.SyscallConn()
 	if err != nil {

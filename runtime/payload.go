@@ -8,9 +8,11 @@ import (
 	"strings"
 	"unsafe"
 
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
@@ -56,16 +58,18 @@ func (p *payload) size() int {
 // is the container's.
 func (p *payload) prepare(stage string) error {
 	if err := p.findUser(); err != nil {
-		return wire.Errorf(stage, "find the user", "", err)
+		return wire.Errorf(stage, "find the user", "", fault.As(errdefs.ErrInvalidArgument, err))
 	}
 	user := p.Process.User
 	if !p.IDs.hasUID(user.UID) || !p.IDs.hasGID(user.GID) {
-		unmapped := fmt.Errorf("user %d:%d is not in the id map of the container", user.UID, user.GID)
+		unmapped := fault.Errorf(errdefs.ErrInvalidArgument,
+			"user %d:%d is not in the id map of the container", user.UID, user.GID)
 		return wire.Errorf(stage, "change the user", "", unmapped)
 	}
 	for _, gid := range user.AdditionalGids {
 		if p.IDs.Setgroups && !p.IDs.hasGID(gid) {
-			return wire.Errorf(stage, "change the user", "", fmt.Errorf("group %d is not in the id map of the container", gid))
+			return wire.Errorf(stage, "change the user", "",
+				fault.Errorf(errdefs.ErrInvalidArgument, "group %d is not in the id map of the container", gid))
 		}
 	}
 	return nil
@@ -134,7 +138,7 @@ func (p *payload) limitResources(prog *program) error {
 	for _, limit := range p.Process.Rlimits {
 		resource, ok := rlimitNumbers[limit.Type]
 		if !ok {
-			return fmt.Errorf("set resource limits: unknown limit %q", limit.Type)
+			return fault.Errorf(errdefs.ErrInvalidArgument, "set resource limits: unknown limit %q", limit.Type)
 		}
 		name := fmt.Sprintf("set resource limit %s=%d:%d", limit.Type, limit.Soft, limit.Hard)
 		value := object(prog, []unix.Rlimit{{Cur: limit.Soft, Max: limit.Hard}})

@@ -9,8 +9,10 @@ import (
 	goruntime "runtime"
 	"sync"
 
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
@@ -272,7 +274,7 @@ func refuseExec(files []*os.File) {
 		return // the creator sees the wire end
 	}
 	defer conn.Close()
-	early := errors.New("the container has not been started")
+	early := fault.Errorf(errdefs.ErrConflict, "the container has not been started")
 	conn.SendError(stageExec, wire.Errorf(stageExec, "enter the container", "", early)) // the creator may have gone
 }
 
