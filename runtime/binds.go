@@ -10,8 +10,8 @@ import (
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
-// cloneSources returns a copy of the mount tree at the source of each bind mount, or the file to be copied, opened with the
-// caller's access to files and no more. The caller of it closes the files, also when it fails.
+// cloneSources returns a copy of the mount tree at the source of each bind mount, or the file to be copied. It opens
+// them with the caller's access to files and no more. Its caller closes the files, also when it fails.
 func cloneSources(mounts []specs.Mount) ([]*os.File, error) {
 	var trees []*os.File
 	for _, mount := range mounts {
@@ -20,7 +20,8 @@ func cloneSources(mounts []specs.Mount) ([]*os.File, error) {
 		}
 		tree, err := source(mount)
 		if err != nil {
-			return trees, wire.Errorf(stageSandbox, "open bind source", mount.Source, fault.As(errdefs.ErrInvalidArgument, err))
+			err = fault.As(errdefs.ErrInvalidArgument, err)
+			return trees, wire.Errorf(stageSandbox, "open bind source", mount.Source, err)
 		}
 		trees = append(trees, tree)
 	}

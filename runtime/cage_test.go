@@ -66,7 +66,8 @@ func lookAtOthers() {
 				fmt.Println("reached the host through", link)
 			}
 		}
-		if mounts, err := os.ReadFile(dir + "mountinfo"); err == nil && bytes.Contains(mounts, []byte(filepath.Dir(secret))) {
+		mounts, err := os.ReadFile(dir + "mountinfo")
+		if err == nil && bytes.Contains(mounts, []byte(filepath.Dir(secret))) {
 			fmt.Println("read the host's mounts")
 		}
 		if target, err := os.Readlink(dir + "exe"); err == nil && !strings.HasPrefix(target, "/bin/") {

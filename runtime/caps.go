@@ -17,8 +17,8 @@ type capSet uint64
 
 func (s capSet) has(c capability.Cap) bool { return s&(1<<uint(c)) != 0 }
 
-// parseCaps reads names such as CAP_CHOWN. Those that the running kernel does not know are left out, as a profile
-// made for a newer one is still good.
+// parseCaps reads names such as CAP_CHOWN. It leaves out those that the running kernel does not know, because a profile
+// that was made for a newer kernel is still good.
 func parseCaps(names []string) (capSet, error) {
 	all, err := allCaps()
 	if err != nil {
@@ -39,7 +39,7 @@ func parseCaps(names []string) (capSet, error) {
 	return set & all, nil
 }
 
-// allCaps are the capabilities of the running kernel.
+// allCaps returns the capabilities of the running kernel.
 func allCaps() (capSet, error) {
 	caps, err := process.Capabilities()
 	if err != nil {
@@ -52,7 +52,7 @@ func allCaps() (capSet, error) {
 	return set, nil
 }
 
-// list returns the set's numbers.
+// list returns the numbers of the capabilities in the set.
 func (s capSet) list() []uintptr {
 	var caps []uintptr
 	for c := range uintptr(64) {
@@ -68,7 +68,7 @@ type capSets struct {
 	bounding, effective, permitted, inheritable, ambient capSet
 }
 
-// parseCapSets reads the sets of a specification; none at all is no capability.
+// parseCapSets reads the sets of a specification. A specification without any grants no capability.
 func parseCapSets(c *specs.LinuxCapabilities) (capSets, error) {
 	if c == nil {
 		return capSets{}, nil
@@ -90,8 +90,8 @@ func parseCapSets(c *specs.LinuxCapabilities) (capSets, error) {
 	return s, nil
 }
 
-// dropBounding appends what takes from the process, without a way back, what is not in the bounding set, and its ambient
-// capabilities.
+// dropBounding appends the calls that take irrevocably from the process what is not in the bounding set, and its
+// ambient capabilities.
 func (s capSets) dropBounding(p *program) error {
 	all, err := allCaps()
 	if err != nil {
@@ -104,7 +104,7 @@ func (s capSets) dropBounding(p *program) error {
 	return nil
 }
 
-// apply appends what gives the process its final sets.
+// apply appends the calls that give the process its final sets.
 func (s capSets) apply(p *program) {
 	p.setCaps("set capabilities", s.effective, s.permitted, s.inheritable)
 	for _, c := range s.ambient.list() {
@@ -112,7 +112,7 @@ func (s capSets) apply(p *program) {
 	}
 }
 
-// setCaps appends what sets the capabilities of the process.
+// setCaps appends the call that sets the capabilities of the process.
 func (p *program) setCaps(name string, effective, permitted, inheritable capSet) {
 	header := object(p, []unix.CapUserHeader{{Version: unix.LINUX_CAPABILITY_VERSION_3}})
 	data := [2]unix.CapUserData{}

@@ -13,12 +13,12 @@ import (
 	"github.com/rcrun/rcrun/internal/eintr"
 )
 
-// child is a process that was forked without executing anything, and makes the system calls of a program.
+// child is a process that was forked without executing a program, and makes the system calls of a program (see there).
 //
-// It is how a process gets into a container. A Go program cannot enter a user namespace, for it has threads; the
-// child has one. And what enters a container must not be a program that was executed there: the memory of such a
-// program belongs to the container's user namespace, whose root may read and change it. The memory of the child
-// belongs to the namespace in which the sandbox was executed, for which no capability of the container counts.
+// This is how a process gets into a container. A Go program cannot enter a user namespace, because it has threads; the
+// child has one. And a process that enters a container must not execute a program there: the memory of such a process
+// would belong to the container's user namespace, whose root may read and change it. The memory of the child belongs to
+// the namespace in which the sandbox was executed, for which no capability of the container counts.
 //
 // The Go runtime does not work in the child, so its code (all of interpret.go) allocates nothing, calls nothing that
 // might need more stack, and has all signals blocked.
@@ -26,20 +26,21 @@ type child struct {
 	program *program
 	pid     int
 	pidfd   *os.File
-	control *os.File // our end of a socket
-	theirs  *os.File // the child's, as long as it is open here
+	control *os.File // the parent's end of a socket
+	theirs  *os.File // the child's end, as long as the parent has it open
 }
 
 // What a child does after the first program.
 const (
 	runAndExit  = iota
-	runAndServe // runs others
+	runAndServe // waits for further programs
 )
 
-// fork makes a child, in new namespaces as the flags (CLONE_*) say, that runs the program, which is the child's from
-// then on. The caller must be on a thread that outlives the child if the child is to die with its parent.
+// fork makes a child that runs the program, in new namespaces as the flags (CLONE_*) say. From then on the program
+// belongs to the child. If the child has to die with its parent, the caller must be on a thread that outlives the
+// child.
 //
-// With CLONE_FILES the child's end of the control socket stays open here, too, until closeTheirs.
+// With CLONE_FILES the child's end of the control socket stays open in the parent, too, until closeTheirs.
 func fork(p *program, flags uintptr, start int) (_ *child, err error) {
 	c := &child{program: p}
 	if p.err != nil {
@@ -78,10 +79,10 @@ func fork(p *program, flags uintptr, start int) (_ *child, err error) {
 	return c, nil
 }
 
-// low is the first descriptor that no program of ours puts anything on.
+// low is the first descriptor that no program here assigns by number.
 const low = 16
 
-// aside returns a copy of a descriptor that no other is put on in a child.
+// aside returns a copy of a descriptor, with a number that no program assigns to another file.
 func aside(fd int) (*os.File, error) {
 	copied, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, low)
 	if err != nil {
@@ -90,7 +91,7 @@ func aside(fd int) (*os.File, error) {
 	return os.NewFile(uintptr(copied), "for a child"), nil
 }
 
-// closeTheirs closes the child's end of the control socket here, so that the end of the child shows.
+// closeTheirs closes the child's end of the control socket in the parent, so that the parent sees the end of the child.
 func (c *child) closeTheirs() {
 	if c.theirs != nil {
 		c.theirs.Close()
@@ -98,7 +99,7 @@ func (c *child) closeTheirs() {
 	}
 }
 
-// cloneBlocked clones with all signals blocked in the child, so that no handler of Go's ever runs there.
+// cloneBlocked clones with all signals blocked, so that no signal handler of Go's ever runs in the child.
 func cloneBlocked(flags uintptr, mem []byte, start int) (pid int, err error) {
 	all, before := ^uint64(0), uint64(0)
 	if errno := setMaskOf(&all, &before); errno != 0 {
@@ -114,13 +115,13 @@ func cloneBlocked(flags uintptr, mem []byte, start int) (pid int, err error) {
 	return int(r), nil
 }
 
-// A container may stop a process that it sees. The parent wakes it, and loses patience after a while.
+// A container may stop a process that it sees. The parent continues it, and gives up after a while.
 const (
 	wakeEvery  = 50 * time.Millisecond
 	wakeAtMost = 200
 )
 
-// errStopped is what a container's own doing is met with.
+// errStopped is the error of a child that the container kept stopping.
 var errStopped = errors.New("the container kept stopping the process (SIGSTOP) before it had become the command")
 
 // run has a child that serves run the program as it is now, and waits for the outcome as await does.
@@ -134,7 +135,8 @@ func (c *child) run() error {
 	return c.await()
 }
 
-// await waits for the outcome of a program: nil once the child has come to its end or has executed something.
+// await waits for the outcome of a program. It returns nil when the child has come to its end or has executed a
+// program.
 func (c *child) await() error {
 	for woken := 0; ; {
 		if err := c.control.SetReadDeadline(time.Now().Add(wakeEvery)); err != nil {
@@ -146,7 +148,7 @@ func (c *child) await() error {
 			return c.program.outcome()
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return fmt.Errorf("wait for the process: %w", err)
-		case c.state() == childEnded: // with shared files its end of the socket may still be open
+		case c.state() == childEnded: // if it shares the parent's files, its end of the socket may still be open
 			return c.program.outcome()
 		case c.state() == childRuns:
 		case woken == wakeAtMost:
@@ -166,14 +168,14 @@ func (c *child) endedEarly(err error) error {
 	return err
 }
 
-// What a child does.
+// The states of a child.
 const (
 	childRuns = iota
 	childStopped
 	childEnded
 )
 
-// state says whether the child runs, or has been stopped by a signal, or has ended and may have been waited for.
+// state tells whether the child runs, was stopped by a signal, or has ended (and may have been waited for).
 func (c *child) state() int {
 	var info unix.Siginfo
 	err := unix.Waitid(unix.P_PID, c.pid, &info, unix.WSTOPPED|unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
@@ -201,14 +203,14 @@ func (c *child) kill() {
 	sendSignal(c.pidfd, unix.SIGKILL) // it may have ended
 }
 
-// discard ends a child and forgets it.
+// discard kills a child, waits for its end and releases it.
 func (c *child) discard() {
 	c.kill()
 	c.wait()
 	c.release()
 }
 
-// release closes what the parent holds of the child but its pidfd, which may be in use elsewhere.
+// release closes what the parent holds of the child, except its pidfd, which may be in use elsewhere.
 func (c *child) release() {
 	c.control.Close()
 	c.program.free()

@@ -10,8 +10,8 @@ import (
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
-// newPty makes a terminal in the devpts file system mounted at the descriptor devpts. The payload has no say in it:
-// neither end is opened by a path of the container's.
+// newPty makes a terminal in the devpts filesystem mounted at the descriptor devpts. The payload cannot interfere,
+// because neither end is opened by a path of the container.
 func newPty(devpts int, size *specs.Box) (master, slave *os.File, err error) {
 	fd, err := openWithin(devpts, "ptmx", unix.O_RDWR|unix.O_NOCTTY)
 	if err != nil {
@@ -27,7 +27,8 @@ func newPty(devpts int, size *specs.Box) (master, slave *os.File, err error) {
 		return nil, nil, err
 	}
 	// Without O_NOCTTY the terminal would become this process's own.
-	peer, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
+	const flags = unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC
+	peer, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCGPTPEER, flags)
 	if errno != 0 {
 		return nil, nil, errno
 	}
@@ -45,8 +46,8 @@ func resize(fd int, rows, cols uint16) error {
 	return unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: cols})
 }
 
-// openConsole makes the payload's terminal and binds it at /dev/console. The slave takes the place of the standard files.
-// It returns the master.
+// openConsole makes the payload's terminal and binds it at /dev/console. The slave takes the place of the standard
+// files. It returns the master.
 func (s *sandbox) openConsole(m *mounter) (*os.File, error) {
 	if s.devpts == nil {
 		return nil, wire.Errorf(stageInit, "open terminal", "", errors.New("the container has no devpts"))

@@ -17,51 +17,51 @@ import (
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
-// SandboxStage is the stage's name: a binary that finds it in argv[0] calls SandboxMain before anything else.
+// SandboxStage is the name of the stage. A binary that finds it in argv[0] must call SandboxMain before anything else.
 const SandboxStage = "rcrun-sandbox"
 
-// Root makes a container's root file system appear. It is used in the sandbox: in the container's user namespace and
-// its own mount namespace, with all capabilities there and with the caller's access to files. The caller's own user
-// id is not necessarily mapped.
+// Root makes the root filesystem of a container appear. It runs in the sandbox: in the container's outer user namespace
+// and a mount namespace of its own, with all capabilities there and with the caller's access to files. The caller's own
+// user id is not necessarily mapped.
 type Root interface {
-	// Mount mounts the root on target, an empty directory of the caller's. What it returns, if anything, is handed
-	// up to the creator (Config.RootFD) and closed in the sandbox.
+	// Mount mounts the root on target, an empty directory of the caller's. A file that it returns is sent up to the
+	// creator (Config.RootFD) and closed in the sandbox.
 	Mount(target string) (*os.File, error)
 }
 
-// RootFactory makes a Root of the configuration that the creator gave.
+// RootFactory makes a Root from the configuration that the creator gave.
 type RootFactory func(config json.RawMessage) (Root, error)
 
 // Config describes a container to be created.
 type Config struct {
-	// Spec is complete. Namespaces that it does not name are the host's, but for user and mount, which are always new.
-	// What it asks for and the runtime does not do is an error of Create, which names the field.
+	// Spec is complete. A namespace that it does not name is the host's, except that the user and mount namespaces are
+	// always new. Create returns an error for a field that this package does not implement, and names the field.
 	Spec       *specs.Spec
 	RootKind   string // key into the roots of SandboxMain
 	RootConfig any    // handed to the factory as JSON
 	Dir        string // absolute path of an empty directory of the caller's, to mount the root on
 
-	// Init keeps a process of ours as the container's first, which hands on signals and waits for orphans.
+	// Init has a reaper as the first process of the container, which forwards signals and waits for orphans.
 	Init bool
 
-	// OpenMounts leaves it to the payload, if it has CAP_SYS_ADMIN, to detach, move and change what is mounted for it, and
-	// to bind directories below which something is mounted. Without, the kernel keeps it from that.
+	// OpenMounts lets a payload with CAP_SYS_ADMIN detach, move and change what is mounted for it, and bind directories
+	// below which something is mounted. Without it the kernel forbids that.
 	OpenMounts bool
 
-	// Stdin, Stdout and Stderr are the payload's, without Process.Terminal; nil is /dev/null. They stay the caller's.
+	// Stdin, Stdout and Stderr are used without Process.Terminal; nil is /dev/null. The caller keeps its files.
 	Stdin, Stdout, Stderr *os.File
 
-	// Create calls the following functions, and waits for them also when its context ends, as theirs then does.
+	// Create calls the following functions with its context. It waits for them also when that ends.
 
 	// MapIDs writes the id maps of the user namespace of process pid.
 	MapIDs func(ctx context.Context, pid int) error
-	// Network, if not nil, connects the network namespace of process pid, the container's first, while the sandbox goes on
-	// with the mounts.
+	// Network, if not nil, connects the network namespace of process pid, the container's first, while the sandbox
+	// makes the mounts.
 	Network func(ctx context.Context, pid int) error
 	// RootFD, if not nil, receives the file that Root.Mount returned, and owns it.
 	RootFD func(ctx context.Context, root *os.File) error
 
-	// LogFile receives what the stages print should they crash; nil is /dev/null.
+	// LogFile receives what the stages print if they crash; nil is /dev/null.
 	LogFile *os.File
 }
 
@@ -76,8 +76,8 @@ type Container struct {
 	startErr, closeErr             error
 }
 
-// Create makes a container up to the point where only the payload's execution is left. If it fails, or ctx ends before,
-// nothing remains.
+// Create makes a container up to the point where only the payload's execution is left. If it fails, or if ctx ends
+// before, nothing remains.
 func Create(ctx context.Context, c Config) (*Container, error) {
 	if err := validate(c.Spec); err != nil {
 		return nil, fmt.Errorf("create container: %w", err)
@@ -105,7 +105,7 @@ func Create(ctx context.Context, c Config) (*Container, error) {
 	return container, nil
 }
 
-// message is what the sandbox is told: the specification with the profile compiled.
+// message returns what the sandbox is told: the specification, with the seccomp profile compiled.
 func (c Config) message() (sandboxConfig, error) {
 	filter, err := newFilter(c.Spec.Linux.Seccomp)
 	if err != nil {
@@ -122,14 +122,14 @@ func (c Config) message() (sandboxConfig, error) {
 		OpenMounts: c.OpenMounts}, nil
 }
 
-// watch receives what the sandbox tells of the payload's life: how it started, then how it ended.
+// watch receives what the sandbox reports of the payload: how its start went, then how it ended.
 func (c *Container) watch() {
 	var s started
 	_, err := c.sandbox.conn.Expect(msgStarted, &s, 0)
 	c.started <- err
 	var status ExitStatus
 	if _, err := c.sandbox.conn.Expect(msgExit, &status, 0); err != nil {
-		c.handle.Signal(syscall.SIGKILL) // the sandbox has died; what is left of the container dies too
+		c.handle.Signal(syscall.SIGKILL) // the sandbox has died, and the container must not outlive it
 		c.end(ExitStatus{Code: 128 + int(syscall.SIGKILL), Signal: int(syscall.SIGKILL)},
 			wire.Errorf(stageSandbox, "wait for the payload", "", err))
 		return
@@ -137,8 +137,8 @@ func (c *Container) watch() {
 	c.end(status, nil)
 }
 
-// Start executes the payload, once. If that is not possible the error is an *ExecError, and the container ends. It also
-// ends when ctx does before the payload has been executed.
+// Start executes the payload, once. If that is not possible, the error is an *ExecError and the container ends. The
+// container also ends if ctx ends before the payload has been executed.
 func (c *Container) Start(ctx context.Context) error {
 	c.startOnce.Do(func() { c.startErr = c.start(ctx) })
 	return c.startErr
@@ -166,13 +166,13 @@ func (c *Container) giveUp(ctx context.Context) error {
 	return fmt.Errorf("start container: %w", context.Cause(ctx))
 }
 
-// InitPid is the process id of the container's first process, as the creator sees it.
+// InitPid is the process id of the container's first process in the creator's pid namespace.
 func (c *Container) InitPid() int { return c.Pid }
 
-// Warnings are sentences on what the host did not allow and what was done in its place.
+// Warnings are sentences about what the host did not allow and what was done instead.
 func (c *Container) Warnings() []string { return c.warnings }
 
-// reportTime is how long the sandbox may take to report the end of a container that was killed.
+// reportTime bounds how long the sandbox may take to report the end of a container that was killed.
 const reportTime = 2 * time.Second
 
 // Kill ends all processes of the container. Wait returns soon afterwards, whatever state the sandbox is in.
@@ -182,8 +182,8 @@ func (c *Container) Kill() error {
 	return err
 }
 
-// insist makes sure that the end of a container that was killed is reported. A sandbox that is stopped (SIGSTOP) reports
-// nothing: it is continued, and killed where that does not help.
+// insist makes sure that the end of a container that was killed is reported. A sandbox that is stopped (SIGSTOP)
+// reports nothing, so it is continued, and killed where that does not help.
 func (c *Container) insist() {
 	for _, step := range []struct {
 		patience time.Duration
@@ -198,7 +198,7 @@ func (c *Container) insist() {
 	}
 }
 
-// Close kills what is left of the container, waits for its end and releases all of it.
+// Close kills what is left of the container, waits for its end and releases everything.
 func (c *Container) Close() error {
 	c.closeOnce.Do(func() {
 		c.handle.Signal(syscall.SIGKILL) // it may have ended long ago

@@ -18,7 +18,7 @@ import (
 type ExecConfig struct {
 	Process *specs.Process // complete: user, capabilities, environment, ...
 
-	// Stdin, Stdout and Stderr are used without Process.Terminal; nil is /dev/null. They stay the caller's.
+	// Stdin, Stdout and Stderr are used without Process.Terminal; nil is /dev/null. The caller keeps its files.
 	Stdin, Stdout, Stderr *os.File
 }
 
@@ -28,8 +28,8 @@ type ExecProcess struct {
 }
 
 // Exec starts a further process in a running container. It fails with an *ExecError if the command cannot be executed.
-// It waits for the filesystems of the container, some of which the container itself may serve, and serve badly: a
-// process that has not been executed when ctx ends is killed.
+// It waits for filesystems of the container, and a container may serve a filesystem that never answers: a process that
+// has not been executed when ctx ends is killed.
 func (c *Container) Exec(ctx context.Context, config ExecConfig) (*ExecProcess, error) {
 	select {
 	case <-c.ended:
@@ -62,7 +62,7 @@ func (c *Container) Exec(ctx context.Context, config ExecConfig) (*ExecProcess, 
 	return p, nil
 }
 
-// requestExec asks the sandbox for a process and returns the wire on which it is spoken of.
+// requestExec asks the sandbox for a process. It returns the wire on which the sandbox reports on that process.
 func (c *Container) requestExec(config ExecConfig) (*wire.Conn, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -86,7 +86,7 @@ func (c *Container) requestExec(config ExecConfig) (*wire.Conn, error) {
 	return conn, nil
 }
 
-// await receives the terminal, if there is to be one, and the process.
+// await receives the terminal, if the process has one, and the process.
 func (p *ExecProcess) await(conn *wire.Conn, terminal bool) error {
 	if terminal {
 		files, err := conn.Expect(msgConsole, nil, 1)
@@ -109,7 +109,7 @@ func (p *ExecProcess) watch(conn *wire.Conn) {
 	defer conn.Close()
 	var status ExitStatus
 	if _, err := conn.Expect(msgExit, &status, 0); err != nil {
-		// The sandbox has ended, and nothing in the container outlives it.
+		// The sandbox has ended, and no process of the container outlives it.
 		status = ExitStatus{Code: 128 + int(syscall.SIGKILL), Signal: int(syscall.SIGKILL)}
 	}
 	p.end(status, nil)

@@ -14,10 +14,9 @@ import (
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
-// CopyMount is a type of mount besides those of file systems: what the container has at the destination is a copy of
-// the host's file at the source. It belongs to user 0 and lies in memory with the other copies, where the container
-// may add copyRoom bytes to all of them: a file of the host's that is bound can be filled beyond any limit of the
-// root.
+// CopyMount is a type of mount besides those of filesystems: what the container has at the destination is a copy of the
+// host's file at the source. Copies belong to user 0 and are in memory, where the container may add copyRoom bytes to
+// all of them together. A host file that is bound instead could be filled beyond any limit of the root.
 const CopyMount = "copy"
 
 const copyRoom = 1 << 20
@@ -38,9 +37,9 @@ func source(mount specs.Mount) (*os.File, error) {
 }
 
 // makeCopies replaces the files to be copied, among the sources of the mounts, by mounts of their copies. The copies
-// lie on one tmpfs. Only what is attached can be cloned, so this is on top of the root for the time that takes.
+// are on one tmpfs. Only an attached mount can be cloned, so the tmpfs is attached on top of the root for that time.
 func (m *mounter) makeCopies(mounts []specs.Mount) error {
-	copied := map[int]string{} // of the sources, and where their copies are to be
+	copied := map[int]string{} // index of a source -> path of the source
 	size, next := int64(copyRoom), 0
 	for _, mount := range mounts {
 		if !isBind(mount) {
@@ -62,11 +61,11 @@ func (m *mounter) makeCopies(mounts []specs.Mount) error {
 	tmpfs, err := newMount("tmpfs", "tmpfs", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC,
 		[]string{"mode=0755", fmt.Sprintf("size=%d", size), fmt.Sprintf("nr_inodes=%d", len(copied)+2)})
 	if err != nil {
-		return wire.Errorf(stageInit, "make a file system for", "copies of files", err)
+		return wire.Errorf(stageInit, "make a filesystem for", "copies of files", err)
 	}
 	defer unix.Close(tmpfs)
 	if err := attach(tmpfs, m.root.fd()); err != nil {
-		return wire.Errorf(stageInit, "attach a file system for", "copies of files", err)
+		return wire.Errorf(stageInit, "attach a filesystem for", "copies of files", err)
 	}
 	for i, path := range copied {
 		tree, err := copyTo(tmpfs, strconv.Itoa(i), m.trees[i])
@@ -77,7 +76,7 @@ func (m *mounter) makeCopies(mounts []specs.Mount) error {
 		m.trees[i] = tree
 	}
 	if err := unix.Unmount(fmt.Sprintf("/proc/self/fd/%d", tmpfs), unix.MNT_DETACH); err != nil {
-		return wire.Errorf(stageInit, "detach the file system for", "copies of files", err)
+		return wire.Errorf(stageInit, "detach the filesystem for", "copies of files", err)
 	}
 	return nil
 }

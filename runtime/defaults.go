@@ -19,12 +19,13 @@ func DefaultCapabilities() []string {
 	}
 }
 
-// DefaultSpec returns Docker's defaults for a container that runs args as its user 0, in namespaces of its own. It
-// has no seccomp profile yet; DefaultSeccomp makes one for the capabilities that are finally chosen.
+// DefaultSpec returns Docker's defaults for a container that runs args as its user 0, in namespaces of its own. It has
+// no seccomp profile yet; DefaultSeccomp makes one for the capabilities that the caller chooses in the end.
 //
-// The masked paths are Docker's and two more, which podman masks: /sys/dev/block names the disks of the host, and
-// /sys/fs/selinux, where the network is the host's and its /sys is bound, makes programs believe that they can load
-// policies. A mask costs one mount where its path exists, and no program of a container needs either path.
+// The masked paths are Docker's and two more, which podman masks: /sys/dev/block names the disks of the host.
+// /sys/fs/selinux makes programs believe that they can load policies, where the container has the network of the host
+// and the host's /sys is bound. A mask costs one mount where its path exists, and no program of a container needs
+// either path.
 func DefaultSpec(args ...string) *specs.Spec {
 	caps := DefaultCapabilities()
 	return &specs.Spec{
@@ -61,7 +62,8 @@ func DefaultSpec(args ...string) *specs.Spec {
 func defaultMounts() []specs.Mount {
 	return []specs.Mount{
 		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
-		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
+		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs",
+			Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
 		{Destination: "/dev/pts", Type: "devpts", Source: "devpts",
 			Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
 		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm",
@@ -73,7 +75,8 @@ func defaultMounts() []specs.Mount {
 	}
 }
 
-// KnownCapabilities returns the names of all capabilities, as CAP_CHOWN. The running kernel may not know the last.
+// KnownCapabilities returns the names of all capabilities, as CAP_CHOWN. The running kernel may not know the last of
+// them.
 func KnownCapabilities() []string {
 	var names []string
 	for _, c := range capability.ListKnown() {

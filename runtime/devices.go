@@ -10,7 +10,7 @@ import (
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
-// Nobody may make device nodes in a user namespace, so those of the host are bound.
+// In a user namespace no process may make device nodes, so those of the host are bound.
 var (
 	defaultDevices = []string{"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"}
 	deviceLinks    = []struct{ name, target string }{
@@ -23,7 +23,7 @@ var (
 	}
 )
 
-// fillDev makes the default device nodes and links, unless /dev is not a file system of the container's own.
+// fillDev makes the default device nodes and links, unless /dev is not a filesystem of the container's own.
 func (m *mounter) fillDev() error {
 	if m.dev < 0 {
 		return nil
@@ -69,7 +69,7 @@ func (m *mounter) bindDevice(source, destination string) error {
 	return attach(mount, target)
 }
 
-// hostDevice finds the host's node of a device: the one of the same name if it is the same device, else by number.
+// hostDevice finds the host's node of a device: the one of the same name if it is the same device, otherwise by number.
 func hostDevice(device specs.LinuxDevice) (string, error) {
 	kind, dir := uint32(unix.S_IFCHR), "char"
 	if device.Type == "b" {

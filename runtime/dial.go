@@ -13,12 +13,12 @@ import (
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
-// dialTime is how long the sandbox may take to make a socket.
+// dialTime bounds how long the sandbox may take to make a socket.
 const dialTime = 5 * time.Second
 
-// dialRequest is where a UDP socket is to be connected to.
+// dialRequest tells where to connect a UDP socket.
 type dialRequest struct {
-	Address netip.AddrPort // an IPv4 one
+	Address netip.AddrPort // of IPv4
 }
 
 // DialUDP returns a socket in the container's network that is connected to an IPv4 address there.
@@ -34,7 +34,7 @@ func (c *Container) DialUDP(ctx context.Context, address netip.AddrPort) (net.Co
 	if err := c.sandbox.conn.Send(msgDial, dialRequest{address}, theirs); err != nil {
 		return nil, fmt.Errorf("dial %s in the container: %w", address, err)
 	}
-	theirs.Close() // so that the end of the sandbox shows
+	theirs.Close() // so that this side sees the end of the sandbox
 	files, err := await(ctx, conn, msgDialed, 1)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s in the container: %w", address, err)
@@ -47,7 +47,7 @@ func (c *Container) DialUDP(ctx context.Context, address netip.AddrPort) (net.Co
 func (s *sandbox) dial(m wire.Message) {
 	conn, err := wire.FromFile(m.Files[0])
 	if err != nil {
-		return // the creator sees the wire end
+		return // the creator sees the end of the wire
 	}
 	defer conn.Close()
 	var request dialRequest
@@ -60,7 +60,8 @@ func (s *sandbox) dial(m wire.Message) {
 		})
 	}
 	if err != nil {
-		conn.SendError(stageSandbox, wire.Errorf(stageSandbox, "connect", request.Address.String(), err)) // a creator that has gone needs no answer
+		// A creator that has gone needs no answer.
+		conn.SendError(stageSandbox, wire.Errorf(stageSandbox, "connect", request.Address.String(), err))
 		return
 	}
 	defer sock.Close()

@@ -13,18 +13,19 @@ import (
 
 const stageExec = "exec"
 
-// exec serves one exec from beginning to end. Files are a wire of its own to the creator and the standard files.
+// exec serves one exec from beginning to end. files are a wire of its own to the creator, and the standard files.
 //
-// It runs on a thread of its own that is never unlocked: the thread enters the container's namespaces, all but the user
-// namespace, and so sees the container's files; what it forks is born into the container's pid namespace, enters the
-// user namespace and becomes the command. No process in the container ever has more than the container's own files.
+// It runs on a thread of its own that is never unlocked. The thread enters the container's namespaces, all but the user
+// namespace, and so sees the container's files. The process that it forks is born into the container's pid namespace,
+// enters the user namespace and becomes the command. No process in the container ever has more than the container's own
+// files.
 func (s *sandbox) exec(request execRequest, files []*os.File) {
 	goruntime.LockOSThread()
 	conn, err := wire.FromFile(files[0])
 	stdio := files[1:]
 	if err != nil {
 		wire.CloseFiles(stdio)
-		return // the creator sees the wire end
+		return // the creator sees the end of the wire
 	}
 	defer conn.Close()
 	process, err := s.startExec(conn, request.Process, stdio)
@@ -41,12 +42,12 @@ func (s *sandbox) exec(request execRequest, files []*os.File) {
 	process.pidfd.Close()
 }
 
-// endTimeout bounds how long the end of a container that is about to end is waited for, in milliseconds.
+// endTimeout bounds the wait for the end of a container that is about to end, in milliseconds.
 const endTimeout = 2000
 
-// initEnded says whether an exec failed with err because the container's first process has ended, and with it all others.
-// As soon as the first one begins to end, the kernel makes no process any more (ENOMEM) and lets nobody join its
-// namespaces (ESRCH, and EPERM once it has no memory to tell whose it is).
+// initEnded tells whether an exec failed with err because the container's first process has ended, and with it all
+// others. As soon as the first process begins to end, the kernel refuses to make another process (ENOMEM) or to let one
+// join its namespaces (ESRCH, and EPERM once the process has no memory that tells whose it is).
 func (s *sandbox) initEnded(err error) bool {
 	timeout := 0
 	for _, sign := range []error{unix.ENOMEM, unix.ESRCH, unix.EPERM, killedErrno} {
@@ -59,7 +60,7 @@ func (s *sandbox) initEnded(err error) bool {
 	return err == nil && n > 0
 }
 
-// startExec starts the command and reports it as started. It closes stdio.
+// startExec starts the command and reports that it has started. It closes stdio.
 func (s *sandbox) startExec(conn *wire.Conn, process *specs.Process, stdio []*os.File) (*child, error) {
 	defer func() { wire.CloseFiles(stdio) }()
 	if process.Terminal {
@@ -97,14 +98,14 @@ func (s *sandbox) startExec(conn *wire.Conn, process *specs.Process, stdio []*os
 	return running, nil
 }
 
-// endWith kills the child when the creator closes the wire that they speak of it on: it has given up.
+// endWith kills the child when the creator closes the wire of this exec, because the creator has then given up.
 func (c *child) endWith(conn *wire.Conn) {
 	if _, err := conn.Recv(); err != nil {
 		c.kill()
 	}
 }
 
-// execTerminal makes a terminal of the container's and hands its master up.
+// execTerminal opens a terminal of the container's devpts and sends the master to the creator.
 func (s *sandbox) execTerminal(conn *wire.Conn, process *specs.Process) (slave *os.File, err error) {
 	if s.devpts == nil {
 		return nil, wire.Errorf(stageExec, "open terminal", "", errors.New("the container has no devpts"))
@@ -121,7 +122,7 @@ func (s *sandbox) execTerminal(conn *wire.Conn, process *specs.Process) (slave *
 	return slave, nil
 }
 
-// forkExec forks what becomes the payload.
+// forkExec forks the process that becomes the payload.
 func (s *sandbox) forkExec(payload *payload, stdio []*os.File) (*child, error) {
 	p, err := newProgram(payload.steps(), payload.size())
 	if err != nil {

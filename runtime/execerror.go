@@ -17,7 +17,7 @@ const (
 	CodeNotFound      = 127
 )
 
-// ExecError says why a command could not be executed.
+// ExecError tells why a command could not be executed.
 type ExecError struct {
 	Code int    // CodeCannotExecute or CodeNotFound
 	Text string // as in: exec: "foo": executable file not found in $PATH
@@ -26,11 +26,11 @@ type ExecError struct {
 
 func (e *ExecError) Error() string { return e.Text }
 
-// Unwrap gives the error the class of those of what the caller asked for, besides the report.
+// Unwrap gives the error the class of invalid parameters, because the caller chose the command.
 func (e *ExecError) Unwrap() []error { return []error{e.Err, errdefs.ErrInvalidArgument} }
 
-// execError makes an *ExecError of a stage's failure to execute args, or to go where they are to be executed; other errors
-// stay as they are.
+// execError turns the report of a stage that could not execute args, or not enter the working directory, into an
+// *ExecError. It returns other errors as they are.
 func execError(args []string, err error) error {
 	var report *wire.Error
 	if !errors.As(err, &report) {
@@ -54,13 +54,14 @@ func execError(args []string, err error) error {
 	case report.Errno == unix.ENOENT || report.Errno == unix.ENOTDIR:
 		return explained(CodeNotFound, "no such file or directory")
 	case report.Errno == unix.ENOEXEC:
-		return explained(CodeCannotExecute, "exec format error (is the file a script without #!, or made for another architecture?)")
+		return explained(CodeCannotExecute,
+			"exec format error (is the file a script without #!, or made for another architecture?)")
 	default:
 		return explained(CodeCannotExecute, report.Errno.Error())
 	}
 }
 
-// cwdError makes an *ExecError of a working directory that cannot be entered, with the exit codes that Docker has for it.
+// cwdError makes an *ExecError for a working directory that cannot be entered, with Docker's exit codes for it.
 func cwdError(report *wire.Error, err error) error {
 	code := CodeCannotExecute
 	if report.Errno == unix.ENOENT || report.Errno == unix.ENOTDIR {

@@ -14,16 +14,17 @@ import (
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
-// ready is what came of furnishing the container.
+// ready is the outcome of furnishing the container.
 type ready struct {
 	warnings []string
 }
 
-// furnish makes all that the container consists of but its first process, while the host's file systems are still
-// there, and then leaves them for the container's root. master is that of the payload's terminal, or nil.
+// furnish makes everything that the container consists of, except its first process, while the host's filesystems are
+// still there. Then it leaves them for the container's root. master is the master of the payload's terminal, or nil.
 //
-// The sandbox does this, and not the container's first process. The mounts are made in the sandbox's mount namespace and
-// belong to its user namespace (see settleInit); with Config.OpenMounts they are made in that of the first process.
+// The sandbox does this, and not the container's first process: the mounts are made in the sandbox's mount namespace
+// and so belong to its user namespace (see settleInit). With Config.OpenMounts they are made in the mount namespace of
+// the first process.
 func (s *sandbox) furnish(trees []*os.File) (r ready, master *os.File, err error) {
 	root, err := s.rootToFurnish()
 	if err != nil {
@@ -38,7 +39,7 @@ func (s *sandbox) furnish(trees []*os.File) (r ready, master *os.File, err error
 	if err != nil {
 		return r, master, err
 	}
-	if s.config.OpenMounts { // the sandbox's own mount namespace has nothing but the root
+	if s.config.OpenMounts { // the sandbox's own mount namespace has only the root
 		if root, err = openRoot(); err != nil {
 			return r, master, wire.Errorf(stageInit, "open root", ".", err)
 		}
@@ -70,7 +71,7 @@ func (s *sandbox) rootToFurnish() (root, error) {
 	return root{os.NewFile(uintptr(tree), "/")}, nil
 }
 
-// furnishInside is the part of furnish that is done from within the container's namespaces.
+// furnishInside is the part of furnish that runs within the container's namespaces.
 func (s *sandbox) furnishInside(m *mounter) (master *os.File, err error) {
 	spec := s.config.Spec
 	if s.config.OpenMounts {
@@ -95,7 +96,7 @@ func (s *sandbox) furnishInside(m *mounter) (master *os.File, err error) {
 	return master, enterRoot(m.root)
 }
 
-// attachOverRoot puts a root that is attached nowhere on top of the calling thread's.
+// attachOverRoot attaches a detached root on top of the calling thread's root.
 func (r root) attachOverRoot() error {
 	target, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -105,11 +106,12 @@ func (r root) attachOverRoot() error {
 	return attach(r.fd(), target)
 }
 
-// containerNamespaces are those that a container may have to itself, but for user and mount namespaces.
-const containerNamespaces = unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
+// containerNamespaces are the namespaces that a container may have of its own, without user and mount namespaces.
+const containerNamespaces = unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS |
+	unix.CLONE_NEWCGROUP
 
-// inside calls do on a thread that has joined those of the container's namespaces that are in mask, its mount namespace if
-// mounts says so, and is not used again.
+// inside calls do on a thread that has joined those of the container's namespaces that are in mask and, if mounts says
+// so, its mount namespace. The thread is not used again.
 func (s *sandbox) inside(mask int, mounts bool, do func() error) error {
 	done := make(chan error)
 	go func() {
@@ -127,7 +129,7 @@ func (s *sandbox) inside(mask int, mounts bool, do func() error) error {
 func (s *sandbox) join(mask int, mounts bool) error {
 	flags := ownNamespaces(s.config.Spec, mask)
 	if mounts {
-		// A mount namespace can be joined by a thread whose root directory is no other thread's.
+		// Only a thread that shares its root directory with no other thread can join a mount namespace.
 		if err := unix.Unshare(unix.CLONE_FS); err != nil {
 			return wire.Errorf(stageSandbox, "unshare the root directory", "", err)
 		}
@@ -153,8 +155,8 @@ func (m *mounter) furnish(spec *specs.Spec) error {
 	return m.fill(spec)
 }
 
-// openFilesystem opens the configuration of a new file system (fsopen(2)). With Config.OpenMounts it is init that does it:
-// the file system then belongs to the user namespace of the container, which may change its options.
+// openFilesystem opens the configuration of a new filesystem (fsopen(2)). With Config.OpenMounts init opens it: the
+// filesystem then belongs to the user namespace of the container, which may change its options.
 func (s *sandbox) openFilesystem(fstype string) (int, error) {
 	switch {
 	case s.config.OpenMounts:
@@ -171,8 +173,8 @@ func (s *sandbox) openFilesystem(fstype string) (int, error) {
 	return unix.Fsopen(fstype, unix.FSOPEN_CLOEXEC)
 }
 
-// openProc opens a new proc file system for the pid namespace that the calling thread's children are born into: the
-// kernel takes that of the process that opens it.
+// openProc opens a new proc filesystem for the pid namespace that the calling thread's children are born into. A child
+// does it, because the kernel takes the pid namespace of the process that opens it.
 func (s *sandbox) openProc() (int, error) {
 	p, err := newProgram(1, 1<<10)
 	if err != nil {
@@ -234,8 +236,8 @@ func loopbackUp() error {
 	return unix.IoctlIfreq(sock, unix.SIOCSIFFLAGS, lo)
 }
 
-// sysctlFile returns the file of a sysctl such as net.ipv4.ip_forward. In a name with slashes (net/ipv4/conf/eth0.1/...)
-// dots are part of it.
+// sysctlFile returns the file of a sysctl such as net.ipv4.ip_forward. In a name with slashes
+// (net/ipv4/conf/eth0.1/...) dots are part of the name.
 func sysctlFile(key string) string {
 	if !strings.Contains(key, "/") {
 		key = strings.ReplaceAll(key, ".", "/")
@@ -243,7 +245,7 @@ func sysctlFile(key string) string {
 	return "/proc/sys/" + key
 }
 
-// writeProc writes to a file of the host's proc file system.
+// writeProc writes to a file of the host's proc filesystem.
 func writeProc(file, value string) error {
 	f, err := os.OpenFile(file, os.O_WRONLY, 0)
 	if err != nil {
@@ -253,7 +255,7 @@ func writeProc(file, value string) error {
 	return errors.Join(err, f.Close())
 }
 
-// fill makes all that is mounted beneath the root.
+// fill makes everything that is mounted beneath the root.
 func (m *mounter) fill(spec *specs.Spec) error {
 	if err := m.makeCopies(spec.Mounts); err != nil {
 		return err
@@ -267,7 +269,7 @@ func (m *mounter) fill(spec *specs.Spec) error {
 	return m.addDevices(spec.Linux.Devices)
 }
 
-// seal closes off what the payload may not see or change.
+// seal masks and protects what the payload may not see or change.
 func (m *mounter) seal(spec *specs.Spec) error {
 	if err := m.protect(spec.Linux.ReadonlyPaths); err != nil {
 		return err
@@ -289,7 +291,8 @@ func (m *mounter) propagateRoot(name string) error {
 	}
 	propagation, ok := propagations[name]
 	if !ok {
-		return wire.Errorf(stageInit, "set propagation of", "/", fault.Errorf(errdefs.ErrInvalidArgument, "unknown propagation %q", name))
+		unknown := fault.Errorf(errdefs.ErrInvalidArgument, "unknown propagation %q", name)
+		return wire.Errorf(stageInit, "set propagation of", "/", unknown)
 	}
 	if err := setAttributes(m.root.fd(), 0, 0, propagation&^unix.MS_REC, false); err != nil {
 		return wire.Errorf(stageInit, "set propagation of", "/", err)
@@ -304,8 +307,8 @@ func (m *mounter) close() {
 	m.root.dir.Close()
 }
 
-// enterRoot makes the root the process's own, and that of the container's first process, which shares its mount namespace
-// still, and lets go of the host's file systems.
+// enterRoot makes the root the root directory of the sandbox, and of the container's first process, which still shares
+// its mount namespace. Then it detaches the host's filesystems.
 func enterRoot(root root) error {
 	steps := []struct {
 		op string

@@ -14,13 +14,13 @@ import (
 	"github.com/rcrun/rcrun/internal/fault"
 )
 
-// ErrExited is what requests to a container, or to a process in it, get after its end.
+// ErrExited is the error of requests to a container, or to a process in it, after its end.
 var ErrExited = fault.Errorf(errdefs.ErrConflict, "the container has exited")
 
-// handle is the creator's hold of a process in a container.
+// handle is what the creator holds of a process in a container.
 type handle struct {
-	Pid     int      // as the creator sees it
-	pidfd   *os.File // survives the reuse of the number
+	Pid     int      // in the creator's pid namespace
+	pidfd   *os.File // refers to the process even if the number is reused
 	console *os.File // master of its terminal, or nil
 	args    []string
 
@@ -29,7 +29,7 @@ type handle struct {
 	err    error
 }
 
-// Console is the master of the process's terminal, nil if it has none. It stays the process's own.
+// Console returns the master of the process's terminal, nil if it has none. The process keeps it and closes it.
 func (p *handle) Console() *os.File { return p.console }
 
 // Resize changes the size of the process's terminal.
@@ -51,7 +51,7 @@ func (p *handle) Resize(rows, cols uint16) error {
 	return nil
 }
 
-// Wait waits for the end of the process, or of ctx. It may be called any number of times.
+// Wait waits for the end of the process or of ctx. It may be called any number of times.
 func (p *handle) Wait(ctx context.Context) (ExitStatus, error) {
 	select {
 	case <-p.ended:
@@ -66,8 +66,8 @@ func (p *handle) Wait(ctx context.Context) (ExitStatus, error) {
 	}
 }
 
-// Signal sends a signal from the host. As everywhere, the first process of a pid namespace ignores signals that it
-// has no handler for, but SIGKILL and SIGSTOP.
+// Signal sends a signal from the host. The first process of a pid namespace ignores signals that it has no handler for,
+// except SIGKILL and SIGSTOP.
 func (p *handle) Signal(sig syscall.Signal) error {
 	err := sendSignal(p.pidfd, sig)
 	if errors.Is(err, unix.ESRCH) || errors.Is(err, os.ErrClosed) {
@@ -79,8 +79,8 @@ func (p *handle) Signal(sig syscall.Signal) error {
 	return nil
 }
 
-// sendSignal sends a signal to the process of a pidfd. Its number may be another file's as soon as it is closed, so it
-// is only used while the file is known to be open.
+// sendSignal sends a signal to the process of a pidfd. Once the file is closed, its descriptor may be another file's,
+// so it is used only while the file is known to be open.
 func sendSignal(pidfd *os.File, sig syscall.Signal) error {
 	raw, err := pidfd.SyscallConn()
 	if err != nil {
@@ -90,7 +90,7 @@ func sendSignal(pidfd *os.File, sig syscall.Signal) error {
 	return cmp.Or(controlErr, err)
 }
 
-// end makes the status known.
+// end records how the process ended.
 func (p *handle) end(status ExitStatus, err error) {
 	p.status, p.err = status, err
 	close(p.ended)

@@ -10,13 +10,14 @@ import (
 	"github.com/rcrun/rcrun/internal/process"
 )
 
-// idMaps is what the user namespace can name. A map of a single id is an ordinary case, and so is one that has no 0.
+// idMaps holds the ids that the user namespace has. A map of a single id is an ordinary case, and so is a map without
+// id 0.
 type idMaps struct {
 	UIDs, GIDs idmap.Ranges
 	Setgroups  bool // whether supplementary groups may be changed
 }
 
-// readIDMaps reads the maps of the calling process from the proc file system of the host.
+// readIDMaps reads the maps of the calling process from the proc filesystem of the host.
 func readIDMaps() (idMaps, error) {
 	uids, err := idmap.OwnUIDs()
 	if err != nil {
@@ -34,8 +35,9 @@ func readIDMaps() (idMaps, error) {
 func (m idMaps) hasUID(id uint32) bool { return m.UIDs.Contains(id) }
 func (m idMaps) hasGID(id uint32) bool { return m.GIDs.Contains(id) }
 
-// becomeRoot makes all threads of the process user and group 0 of its namespace as far as they are mapped, keeping
-// all capabilities and the supplementary groups: bind mounts may be readable through these alone.
+// becomeRoot makes all threads of the process user and group 0 of its namespace, as far as they are mapped. It keeps
+// all capabilities and the supplementary groups, because the caller may be able to read bind mounts through these
+// groups only.
 func (m idMaps) becomeRoot() error {
 	if m.hasGID(0) {
 		if err := unix.Setresgid(0, 0, 0); err != nil {

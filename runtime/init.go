@@ -25,8 +25,8 @@ const (
 	barrierWriteFD = 5
 )
 
-// bearInit forks the container's first process into its namespaces, a user namespace below the sandbox's among them,
-// which owns all others. The process shares the sandbox's mount namespace and open files until it is settled.
+// bearInit forks the container's first process into its namespaces. One of them is a user namespace below the
+// sandbox's, which owns all others. The process shares the sandbox's mount namespace and open files until settleInit.
 func (s *sandbox) bearInit() error {
 	payload := s.payload()
 	p, err := newProgram(payload.steps()+2*len(s.config.Spec.Mounts), payload.size())
@@ -40,7 +40,7 @@ func (s *sandbox) bearInit() error {
 	}
 	defer unix.Close(self)
 	p.dieWithParent(self)
-	flags := newNamespaces(s.config.Spec, unix.CLONE_NEWPID|unix.CLONE_NEWIPC|unix.CLONE_NEWUTS|unix.CLONE_NEWNET|unix.CLONE_NEWCGROUP)
+	flags := newNamespaces(s.config.Spec, containerNamespaces)
 	s.init, err = fork(p, unix.CLONE_NEWUSER|unix.CLONE_FILES|uintptr(flags), runAndServe)
 	if err != nil {
 		return wire.Errorf(stageSandbox, "start in a new user namespace", "", err)
@@ -54,8 +54,8 @@ func (s *sandbox) bearInit() error {
 	return s.creator.Send(msgBorn, started{Pid: s.init.pid})
 }
 
-// mapInit gives the user namespace of init all ids of the sandbox's, each as itself: so what the kernel says of ids, and
-// what FUSE requests carry, is the same in both.
+// mapInit maps all ids of the sandbox's user namespace into that of init, each to itself. So ids mean the same in both,
+// as the kernel shows them and in FUSE requests.
 func (s *sandbox) mapInit() error {
 	if err := s.writeInit("uid_map", idmap.Identity(s.ids.UIDs).String()); err != nil {
 		return err
@@ -69,7 +69,7 @@ func (s *sandbox) mapInit() error {
 	return nil
 }
 
-// writeInit writes to a file of init in the host's proc file system.
+// writeInit writes to a file of init in the host's proc filesystem.
 func (s *sandbox) writeInit(name, text string) error {
 	file := fmt.Sprintf("/proc/%d/%s", s.init.pid, name)
 	if err := writeProc(file, text); err != nil {
@@ -78,9 +78,9 @@ func (s *sandbox) writeInit(name, text string) error {
 	return nil
 }
 
-// settleInit has init take what is its own: the standard files, and a copy of the mount namespace. The copy is owned by
-// init's user namespace and the original by the sandbox's, so the kernel locks all mounts: nobody in the container can
-// move, detach or loosen one that was made here (mount_namespaces(7)), but for Config.OpenMounts.
+// settleInit gives init the standard files and a copy of the mount namespace. Init's user namespace owns the copy and
+// the sandbox's owns the original, so the kernel locks all mounts: no process in the container can move, detach or
+// loosen one that was made here (mount_namespaces(7)), except with Config.OpenMounts.
 func (s *sandbox) settleInit() error {
 	p := s.init.program
 	p.reset()
@@ -94,7 +94,7 @@ func (s *sandbox) settleInit() error {
 		return wire.Errorf(stageSandbox, "pass files to init", "", err)
 	}
 	p.add("enter root", unix.SYS_CHDIR, p.text("/"))
-	if !s.config.OpenMounts { // otherwise it has one
+	if !s.config.OpenMounts { // with it init has a copy already
 		p.add("copy the mount namespace", unix.SYS_UNSHARE, unix.CLONE_NEWNS)
 		s.propagate(p)
 	}
@@ -106,8 +106,8 @@ func (s *sandbox) settleInit() error {
 	return nil
 }
 
-// giveFiles appends what gives init its files and none of the sandbox's. The caller closes what it returns when init has
-// them.
+// giveFiles appends the calls that give init its own files and close those of the sandbox. The caller closes the
+// returned files when init has its copies.
 func (s *sandbox) giveFiles(p *program) (held []*os.File, err error) {
 	payload := s.payload()
 	if err := payload.prepareFiles(s.stdio); err != nil {
@@ -138,7 +138,7 @@ func (s *sandbox) giveFiles(p *program) (held []*os.File, err error) {
 	return held, nil
 }
 
-// place appends what puts a descriptor of the parent's, which is aside, where a child has it.
+// place appends the call that gives a child a descriptor of the parent, made by aside, under its number.
 func (p *program) place(fd uintptr, number int) *step {
 	flags := uintptr(0)
 	if number == controlFD {
@@ -147,7 +147,8 @@ func (p *program) place(fd uintptr, number int) *step {
 	return p.add("open file "+strconv.Itoa(number), unix.SYS_DUP3, fd, uintptr(number), flags)
 }
 
-// propagate appends what makes mounts shared that the specification wants so: the copy of a shared mount is not.
+// propagate appends the calls that make mounts shared where the specification asks for it, because the copy of a shared
+// mount is not shared.
 func (s *sandbox) propagate(p *program) {
 	spec := s.config.Spec
 	if spec.Linux.RootfsPropagation == "shared" || spec.Linux.RootfsPropagation == "rshared" {
@@ -167,30 +168,35 @@ func (p *program) share(path string, recursive bool) {
 	}
 	attr := object(p, []unix.MountAttr{{Propagation: unix.MS_SHARED}})
 	at := unix.AT_FDCWD
-	p.add("set propagation of "+path, unix.SYS_MOUNT_SETATTR, uintptr(at), p.text(path), flags, attr, unsafe.Sizeof(unix.MountAttr{}))
+	p.add("set propagation of "+path, unix.SYS_MOUNT_SETATTR, uintptr(at), p.text(path), flags, attr,
+		unsafe.Sizeof(unix.MountAttr{}))
 }
 
-// makeWorkingDirectory appends what makes the payload's working directory where it is missing, also below a mount, as
-// the container's root. No magic link of proc is followed. Where a parent cannot be entered or the filesystem is
-// read-only, entering the directory tells why.
+// makeWorkingDirectory appends the calls that make the payload's working directory where it is missing, as the
+// container's root, also below a mount. They follow no magic link of proc. Where a parent cannot be entered or the
+// filesystem is read-only, the later call that enters the directory reports it.
 func (p *program) makeWorkingDirectory(cwd string) {
-	how := object(p, []unix.OpenHow{{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_MAGICLINKS}})
+	how := object(p, []unix.OpenHow{{
+		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_NO_MAGICLINKS,
+	}})
 	parent, at := "/", unix.AT_FDCWD
 	for part := range strings.SplitSeq(path.Clean("/" + cwd)[1:], "/") {
 		if part == "" {
 			return
 		}
-		p.add("make working directory "+cwd, unix.SYS_OPENAT2, uintptr(at), p.text(parent), how, unsafe.Sizeof(unix.OpenHow{})).
+		name := "make working directory " + cwd
+		p.add(name, unix.SYS_OPENAT2, uintptr(at), p.text(parent), how, unsafe.Sizeof(unix.OpenHow{})).
 			tolerate(unix.ENOENT, unix.ELOOP, unix.EACCES)
-		p.add("make working directory "+cwd, unix.SYS_MKDIRAT, 0, p.text(part), 0o755)
+		p.add(name, unix.SYS_MKDIRAT, 0, p.text(part), 0o755)
 		p.ofLast(1).tolerate(unix.EEXIST, unix.EROFS, unix.EBADF)
-		p.add("make working directory "+cwd, unix.SYS_CLOSE, 0)
+		p.add(name, unix.SYS_CLOSE, 0)
 		p.ofLast(2).tolerate(unix.EBADF)
 		parent = path.Join(parent, part)
 	}
 }
 
-// payload is what init becomes.
+// payload returns what init becomes.
 func (s *sandbox) payload() *payload {
 	return &payload{Process: s.config.Spec.Process, Filter: s.config.Filter, IDs: s.ids, Own: s.own}
 }
@@ -217,9 +223,9 @@ func (s *sandbox) startInit() error {
 	return stageError(stageInit, s.init.run(), payload.Process.Args)
 }
 
-// reap appends what makes init a reaper, and its child go on with what follows. The reaper is no stronger than the
-// payload: it has the same bounding set, filter and no_new_privs, and of capabilities only the one to signal users other
-// than its own. The child waits until that is so.
+// reap appends the calls that make init a reaper, while its child goes on with the calls that follow. The reaper is no
+// stronger than the payload: it has the same bounding set, filter and no_new_privs, and of capabilities only CAP_KILL,
+// because it must signal processes of other users. The child waits until the reaper has given up the rest.
 func (payload *payload) reap(p *program) error {
 	fork := p.add("start the payload", callFork)
 	p.add("close files", unix.SYS_CLOSE_RANGE, controlFD, barrierReadFD, 0)
@@ -248,7 +254,7 @@ func (payload *payload) reap(p *program) error {
 // killedErrno is the errno of errKilled on the wire.
 const killedErrno = unix.ECHILD
 
-// stageError makes what a child reports an error of the stage. args is the command that it was to execute.
+// stageError turns what a child reports into an error of the stage. args is the command that the child had to execute.
 func stageError(stage string, err error, args []string) error {
 	var failed *callError
 	switch {

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// All functions of this file run in a forked child, where the Go runtime does not (see child). They are nosplit, so that
-// none of them asks the runtime for stack, and make raw system calls only.
+// All functions of this file run in a forked child, where the Go runtime does not work (see child). They are nosplit,
+// so that none of them asks the runtime for stack, and make raw system calls only.
 
 // cloneAndInterpret forks, and leaves a pidfd of the child in the header. In the parent it returns the child's pid; in
 // the child it never returns.
@@ -25,8 +25,8 @@ func cloneAndInterpret(flags uintptr, mem unsafe.Pointer, start int) (pid uintpt
 	return
 }
 
-// interpret runs the program, and exits if that is what start says. Otherwise it says on the control socket that it is
-// done, and runs the next program for each byte that comes, until the socket is closed.
+// interpret runs the program, and exits if start says so. Otherwise it writes to the control socket that it is done,
+// and runs the next program for each byte that it reads from there, until the socket is closed.
 //
 //go:norace
 //go:nosplit
@@ -44,7 +44,7 @@ func interpret(mem unsafe.Pointer, start int) {
 		if start == runAndExit {
 			exit(1)
 		}
-		control := uintptr(h.control) // the parent, once it has been told, may write the header for the next program
+		control := uintptr(h.control) // read before the parent is told: then it may write the next program's header
 		unix.RawSyscall(unix.SYS_WRITE, control, buffer, 1)
 		for {
 			n, _, errno := unix.RawSyscall(unix.SYS_READ, control, buffer, 1)
@@ -58,8 +58,8 @@ func interpret(mem unsafe.Pointer, start int) {
 	}
 }
 
-// runCalls makes the calls of the program and says whether they succeeded. After a fork the header tells how far the
-// child has come, and of the parent only that it failed.
+// runCalls makes the calls of the program and tells whether they succeeded. After callFork the header shows how far the
+// child has come; of the parent it shows only that it failed.
 //
 //go:norace
 //go:nosplit
@@ -87,7 +87,8 @@ func runCalls(mem unsafe.Pointer, h *header) bool {
 			h.current = i
 			return false
 		default:
-			c.result, _, c.errno = unix.RawSyscall6(c.number, c.args[0], c.args[1], c.args[2], c.args[3], c.args[4], c.args[5])
+			c.result, _, c.errno = unix.RawSyscall6(c.number, c.args[0], c.args[1], c.args[2], c.args[3],
+				c.args[4], c.args[5])
 		}
 		if failed(c) {
 			h.current = i
@@ -98,7 +99,7 @@ func runCalls(mem unsafe.Pointer, h *header) bool {
 	return true
 }
 
-// failed says whether a call did not do what the program asks of it.
+// failed tells whether a call did not do what the program asks of it.
 //
 //go:norace
 //go:nosplit
@@ -117,9 +118,9 @@ func exit(code uintptr) {
 	}
 }
 
-// reap is the first process of a container with Config.Init: it hands signals on to the payload, waits for the orphans
-// of the container and ends as the payload does. Blocked signals wait until they are asked for, also those that
-// the kernel spares the first process of a pid namespace because it has no handler for them.
+// reap is the first process of a container with Config.Init: it forwards signals to the payload, waits for the orphans
+// of the container and ends as the payload does. The signals are blocked and fetched by rt_sigtimedwait, so it also
+// gets those that the kernel would not deliver to the first process of a pid namespace without a handler.
 //
 //go:norace
 //go:nosplit
@@ -141,13 +142,14 @@ func reap(h *header) {
 	}
 }
 
-// reapEnded waits for those that have ended, and exits with the payload's code if it is among them.
+// reapEnded waits for the processes that have ended, and exits with the payload's code if it is among them.
 //
 //go:norace
 //go:nosplit
 func reapEnded(h *header) {
 	for {
-		pid, _, errno := unix.RawSyscall6(unix.SYS_WAIT4, ^uintptr(0), uintptr(unsafe.Pointer(&h.status)), unix.WNOHANG, 0, 0, 0)
+		pid, _, errno := unix.RawSyscall6(unix.SYS_WAIT4, ^uintptr(0), uintptr(unsafe.Pointer(&h.status)),
+			unix.WNOHANG, 0, 0, 0)
 		if errno == unix.EINTR {
 			continue
 		}

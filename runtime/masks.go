@@ -6,8 +6,8 @@ import (
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
-// mask hides what is at the given paths: an empty read-only directory over a directory, the null device over all
-// else. Paths that do not exist need no mask.
+// mask hides what is at the given paths: a directory behind an empty read-only directory, all else behind the null
+// device. Paths that do not exist need no mask.
 func (m *mounter) mask(paths []string) error {
 	for _, p := range paths {
 		if err := m.over(p, hidden); err != nil {
@@ -51,7 +51,8 @@ func hidden(target int) (int, error) {
 		return -1, err
 	}
 	if directory {
-		return newMount("tmpfs", "tmpfs", unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC, []string{"nr_inodes=1", "size=4k"})
+		const attrs = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC
+		return newMount("tmpfs", "tmpfs", attrs, []string{"nr_inodes=1", "size=4k"})
 	}
 	return cloneTree(unix.AT_FDCWD, "/dev/null", false)
 }

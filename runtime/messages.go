@@ -10,7 +10,7 @@ import (
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
-// The kinds of messages between creator and sandbox, in the order in which they pass.
+// The kinds of messages between creator and sandbox, in the order in which they are sent.
 const (
 	msgConfig  = "config"  // creator -> sandbox: what to become
 	msgMapped  = "mapped"  // creator -> sandbox: the id maps are written
@@ -22,14 +22,14 @@ const (
 	msgStart   = "start"   // creator -> sandbox: execute the payload
 	msgStarted = "started" // sandbox -> creator: it is executing; for an exec, started with a pidfd
 	msgExec    = "exec"    // creator -> sandbox: execRequest with a wire of its own and stdin, stdout, stderr
-	msgSync    = "sync"    // creator -> sandbox: a wire of its own, on which comes
-	msgSynced  = "synced"  // sandbox -> creator: the root was synced
-	msgDial    = "dial"    // creator -> sandbox: dialRequest with a wire of its own, on which comes
-	msgDialed  = "dialed"  // sandbox -> creator: the socket
+	msgSync    = "sync"    // creator -> sandbox: sync the root, with a wire for the answer
+	msgSynced  = "synced"  // sandbox -> creator, on that wire: the root was synced
+	msgDial    = "dial"    // creator -> sandbox: dialRequest, with a wire for the answer
+	msgDialed  = "dialed"  // sandbox -> creator, on that wire: the socket
 	msgExit    = "exit"    // sandbox -> creator: ExitStatus
 )
 
-// sandboxConfig comes with stdin, stdout and stderr of the payload.
+// sandboxConfig is sent with stdin, stdout and stderr of the payload.
 type sandboxConfig struct {
 	Spec     *specs.Spec // without its seccomp profile
 	Filter   seccompFilter
@@ -58,13 +58,13 @@ type started struct {
 	Pid int
 }
 
-// ExitStatus says how a process ended.
+// ExitStatus tells how a process ended.
 type ExitStatus struct {
 	Code   int // as a shell has it: 128+n after signal n
 	Signal int // the signal that ended it, or 0
 }
 
-// await receives an answer over a wire of its own, which it closes when ctx ends.
+// await receives an answer over a wire of its own, and closes the wire when ctx ends.
 func await(ctx context.Context, conn *wire.Conn, kind string, files int) ([]*os.File, error) {
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	received, err := conn.Expect(kind, nil, files)

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newMount makes a file system and returns its mount, attached nowhere yet. Options are "key" or "key=value".
+// newMount makes a filesystem and returns its mount, which is not attached yet. Options are "key" or "key=value".
 func newMount(fstype, source string, attrs uint64, options []string) (int, error) {
 	fs, err := unix.Fsopen(fstype, unix.FSOPEN_CLOEXEC)
 	if err != nil {
@@ -17,7 +17,7 @@ func newMount(fstype, source string, attrs uint64, options []string) (int, error
 	return configureMount(fs, source, attrs, options)
 }
 
-// configureMount makes the file system that fs is the configuration of, and closes fs.
+// configureMount makes the filesystem that fs is the configuration of, and closes fs.
 func configureMount(fs int, source string, attrs uint64, options []string) (int, error) {
 	defer unix.Close(fs)
 	if source != "" {
@@ -50,10 +50,10 @@ func explain(fs int, err error) error {
 	if readErr != nil || n <= 2 {
 		return err
 	}
-	return fmt.Errorf("%w (%s)", err, strings.TrimSpace(string(buf[2:n]))) // after the level, as in "e tmpfs: ..."
+	return fmt.Errorf("%w (%s)", err, strings.TrimSpace(string(buf[2:n]))) // without the level in "e tmpfs: ..."
 }
 
-// cloneTree returns a copy, attached nowhere yet, of what is mounted at path as seen from dirfd.
+// cloneTree returns a copy, not attached yet, of what is mounted at path as seen from dirfd.
 func cloneTree(dirfd int, path string, recursive bool) (int, error) {
 	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
 	if recursive {
@@ -74,7 +74,8 @@ func setAttributes(mount int, set, clear, propagation uint64, recursive bool) er
 	if recursive {
 		flags |= unix.AT_RECURSIVE
 	}
-	return unix.MountSetattr(mount, "", flags, &unix.MountAttr{Attr_set: set, Attr_clr: clear, Propagation: propagation})
+	attr := unix.MountAttr{Attr_set: set, Attr_clr: clear, Propagation: propagation}
+	return unix.MountSetattr(mount, "", flags, &attr)
 }
 
 // attach puts a mount on top of what the O_PATH descriptor target names.
@@ -82,5 +83,5 @@ func attach(mount, target int) error {
 	return unix.MoveMount(mount, "", target, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
 }
 
-// refused says whether the kernel denied a mount to this user, rather than misunderstood it.
+// refused tells whether the kernel denied a mount to this user, rather than misunderstood it.
 func refused(err error) bool { return errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) }

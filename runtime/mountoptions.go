@@ -7,17 +7,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mountOptions is what the options of one mount of the specification ask for.
+// mountOptions holds what the options of one mount of the specification ask for.
 type mountOptions struct {
 	set, clear  uint64   // MOUNT_ATTR_* of the mount
-	bind        bool     // attach what is at the source instead of a new file system
+	bind        bool     // attach what is at the source instead of a new filesystem
 	recursive   bool     // with all that is mounted below it
-	propagation uint64   // MS_PRIVATE, ...; 0: not named
-	data        []string // the file system's own
+	propagation uint64   // MS_PRIVATE, ...; 0: the options name none
+	data        []string // options of the filesystem
 }
 
-// attributes are the options that change a mount rather than its file system. Recursive forms (rro) act alike: a
-// read-only bind is so with all that is mounted below it.
+// attributes are the options that change a mount rather than its filesystem. Recursive forms (rro) act alike, because a
+// read-only bind is read-only with all that is mounted below it.
 var attributes = map[string]struct{ set, clear uint64 }{
 	"ro":            {set: unix.MOUNT_ATTR_RDONLY},
 	"rw":            {clear: unix.MOUNT_ATTR_RDONLY},
@@ -65,7 +65,7 @@ func parseMountOptions(m specs.Mount) mountOptions {
 	return o
 }
 
-// attribute notes an option of the mount, of which a later one overrides an earlier, or of the file system.
+// attribute notes an option of the mount, where a later one overrides an earlier one, or of the filesystem.
 func (o *mountOptions) attribute(option string) {
 	a, known := attributes[option]
 	if !known {
@@ -76,8 +76,8 @@ func (o *mountOptions) attribute(option string) {
 		return
 	}
 	o.set = o.set&^a.clear | a.set
-	o.clear = o.clear&^a.set | a.clear // of the access times all are cleared, then one is set
+	o.clear = o.clear&^a.set | a.clear // clears all access time bits before one is set
 }
 
-// isBind says whether a mount of the specification takes its content from a path of the host.
+// isBind tells whether a mount of the specification takes its content from a path of the host.
 func isBind(m specs.Mount) bool { return parseMountOptions(m).bind }

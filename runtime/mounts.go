@@ -12,15 +12,15 @@ import (
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
-// mounter makes the mounts of a container beneath its root, while the host's file systems are still there: proc and
-// sysfs are given to a user namespace only where another one is in sight.
+// mounter makes the mounts of a container beneath its root, while the host's filesystems are still there, because the
+// kernel lets a user namespace mount proc and sysfs only where it sees another one.
 type mounter struct {
 	root     root
 	ids      idMaps
 	trees    []*os.File                       // the bind sources, in the order of the specification
-	dev      int                              // the mount of /dev if it is a file system of our own, else -1
+	dev      int                              // the mount of /dev if it is a filesystem of the container's own, else -1
 	devpts   int                              // the mount of devpts, or -1
-	open     func(fstype string) (int, error) // the configuration of a new file system
+	open     func(fstype string) (int, error) // opens the configuration of a new filesystem
 	warnings []string
 }
 
@@ -62,7 +62,7 @@ func (m *mounter) mountOne(spec specs.Mount) error {
 	return attach(mount, target)
 }
 
-// keep holds on to the mounts that later steps build upon.
+// keep records the mounts that later steps need, and tells whether it has recorded this one.
 func (m *mounter) keep(spec specs.Mount, mount int) bool {
 	switch {
 	case spec.Type == "tmpfs" && path.Clean(spec.Destination) == "/dev":
@@ -87,8 +87,8 @@ func (m *mounter) prepare(spec specs.Mount, o mountOptions) (int, error) {
 	return mount, setAttributes(mount, 0, 0, o.propagation&^unix.MS_REC, false)
 }
 
-// bind returns the next of the trees that the sandbox has cloned. The kernel locks the attributes which the host has
-// set on a mount; ours only ever add to them where the two differ.
+// bind returns the next of the trees that the sandbox has cloned. The kernel locks the attributes that the host has set
+// on a mount, so these options can only add attributes.
 func (m *mounter) bind(o mountOptions) (int, error) {
 	if len(m.trees) == 0 {
 		return -1, fmt.Errorf("bind source was not opened")
@@ -115,15 +115,16 @@ func (m *mounter) bind(o mountOptions) (int, error) {
 	return mount, nil
 }
 
-// fresh makes a new file system. Where the kernel refuses one, the host's own takes its place if that is safe: this
-// is so inside another container, whose /proc is masked, or with the network of the host.
+// fresh makes a new filesystem. Where the kernel refuses it, the host's own takes its place if that is safe: inside
+// another container, whose /proc is masked, or with the network of the host.
 func (m *mounter) fresh(spec specs.Mount, o mountOptions) (int, error) {
 	switch spec.Type {
 	case "proc":
 		mount, err := m.newMount("proc", "proc", o.set, o.data)
 		if refused(err) {
-			m.warnings = append(m.warnings, "the kernel refuses a new proc file system here, because parts of the outer /proc are masked; "+
-				"the outer /proc is bound in its place and shows the outer processes")
+			m.warnings = append(m.warnings, "the kernel refuses a new proc filesystem here, "+
+				"because parts of the outer /proc are masked; the outer /proc is bound in its place and shows "+
+				"the outer processes")
 			return m.outer("/proc", o.set)
 		}
 		return mount, err
@@ -142,7 +143,7 @@ func (m *mounter) fresh(spec specs.Mount, o mountOptions) (int, error) {
 	}
 }
 
-// newMount makes a file system and returns its mount, attached nowhere yet.
+// newMount makes a filesystem and returns its mount, which is not attached yet.
 func (m *mounter) newMount(fstype, source string, attrs uint64, options []string) (int, error) {
 	fs, err := m.open(fstype)
 	if err != nil {
@@ -151,8 +152,8 @@ func (m *mounter) newMount(fstype, source string, attrs uint64, options []string
 	return configureMount(fs, source, attrs, options)
 }
 
-// cgroup makes a view of the container's cgroup. Only the unified hierarchy can be mounted in a user namespace; on a
-// host that has another one there is nothing to show, so an empty directory keeps payloads from looking further.
+// cgroup makes a view of the container's cgroup. Only the unified hierarchy can be mounted in a user namespace. On a
+// host with another one there is nothing to show, so an empty directory keeps payloads from searching further.
 func (m *mounter) cgroup(o mountOptions) (int, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs("/sys/fs/cgroup", &st); err != nil || st.Type != unix.CGROUP2_SUPER_MAGIC {
@@ -165,7 +166,7 @@ func (m *mounter) cgroup(o mountOptions) (int, error) {
 	return mount, err
 }
 
-// outer binds a file system of the host's with further attributes; when it notes access times, the host has decided.
+// outer binds a filesystem of the host with further attributes. The host has decided how it notes access times.
 func (m *mounter) outer(path string, set uint64) (int, error) {
 	mount, err := cloneTree(unix.AT_FDCWD, path, true)
 	if err != nil {
@@ -178,7 +179,7 @@ func (m *mounter) outer(path string, set uint64) (int, error) {
 	return mount, nil
 }
 
-// mappedOnly leaves out a gid= that the id map does not have: a terminal of another group is better than none.
+// mappedOnly leaves out a gid= that the id map does not have, because a terminal of another group is better than none.
 func (m *mounter) mappedOnly(options []string) []string {
 	var kept []string
 	for _, option := range options {

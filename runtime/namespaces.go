@@ -23,7 +23,7 @@ var namespaceFlags = map[specs.LinuxNamespaceType]int{
 	specs.NetworkNamespace: unix.CLONE_NEWNET,
 }
 
-// newNamespaces returns the flags of the namespaces that spec wants to be new, out of those in mask.
+// newNamespaces returns the flags of the namespaces in mask that spec wants to be new.
 func newNamespaces(spec *specs.Spec, mask int) int {
 	flags := 0
 	for _, ns := range spec.Linux.Namespaces {
@@ -34,7 +34,7 @@ func newNamespaces(spec *specs.Spec, mask int) int {
 	return flags & mask
 }
 
-// ownNamespaces returns the flags of all namespaces that spec names, new or joined, out of those in mask.
+// ownNamespaces returns the flags of the namespaces in mask that spec names, new or joined.
 func ownNamespaces(spec *specs.Spec, mask int) int {
 	flags := 0
 	for _, ns := range spec.Linux.Namespaces {
@@ -43,7 +43,8 @@ func ownNamespaces(spec *specs.Spec, mask int) int {
 	return flags & mask
 }
 
-// joinNamespaces has the calling thread enter the namespaces that spec names by path. What it forks inherits them.
+// joinNamespaces has the calling thread enter the namespaces that spec names by path. Processes that it forks inherit
+// them.
 func joinNamespaces(spec *specs.Spec) error {
 	for _, ns := range spec.Linux.Namespaces {
 		if ns.Path == "" {

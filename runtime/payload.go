@@ -16,24 +16,26 @@ import (
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
-// payload is what a process of a container executes, and as whom. init and exec both end in it.
+// payload describes the process of a container that a child becomes: what it executes, and as which user. Both init and
+// exec end in it.
 type payload struct {
 	Process *specs.Process
 	Filter  seccompFilter
 	IDs     idMaps
-	Files   unix.Rlimit // of open files, if the specification has none
-	Own     []int       // standard files that the user is to own
+	Files   unix.Rlimit // limit of open files, if the specification has none
+	Own     []int       // numbers of the standard files that the user must own
 }
 
-// Names of calls by which errors are told apart.
+// Names of calls that errors are recognized by.
 const (
-	opExec = "exec"                     // for the execution itself the creator has an exit code
+	opExec = "exec"                     // the creator has exit codes for the execution
 	opCwd  = "enter working directory " // the directory follows
 )
 
-// steps bounds how many steps the program of become has, and any other for a process of the container.
+// steps bounds the number of steps of the program that become makes, and of any other program for a process of the
+// container.
 func (p *payload) steps() int {
-	const most = 512 // but for what follows: files, limits, capabilities, signals
+	const most = 512 // files, capabilities, signals and all else that is not counted below
 	steps := most + len(p.Process.Rlimits) + 3*strings.Count(p.Process.Cwd, "/")
 	if len(p.Process.Args) > 0 {
 		steps += len(p.candidates(p.Process.Args[0]))
@@ -41,11 +43,11 @@ func (p *payload) steps() int {
 	return steps
 }
 
-// size bounds how many bytes the program of become points to.
+// size bounds the bytes that the program of become points to.
 func (p *payload) size() int {
-	const small = 1 << 20 // all but what follows: groups, filters, capabilities, limits, signals
+	const small = 1 << 20 // groups, capabilities, limits, signals and all else that is not counted below
 	process := p.Process
-	// The working directory is spelled out up to each of its parts.
+	// The program has a path for each directory on the way to the working directory.
 	cwd := len(process.Cwd) * (strings.Count(process.Cwd, "/") + 2)
 	size := small + listSize(process.Args) + listSize(process.Env) + unix.PathMax + cwd
 	if len(process.Args) > 0 {
@@ -54,8 +56,8 @@ func (p *payload) size() int {
 	return size + len(p.Filter.Code)
 }
 
-// prepare does what takes more than system calls: it looks the user up in the container's files, on a thread whose root
-// is the container's.
+// prepare does what takes more than system calls: it looks up the user in the container's files. It runs on a thread
+// whose root is the container's.
 func (p *payload) prepare(stage string) error {
 	if err := p.findUser(); err != nil {
 		return wire.Errorf(stage, "find the user", "", fault.As(errdefs.ErrInvalidArgument, err))
@@ -75,14 +77,14 @@ func (p *payload) prepare(stage string) error {
 	return nil
 }
 
-// prepareFiles makes the standard files what programs expect them to be, and notes which the user is to own, so that they
-// can be opened once more, as /dev/stderr. Those are what was made for the container, pipes, sockets and its own terminal,
-// and not the caller's files.
+// prepareFiles makes the standard files blocking, as programs expect them. It notes which of them the user must own, so
+// that the user can open them once more as /dev/stderr: those that were made for the container (pipes, sockets and its
+// own terminal), and not the caller's files.
 func (p *payload) prepareFiles(stdio []*os.File) error {
 	p.Own = nil
 	for number, file := range stdio {
 		fd := int(file.Fd())
-		if err := unix.SetNonblock(fd, false); err != nil { // as a pipe made by a Go program may not be
+		if err := unix.SetNonblock(fd, false); err != nil { // a pipe that a Go program made may not be
 			return err
 		}
 		var st unix.Stat_t
@@ -97,9 +99,9 @@ func (p *payload) prepareFiles(stdio []*os.File) error {
 	return nil
 }
 
-// become appends what turns the child into the payload. The standard files are in their places. The order is that of
-// the privileges that each step needs. Without no_new_privs the filter can only be installed with CAP_SYS_ADMIN, so
-// dropping the capabilities comes after it in that case and before it in the other.
+// become appends the calls that turn the child into the payload. The standard files are already in place. The order is
+// that of the privileges that each step needs: without no_new_privs the filter can only be installed with
+// CAP_SYS_ADMIN, so the capabilities are dropped after it, and with no_new_privs before it.
 func (p *payload) become(prog *program) error {
 	if len(p.Process.Args) == 0 {
 		return wire.Errorf(stageInit, opExec, "", errors.New("no command specified"))
@@ -123,7 +125,7 @@ func (p *payload) become(prog *program) error {
 	p.enterCwd(prog)
 	prog.resetSignals()
 	prog.unblockSignals()
-	// The kernel closes what is marked for it only when the memory is already the new program's.
+	// The kernel closes files that are marked close-on-exec only when the memory is already the new program's.
 	prog.add("close files", unix.SYS_CLOSE_RANGE, controlFD+1, uintptr(^uint32(0)), 0)
 	prog.tie()
 	p.restrict(prog, sets)
@@ -131,7 +133,7 @@ func (p *payload) become(prog *program) error {
 	return nil
 }
 
-// limitResources appends what sets the resource limits.
+// limitResources appends the calls that set the resource limits.
 func (p *payload) limitResources(prog *program) error {
 	files := object(prog, []unix.Rlimit{p.Files})
 	prog.add("set the limit of open files", unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, files, 0)
@@ -156,14 +158,14 @@ var rlimitNumbers = map[string]int{
 	"RLIMIT_SIGPENDING": unix.RLIMIT_SIGPENDING, "RLIMIT_STACK": unix.RLIMIT_STACK,
 }
 
-// changeUser appends what sets user, groups and umask, keeping all capabilities for the steps that follow. Where the
-// namespace denies setgroups(2), as it does with a map that needed no privilege, the groups of the caller stay: they
-// are not mapped and give nothing but the access the caller has.
+// changeUser appends the calls that set user, groups and umask and keep all capabilities for the steps that follow.
+// Where the namespace denies setgroups(2), as it does with a map that needed no privilege, the groups of the caller
+// stay. They are not mapped, and give no more access than the caller has.
 func (p *payload) changeUser(prog *program) error {
 	const name = "change the user"
 	user := p.Process.User
 	for _, fd := range p.Own {
-		// A file whose owner is not mapped stays as open as it is.
+		// A file whose owner is not mapped keeps its owner.
 		prog.add("prepare the standard files", unix.SYS_FCHOWN, uintptr(fd), uintptr(user.UID), uintptr(^uint32(0))).
 			tolerate(unix.EPERM, unix.EINVAL, unix.EROFS)
 	}
@@ -178,7 +180,7 @@ func (p *payload) changeUser(prog *program) error {
 	uid, gid := uintptr(user.UID), uintptr(user.GID)
 	prog.add(name, unix.SYS_SETRESGID, gid, gid, gid)
 	prog.add(name, unix.SYS_SETRESUID, uid, uid, uid)
-	prog.hide() // what sets the user shows the process again
+	prog.hide() // because a change of user makes the process dumpable again
 	prog.setCaps(name, all, all, 0)
 	umask := uint32(0o022)
 	if user.Umask != nil {
@@ -188,8 +190,8 @@ func (p *payload) changeUser(prog *program) error {
 	return nil
 }
 
-// enterCwd appends what goes to the working directory without passing a magic link: /proc/self/fd/N could lead out of
-// the root.
+// enterCwd appends the calls that enter the working directory without following a magic link, because /proc/self/fd/N
+// could lead out of the root.
 func (p *payload) enterCwd(prog *program) {
 	cwd := p.Process.Cwd
 	if cwd == "" {
@@ -197,12 +199,13 @@ func (p *payload) enterCwd(prog *program) {
 	}
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_MAGICLINKS}
 	at := unix.AT_FDCWD
-	prog.add(opCwd+cwd, unix.SYS_OPENAT2, uintptr(at), prog.text(cwd), object(prog, []unix.OpenHow{how}), unsafe.Sizeof(how))
+	prog.add(opCwd+cwd, unix.SYS_OPENAT2, uintptr(at), prog.text(cwd), object(prog, []unix.OpenHow{how}),
+		unsafe.Sizeof(how))
 	prog.add(opCwd+cwd, unix.SYS_FCHDIR, 0)
 	prog.ofLast(1)
 }
 
-// restrict appends what installs the filter and leaves the process with the capabilities.
+// restrict appends the calls that install the filter and set the final capabilities.
 func (p *payload) restrict(prog *program, sets capSets) {
 	if p.Process.NoNewPrivileges {
 		prog.add("forbid new privileges", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1)
@@ -214,16 +217,17 @@ func (p *payload) restrict(prog *program, sets capSets) {
 	sets.apply(prog)
 }
 
-// execute appends what runs the first of the candidates that can be, as execvp(3) does.
+// execute appends the calls that execute the first candidate that can be executed, as execvp(3) does.
 func (p *payload) execute(prog *program) {
 	args, env := prog.list(p.Process.Args), prog.list(p.Process.Env)
 	for _, candidate := range p.candidates(p.Process.Args[0]) {
-		prog.add(opExec, unix.SYS_EXECVE, prog.text(candidate), args, env).tolerate(unix.ENOENT, unix.ENOTDIR, unix.EACCES)
+		prog.add(opExec, unix.SYS_EXECVE, prog.text(candidate), args, env).
+			tolerate(unix.ENOENT, unix.ENOTDIR, unix.EACCES)
 	}
 	prog.add(opExec, callFail)
 }
 
-// candidates are the paths that a command name may mean, by the PATH of its own environment.
+// candidates returns the paths that a command name may mean, by the PATH of the command's own environment.
 func (p *payload) candidates(name string) []string {
 	if strings.Contains(name, "/") {
 		return []string{name}

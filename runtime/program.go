@@ -9,16 +9,16 @@ import (
 )
 
 // program is a list of system calls for a forked child (see child), in memory that parent and child share. The parent
-// writes the calls and all that they point to, and reads from the same memory how each ended. The memory has the same
-// address in both, so pointers hold.
+// writes the calls and everything that they point to, and reads from the same memory how each call ended. Parent and
+// child have the memory at the same address, so pointers hold.
 type program struct {
 	mem   []byte // header, then calls, then what they point to
-	data0 int    // where the steps end, and what they point to begins
-	used  int    // bytes of mem that are taken
+	data0 int    // offset in mem of what the calls point to
+	used  int    // bytes of mem in use
 	names []string
 	err   error // the first thing that did not fit
 
-	control *step // has the descriptor of the control socket, which fork makes, for its first argument; may be nil
+	control *step // fork sets its first argument to the descriptor of the control socket; may be nil
 }
 
 // header is at the beginning of the memory.
@@ -28,9 +28,9 @@ type header struct {
 	failed  uint32 // 1: the current call failed, and the child gave up
 	control int32  // the child's descriptor of its socket to the parent; -1: it has none
 	pidfd   int32  // of the child, as the parent has it
-	payload int32  // pid of what the child has forked
+	payload int32  // pid of the process that the child has forked
 	status  int32  // of a child that was waited for
-	signals uint64 // all of them
+	signals uint64 // the set of all signals
 	byte    [8]byte
 	info    [128]byte // siginfo_t
 }
@@ -50,7 +50,7 @@ type step struct {
 // Calls that are not the kernel's.
 const (
 	callFork = ^uintptr(iota) // forks: the child goes on at the call args[0], the parent with the next one
-	callReap                  // waits for the child of callFork and all orphans, hands signals on, and ends as it does
+	callReap                  // waits for the child of callFork and orphans, forwards signals, ends as the child does
 	callFail                  // gives up
 )
 
@@ -59,8 +59,8 @@ const (
 	stepSize   = int(unsafe.Sizeof(step{}))
 )
 
-// newProgram makes room for a program of so many steps that points to size bytes. Pages that are not written to cost
-// nothing.
+// newProgram makes room for a program of so many steps, and size bytes for what they point to. Pages that are not
+// written to cost nothing.
 func newProgram(steps, size int) (*program, error) {
 	data := headerSize + steps*stepSize
 	mem, err := unix.Mmap(-1, 0, data+size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
@@ -96,7 +96,7 @@ func (p *program) step(i int) *step {
 
 func (p *program) len() int { return int(p.header().count) }
 
-// add appends a call. name is what it does, as errors have it.
+// add appends a call. name is what it does, for error messages.
 func (p *program) add(name string, number uintptr, args ...uintptr) *step {
 	i := p.len()
 	if headerSize+(i+1)*stepSize > p.data0 {
@@ -117,8 +117,8 @@ func (c *step) tolerate(errnos ...unix.Errno) *step {
 	return c
 }
 
-// ofLast makes the result of the step before the one that was added last, or of one that is further back, the first argument
-// of the latter.
+// ofLast takes the step that was added last. Its first argument becomes the result of a step before it: 1 is the one
+// before it, 2 the one before that.
 func (p *program) ofLast(back int) *step {
 	c := p.step(p.len() - 1)
 	c.from = uint32(p.len() - back)
@@ -172,7 +172,7 @@ func object[T any](p *program, elements []T) uintptr {
 	return p.data(unsafe.Slice((*byte)(first), len(elements)*int(unsafe.Sizeof(elements[0]))))
 }
 
-// listSize is how many bytes list takes at most.
+// listSize bounds how many bytes list takes.
 func listSize(texts []string) int {
 	size := 16 * (len(texts) + 2)
 	for _, text := range texts {
@@ -181,7 +181,7 @@ func listSize(texts []string) int {
 	return size
 }
 
-// callError says which call of a program failed.
+// callError tells which call of a program failed.
 type callError struct {
 	name  string
 	errno unix.Errno
@@ -190,24 +190,24 @@ type callError struct {
 func (e *callError) Error() string { return e.name + ": " + e.errno.Error() }
 func (e *callError) Unwrap() error { return e.errno }
 
-// errKilled is the end of a child that had not come to the end of its program.
+// errKilled is the error of a child that ended before the end of its program.
 var errKilled = errors.New("the process was killed before it had become the command")
 
-// outcome says how the program ended, once the child has told or has gone.
+// outcome tells how the program ended, after the child has reported or ended.
 func (p *program) outcome() error {
 	h := p.header()
 	if h.failed != 0 {
 		return p.failure(int(h.current))
 	}
-	// A child that has executed something says no more.
+	// A child that has executed a program reports nothing more.
 	if int(h.current) < p.len() && p.step(int(h.current)).number != unix.SYS_EXECVE {
 		return errKilled
 	}
 	return nil
 }
 
-// failure is the error of the call i. After the last candidate of a command the best known errno is that of all of
-// them, as with execvp(3).
+// failure is the error of the call i. After the last candidate of a command it is the most telling errno of all
+// candidates, as with execvp(3).
 func (p *program) failure(i int) error {
 	c := p.step(i)
 	if c.number != callFail {

@@ -11,16 +11,16 @@ import (
 	"github.com/rcrun/rcrun/internal/beneath"
 )
 
-// root is a container's root directory as seen from outside of it. Paths given to its methods are the container's;
-// no symlink leads out, and no magic link of proc is followed at all.
+// root is a container's root directory as seen from outside. The paths given to its methods are the container's: no
+// symbolic link leads out, and no magic link of proc is followed at all.
 type root struct {
 	dir *os.File // O_PATH
 }
 
-// maxLinks bounds how many dangling symlinks mountPoint follows, as the kernel bounds the others.
+// maxLinks bounds how many dangling symbolic links mountPoint follows, as the kernel bounds the others.
 const maxLinks = 40
 
-// openRoot opens the mounted root that is the working directory.
+// openRoot opens the mounted root, which is the working directory.
 func openRoot() (root, error) {
 	fd, err := unix.Open(".", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -40,7 +40,7 @@ func openWithin(dirfd int, p string, flags uint64) (int, error) {
 	return beneath.Openat2(dirfd, p, &how)
 }
 
-// mountPoint returns an O_PATH descriptor of p, which it makes where it is missing: a directory, or an empty file.
+// mountPoint returns an O_PATH descriptor of p. Where p is missing, it makes a directory or an empty file.
 func (r root) mountPoint(p string, isDir bool) (int, error) {
 	return r.makePoint(path.Clean("/"+p), isDir, maxLinks)
 }
@@ -66,7 +66,7 @@ func (r root) makePoint(p string, isDir bool, links int) (int, error) {
 	return unix.Openat(parent, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 }
 
-// throughDangling makes the mount point to which the symlink p, an entry of parent, leads.
+// throughDangling makes the mount point that the symbolic link p, an entry of parent, leads to.
 func (r root) throughDangling(parent int, p string, isDir bool, links int) (int, error) {
 	if links == 0 {
 		return -1, unix.ELOOP
@@ -94,7 +94,7 @@ func makeEntry(parent int, name string, isDir bool) error {
 	return unix.Close(fd)
 }
 
-// isDir says whether an open descriptor is a directory's.
+// isDir tells whether an open descriptor is a directory's.
 func isDir(fd int) (bool, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
@@ -103,5 +103,5 @@ func isDir(fd int) (bool, error) {
 	return st.Mode&unix.S_IFMT == unix.S_IFDIR, nil
 }
 
-// missing says whether a path could not be opened because there is nothing of that name.
+// missing tells whether a path could not be opened because there is nothing of that name.
 func missing(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) }

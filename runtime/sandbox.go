@@ -18,13 +18,13 @@ import (
 
 const stageSandbox = "sandbox"
 
-// wireFD is where a stage finds its socket to its creator.
+// wireFD is the descriptor at which a stage finds its socket to the creator.
 const wireFD = 3
 
-// SandboxMain is what the stage SandboxStage runs: it makes the container, serves execs and ends with the container.
-// roots are the root file systems that a Config may name. It returns an exit code.
+// SandboxMain runs the stage SandboxStage: it makes the container, serves execs and ends with the container. roots are
+// the root filesystems that a Config may name. It returns an exit code.
 func SandboxMain(roots map[string]RootFactory) int {
-	// Being the parent whose death kills init belongs to a thread: this one to the end.
+	// The kernel kills init when the thread that forked it ends, so this thread must stay to the end.
 	goruntime.LockOSThread()
 	return stageMain(stageSandbox, func(conn *wire.Conn) error {
 		s := &sandbox{creator: conn, files: make(chan unix.Rlimit, 1)}
@@ -37,7 +37,7 @@ func SandboxMain(roots map[string]RootFactory) int {
 	})
 }
 
-// stageMain runs a stage that speaks over its wire; what goes wrong is told there.
+// stageMain runs a stage that speaks over its wire, on which it reports what goes wrong.
 func stageMain(stage string, run func(*wire.Conn) error) int {
 	if err := protectSelf(); err != nil {
 		os.Stderr.WriteString("rcrun: " + stage + ": " + err.Error() + "\n")
@@ -50,7 +50,7 @@ func stageMain(stage string, run func(*wire.Conn) error) int {
 	}
 	defer conn.Close()
 	if err := run(conn); err != nil {
-		conn.SendError(stage, wire.Errorf(stage, "run", "", err)) // nobody is left to tell if this fails
+		conn.SendError(stage, wire.Errorf(stage, "run", "", err)) // if this fails, there is no other way to report it
 		return 1
 	}
 	return 0
@@ -67,15 +67,15 @@ type sandbox struct {
 
 	init  *child     // the container's first process
 	stdio []*os.File // its standard files, until it has them
-	own   []int      // those that the payload's user is to own
+	own   []int      // those that must belong to the payload's user
 
 	mu      sync.Mutex
 	running bool           // guarded by mu: the payload has been executed
-	ended   bool           // guarded by mu: no exec is taken on any more
-	execs   sync.WaitGroup // added to only under mu and before ended
+	ended   bool           // guarded by mu: no exec is accepted any more
+	execs   sync.WaitGroup // Add is called only under mu, and not once ended is set
 
 	starting sync.Mutex
-	answered bool // guarded by starting: the creator has been told how its start went, or that there is none any more
+	answered bool // guarded by starting: the creator has been told how its start went, or that there is none
 }
 
 // create brings the container to the point where only the payload's execution is left.
@@ -89,7 +89,7 @@ func (s *sandbox) create(roots map[string]RootFactory) error {
 	if _, err := s.creator.Expect(msgMapped, nil, 0); err != nil {
 		return err
 	}
-	unix.Umask(0o022) // the mount points that are made do not depend on the caller's
+	unix.Umask(0o022) // so that the modes of mount points do not depend on the caller's umask
 	if s.ids, err = readIDMaps(); err != nil {
 		return wire.Errorf(stageSandbox, "read id maps", "", err)
 	}
@@ -123,8 +123,8 @@ func (s *sandbox) create(roots map[string]RootFactory) error {
 	return s.report(ready, master)
 }
 
-// findFileLimit takes its time while the container is made. Where the host forbids to trace processes, the payload keeps
-// the raised limit.
+// findFileLimit runs while the container is made, because it takes its time. Where the host forbids tracing processes,
+// the payload keeps the raised limit.
 func (s *sandbox) findFileLimit() {
 	limit, err := fileLimit()
 	if err != nil {
@@ -133,9 +133,9 @@ func (s *sandbox) findFileLimit() {
 	s.files <- limit
 }
 
-// prepareHost separates the sandbox from the host as far as the new namespaces do not.
+// prepareHost separates the sandbox from the host where the new namespaces do not.
 func (s *sandbox) prepareHost() error {
-	// What the host mounts later is to be seen by binds that ask for it, but nothing is to go the other way.
+	// Binds that ask for it must see what the host mounts later, but the host must not see what is mounted here.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return wire.Errorf(stageSandbox, "stop mount propagation from", "/", err)
 	}
@@ -145,7 +145,7 @@ func (s *sandbox) prepareHost() error {
 	return nil
 }
 
-// mountRoot makes the root file system appear on the working directory and hands up what came of it.
+// mountRoot mounts the root filesystem on the working directory and sends the creator what came of it.
 func (s *sandbox) mountRoot(roots map[string]RootFactory) error {
 	factory := roots[s.config.RootKind]
 	if factory == nil {
@@ -166,9 +166,10 @@ func (s *sandbox) mountRoot(roots map[string]RootFactory) error {
 	return s.creator.Send(msgRootFD, nil, fd)
 }
 
-// enterRootDir becomes user 0 and goes from the directory that the root was mounted on to the root itself. The way
-// there may be open to the caller only, and the root to user 0 only; an O_PATH descriptor bridges the two. From the working
-// directory it leads over that one's parent alone: what is at the whole path by now may be something else.
+// enterRootDir becomes user 0 and goes from the directory that the root was mounted on to the root itself. Only the
+// caller may be able to reach that directory, and only user 0 to enter the root, so an O_PATH descriptor leads from one
+// to the other. The way goes through the parent of the working directory alone, because another process may have put
+// something else at the whole path by now.
 func (s *sandbox) enterRootDir() error {
 	fd, err := unix.Open("../"+filepath.Base(s.config.Dir), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -184,7 +185,7 @@ func (s *sandbox) enterRootDir() error {
 	return nil
 }
 
-// report tells the creator that the container is there.
+// report tells the creator that the container has been created.
 func (s *sandbox) report(ready ready, master *os.File) error {
 	if master != nil {
 		if err := s.creator.Send(msgConsole, nil, master); err != nil {
@@ -194,7 +195,7 @@ func (s *sandbox) report(ready ready, master *os.File) error {
 	return s.creator.Send(msgCreated, created{Pid: s.init.pid, Warnings: ready.warnings}, s.init.pidfd)
 }
 
-// serve runs until the container has ended, and tells how it did.
+// serve runs until the container has ended, and reports how it ended.
 func (s *sandbox) serve() error {
 	go s.listen()
 	status, err := s.init.wait()
@@ -210,11 +211,11 @@ func (s *sandbox) serve() error {
 	if err := s.creator.Send(msgExit, exitStatus(status)); err != nil {
 		return err
 	}
-	s.execs.Wait() // they were in the pid namespace that has just ended
+	s.execs.Wait() // which is short: their processes were in the pid namespace that has just ended
 	return nil
 }
 
-// exitStatus is how a process ended.
+// exitStatus returns how a process ended.
 func exitStatus(status unix.WaitStatus) ExitStatus {
 	if status.Signaled() {
 		return ExitStatus{Code: 128 + int(status.Signal()), Signal: int(status.Signal())}
@@ -251,8 +252,8 @@ func (s *sandbox) listen() {
 	}
 }
 
-// takeExec serves an exec beside others. One that comes too late finds its wire closed. One that comes before the payload
-// is refused: until then nothing in the container may look at init.
+// takeExec starts to serve an exec; several may run at once. A request that comes after the end finds its wire closed.
+// One that comes before the payload runs is refused, because until then nothing in the container may look at init.
 func (s *sandbox) takeExec(request execRequest, files []*os.File) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -271,11 +272,12 @@ func refuseExec(files []*os.File) {
 	defer wire.CloseFiles(files[1:])
 	conn, err := wire.FromFile(files[0])
 	if err != nil {
-		return // the creator sees the wire end
+		return // the creator sees the end of the wire
 	}
 	defer conn.Close()
 	early := fault.Errorf(errdefs.ErrConflict, "the container has not been started")
-	conn.SendError(stageExec, wire.Errorf(stageExec, "enter the container", "", early)) // the creator may have gone
+	// A creator that has gone needs no answer.
+	conn.SendError(stageExec, wire.Errorf(stageExec, "enter the container", "", early))
 }
 
 // start has init execute the payload, and tells the creator how that went.
@@ -287,10 +289,10 @@ func (s *sandbox) start() {
 	}
 	s.answered = true
 	err := s.startInit()
-	// A creator that cannot be told is gone, which listen notices.
+	// If the creator cannot be told, it has gone, which listen notices.
 	if err != nil {
 		s.creator.SendError(stageInit, err)
-		s.init.release() // the end of its socket is the end of init
+		s.init.release() // init ends when its socket does
 		return
 	}
 	s.init.release()
@@ -300,7 +302,8 @@ func (s *sandbox) start() {
 	s.creator.Send(msgStarted, started{Pid: s.init.pid})
 }
 
-// refuseStart has the creator told of a start, of which it expects to hear before it hears of the end.
+// refuseStart tells the creator that there will be no start. The creator expects to hear of a start before it hears of
+// the end.
 func (s *sandbox) refuseStart() error {
 	s.starting.Lock()
 	defer s.starting.Unlock()
@@ -312,7 +315,7 @@ func (s *sandbox) refuseStart() error {
 	return s.creator.SendError(stageSandbox, wire.Errorf(stageSandbox, "start the payload", "", gone))
 }
 
-// destroy ends what a failed creation has begun.
+// destroy ends the processes that a failed creation has begun.
 func (s *sandbox) destroy() {
 	if s.init != nil {
 		s.init.closeTheirs()

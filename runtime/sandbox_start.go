@@ -15,14 +15,14 @@ import (
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
-// sandboxProcess is the creator's hold of the sandbox.
+// sandboxProcess is what the creator holds of the sandbox.
 type sandboxProcess struct {
 	conn *wire.Conn
 	proc *os.Process
 	done chan struct{} // closed when the process has been waited for
 }
 
-// startSandbox clones the sandbox into its namespaces and tells nothing yet.
+// startSandbox clones the sandbox into its namespaces. It sends it nothing yet.
 func startSandbox(c Config) (*sandboxProcess, error) {
 	caps, err := allCaps()
 	if err != nil {
@@ -58,8 +58,8 @@ func startSandbox(c Config) (*sandboxProcess, error) {
 	return s, nil
 }
 
-// run starts the process from a thread that lives as long as it: the parent death signal is sent when the thread
-// ends, not the process.
+// run starts the process from a thread that lives as long as the process: the kernel sends the parent death signal when
+// the thread ends that made the child, not when its process does.
 func (s *sandboxProcess) run(attr *os.ProcAttr) error {
 	result := make(chan error)
 	go func() {
@@ -69,18 +69,18 @@ func (s *sandboxProcess) run(attr *os.ProcAttr) error {
 		s.proc = proc
 		result <- err
 		if err == nil {
-			proc.Wait() // how the stage ended is told by its messages, or their lack
+			proc.Wait() // the messages of the stage, or their lack, tell how it ended
 			close(s.done)
 		}
 	}()
 	return <-result
 }
 
-// endTime is how long the sandbox may take to see to the end of all others before it is killed. This does end them
-// as well, but then nobody waits until they have ended.
+// endTime bounds how long the sandbox may take to end all other processes of the container. Then it is killed, which
+// ends them as well, but without waiting until they have ended.
 const endTime = 10 * time.Second
 
-// end closes the wire, which has the sandbox end the container and itself, and waits for that.
+// end closes the wire, upon which the sandbox ends the container and itself, and waits for that.
 func (s *sandboxProcess) end() error {
 	s.conn.Close()
 	select {
@@ -106,24 +106,25 @@ func (s *sandboxProcess) create(ctx context.Context, c Config, message sandboxCo
 		go func() {
 			err := c.Network(ctx, pid)
 			if err != nil {
-				s.conn.Close() // so that nobody waits for the sandbox in vain
+				s.conn.Close() // so that await ends, since the sandbox would report success
 			}
 			network <- err
 		}()
 	}
 	container, err := s.await(c)
 	if err != nil {
-		s.conn.Close() // the sandbox goes, and the network that is being made for it
+		s.conn.Close() // which ends the sandbox, and with it the work on its network
 	}
 	networkErr := <-network
 	var told *wire.Error
 	if networkErr != nil && !errors.As(err, &told) {
 		return container, fmt.Errorf("set up network: %w", networkErr)
 	}
-	return container, s.orDeath(err) // what a stage tells is the cause, and the network failed for it
+	return container, s.orDeath(err) // the report of a stage is the cause; the network failed because of it
 }
 
-// begin leads the sandbox to where the container has its namespaces, and returns the pid of its first process.
+// begin leads the sandbox up to the point where the container has its namespaces, and returns the pid of its first
+// process.
 func (s *sandboxProcess) begin(ctx context.Context, c Config, message sandboxConfig) (pid int, err error) {
 	if err := s.configure(ctx, c, message); err != nil {
 		return 0, err
@@ -156,8 +157,8 @@ func (s *sandboxProcess) configure(ctx context.Context, c Config, message sandbo
 	return nil
 }
 
-// await receives what the sandbox reports up to the created container. What it returns with an error is to be
-// released.
+// await receives what the sandbox reports, up to the created container. The caller must release a container that comes
+// with an error.
 func (s *sandboxProcess) await(c Config) (*Container, error) {
 	container := &Container{
 		handle:  handle{args: c.Spec.Process.Args, ended: make(chan struct{})},
@@ -195,7 +196,7 @@ func (s *sandboxProcess) awaitRoot(ctx context.Context, c Config) error {
 	return c.RootFD(ctx, files[0])
 }
 
-// orDeath puts an error for a wire that ended without a word.
+// orDeath replaces the error of a wire that ended without a message by one that says so.
 func (s *sandboxProcess) orDeath(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) {
 		return wire.Errorf(stageSandbox, "create the container", "", fmt.Errorf("the process died: %w", err))

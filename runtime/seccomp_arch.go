@@ -22,8 +22,8 @@ type machine struct {
 type abi struct {
 	arch   specs.Arch
 	column int               // of syscallTable
-	own    map[string]uint32 // what this numbering has instead of that of the table, or beyond it
-	lacks  []string          // what this numbering does not have of the table
+	own    map[string]uint32 // numbers that replace those of the table, or are missing from it
+	lacks  []string          // calls of the table that this numbering does not have
 	bit    uint32            // set in all its numbers
 }
 
@@ -39,7 +39,7 @@ var machines = []machine{
 	{unix.AUDIT_ARCH_RISCV64, []abi{{arch: specs.ArchRISCV64, column: columnRISCV64}}},
 }
 
-// x32Own are the calls to which x32 gives numbers of its own, since their structures differ.
+// x32Own are the calls to which x32 gives numbers of its own, because their structures differ.
 var x32Own = map[string]uint32{
 	"rt_sigaction": 512, "rt_sigreturn": 513, "ioctl": 514, "readv": 515, "writev": 516, "recvfrom": 517,
 	"sendmsg": 518, "recvmsg": 519, "execve": 520, "ptrace": 521, "rt_sigpending": 522, "rt_sigtimedwait": 523,
@@ -50,8 +50,8 @@ var x32Own = map[string]uint32{
 	"io_submit": 544, "execveat": 545, "preadv2": 546, "pwritev2": 547,
 }
 
-// x32Lacks are the calls that only the 64-bit ABI has, as the kernel's arch/x86/entry/syscalls/syscall_64.tbl says. The
-// kernel calls nothing for their numbers in x32.
+// x32Lacks are the calls that only the 64-bit ABI has, according to the kernel's
+// arch/x86/entry/syscalls/syscall_64.tbl. In x32 their numbers call nothing.
 var x32Lacks = []string{
 	"_sysctl", "create_module", "epoll_ctl_old", "epoll_wait_old", "get_kernel_syms", "get_thread_area",
 	"map_shadow_stack", "nfsservctl", "query_module", "set_thread_area", "uselib", "vserver",
@@ -79,7 +79,7 @@ func (a abi) number(name string) (uint32, bool) {
 	return uint32(syscallTable[i].numbers[a.column]) | a.bit, true
 }
 
-// nativeArch is the architecture that this binary is for.
+// nativeArch returns the architecture that this binary is made for.
 func nativeArch() (specs.Arch, error) {
 	switch goruntime.GOARCH {
 	case "amd64":

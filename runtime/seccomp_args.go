@@ -30,8 +30,8 @@ func (c *call) code() []bpf.Instruction {
 	return append(code, bpf.RetConstant{Val: c.final})
 }
 
-// code returns the rule's action if all its conditions hold, and otherwise ends behind its last instruction. It is
-// made from the end, so that each condition knows how far it has to jump.
+// code makes the instructions that return the rule's action if all its conditions hold, and otherwise continue after
+// the last instruction. It is built from the end, so that each condition knows how far it must jump.
 func (r rule) code() []bpf.Instruction {
 	code := []bpf.Instruction{bpf.RetConstant{Val: r.action}}
 	for i := len(r.args) - 1; i >= 0; i-- {
@@ -40,8 +40,8 @@ func (r rule) code() []bpf.Instruction {
 	return code
 }
 
-// condition goes on behind its last instruction if it holds, and after further instructions if not. The machine
-// compares 32 bits, so the halves of the argument are compared one after the other, the high one first.
+// condition continues after its last instruction if it holds, and further instructions later if it does not. The
+// machine compares 32 bits, so the halves of the argument are compared one after the other, the high one first.
 func condition(arg specs.LinuxSeccompArg, after uint8) []bpf.Instruction {
 	loadLow := bpf.LoadAbsolute{Off: offsetArgs + 8*uint32(arg.Index), Size: 4}
 	loadHigh := bpf.LoadAbsolute{Off: loadLow.Off + 4, Size: 4}
@@ -49,7 +49,7 @@ func condition(arg specs.LinuxSeccompArg, after uint8) []bpf.Instruction {
 	jump := func(cond bpf.JumpTest, value uint32, skip uint8) bpf.JumpIf {
 		return bpf.JumpIf{Cond: cond, Val: value, SkipTrue: skip}
 	}
-	// ordered decides by the high half where that differs: above is where a greater one goes, below a lesser.
+	// ordered decides by the high half where the halves differ: a greater one goes to above, a lesser one to below.
 	ordered := func(above, below uint8, lowFails bpf.JumpTest) []bpf.Instruction {
 		return []bpf.Instruction{
 			loadHigh, jump(bpf.JumpGreaterThan, high, 3+above), jump(bpf.JumpNotEqual, high, 2+below),
@@ -75,10 +75,11 @@ func condition(arg specs.LinuxSeccompArg, after uint8) []bpf.Instruction {
 		return ordered(after, 0, bpf.JumpGreaterOrEqual)
 	case specs.OpLessEqual:
 		return ordered(after, 0, bpf.JumpGreaterThan)
-	default: // specs.OpMaskedEqual: Value is the mask, ValueTwo what is left under it
+	default: // specs.OpMaskedEqual: Value is the mask, ValueTwo the masked value
 		wanted := arg.ValueTwo & arg.Value
 		return []bpf.Instruction{
-			loadHigh, bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: high}, jump(bpf.JumpNotEqual, uint32(wanted>>32), 3+after),
+			loadHigh, bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: high},
+			jump(bpf.JumpNotEqual, uint32(wanted>>32), 3+after),
 			loadLow, bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: low}, jump(bpf.JumpNotEqual, uint32(wanted), after),
 		}
 	}

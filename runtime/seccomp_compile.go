@@ -17,13 +17,14 @@ import (
 //	        the conditions of its rules in turn, each with its own return
 //	kill the process: a call through an architecture that the profile does not name
 //
-// Decisions:
-//   - Rules for one call are tried in their order, those with conditions before those without.
-//   - The conditions of a rule are ANDed; but where two of them name the same argument each is a rule of its own,
-//     since that is what profiles written for runc mean.
-//   - Names that no table has are left out, as runc does: profiles name the calls of newer kernels.
-//   - Calls newer than all that the profile names return ENOSYS under a denying default, as with runc: a C library
-//     that sees EPERM would not fall back to the older call.
+// Decisions and rationale:
+//
+//   - The rules of a call are tried in their order, those with conditions before those without.
+//   - All conditions of a rule must hold. Where two of them name the same argument, each is a rule of its own, because
+//     that is what profiles written for runc mean.
+//   - A name that is in no table is left out, as runc does, because profiles name the calls of newer kernels.
+//   - Under a denying default, calls that are newer than all that the profile names return ENOSYS, as with runc: a C
+//     library that gets EPERM would not fall back to the older call.
 
 // Offsets of struct seccomp_data. All architectures here are little endian.
 const (
@@ -54,7 +55,8 @@ func compileSeccomp(profile *specs.LinuxSeccomp, native specs.Arch) ([]bpf.Instr
 		if calls == nil {
 			continue
 		}
-		block := append([]bpf.Instruction{bpf.LoadAbsolute{Off: offsetNr, Size: 4}}, search(segments(calls, fallback))...)
+		load := bpf.LoadAbsolute{Off: offsetNr, Size: 4}
+		block := append([]bpf.Instruction{load}, search(segments(calls, fallback))...)
 		program = append(program,
 			bpf.JumpIf{Cond: bpf.JumpEqual, Val: machine.audit, SkipTrue: 1},
 			bpf.Jump{Skip: uint32(len(block))})
@@ -62,7 +64,8 @@ func compileSeccomp(profile *specs.LinuxSeccomp, native specs.Arch) ([]bpf.Instr
 	}
 	program = append(program, bpf.RetConstant{Val: unix.SECCOMP_RET_KILL_PROCESS})
 	if len(program) > maxInstructions {
-		return nil, fmt.Errorf("seccomp profile needs %d instructions, the kernel takes %d", len(program), maxInstructions)
+		return nil, fmt.Errorf("seccomp profile needs %d instructions, the kernel takes %d",
+			len(program), maxInstructions)
 	}
 	return program, nil
 }
@@ -80,8 +83,8 @@ type rule struct {
 	action uint32
 }
 
-// collectCalls returns what the profile says about the calls of those of the arches that are machine's, sorted by
-// number; nil if there is none.
+// collectCalls returns what the profile says about the calls of those arches that belong to machine, sorted by number;
+// nil if there are no such arches.
 func collectCalls(profile *specs.LinuxSeccomp, machine machine, arches []specs.Arch) ([]call, error) {
 	fallback, err := returnAction(profile.DefaultAction, profile.DefaultErrnoRet)
 	if err != nil {
@@ -143,7 +146,7 @@ func (c *call) add(args []specs.LinuxSeccompArg, action uint32) error {
 	case len(args) == 0 && !c.sure:
 		c.final, c.sure = action, true
 	case len(args) == 0:
-		// An earlier rule without conditions has decided already.
+		// An earlier rule without conditions has already decided.
 	case repeatsIndex(args):
 		for _, arg := range args {
 			c.rules = append(c.rules, rule{[]specs.LinuxSeccompArg{arg}, action})
@@ -171,10 +174,10 @@ type segment struct {
 	code  []bpf.Instruction // ends in a return
 }
 
-// widestGap is more than any numbering leaves out within itself. A wider gap lies between two ranges of numbers.
+// widestGap is more than any numbering leaves out. A wider gap separates two ranges of numbers.
 const widestGap = 1 << 12
 
-// segments covers all numbers: those of calls, the gaps between them, and what is beyond.
+// segments covers all numbers: those of calls, the gaps between them, and those beyond.
 func segments(calls []call, fallback uint32) []segment {
 	if len(calls) == 0 {
 		return []segment{{0, returning(fallback)}}
@@ -204,10 +207,10 @@ func returning(value uint32) []bpf.Instruction {
 	return []bpf.Instruction{bpf.RetConstant{Val: value}}
 }
 
-// sameReturn says whether two segments do nothing but return the same value.
+// sameReturn tells whether two segments do nothing but return the same value.
 func sameReturn(a, b []bpf.Instruction) bool { return len(a) == 1 && len(b) == 1 && a[0] == b[0] }
 
-// beyond is what calls newer than the profile return.
+// beyond returns the action for calls that are newer than the profile.
 func beyond(fallback uint32) uint32 {
 	switch fallback & unix.SECCOMP_RET_ACTION_FULL {
 	case unix.SECCOMP_RET_ALLOW, unix.SECCOMP_RET_LOG, unix.SECCOMP_RET_TRACE:
@@ -216,7 +219,7 @@ func beyond(fallback uint32) uint32 {
 	return unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
 }
 
-// search is a binary search for the segment of the number that is loaded.
+// search makes a binary search for the segment of the loaded number.
 func search(all []segment) []bpf.Instruction {
 	if len(all) == 1 {
 		return all[0].code
@@ -228,14 +231,14 @@ func search(all []segment) []bpf.Instruction {
 	if len(lower) <= 255 {
 		test.SkipTrue = uint8(len(lower))
 		code = append(code, test)
-	} else { // a conditional jump reaches 255 instructions far
+	} else { // a conditional jump reaches at most 255 instructions
 		test.SkipFalse = 1
 		code = append(code, test, bpf.Jump{Skip: uint32(len(lower))})
 	}
 	return append(append(code, lower...), upper...)
 }
 
-// returnAction is the return value of a filter for an action.
+// returnAction returns the filter's return value for an action.
 func returnAction(action specs.LinuxSeccompAction, errno *uint) (uint32, error) {
 	data := uint32(unix.EPERM)
 	if errno != nil {

@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// seccompFilter is a compiled profile in the form in which it travels to the stages; the zero value is none.
+// seccompFilter is a compiled profile in the form that is sent to the stages. The zero value is no filter.
 type seccompFilter struct {
-	Code     []byte // struct sock_filter after struct sock_filter
+	Code     []byte // an array of struct sock_filter
 	Flags    uintptr
-	KeysHeld bool // it allows no system call that uses keys
+	KeysHeld bool // the filter allows no system call that uses keys
 }
 
 const filterSize = 8 // of a struct sock_filter
@@ -48,7 +48,7 @@ func newFilter(profile *specs.LinuxSeccomp) (seccompFilter, error) {
 	return seccompFilter{code, flags, holdsKeys(profile)}, nil
 }
 
-// holdsKeys says whether a profile allows no system call that uses keys.
+// holdsKeys tells whether a profile allows no system call that uses keys.
 func holdsKeys(profile *specs.LinuxSeccomp) bool {
 	if profile.DefaultAction == specs.ActAllow || profile.DefaultAction == specs.ActLog {
 		return false
@@ -72,7 +72,7 @@ func filterFlags(names []specs.LinuxSeccompFlag) (uintptr, error) {
 		case specs.LinuxSeccompFlagSpecAllow:
 			flags |= unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW
 		case "SECCOMP_FILTER_FLAG_TSYNC":
-			// Meant for all threads of the process that installs it; here one thread becomes the process.
+			// It is meant for all threads of the installing process. Here the one thread becomes the process.
 		default:
 			return 0, fmt.Errorf("seccomp flag %q is not supported", name)
 		}
@@ -80,7 +80,7 @@ func filterFlags(names []specs.LinuxSeccompFlag) (uintptr, error) {
 	return flags, nil
 }
 
-// install appends what puts the process under the filter.
+// install appends the call that puts the process under the filter.
 func (f seccompFilter) install(p *program) {
 	if len(f.Code) == 0 {
 		return
@@ -90,5 +90,6 @@ func (f seccompFilter) install(p *program) {
 		filter uintptr
 	}
 	filter := sockFprog{uint16(len(f.Code) / filterSize), p.data(f.Code)}
-	p.add("install seccomp filter", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, f.Flags, object(p, []sockFprog{filter}))
+	p.add("install seccomp filter", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, f.Flags,
+		object(p, []sockFprog{filter}))
 }

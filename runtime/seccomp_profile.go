@@ -14,8 +14,8 @@ import (
 	"github.com/rcrun/rcrun/internal/strictjson"
 )
 
-// profileText is a seccomp profile as files have it. Docker's format is OCI's with rules that depend on the container
-// and the host; podman's is Docker's with errors that are named instead of numbered.
+// profileText is a seccomp profile as files have it. Docker's format is that of OCI with rules that depend on the
+// container and the host. Podman's is Docker's with errors by name instead of number.
 type profileText struct {
 	seccomp.Seccomp
 	DefaultErrno string         `json:"defaultErrno"`
@@ -28,8 +28,8 @@ type profileRule struct {
 }
 
 // LoadSeccomp reads a seccomp profile in the format of OCI, Docker or podman, and evaluates it for the capabilities of
-// spec and for this host's architecture and kernel. A profile with a field that is in none of these formats is
-// refused: without that field it might allow more than its author meant.
+// spec and for this host's architecture and kernel. It refuses a profile with a field that none of these formats has,
+// because without that field the profile might allow more than its author meant.
 func LoadSeccomp(text []byte, spec *specs.Spec) (*specs.LinuxSeccomp, error) {
 	var profile profileText
 	if err := strictjson.Decode(text, &profile); err != nil {
@@ -74,7 +74,7 @@ func (p *profileText) plain() (string, error) {
 	return string(text), nil
 }
 
-// errnoOr returns the number of the error with a name such as EPERM; number where there is no name.
+// errnoOr returns the number of an error by name, such as EPERM, or number where there is no name.
 func errnoOr(name string, number *uint) (*uint, error) {
 	if name == "" {
 		return number, nil

@@ -11,12 +11,13 @@ import (
 	"github.com/rcrun/rcrun/internal/executable"
 )
 
-// protectedArg tells a stage that it is executed from a file that nobody can write to.
+// protectedArg tells a stage that it is executed from a file that no process can write to.
 const protectedArg = "protected"
 
-// protectSelf has the stage executed from a file that nobody can write to, if it is not. What enters the container is
-// forked from the stage; until it executes the payload, /proc/self/exe is the stage's binary, and a payload of that name
-// is executed from it (CVE-2019-5736). It returns if there is nothing to do or something fails.
+// protectSelf executes the stage again from a file that no process can write to, unless it already is. What enters the
+// container is forked from the stage. Until it executes the payload, /proc/self/exe is the stage's binary, and a
+// payload of that name is executed from it (CVE-2019-5736). protectSelf returns if there is nothing to do or if
+// something fails.
 func protectSelf() error {
 	if len(os.Args) > 1 && os.Args[1] == protectedArg {
 		return nil
@@ -33,12 +34,13 @@ func protectSelf() error {
 	if err != nil {
 		return fmt.Errorf("protect the binary: %w", err)
 	}
-	return os.NewSyscallError("execve", syscall.Exec(executable.Path(file), []string{os.Args[0], protectedArg}, os.Environ()))
+	err = syscall.Exec(executable.Path(file), []string{os.Args[0], protectedArg}, os.Environ())
+	return os.NewSyscallError("execve", err)
 }
 
-// openSelf returns a file from which the binary can be executed but, through /proc/PID/exe, not written: its own
-// read-only mount; or where that is not possible (or of no use, as others may not execute the binary and the
-// container's root may be another user) a sealed copy in memory.
+// openSelf returns a file from which the binary can be executed but that cannot be written through /proc/PID/exe. It is
+// a read-only mount of the binary, or a sealed copy in memory where that mount is not possible, or of no use because
+// other users may not execute the binary and the container's root may be another user.
 func openSelf(running *os.File) (*os.File, error) {
 	file, err := bindSelf()
 	if err != nil {
@@ -54,8 +56,8 @@ func openSelf(running *os.File) (*os.File, error) {
 
 const selfExe = "/proc/self/exe"
 
-// bindSelf goes by the binary's path, since /proc/self/exe leads to a mount of the namespace in which it was opened,
-// and makes sure that it is still the same file.
+// bindSelf uses the binary's path, because /proc/self/exe leads to a mount of the namespace in which it was opened, and
+// makes sure that the path still leads to the same file.
 func bindSelf() (*os.File, error) {
 	path, err := os.Readlink(selfExe)
 	if err != nil {
@@ -77,7 +79,7 @@ func bindSelf() (*os.File, error) {
 	return file, nil
 }
 
-// checkSelf refuses a file that is not the running binary, or cannot be executed by others.
+// checkSelf refuses a file that is not the running binary, or that other users cannot execute.
 func checkSelf(file *os.File) error {
 	running, err := os.Stat(selfExe)
 	if err != nil {

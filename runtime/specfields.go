@@ -10,11 +10,11 @@ import (
 	"github.com/rcrun/rcrun/internal/fault"
 )
 
-// treatment says what the runtime does with a field of the specification that is set. The zero value is that it does
-// what the field asks for, as far as the fields within go.
+// treatment tells what the runtime does with a field of the specification that is set. The zero value means that it
+// does what the field asks for, as far as the fields within do not say otherwise.
 type treatment struct {
-	refused string // the reason why it is an error
-	unused  string // the reason why it is none, although the runtime does not look at it
+	refused string // the reason, if the field is an error
+	unused  string // the reason, if the runtime ignores the field and may do so
 }
 
 var honoured = treatment{}
@@ -29,8 +29,9 @@ const (
 	hostNode      = "a user cannot make device nodes: that of the host is bound, with its own mode and owner"
 )
 
-// specFields is the treatment of each field of the specification by its path in JSON, elements of lists and maps having
-// the path of the list or map. A field that is not here, as one of a later version of the specification, is refused.
+// specFields has the treatment of each field of the specification by its path in JSON. Elements of lists and maps have
+// the path of the list or map. A field that is missing here, such as one of a later version of the specification, is
+// refused.
 var specFields = map[string]treatment{
 	"ociVersion":  ignore("what matters is which fields are set"),
 	"hostname":    honoured,
@@ -133,7 +134,8 @@ var specFields = map[string]treatment{
 	"linux.seccomp.syscalls.args.op":       honoured,
 }
 
-// checkFields refuses what is set in v, which is at path in the specification, and would silently be left out.
+// checkFields refuses fields that are set in v and that the runtime would leave out. path is the path of v in the
+// specification.
 func checkFields(v reflect.Value, path string) error {
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -180,8 +182,8 @@ func fieldPath(parent string, field reflect.StructField) string {
 	return parent + "." + name
 }
 
-// isSet tells whether a field asks for anything. A list without elements and a struct of unset fields do not, as they
-// stand in generated specifications. A pointer to a number does, whatever the number.
+// isSet tells whether a field asks for anything. An empty list does not, nor does a struct of unset fields, because
+// generated specifications contain them. A pointer to a number does, whatever the number.
 func isSet(v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.Slice, reflect.Map:
@@ -199,7 +201,7 @@ func isSet(v reflect.Value) bool {
 	return !v.IsZero()
 }
 
-// validateExec refuses what the description of a further process asks for and it would not get.
+// validateExec refuses the description of a further process that asks for what the process would not get.
 func validateExec(process *specs.Process) error {
 	if process == nil {
 		return fault.Errorf(errdefs.ErrInvalidArgument, "the process is not described")

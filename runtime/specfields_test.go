@@ -9,8 +9,8 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// walkFields calls visit with the path of each field of the specification, but not of those within a field that is refused
-// or not used. steps lead from the specification to the field.
+// walkFields calls visit with the path of each field of the specification, except of those within a field that is
+// refused or not used. steps lead from the specification to the field.
 func walkFields(of reflect.Type, path string, steps []int, visit func(path string, steps []int)) {
 	switch of.Kind() {
 	case reflect.Pointer, reflect.Slice, reflect.Map:
@@ -59,7 +59,7 @@ func TestFieldsAreRefusedByName(t *testing.T) {
 	})
 }
 
-// setField sets the field to which steps lead, and no other but those on the way. What it sets has everything in it set.
+// setField sets the field that steps lead to, those on the way, and all that is in the field.
 func setField(v reflect.Value, steps []int) {
 	switch {
 	case v.Kind() == reflect.Pointer:
@@ -111,7 +111,8 @@ func TestUnknownFieldsAreRefused(t *testing.T) {
 	of := reflect.ValueOf(struct {
 		Tomorrow []string `json:"ofTomorrow,omitempty"`
 	}{[]string{"x"}})
-	if err := checkFields(of, "linux"); !errdefs.IsNotImplemented(err) || !strings.Contains(err.Error(), "linux.ofTomorrow") {
+	err := checkFields(of, "linux")
+	if !errdefs.IsNotImplemented(err) || !strings.Contains(err.Error(), "linux.ofTomorrow") {
 		t.Error(err)
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
-// Sync has the kernel write all that it still keeps in memory of the root filesystem, such as what processes have changed
-// in files that they have mapped. It does not say that it is on disk: that depends on the filesystem.
+// Sync has the kernel write back all changes to the root filesystem that are still in memory, such as what processes
+// have changed in files that they have mapped. It does not say that they are on disk: that depends on the filesystem.
 func (c *Container) Sync(ctx context.Context) error {
 	conn, theirs, err := wire.Pair()
 	if err != nil {
@@ -23,18 +23,18 @@ func (c *Container) Sync(ctx context.Context) error {
 	if err := c.sandbox.conn.Send(msgSync, nil, theirs); err != nil {
 		return fmt.Errorf("sync the root: %w", err)
 	}
-	theirs.Close() // so that the end of the sandbox shows
+	theirs.Close() // so that this side sees the end of the sandbox
 	if _, err := await(ctx, conn, msgSynced, 0); err != nil {
 		return fmt.Errorf("sync the root: %w", err)
 	}
 	return nil
 }
 
-// sync answers one request over a wire of its own. The working directory is the root.
+// sync answers one request over a wire of its own. The working directory of the sandbox is the root.
 func (s *sandbox) sync(file *os.File) {
 	conn, err := wire.FromFile(file)
 	if err != nil {
-		return // the creator sees the wire end
+		return // the creator sees the end of the wire
 	}
 	defer conn.Close()
 	root, err := os.Open(".")
@@ -42,7 +42,8 @@ func (s *sandbox) sync(file *os.File) {
 		err = errors.Join(unix.Syncfs(int(root.Fd())), root.Close())
 	}
 	if err != nil {
-		conn.SendError(stageSandbox, wire.Errorf(stageSandbox, "sync", "the root", err)) // a creator that has gone needs no answer
+		// A creator that has gone needs no answer.
+		conn.SendError(stageSandbox, wire.Errorf(stageSandbox, "sync", "the root", err))
 		return
 	}
 	conn.Send(msgSynced, nil)

@@ -16,10 +16,10 @@ import (
 // maxUserFile bounds what is read of a container's passwd and group files.
 const maxUserFile = 16 << 20
 
-// findUser looks Process.User.Username ("name|uid[:group|gid]") up in the container's own passwd and group files, as
-// they are at this moment, and sets the ids and groups from them, and HOME where the environment has none. The files
-// are looked up here, inside, so that what is mounted over them counts and no link leads out. Without a Username the
-// ids hold as they are.
+// findUser looks up Process.User.Username ("name|uid[:group|gid]") in the container's own passwd and group files, as
+// they are at this moment. It sets the ids and groups, and HOME where the environment has none. It runs inside the
+// container, so that what is mounted over the files counts and no link leads out. Without a Username the ids hold as
+// they are.
 func (p *payload) findUser() error {
 	who := &p.Process.User
 	if who.Username == "" {
@@ -42,7 +42,7 @@ func (p *payload) findUser() error {
 	}
 	who.UID, who.GID = uint32(found.Uid), uint32(found.Gid)
 	for _, gid := range found.Sgids {
-		// A group that the map cannot show is one that the user just is not in.
+		// The user is not in a group that the map does not have.
 		if isID(gid) && p.IDs.hasGID(uint32(gid)) {
 			who.AdditionalGids = append(who.AdditionalGids, uint32(gid))
 		}
@@ -51,7 +51,7 @@ func (p *payload) findUser() error {
 	return nil
 }
 
-// isID says whether a number of the container's files is an id: they may have any.
+// isID tells whether a number of the container's files is an id: the files may contain any number.
 func isID(n int) bool { return n >= 0 && n < math.MaxUint32 }
 
 func (p *payload) setHome(home string) {
@@ -63,10 +63,13 @@ func (p *payload) setHome(home string) {
 	p.Process.Env = append(p.Process.Env, "HOME="+home)
 }
 
-// readUserFile reads a file of the container's, which may be anything: only a regular file is read, nothing waits
-// for the other end of a fifo, and no magic link is followed. One that is missing counts as empty.
+// readUserFile reads a file of the container, which may be anything. It reads only a regular file, does not wait for
+// the other end of a fifo, and follows no magic link. A missing file counts as empty.
 func readUserFile(path string) (io.Reader, error) {
-	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_MAGICLINKS}
+	how := unix.OpenHow{
+		Flags:   unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_NO_MAGICLINKS,
+	}
 	fd, err := unix.Openat2(unix.AT_FDCWD, path, &how)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
 		return bytes.NewReader(nil), nil
