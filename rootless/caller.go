@@ -16,7 +16,7 @@ import (
 	"github.com/rcrun/rcrun/internal/idmap"
 )
 
-// Caller is what decides which ids a user may map.
+// Caller holds what decides which ids a user may map.
 type Caller struct {
 	UID, GID         uint32
 	SubUIDs, SubGIDs idmap.Ranges
@@ -24,7 +24,7 @@ type Caller struct {
 	// Absolute paths of the programs that map subordinate ids; empty for a caller that may write any map itself.
 	NewUIDMap, NewGIDMap string
 
-	// Problem is why there are no subordinate ids; zero when there are.
+	// Problem is the reason why there are no subordinate ids; zero when there are some.
 	Problem Problem
 }
 
@@ -36,7 +36,7 @@ type Problem struct {
 
 func (p Problem) String() string { return fmt.Sprintf("%s: mend it with %q", p.What, p.Fix) }
 
-// CurrentCaller returns the Caller that the calling process runs as.
+// CurrentCaller returns the Caller of the calling process.
 func CurrentCaller() Caller {
 	c := Caller{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
 	name := userName(c.UID)
@@ -44,12 +44,13 @@ func CurrentCaller() Caller {
 	c.SubUIDs, c.SubGIDs = ranges(uids), ranges(gids)
 	if mayWriteMaps() {
 		uidsHere, gidsHere := inside(idmap.OwnUIDs()), inside(idmap.OwnGIDs())
-		// The files that list ranges are those of the host, whose ids a namespace need not have.
+		// The files list ranges of the host's ids, which the namespace that this process is in need not have.
 		if err != nil || !within(c.SubUIDs, uidsHere) || !within(c.SubGIDs, gidsHere) {
 			c.SubUIDs, c.SubGIDs = uidsHere, gidsHere
 		}
 		if c.SubUIDs.Total() <= 1 || c.SubGIDs.Total() <= 1 {
-			c.Problem = Problem{What: "the user namespace that rcrun runs in has no other", Fix: "unshare --map-root-user --map-auto"}
+			c.Problem = Problem{What: "the user namespace of this process has no other",
+				Fix: "unshare --map-root-user --map-auto"}
 		}
 		return c
 	}
@@ -57,8 +58,8 @@ func CurrentCaller() Caller {
 	return c
 }
 
-// findHelpers fills in the programs that map subordinate ids, and returns the first reason why there are none to map,
-// in the order in which a user can mend them.
+// findHelpers fills in the programs that map subordinate ids. It returns the first reason why there are none to map, in
+// the order in which a user can mend them.
 func (c *Caller) findHelpers(name string, noRanges bool) Problem {
 	helpers := []struct {
 		name       string
@@ -90,7 +91,7 @@ func noRange(uid uint32, name string) Problem {
 	return Problem{What: "/etc/subuid and /etc/subgid have no range for " + name, Fix: addRangeCommand(name)}
 }
 
-// userName returns the name of a user, or "" for one that the machine has no name for: ranges may be listed by number.
+// userName returns the name of a user, or "" if the machine has no name for it, because ranges may be listed by number.
 func userName(uid uint32) string {
 	u, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))
 	if err != nil {
@@ -99,7 +100,7 @@ func userName(uid uint32) string {
 	return u.Username
 }
 
-// ranges converts and drops what is empty or beyond 32 bits.
+// ranges converts ranges, and drops those that are empty or beyond 32 bits.
 func ranges(subs []idtools.SubIDRange) idmap.Ranges {
 	var out idmap.Ranges
 	for _, s := range subs {
@@ -136,9 +137,9 @@ func within(ranges, whole idmap.Ranges) bool {
 	return true
 }
 
-// inside returns the ids that exist in the caller's own user namespace. Root without a range of its own uses them, and so
-// shares its ids with the host, as engines that run as root do. Where the map cannot be read, no id but the caller's own
-// can be mapped.
+// inside returns the ids that exist in the caller's own user namespace. Root without a range of its own uses them and
+// so shares its ids with the host, as engines that run as root do. Where the map cannot be read, only the caller's own
+// id can be mapped.
 func inside(own idmap.Map, err error) idmap.Ranges {
 	if err != nil {
 		return nil
@@ -146,7 +147,7 @@ func inside(own idmap.Map, err error) idmap.Ranges {
 	return own.Inside()
 }
 
-// checkPower returns what keeps the program at path from mapping ids for an ordinary user.
+// checkPower returns what prevents the program at path from mapping ids for an ordinary user.
 func checkPower(path string, capability uint) Problem {
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {
@@ -155,7 +156,7 @@ func checkPower(path string, capability uint) Problem {
 	caps := make([]byte, 64)
 	n, err := unix.Getxattr(path, "security.capability", caps)
 	if err != nil {
-		n = 0 // no capability, or a filesystem without: then only suid counts
+		n = 0 // no capability, or a filesystem without xattrs: then only suid counts
 	}
 	if !privileged(st.Uid, st.Mode, caps[:n], capability) {
 		return Problem{What: path + " is neither suid root nor has a file capability", Fix: "sudo chmod u+s " + path}
@@ -163,7 +164,8 @@ func checkPower(path string, capability uint) Problem {
 	return Problem{}
 }
 
-// lookPath is exec.LookPath with the directories of administration programs added, which users often lack.
+// lookPath is exec.LookPath that also searches the directories of administration programs, which the PATH of users
+// often lacks.
 func lookPath(name string) (string, error) {
 	path, err := exec.LookPath(name)
 	if err == nil && strings.HasPrefix(path, "/") {
@@ -177,7 +179,7 @@ func lookPath(name string) (string, error) {
 	return "", err
 }
 
-// privileged tells whether a program of the given owner, mode and security.capability xattr gains capability when
+// privileged tells whether a program of the given owner, mode and security.capability xattr gains the capability when
 // an ordinary user runs it.
 func privileged(owner, mode uint32, caps []byte, capability uint) bool {
 	if owner == 0 && mode&unix.S_ISUID != 0 {
@@ -191,7 +193,7 @@ func privileged(owner, mode uint32, caps []byte, capability uint) bool {
 	return binary.LittleEndian.Uint32(caps[permitted:])&(1<<capability) != 0
 }
 
-// addRangeCommand is how root gives a user subordinate ids that no other user has.
+// addRangeCommand returns the command by which root gives a user subordinate ids that no other user has.
 func addRangeCommand(name string) string {
 	const size = 65536
 	start := uint64(100000)
@@ -205,7 +207,7 @@ func addRangeCommand(name string) string {
 	return fmt.Sprintf("sudo usermod --add-subuids %s --add-subgids %s %s", span, span, name)
 }
 
-// endOfRanges returns the first id after all ranges of a subuid file, whoever they belong to.
+// endOfRanges returns the first id after all ranges of a subuid file, of all users.
 func endOfRanges(text []byte) uint64 {
 	end := uint64(0)
 	for line := range strings.Lines(string(text)) {

@@ -16,23 +16,23 @@ import (
 	"github.com/rcrun/rcrun/internal/own"
 )
 
-// Finding is one thing that containers need or like of the host.
+// Finding is one thing that containers need of the host, or work better with.
 type Finding struct {
 	Name     string `json:"name"`
 	OK       bool   `json:"ok"`
-	Required bool   `json:"required"`      // without it no container runs; otherwise something weaker does
+	Required bool   `json:"required"`      // no container runs without it; what is not required has a weaker substitute
 	Detail   string `json:"detail"`        // what was found
-	Fix      string `json:"fix,omitempty"` // the command that mends it, or advice in words, where it is not OK
+	Fix      string `json:"fix,omitempty"` // if not OK: the command that mends it, or advice in words
 }
 
-// CheckHost looks at everything on the host that decides what containers of the calling user can do.
+// CheckHost examines everything on the host that decides what containers of the calling user can do.
 func CheckHost() []Finding {
 	h := thisHost()
 	h.caller = CurrentCaller()
 	return h.check()
 }
 
-// host is where the checks look; tests put another in its place.
+// host is where the checks look. Tests use another one.
 type host struct {
 	root     string // prefix of every path
 	getenv   func(string) string
@@ -60,14 +60,14 @@ func (h host) check() []Finding {
 	}
 }
 
-// checkDevice examines a device that users open for reading and writing: root filesystems need /dev/fuse, networks
+// checkDevice examines a device that users open for reading and writing: root filesystems need /dev/fuse, networks need
 // /dev/net/tun.
 func (h host) checkDevice(path, module string) Finding {
 	f := Finding{Name: path, Required: module == "fuse"}
 	dev, err := os.OpenFile(filepath.Join(h.root, path), os.O_RDWR, 0)
 	switch {
 	case err == nil:
-		dev.Close() // nothing was written
+		dev.Close() // an error does not matter, because nothing was written
 		f.OK, f.Detail = true, "can be opened"
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
 		f.Detail, f.Fix = "permission denied", "sudo chmod 0666 "+path
@@ -83,7 +83,7 @@ func (h host) checkDevice(path, module string) Finding {
 	return f
 }
 
-// inContainer tells whether the process is in a container of an engine that says so.
+// inContainer tells whether the process is in a container, as far as the engine of that container shows it.
 func (h host) inContainer() bool {
 	for _, mark := range []string{".dockerenv", "run/.containerenv"} {
 		if _, err := os.Stat(filepath.Join(h.root, mark)); err == nil {
@@ -108,7 +108,7 @@ func (h host) checkUserNamespaces() Finding {
 		{"kernel.unprivileged_userns_clone", "1", func(v int) bool { return v == 0 }},
 		{"kernel.apparmor_restrict_unprivileged_userns", "0", func(v int) bool { return v != 0 && h.unconfined() }},
 	} {
-		// A switch that is not there forbids nothing.
+		// A switch that does not exist forbids nothing.
 		if value, ok := h.sysctl(s.name); ok && s.forbids(value) {
 			f.Detail = fmt.Sprintf("forbidden by %s = %d", s.name, value)
 			f.Fix = fmt.Sprintf("sudo sysctl -w %s=%s", s.name, s.good)
@@ -122,7 +122,7 @@ func (h host) checkUserNamespaces() Finding {
 		f.Detail = "there are too many, or they are nested too deep (" + cause(err) + ")"
 		f.Fix = "sudo sysctl -w user.max_user_namespaces=15000"
 	case h.inContainer():
-		f.Detail = "this container may make none (" + cause(err) + ")"
+		f.Detail = "this container may not make any (" + cause(err) + ")"
 		f.Fix = "run the container with --privileged, or with --security-opt seccomp=unconfined"
 	default:
 		f.Detail = "a seccomp filter or a security module forbids them (" + cause(err) + ")"
@@ -131,7 +131,7 @@ func (h host) checkUserNamespaces() Finding {
 	return f
 }
 
-// newUserNamespace tries to make a user namespace: with a process whose program does not exist, so that it ends at
+// newUserNamespace tries to make a user namespace, with a process whose program does not exist, so that it ends at
 // once.
 func newUserNamespace() error {
 	_, err := os.StartProcess("", []string{""}, &os.ProcAttr{Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER}})
@@ -141,7 +141,7 @@ func newUserNamespace() error {
 	return err
 }
 
-// unconfined tells whether no AppArmor profile, which could allow user namespaces, applies to the process.
+// unconfined tells whether no AppArmor profile applies to the process. A profile could allow user namespaces.
 func (h host) unconfined() bool {
 	text, err := os.ReadFile(filepath.Join(h.root, "proc/self/attr/current"))
 	return err != nil || strings.HasPrefix(string(text), "unconfined")
@@ -158,12 +158,13 @@ func (h host) checkIDs() Finding {
 func (h host) checkSlirp() Finding {
 	path, err := h.lookPath("slirp4netns")
 	if err != nil {
-		return Finding{Name: "slirp4netns", Detail: "not installed: containers have no network", Fix: "sudo apt-get install slirp4netns"}
+		return Finding{Name: "slirp4netns", Detail: "not installed: containers have no network",
+			Fix: "sudo apt-get install slirp4netns"}
 	}
 	return Finding{Name: "slirp4netns", OK: true, Detail: path}
 }
 
-// checkCgroup looks for a cgroup v2 of the caller's own, without which no limit can be set.
+// checkCgroup looks for a cgroup v2 that the caller may change, because no limit can be set without one.
 func (h host) checkCgroup() Finding {
 	f := Finding{Name: "cgroup v2 delegation"}
 	if _, err := os.Stat(filepath.Join(h.root, "sys/fs/cgroup/cgroup.controllers")); err != nil {
@@ -216,7 +217,7 @@ func (h host) checkRuntimeDir() Finding {
 	default:
 		f.OK, f.Detail = true, dir
 		if err := own.CheckDir(filepath.Join(h.root, dir)); err != nil {
-			f.OK, f.Required, f.Detail, f.Fix = false, true, err.Error(), "unset XDG_RUNTIME_DIR" // it is refused
+			f.OK, f.Required, f.Detail, f.Fix = false, true, err.Error(), "unset XDG_RUNTIME_DIR" // commands refuse it
 		}
 	}
 	return f
@@ -231,7 +232,7 @@ func (h host) checkPorts() Finding {
 	return Finding{Name: "published ports", OK: true, Detail: fmt.Sprintf("from %d up (%s)", start, name)}
 }
 
-// sysctl returns a number of the kernel's; ok is false where there is no such setting.
+// sysctl returns a numeric setting of the kernel; ok is false where the kernel has no such setting.
 func (h host) sysctl(name string) (value int, ok bool) {
 	text, err := os.ReadFile(filepath.Join(h.root, "proc/sys", strings.ReplaceAll(name, ".", "/")))
 	if err != nil {
@@ -241,7 +242,7 @@ func (h host) sysctl(name string) (value int, ok bool) {
 	return value, err == nil
 }
 
-// cause returns what went wrong without the operation and path, which the finding's name tells.
+// cause returns what went wrong without the operation and the path, because the name of the finding tells these.
 func cause(err error) string {
 	var errno unix.Errno
 	if errors.As(err, &errno) {
@@ -250,11 +251,11 @@ func cause(err error) string {
 	return err.Error()
 }
 
-// RequireFuse returns nil where the caller may open /dev/fuse, and otherwise an error with what mends it.
+// RequireFuse returns nil where the caller may open /dev/fuse, and otherwise an error that says how to mend it.
 func RequireFuse() error { return require(thisHost().checkDevice("/dev/fuse", "fuse")) }
 
-// RequireUserNamespaces returns nil where nothing is known that keeps the caller from making user namespaces, and
-// otherwise an error with what mends it.
+// RequireUserNamespaces returns nil where nothing is known to prevent the caller from making user namespaces, and
+// otherwise an error that says how to mend it.
 func RequireUserNamespaces() error { return require(thisHost().checkUserNamespaces()) }
 
 func require(f Finding) error {

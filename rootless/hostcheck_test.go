@@ -19,7 +19,8 @@ func goodHost(t *testing.T) host {
 		root:     t.TempDir(),
 		getenv:   func(name string) string { return map[string]string{"XDG_RUNTIME_DIR": "/run/user/1000"}[name] },
 		lookPath: func(name string) (string, error) { return "/usr/bin/" + name, nil },
-		caller:   Caller{UID: 1000, SubUIDs: idmap.Ranges{{First: 1, Size: 2}}, SubGIDs: idmap.Ranges{{First: 1, Size: 2}}},
+		caller: Caller{UID: 1000,
+			SubUIDs: idmap.Ranges{{First: 1, Size: 2}}, SubGIDs: idmap.Ranges{{First: 1, Size: 2}}},
 
 		tryUserNamespace: func() error { return nil },
 	}
@@ -72,13 +73,21 @@ func TestCheckNamesWhatIsMissing(t *testing.T) {
 		spoil func(*testing.T, *host)
 		fix   string
 	}{
-		"/dev/fuse":            {func(t *testing.T, h *host) { h.remove(t, "dev/fuse") }, "modprobe fuse"},
-		"/dev/net/tun":         {func(t *testing.T, h *host) { h.remove(t, "dev/net/tun") }, "modprobe tun"},
-		"user namespaces":      {func(t *testing.T, h *host) { h.put(t, "proc/sys/user/max_user_namespaces", "0\n") }, "sysctl -w user.max_user_namespaces="},
-		"subordinate ids":      {func(t *testing.T, h *host) { h.caller.Problem = Problem{What: "x", Fix: "do y"} }, "do y"},
-		"slirp4netns":          {func(t *testing.T, h *host) { h.lookPath = nothingInstalled }, "apt-get install slirp4netns"},
-		"cgroup v2 delegation": {func(t *testing.T, h *host) { h.remove(t, "sys/fs/cgroup/user.slice") }, "enable-linger"},
-		"XDG_RUNTIME_DIR":      {func(t *testing.T, h *host) { h.remove(t, "run/user") }, "unset XDG_RUNTIME_DIR"},
+		"/dev/fuse":    {func(t *testing.T, h *host) { h.remove(t, "dev/fuse") }, "modprobe fuse"},
+		"/dev/net/tun": {func(t *testing.T, h *host) { h.remove(t, "dev/net/tun") }, "modprobe tun"},
+		"user namespaces": {func(t *testing.T, h *host) {
+			h.put(t, "proc/sys/user/max_user_namespaces", "0\n")
+		}, "sysctl -w user.max_user_namespaces="},
+		"subordinate ids": {func(t *testing.T, h *host) {
+			h.caller.Problem = Problem{What: "x", Fix: "do y"}
+		}, "do y"},
+		"slirp4netns": {func(t *testing.T, h *host) {
+			h.lookPath = nothingInstalled
+		}, "apt-get install slirp4netns"},
+		"cgroup v2 delegation": {func(t *testing.T, h *host) {
+			h.remove(t, "sys/fs/cgroup/user.slice")
+		}, "enable-linger"},
+		"XDG_RUNTIME_DIR": {func(t *testing.T, h *host) { h.remove(t, "run/user") }, "unset XDG_RUNTIME_DIR"},
 	} {
 		h := goodHost(t)
 		c.spoil(t, &h)
@@ -101,7 +110,8 @@ func TestCheckRuntimeDirIsOwn(t *testing.T) {
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if f := h.checkRuntimeDir(); f.OK || !f.Required || !strings.Contains(f.Detail, "other users may write") || f.Fix != "unset XDG_RUNTIME_DIR" {
+	f := h.checkRuntimeDir()
+	if f.OK || !f.Required || !strings.Contains(f.Detail, "other users may write") || f.Fix != "unset XDG_RUNTIME_DIR" {
 		t.Errorf("a directory for all: %+v", f)
 	}
 }
@@ -156,10 +166,12 @@ func TestCheckInContainer(t *testing.T) {
 	h.remove(t, "dev/fuse")
 	h.remove(t, "dev/net/tun")
 	h.tryUserNamespace = func() error { return unix.EPERM }
-	want := map[string]string{"/dev/fuse": "--device /dev/fuse, or use --storage-driver overlay", "/dev/net/tun": "--device /dev/net/tun",
+	want := map[string]string{"/dev/fuse": "--device /dev/fuse, or use --storage-driver overlay",
+		"/dev/net/tun":    "--device /dev/net/tun",
 		"user namespaces": "--security-opt seccomp=unconfined"}
 	for _, f := range h.check() {
-		if f.OK != (want[f.Name] == "") || !strings.Contains(f.Fix, want[f.Name]) || strings.Contains(f.Fix, "modprobe") {
+		if f.OK != (want[f.Name] == "") || !strings.Contains(f.Fix, want[f.Name]) ||
+			strings.Contains(f.Fix, "modprobe") {
 			t.Errorf("%+v", f)
 		}
 	}

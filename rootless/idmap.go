@@ -13,10 +13,10 @@ import (
 type Map struct {
 	UIDs, GIDs idmap.Map
 
-	// SingleID tells that the caller's own ids are all that is mapped. The kernel then forbids setgroups(2) inside.
+	// SingleID tells that only the caller's own ids are mapped. The kernel then forbids setgroups(2) inside.
 	SingleID bool
 
-	// Mapped tells whether the caller's ids are in the map; CallerUID and CallerGID are then what they are inside.
+	// Mapped tells whether the caller's ids are in the map. If so, CallerUID and CallerGID are these ids inside.
 	Mapped               bool
 	CallerUID, CallerGID uint32
 
@@ -24,15 +24,15 @@ type Map struct {
 	newUIDMap, newGIDMap string
 }
 
-// Names of the ways to map ids, as given to --userns.
+// The ways to map ids by their names in a container's configuration.
 const (
-	ModeHost   = "host"    // root is the caller, other ids are subordinate ones; "" means the same
-	ModeKeepID = "keep-id" // the caller keeps its ids, other ids are subordinate ones
-	ModeNoMap  = "nomap"   // all ids are subordinate ones, the caller has none
+	ModeHost   = "host"    // root is the caller, other ids are subordinate; "" means the same
+	ModeKeepID = "keep-id" // the caller keeps its ids, other ids are subordinate
+	ModeNoMap  = "nomap"   // all ids are subordinate, and the caller has none
 )
 
-// PlanMap returns the map for a container of caller's, and warnings, a sentence each, where the host allows only a
-// weaker one than mode asks for.
+// PlanMap returns the id map for a container of the caller. Where the host allows only a weaker map than mode asks for,
+// it also returns warnings, a sentence each.
 func PlanMap(mode string, caller Caller) (Map, []string, error) {
 	switch mode {
 	case "", ModeHost, ModeKeepID, ModeNoMap:
@@ -58,7 +58,7 @@ func PlanMap(mode string, caller Caller) (Map, []string, error) {
 	return m, nil, nil
 }
 
-// setCaller notes what the caller's ids are inside.
+// setCaller sets what the caller's ids are inside.
 func (m *Map) setCaller(mode string, caller Caller) {
 	m.Mapped = mode != ModeNoMap
 	if mode == ModeKeepID {
@@ -74,7 +74,7 @@ func singleMap(mode string, caller Caller) Map {
 	return m
 }
 
-// planIDs lays the subordinate ranges out over the container's ids, around the place of own, the caller's id.
+// planIDs lays the subordinate ranges out over the container's ids, around own, the caller's id.
 func planIDs(mode string, own uint32, sub idmap.Ranges) idmap.Map {
 	plan := layout{sub: disjoint(sub, own)}
 	switch mode {
@@ -92,7 +92,7 @@ func planIDs(mode string, own uint32, sub idmap.Ranges) idmap.Map {
 	return plan.maps
 }
 
-// layout gives out container ids in ascending order.
+// layout assigns container ids in ascending order.
 type layout struct {
 	maps idmap.Map
 	next uint32 // the first container id that is still free
@@ -104,7 +104,7 @@ func (l *layout) place(host, size uint32) {
 	l.next += size
 }
 
-// take maps the next n container ids to subordinate ones, or as many as there are.
+// take maps the next n container ids to subordinate ids, or fewer if there are not as many.
 func (l *layout) take(n uint32) {
 	for n > 0 && len(l.sub) > 0 && l.next < math.MaxUint32 {
 		r := &l.sub[0]
@@ -120,8 +120,8 @@ func (l *layout) take(n uint32) {
 	}
 }
 
-// disjoint returns ranges without the id own and without what an earlier range already has. The kernel refuses a
-// map in which an id stands twice, and /etc/subuid may list the same range by name and by number.
+// disjoint returns ranges without the id own and without ids that an earlier range has. The kernel refuses a map with
+// an id that occurs twice, and /etc/subuid may list the same range by name and by number.
 func disjoint(ranges idmap.Ranges, own uint32) idmap.Ranges {
 	taken := idmap.Ranges{{First: own, Size: 1}}
 	var free idmap.Ranges

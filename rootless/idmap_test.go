@@ -27,19 +27,20 @@ func TestPlanMap(t *testing.T) {
 		sub  string
 		want string
 	}{
-		"default":                     {"", 1000, sub, "0 1000 1, 1 100000 65536"},
-		"host":                        {"host", 1000, sub, "0 1000 1, 1 100000 65536"},
-		"two ranges":                  {"", 1000, "5000+10, 7000+20", "0 1000 1, 1 5000 10, 11 7000 20"},
-		"keep-id":                     {"keep-id", 1000, sub, "0 100000 1000, 1000 1000 1, 1001 101000 64536"},
-		"keep-id over two ranges":     {"keep-id", 15, "5000+10, 7000+20", "0 5000 10, 10 7000 5, 15 15 1, 16 7005 15"},
-		"keep-id, few subordinates":   {"keep-id", 1000, "5000+10", "0 5000 10, 1000 1000 1"},
-		"keep-id of root":             {"keep-id", 0, sub, "0 0 1, 1 100000 65536"},
-		"nomap":                       {"nomap", 1000, sub, "0 100000 65536"},
-		"own id within a range":       {"", 1000, "999+3", "0 1000 1, 1 999 1, 2 1001 1"},
-		"nomap, own id in a range":    {"nomap", 1000, "1000+3", "0 1001 2"},
-		"a range listed twice":        {"", 1000, "5000+10, 5000+10", "0 1000 1, 1 5000 10"},
-		"ranges that overlap":         {"", 1000, "5000+10, 5005+10", "0 1000 1, 1 5000 10, 11 5010 5"},
-		"more than there are ids":     {"", 1000, "5000+10, 10000+4294957295", "0 1000 1, 1 5000 10, 11 10000 4294957295"},
+		"default":                   {"", 1000, sub, "0 1000 1, 1 100000 65536"},
+		"host":                      {"host", 1000, sub, "0 1000 1, 1 100000 65536"},
+		"two ranges":                {"", 1000, "5000+10, 7000+20", "0 1000 1, 1 5000 10, 11 7000 20"},
+		"keep-id":                   {"keep-id", 1000, sub, "0 100000 1000, 1000 1000 1, 1001 101000 64536"},
+		"keep-id over two ranges":   {"keep-id", 15, "5000+10, 7000+20", "0 5000 10, 10 7000 5, 15 15 1, 16 7005 15"},
+		"keep-id, few subordinates": {"keep-id", 1000, "5000+10", "0 5000 10, 1000 1000 1"},
+		"keep-id of root":           {"keep-id", 0, sub, "0 0 1, 1 100000 65536"},
+		"nomap":                     {"nomap", 1000, sub, "0 100000 65536"},
+		"own id within a range":     {"", 1000, "999+3", "0 1000 1, 1 999 1, 2 1001 1"},
+		"nomap, own id in a range":  {"nomap", 1000, "1000+3", "0 1001 2"},
+		"a range listed twice":      {"", 1000, "5000+10, 5000+10", "0 1000 1, 1 5000 10"},
+		"ranges that overlap":       {"", 1000, "5000+10, 5005+10", "0 1000 1, 1 5000 10, 11 5010 5"},
+		"more than there are ids": {"", 1000, "5000+10, 10000+4294957295",
+			"0 1000 1, 1 5000 10, 11 10000 4294957295"},
 		"own id within own whole map": {"", 0, "0+4294967295", "0 0 1, 1 1 4294967294"},
 	} {
 		sub := rangesOf(t, c.sub)
@@ -69,7 +70,8 @@ func rangesOf(t *testing.T, text string) (ranges idmap.Ranges) {
 }
 
 func TestPlanMapCaller(t *testing.T) {
-	caller := Caller{UID: 1000, GID: 100, SubUIDs: idmap.Ranges{{First: 100000, Size: 65536}}, SubGIDs: idmap.Ranges{{First: 200000, Size: 65536}}}
+	caller := Caller{UID: 1000, GID: 100,
+		SubUIDs: rangesOf(t, "100000+65536"), SubGIDs: rangesOf(t, "200000+65536")}
 	for mode, want := range map[string]struct {
 		mapped   bool
 		uid, gid uint32
@@ -94,7 +96,8 @@ func TestPlanMapWithoutSubordinateIDs(t *testing.T) {
 		if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], caller.Problem.String()) {
 			t.Errorf("mode %q: warnings %q, %v", mode, warnings, err)
 		}
-		wantUID, wantGID := idmap.Map{{Container: inside[0], Host: 1000, Size: 1}}, idmap.Map{{Container: inside[1], Host: 100, Size: 1}}
+		wantUID := idmap.Map{{Container: inside[0], Host: 1000, Size: 1}}
+		wantGID := idmap.Map{{Container: inside[1], Host: 100, Size: 1}}
 		if !m.SingleID || !reflect.DeepEqual(m.UIDs, wantUID) || !reflect.DeepEqual(m.GIDs, wantGID) {
 			t.Errorf("mode %q: got %+v", mode, m)
 		}
@@ -139,7 +142,8 @@ func TestPlanMapIsAcceptable(t *testing.T) {
 }
 
 func TestRanges(t *testing.T) {
-	got := ranges([]idtools.SubIDRange{{Start: 1, Length: 2}, {Start: -1, Length: 2}, {Start: 1, Length: 0}, {Start: math.MaxUint32, Length: 5}})
+	got := ranges([]idtools.SubIDRange{{Start: 1, Length: 2}, {Start: -1, Length: 2}, {Start: 1, Length: 0},
+		{Start: math.MaxUint32, Length: 5}})
 	if want := (idmap.Ranges{{First: 1, Size: 2}}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
@@ -175,14 +179,16 @@ func TestEndOfRanges(t *testing.T) {
 
 func TestFindHelpers(t *testing.T) {
 	caller := CurrentCaller()
-	if problem := caller.findHelpers("alice", true); !strings.Contains(problem.What, "no range for alice") || !strings.Contains(problem.Fix, "--add-subuids") {
+	problem := caller.findHelpers("alice", true)
+	if !strings.Contains(problem.What, "no range for alice") || !strings.Contains(problem.Fix, "--add-subuids") {
 		t.Errorf("without ranges: %v", problem)
 	}
 	program := filepath.Join(t.TempDir(), "newuidmap")
 	if err := os.WriteFile(program, nil, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if problem := checkPower(program, unix.CAP_SETUID); !strings.Contains(problem.What, "neither suid root") || problem.Fix != "sudo chmod u+s "+program {
+	problem = checkPower(program, unix.CAP_SETUID)
+	if !strings.Contains(problem.What, "neither suid root") || problem.Fix != "sudo chmod u+s "+program {
 		t.Errorf("without power: %v", problem)
 	}
 	if problem := checkPower(program+"-not-there", unix.CAP_SETUID); !strings.Contains(problem.What, "no such file") {
@@ -203,7 +209,8 @@ func TestWriteMap(t *testing.T) {
 		}
 		checkWrite(t, m)
 	}
-	single, _, err := PlanMap("", Caller{UID: caller.UID, GID: caller.GID, Problem: Problem{What: "that is what is tested"}})
+	single, _, err := PlanMap("", Caller{UID: caller.UID, GID: caller.GID,
+		Problem: Problem{What: "that is what is tested"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,21 +17,21 @@ import (
 	"github.com/rcrun/rcrun/internal/process"
 )
 
-// The names by which the program finds, in argv[0], that RunInside has started it: as EnterStage it has to call Enter,
-// which executes it again as InsideStage with its arguments.
+// The stages of RunInside, by argv[0]. A program that finds EnterStage there must call Enter, which executes the
+// program again as InsideStage with its arguments.
 const (
 	EnterStage  = "rcrun-enter"
 	InsideStage = "rcrun-inside"
 )
 
-// enterFD is where the program finds the pipe that tells it that its id map is written.
+// enterFD is the descriptor of the pipe that tells the program that its id map is written.
 const enterFD = 3
 
 // RunInside runs this program once more, as user 0 of a user namespace with the map m and with a mount namespace of its
-// own, and returns its exit code as a shell has it. Standard streams, working directory and process group are those of
-// the calling process; signals are passed on. The process is killed when ctx ends.
+// own. It returns the exit code as a shell has it. Standard streams, working directory and process group are those of
+// the calling process. Signals are passed on. The process is killed when ctx ends.
 func RunInside(ctx context.Context, m Map, args, env []string) (code int, err error) {
-	// The death of the thread that starts the child ends it.
+	// The kernel kills the child when the thread that started it ends.
 	goruntime.LockOSThread()
 	defer goruntime.UnlockOSThread()
 	cmd, err := startInside(ctx, m, args, env)
@@ -70,7 +70,8 @@ func startInside(ctx context.Context, m Map, args, env []string) (*exec.Cmd, err
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, ExtraFiles: []*os.File{wait},
 		SysProcAttr: &syscall.SysProcAttr{
 			Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS,
-			// What is not among these is lost by execve(2); what it gains there later costs it its death signal.
+			// Capabilities that are not ambient are lost at execve(2). They cannot be regained later, because gaining
+			// capabilities at execve(2) clears the parent death signal.
 			AmbientCaps: caps,
 			Pdeathsig:   syscall.SIGKILL,
 		},
@@ -89,7 +90,7 @@ func startInside(ctx context.Context, m Map, args, env []string) (*exec.Cmd, err
 	return cmd, err
 }
 
-// ignoreExit drops the error of a child that ended as it was to.
+// ignoreExit drops the error of a child that has ended as asked.
 func ignoreExit(err error) error {
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
@@ -98,16 +99,18 @@ func ignoreExit(err error) error {
 	return err
 }
 
-// passSignals passes on what ends or informs programs. What a terminal sends reaches the whole process group already.
+// passSignals passes on the signals that end or inform programs. A signal of the terminal reaches the whole process
+// group already.
 func passSignals(to *os.Process) (stop func()) {
 	received := make(chan os.Signal, 8)
-	signal.Notify(received, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGINT, syscall.SIGQUIT)
+	signal.Notify(received, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGINT,
+		syscall.SIGQUIT)
 	go func() {
 		for sig := range received {
 			if (sig == syscall.SIGINT || sig == syscall.SIGQUIT) && inForeground() {
 				continue
 			}
-			to.Signal(sig) // one that has ended takes none
+			to.Signal(sig) // an error means that it has ended
 		}
 	}()
 	return func() {
@@ -116,7 +119,7 @@ func passSignals(to *os.Process) (stop func()) {
 	}
 }
 
-// inForeground tells whether a terminal's interrupt key reaches the process.
+// inForeground tells whether the interrupt key of a terminal reaches the process.
 func inForeground() bool {
 	for _, file := range []*os.File{os.Stdin, os.Stdout, os.Stderr} {
 		if !term.IsTerminal(int(file.Fd())) {
@@ -128,10 +131,10 @@ func inForeground() bool {
 	return false
 }
 
-// Enter makes the process user 0 of the namespace that RunInside made it in, and executes the program again. It
-// returns only with an error, which is io.EOF if the starter has given up.
+// Enter makes the process user 0 of the namespace that RunInside made, and executes the program again. It returns only
+// with an error, which is io.EOF if RunInside has given up.
 func Enter() error {
-	goruntime.LockOSThread() // the death signal is a thread's, and only that of the one that executes stays
+	goruntime.LockOSThread() // the death signal belongs to a thread, and execve(2) keeps only that of its caller
 	starter := os.Getppid()
 	pipe := os.NewFile(enterFD, "pipe")
 	_, err := io.ReadFull(pipe, make([]byte, 1))
@@ -146,7 +149,7 @@ func Enter() error {
 		return err
 	}
 	if os.Getppid() != starter {
-		return fmt.Errorf("bind the process to its starter, which has gone: %w", io.EOF)
+		return fmt.Errorf("tie the process to its parent, which has ended: %w", io.EOF)
 	}
 	err = unix.Exec("/proc/self/exe", append([]string{InsideStage}, os.Args[1:]...), os.Environ())
 	return &os.PathError{Op: "execute", Path: "/proc/self/exe", Err: err}

@@ -27,7 +27,8 @@ func insideMain(task, file string) int {
 		ids, err1 := os.ReadFile("/proc/self/uid_map")
 		status, err2 := os.ReadFile("/proc/self/status")
 		mounts, err3 := os.Readlink("/proc/self/ns/mnt")
-		if err := errors.Join(err1, err2, err3, write(file, fmt.Sprintf("%d %d\n%s\n%s%s", os.Getuid(), os.Getgid(), mounts, ids, status))); err != nil {
+		report := fmt.Sprintf("%d %d\n%s\n%s%s", os.Getuid(), os.Getgid(), mounts, ids, status)
+		if err := errors.Join(err1, err2, err3, write(file, report)); err != nil {
 			return 1
 		}
 		return 7
@@ -82,7 +83,8 @@ func TestRunInside(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, ids := range m.UIDs {
-		if line := fmt.Sprintf("%10d %10d %10d\n", ids.Container, ids.Host, ids.Size); !strings.Contains(string(report), line) {
+		line := fmt.Sprintf("%10d %10d %10d\n", ids.Container, ids.Host, ids.Size)
+		if !strings.Contains(string(report), line) {
 			t.Errorf("the map lacks %q:\n%s", line, report)
 		}
 	}
@@ -147,7 +149,8 @@ func TestRunInsideRefused(t *testing.T) {
 	if os.Geteuid() == 0 {
 		t.Skip("root may map what it likes")
 	}
-	if code, err := RunInside(context.Background(), m, []string{"report", t.TempDir() + "/report"}, os.Environ()); err == nil || !strings.Contains(err.Error(), "write id map") {
+	code, err := RunInside(context.Background(), m, []string{"report", t.TempDir() + "/report"}, os.Environ())
+	if err == nil || !strings.Contains(err.Error(), "write id map") {
 		t.Errorf("a map of somebody else's ids: exit code %d, %v", code, err)
 	}
 }

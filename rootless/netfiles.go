@@ -13,14 +13,14 @@ import (
 	"github.com/rcrun/rcrun/internal/fault"
 )
 
-// ResolvConf is what the /etc/resolv.conf of a container is to say beside, or instead of, the host's.
+// ResolvConf is what the /etc/resolv.conf of a container must say besides, or instead of, what the host's says.
 type ResolvConf struct {
-	Servers []string // nil for the host's; one on 127.0.0.1 is out of reach in a network of the container's own
+	Servers []string // nil for the host's; a container with a network of its own does not reach one on 127.0.0.1
 	Search  []string // domains; nil for the host's, "." for none
 	Options []string // nil for the host's
 }
 
-// Text returns the file for a host whose own file is given.
+// Text returns the file for a host with the given file.
 func (r ResolvConf) Text(host []byte) []byte {
 	var out bytes.Buffer
 	for _, server := range r.Servers {
@@ -46,38 +46,38 @@ func (r ResolvConf) Text(host []byte) []byte {
 	return out.Bytes()
 }
 
-// Validate refuses what is no address of a server, or would make another line.
+// Validate refuses a server that is not an IP address, and a word that would end its line or begin another word.
 func (r ResolvConf) Validate() error {
 	for _, server := range r.Servers {
 		if !isAddress(server) {
 			return fault.Errorf(errdefs.ErrInvalidArgument, "invalid name server %q: want an IP address", server)
 		}
 	}
-	for flag, words := range map[string][]string{"--dns-search": r.Search, "--dns-option": r.Options} {
+	for what, words := range map[string][]string{"DNS search domain": r.Search, "DNS option": r.Options} {
 		for _, word := range words {
 			if word == "" || strings.ContainsFunc(word, endsWord) {
-				return fault.Errorf(errdefs.ErrInvalidArgument, "invalid %s %q: want one word", flag, word)
+				return fault.Errorf(errdefs.ErrInvalidArgument, "invalid %s %q: want one word", what, word)
 			}
 		}
 	}
 	return nil
 }
 
-// endsWord tells whether a character would begin another word, or another line, of a file for the resolver.
+// endsWord tells whether a character would begin another word or another line in a file of the resolver.
 func endsWord(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
 
-// isAddress tells whether text is an IP address, and no more: the zone of an IPv6 one could be anything.
+// isAddress tells whether text is an IP address and nothing more: the zone of an IPv6 address could be any text.
 func isAddress(text string) bool {
 	address, err := netip.ParseAddr(text)
 	return err == nil && !strings.ContainsFunc(address.Zone(), endsWord)
 }
 
-// HostsFile is what the /etc/hosts of a container is to say.
+// HostsFile is what the /etc/hosts of a container must say.
 type HostsFile struct {
-	Base     []byte   // lines to begin with; nil for those of localhost
+	Base     []byte   // the first lines; nil for those of localhost
 	Address  string   // of Hostname
-	Hostname string   // the container's host name, with its domain name where it is a dotted one; may be ""
-	Extra    []string // further entries, each NAME:IP as in --add-host
+	Hostname string   // the container's host name, which may include the domain name; may be ""
+	Extra    []string // further entries, each NAME:IP or NAME=IP
 }
 
 const localHosts = "127.0.0.1\tlocalhost\n" +

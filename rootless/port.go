@@ -18,10 +18,10 @@ import (
 // PortMapping publishes one port of a container on the host.
 type PortMapping struct {
 	HostIP        string `json:"hostIP,omitempty"` // "" is every IPv4 address of the host
-	HostPort      uint16 `json:"hostPort"`         // 0 is any free one
+	HostPort      uint16 `json:"hostPort"`         // 0 is any free port
 	ContainerPort uint16 `json:"containerPort"`
 	Protocol      string `json:"protocol"`               // "tcp" or "udp"
-	HostPortLast  uint16 `json:"hostPortLast,omitempty"` // if not 0, any free one from HostPort up to this one
+	HostPortLast  uint16 `json:"hostPortLast,omitempty"` // if not 0: any free port from HostPort to this one
 }
 
 // String returns the mapping as docker prints it: 0.0.0.0:8080->80/tcp.
@@ -41,16 +41,16 @@ func (p PortMapping) hostAddress() string {
 	return net.JoinHostPort(ip, port)
 }
 
-// isRange tells whether any free one of several ports will do.
+// isRange tells whether any free port of several is good enough.
 func (p PortMapping) isRange() bool { return p.HostPortLast != 0 }
 
-// onLoopback tells whether only the host itself reaches the port.
+// onLoopback tells whether only the host itself can reach the port.
 func (p PortMapping) onLoopback() bool {
 	ip, err := netip.ParseAddr(p.HostIP)
 	return err == nil && ip.IsLoopback()
 }
 
-// candidates are the mappings to try, one after the other.
+// candidates returns the mappings to try, one after the other.
 func (p PortMapping) candidates() []PortMapping {
 	switch {
 	case p.isRange():
@@ -62,15 +62,15 @@ func (p PortMapping) candidates() []PortMapping {
 		}
 		return all
 	case p.HostPort == 0:
-		const tries = 16 // the kernel chooses a port, which somebody else may bind before it is published
+		const tries = 16 // another process may bind the port that the kernel chose before it is published
 		return slices.Repeat([]PortMapping{p}, tries)
 	}
 	return []PortMapping{p}
 }
 
-// ParsePort parses the argument of --publish, [IP:][HOSTPORT:]CONTAINERPORT[/tcp|udp], in which ports may be ranges
-// of one length, FIRST-LAST, and an IPv6 address stands in brackets. A range of the host for one port of the container
-// stands for any free one of it, 0 for any free one at all. It returns one mapping for each port of the container.
+// ParsePort parses [IP:][HOSTPORT:]CONTAINERPORT[/tcp|udp]. Ports may be ranges of one length, FIRST-LAST. An IPv6
+// address is in brackets. A range of the host for one port of the container means any free port of the range, and 0
+// means any free port. ParsePort returns one mapping for each port of the container.
 func ParsePort(spec string) ([]PortMapping, error) {
 	addresses, protocol, found := strings.Cut(spec, "/")
 	if !found {
@@ -118,7 +118,7 @@ func expand(ip string, host, container portRange, protocol string) []PortMapping
 	return out
 }
 
-// splitPort takes [IP:][HOSTPORT:]CONTAINERPORT apart and checks the address.
+// splitPort splits [IP:][HOSTPORT:]CONTAINERPORT and checks the address.
 func splitPort(text string) (ip, host, container string, err error) {
 	rest := text
 	if i := strings.LastIndexByte(rest, ':'); i >= 0 {
@@ -148,7 +148,7 @@ func splitPort(text string) (ip, host, container string, err error) {
 	return bare, host, container, nil
 }
 
-// portRange is the ports first to last; the zero value is no port.
+// portRange is the ports from first to last; the zero value is no port.
 type portRange struct {
 	first, last int
 }
@@ -182,7 +182,7 @@ func parsePortNumber(text string) (int, error) {
 	return int(n), nil
 }
 
-// probe finds out whether the host's port can be bound, and which one it is where any free one will do.
+// probe finds out whether the host's port can be bound, and which one it is where any free port is good enough.
 func (p PortMapping) probe() (PortMapping, error) {
 	port, err := bindOnce(p.Protocol, p.hostAddress())
 	if err != nil {
@@ -192,7 +192,7 @@ func (p PortMapping) probe() (PortMapping, error) {
 	return p, nil
 }
 
-// explain says what it means that the host's port cannot be bound.
+// explain tells the user why the host's port cannot be bound.
 func (p PortMapping) explain(err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -207,7 +207,7 @@ func (p PortMapping) explain(err error) error {
 	return fmt.Errorf("%s: %w", p, err)
 }
 
-// bindOnce binds and releases a port and returns its number.
+// bindOnce binds and releases a port, and returns its number.
 func bindOnce(protocol, address string) (uint16, error) {
 	if protocol == "udp" {
 		c, err := net.ListenPacket("udp", address)

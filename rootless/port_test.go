@@ -83,7 +83,8 @@ func TestProbeBusyPort(t *testing.T) {
 	defer l.Close()
 	busy := uint16(l.Addr().(*net.TCPAddr).Port)
 	_, err = PortMapping{HostIP: "127.0.0.1", HostPort: busy, ContainerPort: 80, Protocol: "tcp"}.probe()
-	if want := "127.0.0.1:" + strconv.Itoa(int(busy)) + " failed: port is already allocated"; err == nil || !strings.Contains(err.Error(), want) {
+	want := "127.0.0.1:" + strconv.Itoa(int(busy)) + " failed: port is already allocated"
+	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want %q in it", err, want)
 	}
 }
@@ -97,7 +98,8 @@ func TestProbePrivilegedPort(t *testing.T) {
 		t.Skip("every port is open to this user")
 	}
 	_, err = PortMapping{HostPort: 1, ContainerPort: 80, Protocol: "tcp"}.probe()
-	if err == nil || !strings.Contains(err.Error(), "sysctl net.ipv4.ip_unprivileged_port_start=1") || !strings.Contains(err.Error(), "such as 8001,") {
+	if err == nil || !strings.Contains(err.Error(), "sysctl net.ipv4.ip_unprivileged_port_start=1") ||
+		!strings.Contains(err.Error(), "such as 8001,") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -13,10 +13,11 @@ import (
 	"github.com/rcrun/rcrun/internal/fault"
 )
 
-// errTaken says that somebody else has a port.
+// errTaken is the error of a port that another socket has.
 var errTaken = fault.Errorf(errdefs.ErrConflict, "port is already allocated")
 
-// publish forwards ports into the container, in their order. What was published before an error ends with s.
+// publish forwards ports into the container, in their order. After an error the caller must close s, which ends what
+// was published before.
 func (s *Slirp) publish(ctx context.Context, ports []PortMapping) error {
 	for _, p := range ports {
 		published, err := s.publishOne(ctx, p)
@@ -28,8 +29,8 @@ func (s *Slirp) publish(ctx context.Context, ports []PortMapping) error {
 	return nil
 }
 
-// publishOne publishes on the first candidate that nobody has. Whether somebody has it is decided by binding it, so two
-// containers that look for a port at once get different ones.
+// publishOne publishes on the first candidate that is free. A candidate is free if it can be bound, so two containers
+// that look for a port at once get different ones.
 func (s *Slirp) publishOne(ctx context.Context, p PortMapping) (PortMapping, error) {
 	var err error
 	for _, candidate := range p.candidates() {
@@ -47,15 +48,15 @@ func (s *Slirp) publishOne(ctx context.Context, p PortMapping) (PortMapping, err
 	return p, err
 }
 
-// bind has slirp4netns forward a port, or relays it here, where slirp4netns would lose the replies: it does not let the
-// container send to the host's loopback addresses, and takes replies to them for that.
+// bind has slirp4netns forward a port. It relays the port here where slirp4netns would lose the replies: slirp4netns
+// does not let the container send to loopback addresses of the host, and takes replies to such clients for that.
 func (s *Slirp) bind(ctx context.Context, p PortMapping) error {
 	if p.Protocol == "udp" && p.onLoopback() {
 		return s.addRelay(p, false)
 	}
 	if err := s.forward(ctx, p); err != nil {
 		if _, busy := p.probe(); busy != nil {
-			return busy // taken since it was tried
+			return busy // another process has taken it since the probe
 		}
 		return fmt.Errorf("%s: %w", p, err)
 	}
@@ -66,8 +67,8 @@ func (s *Slirp) bind(ctx context.Context, p PortMapping) error {
 	return nil
 }
 
-// addRelay binds a UDP port here. It is shared with slirp4netns where that has it on every address: the kernel prefers
-// the socket that has the very address.
+// addRelay binds a UDP port here. With shared, slirp4netns has the same port on every address; the kernel prefers the
+// socket that is bound to the exact address.
 func (s *Slirp) addRelay(p PortMapping, shared bool) error {
 	config := net.ListenConfig{}
 	if shared {
@@ -78,7 +79,7 @@ func (s *Slirp) addRelay(p PortMapping, shared bool) error {
 		return p.explain(err)
 	}
 	udp := sock.(*net.UDPConn)
-	if shared { // with nobody else
+	if shared { // from now on no other socket may share it
 		raw, err := udp.SyscallConn()
 		if err == nil {
 			err = setReuse(raw, 0)
@@ -92,7 +93,7 @@ func (s *Slirp) addRelay(p PortMapping, shared bool) error {
 	return nil
 }
 
-// setReuse sets whether others may bind the address of a socket, if they allow it, too.
+// setReuse sets whether other sockets that allow it, too, may bind the same address.
 func setReuse(conn syscall.RawConn, value int) (err error) {
 	controlErr := conn.Control(func(fd uintptr) {
 		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, value)

@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// flowTime is how long a UDP client may be silent before it counts as gone, and its next datagram as a new
-	// client's.
+	// flowTime is how long a UDP client may be silent before the relay forgets it.
 	flowTime = 90 * time.Second
-	// maxFlows bounds the clients of a port that are known at once; the one that is silent for longest makes room.
+	// maxFlows bounds the clients of a port that the relay knows at once. A new one replaces the one that is silent for
+	// longest.
 	maxFlows = 256
 	// maxEarly bounds the datagrams of a client that wait for its connection to the container.
 	maxEarly    = 16
@@ -25,14 +25,14 @@ const (
 // DialFunc opens a UDP socket in the container's network that is connected to one of the container's ports.
 type DialFunc func(ctx context.Context, port uint16) (net.Conn, error)
 
-// relay passes datagrams of a UDP port of the host on to the container, and the replies back.
+// relay passes datagrams of a UDP port of the host to the container, and replies back.
 type relay struct {
 	sock *net.UDPConn
 	port uint16 // of the container
 
 	ctx    context.Context // ends with close
 	cancel context.CancelFunc
-	tasks  sync.WaitGroup // added to by run alone, but for run itself
+	tasks  sync.WaitGroup // only start and run add to it
 
 	mu     sync.Mutex
 	flows  map[netip.AddrPort]*flow
@@ -42,7 +42,7 @@ type relay struct {
 // flow is one client of a relay. The relay's lock guards it.
 type flow struct {
 	conn  net.Conn // the container's side; nil until it has been dialed
-	early [][]byte // datagrams that came before
+	early [][]byte // datagrams that came before the connection
 	last  time.Time
 }
 
@@ -52,7 +52,7 @@ func newRelay(sock *net.UDPConn, port uint16) *relay {
 	return r
 }
 
-// start has datagrams passed on until the relay is closed. After that it does nothing.
+// start begins to pass datagrams on, until the relay is closed. On a closed relay it does nothing.
 func (r *relay) start(dial DialFunc) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -61,7 +61,7 @@ func (r *relay) start(dial DialFunc) {
 	}
 }
 
-// run passes datagrams on. One that cannot be is lost, as datagrams may be.
+// run passes datagrams on. A datagram that cannot be delivered is lost, as UDP allows.
 func (r *relay) run(dial DialFunc) {
 	buffer := make([]byte, maxDatagram)
 	for {
@@ -70,7 +70,7 @@ func (r *relay) run(dial DialFunc) {
 			return
 		}
 		if err != nil {
-			continue // of a reply that did not reach its client
+			continue // the error of an earlier reply that did not reach its client
 		}
 		f, conn := r.take(client, buffer[:n], dial)
 		if conn == nil {
@@ -83,7 +83,7 @@ func (r *relay) run(dial DialFunc) {
 }
 
 // take returns the flow of a client and its connection. Where there is no connection yet, it keeps a copy of the
-// datagram for it, and has it dialed if that has not begun: no client waits for the connection of another.
+// datagram and starts to dial, unless that has begun: no client waits for the connection of another.
 func (r *relay) take(client netip.AddrPort, datagram []byte, dial DialFunc) (*flow, net.Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -106,22 +106,22 @@ func (r *relay) take(client netip.AddrPort, datagram []byte, dial DialFunc) (*fl
 	return f, f.conn
 }
 
-// connect dials for a flow, sends what has waited for that, and then passes replies back.
+// connect dials for a flow, sends the datagrams that waited, and then passes replies back.
 func (r *relay) connect(client netip.AddrPort, f *flow, dial DialFunc) {
 	conn, err := dial(r.ctx, r.port)
 	if err != nil {
-		r.drop(client, f) // the next datagram of the client is another attempt
+		r.drop(client, f) // the next datagram of the client begins another attempt
 		return
 	}
 	for early := r.nextEarly(client, f, conn); len(early) > 0; early = r.nextEarly(client, f, conn) {
 		for _, datagram := range early {
-			conn.Write(datagram) // one that is lost is lost
+			conn.Write(datagram) // an error loses one datagram
 		}
 	}
 	r.reply(client, f, conn)
 }
 
-// nextEarly takes the datagrams that wait for the connection. When there are none any more, the flow gets it.
+// nextEarly takes the datagrams that wait for the connection. When none are left, it gives the connection to the flow.
 func (r *relay) nextEarly(client netip.AddrPort, f *flow, conn net.Conn) [][]byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,8 +137,8 @@ func (r *relay) nextEarly(client netip.AddrPort, f *flow, conn net.Conn) [][]byt
 	return early
 }
 
-// dropOldestLocked makes room for a flow. Those that are being dialed stay, which bounds how many are at once; it is
-// false where there are no others.
+// dropOldestLocked makes room for a flow. It spares flows that are being dialed, so maxFlows also bounds the dials. It
+// returns false if there are no others.
 func (r *relay) dropOldestLocked() bool {
 	var oldest netip.AddrPort
 	for client, f := range r.flows {
@@ -155,7 +155,7 @@ func (r *relay) dropOldestLocked() bool {
 	return true
 }
 
-// reply passes what the container answers back to the client, until neither has said anything for a while.
+// reply passes the container's replies back to the client, until both have been silent for flowTime.
 func (r *relay) reply(client netip.AddrPort, f *flow, conn net.Conn) {
 	defer r.drop(client, f)
 	buffer := make([]byte, maxDatagram)
@@ -164,7 +164,7 @@ func (r *relay) reply(client netip.AddrPort, f *flow, conn net.Conn) {
 		n, err := conn.Read(buffer)
 		switch {
 		case err == nil:
-			r.sock.WriteToUDPAddrPort(buffer[:n], client) // a client that has gone takes no reply
+			r.sock.WriteToUDPAddrPort(buffer[:n], client) // an error means that the client has gone
 			r.touch(f)
 		case errors.Is(err, syscall.ECONNREFUSED): // nothing listens in the container yet
 		case !r.silent(f, err):
@@ -179,7 +179,7 @@ func (r *relay) touch(f *flow) {
 	f.last = time.Now()
 }
 
-// silent tells whether err is that nothing was received in time, although the client has sent something meanwhile.
+// silent tells whether err is a timeout although the client has sent something within flowTime.
 func (r *relay) silent(f *flow, err error) bool {
 	var timeout net.Error
 	if !errors.As(err, &timeout) || !timeout.Timeout() {
@@ -201,7 +201,7 @@ func (r *relay) drop(client netip.AddrPort, f *flow) {
 	}
 }
 
-// close ends the relay and waits until nothing of it runs any more.
+// close ends the relay and waits until all its goroutines have ended.
 func (r *relay) close() {
 	r.stop()
 	r.tasks.Wait()

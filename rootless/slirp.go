@@ -21,43 +21,44 @@ import (
 	"github.com/rcrun/rcrun/internal/fault"
 )
 
-// The network that slirp4netns makes: the container's interface and address, the host as gateway, and its DNS server.
+// The network that slirp4netns makes: the interface and address of the container, the host as gateway, and a DNS
+// server.
 const (
 	SlirpInterface = "eth0"
 	SlirpAddress   = "10.0.2.100"
 	SlirpGateway   = "10.0.2.2"
 	SlirpDNS       = "10.0.2.3"
-	SlirpPrefix    = 24 // bits of the address that are the network's
+	SlirpPrefix    = 24 // bits of the network in the address
 
-	slirpMTU = 65520 // the largest it takes; fewer packets is what makes it fast
+	slirpMTU = 65520 // bytes; the largest that slirp4netns takes, because fewer packets are faster
 )
 
 // ErrNoSlirp is returned where slirp4netns is not installed.
 var ErrNoSlirp = fault.Errorf(errdefs.ErrUnavailable,
 	`slirp4netns is not installed: install it with "sudo apt-get install slirp4netns"`)
 
-// SlirpConfig says what network to give to whom.
+// SlirpConfig describes a network and the container that gets it.
 type SlirpConfig struct {
 	PID    int           // a process in the container's user and network namespaces
 	RunDir string        // an existing directory of the caller's for the control socket
 	Ports  []PortMapping // what to publish on the host
 }
 
-// Slirp is a running slirp4netns. It ends with its starter.
+// Slirp is a running slirp4netns. It ends with the process that started it.
 type Slirp struct {
 	ports  []PortMapping
-	relays []*relay // of ports that it does not forward itself
+	relays []*relay // for ports that slirp4netns does not forward itself
 	cmd    *exec.Cmd
 	exit   *os.File // slirp4netns ends when this is closed
 	socket string
 	said   *tail
-	weaker string        // what it runs without, "" for nothing
+	weaker string        // the confinement that it lacks, in a sentence; "" for none
 	ended  chan struct{} // closed when the process is reaped
 	once   sync.Once
 }
 
-// slirpHardening are sets of options in the order in which they are tried: each needs less of the version and of
-// the host than the one before, and holds a slirp4netns less that the container has taken over.
+// slirpHardening are sets of options in the order in which they are tried. Each needs less of the version and of the
+// host than the one before, and confines a slirp4netns that the container has taken over less.
 var slirpHardening = []struct {
 	options []string
 	lacks   string
@@ -75,8 +76,8 @@ func FindSlirp() error {
 	return nil
 }
 
-// StartSlirp gives the network namespace of process cfg.PID an interface and the published ports. It returns when
-// the network works. The error is ErrNoSlirp when the program is missing.
+// StartSlirp gives the network namespace of process cfg.PID an interface, and publishes the ports. It returns when the
+// network works. The error is ErrNoSlirp where the program is missing. If ctx ends before, nothing remains.
 func StartSlirp(ctx context.Context, cfg SlirpConfig) (*Slirp, error) {
 	program, err := lookPath("slirp4netns")
 	if err != nil {
@@ -87,7 +88,7 @@ func StartSlirp(ctx context.Context, cfg SlirpConfig) (*Slirp, error) {
 	for _, hardening := range slirpHardening {
 		s, err = launchSlirp(ctx, program, hardening.options, cfg)
 		if err == nil && hardening.lacks != "" {
-			s.weaker = fmt.Sprintf("slirp4netns runs without %s, since it does not start with: %v",
+			s.weaker = fmt.Sprintf("slirp4netns runs without %s, because it does not start with it: %v",
 				hardening.lacks, first)
 		}
 		if err == nil || ctx.Err() != nil {
@@ -105,10 +106,10 @@ func StartSlirp(ctx context.Context, cfg SlirpConfig) (*Slirp, error) {
 	return s, nil
 }
 
-// Ports returns what is published, with the ports that were chosen where any free one would do.
+// Ports returns the published ports, with the port that was chosen where any free port was good enough.
 func (s *Slirp) Ports() []PortMapping { return s.ports }
 
-// Warning says what slirp4netns lacks that confines it elsewhere, "" for nothing.
+// Warning tells which confinement slirp4netns lacks, "" for none.
 func (s *Slirp) Warning() string { return s.weaker }
 
 // Serve relays the ports that slirp4netns does not forward itself, until Close. Datagrams that came before wait for it.
@@ -118,7 +119,7 @@ func (s *Slirp) Serve(dial DialFunc) {
 	}
 }
 
-// Done returns a channel that is closed when slirp4netns has ended, be it by Close or by itself.
+// Done returns a channel that is closed when slirp4netns has ended, by Close or by itself.
 func (s *Slirp) Done() <-chan struct{} { return s.ended }
 
 // Close ends slirp4netns, waits until it is gone and removes its socket.
@@ -132,7 +133,7 @@ func (s *Slirp) Close() error {
 	select {
 	case <-s.ended:
 	case <-time.After(2 * time.Second):
-		// It is stuck. Killing can fail only because it has ended after all.
+		// It is stuck. Kill can fail only because slirp4netns has ended after all.
 		s.cmd.Process.Kill()
 		<-s.ended
 	}
@@ -145,7 +146,7 @@ func (s *Slirp) Close() error {
 // launchSlirp starts the program and waits until it says that the network is ready.
 func launchSlirp(ctx context.Context, program string, options []string, cfg SlirpConfig) (*Slirp, error) {
 	s := &Slirp{socket: filepath.Join(cfg.RunDir, "slirp.sock"), said: &tail{}, ended: make(chan struct{})}
-	// A socket that a killed predecessor left would make the bind fail.
+	// A socket that a killed slirp4netns left would make the bind fail.
 	if err := os.Remove(s.socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("start slirp4netns: %w", err)
 	}
@@ -161,7 +162,7 @@ func launchSlirp(ctx context.Context, program string, options []string, cfg Slir
 	}
 	s.exit = exit
 	s.cmd = exec.Command(program, slirpArgs(options, cfg)...)
-	s.cmd.Dir = cfg.RunDir // so that the socket's name fits into an address however long the directory's is
+	s.cmd.Dir = cfg.RunDir // so that the socket's address is short, whatever the directory is
 	s.cmd.ExtraFiles = []*os.File{readyWriter, exitReader}
 	s.cmd.Stdout, s.cmd.Stderr = s.said, s.said
 	err = s.cmd.Start()
@@ -172,7 +173,7 @@ func launchSlirp(ctx context.Context, program string, options []string, cfg Slir
 		return nil, fmt.Errorf("start slirp4netns: %w", err)
 	}
 	go func() {
-		s.cmd.Wait() // how it ended is in what it said
+		s.cmd.Wait() // its output tells how it ended
 		close(s.ended)
 	}()
 	if err := s.awaitReady(ctx, ready); err != nil {
@@ -198,13 +199,13 @@ func (s *Slirp) awaitReady(ctx context.Context, ready *os.File) error {
 		return ctx.Err()
 	}
 	if errors.Is(err, io.EOF) {
-		<-s.ended // so that everything it said is there
+		<-s.ended // after that its output is complete
 		return errors.New("it ended at once")
 	}
 	return err
 }
 
-// tail keeps the last of what a program wrote, which says why it failed.
+// tail keeps the last output of a program, which tells why it failed.
 type tail struct {
 	mu   sync.Mutex
 	text []byte
@@ -221,7 +222,7 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// explain adds to err the last line that says something: "child failed(1)" follows what made it fail.
+// explain adds the last telling line to err: "child failed(1)" only follows the line with the cause.
 func (t *tail) explain(err error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -234,7 +235,7 @@ func (t *tail) explain(err error) error {
 	return err
 }
 
-// socketAddress returns an address of at most 108 bytes for the control socket, through the directory's descriptor.
+// socketAddress returns an address of at most 108 bytes for the control socket, by the descriptor of its directory.
 func socketAddress(path string) (address string, release func(), err error) {
 	dir, err := os.OpenFile(filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {

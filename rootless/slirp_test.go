@@ -93,7 +93,9 @@ func TestSlirpSaysWhatIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	busy := PortMapping{HostIP: "127.0.0.1", HostPort: uint16(l.Addr().(*net.TCPAddr).Port), ContainerPort: 80, Protocol: "tcp"}
+	busy := PortMapping{HostIP: "127.0.0.1", HostPort: uint16(l.Addr().(*net.TCPAddr).Port), ContainerPort: 80,
+		Protocol: "tcp"}
+	ipv6 := PortMapping{HostIP: "::1", ContainerPort: 80, Protocol: "tcp"}
 	pid := startServer(t)
 	for name, c := range map[string]struct {
 		cfg  SlirpConfig
@@ -101,7 +103,7 @@ func TestSlirpSaysWhatIsWrong(t *testing.T) {
 	}{
 		"no process":   {SlirpConfig{PID: 1 << 30}, "No such file or directory"},
 		"busy port":    {SlirpConfig{PID: pid, Ports: []PortMapping{busy}}, "already allocated"},
-		"IPv6 address": {SlirpConfig{PID: pid, Ports: []PortMapping{{HostIP: "::1", ContainerPort: 80, Protocol: "tcp"}}}, "IPv4 addresses only"},
+		"IPv6 address": {SlirpConfig{PID: pid, Ports: []PortMapping{ipv6}}, "IPv4 addresses only"},
 		"no directory": {SlirpConfig{PID: pid, RunDir: "/nonexistent"}, "/nonexistent"},
 	} {
 		if c.cfg.RunDir == "" {

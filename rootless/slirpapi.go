@@ -12,7 +12,7 @@ import (
 	"github.com/rcrun/rcrun/internal/fault"
 )
 
-// hostForward are the arguments of slirp4netns's command add_hostfwd.
+// hostForward holds the arguments of slirp4netns's command add_hostfwd.
 type hostForward struct {
 	Protocol  string `json:"proto"`
 	HostAddr  string `json:"host_addr"`
@@ -49,7 +49,7 @@ func (s *Slirp) forward(ctx context.Context, p PortMapping) error {
 	}})
 }
 
-// call sends one command over a connection of its own, as the protocol has it.
+// call sends one command over a connection of its own, as the protocol demands.
 func (s *Slirp) call(ctx context.Context, request slirpRequest) error {
 	address, release, err := socketAddress(s.socket)
 	if err != nil {

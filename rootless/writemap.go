@@ -12,10 +12,10 @@ import (
 	"github.com/rcrun/rcrun/internal/idmap"
 )
 
-// Write gives the user namespace of process pid, a child that has no map yet, the map m.
+// Write writes the map m to the user namespace of process pid, a child that has no map yet.
 func (m Map) Write(ctx context.Context, pid int) error {
-	// The kernel takes the map of groups from a caller without privilege only after setgroups(2) is forbidden, so
-	// that no one leaves a group that denies access.
+	// The kernel accepts the map of groups from an unprivileged caller only after setgroups(2) is forbidden, so that no
+	// process can leave a group that denies access.
 	if m.SingleID {
 		if err := writeProc(pid, "setgroups", "deny"); err != nil {
 			return err
@@ -48,7 +48,7 @@ func writeMap(ctx context.Context, pid int, file string, maps idmap.Map, helper 
 	return nil
 }
 
-// writeProc writes a file of process pid in one write(2), as the map files need it.
+// writeProc writes a file of process pid in one write(2), as the kernel requires for map files.
 func writeProc(pid int, file, text string) error {
 	path := fmt.Sprintf("/proc/%d/%s", pid, file)
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)

@@ -422,6 +422,6 @@ func TestResolvConf(t *testing.T) {
 		t.Errorf("domains where none are wanted: %s", got)
 	}
 	u.fails(125, []string{"name server", "notanip"}, "run", "--rm", "--dns", "notanip", "bb", "true")
-	u.fails(125, []string{"--dns-search"}, "run", "--rm", "--dns-search", "a\nnameserver 1.2.3.4", "bb", "true")
-	u.fails(125, []string{"--dns-option"}, "run", "--rm", "--dns-option", "a b", "bb", "true")
+	u.fails(125, []string{"DNS search domain"}, "run", "--rm", "--dns-search", "a\nnameserver 1.2.3.4", "bb", "true")
+	u.fails(125, []string{"DNS option"}, "run", "--rm", "--dns-option", "a b", "bb", "true")
 }
