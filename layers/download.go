@@ -22,7 +22,7 @@ import (
 
 // download is the pull of one image under a name that is decided.
 type download struct {
-	*transfer
+	t      *transfer
 	opts   PullOptions
 	name   reference.Named
 	sys    *types.SystemContext // for the registry
@@ -39,7 +39,7 @@ type download struct {
 
 // pullFrom pulls an image from the registry that its name says.
 func (t *transfer) pullFrom(ctx context.Context, name reference.Named, opts PullOptions) (_ Pulled, err error) {
-	d := &download{transfer: t, opts: opts, name: name, sys: t.system(name, opts.RegistryOptions), report: newReport(opts.Progress)}
+	d := &download{t: t, opts: opts, name: name, sys: t.system(name, opts.RegistryOptions), report: newReport(opts.Progress)}
 	if err := d.open(ctx); err != nil {
 		return Pulled{}, err
 	}
@@ -57,7 +57,7 @@ func (t *transfer) pullFrom(ctx context.Context, name reference.Named, opts Pull
 	// What has been fetched is of use to the next attempt.
 	defer func() { err = errors.Join(err, d.claims.release(err != nil)) }()
 	d.report.begin(name.String(), layers)
-	return d.bring(ctx)
+	return d.run(ctx)
 }
 
 // open asks the registry what it has under the name.
@@ -84,7 +84,7 @@ func (d *download) choose(ctx context.Context) error {
 			return err
 		}
 		d.top, d.image = top, image.UnparsedInstance(d.src, instance)
-		if err := allow(ctx, d.policy, d.image); err != nil {
+		if err := allow(ctx, d.t.policy, d.image); err != nil {
 			return err
 		}
 		if d.manifest, _, err = d.image.Manifest(ctx); err != nil {
@@ -148,16 +148,16 @@ func (d *download) checkSize(layer types.BlobInfo, kind string) error {
 // largestBlob is how many bytes a layer may have as it is fetched: the content of its files, and what a tar says of them.
 func (d *download) largestBlob() int64 {
 	const header = 4 << 10
-	limits := d.store.limits.OrDefaults()
+	limits := d.t.store.limits.OrDefaults()
 	return limits.Bytes + int64(limits.Entries)*header
 }
 
 // digest returns the digest of the image's manifest.
 func (d *download) digest() digest.Digest { return digest.FromBytes(d.manifest) }
 
-// bring gets the image into the store unless it is there. Of several processes that want the same image, one works and
+// run gets the image into the store unless it is there. Of several processes that want the same image, one works and
 // the others find it afterwards. Whoever holds the lock of an image waits for those of its blobs, never the other way.
-func (d *download) bring(ctx context.Context) (_ Pulled, err error) {
+func (d *download) run(ctx context.Context) (_ Pulled, err error) {
 	done, err := d.claims[d.digest()].Lock(ctx, nil)
 	if err != nil {
 		return Pulled{}, err
@@ -165,7 +165,7 @@ func (d *download) bring(ctx context.Context) (_ Pulled, err error) {
 	defer func() { err = errors.Join(err, done()) }()
 	before := d.current()
 	id, err := whileRemoved(func() (string, error) {
-		if id, err := d.present(); id != "" || err != nil {
+		if id, err := d.adopt(); id != "" || err != nil {
 			return id, err
 		}
 		return d.fetch(ctx)
@@ -173,7 +173,7 @@ func (d *download) bring(ctx context.Context) (_ Pulled, err error) {
 	if err != nil {
 		return Pulled{}, err
 	}
-	img, err := d.store.Image(id)
+	img, err := d.t.store.Image(id)
 	if err != nil {
 		return Pulled{}, err
 	}
@@ -188,19 +188,19 @@ func (d *download) bring(ctx context.Context) (_ Pulled, err error) {
 
 // current returns the id of the image that has the name now, "" if there is none.
 func (d *download) current() string {
-	if record, err := d.store.find(d.name.String()); err == nil {
+	if record, err := d.t.store.find(d.name.String()); err == nil {
 		return record.ID
 	}
 	return ""
 }
 
-// present gives the name to the image if the store has it, and returns its id, else "".
-func (d *download) present() (id string, err error) {
-	record, err := d.record()
+// adopt gives the name to the image if the store has it, and returns its id, else "".
+func (d *download) adopt() (id string, err error) {
+	record, err := d.find()
 	if record == nil || err != nil {
 		return "", err
 	}
-	if !d.store.hasLayers(record) {
+	if !d.t.store.hasLayers(record) {
 		return "", nil
 	}
 	for layer := range d.report.states {
@@ -209,10 +209,10 @@ func (d *download) present() (id string, err error) {
 	return record.ID, d.nameIt(record.ID)
 }
 
-// record finds the image by its manifest, or by its configuration: one that was made here has another manifest than the
-// registry, and other layers than the library would give it, which thus refuses to copy it. nil is none.
-func (d *download) record() (*storage.Image, error) {
-	records, err := d.store.lib.ImagesByDigest(d.digest())
+// find looks for the image by its manifest, or by its configuration: one that was made here has another manifest than the
+// registry, and other layers than the library would give it, so that the library refuses to copy it. nil is none.
+func (d *download) find() (*storage.Image, error) {
+	records, err := d.t.store.lib.ImagesByDigest(d.digest())
 	if err == nil && len(records) > 0 {
 		return records[0], nil
 	}
@@ -223,7 +223,7 @@ func (d *download) record() (*storage.Image, error) {
 	if err != nil || len(config) == 0 {
 		return nil, err
 	}
-	record, err := d.store.lib.Image(config[0].Encoded())
+	record, err := d.t.store.lib.Image(config[0].Encoded())
 	if isMissing(err) {
 		return nil, nil
 	}
@@ -231,7 +231,7 @@ func (d *download) record() (*storage.Image, error) {
 		return nil, err
 	}
 	key := storage.ImageDigestManifestBigDataNamePrefix + "-" + d.digest().String()
-	if err := d.store.lib.SetImageBigData(record.ID, key, d.manifest, manifest.Digest); err != nil {
+	if err := d.t.store.lib.SetImageBigData(record.ID, key, d.manifest, manifest.Digest); err != nil {
 		return nil, fmt.Errorf("keep the manifest: %w", err)
 	}
 	return record, nil
@@ -239,10 +239,10 @@ func (d *download) record() (*storage.Image, error) {
 
 // nameIt gives the name to an image that is in the store. The list that led to it is one more digest that finds it.
 func (d *download) nameIt(id string) error {
-	if err := d.store.noteRepoDigest(id, d.name, d.top); err != nil {
+	if err := d.t.store.noteRepoDigest(id, d.name, d.top); err != nil {
 		return err
 	}
-	return d.store.lib.AddNames(id, []string{d.name.String()})
+	return d.t.store.lib.AddNames(id, []string{d.name.String()})
 }
 
 // fetch copies the image, which the policy has allowed, from the registry.
@@ -253,11 +253,11 @@ func (d *download) fetch(ctx context.Context) (id string, err error) {
 	}
 	defer func() { err = errors.Join(err, policy.Destroy()) }()
 	in := intake{src: claimedReference{d.ref, d}, name: d.name, policy: policy, report: d.report, ahead: d.fetchAhead}
-	if id, err = d.take(ctx, in); err != nil {
+	if id, err = d.t.take(ctx, in); err != nil {
 		return "", err
 	}
 	d.report.finish()
-	return id, d.store.noteRepoDigest(id, d.name, d.top)
+	return id, d.t.store.noteRepoDigest(id, d.name, d.top)
 }
 
 // blob returns a blob from among those that are claimed.

@@ -63,7 +63,7 @@ func (s *Store) Load(ctx context.Context, path string, r io.Reader, opts LoadOpt
 
 // loading is one Load.
 type loading struct {
-	*transfer
+	t    *transfer
 	opts LoadOptions
 }
 
@@ -73,8 +73,8 @@ func isDir(path string) bool {
 	return path != "-" && err == nil && info.IsDir()
 }
 
-func (t *loading) loadArchive(ctx context.Context, path string, r io.Reader) ([]string, error) {
-	file, err := t.plainArchive(ctx, path, r)
+func (l *loading) loadArchive(ctx context.Context, path string, r io.Reader) ([]string, error) {
+	file, err := l.plainArchive(ctx, path, r)
 	if err != nil {
 		return nil, err
 	}
@@ -84,21 +84,21 @@ func (t *loading) loadArchive(ctx context.Context, path string, r io.Reader) ([]
 		return nil, err
 	}
 	if kind == DockerArchive {
-		return t.loadDocker(ctx, file.Name())
+		return l.loadDocker(ctx, file.Name())
 	}
-	dir := filepath.Join(t.scratch.Path, "layout")
+	dir := filepath.Join(l.t.scratch.Path, "layout")
 	packed, err := unpackLayout(ctx, file, dir)
 	if err != nil {
 		return nil, err
 	}
-	return t.loadLayout(ctx, dir, packed)
+	return l.loadLayout(ctx, dir, packed)
 }
 
 // copyBuffer is how much is copied at once.
 const copyBuffer = 1 << 20
 
 // plainArchive returns the archive as an uncompressed file: itself if it is one, else a copy.
-func (t *loading) plainArchive(ctx context.Context, path string, r io.Reader) (*os.File, error) {
+func (l *loading) plainArchive(ctx context.Context, path string, r io.Reader) (*os.File, error) {
 	if path != "-" {
 		file, err := os.Open(path)
 		if err != nil {
@@ -115,12 +115,12 @@ func (t *loading) plainArchive(ctx context.Context, path string, r io.Reader) (*
 		return nil, fmt.Errorf("decompress: %w", err)
 	}
 	defer plain.Close()
-	counted := &meter{to: t.opts.Copied}
-	file, err := os.Create(filepath.Join(t.scratch.Path, "archive.tar"))
+	counted := &meter{to: l.opts.Copied}
+	file, err := os.Create(filepath.Join(l.t.scratch.Path, "archive.tar"))
 	if err != nil {
 		return nil, err
 	}
-	if err := copyAtMost(file, counted.reader(plain), t.store.limits.OrDefaults().Bytes); err != nil {
+	if err := copyAtMost(file, counted.reader(plain), l.t.store.limits.OrDefaults().Bytes); err != nil {
 		file.Close()
 		return nil, fmt.Errorf("decompress: %w", err)
 	}
@@ -178,8 +178,8 @@ func archiveKind(file *os.File) (ArchiveFormat, error) {
 	}
 }
 
-func (t *loading) loadDocker(ctx context.Context, file string) (loaded []string, err error) {
-	r, err := dockerarchive.NewReader(t.sys, file)
+func (l *loading) loadDocker(ctx context.Context, file string) (loaded []string, err error) {
+	r, err := dockerarchive.NewReader(l.t.sys, file)
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +195,7 @@ func (t *loading) loadDocker(ctx context.Context, file string) (loaded []string,
 				names = append(names, name)
 			}
 		}
-		if loaded, err = t.loadOne(ctx, refs[0], names, loaded); err != nil {
+		if loaded, err = l.loadOne(ctx, refs[0], names, loaded); err != nil {
 			return loaded, err
 		}
 	}
@@ -203,8 +203,8 @@ func (t *loading) loadDocker(ctx context.Context, file string) (loaded []string,
 }
 
 // loadOne brings in an image and adds what it is called to loaded.
-func (t *loading) loadOne(ctx context.Context, src types.ImageReference, names []reference.Named, loaded []string) ([]string, error) {
-	id, err := whileRemoved(func() (string, error) { return t.bring(ctx, src, names) })
+func (l *loading) loadOne(ctx context.Context, src types.ImageReference, names []reference.Named, loaded []string) ([]string, error) {
+	id, err := whileRemoved(func() (string, error) { return l.bring(ctx, src, names) })
 	if err != nil {
 		return loaded, err
 	}
@@ -218,7 +218,7 @@ func (t *loading) loadOne(ctx context.Context, src types.ImageReference, names [
 }
 
 // bring copies an image, unless it is there, and gives it its names.
-func (t *loading) bring(ctx context.Context, src types.ImageReference, names []reference.Named) (id string, err error) {
+func (l *loading) bring(ctx context.Context, src types.ImageReference, names []reference.Named) (id string, err error) {
 	var first reference.Named
 	var full []string
 	for _, name := range names {
@@ -227,18 +227,18 @@ func (t *loading) bring(ctx context.Context, src types.ImageReference, names []r
 	if len(names) > 0 {
 		first = names[0]
 	}
-	if err := t.ask(ctx, src); err != nil {
+	if err := l.t.ask(ctx, src); err != nil {
 		return "", err
 	}
-	report := newReport(t.opts.Progress)
-	if id, err = t.present(ctx, src, first, report); id == "" && err == nil {
-		id, err = t.take(ctx, intake{src: src, name: first, policy: t.policy, report: report})
+	report := newReport(l.opts.Progress)
+	if id, err = l.present(ctx, src, first, report); id == "" && err == nil {
+		id, err = l.t.take(ctx, intake{src: src, name: first, policy: l.t.policy, report: report})
 	}
 	if err != nil {
 		return "", err
 	}
 	report.finish()
-	return id, t.store.lib.AddNames(id, full)
+	return id, l.t.store.lib.AddNames(id, full)
 }
 
 // ask asks the signature policy about an image, whatever of it is in the store: with a name it gets the trust in that,
@@ -254,8 +254,8 @@ func (t *transfer) ask(ctx context.Context, src types.ImageReference) (err error
 
 // present begins the report and returns the id of the image if it is in the store. One that was made here has other
 // layers there than the library would give it, so that the library refuses to copy it.
-func (t *loading) present(ctx context.Context, src types.ImageReference, name reference.Named, report *report) (id string, err error) {
-	contents, err := t.describe(ctx, src)
+func (l *loading) present(ctx context.Context, src types.ImageReference, name reference.Named, report *report) (id string, err error) {
+	contents, err := l.t.describe(ctx, src)
 	if err != nil {
 		return "", err
 	}
@@ -268,8 +268,8 @@ func (t *loading) present(ctx context.Context, src types.ImageReference, name re
 		label = reference.FamiliarString(name)
 	}
 	report.begin(label, blobs)
-	record, err := t.store.lib.Image(contents.id)
-	if isMissing(err) || err == nil && !t.store.hasLayers(record) {
+	record, err := l.t.store.lib.Image(contents.id)
+	if isMissing(err) || err == nil && !l.t.store.hasLayers(record) {
 		return "", nil
 	}
 	if err != nil {
@@ -283,7 +283,7 @@ func (t *loading) present(ctx context.Context, src types.ImageReference, name re
 
 // loadLayout copies the images of an image layout. packed are the blobs that are not in the directory but in an
 // archive.
-func (t *loading) loadLayout(ctx context.Context, dir string, packed packedBlobs) (loaded []string, err error) {
+func (l *loading) loadLayout(ctx context.Context, dir string, packed packedBlobs) (loaded []string, err error) {
 	images, err := ocilayout.List(dir)
 	if err != nil {
 		return nil, fmt.Errorf("read the index of the image layout: %w", err)
@@ -296,11 +296,11 @@ func (t *loading) loadLayout(ctx context.Context, dir string, packed packedBlobs
 		if name := annotatedName(img.ManifestDescriptor); name != nil {
 			names = append(names, name)
 		}
-		ref, err := t.choose(ctx, packedReference{img.Reference, packed})
+		ref, err := l.t.choose(ctx, packedReference{img.Reference, packed})
 		if err != nil {
 			return loaded, err
 		}
-		if loaded, err = t.loadOne(ctx, ref, names, loaded); err != nil {
+		if loaded, err = l.loadOne(ctx, ref, names, loaded); err != nil {
 			return loaded, err
 		}
 	}
