@@ -2,13 +2,9 @@ package layers
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
-	"io"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/containerd/errdefs"
@@ -25,14 +21,6 @@ func TestChainID(t *testing.T) {
 	const two = "sha256:51c0c8ace48498d6f5fee6b0592cc06f2da0f3cbe09c5a34a97dce85c3889676"
 	if got := ChainID(a, b); got != two {
 		t.Errorf("two layers: %s, want %s", got, two)
-	}
-}
-
-func mustLoad(t testing.TB, s *Store, img *sample, tags ...string) {
-	t.Helper()
-	path := writeFile(t, dockerArchiveOf(t, []*sample{img}, [][]string{tags}))
-	if _, err := s.Load(context.Background(), path, nil, LoadOptions{}); err != nil {
-		t.Fatal(err)
 	}
 }
 
@@ -97,34 +85,6 @@ func TestSameChainElsewhere(t *testing.T) {
 	if chains[0] != chains[1] || caches[0] == caches[1] {
 		t.Errorf("chain ids %q, cache ids %q", chains, caches)
 	}
-}
-
-func mustFind(t testing.TB, s *Store, ref string) *Image {
-	t.Helper()
-	img, err := s.Image(ref)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return img
-}
-
-func tarSplitEntries(t *testing.T, path string) int {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Error(err)
-		return 0
-	}
-	r, err := gzip.NewReader(bytes.NewReader(data))
-	if err != nil {
-		t.Errorf("%s: %v", filepath.Base(path), err)
-		return 0
-	}
-	text, err := io.ReadAll(r)
-	if err != nil {
-		t.Error(err)
-	}
-	return strings.Count(string(text), "\n")
 }
 
 func TestUsage(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -94,7 +93,9 @@ func (s *Store) check(ctx context.Context, opts CheckOptions) ([]Problem, error)
 	if err != nil {
 		return nil, err
 	}
-	problems = append(problems, leftovers...)
+	for _, left := range leftovers {
+		problems = append(problems, Problem{Leftover, left.path, nil, left.why})
+	}
 	for _, path := range present.temporary {
 		problems = append(problems, Problem{Leftover, path, nil, "it was being written when its writer ended"})
 	}
@@ -190,7 +191,7 @@ func (s *Store) checkLayer(layer storage.Layer, r *records) error {
 
 // checkTree looks for the directory of a layer.
 func (s *Store) checkTree(layer storage.Layer) error {
-	if s.driver != DriverFuse {
+	if s.driverName != DriverFuse {
 		if _, err := os.Stat(s.layerDir(layer.ID)); err != nil {
 			return fmt.Errorf("its files are missing: %w", err)
 		}
@@ -210,14 +211,6 @@ func (s *Store) checkTree(layer storage.Layer) error {
 	return err
 }
 
-// layerDir is the directory of a layer, which the driver has.
-func (s *Store) layerDir(id string) string {
-	if s.driver == DriverOverlay {
-		return filepath.Join(s.root, DriverOverlay, filepath.Base(id))
-	}
-	return filepath.Join(s.root, s.driver, "dir", filepath.Base(id))
-}
-
 // checkContent makes the tar of a layer again and compares it with the digest and size on record.
 func (s *Store) checkContent(ctx context.Context, layer storage.Layer, counted *meter) error {
 	if layer.UncompressedDigest == "" {
@@ -225,7 +218,7 @@ func (s *Store) checkContent(ctx context.Context, layer storage.Layer, counted *
 	}
 	digester := digest.Canonical.Digester()
 	counter := ioutils.NewWriteCounter(digester.Hash())
-	err := s.writeTar(counted.writer(contextWriter{ctx, counter}), Layer{ID: layer.ID, DiffID: layer.UncompressedDigest, Size: layer.UncompressedSize})
+	err := s.writeTar(counted.writer(contextWriter{ctx, counter}), layer.ID)
 	if err != nil {
 		return fmt.Errorf("its files are not what was unpacked: %w", err)
 	}
@@ -321,9 +314,6 @@ func (c *checker) checkContainer(record storage.Container) {
 	}
 }
 
-// keepTime is how long layers stay that a cut-off pull or load has left: for its repetition.
-const keepTime = 24 * time.Hour
-
 // checkKept looks for layers that nobody came back for.
 func (c *checker) checkKept() {
 	if c.store.atWork() {
@@ -334,29 +324,12 @@ func (c *checker) checkKept() {
 	}
 }
 
-// abandoned returns the image layers made before a time that no image or container needs, those above before those
-// below. What a container has written is never among them, whatever has become of the container's record.
-func (r *records) abandoned(before time.Time) []storage.Layer {
-	needed := r.needed()
-	var left []storage.Layer
-	for id, layer := range r.layers {
-		if !needed[id] && layer.UncompressedDigest != "" && layer.Created.Before(before) {
-			left = append(left, layer)
+// contentSize returns the sum of the sizes in bytes of the image layers on record.
+func (r *records) contentSize() (size int64) {
+	for _, layer := range r.layers {
+		if layer.UncompressedDigest != "" {
+			size += max(0, layer.UncompressedSize)
 		}
 	}
-	depth := func(layer storage.Layer) (n int) {
-		for id := layer.Parent; id != "" && n < maxLayers; id = r.layers[id].Parent {
-			n++
-		}
-		return n
-	}
-	slices.SortFunc(left, func(a, b storage.Layer) int { return depth(b) - depth(a) })
-	return left
+	return size
 }
-
-// tarSplit is the file which tells, together with its tree, every byte of a layer's tar.
-func (s *Store) tarSplit(id string) string {
-	return filepath.Join(s.recordDir(layerRecords), id+tarSplitSuffix)
-}
-
-const tarSplitSuffix = ".tar-split.gz"

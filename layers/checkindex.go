@@ -18,7 +18,7 @@ func (s *Store) checkIndex(id string, deep bool) error {
 	if s.layout.plain {
 		return s.checkOnlyIndex(id, deep)
 	}
-	if _, err := os.Lstat(path); s.driver != DriverFuse || errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Lstat(path); s.driverName != DriverFuse || errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if !deep {

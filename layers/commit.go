@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"time"
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
@@ -130,7 +128,7 @@ func (c *imageConfig) dropLayers() {
 
 // containerTar returns the tar of what a container has changed, or of all of it to squash. Closing it ends the packing.
 func (s *Store) containerTar(ctx context.Context, id, parent string, opts CommitOptions) (io.ReadCloser, error) {
-	if s.driver == DriverVFS && !opts.Squash {
+	if s.driverName == DriverVFS && !opts.Squash {
 		return packed(ctx, func(w io.Writer) error { return s.vfsDiff(w, id, opts.Between) }), nil
 	}
 	t, pack, err := s.packOptions(id, opts.Between)
@@ -153,40 +151,6 @@ func packed(ctx context.Context, pack func(io.Writer) error) io.ReadCloser {
 	return r
 }
 
-// below returns the tree that a container's layer lies on, the layer parent's.
-func (s *Store) below(parent string, opts tree.PackOptions) tree.Tree {
-	if image := opts.Lowers[opts.Writable.Hidden:]; s.driver != DriverFuse && len(image) > 0 {
-		return image[0]
-	} else if s.driver != DriverFuse {
-		return tree.Tree{}
-	}
-	return s.layout.parentTree(parent)
-}
-
-// packOptions returns the tree of a container's layer, and what it lies on. With DriverVFS it has all in itself.
-func (s *Store) packOptions(id string, between []string) (t tree.Tree, opts tree.PackOptions, err error) {
-	stack, err := s.ContainerStack(id)
-	if err != nil || s.driver == DriverVFS {
-		return s.upperTree(id, stack), opts, err
-	}
-	owned := s.driver != DriverFuse
-	for _, dir := range between {
-		layer := s.layout.between(dir)
-		layer.HostOwned = owned
-		opts.Lowers = append(opts.Lowers, layer)
-	}
-	for _, lower := range stack.Lowers {
-		layer := treeOf(lower)
-		layer.HostOwned = owned
-		opts.Lowers = append(opts.Lowers, layer)
-	}
-	opts.Writable.Hidden = len(between)
-	if !owned {
-		opts.Writable.Links = filepath.Join(stack.Work, layerfmt.LinkIndex)
-	}
-	return s.upperTree(id, stack), opts, nil
-}
-
 // isEmptyTar tells whether a tar has no entries: it is the two blocks of zeros that end one.
 func isEmptyTar(r *bufio.Reader) (bool, error) {
 	const end = 1024
@@ -195,30 +159,6 @@ func isEmptyTar(r *bufio.Reader) (bool, error) {
 		return len(head) == end, nil
 	}
 	return false, err
-}
-
-// ContainerChanges lists what a container, given its full id, has changed in its image. between is as in CommitOptions.
-func (s *Store) ContainerChanges(id string, between []string) ([]tree.Change, error) {
-	changes, err := s.changes(id, between)
-	if err != nil {
-		return nil, fmt.Errorf("list changes of container %s: %w", id, err)
-	}
-	return changes, nil
-}
-
-func (s *Store) changes(id string, between []string) ([]tree.Change, error) {
-	if s.driver == DriverVFS {
-		c, err := s.vfsCopy(id, between)
-		if err != nil {
-			return nil, err
-		}
-		return c.Changes()
-	}
-	t, opts, err := s.packOptions(id, between)
-	if err != nil {
-		return nil, err
-	}
-	return tree.Changes(t, opts.Lowers, opts.Writable)
 }
 
 // Export writes all that a container, given its full id, shows as one tar, the layers between its image and its own

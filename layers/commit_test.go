@@ -59,7 +59,7 @@ func TestCommitOfCrowd(t *testing.T) {
 		t.Fatalf("layers %+v", layers)
 	}
 	var out bytes.Buffer
-	if err := s.writeLayer(&out, layers[1]); err != nil {
+	if err := s.writeLayer(&out, layers[1].ID, layers[1].DiffID); err != nil {
 		t.Fatal(err)
 	}
 	if got := tarNames(t, out.Bytes()); !slices.Equal(got, []string{"d7/", "d7/f7"}) {
@@ -143,7 +143,7 @@ func TestCommitSquash(t *testing.T) {
 		t.Errorf("image %+v", img)
 	}
 	var out bytes.Buffer
-	if err := s.writeLayer(&out, img.Layers[0]); err != nil {
+	if err := s.writeLayer(&out, img.Layers[0].ID, img.Layers[0].DiffID); err != nil {
 		t.Fatal(err)
 	}
 	if want, got := []string{"./", "bin/", "bin/sh", "dev/", "dev/null", "etc/", "etc/motd", "etc/shadow", "new"}, tarNames(t, out.Bytes()); !slices.Equal(got, want) {

@@ -18,17 +18,11 @@ import (
 // Stack is what to mount for a container.
 type Stack = layerfmt.Stack
 
+// Quota limits what a container's layer may take on disk.
+type Quota = layerfmt.Quota
+
 // Lower is a layer of an image.
 type Lower = layerfmt.Lower
-
-// treeOf returns the tree of a layer.
-func treeOf(l Lower) tree.Tree {
-	t := tree.Tree{Dir: l.Dir, Side: l.Side}
-	if l.Plain {
-		t.Index = l.Index
-	}
-	return t
-}
 
 // CreateContainer makes the read-write layer of a container. id is the container's full id; name is a further name for
 // it that the store keeps unique, "" for none. A container without an image has no lower layers. The error is
@@ -97,11 +91,11 @@ func wrapRemove(id string, err error) error {
 func (s *Store) ContainerStack(id string) (Stack, error) {
 	var stack Stack
 	var err error
-	switch s.driver {
+	switch s.driverName {
 	case DriverOverlay:
 		stack, err = overlayLayout{filepath.Join(s.root, DriverOverlay)}.stack(id)
 	case DriverVFS:
-		stack, err = s.vfsStack(id)
+		stack, err = s.vfs().stack(id)
 	default:
 		stack, err = s.layout.stack(id)
 	}
@@ -117,7 +111,7 @@ func (s *Store) ContainerStack(id string) (Stack, error) {
 // ContainerSize returns how much a container has added to its image, in bytes.
 func (s *Store) ContainerSize(id string) (size int64, err error) {
 	stack, err := s.ContainerStack(id)
-	if err == nil && s.driver == DriverVFS {
+	if err == nil && s.driverName == DriverVFS {
 		var c tree.Copy
 		if c, err = s.vfsCopy(id, nil); err == nil {
 			size, err = c.Size()
@@ -133,8 +127,17 @@ func (s *Store) ContainerSize(id string) (size int64, err error) {
 
 // upperTree returns the tree that a container writes to.
 func (s *Store) upperTree(id string, stack Stack) tree.Tree {
-	if s.driver == DriverFuse {
+	if s.driverName == DriverFuse {
 		return s.layout.tree(id)
 	}
 	return tree.Tree{Dir: stack.Upper, HostOwned: true}
+}
+
+// vfsCopy returns the tree of a container with DriverVFS.
+func (s *Store) vfsCopy(id string, between []string) (tree.Copy, error) {
+	layer, err := s.lib.Layer(id)
+	if err != nil {
+		return tree.Copy{}, err
+	}
+	return s.vfs().copy(id, layer.Parent, between), nil
 }

@@ -1,7 +1,6 @@
 package layers
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,8 +16,6 @@ import (
 	"github.com/rcrun/rcrun/internal/layerindex"
 	"github.com/rcrun/rcrun/layers/tree"
 )
-
-func containerID(n int) string { return fmt.Sprintf("%064x", n) }
 
 func TestContainer(t *testing.T) {
 	s := openStore(t)
@@ -301,26 +298,4 @@ func TestCreateContainerUndone(t *testing.T) {
 			}
 		})
 	}
-}
-
-// storeContent lists the records of containers and layers, and the layers that are on disk.
-func storeContent(t *testing.T, s *Store) string {
-	t.Helper()
-	containers, err1 := s.lib.Containers()
-	all, err2 := s.lib.Layers()
-	onDisk, err3 := os.ReadDir(filepath.Join(s.layout.home, "dir"))
-	if err := errors.Join(err1, err2, err3); err != nil {
-		t.Fatal(err)
-	}
-	var text strings.Builder
-	for _, c := range containers {
-		fmt.Fprintln(&text, "container", c.ID, c.Names)
-	}
-	for _, l := range all {
-		fmt.Fprintln(&text, "layer", l.ID)
-	}
-	for _, e := range onDisk {
-		fmt.Fprintln(&text, "on disk", e.Name())
-	}
-	return text.String()
 }

@@ -34,8 +34,8 @@ type Deduped struct {
 // Dedup has equal files of image layers share their content on disk, which the filesystem must be able to. Nothing
 // changes for whoever uses the layers, and the store stays in use.
 func (s *Store) Dedup(ctx context.Context) (Deduped, error) {
-	if s.driver != DriverFuse {
-		return Deduped{}, fmt.Errorf("share equal files: the storage driver is %s; this is for %s: %w", s.driver, DriverFuse, errors.ErrUnsupported)
+	if s.driverName != DriverFuse {
+		return Deduped{}, fmt.Errorf("share equal files: the storage driver is %s; this is for %s: %w", s.driverName, DriverFuse, errors.ErrUnsupported)
 	}
 	if err := s.canShare(); err != nil {
 		return Deduped{}, fmt.Errorf("share equal files: %w", err)

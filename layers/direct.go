@@ -41,7 +41,7 @@ func (s *Store) newLayers(c contents) (layers []newLayer, err error) {
 		layer := newLayer{blob: blob, diffID: c.diffIDs[i], parent: parent, id: id}
 		if _, err = s.lib.Layer(id); errors.Is(err, storage.ErrLayerUnknown) {
 			layer.same, err = s.sameContent(c.diffIDs[i])
-			if layer.same != "" && s.driver != DriverFuse || err != nil {
+			if layer.same != "" && s.driverName != DriverFuse || err != nil {
 				return layers, err
 			}
 		} else if err != nil {

@@ -56,7 +56,7 @@ func TestLayerReader(t *testing.T) {
 func TestLoadedLayersAreKnownByTheirBlobs(t *testing.T) {
 	s := openStore(t)
 	img := newSample(t, "amd64", patchTar(t))
-	dir := writeFiles(t, layoutFiles(t, []*sample{img}, []map[string]string{{containerdName: "docker.io/library/app:1"}}))
+	dir := writeFiles(t, layoutFiles(t, []*sample{img}, []map[string]string{{containerdAnnotation: "docker.io/library/app:1"}}))
 	if _, err := s.Load(context.Background(), dir, nil, LoadOptions{}); err != nil {
 		t.Fatal(err)
 	}

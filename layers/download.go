@@ -16,7 +16,6 @@ import (
 	"go.podman.io/image/v5/types"
 	"go.podman.io/storage"
 
-	"github.com/rcrun/rcrun/layers/blobcache"
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
@@ -316,30 +315,4 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 		return n, fmt.Errorf("%w: its blob has more bytes than its files may have", tree.ErrTooLarge)
 	}
 	return n, err
-}
-
-// claims are the blobs of an image that is being pulled.
-type claims map[digest.Digest]*blobcache.Claim
-
-func (s *Store) claim(blobs []digest.Digest) (claims, error) {
-	claimed := claims{}
-	for _, blob := range blobs {
-		if claimed[blob] != nil {
-			continue
-		}
-		claim, err := s.blobs().Claim(blob)
-		if err != nil {
-			return nil, errors.Join(err, claimed.release(true))
-		}
-		claimed[blob] = claim
-	}
-	return claimed, nil
-}
-
-func (c claims) release(keep bool) error {
-	var errs []error
-	for _, claim := range c {
-		errs = append(errs, claim.Release(keep))
-	}
-	return errors.Join(errs...)
 }

@@ -16,9 +16,6 @@ import (
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
-// driverName is the name of the driver in the store and of its directory there.
-const driverName = layerfmt.DriverFuse
-
 // What the library asks a driver for.
 var (
 	_ graphdriver.Driver           = (*driver)(nil)
@@ -26,7 +23,7 @@ var (
 	_ graphdriver.ApplyDiffStaging = (*driver)(nil)
 )
 
-func init() { graphdriver.MustRegister(driverName, newDriver) }
+func init() { graphdriver.MustRegister(DriverFuse, newDriver) }
 
 // driver is the graph driver. The embedded driver of the library lists the directories of layers, and supplies the methods
 // whose types are the library's own.
@@ -55,7 +52,7 @@ func newDriver(home string, options graphdriver.Options) (graphdriver.Driver, er
 }
 
 // String returns the name of the driver.
-func (d *driver) String() string { return driverName }
+func (d *driver) String() string { return DriverFuse }
 
 // Metadata returns where the tree of a layer is.
 func (d *driver) Metadata(id string) (map[string]string, error) {
@@ -134,9 +131,9 @@ func (d *driver) create(id, parent string, opts *graphdriver.CreateOpts, writabl
 }
 
 // quotaOf returns the limit that a layer is made with.
-func quotaOf(opts *graphdriver.CreateOpts) (Quota, error) {
+func quotaOf(opts *graphdriver.CreateOpts) (layerfmt.Quota, error) {
 	if opts == nil {
-		return Quota{}, nil
+		return layerfmt.Quota{}, nil
 	}
 	return layerfmt.ParseQuota(opts.StorageOpt)
 }

@@ -32,7 +32,7 @@ func CheckDriver(wanted string) error {
 	if wanted == "" || slices.Contains(Drivers(), wanted) {
 		return nil
 	}
-	return invalidf("there is no storage driver %q: use one of %s", wanted, strings.Join(Drivers(), ", "))
+	return fault.Errorf(errdefs.ErrInvalidArgument, "there is no storage driver %q: use one of %s", wanted, strings.Join(Drivers(), ", "))
 }
 
 // FindDriver returns the driver of the store at root, which has one from the moment that it is made. wanted is the one
@@ -58,58 +58,15 @@ func FindDriver(root, wanted string) (string, error) {
 	return wanted, nil
 }
 
-// Driver is the driver of the store.
-func (s *Store) Driver() string { return s.driver }
-
-// Status tells how the driver works here, as pairs of a key and a value.
-func (s *Store) Status() ([][2]string, error) {
-	status, err := s.lib.Status()
-	if err != nil {
-		return nil, fmt.Errorf("ask the storage driver for its status: %w", err)
-	}
-	return status, nil
-}
-
-// checkMounts refuses an open store whose overlay driver found that the kernel does not let it mount: it would call
-// another program, without which the roots of containers are mounted here.
-func (s *Store) checkMounts() error {
-	if s.driver != DriverOverlay {
+// checkMounts refuses an open store at root whose overlay driver found that the kernel does not let it mount: it would
+// call another program, without which the roots of containers are mounted here.
+func checkMounts(root, driver string) error {
+	if driver != DriverOverlay {
 		return nil
 	}
-	needsProgram, err := os.ReadFile(filepath.Join(s.root, DriverOverlay, ".has-mount-program"))
+	needsProgram, err := os.ReadFile(filepath.Join(root, DriverOverlay, ".has-mount-program"))
 	if err != nil || strings.TrimSpace(string(needsProgram)) != "true" {
 		return nil // it has not found so
 	}
 	return fault.Errorf(errdefs.ErrNotImplemented, "the kernel does not let users mount an overlay filesystem here: use the storage driver fuse or vfs")
-}
-
-// overlayLayout finds the files of the library's overlay driver.
-type overlayLayout struct{ home string }
-
-// lowersName is the file in which the driver lists the layers below one, by links relative to its home, as the kernel
-// takes them.
-const lowersName = "lower"
-
-// stack returns the directories of a container's layer.
-func (l overlayLayout) stack(id string) (Stack, error) {
-	dir := filepath.Join(l.home, filepath.Base(id))
-	stack := Stack{Driver: DriverOverlay, Upper: filepath.Join(dir, diffDir), Work: filepath.Join(dir, workDir)}
-	if _, err := os.Stat(stack.Upper); err != nil {
-		return Stack{}, err
-	}
-	text, err := os.ReadFile(filepath.Join(dir, lowersName))
-	if errors.Is(err, os.ErrNotExist) {
-		return stack, nil
-	}
-	for _, link := range strings.Split(string(text), ":") {
-		stack.Lowers = append(stack.Lowers, Lower{Dir: filepath.Join(l.home, link)})
-	}
-	return stack, err
-}
-
-// vfsStack returns the directory of a container's layer.
-func (s *Store) vfsStack(id string) (Stack, error) {
-	dir := s.vfsTree(id)
-	_, err := os.Stat(dir)
-	return Stack{Driver: DriverVFS, Upper: dir}, err
 }

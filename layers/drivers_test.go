@@ -38,17 +38,6 @@ func TestFindDriver(t *testing.T) {
 	}
 }
 
-// TestStoreRemembersDriver looks for the driver of a store that the library has made.
-func TestStoreRemembersDriver(t *testing.T) {
-	s := openStore(t)
-	if s.Driver() != DriverFuse {
-		t.Errorf("the driver is %q", s.Driver())
-	}
-	if _, err := FindDriver(s.root, DriverVFS); err == nil {
-		t.Error("another driver is taken for a store that has one")
-	}
-}
-
 func TestOverlayStack(t *testing.T) {
 	l := overlayLayout{home: t.TempDir()}
 	dir := filepath.Join(l.home, "c1")

@@ -31,24 +31,24 @@ func findForm(home string) (layout, error) {
 	return layout{home: home, plain: err == nil}, err
 }
 
-// settleForm decides the form of a store's trees: of one that is to be made, plain if the filesystem keeps no xattrs or if
-// that is wished for.
-func (s *Store) settleForm(plain bool) (err error) {
-	home := s.layout.home
+// settleForm decides the form of the trees below the driver's directory: of a store that is to be made, plain if the
+// filesystem keeps no xattrs or if the caller wishes that.
+func settleForm(home string, plain bool) (layout, error) {
 	if _, err := os.Stat(filepath.Join(home, layersDir)); errors.Is(err, os.ErrNotExist) {
 		if err := os.MkdirAll(home, 0o700); err != nil {
-			return err
+			return layout{}, err
 		}
 		if plain || !keepsXattrs(home) {
 			if err := atomicfile.Write(filepath.Join(home, plainName), []byte(plainText), 0o600); err != nil {
-				return err
+				return layout{}, err
 			}
 		}
 	}
-	if s.layout, err = findForm(home); err != nil || s.layout.plain || readsXattrs(home) {
-		return err
+	l, err := findForm(home)
+	if err != nil || l.plain || readsXattrs(home) {
+		return l, err
 	}
-	return fault.Errorf(errdefs.ErrFailedPrecondition, "its files have their owners in xattrs, and the filesystem that %s is on now keeps none of users: move the store to one that does", home)
+	return layout{}, fault.Errorf(errdefs.ErrFailedPrecondition, "its files have their owners in xattrs, and the filesystem that %s is on now keeps none of users: move the store to one that does", home)
 }
 
 // readsXattrs tells whether the filesystem of a directory knows xattrs of users at all.

@@ -14,16 +14,6 @@ import (
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
-// openPlainStore opens a store in dir, made without xattrs if plain.
-func openPlainStore(t *testing.T, dir string, plain bool) *Store {
-	t.Helper()
-	s, err := Open(Options{Root: filepath.Join(dir, "root"), RunRoot: filepath.Join(dir, "run"), Plain: plain})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
 // TestPlainStore checks that a store keeps its form, and that all of it is without xattrs.
 func TestPlainStore(t *testing.T) {
 	dir := t.TempDir()

@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"go.podman.io/image/v5/docker/reference"
+	"go.podman.io/image/v5/types"
 	"go.podman.io/storage"
 
 	"github.com/rcrun/rcrun/internal/fault"
@@ -161,9 +162,6 @@ func (s *Store) describe(record storage.Image, known map[string]storage.Layer) (
 	return img, nil
 }
 
-// configKey is the name under which the library keeps an image's configuration: its digest.
-func configKey(id string) string { return digest.NewDigestFromEncoded(digest.SHA256, id).String() }
-
 func (img *Image) setConfig(data []byte) error {
 	docker := struct {
 		Config  *DockerConfig `json:"config"`
@@ -196,9 +194,13 @@ func familiarTags(record storage.Image) (tags []string) {
 	return tags
 }
 
-// isMissing tells whether an error of the library says that there is no such record.
-func isMissing(err error) bool {
-	return errors.Is(err, storage.ErrImageUnknown) || errors.Is(err, storage.ErrContainerUnknown) ||
-		errors.Is(err, storage.ErrLayerUnknown) || errors.Is(err, storage.ErrNotAContainer) || errors.Is(err, storage.ErrNotALayer) ||
-		errors.Is(err, storage.ErrNotAnImage) || errors.Is(err, storage.ErrNotAnID)
+// Fits tells why an image is not one for a platform, "os/arch[/variant]" or a part of that; nil if it is one, and for
+// "". ref is how the user calls the image. The error is a *PlatformError.
+func (img *Image) Fits(platform, ref string) error {
+	system, arch, variant, err := parsePlatform(platform)
+	if err != nil || platform == "" {
+		return err
+	}
+	sys := &types.SystemContext{OSChoice: system, ArchitectureChoice: arch, VariantChoice: variant}
+	return fits(sys, img.Config.Platform, ref)
 }

@@ -8,8 +8,11 @@ import (
 	"io"
 	"time"
 
+	"github.com/containerd/errdefs"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"go.podman.io/storage/pkg/archive"
+
+	"github.com/rcrun/rcrun/internal/fault"
 )
 
 // ImportOptions is how to make an image of a root filesystem.
@@ -74,7 +77,7 @@ func (s *Store) importTar(ctx context.Context, r io.Reader, opts ImportOptions) 
 func openTar(r io.Reader) (io.ReadCloser, error) {
 	buffered := bufio.NewReader(r)
 	if _, err := buffered.Peek(1); err == io.EOF {
-		return nil, invalidf("the tar is empty")
+		return nil, fault.Errorf(errdefs.ErrInvalidArgument, "the tar is empty")
 	} else if err != nil {
 		return nil, fmt.Errorf("read tar: %w", err)
 	}

@@ -79,7 +79,7 @@ func (s *indexSearch) index(ctx context.Context, data []byte, platform *v1.Platf
 		}
 		s.seen[entry.Digest] = true
 		if depth <= 1 || len(s.seen) >= maxIndexes {
-			return invalidf("the index of images leads to too many others")
+			return fault.Errorf(errdefs.ErrInvalidArgument, "the index of images leads to too many others")
 		}
 		inner, _, err := image.UnparsedInstance(s.src, &entry.Digest).Manifest(ctx)
 		if err != nil {

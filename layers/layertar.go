@@ -8,6 +8,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/klauspost/compress/gzip"
+	"github.com/opencontainers/go-digest"
 	"github.com/vbatts/tar-split/tar/asm"
 	tarsplit "github.com/vbatts/tar-split/tar/storage"
 	"go.podman.io/storage"
@@ -21,29 +22,30 @@ import (
 //
 // The library can do so, too, but holds the lock on all layers meanwhile, which every other command would wait for
 // when the reader at the other end is slow. A layer that is removed meanwhile is an error here instead.
-func (s *Store) writeLayer(w io.Writer, layer Layer) error {
-	verifier := layer.DiffID.Verifier()
-	if err := s.writeTar(io.MultiWriter(w, verifier), layer); err != nil {
-		return fmt.Errorf("read layer %s: %w", layer.DiffID, err)
+func (s *Store) writeLayer(w io.Writer, id string, diffID digest.Digest) error {
+	verifier := diffID.Verifier()
+	if err := s.writeTar(io.MultiWriter(w, verifier), id); err != nil {
+		return fmt.Errorf("read layer %s: %w", diffID, err)
 	}
 	if !verifier.Verified() {
-		return fault.Errorf(errdefs.ErrDataLoss, "read layer %s: it is damaged: its content has another digest", layer.DiffID)
+		return fault.Errorf(errdefs.ErrDataLoss, "read layer %s: it is damaged: its content has another digest", diffID)
 	}
 	return nil
 }
 
-func (s *Store) writeTar(w io.Writer, layer Layer) error {
-	driver, err := s.lib.GraphDriver()
+// writeTar is writeLayer without the check.
+func (s *Store) writeTar(w io.Writer, id string) error {
+	library, err := s.lib.GraphDriver()
 	if err != nil {
 		return err
 	}
-	getter, ok := driver.(graphdriver.DiffGetterDriver)
+	getter, ok := library.(graphdriver.DiffGetterDriver)
 	if !ok {
-		return s.copyTar(w, layer)
+		return s.copyTar(w, id)
 	}
-	record, err := os.Open(s.tarSplit(layer.ID))
+	record, err := os.Open(s.tarSplit(id))
 	if errors.Is(err, os.ErrNotExist) {
-		return s.copyTar(w, layer)
+		return s.copyTar(w, id)
 	}
 	if err != nil {
 		return err
@@ -53,7 +55,7 @@ func (s *Store) writeTar(w io.Writer, layer Layer) error {
 	if err != nil {
 		return err
 	}
-	files, err := getter.DiffGetter(layer.ID)
+	files, err := getter.DiffGetter(id)
 	if err != nil {
 		return err
 	}
@@ -61,9 +63,9 @@ func (s *Store) writeTar(w io.Writer, layer Layer) error {
 }
 
 // copyTar has the library write the tar.
-func (s *Store) copyTar(w io.Writer, layer Layer) error {
+func (s *Store) copyTar(w io.Writer, id string) error {
 	plain := archive.Uncompressed
-	content, err := s.lib.Diff("", layer.ID, &storage.DiffOptions{Compression: &plain})
+	content, err := s.lib.Diff("", id, &storage.DiffOptions{Compression: &plain})
 	if err != nil {
 		return err
 	}

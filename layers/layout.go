@@ -10,6 +10,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/containerd/errdefs"
+
+	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/internal/xattrlog"
 	"github.com/rcrun/rcrun/layers/tree"
@@ -29,7 +32,7 @@ const (
 // layer "..", it removes the directory of all.
 func checkID(id string) error {
 	if id == "" || strings.HasPrefix(id, ".") || strings.Contains(id, "/") {
-		return invalidf("%q is not an id", id)
+		return fault.Errorf(errdefs.ErrInvalidArgument, "%q is not an id", id)
 	}
 	return nil
 }
@@ -112,25 +115,25 @@ func (l layout) chain(id string) (tree.Lowers, error) {
 }
 
 // lowersOf returns the layers of an image, given their trees.
-func lowersOf(trees tree.Lowers) []Lower {
-	var lowers []Lower
+func lowersOf(trees tree.Lowers) []layerfmt.Lower {
+	var lowers []layerfmt.Lower
 	for _, t := range trees {
-		lowers = append(lowers, Lower{Dir: t.Dir, Index: indexOf(t.Dir), Plain: t.Index != "", Side: t.Side})
+		lowers = append(lowers, layerfmt.Lower{Dir: t.Dir, Index: indexOf(t.Dir), Plain: t.Index != "", Side: t.Side})
 	}
 	return lowers
 }
 
 // stack returns the directories of a container's layer, which is one with a work directory.
-func (l layout) stack(id string) (Stack, error) {
+func (l layout) stack(id string) (layerfmt.Stack, error) {
 	if _, err := os.Stat(l.work(id)); err != nil {
-		return Stack{}, err
+		return layerfmt.Stack{}, err
 	}
 	chain, err := l.chain(id)
 	if err != nil {
-		return Stack{}, err
+		return layerfmt.Stack{}, err
 	}
 	quota, err := l.quota(id)
-	return Stack{Driver: DriverFuse, Upper: chain[0].Dir, Work: l.work(id), Lowers: lowersOf(chain[1:]), Quota: quota, Plain: l.plain}, err
+	return layerfmt.Stack{Driver: DriverFuse, Upper: chain[0].Dir, Work: l.work(id), Lowers: lowersOf(chain[1:]), Quota: quota, Plain: l.plain}, err
 }
 
 // parentTree returns the tree of the layer below, the zero Tree when there is none.
@@ -254,4 +257,13 @@ func removeIndex(path string) error {
 		return nil
 	}
 	return err
+}
+
+// treeOf returns the tree of a layer.
+func treeOf(l layerfmt.Lower) tree.Tree {
+	t := tree.Tree{Dir: l.Dir, Side: l.Side}
+	if l.Plain {
+		t.Index = l.Index
+	}
+	return t
 }

@@ -22,11 +22,11 @@ type presentFiles struct {
 
 func (s *Store) presentFiles() (*presentFiles, error) {
 	p := &presentFiles{owned: map[string][]string{}}
-	driver, err := s.lib.GraphDriver()
+	library, err := s.lib.GraphDriver()
 	if err != nil {
 		return nil, err
 	}
-	ids, err := driver.ListLayers()
+	ids, err := library.ListLayers()
 	if err != nil {
 		return nil, err
 	}
@@ -109,9 +109,15 @@ func (s *Store) unfinishedWork() (paths []string, err error) {
 	return paths, nil
 }
 
+// leftover is a file or directory that belongs to nothing on record.
+type leftover struct {
+	path string
+	why  string // part of a sentence
+}
+
 // unlisted returns what belongs to nothing that is on record before or after, and is still there.
-func (p *presentFiles) unlisted(before, after *records) ([]Problem, error) {
-	var found []Problem
+func (p *presentFiles) unlisted(before, after *records) ([]leftover, error) {
+	var found []leftover
 	for owner, paths := range p.owned {
 		if before.owns(owner) || after.owns(owner) {
 			continue
@@ -119,13 +125,13 @@ func (p *presentFiles) unlisted(before, after *records) ([]Problem, error) {
 		kind, id, _ := strings.Cut(owner, "/")
 		for _, path := range paths {
 			if _, err := os.Lstat(path); err == nil {
-				found = append(found, Problem{Leftover, path, nil, fmt.Sprintf("no %s %s is on record", strings.TrimSuffix(kind, "s"), id)})
+				found = append(found, leftover{path, fmt.Sprintf("no %s %s is on record", strings.TrimSuffix(kind, "s"), id)})
 			} else if !errors.Is(err, os.ErrNotExist) {
 				return nil, err
 			}
 		}
 	}
-	slices.SortFunc(found, func(a, b Problem) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(found, func(a, b leftover) int { return strings.Compare(a.path, b.path) })
 	return found, nil
 }
 
@@ -140,19 +146,6 @@ func (r *records) owns(owner string) bool {
 		return slices.ContainsFunc(r.images, func(img storage.Image) bool { return img.ID == id })
 	}
 	return slices.ContainsFunc(r.containers, func(c storage.Container) bool { return c.ID == id })
-}
-
-// namesIn returns the names in a directory, none where it does not exist.
-func namesIn(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	names := make([]string, len(entries))
-	for i, e := range entries {
-		names[i] = e.Name()
-	}
-	return names, nil
 }
 
 // scratchRoots are the directories that hold unfinished work.
@@ -170,4 +163,13 @@ func (s *Store) atWork() bool {
 		}
 	}
 	return false
+}
+
+// removeTemporary removes an unfinished file of the library's. It was found under the lock of those who write such files,
+// and their names are never used again.
+func removeTemporary(path string) error {
+	if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }

@@ -11,15 +11,16 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	dockerarchive "go.podman.io/image/v5/docker/archive"
 	"go.podman.io/image/v5/docker/reference"
-	"go.podman.io/image/v5/image"
 	ocilayout "go.podman.io/image/v5/oci/layout"
 	"go.podman.io/image/v5/types"
 	"go.podman.io/storage/pkg/archive"
 
+	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/internal/filecopy"
 	"github.com/rcrun/rcrun/layers/tree"
 )
@@ -56,7 +57,7 @@ func (s *Store) Load(ctx context.Context, path string, r io.Reader, opts LoadOpt
 		loaded, err = l.loadArchive(ctx, path, r)
 	}
 	if err == nil && len(loaded) == 0 {
-		err = invalidf("it holds no image")
+		err = fault.Errorf(errdefs.ErrInvalidArgument, "it holds no image")
 	}
 	return loaded, err
 }
@@ -164,10 +165,10 @@ func archiveKind(file *os.File) (ArchiveFormat, error) {
 		case err == io.EOF && oci:
 			return OCIArchive, nil
 		case err == io.EOF:
-			return "", invalidf("not an archive of images: it has neither a manifest.json nor an oci-layout " +
+			return "", fault.Errorf(errdefs.ErrInvalidArgument, "not an archive of images: it has neither a manifest.json nor an oci-layout "+
 				"(a plain root filesystem is imported, not loaded)")
 		case err != nil:
-			return "", invalidf("not an archive of images: %w", err)
+			return "", fault.Errorf(errdefs.ErrInvalidArgument, "not an archive of images: %w", err)
 		}
 		switch path.Clean(hdr.Name) {
 		case "manifest.json":
@@ -241,17 +242,6 @@ func (l *loading) bring(ctx context.Context, src types.ImageReference, names []r
 	return id, l.t.store.lib.AddNames(id, full)
 }
 
-// ask asks the signature policy about an image, whatever of it is in the store: with a name it gets the trust in that,
-// too.
-func (t *transfer) ask(ctx context.Context, src types.ImageReference) (err error) {
-	source, err := src.NewImageSource(ctx, t.sys)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, source.Close()) }()
-	return allow(ctx, t.policy, image.UnparsedInstance(source, nil))
-}
-
 // present begins the report and returns the id of the image if it is in the store. One that was made here has other
 // layers there than the library would give it, so that the library refuses to copy it.
 func (l *loading) present(ctx context.Context, src types.ImageReference, name reference.Named, report *report) (id string, err error) {
@@ -307,20 +297,6 @@ func (l *loading) loadLayout(ctx context.Context, dir string, packed packedBlobs
 	return loaded, nil
 }
 
-// choose returns the image of the platform that is wanted in what ref is, which may be an index.
-func (t *transfer) choose(ctx context.Context, ref types.ImageReference) (_ types.ImageReference, err error) {
-	src, err := ref.NewImageSource(ctx, t.sys)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, src.Close()) }()
-	instance, err := instanceOf(ctx, t.sys, src)
-	if instance == nil || err != nil {
-		return ref, err
-	}
-	return instanceReference{ref, *instance}, nil
-}
-
 // annotatedName returns the name of an image in an index, nil if it has none. The standard annotation often holds the
 // tag alone, which is no name; and one with the digest of something else would pass the image off as that.
 func annotatedName(image v1.Descriptor) reference.Named {
@@ -339,17 +315,4 @@ func annotatedName(image v1.Descriptor) reference.Named {
 		return nil
 	}
 	return name
-}
-
-// contextReader ends reading when the context does.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (c contextReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p)
 }

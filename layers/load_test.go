@@ -10,57 +10,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	ocilayout "go.podman.io/image/v5/oci/layout"
 	"go.podman.io/image/v5/types"
-	"golang.org/x/sys/unix"
-
-	"github.com/rcrun/rcrun/layers/tree"
 )
-
-func writeFile(t testing.TB, data []byte) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "archive")
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// checkSample checks that an image of two layers is in the store as it was made.
-func checkSample(t *testing.T, s *Store, img *sample) {
-	t.Helper()
-	got, err := s.Image(img.id())
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	if len(got.Layers) != len(img.layers) || !slices.Equal(got.Config.Config.Cmd, []string{"/bin/sh"}) || got.Docker.Healthcheck == nil ||
-		got.Docker.Healthcheck.Interval != 5*time.Second || !got.Created.Equal(time.Unix(1_700_000_000, 0)) ||
-		got.DockerVersion != "20.10.5" || got.Comment != "a comment" {
-		t.Errorf("image %+v", got)
-	}
-	for i, layer := range got.Layers {
-		if want := got.Config.RootFS.DiffIDs[i]; layer.DiffID != want || layer.Size != int64(len(img.layers[i])) {
-			t.Errorf("layer %d is %+v, want digest %s and %d bytes", i, layer, want, len(img.layers[i]))
-		}
-	}
-	lowers, err := s.layout.chain(got.TopLayer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, ok := lowers.Lookup([]string{"etc", "alias"}); ok {
-		t.Error("a file that the upper layer deletes is there")
-	}
-	if st, ok := lowers.Lookup([]string{"etc", "shadow"}); !ok || st.GID != 42 || st.Mode != unix.S_IFREG|0o640 {
-		t.Errorf("etc/shadow is %+v, %v", st, ok)
-	}
-	if st, err := tree.ReadStat(filepath.Join(lowers[0].Dir, "etc")); err != nil || st.Mode != unix.S_IFDIR|0o755 {
-		t.Errorf("etc of the upper layer is %+v, %v", st, err)
-	}
-}
 
 func TestLoadDocker(t *testing.T) {
 	base := rootfsTar(t, "x")
@@ -101,7 +55,7 @@ func TestLoadOCI(t *testing.T) {
 	base := rootfsTar(t, "x")
 	one, two, three := newSample(t, "amd64", base, patchTar(t)), newSample(t, "arm64", base, patchTar(t)), newSample(t, "riscv64", base, patchTar(t))
 	data := archiveOf(t, layoutFiles(t, []*sample{one, two, three}, []map[string]string{
-		{v1.AnnotationRefName: "latest", containerdName: "docker.io/library/one:latest"},
+		{v1.AnnotationRefName: "latest", containerdAnnotation: "docker.io/library/one:latest"},
 		{v1.AnnotationRefName: "two:2"},
 		{v1.AnnotationRefName: "three"},
 	})...)
@@ -197,7 +151,7 @@ func TestLoadFalseDigest(t *testing.T) {
 	s := openStore(t)
 	own := "docker.io/library/app@" + descriptor(v1.MediaTypeImageManifest, img.manifest).Digest.String()
 	for _, name := range []string{"docker.io/library/app:1", "docker.io/library/debian@sha256:" + img.id(), own} {
-		data := archiveOf(t, layoutFiles(t, []*sample{img}, []map[string]string{{containerdName: name}})...)
+		data := archiveOf(t, layoutFiles(t, []*sample{img}, []map[string]string{{containerdAnnotation: name}})...)
 		if _, err := s.Load(context.Background(), "-", bytes.NewReader(data), LoadOptions{}); err != nil {
 			t.Errorf("load as %s: %v", name, err)
 		}
@@ -240,7 +194,7 @@ func TestLoadWhileRemoved(t *testing.T) {
 			t.Error(err)
 		}
 	}}
-	if _, err := (&loading{transfer, LoadOptions{}}).loadOne(context.Background(), hooked, nil, nil); err != nil {
+	if err := loadReference(context.Background(), transfer, hooked); err != nil {
 		t.Error(err)
 	}
 	if err := transfer.close(); err != nil {
@@ -254,7 +208,7 @@ func TestLoadNameLikeID(t *testing.T) {
 	img := newSample(t, "amd64", rootfsTar(t, "x"))
 	for form, data := range map[string][]byte{
 		"docker-archive": dockerArchiveOf(t, []*sample{img}, [][]string{{"sha256:0123456789ab"}}),
-		"oci-archive":    archiveOf(t, layoutFiles(t, []*sample{img}, []map[string]string{{containerdName: "sha256:0123456789ab"}})...),
+		"oci-archive":    archiveOf(t, layoutFiles(t, []*sample{img}, []map[string]string{{containerdAnnotation: "sha256:0123456789ab"}})...),
 	} {
 		s := openStore(t)
 		loaded, err := s.Load(context.Background(), "-", bytes.NewReader(data), LoadOptions{})
@@ -280,5 +234,12 @@ func TestLoadAgain(t *testing.T) {
 		if err := s.forget(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+func TestOpenURLHidesPassword(t *testing.T) {
+	_, _, err := openStore(t).OpenURL(context.Background(), "http://me:secret@127.0.0.1:1/x")
+	if err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "127.0.0.1:1/x") {
+		t.Errorf("error %v", err)
 	}
 }

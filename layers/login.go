@@ -96,7 +96,7 @@ func loginSystem(registry string, opts RegistryOptions) (string, *types.SystemCo
 	}
 	plain = strings.TrimSuffix(plain, "/")
 	if plain == "" {
-		return "", nil, invalidf("registry %q: want HOST[:PORT]", registry)
+		return "", nil, fault.Errorf(errdefs.ErrInvalidArgument, "registry %q: want HOST[:PORT]", registry)
 	}
 	sys := &types.SystemContext{}
 	opts.apply(sys, host(plain))

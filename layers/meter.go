@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"context"
 	"io"
 	"sync"
 	"time"
@@ -69,26 +70,28 @@ func (w meteredWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// sizeOf returns the sum of the sizes of layers in bytes, each content once.
-func sizeOf(images []*savedImage) (size int64) {
-	seen := map[string]bool{}
-	for _, img := range images {
-		for _, layer := range img.Layers {
-			if !seen[layer.DiffID.String()] {
-				size += layer.Size
-			}
-			seen[layer.DiffID.String()] = true
-		}
-	}
-	return size
+// contextReader ends reading when the context does.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
 }
 
-// contentSize returns the sum of the sizes in bytes of the image layers on record.
-func (r *records) contentSize() (size int64) {
-	for _, layer := range r.layers {
-		if layer.UncompressedDigest != "" {
-			size += max(0, layer.UncompressedSize)
-		}
+func (c contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
 	}
-	return size
+	return c.r.Read(p)
+}
+
+// contextWriter ends writing when the context does.
+type contextWriter struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (c contextWriter) Write(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.w.Write(p)
 }

@@ -54,7 +54,7 @@ func TestUnpackLayout(t *testing.T) {
 // digest says.
 func TestLoadLarge(t *testing.T) {
 	img := largeSample(t)
-	files := layoutFiles(t, []*sample{img}, []map[string]string{{containerdName: "app:1"}})
+	files := layoutFiles(t, []*sample{img}, []map[string]string{{containerdAnnotation: "app:1"}})
 	s := openStore(t)
 	if loaded, err := s.Load(context.Background(), writeFile(t, archiveOf(t, files...)), nil, LoadOptions{}); err != nil || !slices.Equal(loaded, []string{"app:1"}) {
 		t.Errorf("loaded %q, %v", loaded, err)

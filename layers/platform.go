@@ -2,15 +2,19 @@ package layers
 
 import (
 	"cmp"
+	"fmt"
 	"regexp"
 	"runtime"
 	"slices"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"go.podman.io/image/v5/manifest"
 	"go.podman.io/image/v5/types"
+
+	"github.com/rcrun/rcrun/internal/fault"
 )
 
 // What a platform that is one word may be; anything else is a mistake.
@@ -34,7 +38,7 @@ func parsePlatform(platform string) (system, arch, variant string, err error) {
 	}
 	parts := strings.Split(strings.ToLower(platform), "/")
 	if len(parts) > 3 || slices.ContainsFunc(parts, func(part string) bool { return !platformWord.MatchString(part) }) {
-		return "", "", "", invalidf("platform %q: want OS/ARCH[/VARIANT], for instance linux/arm64", platform)
+		return "", "", "", fault.Errorf(errdefs.ErrInvalidArgument, "platform %q: want OS/ARCH[/VARIANT], for instance linux/arm64", platform)
 	}
 	for i, part := range parts {
 		parts[i] = cmp.Or(otherArchitectures[part], part)
@@ -47,7 +51,7 @@ func parsePlatform(platform string) (system, arch, variant string, err error) {
 	case slices.Contains(knownArchitectures, parts[0]):
 		parts = []string{runtime.GOOS, parts[0], ""}
 	default:
-		return "", "", "", invalidf("platform %q: neither an operating system nor an architecture that is known; want OS/ARCH[/VARIANT], for instance linux/arm64", platform)
+		return "", "", "", fault.Errorf(errdefs.ErrInvalidArgument, "platform %q: neither an operating system nor an architecture that is known; want OS/ARCH[/VARIANT], for instance linux/arm64", platform)
 	}
 	if parts[1] == "arm64" && parts[2] == "v8" {
 		parts[2] = "" // which all are
@@ -59,17 +63,6 @@ func parsePlatform(platform string) (system, arch, variant string, err error) {
 func CheckPlatform(platform string) error {
 	_, _, _, err := parsePlatform(platform)
 	return err
-}
-
-// Fits tells why an image is not one for a platform, "os/arch[/variant]" or a part of that; nil if it is one, and for
-// "". ref is how the user calls the image. The error is a *PlatformError.
-func (img *Image) Fits(platform, ref string) error {
-	system, arch, variant, err := parsePlatform(platform)
-	if err != nil || platform == "" {
-		return err
-	}
-	sys := &types.SystemContext{OSChoice: system, ArchitectureChoice: arch, VariantChoice: variant}
-	return fits(sys, img.Config.Platform, ref)
 }
 
 // fits tells why an image of a certain platform is not for the one that is wanted. An image that does not say its
@@ -98,3 +91,18 @@ func platformText(p v1.Platform) string {
 	}
 	return text
 }
+
+// PlatformError says that an image is in the store or the registry, but for another platform than the caller wants. Its
+// class is errdefs.ErrNotFound.
+type PlatformError struct {
+	Ref    string // as the caller calls the image
+	Is     string // OS/ARCH[/VARIANT]
+	Wanted string // OS/ARCH[/VARIANT]
+}
+
+func (e *PlatformError) Error() string {
+	return fmt.Sprintf("image with reference %s was found but its platform (%s) does not match the specified platform (%s)",
+		e.Ref, e.Is, e.Wanted)
+}
+
+func (e *PlatformError) Unwrap() error { return errdefs.ErrNotFound }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"go.podman.io/storage"
@@ -95,20 +94,4 @@ func (s *Store) PruneKept() (Pruned, error) {
 		}
 	}
 	return p, err
-}
-
-// downloads returns the names of blobs that are on their way, or were broken off, and how much of each is there in bytes.
-func (s *Store) downloads() (map[string]int64, error) {
-	dir := filepath.Join(s.root, "blobs")
-	names, err := namesIn(dir)
-	sizes := map[string]int64{}
-	for _, name := range names {
-		if strings.HasSuffix(name, ".lock") {
-			continue
-		}
-		if info, err := os.Lstat(filepath.Join(dir, name)); err == nil {
-			sizes[name] = info.Size()
-		}
-	}
-	return sizes, err
 }

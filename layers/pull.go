@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
 	"go.podman.io/image/v5/docker"
 	"go.podman.io/image/v5/docker/reference"
-
-	"github.com/rcrun/rcrun/layers/blobcache"
 )
 
 // PullOptions is how to pull an image.
@@ -115,6 +112,3 @@ func (s *Store) tags(ctx context.Context, repository string, opts RegistryOption
 	}
 	return names, nil
 }
-
-// blobs is where blobs are kept while they are pulled.
-func (s *Store) blobs() blobcache.Cache { return blobcache.New(filepath.Join(s.root, "blobs")) }

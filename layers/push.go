@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	imagecopy "go.podman.io/image/v5/copy"
 	"go.podman.io/image/v5/docker"
@@ -15,6 +16,8 @@ import (
 	"go.podman.io/image/v5/signature"
 	istorage "go.podman.io/image/v5/storage"
 	"go.podman.io/image/v5/types"
+
+	"github.com/rcrun/rcrun/internal/fault"
 )
 
 // PushOptions is how to push an image.
@@ -87,14 +90,14 @@ func pushName(ref, to string, names []string) (reference.NamedTagged, error) {
 	case ok:
 		name, err = normalize(full)
 	default:
-		err = invalidf("an id says no registry: push the image by a name, or say where to")
+		err = fault.Errorf(errdefs.ErrInvalidArgument, "an id says no registry: push the image by a name, or say where to")
 	}
 	if err != nil {
 		return nil, err
 	}
 	tagged, ok := name.(reference.NamedTagged)
 	if !ok {
-		return nil, invalidf("%s: a digest cannot be chosen: push to a tag", name)
+		return nil, fault.Errorf(errdefs.ErrInvalidArgument, "%s: a digest cannot be chosen: push to a tag", name)
 	}
 	return tagged, nil
 }

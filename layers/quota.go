@@ -10,28 +10,25 @@ import (
 	"github.com/rcrun/rcrun/internal/strictjson"
 )
 
-// Quota limits what a container's layer may take on disk.
-type Quota = layerfmt.Quota
-
 // writeQuota notes the limit of a layer, if it has one.
-func (l layout) writeQuota(id string, q Quota) error {
-	if q == (Quota{}) {
+func (l layout) writeQuota(id string, q layerfmt.Quota) error {
+	if q == (layerfmt.Quota{}) {
 		return nil
 	}
 	return atomicfile.WriteJSON(l.quotaFile(id), q)
 }
 
 // quota reads the limit of a layer.
-func (l layout) quota(id string) (q Quota, err error) {
+func (l layout) quota(id string) (q layerfmt.Quota, err error) {
 	text, err := os.ReadFile(l.quotaFile(id))
 	if errors.Is(err, os.ErrNotExist) {
-		return Quota{}, nil
+		return layerfmt.Quota{}, nil
 	}
 	if err == nil {
 		err = strictjson.Decode(text, &q) // a limit that is not known here cannot be kept
 	}
 	if err != nil {
-		return Quota{}, fmt.Errorf("read the limit of layer %s: %w", id, err)
+		return layerfmt.Quota{}, fmt.Errorf("read the limit of layer %s: %w", id, err)
 	}
 	return q, nil
 }

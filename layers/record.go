@@ -2,16 +2,16 @@ package layers
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
 	"runtime"
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
-	"go.podman.io/storage"
+
+	"github.com/rcrun/rcrun/internal/fault"
 )
 
 // imageConfig is the configuration of an image that is made here, with what docker adds to the specification.
@@ -41,7 +41,7 @@ func (c *imageConfig) change(changes []string) error {
 	named := map[string]bool{}
 	for _, change := range changes {
 		if err := applyChange(&c.Config, change); err != nil {
-			return invalidf("change %q: %w", change, err)
+			return fault.Errorf(errdefs.ErrInvalidArgument, "change %q: %w", change, err)
 		}
 		name, _, _ := strings.Cut(strings.TrimSpace(change), " ")
 		named[strings.ToUpper(name)] = true
@@ -80,18 +80,6 @@ func (c *imageConfig) manifest(config []byte) ([]byte, error) {
 	return json.Marshal(m)
 }
 
-// newNames normalizes the name that an image is to get; "" is none.
-func newNames(name string) ([]string, error) {
-	if name == "" {
-		return nil, nil
-	}
-	full, err := newName(name)
-	if err != nil {
-		return nil, err
-	}
-	return []string{full.String()}, nil
-}
-
 // recordImage makes an image of a configuration, whose layers are in the store, and names it last.
 func (s *Store) recordImage(config *imageConfig, names []string) (id string, err error) {
 	configData, err := json.Marshal(config)
@@ -102,27 +90,8 @@ func (s *Store) recordImage(config *imageConfig, names []string) (id string, err
 	if err != nil {
 		return "", err
 	}
-	configDigest, manifestDigest := digest.FromBytes(configData), digest.FromBytes(manifestData)
-	manifestKey := storage.ImageDigestManifestBigDataNamePrefix + "-" + manifestDigest.String()
-	img, err := s.lib.CreateImage(configDigest.Encoded(), nil, config.top(), "", &storage.ImageOptions{
-		CreationDate: *config.Created,
-		Digest:       manifestDigest,
-		BigData: []storage.ImageBigDataOption{
-			{Key: configKey(configDigest.Encoded()), Data: configData, Digest: configDigest},
-			{Key: storage.ImageDigestBigDataKey, Data: manifestData, Digest: manifestDigest},
-			{Key: manifestKey, Data: manifestData, Digest: manifestDigest},
-		},
+	id = digest.FromBytes(configData).Encoded()
+	return id, s.createImage(imageRecord{
+		id: id, top: config.top(), created: *config.Created, config: configData, manifest: manifestData, names: names,
 	})
-	if err != nil {
-		return "", fmt.Errorf("record image: %w", err)
-	}
-	if err := s.lib.AddNames(img.ID, names); err != nil {
-		_, undo := s.lib.DeleteImage(img.ID, true)
-		return "", errors.Join(fmt.Errorf("name image: %w", err), undo)
-	}
-	return img.ID, nil
-}
-
-func descriptor(mediaType string, data []byte) v1.Descriptor {
-	return v1.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(data), Size: int64(len(data))}
 }

@@ -3,7 +3,6 @@ package layers
 import (
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 
 	"go.podman.io/storage"
@@ -22,11 +21,6 @@ const (
 	imageRecords     = "images"
 	containerRecords = "containers"
 )
-
-// recordDir is the directory with the records of a kind.
-func (s *Store) recordDir(kind string) string {
-	return filepath.Join(s.root, s.driver+"-"+kind)
-}
 
 // records reads all records under one lock, so that they fit each other.
 func (s *Store) records() (*records, error) {

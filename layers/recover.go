@@ -2,7 +2,6 @@ package layers
 
 import (
 	"fmt"
-	"slices"
 
 	"go.podman.io/storage"
 	"go.podman.io/storage/types"
@@ -36,11 +35,4 @@ func tryLibrary(opts types.StoreOptions) (storage.Store, error) {
 		return nil, err
 	}
 	return lib, nil
-}
-
-// isUnfinished tells whether an image is one whose making was cut off: its record comes first and its name last, with
-// its files in between. As long as its maker lives, the maker holds the lock, and nobody sees the record.
-func isUnfinished(record storage.Image) bool {
-	return len(record.Names) == 0 &&
-		!(slices.Contains(record.BigDataNames, configKey(record.ID)) && slices.Contains(record.BigDataNames, storage.ImageDigestBigDataKey))
 }

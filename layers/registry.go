@@ -27,9 +27,6 @@ type RegistryOptions struct {
 	Retry Retry
 }
 
-// userAgent is how rcrun calls itself to registries.
-const userAgent = "rcrun"
-
 // apply sets what the options say about the registry of a domain (HOST[:PORT]).
 func (o RegistryOptions) apply(sys *types.SystemContext, domain string) {
 	sys.DockerRegistryUserAgent = userAgent

@@ -1,7 +1,6 @@
 package layers
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 
@@ -38,15 +37,3 @@ func (r removal[C]) Remove(id string) error { return rmtree.Remove(r.layout.laye
 
 // GetTempDirRootDirs returns no directory: there is none that the library would have to clear.
 func (r removal[C]) GetTempDirRootDirs() []string { return nil }
-
-// removeTrees removes what a container has written, with a driver of the library's, so that the library has nothing deep to
-// remove. A container of which that is gone is removed to the end when it is removed again.
-func (s *Store) removeTrees(id string) error {
-	switch s.driver {
-	case DriverVFS:
-		return rmtree.Remove(s.vfsTree(id))
-	case DriverOverlay:
-		return errors.Join(rmtree.Remove(filepath.Join(s.layerDir(id), diffDir)), rmtree.Remove(filepath.Join(s.layerDir(id), workDir)))
-	}
-	return nil
-}

@@ -4,51 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
-
-// limitFiles gives the process few descriptors for the time of a test.
-func limitFiles(t *testing.T, most uint64) {
-	t.Helper()
-	var before unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: most, Max: before.Max}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-// makeDeep makes that many directories in each other below dir, each with a file.
-func makeDeep(t *testing.T, dir string, depth int) {
-	t.Helper()
-	fd, err := unix.Open(dir, unix.O_PATH, 0)
-	for range depth {
-		var next int
-		if err == nil {
-			err = unix.Mkdirat(fd, "d", 0o700)
-		}
-		if err == nil {
-			next, err = unix.Openat(fd, "f", unix.O_CREAT|unix.O_WRONLY, 0o600)
-		}
-		if err == nil {
-			unix.Close(next)
-			next, err = unix.Openat(fd, "d", unix.O_PATH, 0)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		unix.Close(fd)
-		fd = next
-	}
-	unix.Close(fd)
-}
 
 // tooDeep is deeper than a process may have descriptors with the limit that goes with it.
 const (
@@ -78,7 +34,7 @@ func TestStaleRemoval(t *testing.T) {
 	for _, kind := range []string{"of the driver", "of the records"} {
 		t.Run(kind, func(t *testing.T) {
 			s := openStore(t)
-			root := filepath.Join(s.root, driverName, "tempdirs")
+			root := filepath.Join(s.root, DriverFuse, "tempdirs")
 			if kind == "of the records" {
 				root = filepath.Join(s.recordDir(layerRecords), "tmp")
 			}
@@ -114,17 +70,4 @@ func TestStaleRemoval(t *testing.T) {
 			}
 		})
 	}
-}
-
-// holdLock locks a file as another process would.
-func holdLock(t *testing.T, path string) *os.File {
-	t.Helper()
-	file, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.FcntlFlock(file.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK}); err != nil {
-		t.Fatal(err)
-	}
-	return file
 }

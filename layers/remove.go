@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/containerd/errdefs"
-	"go.podman.io/image/v5/docker/reference"
 	"go.podman.io/storage"
 
 	"github.com/rcrun/rcrun/internal/fault"
@@ -80,15 +79,6 @@ func namesToRemove(ref string, record storage.Image) (names []string, byID bool)
 	return names, false
 }
 
-// repository returns a name without its tag or digest.
-func repository(name string) string {
-	ref, err := reference.ParseNormalizedNamed(name)
-	if err != nil {
-		return name
-	}
-	return ref.Name()
-}
-
 // mayRemove tells why an image may not lose the last of its names.
 func (s *Store) mayRemove(ref string, record storage.Image, byID bool, opts RemoveOptions) error {
 	inSeveral := slices.ContainsFunc(record.Names, func(n string) bool { return repository(n) != repository(record.Names[0]) })
@@ -130,13 +120,4 @@ func untagged(names []string) (steps []Removal) {
 		steps = append(steps, Removal{Untagged: FamiliarName(name)})
 	}
 	return steps
-}
-
-// FamiliarName returns an image's full name as people write it: debian:12 for docker.io/library/debian:12.
-func FamiliarName(name string) string {
-	ref, err := reference.ParseNormalizedNamed(name)
-	if err != nil {
-		return name
-	}
-	return reference.FamiliarString(ref)
 }

@@ -180,32 +180,3 @@ func (s *Store) repairLeftover(p Problem, r *records) (fixed bool, action string
 	}
 	return false, ""
 }
-
-// removeTemporary removes an unfinished file of the library's. It was found under the lock of those who write such files,
-// and their names are never used again.
-func removeTemporary(path string) error {
-	if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-// tidy removes the layers that a cut-off pull or load has left and that nobody came back for.
-func (s *Store) tidy(before time.Time) (removed []storage.Layer, err error) {
-	if s.atWork() {
-		return nil, nil // somebody may be about to use them
-	}
-	r, err := s.records()
-	if err != nil {
-		return nil, err
-	}
-	for _, layer := range r.abandoned(before) {
-		if err := s.deleteUnneeded(layer.ID); err != nil {
-			return removed, fmt.Errorf("remove layer %s: %w", layer.ID, err)
-		}
-		if !s.lib.Exists(layer.ID) { // else somebody has come back for it
-			removed = append(removed, layer)
-		}
-	}
-	return removed, nil
-}

@@ -7,13 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"sync"
 
 	"github.com/opencontainers/go-digest"
 	tarsplit "github.com/vbatts/tar-split/tar/storage"
 	"go.podman.io/image/v5/image"
-	"go.podman.io/image/v5/manifest"
 	"go.podman.io/storage"
 
 	"github.com/rcrun/rcrun/layers/tree"
@@ -24,34 +21,13 @@ import (
 // says by digest. That the blob which the manifest names has that content is not looked at, and so it is not put on
 // record either; since the library would fetch the blob to find out, the record of such an image is made here.
 
-// copies are trees that are to become layers, by the ids of those.
-type copies struct {
-	mu    sync.Mutex
-	ready map[string]*scratch
-}
-
-func (c *copies) put(id string, place *scratch) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.ready[id] = place
-}
-
-// take returns nil where there is none.
-func (c *copies) take(id string) *scratch {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	place := c.ready[id]
-	delete(c.ready, id)
-	return place
-}
-
 // reuse makes a layer of another one with the same content. The lock on the layers is not held while files are copied.
 func (s *Store) reuse(layer newLayer) error {
 	library, err := s.lib.GraphDriver()
 	if err != nil {
 		return err
 	}
-	driver, ok := library.(*driver)
+	ours, ok := library.(*driver)
 	if !ok {
 		return fmt.Errorf("make a layer of another one with driver %s: %w", library, errors.ErrUnsupported)
 	}
@@ -62,57 +38,22 @@ func (s *Store) reuse(layer newLayer) error {
 	if err != nil {
 		return err
 	}
-	place, err := driver.copyTree(layer, named)
+	place, err := ours.copyTree(layer.parent, layer.same, named)
 	if errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("%w: %w", storage.ErrLayerUnknown, err) // by another process, meanwhile
 	}
 	if err != nil {
 		return err
 	}
-	driver.copies.put(layer.id, place)
+	ours.copies.put(layer.id, place)
 	_, err = s.lib.CreateLayer(layer.id, layer.parent, nil, "", false, &storage.LayerOptions{TemplateLayer: layer.same})
-	if rest := driver.copies.take(layer.id); rest != nil { // the library did not get as far as using it
+	if rest := ours.copies.take(layer.id); rest != nil { // the library did not get as far as using it
 		err = errors.Join(err, rest.Close())
 	}
 	if errors.Is(err, storage.ErrDuplicateID) {
 		return nil // by another process, at the same time
 	}
 	return err
-}
-
-// copyTree makes the tree and index of a layer, on disk before it is on record.
-func (d *driver) copyTree(layer newLayer, named map[string]bool) (_ *scratch, err error) {
-	place, err := newScratch(d.layout.staging())
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, place.Close())
-		}
-	}()
-	lowers, err := d.layout.chain(layer.parent)
-	if err != nil {
-		return nil, err
-	}
-	dir := filepath.Join(place.Path, diffDir)
-	if err := d.layout.makeTree(dir, d.layout.parentTree(layer.parent), ""); err != nil {
-		return nil, err
-	}
-	options := tree.CloneOptions{Named: func(dir string) bool { return named[dir] }, Lowers: lowers}
-	return place, d.layout.clone(dir, d.layout.tree(layer.same), options)
-}
-
-// commitCopy makes a tree and its index those of a layer, which has none yet, and removes what it was made in.
-func (d *driver) commitCopy(id string, place *scratch) error {
-	err := os.Rename(filepath.Join(place.Path, indexName), d.layout.index(id))
-	if err == nil {
-		err = os.Remove(d.layout.diff(id))
-	}
-	if err == nil {
-		err = os.Rename(filepath.Join(place.Path, diffDir), d.layout.diff(id))
-	}
-	return errors.Join(err, place.Close())
 }
 
 // tarNames returns the paths in the tree of a layer that its tar has entries for, "" being the root.
@@ -179,8 +120,8 @@ func (s *Store) knowsBlob(blob digest.Digest) (bool, error) {
 	return false, nil
 }
 
-// record makes the record of an image whose layers are all there, as the library does when it has copied one.
-func (t *transfer) record(ctx context.Context, in intake, c contents) (id string, err error) {
+// makeRecord makes the record of an image whose layers are all there, as the library does when it has copied one.
+func (t *transfer) makeRecord(ctx context.Context, in intake, c contents) (id string, err error) {
 	source, err := in.src.NewImageSource(ctx, t.sys)
 	if err != nil {
 		return "", err
@@ -190,59 +131,36 @@ func (t *transfer) record(ctx context.Context, in intake, c contents) (id string
 	if err := allow(ctx, in.policy, unparsed); err != nil {
 		return "", err
 	}
-	options, err := t.imageOptions(ctx, unparsed)
+	record, err := t.imageRecord(ctx, unparsed)
 	if err != nil {
 		return "", err
 	}
-	uppermost := ""
+	record.id = c.id
 	for _, diffID := range c.diffIDs {
-		uppermost = layerID(uppermost, diffID)
+		record.top = layerID(record.top, diffID)
 	}
-	img, err := t.store.lib.CreateImage(c.id, nil, uppermost, "", options)
-	if err != nil {
-		return "", fmt.Errorf("record image: %w", err)
+	if in.name != nil {
+		record.names = []string{in.name.String()}
 	}
-	if in.name == nil {
-		return img.ID, nil
-	}
-	if err := t.store.lib.AddNames(img.ID, []string{in.name.String()}); err != nil {
-		_, undo := t.store.lib.DeleteImage(img.ID, true)
-		return "", errors.Join(fmt.Errorf("name image: %w", err), undo)
-	}
-	return img.ID, nil
+	return c.id, t.store.createImage(record)
 }
 
-// imageOptions are what the library keeps of an image: its configuration and its manifest.
-func (t *transfer) imageOptions(ctx context.Context, unparsed *image.UnparsedImage) (*storage.ImageOptions, error) {
+// imageRecord returns of the record of an image what the image itself tells.
+func (t *transfer) imageRecord(ctx context.Context, unparsed *image.UnparsedImage) (r imageRecord, err error) {
 	img, err := image.FromUnparsedImage(ctx, t.sys, unparsed)
 	if err != nil {
-		return nil, err
+		return imageRecord{}, err
 	}
-	config, err := img.ConfigBlob(ctx)
-	if err != nil {
-		return nil, err
+	if r.config, err = img.ConfigBlob(ctx); err != nil {
+		return imageRecord{}, err
 	}
 	info, err := img.Inspect(ctx)
 	if err != nil {
-		return nil, err
+		return imageRecord{}, err
 	}
-	data, _, err := unparsed.Manifest(ctx)
-	if err != nil {
-		return nil, err
-	}
-	options := &storage.ImageOptions{}
 	if info.Created != nil {
-		options.CreationDate = *info.Created
+		r.created = *info.Created
 	}
-	add := func(key string, data []byte) error {
-		sum, err := manifest.Digest(data)
-		options.BigData = append(options.BigData, storage.ImageBigDataOption{Key: key, Data: data, Digest: sum})
-		return err
-	}
-	if options.Digest, err = manifest.Digest(data); err != nil {
-		return nil, err
-	}
-	const prefix = storage.ImageDigestManifestBigDataNamePrefix + "-"
-	return options, errors.Join(add(img.ConfigInfo().Digest.String(), config), add(storage.ImageDigestBigDataKey, data),
-		add(prefix+options.Digest.String(), data))
+	r.manifest, _, err = unparsed.Manifest(ctx)
+	return r, err
 }

@@ -5,33 +5,7 @@ import (
 	"context"
 	"slices"
 	"testing"
-
-	"github.com/opencontainers/go-digest"
 )
-
-// checkContent checks that the store can give back each layer of an image byte for byte, and finds nothing wrong.
-func checkContent(t *testing.T, s *Store, img *sample) {
-	t.Helper()
-	got, err := s.Image(img.id())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, layer := range got.Layers {
-		var content bytes.Buffer
-		if err := s.writeLayer(&content, layer); err != nil || !bytes.Equal(content.Bytes(), img.layers[i]) {
-			t.Errorf("layer %d has %d bytes, not %d: %v", i, content.Len(), len(img.layers[i]), err)
-		}
-	}
-	if problems, err := s.Check(context.Background(), CheckOptions{Deep: true}); err != nil || len(problems) > 0 {
-		t.Errorf("check: %+v, %v", problems, err)
-	}
-}
-
-// blobOf is the digest of an image's nth layer as a registry has it.
-func blobOf(t *testing.T, img *sample, n int) digest.Digest {
-	t.Helper()
-	return digest.FromBytes(compress(t, img.layers[n]))
-}
 
 // TestPullImported pulls an image whose lower layer has been imported, and another that has the layer above another one:
 // its blob is not fetched.
@@ -95,7 +69,7 @@ func TestLoadReuse(t *testing.T) {
 	base, patch := rootfsTar(t, "x"), patchTar(t)
 	one, two := newSample(t, "amd64", patch, base), newSample(t, "amd64", base, patch)
 	for i, img := range []*sample{one, two} {
-		path := writeFile(t, archiveOf(t, layoutFiles(t, []*sample{img}, []map[string]string{{containerdName: "app:" + string(rune('1'+i))}})...))
+		path := writeFile(t, archiveOf(t, layoutFiles(t, []*sample{img}, []map[string]string{{containerdAnnotation: "app:" + string(rune('1'+i))}})...))
 		if loaded, err := s.Load(context.Background(), path, nil, LoadOptions{}); err != nil || !slices.Equal(loaded, []string{"app:" + string(rune('1'+i))}) {
 			t.Fatalf("loaded %q, %v", loaded, err)
 		}

@@ -11,9 +11,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"go.podman.io/image/v5/docker/reference"
+
+	"github.com/rcrun/rcrun/internal/fault"
 )
 
 // ArchiveFormat is a form in which images travel in one file.
@@ -53,7 +56,7 @@ func (o *SaveOptions) normalize() error {
 		o.Format = DockerArchive
 	case DockerArchive, OCIArchive:
 	default:
-		return invalidf("format %q: want %s or %s", o.Format, DockerArchive, OCIArchive)
+		return fault.Errorf(errdefs.ErrInvalidArgument, "format %q: want %s or %s", o.Format, DockerArchive, OCIArchive)
 	}
 	switch o.Compression {
 	case "":
@@ -62,7 +65,7 @@ func (o *SaveOptions) normalize() error {
 		}
 	case NoCompression, Gzip, Zstd:
 	default:
-		return invalidf("compression %q: want %s, %s or %s", o.Compression, NoCompression, Gzip, Zstd)
+		return fault.Errorf(errdefs.ErrInvalidArgument, "compression %q: want %s, %s or %s", o.Compression, NoCompression, Gzip, Zstd)
 	}
 	return nil
 }
@@ -236,19 +239,6 @@ func (a *archiver) addJSON(name string, value any) error {
 	return a.addBytes(name, data)
 }
 
-// contextWriter ends writing when the context does.
-type contextWriter struct {
-	ctx context.Context
-	w   io.Writer
-}
-
-func (c contextWriter) Write(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.w.Write(p)
-}
-
 // dockerManifest is an image in the manifest of a docker-archive.
 type dockerManifest struct {
 	Config   string
@@ -272,7 +262,7 @@ func (s *Store) saveDocker(ctx context.Context, w io.Writer, images []*savedImag
 		for _, layer := range img.Layers {
 			name := layer.DiffID.Encoded() + ".tar"
 			item.Layers = append(item.Layers, name)
-			if err := a.add(name, layer.Size, func(w io.Writer) error { return s.writeLayer(counted.writer(w), layer) }); err != nil {
+			if err := a.add(name, layer.Size, func(w io.Writer) error { return s.writeLayer(counted.writer(w), layer.ID, layer.DiffID) }); err != nil {
 				return err
 			}
 		}
@@ -285,4 +275,18 @@ func (s *Store) saveDocker(ctx context.Context, w io.Writer, images []*savedImag
 		return err
 	}
 	return errors.Join(a.tw.Close(), out.Close())
+}
+
+// sizeOf returns the sum of the sizes of layers in bytes, each content once.
+func sizeOf(images []*savedImage) (size int64) {
+	seen := map[string]bool{}
+	for _, img := range images {
+		for _, layer := range img.Layers {
+			if !seen[layer.DiffID.String()] {
+				size += layer.Size
+			}
+			seen[layer.DiffID.String()] = true
+		}
+	}
+	return size
 }

@@ -118,7 +118,7 @@ func (o *ociSaver) layer(layer Layer) (v1.Descriptor, error) {
 	d = v1.Descriptor{MediaType: layerTypes[o.compression], Digest: layer.DiffID, Size: layer.Size}
 	var err error
 	if o.compression == NoCompression {
-		err = o.archive.add(blobName(d.Digest), d.Size, func(w io.Writer) error { return o.store.writeLayer(o.counted.writer(w), layer) })
+		err = o.archive.add(blobName(d.Digest), d.Size, func(w io.Writer) error { return o.store.writeLayer(o.counted.writer(w), layer.ID, layer.DiffID) })
 	} else {
 		err = o.compressedLayer(layer, &d)
 	}
@@ -137,7 +137,7 @@ func (o *ociSaver) compressedLayer(layer Layer, d *v1.Descriptor) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(o.store.writeLayer(o.counted.writer(packed), layer), packed.Close()); err != nil {
+	if err := errors.Join(o.store.writeLayer(o.counted.writer(packed), layer.ID, layer.DiffID), packed.Close()); err != nil {
 		return fmt.Errorf("compress: %w", err)
 	}
 	d.Digest = digester.Digest()

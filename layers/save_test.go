@@ -1,7 +1,6 @@
 package layers
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -18,47 +17,6 @@ import (
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 )
-
-// loadSamples brings images into a store under the given names.
-func loadSamples(t *testing.T, s *Store, images []*sample, tags [][]string) {
-	t.Helper()
-	if _, err := s.Load(context.Background(), "-", bytes.NewReader(dockerArchiveOf(t, images, tags)), LoadOptions{}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func mustSave(t *testing.T, s *Store, opts SaveOptions, refs ...string) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	if err := s.Save(context.Background(), &out, refs, opts); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
-}
-
-// tarFiles returns the files of a tar by name.
-func tarFiles(t *testing.T, data []byte) map[string][]byte {
-	t.Helper()
-	files := map[string][]byte{}
-	for tr := tar.NewReader(bytes.NewReader(data)); ; {
-		hdr, err := tr.Next()
-		if err == io.EOF {
-			return files
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if hdr.Typeflag == tar.TypeDir {
-			continue
-		}
-		if files[hdr.Name] != nil {
-			t.Errorf("%s is there twice", hdr.Name)
-		}
-		if files[hdr.Name], err = io.ReadAll(tr); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
 
 // TestSave takes images through archives of all forms, and compares them byte for byte.
 func TestSave(t *testing.T) {
@@ -83,7 +41,7 @@ func TestSave(t *testing.T) {
 			checkSample(t, to, one)
 			for i, layer := range mustImage(t, to, two.id()).Layers {
 				var out bytes.Buffer
-				if err := to.writeLayer(&out, layer); err != nil || !bytes.Equal(out.Bytes(), two.layers[i]) {
+				if err := to.writeLayer(&out, layer.ID, layer.DiffID); err != nil || !bytes.Equal(out.Bytes(), two.layers[i]) {
 					t.Errorf("layer %d is not as it was: %v", i, err)
 				}
 			}
@@ -95,15 +53,6 @@ func TestSave(t *testing.T) {
 			}
 		})
 	}
-}
-
-func mustImage(t *testing.T, s *Store, ref string) *Image {
-	t.Helper()
-	img, err := s.Image(ref)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return img
 }
 
 // TestSaveDocker looks into a docker-archive: configuration and layers are the original bytes, shared ones are there
@@ -149,7 +98,7 @@ func TestSaveOCI(t *testing.T) {
 	}
 	for i, want := range []string{"docker.io/library/app:1", "example.org/app:2"} {
 		d := index.Manifests[i]
-		if d.Annotations[containerdName] != want || d.Annotations[v1.AnnotationRefName] != want[len(want)-1:] || d.Platform.Architecture != "arm64" {
+		if d.Annotations[containerdAnnotation] != want || d.Annotations[v1.AnnotationRefName] != want[len(want)-1:] || d.Platform.Architecture != "arm64" {
 			t.Errorf("entry %+v, want the name %s", d, want)
 		}
 	}
@@ -185,7 +134,7 @@ func TestSaveBad(t *testing.T) {
 	}
 	other := img.Layers[0]
 	other.DiffID = digest.FromString("another layer")
-	if err := s.writeLayer(io.Discard, other); err == nil || !strings.Contains(err.Error(), "damaged") {
+	if err := s.writeLayer(io.Discard, other.ID, other.DiffID); err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Errorf("a layer with another digest: %v", err)
 	}
 	path := filepath.Join(s.layout.diff(img.TopLayer), "bin", "su")
@@ -216,7 +165,7 @@ func TestLoadManyPlatforms(t *testing.T) {
 	outer := v1.Index{MediaType: v1.MediaTypeImageIndex}
 	outer.SchemaVersion = 2
 	d := descriptor(v1.MediaTypeImageIndex, mustJSON(t, inner))
-	d.Annotations = map[string]string{containerdName: "docker.io/library/multi:1"}
+	d.Annotations = map[string]string{containerdAnnotation: "docker.io/library/multi:1"}
 	outer.Manifests = []v1.Descriptor{d}
 	files[len(files)-1].data = mustJSON(t, outer)
 	files = append(files, file{"blobs/sha256/" + d.Digest.Encoded(), mustJSON(t, inner)})

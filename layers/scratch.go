@@ -60,11 +60,11 @@ func (s *scratch) Close() error {
 	return errors.Join(rmtree.Remove(s.Path), ignoreClosed(s.lock.Close()))
 }
 
-// abandon empties the directory but for the note on a removal, and leaves it to whoever opens the store next.
-func (s *scratch) abandon() error {
+// abandon empties the directory but for the file keep, and leaves it to whoever opens the store next.
+func (s *scratch) abandon(keep string) error {
 	names, err := namesIn(s.Path)
 	for _, name := range names {
-		if name != removalName {
+		if name != keep {
 			err = errors.Join(err, rmtree.Remove(filepath.Join(s.Path, name)))
 		}
 	}
@@ -118,4 +118,17 @@ func abandonedScratch(root string) (abandoned []*os.File, inUse int, err error) 
 		abandoned = append(abandoned, dir)
 	}
 	return abandoned, inUse, err
+}
+
+// namesIn returns the names in a directory, none where it does not exist.
+func namesIn(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name()
+	}
+	return names, nil
 }

@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"go.podman.io/image/v5/docker/reference"
 	"go.podman.io/image/v5/pkg/sysregistriesv2"
 	"go.podman.io/image/v5/types"
+
+	"github.com/rcrun/rcrun/internal/fault"
 )
 
 // candidates returns the images that a name to pull may mean, in the order in which to try them. A name without a
@@ -80,7 +83,7 @@ func checkUnique(sys *types.SystemContext, ref string, names []reference.Named) 
 	for _, name := range names {
 		full = append(full, name.String())
 	}
-	return invalidf("%q may be %s: give the full name (short-name-mode of registries.conf is enforcing)", ref, strings.Join(full, " or "))
+	return fault.Errorf(errdefs.ErrInvalidArgument, "%q may be %s: give the full name (short-name-mode of registries.conf is enforcing)", ref, strings.Join(full, " or "))
 }
 
 // splitVersion parts a name without a registry from its tag and digest.

@@ -3,7 +3,6 @@ package layers
 import (
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
@@ -13,7 +12,6 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/rcrun/rcrun/internal/fault"
-	"github.com/rcrun/rcrun/internal/spelling"
 )
 
 // maxSimilar is how many images are named to somebody who asks for one that is not there.
@@ -58,22 +56,6 @@ func similarTo(ref string, records []storage.Image) string {
 	}
 	last := len(names) - 1
 	return strings.Join(names[:last], ", ") + " and " + names[last] + " are here"
-}
-
-// likeness tells how alike two names are: 0 for the same repository, more for less, 4 for not at all.
-func likeness(asked, have reference.Named) int {
-	a, b := reference.FamiliarName(asked), reference.FamiliarName(have)
-	switch {
-	case asked.Name() == have.Name():
-		return 0
-	case path.Base(a) == path.Base(b):
-		return 1
-	case spelling.Close(a, b):
-		return 2
-	case spelling.Close(path.Base(a), path.Base(b)):
-		return 3
-	}
-	return 4
 }
 
 // notFoundAmong is the error of an image that is not among those that are here.

@@ -22,7 +22,7 @@ const (
 // moveStale makes scratch directories that nobody uses of what killed processes have left in the library's directories.
 // What cannot be moved stays for the library.
 func (s *Store) moveStale() {
-	for _, root := range []string{filepath.Join(s.root, s.driver, staleDirs), filepath.Join(s.recordDir(layerRecords), "tmp")} {
+	for _, root := range []string{filepath.Join(s.root, s.driverName, staleDirs), filepath.Join(s.recordDir(layerRecords), "tmp")} {
 		names, _ := namesIn(root)
 		for _, name := range names {
 			if id, ok := strings.CutPrefix(name, stalePrefix); ok {

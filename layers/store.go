@@ -9,6 +9,9 @@ import (
 	"go.podman.io/storage/types"
 	"golang.org/x/sys/unix"
 
+	"github.com/containerd/errdefs"
+
+	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/internal/own"
 	"github.com/rcrun/rcrun/layers/tree"
 )
@@ -33,11 +36,11 @@ type Options struct {
 // Store is an open store. Its methods may be called from several goroutines, and several processes may use the same
 // store at once.
 type Store struct {
-	root   string
-	driver string
-	lib    storage.Store
-	layout layout // of DriverFuse
-	limits tree.Limits
+	root       string
+	driverName string
+	lib        storage.Store
+	layout     layout // of DriverFuse
+	limits     tree.Limits
 }
 
 // Open opens the store, making it if it is not there.
@@ -55,7 +58,7 @@ func Open(opts Options) (*Store, error) {
 
 func open(opts Options) (*Store, error) {
 	if opts.Root == "" || opts.RunRoot == "" {
-		return nil, invalidf("no directory given")
+		return nil, fault.Errorf(errdefs.ErrInvalidArgument, "no directory given")
 	}
 	root, err := filepath.Abs(opts.Root)
 	if err != nil {
@@ -68,9 +71,9 @@ func open(opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{root: root, driver: driver, layout: layout{home: filepath.Join(root, driverName)}, limits: opts.Limits}
+	s := &Store{root: root, driverName: driver, layout: layout{home: filepath.Join(root, DriverFuse)}, limits: opts.Limits}
 	if driver == DriverFuse {
-		if err := s.settleForm(opts.Plain); err != nil {
+		if s.layout, err = settleForm(s.layout.home, opts.Plain); err != nil {
 			return nil, err
 		}
 	}
@@ -82,7 +85,7 @@ func open(opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(s.checkMounts(), s.setUpDriver(opts.Mounter)); err != nil {
+	if err := errors.Join(checkMounts(root, driver), s.setUpDriver(opts.Mounter)); err != nil {
 		s.lib.Free()
 		return nil, err
 	}
@@ -120,11 +123,20 @@ func makeOwnDirs(dirs ...string) error {
 	return nil
 }
 
-// tempRoot is where unfinished work is kept: downloads, and archives that have to be unpacked to be read.
-func (s *Store) tempRoot() string { return filepath.Join(s.root, "tmp") }
-
 // Close releases the store.
 func (s *Store) Close() error {
 	s.lib.Free()
 	return nil
+}
+
+// Driver is the driver of the store.
+func (s *Store) Driver() string { return s.driverName }
+
+// Status tells how the driver works here, as pairs of a key and a value.
+func (s *Store) Status() ([][2]string, error) {
+	status, err := s.lib.Status()
+	if err != nil {
+		return nil, fmt.Errorf("ask the storage driver for its status: %w", err)
+	}
+	return status, nil
 }

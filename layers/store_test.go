@@ -1,7 +1,6 @@
 package layers
 
 import (
-	"archive/tar"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -23,95 +22,6 @@ import (
 
 	"github.com/rcrun/rcrun/layers/tree"
 )
-
-// openStore opens a new store, which the test's end closes.
-func openStore(t testing.TB) *Store {
-	t.Helper()
-	dir := t.TempDir()
-	return openStoreAt(t, dir)
-}
-
-func openStoreAt(t testing.TB, dir string) *Store {
-	t.Helper()
-	s, err := Open(Options{Root: filepath.Join(dir, "root"), RunRoot: filepath.Join(dir, "run")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
-
-// rootfsTar is a small root filesystem with what plain files of one user cannot show.
-func rootfsTar(t testing.TB, marker string) []byte {
-	t.Helper()
-	var buf bytes.Buffer
-	tw := tar.NewWriter(&buf)
-	for _, e := range []struct {
-		hdr  tar.Header
-		body string
-	}{
-		{hdr: tar.Header{Name: "./", Typeflag: tar.TypeDir, Mode: 0o755}},
-		{hdr: tar.Header{Name: "./etc/", Typeflag: tar.TypeDir, Mode: 0o755}},
-		{hdr: tar.Header{Name: "./etc/shadow", Typeflag: tar.TypeReg, Mode: 0o640, Gid: 42}, body: "root:*:" + marker},
-		{hdr: tar.Header{Name: "./etc/alias", Typeflag: tar.TypeLink, Linkname: "./etc/shadow", Mode: 0o640, Gid: 42}},
-		{hdr: tar.Header{Name: "./bin/", Typeflag: tar.TypeDir, Mode: 0o755}},
-		{hdr: tar.Header{Name: "./bin/su", Typeflag: tar.TypeReg, Mode: 0o4755}, body: strings.Repeat("su", 5000)},
-		{hdr: tar.Header{Name: "./bin/sh", Typeflag: tar.TypeSymlink, Linkname: "dash", Mode: 0o777}},
-		{hdr: tar.Header{Name: "./dev/null", Typeflag: tar.TypeChar, Mode: 0o666, Devmajor: 1, Devminor: 3}},
-	} {
-		e.hdr.Size = int64(len(e.body))
-		if err := tw.WriteHeader(&e.hdr); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.WriteString(tw, e.body); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := tw.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return buf.Bytes()
-}
-
-func mustImport(t testing.TB, s *Store, name, marker string, changes ...string) *Image {
-	t.Helper()
-	id, err := s.Import(context.Background(), bytes.NewReader(rootfsTar(t, marker)), ImportOptions{Name: name, Changes: changes})
-	if err != nil {
-		t.Fatal(err)
-	}
-	img, err := s.Image(id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return img
-}
-
-// usage returns the number of files in the store and the sum of their sizes.
-func usage(t testing.TB, s *Store) (files int, bytes int64) {
-	t.Helper()
-	err := filepath.WalkDir(s.root, func(path string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := e.Info()
-		if err != nil {
-			return err
-		}
-		if info.Mode().IsRegular() && path != s.reserve() {
-			bytes += info.Size()
-		}
-		files++
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return files, bytes
-}
 
 func TestImport(t *testing.T) {
 	s := openStore(t)
@@ -376,5 +286,16 @@ func TestParallelImports(t *testing.T) {
 	wg.Wait()
 	if images, err := s.Images(); len(images) != 8 || err != nil {
 		t.Errorf("%d images, %v", len(images), err)
+	}
+}
+
+// TestStoreRemembersDriver looks for the driver of a store that the library has made.
+func TestStoreRemembersDriver(t *testing.T) {
+	s := openStore(t)
+	if s.Driver() != DriverFuse {
+		t.Errorf("the driver is %q", s.Driver())
+	}
+	if _, err := FindDriver(s.root, DriverVFS); err == nil {
+		t.Error("another driver is taken for a store that has one")
 	}
 }

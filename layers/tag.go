@@ -5,32 +5,9 @@ import (
 	"slices"
 
 	"github.com/containerd/errdefs"
-	"github.com/opencontainers/go-digest"
-	"go.podman.io/image/v5/docker/reference"
 
 	"github.com/rcrun/rcrun/internal/fault"
 )
-
-// newName normalizes a name that an image is to get. A digest is refused: it says what an image is, not what it is
-// called. So is a name that reads like the beginning of one, and would hide the image that it is the id of.
-func newName(name string) (reference.Named, error) {
-	ref, err := normalize(name)
-	if err != nil {
-		return nil, err
-	}
-	if _, ok := ref.(reference.Digested); ok {
-		return nil, invalidf("image name %q: a name to be given has no digest", name)
-	}
-	if readsLikeID(ref) {
-		return nil, invalidf("image name %q: it reads like an id", name)
-	}
-	return ref, nil
-}
-
-// readsLikeID tells whether a name is written as an abbreviated id is, "sha256:0123".
-func readsLikeID(name reference.Named) bool {
-	return reference.FamiliarName(name) == digest.Canonical.String()
-}
 
 // Tag gives an image further names. An image that had one of them loses it.
 func (s *Store) Tag(ref string, names ...string) error {

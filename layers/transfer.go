@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 	imagecopy "go.podman.io/image/v5/copy"
 	"go.podman.io/image/v5/docker/reference"
+	"go.podman.io/image/v5/image"
 	"go.podman.io/image/v5/signature"
 	istorage "go.podman.io/image/v5/storage"
 	"go.podman.io/image/v5/types"
@@ -82,7 +82,7 @@ func (t *transfer) take(ctx context.Context, in intake) (id string, err error) {
 	if direct, err := t.store.needsRecord(contents); err != nil {
 		return "", err
 	} else if direct {
-		return t.record(ctx, in, contents)
+		return t.makeRecord(ctx, in, contents)
 	}
 	return t.copyImage(ctx, in, contents)
 }
@@ -160,41 +160,30 @@ func (t *transfer) describe(ctx context.Context, src types.ImageReference) (_ co
 	return contents{id: img.ConfigInfo().Digest.Encoded(), diffIDs: config.RootFS.DiffIDs, layers: img.LayerInfos()}, nil
 }
 
-// releaseLayers gives up the claims to layers of an image. If its transfer ended early, those that came into the store
-// with it are removed, the highest first, except what others need.
-func (s *Store) releaseLayers(claimed claims, diffIDs []digest.Digest, abandoned bool) error {
-	if !abandoned {
-		return claimed.release(true)
-	}
-	var errs []error
-	for _, diffID := range slices.Backward(diffIDs) {
-		if claim, ok := claimed[diffID]; ok {
-			errs = append(errs, claim.ReleaseLast(func() error { return s.removeUnused(diffID) }))
-			delete(claimed, diffID)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// removeUnused removes the layers of a certain content that no image, container or other layer needs.
-func (s *Store) removeUnused(diffID digest.Digest) error {
-	layers, err := s.lib.LayersByUncompressedDigest(diffID)
-	if errors.Is(err, storage.ErrLayerUnknown) {
-		return nil
-	}
+// ask asks the signature policy about an image, whatever of it is in the store: with a name it gets the trust in that,
+// too.
+func (t *transfer) ask(ctx context.Context, src types.ImageReference) (err error) {
+	source, err := src.NewImageSource(ctx, t.sys)
 	if err != nil {
 		return err
 	}
-	for _, layer := range layers {
-		err := s.lib.DeleteLayer(layer.ID)
-		if err != nil && !isMissing(err) && !isNeeded(err) {
-			return fmt.Errorf("remove layer of an unfinished image: %w", err)
-		}
-	}
-	return nil
+	defer func() { err = errors.Join(err, source.Close()) }()
+	return allow(ctx, t.policy, image.UnparsedInstance(source, nil))
 }
 
-// isNeeded tells whether a layer could not be removed because something needs it.
-func isNeeded(err error) bool {
-	return errors.Is(err, storage.ErrLayerHasChildren) || errors.Is(err, storage.ErrLayerUsedByImage) || errors.Is(err, storage.ErrLayerUsedByContainer)
+// choose returns the image of the platform that is wanted in what ref is, which may be an index.
+func (t *transfer) choose(ctx context.Context, ref types.ImageReference) (_ types.ImageReference, err error) {
+	src, err := ref.NewImageSource(ctx, t.sys)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	instance, err := instanceOf(ctx, t.sys, src)
+	if instance == nil || err != nil {
+		return ref, err
+	}
+	return instanceReference{ref, *instance}, nil
 }
+
+// userAgent is how rcrun calls itself to registries.
+const userAgent = "rcrun"

@@ -9,9 +9,6 @@ import (
 	"testing"
 )
 
-// onlyReader hides that a reader can do more than read.
-type onlyReader struct{ io.Reader }
-
 // TestImportTwice imports one tar several times, in every form: there is one layer.
 func TestImportTwice(t *testing.T) {
 	data := rootfsTar(t, "x")

@@ -9,17 +9,9 @@ import (
 
 	graphdriver "go.podman.io/storage/drivers"
 
+	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/internal/rmtree"
 )
-
-// Mounter mounts unions of layers. This package cannot: it only knows how layers are encoded.
-type Mounter interface {
-	// Mount mounts a stack at target, an empty directory, and returns once it can be used. A stack without an Upper
-	// is read-only.
-	Mount(stack Stack, target string) error
-	// Unmount undoes that.
-	Unmount(target string) error
-}
 
 // unions are the mounts that Get asks for: one for each layer, however often it is asked for, until the last Put.
 // They are not below the layers' directories, so that whoever removes a layer cannot get into its mount.
@@ -61,7 +53,7 @@ func (u *unions) get(id string, options graphdriver.MountOpts) (target string, e
 		}
 	}
 	if slices.Contains(options.Options, "ro") {
-		return target, u.mounter.Mount(Stack{Driver: DriverFuse, Lowers: lowersOf(chain)}, target)
+		return target, u.mounter.Mount(layerfmt.Stack{Driver: DriverFuse, Lowers: lowersOf(chain)}, target)
 	}
 	if chain[0].Index != "" {
 		return "", errors.New("it is an image's, in a store without xattrs, and can only be mounted read-only")
@@ -73,7 +65,7 @@ func (u *unions) get(id string, options graphdriver.MountOpts) (target string, e
 	if err != nil {
 		return "", err
 	}
-	stack := Stack{Driver: DriverFuse, Upper: chain[0].Dir, Work: work, Lowers: lowersOf(chain[1:]), Quota: quota, Plain: u.layout.plain}
+	stack := layerfmt.Stack{Driver: DriverFuse, Upper: chain[0].Dir, Work: work, Lowers: lowersOf(chain[1:]), Quota: quota, Plain: u.layout.plain}
 	return target, u.mounter.Mount(stack, target)
 }
 

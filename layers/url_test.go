@@ -88,10 +88,3 @@ func TestRedirectToPlainHTTP(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
-
-func TestOpenURLHidesPassword(t *testing.T) {
-	_, _, err := openStore(t).OpenURL(context.Background(), "http://me:secret@127.0.0.1:1/x")
-	if err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "127.0.0.1:1/x") {
-		t.Errorf("error %v", err)
-	}
-}

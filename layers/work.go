@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"go.podman.io/storage"
 	"go.podman.io/storage/pkg/lockfile"
 
 	"github.com/rcrun/rcrun/internal/rmtree"
@@ -30,7 +29,7 @@ func (s *Store) finish(place *scratch) error {
 	if s.withReserve(clean) == nil {
 		return place.Close()
 	}
-	return place.abandon()
+	return place.abandon(removalName)
 }
 
 // forget has the library read the records from disk before it next uses them. After a write that failed it goes on with
@@ -103,93 +102,14 @@ func (s *Store) noteRemoval(place *scratch, imageID string) error {
 	return os.WriteFile(filepath.Join(place.Path, removalName), []byte(strings.Join(ids, "\n")), 0o600)
 }
 
-// takeOver ends the work of processes that were killed. Where that is not possible, because the disk is full, say, it can
-// wait: what is unfinished is not listed.
-func (s *Store) takeOver() {
-	abandoned, _, err := abandonedScratch(s.tempRoot())
-	var layers []string
-	for _, dir := range abandoned {
-		defer dir.Close()
-		if list, err := os.ReadFile(filepath.Join(dir.Name(), removalName)); err == nil {
-			layers = append(layers, strings.Fields(string(list))...)
-		}
-	}
-	if err != nil || len(abandoned) == 0 || s.withReserve(func() error { return s.clean(layers) }) != nil {
-		return
-	}
-	for _, dir := range abandoned {
-		_ = rmtree.Remove(dir.Name()) // what remains of it is found again, like all that was abandoned
-	}
-}
-
-// clean removes what killed or failed work has left: images without their files, containers without their layer, the
-// layers given unless something needs them, and files that are not on record.
-func (s *Store) clean(layers []string) error {
-	files, err := s.presentFiles()
-	if err != nil {
-		return err
-	}
-	r, err := s.records()
-	if err != nil {
-		return err
-	}
-	if err := s.dropHalves(r); err != nil {
-		return err
-	}
-	for _, id := range layers {
-		if err := s.deleteUnneeded(id); err != nil {
-			return err
-		}
-	}
-	after, err := s.records()
-	if err != nil {
-		return err
-	}
-	unlisted, err := files.unlisted(r, after)
-	// Where records were lost, files without a record may be what somebody wants to save.
-	if err == nil && len(unlisted) > 0 && len(files.damaged) == 0 {
-		// The library does so under its locks, since otherwise what they belong to could be made anew meanwhile.
-		err = s.lib.GarbageCollect()
-	}
-	for _, path := range files.temporary {
-		err = errors.Join(err, removeTemporary(path))
-	}
-	return err
-}
-
-// dropHalves removes images that were not made to the end, and containers that were not removed to the end: the layer
-// goes before the record.
-func (s *Store) dropHalves(r *records) error {
-	for _, img := range r.images {
-		if !isUnfinished(img) {
-			continue
-		}
-		if _, err := s.lib.DeleteImage(img.ID, true); err != nil && !isMissing(err) {
-			return err
-		}
-	}
-	for _, c := range r.containers {
-		_, listed := r.layers[c.LayerID]
-		if _, err := os.Lstat(s.layerDir(c.LayerID)); listed || !errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err := s.lib.DeleteContainer(c.ID); err != nil && !isMissing(err) {
-			return err
-		}
+// removeTrees removes what a container has written, with a driver of the library's, so that the library has nothing deep to
+// remove. A container of which that is gone is removed to the end when it is removed again.
+func (s *Store) removeTrees(id string) error {
+	switch s.driverName {
+	case DriverVFS:
+		return rmtree.Remove(s.vfs().tree(id))
+	case DriverOverlay:
+		return errors.Join(rmtree.Remove(filepath.Join(s.layerDir(id), diffDir)), rmtree.Remove(filepath.Join(s.layerDir(id), workDir)))
 	}
 	return nil
-}
-
-// deleteUnneeded removes a layer, unless something needs it or it is gone.
-func (s *Store) deleteUnneeded(id string) error {
-	err := s.lib.DeleteLayer(id)
-	for _, reason := range []error{storage.ErrLayerHasChildren, storage.ErrLayerUsedByImage, storage.ErrLayerUsedByContainer} {
-		if errors.Is(err, reason) {
-			return nil
-		}
-	}
-	if isMissing(err) {
-		return nil
-	}
-	return err
 }

@@ -192,3 +192,6 @@ func tarNames(t testing.TB, data []byte) []string {
 		names = append(names, hdr.Name)
 	}
 }
+
+// containerdAnnotation holds the whole name of an image in archives of containerd.
+const containerdAnnotation = "io.containerd.image.name"

@@ -1,0 +1,52 @@
+package layers
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"go.podman.io/storage"
+)
+
+// keepTime is how long layers stay that a cut-off pull or load has left: for its repetition.
+const keepTime = 24 * time.Hour
+
+// abandoned returns the image layers made before a time that no image or container needs, those above before those
+// below. What a container has written is never among them, whatever has become of the container's record.
+func (r *records) abandoned(before time.Time) []storage.Layer {
+	needed := r.needed()
+	var left []storage.Layer
+	for id, layer := range r.layers {
+		if !needed[id] && layer.UncompressedDigest != "" && layer.Created.Before(before) {
+			left = append(left, layer)
+		}
+	}
+	depth := func(layer storage.Layer) (n int) {
+		for id := layer.Parent; id != "" && n < maxLayers; id = r.layers[id].Parent {
+			n++
+		}
+		return n
+	}
+	slices.SortFunc(left, func(a, b storage.Layer) int { return depth(b) - depth(a) })
+	return left
+}
+
+// tidy removes the layers that a cut-off pull or load has left and that nobody came back for.
+func (s *Store) tidy(before time.Time) (removed []storage.Layer, err error) {
+	if s.atWork() {
+		return nil, nil // somebody may be about to use them
+	}
+	r, err := s.records()
+	if err != nil {
+		return nil, err
+	}
+	for _, layer := range r.abandoned(before) {
+		if err := s.deleteUnneeded(layer.ID); err != nil {
+			return removed, fmt.Errorf("remove layer %s: %w", layer.ID, err)
+		}
+		if !s.lib.Exists(layer.ID) { // else somebody has come back for it
+			removed = append(removed, layer)
+		}
+	}
+	return removed, nil
+}
