@@ -11,6 +11,7 @@ import (
 	"go.podman.io/storage"
 
 	"github.com/rcrun/rcrun/internal/fault"
+	"github.com/rcrun/rcrun/layers/internal/core"
 )
 
 // LayerInfo is what the store knows of a layer that images consist of.
@@ -45,21 +46,21 @@ func ChainID(parent, diffID digest.Digest) digest.Digest {
 // ImageLayers lists the layers that images consist of, or that are left of images whose transfer was cut off: each
 // after the one below it.
 func (s *Store) ImageLayers() ([]LayerInfo, error) {
-	r, err := s.records()
+	r, err := s.core.Records()
 	if err != nil {
 		return nil, err
 	}
 	return s.imageLayers(r), nil
 }
 
-func (s *Store) imageLayers(r *records) []LayerInfo {
-	c := chains{store: s, known: r.layers, done: map[string]*LayerInfo{}}
-	for _, id := range slices.Sorted(maps.Keys(r.layers)) {
-		if r.layers[id].UncompressedDigest != "" {
+func (s *Store) imageLayers(r *core.Records) []LayerInfo {
+	c := chains{store: s, known: r.Layers, done: map[string]*LayerInfo{}}
+	for _, id := range slices.Sorted(maps.Keys(r.Layers)) {
+		if r.Layers[id].UncompressedDigest != "" {
 			c.add(id)
 		}
 	}
-	for _, img := range r.images {
+	for _, img := range r.Images {
 		if info := c.done[img.TopLayer]; info != nil {
 			info.Images = append(info.Images, img.ID)
 		}
@@ -103,7 +104,7 @@ func (c *chains) add(id string) {
 func (s *Store) layerInfo(layer storage.Layer, parent *LayerInfo) *LayerInfo {
 	info := &LayerInfo{
 		DiffID: layer.UncompressedDigest, CacheID: layer.ID, Size: layer.UncompressedSize, Created: layer.Created,
-		TarSplit: s.tarSplit(layer.ID),
+		TarSplit: s.core.TarSplit(layer.ID),
 	}
 	if parent != nil {
 		info.Parent = parent.ChainID
@@ -128,7 +129,8 @@ func (s *Store) ImageLayer(ref string) (*LayerInfo, error) {
 		func(l LayerInfo) string { return l.CacheID },
 		func(l LayerInfo) string { return l.DiffID.Encoded() },
 	} {
-		if found = slices.DeleteFunc(slices.Clone(all), func(l LayerInfo) bool { return !strings.HasPrefix(key(l), prefix) }); len(found) > 0 {
+		if found = slices.DeleteFunc(slices.Clone(all),
+			func(l LayerInfo) bool { return !strings.HasPrefix(key(l), prefix) }); len(found) > 0 {
 			break
 		}
 	}

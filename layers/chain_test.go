@@ -1,4 +1,4 @@
-package layers
+package layers_test
 
 import (
 	"bytes"
@@ -9,29 +9,33 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
+
+	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/archive"
+	"github.com/rcrun/rcrun/layers/internal/storetest"
 )
 
 // TestChainID holds against vectors worked out by the image specification's formula with other tools.
 func TestChainID(t *testing.T) {
 	a, b := digest.FromString("a"), digest.FromString("b")
-	if got := ChainID("", a); got != a {
+	if got := layers.ChainID("", a); got != a {
 		t.Errorf("one layer: %s", got)
 	}
 	// printf '%s' "sha256:<a> sha256:<b>" | sha256sum
 	const two = "sha256:51c0c8ace48498d6f5fee6b0592cc06f2da0f3cbe09c5a34a97dce85c3889676"
-	if got := ChainID(a, b); got != two {
+	if got := layers.ChainID(a, b); got != two {
 		t.Errorf("two layers: %s, want %s", got, two)
 	}
 }
 
 // TestImageLayers compares what the store says of layers with what the test finds in their tars.
 func TestImageLayers(t *testing.T) {
-	s := openStore(t)
-	base, patch := rootfsTar(t, "x"), patchTar(t)
-	lone, both := newSample(t, "amd64", base), newSample(t, "amd64", base, patch)
-	mustLoad(t, s, lone, "lone:1")
-	mustLoad(t, s, both, "both:1")
-	if err := s.CreateContainer(containerID(1), "", mustFind(t, s, "both:1")); err != nil {
+	s := storetest.OpenStore(t)
+	base, patch := storetest.RootfsTar(t, "x"), storetest.PatchTar(t)
+	lone, both := storetest.NewSample(t, "amd64", base), storetest.NewSample(t, "amd64", base, patch)
+	storetest.MustLoad(t, s, lone, "lone:1")
+	storetest.MustLoad(t, s, both, "both:1")
+	if err := s.CreateContainer(storetest.ContainerID(1), "", storetest.MustFind(t, s, "both:1")); err != nil {
 		t.Fatal(err)
 	}
 	got, err := s.ImageLayers()
@@ -39,19 +43,21 @@ func TestImageLayers(t *testing.T) {
 		t.Fatalf("%d layers, %v; want 2, one of them shared: %+v", len(got), err, got)
 	}
 	chain := digest.FromBytes(base)
-	for i, want := range []LayerInfo{
-		{ChainID: chain, DiffID: digest.FromBytes(base), Size: int64(len(base)), Images: []string{lone.id()}},
-		{ChainID: digest.FromString(chain.String() + " " + digest.FromBytes(patch).String()), DiffID: digest.FromBytes(patch),
-			Parent: chain, Size: int64(len(patch)), Images: []string{both.id()}},
+	for i, want := range []layers.LayerInfo{
+		{ChainID: chain, DiffID: digest.FromBytes(base), Size: int64(len(base)), Images: []string{lone.ID()}},
+		{ChainID: digest.FromString(chain.String() + " " + digest.FromBytes(patch).String()),
+			DiffID: digest.FromBytes(patch),
+			Parent: chain, Size: int64(len(patch)), Images: []string{both.ID()}},
 	} {
 		l := got[i]
-		if l.ChainID != want.ChainID || l.DiffID != want.DiffID || l.Parent != want.Parent || l.Size != want.Size || !slices.Equal(l.Images, want.Images) {
+		if l.ChainID != want.ChainID || l.DiffID != want.DiffID || l.Parent != want.Parent || l.Size != want.Size ||
+			!slices.Equal(l.Images, want.Images) {
 			t.Errorf("layer %d is %+v, want %+v", i, l, want)
 		}
-		if _, err := os.Stat(s.layout.diff(l.CacheID)); err != nil {
+		if _, err := os.Stat(s.Core().Layout.Diff(l.CacheID)); err != nil {
 			t.Errorf("layer %d: %v", i, err)
 		}
-		if n := tarSplitEntries(t, l.TarSplit); n == 0 {
+		if n := storetest.TarSplitEntries(t, l.TarSplit); n == 0 {
 			t.Errorf("layer %d: %s has no entries", i, l.TarSplit)
 		}
 		for _, ref := range []string{l.ChainID.String(), l.ChainID.Encoded()[:12], l.CacheID, l.DiffID.String()} {
@@ -60,7 +66,7 @@ func TestImageLayers(t *testing.T) {
 			}
 		}
 	}
-	for _, ref := range []string{"", "sha256:", "xyz", containerID(1)} {
+	for _, ref := range []string{"", "sha256:", "xyz", storetest.ContainerID(1)} {
 		if _, err := s.ImageLayer(ref); !errdefs.IsNotFound(err) {
 			t.Errorf("%q: %v", ref, err)
 		}
@@ -72,8 +78,10 @@ func TestImageLayers(t *testing.T) {
 func TestSameChainElsewhere(t *testing.T) {
 	var chains, caches []string
 	for range 2 {
-		s := openStore(t)
-		if _, err := s.Import(context.Background(), onlyReader{bytes.NewReader(rootfsTar(t, "x"))}, ImportOptions{}); err != nil {
+		s := storetest.OpenStore(t)
+		if _, err := archive.Import(context.Background(), s,
+			storetest.OnlyReader{Reader: bytes.NewReader(storetest.RootfsTar(t, "x"))},
+			archive.ImportOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		layers, err := s.ImageLayers()
@@ -88,11 +96,12 @@ func TestSameChainElsewhere(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	s := openStore(t)
-	base, patch, other := rootfsTar(t, "x"), patchTar(t), archiveOf(t, file{"other", make([]byte, 3000)})
+	s := storetest.OpenStore(t)
+	base, patch, other := storetest.RootfsTar(t, "x"), storetest.PatchTar(t),
+		storetest.ArchiveOf(t, storetest.File{Name: "other", Data: make([]byte, 3000)})
 	b, p, o := int64(len(base)), int64(len(patch)), int64(len(other))
-	mustLoad(t, s, newSample(t, "amd64", base, patch), "one:1")
-	mustLoad(t, s, newSample(t, "amd64", base, other), "two:1")
+	storetest.MustLoad(t, s, storetest.NewSample(t, "amd64", base, patch), "one:1")
+	storetest.MustLoad(t, s, storetest.NewSample(t, "amd64", base, other), "two:1")
 	u, err := s.Usage()
 	if err != nil || u.Layers != b+p+o || len(u.Kept) != 0 || len(u.Images) != 2 {
 		t.Fatalf("%+v, %v; want %d bytes of layers", u, err, b+p+o)
@@ -100,19 +109,20 @@ func TestUsage(t *testing.T) {
 	for _, img := range u.Images {
 		want := map[string]int64{"one:1": p, "two:1": o}[img.RepoTags[0]]
 		if img.Unique != want || img.Shared != b {
-			t.Errorf("%s has %d bytes of its own and %d shared, want %d and %d", img.RepoTags[0], img.Unique, img.Shared, want, b)
+			t.Errorf("%s has %d bytes of its own and %d shared, want %d and %d", img.RepoTags[0], img.Unique,
+				img.Shared, want, b)
 		}
 	}
 	for name, want := range map[string]int64{"": b + p + o, "one:1": o, "two:1": p} {
-		if got := u.Reclaimable(func(img ImageUsage) bool { return img.RepoTags[0] == name }); got != want {
+		if got := u.Reclaimable(func(img layers.ImageUsage) bool { return img.RepoTags[0] == name }); got != want {
 			t.Errorf("with %q active, %d bytes are reclaimable, want %d", name, got, want)
 		}
 	}
-	if u.Reclaimable(func(ImageUsage) bool { return true }) != 0 {
+	if u.Reclaimable(func(layers.ImageUsage) bool { return true }) != 0 {
 		t.Error("with all images active, some of them is reclaimable")
 	}
 	// A layer of no image is what remains of a pull.
-	if _, _, err := s.lib.PutLayer("", "", nil, "", false, nil, bytes.NewReader(patch)); err != nil {
+	if _, _, err := s.Core().Lib.PutLayer("", "", nil, "", false, nil, bytes.NewReader(patch)); err != nil {
 		t.Fatal(err)
 	}
 	if u, err = s.Usage(); err != nil || u.Layers != b+p+o || len(u.Kept) != 1 || u.Kept[0].Size != p {

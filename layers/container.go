@@ -12,6 +12,8 @@ import (
 
 	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/layers/driver"
+	"github.com/rcrun/rcrun/layers/internal/core"
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
@@ -33,7 +35,7 @@ func (s *Store) CreateContainer(id, name string, image *Image) error {
 
 // CreateLimited is CreateContainer for a container that has a quota, which takes DriverFuse.
 func (s *Store) CreateLimited(id, name string, image *Image, limit Quota) error {
-	if err := checkID(id); err != nil {
+	if err := driver.CheckID(id); err != nil {
 		return fmt.Errorf("create container: %w", err)
 	}
 	var names []string
@@ -44,8 +46,9 @@ func (s *Store) CreateLimited(id, name string, image *Image, limit Quota) error 
 	if image != nil {
 		imageID = image.ID
 	}
-	err := s.change(func() error {
-		_, err := s.lib.CreateContainer(id, names, imageID, id, "", &storage.ContainerOptions{LabelOpts: []string{"disable"}, StorageOpt: limit.Options()})
+	err := s.core.Change(func() error {
+		_, err := s.core.Lib.CreateContainer(id, names, imageID, id, "",
+			&storage.ContainerOptions{LabelOpts: []string{"disable"}, StorageOpt: limit.Options()})
 		return err
 	})
 	switch {
@@ -65,22 +68,22 @@ func (s *Store) CreateLimited(id, name string, image *Image, limit Quota) error 
 // killed process has made or removed in part, is no error.
 func (s *Store) RemoveContainer(id string) error {
 	// The library takes names and abbreviated ids, too, which would be another container here.
-	record, err := s.lib.Container(id)
+	record, err := s.core.Lib.Container(id)
 	if err == nil && record.ID == id {
-		return wrapRemove(id, s.free(id, func() error { return s.lib.DeleteContainer(id) }))
+		return wrapRemove(id, s.core.Free(id, func() error { return s.core.Lib.DeleteContainer(id) }))
 	}
-	if err != nil && !isMissing(err) {
+	if err != nil && !core.IsMissing(err) {
 		return wrapRemove(id, err)
 	}
-	layer, err := s.lib.Layer(id)
+	layer, err := s.core.Lib.Layer(id)
 	if err == nil && layer.ID == id {
-		return wrapRemove(id, s.free(id, func() error { return s.lib.DeleteLayer(id) }))
+		return wrapRemove(id, s.core.Free(id, func() error { return s.core.Lib.DeleteLayer(id) }))
 	}
 	return wrapRemove(id, err)
 }
 
 func wrapRemove(id string, err error) error {
-	if err == nil || isMissing(err) {
+	if err == nil || core.IsMissing(err) {
 		return nil
 	}
 	return fmt.Errorf("remove container %s: %w", id, err)
@@ -91,13 +94,13 @@ func wrapRemove(id string, err error) error {
 func (s *Store) ContainerStack(id string) (Stack, error) {
 	var stack Stack
 	var err error
-	switch s.driverName {
-	case DriverOverlay:
-		stack, err = overlayLayout{filepath.Join(s.root, DriverOverlay)}.stack(id)
-	case DriverVFS:
-		stack, err = s.vfs().stack(id)
+	switch s.core.DriverName {
+	case driver.Overlay:
+		stack, err = driver.OverlayLayout{Home: filepath.Join(s.core.Root, driver.Overlay)}.Stack(id)
+	case driver.VFS:
+		stack, err = s.core.VFS().Stack(id)
 	default:
-		stack, err = s.layout.stack(id)
+		stack, err = s.core.Layout.Stack(id)
 	}
 	if errors.Is(err, os.ErrNotExist) {
 		return Stack{}, fault.Errorf(errdefs.ErrNotFound, "no layer for container %s in the store", id)
@@ -111,7 +114,7 @@ func (s *Store) ContainerStack(id string) (Stack, error) {
 // ContainerSize returns how much a container has added to its image, in bytes.
 func (s *Store) ContainerSize(id string) (size int64, err error) {
 	stack, err := s.ContainerStack(id)
-	if err == nil && s.driverName == DriverVFS {
+	if err == nil && s.core.DriverName == driver.VFS {
 		var c tree.Copy
 		if c, err = s.vfsCopy(id, nil); err == nil {
 			size, err = c.Size()
@@ -127,17 +130,20 @@ func (s *Store) ContainerSize(id string) (size int64, err error) {
 
 // upperTree returns the tree that a container writes to.
 func (s *Store) upperTree(id string, stack Stack) tree.Tree {
-	if s.driverName == DriverFuse {
-		return s.layout.tree(id)
+	if s.core.DriverName == driver.Fuse {
+		return s.core.Layout.Tree(id)
 	}
 	return tree.Tree{Dir: stack.Upper, HostOwned: true}
 }
 
 // vfsCopy returns the tree of a container with DriverVFS.
 func (s *Store) vfsCopy(id string, between []string) (tree.Copy, error) {
-	layer, err := s.lib.Layer(id)
+	layer, err := s.core.Lib.Layer(id)
 	if err != nil {
 		return tree.Copy{}, err
 	}
-	return s.vfs().copy(id, layer.Parent, between), nil
+	return s.core.VFS().Copy(id, layer.Parent, between), nil
 }
+
+// ContainerIDs returns the ids of the containers that have a layer, those included whose making or removal was cut off.
+func (s *Store) ContainerIDs() ([]string, error) { return s.core.ContainerIDs() }

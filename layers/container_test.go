@@ -1,4 +1,4 @@
-package layers
+package layers_test
 
 import (
 	"fmt"
@@ -14,14 +14,17 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/rcrun/rcrun/internal/layerindex"
+	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/driver"
+	"github.com/rcrun/rcrun/layers/internal/storetest"
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
 func TestContainer(t *testing.T) {
-	s := openStore(t)
-	img := mustImport(t, s, "app", "x")
-	filesBefore, _ := usage(t, s)
-	id := containerID(1)
+	s := storetest.OpenStore(t)
+	img := storetest.MustImport(t, s, "app", "x")
+	filesBefore, _ := storetest.Usage(t, s)
+	id := storetest.ContainerID(1)
 	if err := s.CreateContainer(id, "web", img); err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +32,7 @@ func TestContainer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(stack.Lowers) != 1 || stack.Lowers[0].Dir != s.layout.diff(img.TopLayer) {
+	if len(stack.Lowers) != 1 || stack.Lowers[0].Dir != s.Core().Layout.Diff(img.TopLayer) {
 		t.Errorf("lower layers %+v", stack.Lowers)
 	}
 	if index, err := layerindex.Open(stack.Lowers[0].Index); err != nil {
@@ -48,7 +51,7 @@ func TestContainer(t *testing.T) {
 	if n, err := s.ContainerSize(id); n != 5000 || err != nil {
 		t.Errorf("size %d, %v; want 5000", n, err)
 	}
-	changes, err := s.lib.Changes("", id)
+	changes, err := s.Core().Lib.Changes("", id)
 	if err != nil || len(changes) != 1 || changes[0].String() != "A /new" {
 		t.Errorf("changes %v, %v", changes, err)
 	}
@@ -61,24 +64,27 @@ func TestContainer(t *testing.T) {
 	if _, err := s.ContainerStack(id); !errdefs.IsNotFound(err) {
 		t.Errorf("after removal: %v", err)
 	}
-	if files, _ := usage(t, s); files > filesBefore+2 { // the library's record of containers, and its directory for removals
+	// the library's record of containers, and its directory for removals
+	if files, _ := storetest.Usage(t, s); files > filesBefore+2 {
 		t.Errorf("%d files are left, before there were %d", files, filesBefore)
 	}
 }
 
 func TestContainerConflicts(t *testing.T) {
-	s := openStore(t)
-	img := mustImport(t, s, "app", "x")
-	if err := s.CreateContainer(containerID(1), "web", img); err != nil {
+	s := storetest.OpenStore(t)
+	img := storetest.MustImport(t, s, "app", "x")
+	if err := s.CreateContainer(storetest.ContainerID(1), "web", img); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.CreateContainer(containerID(2), "web", img); !errdefs.IsConflict(err) || !strings.Contains(err.Error(), "web") {
+	if err := s.CreateContainer(storetest.ContainerID(2), "web", img); !errdefs.IsConflict(err) ||
+		!strings.Contains(err.Error(), "web") {
 		t.Errorf("a name that is taken: %v", err)
 	}
-	if err := s.CreateContainer(containerID(1), "other", img); !errdefs.IsConflict(err) {
+	if err := s.CreateContainer(storetest.ContainerID(1), "other", img); !errdefs.IsConflict(err) {
 		t.Errorf("an id that is taken: %v", err)
 	}
-	if err := s.CreateContainer(containerID(3), "third", &Image{ID: containerID(9)}); !errdefs.IsNotFound(err) {
+	if err := s.CreateContainer(storetest.ContainerID(3), "third",
+		&layers.Image{ID: storetest.ContainerID(9)}); !errdefs.IsNotFound(err) {
 		t.Errorf("an image that is gone: %v", err)
 	}
 	for _, id := range []string{"..", ".", "a/b", "/etc"} {
@@ -86,10 +92,10 @@ func TestContainerConflicts(t *testing.T) {
 			t.Errorf("a container with the id %q was made", id)
 		}
 	}
-	if _, err := s.ContainerStack(containerID(1)); err != nil {
+	if _, err := s.ContainerStack(storetest.ContainerID(1)); err != nil {
 		t.Errorf("the first container: %v", err)
 	}
-	for _, id := range []string{containerID(2), containerID(3)} {
+	for _, id := range []string{storetest.ContainerID(2), storetest.ContainerID(3)} {
 		if _, err := s.ContainerStack(id); !errdefs.IsNotFound(err) {
 			t.Errorf("a container that was refused has layers: %v", err)
 		}
@@ -97,38 +103,39 @@ func TestContainerConflicts(t *testing.T) {
 }
 
 func TestContainerWithoutImage(t *testing.T) {
-	s := openStore(t)
-	if err := s.CreateContainer(containerID(1), "", nil); err != nil {
+	s := storetest.OpenStore(t)
+	if err := s.CreateContainer(storetest.ContainerID(1), "", nil); err != nil {
 		t.Fatal(err)
 	}
-	stack, err := s.ContainerStack(containerID(1))
+	stack, err := s.ContainerStack(storetest.ContainerID(1))
 	if err != nil || len(stack.Lowers) != 0 {
 		t.Errorf("got %+v, %v", stack, err)
 	}
-	if st, err := tree.ReadStat(stack.Upper); err != nil || st.Mode != unix.S_IFDIR|rootPerm {
+	if st, err := tree.ReadStat(stack.Upper); err != nil || st.Mode != unix.S_IFDIR|driver.RootPerm {
 		t.Errorf("the root is %+v, %v", st, err)
 	}
 }
 
 // TestContainerRoot checks that a container's root directory is that of its image.
 func TestContainerRoot(t *testing.T) {
-	s := openStore(t)
-	img := mustImport(t, s, "app", "x")
-	if err := os.Chmod(s.layout.diff(img.TopLayer), 0o711); err != nil {
+	s := storetest.OpenStore(t)
+	img := storetest.MustImport(t, s, "app", "x")
+	if err := os.Chmod(s.Core().Layout.Diff(img.TopLayer), 0o711); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.CreateContainer(containerID(1), "", img); err != nil {
+	if err := s.CreateContainer(storetest.ContainerID(1), "", img); err != nil {
 		t.Fatal(err)
 	}
-	if st, err := tree.ReadStat(s.layout.diff(containerID(1))); err != nil || st.Mode != unix.S_IFDIR|0o711 {
+	if st, err := tree.ReadStat(s.Core().Layout.Diff(storetest.ContainerID(1))); err != nil ||
+		st.Mode != unix.S_IFDIR|0o711 {
 		t.Errorf("the root is %+v, %v", st, err)
 	}
 }
 
 // TestRemoveExact checks that a removal takes no name or abbreviation of another container for an id.
 func TestRemoveExact(t *testing.T) {
-	s := openStore(t)
-	id := "abc" + containerID(1)[3:]
+	s := storetest.OpenStore(t)
+	id := "abc" + storetest.ContainerID(1)[3:]
 	if err := s.CreateContainer(id, "abc", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -142,19 +149,20 @@ func TestRemoveExact(t *testing.T) {
 	}
 }
 
-// TestHalfContainer removes what is left of a process that was killed between making a layer and the container's record.
+// TestHalfContainer removes what is left of a process that was killed between making a layer and the container's
+// record.
 func TestHalfContainer(t *testing.T) {
-	s := openStore(t)
-	img := mustImport(t, s, "app", "x")
-	id := containerID(1)
-	if _, err := s.lib.CreateLayer(id, img.TopLayer, nil, "", true, nil); err != nil {
+	s := storetest.OpenStore(t)
+	img := storetest.MustImport(t, s, "app", "x")
+	id := storetest.ContainerID(1)
+	if _, err := s.Core().Lib.CreateLayer(id, img.TopLayer, nil, "", true, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.RemoveContainer(id); err != nil {
 		t.Fatal(err)
 	}
 	// Files without any record, as after a power failure, are not in the way.
-	if err := os.MkdirAll(filepath.Join(s.layout.diff(id), "stale"), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(s.Core().Layout.Diff(id), "stale"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.CreateContainer(id, "", img); err != nil {
@@ -177,8 +185,8 @@ func TestParallelContainers(t *testing.T) {
 		return
 	}
 	dir := t.TempDir()
-	s := openStoreAt(t, dir)
-	mustImport(t, s, "app", "x")
+	s := storetest.OpenStoreAt(t, dir)
+	storetest.MustImport(t, s, "app", "x")
 	var wg sync.WaitGroup
 	for i := range processes {
 		wg.Go(func() {
@@ -190,7 +198,7 @@ func TestParallelContainers(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	containers, err := s.lib.Containers()
+	containers, err := s.Core().Lib.Containers()
 	if err != nil || len(containers) != processes*each {
 		t.Errorf("%d containers, %v; want %d", len(containers), err, processes*each)
 	}
@@ -202,7 +210,7 @@ func TestParallelContainers(t *testing.T) {
 }
 
 func makeContainers(t *testing.T, dir, prefix string, n int) {
-	s := openStoreAt(t, dir)
+	s := storetest.OpenStoreAt(t, dir)
 	img, err := s.Image("app")
 	if err != nil {
 		t.Fatal(err)
@@ -219,48 +227,53 @@ func makeContainers(t *testing.T, dir, prefix string, n int) {
 }
 
 func TestRemoveImage(t *testing.T) {
-	s := openStore(t)
-	filesBefore, _ := usage(t, s)
-	img := mustImport(t, s, "app:1", "x")
-	if err := s.lib.AddNames(img.ID, []string{"docker.io/library/app:2", "docker.io/library/app:3", "docker.io/library/other:1"}); err != nil {
+	s := storetest.OpenStore(t)
+	filesBefore, _ := storetest.Usage(t, s)
+	img := storetest.MustImport(t, s, "app:1", "x")
+	if err := s.Core().Lib.AddNames(img.ID, []string{"docker.io/library/app:2", "docker.io/library/app:3",
+		"docker.io/library/other:1"}); err != nil {
 		t.Fatal(err)
 	}
-	if steps, err := s.RemoveImage("app:1", RemoveOptions{}); err != nil || len(steps) != 1 || steps[0].Untagged != "app:1" {
+	if steps, err := s.RemoveImage("app:1", layers.RemoveOptions{}); err != nil || len(steps) != 1 ||
+		steps[0].Untagged != "app:1" {
 		t.Fatalf("one of several names: %+v, %v", steps, err)
 	}
-	if _, err := s.RemoveImage(img.ID, RemoveOptions{}); !errdefs.IsConflict(err) {
+	if _, err := s.RemoveImage(img.ID, layers.RemoveOptions{}); !errdefs.IsConflict(err) {
 		t.Errorf("by id with names in several repositories: %v", err)
 	}
 	if steps, err := s.Untag("app:2", "other:1"); err != nil || len(steps) != 1 || steps[0].Untagged != "other:1" {
 		t.Errorf("untag: %+v, %v", steps, err)
 	}
-	if err := s.CreateContainer(containerID(1), "", img); err != nil {
+	if err := s.CreateContainer(storetest.ContainerID(1), "", img); err != nil {
 		t.Fatal(err)
 	}
-	if steps, err := s.RemoveImage("app:2", RemoveOptions{}); err != nil || len(steps) != 1 {
+	if steps, err := s.RemoveImage("app:2", layers.RemoveOptions{}); err != nil || len(steps) != 1 {
 		t.Errorf("one of two names of an image in use: %+v, %v", steps, err)
 	}
-	if _, err := s.RemoveImage("app:3", RemoveOptions{}); !errdefs.IsConflict(err) || !strings.Contains(err.Error(), containerID(1)) {
+	if _, err := s.RemoveImage("app:3", layers.RemoveOptions{}); !errdefs.IsConflict(err) ||
+		!strings.Contains(err.Error(), storetest.ContainerID(1)) {
 		t.Errorf("the last name of an image in use: %v", err)
 	}
-	if steps, err := s.RemoveImage("app:3", RemoveOptions{Force: true}); err != nil || len(steps) != 1 || steps[0].Untagged != "app:3" {
+	if steps, err := s.RemoveImage("app:3", layers.RemoveOptions{Force: true}); err != nil || len(steps) != 1 ||
+		steps[0].Untagged != "app:3" {
 		t.Errorf("the last name of an image in use, with force: %+v, %v", steps, err)
 	}
-	if stack, err := s.ContainerStack(containerID(1)); err != nil || len(stack.Lowers) != 1 {
+	if stack, err := s.ContainerStack(storetest.ContainerID(1)); err != nil || len(stack.Lowers) != 1 {
 		t.Errorf("the container is %+v, %v", stack, err)
 	}
-	if err := s.RemoveContainer(containerID(1)); err != nil {
+	if err := s.RemoveContainer(storetest.ContainerID(1)); err != nil {
 		t.Fatal(err)
 	}
-	steps, err := s.RemoveImage(img.ID[:12], RemoveOptions{})
-	if err != nil || len(steps) != 2 || steps[0].Deleted != "sha256:"+img.ID || steps[1].Deleted != "sha256:"+img.TopLayer {
+	steps, err := s.RemoveImage(img.ID[:12], layers.RemoveOptions{})
+	if err != nil || len(steps) != 2 || steps[0].Deleted != "sha256:"+img.ID ||
+		steps[1].Deleted != "sha256:"+img.TopLayer {
 		t.Errorf("the image without a name: %+v, %v", steps, err)
 	}
-	if _, err := s.RemoveImage("app:3", RemoveOptions{}); !errdefs.IsNotFound(err) {
+	if _, err := s.RemoveImage("app:3", layers.RemoveOptions{}); !errdefs.IsNotFound(err) {
 		t.Errorf("after removal: %v", err)
 	}
 	// Left are the library's own files: records and locks.
-	if files, bytes := usage(t, s); files > filesBefore+12 || bytes > 2000 {
+	if files, bytes := storetest.Usage(t, s); files > filesBefore+12 || bytes > 2000 {
 		t.Errorf("%d files of %d bytes are left, before there were %d files", files, bytes, filesBefore)
 	}
 }
@@ -271,29 +284,29 @@ func TestCreateContainerUndone(t *testing.T) {
 	if os.Geteuid() == 0 {
 		t.Skip("root writes whatever the permissions are")
 	}
-	s := openStore(t)
-	img := mustImport(t, s, "app", "x")
+	s := storetest.OpenStore(t)
+	img := storetest.MustImport(t, s, "app", "x")
 	for _, dir := range []string{"fuse/dir", "fuse-layers", "fuse-containers"} {
 		t.Run(dir, func(t *testing.T) {
-			before := storeContent(t, s)
-			path := filepath.Join(s.root, dir)
+			before := storetest.StoreContent(t, s)
+			path := filepath.Join(s.Core().Root, dir)
 			if err := os.Chmod(path, 0o500); err != nil {
 				t.Fatal(err)
 			}
-			err := s.CreateContainer(containerID(1), "name", img)
+			err := s.CreateContainer(storetest.ContainerID(1), "name", img)
 			if restore := os.Chmod(path, 0o700); restore != nil {
 				t.Fatal(restore)
 			}
 			if err == nil {
 				t.Fatal("a container was made where nothing can be written")
 			}
-			if after := storeContent(t, s); after != before {
+			if after := storetest.StoreContent(t, s); after != before {
 				t.Errorf("%v leaves\n%s\nof what was\n%s", err, after, before)
 			}
-			if err := s.CreateContainer(containerID(1), "name", img); err != nil {
+			if err := s.CreateContainer(storetest.ContainerID(1), "name", img); err != nil {
 				t.Error(err)
 			}
-			if err := s.RemoveContainer(containerID(1)); err != nil {
+			if err := s.RemoveContainer(storetest.ContainerID(1)); err != nil {
 				t.Error(err)
 			}
 		})

@@ -6,11 +6,12 @@ import (
 	"path/filepath"
 
 	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/layers/driver"
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
-// vfsDiff writes the tar of what a container has changed.
-func (s *Store) vfsDiff(w io.Writer, id string, between []string) error {
+// VfsDiff writes the tar of what a container has changed.
+func (s *Store) VfsDiff(w io.Writer, id string, between []string) error {
 	c, err := s.vfsCopy(id, between)
 	if err != nil {
 		return err
@@ -18,30 +19,30 @@ func (s *Store) vfsDiff(w io.Writer, id string, between []string) error {
 	return c.Pack(w)
 }
 
-// below returns the tree that a container's layer lies on, the layer parent's.
-func (s *Store) below(parent string, opts tree.PackOptions) tree.Tree {
-	if image := opts.Lowers[opts.Writable.Hidden:]; s.driverName != DriverFuse && len(image) > 0 {
+// Below returns the tree that a container's layer lies on, the layer parent's.
+func (s *Store) Below(parent string, opts tree.PackOptions) tree.Tree {
+	if image := opts.Lowers[opts.Writable.Hidden:]; s.core.DriverName != driver.Fuse && len(image) > 0 {
 		return image[0]
-	} else if s.driverName != DriverFuse {
+	} else if s.core.DriverName != driver.Fuse {
 		return tree.Tree{}
 	}
-	return s.layout.parentTree(parent)
+	return s.core.Layout.ParentTree(parent)
 }
 
-// packOptions returns the tree of a container's layer, and what it lies on. With DriverVFS it has all in itself.
-func (s *Store) packOptions(id string, between []string) (t tree.Tree, opts tree.PackOptions, err error) {
+// PackOptions returns the tree of a container's layer, and what it lies on. With DriverVFS it has all in itself.
+func (s *Store) PackOptions(id string, between []string) (t tree.Tree, opts tree.PackOptions, err error) {
 	stack, err := s.ContainerStack(id)
-	if err != nil || s.driverName == DriverVFS {
+	if err != nil || s.core.DriverName == driver.VFS {
 		return s.upperTree(id, stack), opts, err
 	}
-	owned := s.driverName != DriverFuse
+	owned := s.core.DriverName != driver.Fuse
 	for _, dir := range between {
-		layer := s.layout.between(dir)
+		layer := s.core.Layout.Between(dir)
 		layer.HostOwned = owned
 		opts.Lowers = append(opts.Lowers, layer)
 	}
 	for _, lower := range stack.Lowers {
-		layer := treeOf(lower)
+		layer := driver.TreeOf(lower)
 		layer.HostOwned = owned
 		opts.Lowers = append(opts.Lowers, layer)
 	}
@@ -62,14 +63,14 @@ func (s *Store) ContainerChanges(id string, between []string) ([]tree.Change, er
 }
 
 func (s *Store) changes(id string, between []string) ([]tree.Change, error) {
-	if s.driverName == DriverVFS {
+	if s.core.DriverName == driver.VFS {
 		c, err := s.vfsCopy(id, between)
 		if err != nil {
 			return nil, err
 		}
 		return c.Changes()
 	}
-	t, opts, err := s.packOptions(id, between)
+	t, opts, err := s.PackOptions(id, between)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package layers
+package layers_test
 
 import (
 	"bytes"
@@ -16,6 +16,13 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/archive"
+	"github.com/rcrun/rcrun/layers/internal/core"
+	"github.com/rcrun/rcrun/layers/internal/storetest"
+	"github.com/rcrun/rcrun/layers/registry"
+	"github.com/rcrun/rcrun/layers/upkeep"
 )
 
 // The environment of the process that is killed.
@@ -26,12 +33,13 @@ const (
 )
 
 // crashImages are images that share a layer, each with one of its own.
-func crashImages(t testing.TB) (images []*sample) {
+func crashImages(t testing.TB) (images []*storetest.Sample) {
 	t.Helper()
-	base := rootfsTar(t, "x")
+	base := storetest.RootfsTar(t, "x")
 	for i := range 4 {
-		own := archiveOf(t, file{fmt.Sprintf("own%d", i), bytes.Repeat([]byte{byte(i)}, 20_000)}, file{"etc/motd", []byte{byte(i)}})
-		images = append(images, newSample(t, "amd64", base, own))
+		own := storetest.ArchiveOf(t, storetest.File{Name: fmt.Sprintf("own%d", i),
+			Data: bytes.Repeat([]byte{byte(i)}, 20_000)}, storetest.File{Name: "etc/motd", Data: []byte{byte(i)}})
+		images = append(images, storetest.NewSample(t, "amd64", base, own))
 	}
 	return images
 }
@@ -49,15 +57,15 @@ func TestKilledAnywhere(t *testing.T) {
 		kills = 30
 	}
 	images := crashImages(t)
-	host := newRegistry(t)
+	host := storetest.NewRegistry(t)
 	for i, img := range images {
-		host.push(t, img, "crash", fmt.Sprint(i))
+		host.Push(t, img, "crash", fmt.Sprint(i))
 	}
 	dir, seed := t.TempDir(), rand.Uint64()
 	t.Logf("seed %d", seed)
 	source := rand.New(rand.NewPCG(seed, 0))
 	for n := range kills {
-		killWorker(t, dir, host.host, source)
+		killWorker(t, dir, host.Host, source)
 		verifyStore(t, dir, n%10 == 0)
 		if t.Failed() {
 			t.Fatalf("after %d kills", n+1)
@@ -99,7 +107,7 @@ func killWorker(t *testing.T, dir, host string, source *rand.Rand) {
 // verifyStore opens the store as the next process would, and looks at everything in it.
 func verifyStore(t *testing.T, dir string, deep bool) {
 	t.Helper()
-	s, err := Open(Options{Root: filepath.Join(dir, "root"), RunRoot: filepath.Join(dir, "run")})
+	s, err := layers.Open(layers.Options{Root: filepath.Join(dir, "root"), RunRoot: filepath.Join(dir, "run")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,10 +118,11 @@ func verifyStore(t *testing.T, dir string, deep bool) {
 	}
 	for _, img := range images {
 		if len(img.Layers) == 0 || len(img.Layers) != len(img.Config.RootFS.DiffIDs) {
-			t.Errorf("image %s %v has the layers %v, its configuration %v", img.ID, img.RepoTags, img.Layers, img.Config.RootFS.DiffIDs)
+			t.Errorf("image %s %v has the layers %v, its configuration %v", img.ID, img.RepoTags, img.Layers,
+				img.Config.RootFS.DiffIDs)
 		}
 	}
-	for _, p := range mustCheck(t, s, deep) {
+	for _, p := range storetest.MustCheck(t, s, deep) {
 		t.Errorf("%s %s %v: %s", p.Kind, p.ID, p.Names, p.Text)
 	}
 }
@@ -121,8 +130,8 @@ func verifyStore(t *testing.T, dir string, deep bool) {
 // emptyStore removes all that is in a store and checks that only the library's own files remain.
 func emptyStore(t *testing.T, dir string) {
 	t.Helper()
-	s := openStoreAt(t, dir)
-	ids, err := s.ContainerIDs()
+	s := storetest.OpenStoreAt(t, dir)
+	ids, err := s.Core().ContainerIDs()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,26 +140,26 @@ func emptyStore(t *testing.T, dir string) {
 			t.Error(err)
 		}
 	}
-	if _, err := s.Prune(PruneOptions{All: true}); err != nil {
+	if _, err := upkeep.Prune(s, upkeep.PruneOptions{All: true}); err != nil {
 		t.Error(err)
 	}
-	if _, err := s.PruneKept(); err != nil {
+	if _, err := upkeep.PruneKept(s); err != nil {
 		t.Error(err)
 	}
-	isClean(t, s)
+	storetest.IsClean(t, s)
 	for _, path := range storeFiles(t, s) {
 		t.Errorf("left in the empty store: %s", path)
 	}
 }
 
 // storeFiles lists what is in a store but for the records themselves, locks, and directories that always exist.
-func storeFiles(t testing.TB, s *Store) (paths []string) {
+func storeFiles(t testing.TB, s *layers.Store) (paths []string) {
 	t.Helper()
-	err := filepath.WalkDir(s.root, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || path == s.reserve() {
+	err := filepath.WalkDir(s.Core().Root, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || path == s.Core().Reserve() {
 			return err
 		}
-		name, _ := filepath.Rel(s.root, path)
+		name, _ := filepath.Rel(s.Core().Root, path)
 		depth := strings.Count(name, "/")
 		isRecord := depth == 1 && strings.HasSuffix(name, ".json") || strings.HasSuffix(name, ".lock")
 		isCache := strings.HasPrefix(name, "cache") // which image is known by which digest
@@ -178,44 +187,46 @@ func crashWorker(t *testing.T, dir string) {
 	for i, img := range images {
 		archives[i] = filepath.Join(dir, fmt.Sprintf("archive%d.tar", i))
 		if _, err := os.Stat(archives[i]); err != nil {
-			data := dockerArchiveOf(t, []*sample{img}, [][]string{{fmt.Sprintf("loaded:%d", i)}})
+			data := storetest.DockerArchiveOf(t, []*storetest.Sample{img}, [][]string{{fmt.Sprintf("loaded:%d", i)}})
 			if err := os.WriteFile(archives[i], data, 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	fmt.Print("!")
-	s := openStoreAt(t, dir)
+	s := storetest.OpenStoreAt(t, dir)
 	for {
-		if err := crashStep(t, s, source, archives); err != nil && !errdefs.IsNotFound(err) && !errdefs.IsConflict(err) && !errdefs.IsConflict(err) {
+		if err := crashStep(t, s, source, archives); err != nil && !errdefs.IsNotFound(err) &&
+			!errdefs.IsConflict(err) && !errdefs.IsConflict(err) {
 			t.Fatal(err)
 		}
 	}
 }
 
 // crashStep does one thing at random.
-func crashStep(t *testing.T, s *Store, source *rand.Rand, archives []string) error {
+func crashStep(t *testing.T, s *layers.Store, source *rand.Rand, archives []string) error {
 	ctx, i := context.Background(), source.IntN(len(archives))
 	switch source.IntN(10) {
 	case 0:
-		_, err := s.Import(ctx, bytes.NewReader(rootfsTar(t, fmt.Sprint(i))), ImportOptions{Name: fmt.Sprintf("imported:%d", i)})
+		_, err := archive.Import(ctx, s, bytes.NewReader(storetest.RootfsTar(t, fmt.Sprint(i))),
+			archive.ImportOptions{Name: fmt.Sprintf("imported:%d", i)})
 		return err
 	case 1, 2:
-		_, err := s.Load(ctx, archives[i], nil, LoadOptions{})
+		_, err := archive.Load(ctx, s, archives[i], nil, archive.LoadOptions{})
 		return err
 	case 3, 4:
-		_, err := s.Pull(ctx, fmt.Sprintf("%s/crash:%d", os.Getenv(crashHostEnv), i), PullOptions{})
+		_, err := registry.Pull(ctx, s, fmt.Sprintf("%s/crash:%d", os.Getenv(crashHostEnv), i), registry.PullOptions{})
 		return err
 	case 5:
 		img, err := s.Image(fmt.Sprintf("loaded:%d", i))
 		if err != nil {
 			return err
 		}
-		return s.CreateContainer(containerID(source.IntN(1000)), "", img)
+		return s.CreateContainer(storetest.ContainerID(source.IntN(1000)), "", img)
 	case 6:
 		return crashCommit(ctx, s, source)
 	case 7:
-		ids, err := s.ContainerIDs()
+		ids, err := s.Core().ContainerIDs()
 		for _, id := range ids {
 			err = errors.Join(err, s.RemoveContainer(id))
 		}
@@ -225,13 +236,13 @@ func crashStep(t *testing.T, s *Store, source *rand.Rand, archives []string) err
 	if err != nil || len(images) == 0 {
 		return err
 	}
-	_, err = s.RemoveImage(images[source.IntN(len(images))].ID, RemoveOptions{Force: true})
+	_, err = s.RemoveImage(images[source.IntN(len(images))].ID, layers.RemoveOptions{Force: true})
 	return err
 }
 
 // crashCommit makes an image of one of the containers, after changing it.
-func crashCommit(ctx context.Context, s *Store, source *rand.Rand) error {
-	ids, err := s.ContainerIDs()
+func crashCommit(ctx context.Context, s *layers.Store, source *rand.Rand) error {
+	ids, err := s.Core().ContainerIDs()
 	if err != nil || len(ids) == 0 {
 		return err
 	}
@@ -244,13 +255,13 @@ func crashCommit(ctx context.Context, s *Store, source *rand.Rand) error {
 	if err := os.WriteFile(change, []byte{byte(source.IntN(256))}, 0o644); err != nil {
 		return err
 	}
-	record, err := s.lib.Container(id)
-	if isMissing(err) {
+	record, err := s.Core().Lib.Container(id)
+	if core.IsMissing(err) {
 		return nil // of one whose removal was killed, only the layer may be left
 	}
 	if err != nil {
 		return err
 	}
-	_, err = s.Commit(ctx, id, CommitOptions{Image: record.ImageID, Name: "committed"})
+	_, err = archive.Commit(ctx, s, id, archive.CommitOptions{Image: record.ImageID, Name: "committed"})
 	return err
 }

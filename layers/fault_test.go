@@ -1,4 +1,4 @@
-package layers
+package layers_test
 
 import (
 	"archive/tar"
@@ -20,6 +20,11 @@ import (
 
 	"github.com/containerd/errdefs"
 
+	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/archive"
+	"github.com/rcrun/rcrun/layers/driver"
+	"github.com/rcrun/rcrun/layers/internal/core"
+	"github.com/rcrun/rcrun/layers/internal/storetest"
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
@@ -52,25 +57,26 @@ func TestFullDisk(t *testing.T) {
 }
 
 func testFullDisk(t *testing.T, dir string) {
-	s := openStoreAt(t, dir)
-	big := archiveOf(t, file{"small", []byte("x")}, file{"big", bytes.Repeat([]byte("0123456789abcdef"), 1<<18)})
-	_, err := s.Import(context.Background(), bytes.NewReader(big), ImportOptions{Name: "big"})
+	s := storetest.OpenStoreAt(t, dir)
+	big := storetest.ArchiveOf(t, storetest.File{Name: "small", Data: []byte("x")},
+		storetest.File{Name: "big", Data: bytes.Repeat([]byte("0123456789abcdef"), 1<<18)})
+	_, err := archive.Import(context.Background(), s, bytes.NewReader(big), archive.ImportOptions{Name: "big"})
 	if !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), `"big"`) {
 		t.Errorf("error %v, want %v and the name of the file", err, unix.ENOSPC)
 	}
-	mustImport(t, s, "fits", "x")
+	storetest.MustImport(t, s, "fits", "x")
 	if images, err := s.Images(); err != nil || len(images) != 1 {
 		t.Errorf("images %+v, %v", images, err)
 	}
-	if left, err := os.ReadDir(s.layout.staging()); err != nil || len(left) > 0 {
+	if left, err := os.ReadDir(s.Core().Layout.Staging()); err != nil || len(left) > 0 {
 		t.Errorf("left over: %v, %v", left, err)
 	}
-	img := newSample(t, "amd64", big)
-	path := writeFile(t, dockerArchiveOf(t, []*sample{img}, [][]string{{"big:1"}}))
-	if _, err := s.Load(context.Background(), path, nil, LoadOptions{}); !errors.Is(err, unix.ENOSPC) {
+	img := storetest.NewSample(t, "amd64", big)
+	path := storetest.WriteFile(t, storetest.DockerArchiveOf(t, []*storetest.Sample{img}, [][]string{{"big:1"}}))
+	if _, err := archive.Load(context.Background(), s, path, nil, archive.LoadOptions{}); !errors.Is(err, unix.ENOSPC) {
 		t.Errorf("load: error %v, want %v", err, unix.ENOSPC)
 	}
-	if left, err := os.ReadDir(s.tempRoot()); err != nil || len(left) > 0 {
+	if left, err := os.ReadDir(s.Core().TempRoot()); err != nil || len(left) > 0 {
 		t.Errorf("left over: %v, %v", left, err)
 	}
 }
@@ -96,13 +102,13 @@ func TestFullDiskAnywhere(t *testing.T) {
 
 func testFullDiskAnywhere(t *testing.T, dir string) {
 	images := crashImages(t)
-	archive := filepath.Join(t.TempDir(), "archive.tar")
-	data := dockerArchiveOf(t, images[:2], [][]string{{"loaded:0"}, {"loaded:1"}})
-	if err := os.WriteFile(archive, data, 0o600); err != nil {
+	packed := filepath.Join(t.TempDir(), "archive.tar")
+	data := storetest.DockerArchiveOf(t, images[:2], [][]string{{"loaded:0"}, {"loaded:1"}})
+	if err := os.WriteFile(packed, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	full, fit := 0, 0
-	for kib := reserveSize>>10 + 64; fit < 3; kib += 4 { // a page more each time
+	for kib := core.ReserveSize>>10 + 64; fit < 3; kib += 4 { // a page more each time
 		here := filepath.Join(dir, fmt.Sprint(kib))
 		if err := os.Mkdir(here, 0o700); err != nil {
 			t.Fatal(err)
@@ -110,7 +116,7 @@ func testFullDiskAnywhere(t *testing.T, dir string) {
 		if err := unix.Mount("small", here, "tmpfs", 0, fmt.Sprintf("size=%dk", kib)); err != nil {
 			t.Fatal(err)
 		}
-		if fillStore(t, here, archive) {
+		if fillStore(t, here, packed) {
 			full++
 		} else {
 			fit++
@@ -123,8 +129,8 @@ func testFullDiskAnywhere(t *testing.T, dir string) {
 			t.Fatal(err)
 		}
 		verifyStore(t, here, true)
-		s := openStoreAt(t, here)
-		mustImport(t, s, "fits", "x")
+		s := storetest.OpenStoreAt(t, here)
+		storetest.MustImport(t, s, "fits", "x")
 		emptyStore(t, here)
 		if t.Failed() {
 			t.Fatalf("after there were only %d KiB", kib)
@@ -145,8 +151,8 @@ func testRemoveOnFullDisk(t *testing.T, dir string) {
 	if err := unix.Mount("small", dir, "tmpfs", 0, "size=2m"); err != nil {
 		t.Fatal(err)
 	}
-	s := openStoreAt(t, dir)
-	if err := s.CreateContainer(containerID(1), "", mustImport(t, s, "victim", "x")); err != nil {
+	s := storetest.OpenStoreAt(t, dir)
+	if err := s.CreateContainer(storetest.ContainerID(1), "", storetest.MustImport(t, s, "victim", "x")); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
@@ -155,45 +161,46 @@ func testRemoveOnFullDisk(t *testing.T, dir string) {
 	if err := os.WriteFile(filepath.Join(dir, "filler"), make([]byte, 4<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
 		t.Fatalf("fill the disk: %v", err)
 	}
-	s = openStoreAt(t, dir)
+	s = storetest.OpenStoreAt(t, dir)
 	if err := os.WriteFile(filepath.Join(dir, "more"), []byte("x"), 0o600); !errors.Is(err, unix.ENOSPC) {
 		t.Errorf("the disk is not full: %v", err)
 	}
-	if err := s.RemoveContainer(containerID(1)); err != nil {
+	if err := s.RemoveContainer(storetest.ContainerID(1)); err != nil {
 		t.Error(err)
 	}
-	if _, err := s.RemoveImage("victim", RemoveOptions{}); err != nil {
+	if _, err := s.RemoveImage("victim", layers.RemoveOptions{}); err != nil {
 		t.Error(err)
 	}
-	isClean(t, s)
+	storetest.IsClean(t, s)
 }
 
 // fillStore does one thing after the other in a new store, and tells whether any of it failed for want of room.
-func fillStore(t *testing.T, dir, archive string) (full bool) {
+func fillStore(t *testing.T, dir, packed string) (full bool) {
 	ctx := context.Background()
-	for _, step := range []func(s *Store) error{
-		func(s *Store) error {
-			_, err := s.Import(ctx, bytes.NewReader(rootfsTar(t, "y")), ImportOptions{Name: "imported"})
+	for _, step := range []func(s *layers.Store) error{
+		func(s *layers.Store) error {
+			_, err := archive.Import(ctx, s, bytes.NewReader(storetest.RootfsTar(t, "y")),
+				archive.ImportOptions{Name: "imported"})
 			return err
 		},
-		func(s *Store) error {
-			_, err := s.Load(ctx, archive, nil, LoadOptions{})
+		func(s *layers.Store) error {
+			_, err := archive.Load(ctx, s, packed, nil, archive.LoadOptions{})
 			return err
 		},
-		func(s *Store) error {
+		func(s *layers.Store) error {
 			img, err := s.Image("loaded:1")
 			if err != nil {
 				return err
 			}
-			return s.CreateContainer(containerID(1), "", img)
+			return s.CreateContainer(storetest.ContainerID(1), "", img)
 		},
-		func(s *Store) error { return crashCommit(ctx, s, rand.New(rand.NewPCG(0, 0))) },
-		func(s *Store) error {
-			_, err := s.RemoveImage("imported", RemoveOptions{})
+		func(s *layers.Store) error { return crashCommit(ctx, s, rand.New(rand.NewPCG(0, 0))) },
+		func(s *layers.Store) error {
+			_, err := s.RemoveImage("imported", layers.RemoveOptions{})
 			return err
 		},
 	} {
-		s, err := Open(Options{Root: filepath.Join(dir, "root"), RunRoot: filepath.Join(dir, "run")})
+		s, err := layers.Open(layers.Options{Root: filepath.Join(dir, "root"), RunRoot: filepath.Join(dir, "run")})
 		if err == nil {
 			err = errors.Join(step(s), s.Close())
 		}
@@ -213,12 +220,13 @@ func fillStore(t *testing.T, dir, archive string) (full bool) {
 // TestKilledImport kills a process in the middle of an import.
 func TestKilledImport(t *testing.T) {
 	if dir := os.Getenv("LAYERS_TEST_STORE"); dir != "" {
-		_, err := openStoreAt(t, dir).Import(context.Background(), os.Stdin, ImportOptions{Name: "half"})
+		_, err := archive.Import(context.Background(), storetest.OpenStoreAt(t, dir), os.Stdin,
+			archive.ImportOptions{Name: "half"})
 		t.Fatalf("the import came to an end: %v", err)
 	}
 	dir := t.TempDir()
-	s := openStoreAt(t, dir)
-	data := rootfsTar(t, "x")
+	s := storetest.OpenStoreAt(t, dir)
+	data := storetest.RootfsTar(t, "x")
 	cmd := again(t, "LAYERS_TEST_STORE="+dir)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -231,14 +239,14 @@ func TestKilledImport(t *testing.T) {
 		t.Fatal(err)
 	}
 	for begun := false; !begun; time.Sleep(time.Millisecond) {
-		files, err := filepath.Glob(filepath.Join(s.layout.staging(), "*", diffDir, "etc", "shadow"))
+		files, err := filepath.Glob(filepath.Join(s.Core().Layout.Staging(), "*", driver.DiffDir, "etc", "shadow"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		begun = len(files) > 0
 	}
 	// An import that is under way holds up nobody: with a lock, this would wait for ever.
-	if err := s.CreateContainer(containerID(1), "", nil); err != nil {
+	if err := s.CreateContainer(storetest.ContainerID(1), "", nil); err != nil {
 		t.Error(err)
 	}
 	if err := cmd.Process.Kill(); err != nil {
@@ -250,14 +258,14 @@ func TestKilledImport(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s = openStoreAt(t, dir)
-	if left, err := os.ReadDir(s.layout.staging()); err != nil || len(left) > 0 {
+	s = storetest.OpenStoreAt(t, dir)
+	if left, err := os.ReadDir(s.Core().Layout.Staging()); err != nil || len(left) > 0 {
 		t.Errorf("left over: %v, %v", left, err)
 	}
 	if images, err := s.Images(); err != nil || len(images) > 0 {
 		t.Errorf("images %+v, %v", images, err)
 	}
-	mustImport(t, s, "half", "x")
+	storetest.MustImport(t, s, "half", "x")
 }
 
 // TestRealTree imports the tar of a whole distribution, where $RCRUN_DEBIAN names one, and compares all entries.
@@ -271,8 +279,8 @@ func TestRealTree(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer in.Close()
-	s := openStore(t)
-	id, err := s.Import(context.Background(), in, ImportOptions{})
+	s := storetest.OpenStore(t)
+	id, err := archive.Import(context.Background(), s, in, archive.ImportOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,12 +291,12 @@ func TestRealTree(t *testing.T) {
 	if _, err := in.Seek(0, io.SeekStart); err != nil {
 		t.Fatal(err)
 	}
-	n := compareTree(t, in, s.layout.diff(img.TopLayer))
+	n := compareTree(t, in, s.Core().Layout.Diff(img.TopLayer))
 	t.Logf("%d entries", n)
-	if _, err := s.RemoveImage(id, RemoveOptions{}); err != nil {
+	if _, err := s.RemoveImage(id, layers.RemoveOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if files, bytes := usage(t, s); files > 40 || bytes > 10_000 {
+	if files, bytes := storetest.Usage(t, s); files > 40 || bytes > 10_000 {
 		t.Errorf("%d files of %d bytes are left", files, bytes)
 	}
 }
@@ -321,7 +329,8 @@ func compareTree(t *testing.T, in io.Reader, dir string) (n int) {
 		if err := unix.Lstat(path, &disk); err != nil {
 			t.Error(err)
 		} else if int(disk.Uid) != os.Geteuid() || !time.Unix(disk.Mtim.Unix()).Equal(hdr.ModTime) {
-			t.Errorf("%s is owned by %d on disk and of %v, in the tar of %v", hdr.Name, disk.Uid, time.Unix(disk.Mtim.Unix()), hdr.ModTime)
+			t.Errorf("%s is owned by %d on disk and of %v, in the tar of %v", hdr.Name, disk.Uid,
+				time.Unix(disk.Mtim.Unix()), hdr.ModTime)
 		}
 	}
 }

@@ -56,7 +56,7 @@ func (s *Store) createdWhen(ref string) (time.Time, error) {
 	if ref == "" {
 		return time.Time{}, nil
 	}
-	record, err := s.find(ref)
+	record, err := s.Find(ref)
 	return record.Created, err
 }
 

@@ -1,4 +1,4 @@
-package layers
+package layers_test
 
 import (
 	"slices"
@@ -6,38 +6,44 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/internal/storetest"
 )
 
 func TestFilterImages(t *testing.T) {
-	s := openStore(t)
-	first := mustImport(t, s, "debian:11", "1", "LABEL stage=old team=a")
-	second := mustImport(t, s, "debian:12", "2", "LABEL stage=new")
-	third := mustImport(t, s, "registry.example/team/app:v1", "3")
-	unnamed := mustImport(t, s, "", "4")
-	if err := s.lib.AddNames(third.ID, []string{"docker.io/library/app:latest"}); err != nil {
+	s := storetest.OpenStore(t)
+	first := storetest.MustImport(t, s, "debian:11", "1", "LABEL stage=old team=a")
+	second := storetest.MustImport(t, s, "debian:12", "2", "LABEL stage=new")
+	third := storetest.MustImport(t, s, "registry.example/team/app:v1", "3")
+	unnamed := storetest.MustImport(t, s, "", "4")
+	if err := s.Core().Lib.AddNames(third.ID, []string{"docker.io/library/app:latest"}); err != nil {
 		t.Fatal(err)
 	}
 	yes, no := true, false
 	for name, c := range map[string]struct {
-		filter ImageFilter
-		want   []*Image
+		filter layers.ImageFilter
+		want   []*layers.Image
 	}{
-		"nothing":           {ImageFilter{}, []*Image{first, second, third, unnamed}},
-		"dangling":          {ImageFilter{Dangling: &yes}, []*Image{unnamed}},
-		"not dangling":      {ImageFilter{Dangling: &no}, []*Image{first, second, third}},
-		"label":             {ImageFilter{Labels: []string{"stage"}}, []*Image{first, second}},
-		"label with value":  {ImageFilter{Labels: []string{"stage=new"}}, []*Image{second}},
-		"both labels":       {ImageFilter{Labels: []string{"stage", "team=a"}}, []*Image{first}},
-		"label that is not": {ImageFilter{NotLabels: []string{"stage=old"}}, []*Image{second, third, unnamed}},
-		"before":            {ImageFilter{Before: "debian:12"}, []*Image{first}},
-		"since":             {ImageFilter{Since: second.ID[:12]}, []*Image{third, unnamed}},
-		"since and before":  {ImageFilter{Since: "debian:11", Before: "app"}, []*Image{second}},
-		"until":             {ImageFilter{Until: third.Created}, []*Image{first, second}},
-		"until now":         {ImageFilter{Until: time.Now().Add(time.Hour)}, []*Image{first, second, third, unnamed}},
-		"reference":         {ImageFilter{References: []string{"debian"}}, []*Image{first, second}},
-		"reference with *":  {ImageFilter{References: []string{"deb*:12"}}, []*Image{second}},
-		"several":           {ImageFilter{References: []string{"debian:11", "*/team/*"}}, []*Image{first, third}},
-		"none":              {ImageFilter{References: []string{"deb"}}, nil},
+		"nothing":          {layers.ImageFilter{}, []*layers.Image{first, second, third, unnamed}},
+		"dangling":         {layers.ImageFilter{Dangling: &yes}, []*layers.Image{unnamed}},
+		"not dangling":     {layers.ImageFilter{Dangling: &no}, []*layers.Image{first, second, third}},
+		"label":            {layers.ImageFilter{Labels: []string{"stage"}}, []*layers.Image{first, second}},
+		"label with value": {layers.ImageFilter{Labels: []string{"stage=new"}}, []*layers.Image{second}},
+		"both labels":      {layers.ImageFilter{Labels: []string{"stage", "team=a"}}, []*layers.Image{first}},
+		"label that is not": {layers.ImageFilter{NotLabels: []string{"stage=old"}},
+			[]*layers.Image{second, third, unnamed}},
+		"before":           {layers.ImageFilter{Before: "debian:12"}, []*layers.Image{first}},
+		"since":            {layers.ImageFilter{Since: second.ID[:12]}, []*layers.Image{third, unnamed}},
+		"since and before": {layers.ImageFilter{Since: "debian:11", Before: "app"}, []*layers.Image{second}},
+		"until":            {layers.ImageFilter{Until: third.Created}, []*layers.Image{first, second}},
+		"until now": {layers.ImageFilter{Until: time.Now().Add(time.Hour)},
+			[]*layers.Image{first, second, third, unnamed}},
+		"reference":        {layers.ImageFilter{References: []string{"debian"}}, []*layers.Image{first, second}},
+		"reference with *": {layers.ImageFilter{References: []string{"deb*:12"}}, []*layers.Image{second}},
+		"several": {layers.ImageFilter{References: []string{"debian:11", "*/team/*"}},
+			[]*layers.Image{first, third}},
+		"none": {layers.ImageFilter{References: []string{"deb"}}, nil},
 	} {
 		images, err := s.Images()
 		if err != nil {
@@ -48,35 +54,35 @@ func TestFilterImages(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if !slices.EqualFunc(got, c.want, func(a Image, b *Image) bool { return a.ID == b.ID }) {
+		if !slices.EqualFunc(got, c.want, func(a layers.Image, b *layers.Image) bool { return a.ID == b.ID }) {
 			t.Errorf("%s: %d images, want %d: %+v", name, len(got), len(c.want), got)
 		}
 	}
 }
 
 func TestFilterKeepsNamesThatFit(t *testing.T) {
-	s := openStore(t)
-	img := mustImport(t, s, "debian:12", "x")
-	if err := s.lib.AddNames(img.ID, []string{"docker.io/library/base:1"}); err != nil {
+	s := storetest.OpenStore(t)
+	img := storetest.MustImport(t, s, "debian:12", "x")
+	if err := s.Core().Lib.AddNames(img.ID, []string{"docker.io/library/base:1"}); err != nil {
 		t.Fatal(err)
 	}
 	images, err := s.Images()
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := s.FilterImages(images, ImageFilter{References: []string{"base"}})
+	got, err := s.FilterImages(images, layers.ImageFilter{References: []string{"base"}})
 	if err != nil || len(got) != 1 || !slices.Equal(got[0].RepoTags, []string{"base:1"}) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
 
 func TestFilterErrors(t *testing.T) {
-	s := openStore(t)
-	images := []Image{*mustImport(t, s, "x", "x")}
-	if _, err := s.FilterImages(images, ImageFilter{Before: "missing"}); !errdefs.IsNotFound(err) {
+	s := storetest.OpenStore(t)
+	images := []layers.Image{*storetest.MustImport(t, s, "x", "x")}
+	if _, err := s.FilterImages(images, layers.ImageFilter{Before: "missing"}); !errdefs.IsNotFound(err) {
 		t.Errorf("before an image that is not there: %v", err)
 	}
-	if _, err := s.FilterImages(images, ImageFilter{References: []string{"[x"}}); err == nil {
+	if _, err := s.FilterImages(images, layers.ImageFilter{References: []string{"[x"}}); err == nil {
 		t.Error("a malformed pattern is accepted")
 	}
 }

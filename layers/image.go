@@ -16,6 +16,8 @@ import (
 	"go.podman.io/storage"
 
 	"github.com/rcrun/rcrun/internal/fault"
+	"github.com/rcrun/rcrun/layers/imagename"
+	"github.com/rcrun/rcrun/layers/internal/core"
 )
 
 // Image is what the store knows of an image.
@@ -64,18 +66,18 @@ type Healthcheck struct {
 // Images lists all images, the newest first. An image whose records are damaged does not hide the others: it comes
 // without its configuration, and the error says which it was.
 func (s *Store) Images() ([]Image, error) {
-	r, err := s.records()
+	r, err := s.core.Records()
 	if err != nil {
 		return nil, err
 	}
 	var images []Image
 	var broken []error
-	for _, record := range r.images {
-		if isUnfinished(record) {
+	for _, record := range r.Images {
+		if core.IsUnfinished(record) {
 			continue
 		}
-		img, err := s.describe(record, r.layers)
-		if err != nil && !s.lib.Exists(record.ID) {
+		img, err := s.describe(record, r.Layers)
+		if err != nil && !s.core.Lib.Exists(record.ID) {
 			continue // it was removed meanwhile
 		}
 		images = append(images, img)
@@ -89,7 +91,7 @@ func (s *Store) Images() ([]Image, error) {
 // with "sha256:". An error about ref has the class errdefs.ErrNotFound,
 // or errdefs.ErrInvalidArgument where an abbreviated id fits several images.
 func (s *Store) Image(ref string) (*Image, error) {
-	record, err := s.find(ref)
+	record, err := s.Find(ref)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +108,7 @@ func (s *Store) Image(ref string) (*Image, error) {
 
 // DriverData returns the name of the graph driver, and what it says of the uppermost layer of an image.
 func (s *Store) DriverData(img *Image) (driver string, data map[string]string, err error) {
-	d, err := s.lib.GraphDriver()
+	d, err := s.core.Lib.GraphDriver()
 	if err != nil {
 		return "", nil, fmt.Errorf("describe image %s: %w", img.ID, err)
 	}
@@ -120,7 +122,7 @@ func (s *Store) DriverData(img *Image) (driver string, data map[string]string, e
 }
 
 func (s *Store) layersByID() (map[string]storage.Layer, error) {
-	all, err := s.lib.Layers()
+	all, err := s.core.Lib.Layers()
 	if err != nil {
 		return nil, fmt.Errorf("list layers: %w", err)
 	}
@@ -152,9 +154,9 @@ func (s *Store) describe(record storage.Image, known map[string]storage.Layer) (
 		id = layer.Parent
 	}
 	slices.Reverse(img.Layers)
-	data, err := s.lib.ImageBigData(record.ID, configKey(record.ID))
+	data, err := s.core.Lib.ImageBigData(record.ID, core.ConfigKey(record.ID))
 	if err == nil {
-		err = img.setConfig(data)
+		err = img.SetConfig(data)
 	}
 	if err != nil {
 		return img, fmt.Errorf("read the configuration of image %s: %w", record.ID, err)
@@ -162,7 +164,7 @@ func (s *Store) describe(record storage.Image, known map[string]storage.Layer) (
 	return img, nil
 }
 
-func (img *Image) setConfig(data []byte) error {
+func (img *Image) SetConfig(data []byte) error {
 	docker := struct {
 		Config  *DockerConfig `json:"config"`
 		Comment *string       `json:"comment"`
@@ -197,10 +199,10 @@ func familiarTags(record storage.Image) (tags []string) {
 // Fits tells why an image is not one for a platform, "os/arch[/variant]" or a part of that; nil if it is one, and for
 // "". ref is how the user calls the image. The error is a *PlatformError.
 func (img *Image) Fits(platform, ref string) error {
-	system, arch, variant, err := parsePlatform(platform)
+	system, arch, variant, err := imagename.ParsePlatform(platform)
 	if err != nil || platform == "" {
 		return err
 	}
 	sys := &types.SystemContext{OSChoice: system, ArchitectureChoice: arch, VariantChoice: variant}
-	return fits(sys, img.Config.Platform, ref)
+	return imagename.Fits(sys, img.Config.Platform, ref)
 }

@@ -1,20 +1,25 @@
-package layers
+package layers_test
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/internal/storetest"
+)
 
 func TestLimitedContainer(t *testing.T) {
-	s := openStore(t)
-	want := Quota{Bytes: 1 << 20, Inodes: 7}
-	if err := s.CreateLimited(containerID(1), "", nil, want); err != nil {
+	s := storetest.OpenStore(t)
+	want := layers.Quota{Bytes: 1 << 20, Inodes: 7}
+	if err := s.CreateLimited(storetest.ContainerID(1), "", nil, want); err != nil {
 		t.Fatal(err)
 	}
-	if stack, err := s.ContainerStack(containerID(1)); err != nil || stack.Quota != want {
+	if stack, err := s.ContainerStack(storetest.ContainerID(1)); err != nil || stack.Quota != want {
 		t.Errorf("got %+v, %v", stack, err)
 	}
-	if err := s.CreateContainer(containerID(2), "", nil); err != nil {
+	if err := s.CreateContainer(storetest.ContainerID(2), "", nil); err != nil {
 		t.Fatal(err)
 	}
-	if stack, err := s.ContainerStack(containerID(2)); err != nil || stack.Quota != (Quota{}) {
+	if stack, err := s.ContainerStack(storetest.ContainerID(2)); err != nil || stack.Quota != (layers.Quota{}) {
 		t.Errorf("got %+v, %v", stack, err)
 	}
 }

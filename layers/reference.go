@@ -11,11 +11,12 @@ import (
 	"go.podman.io/storage"
 
 	"github.com/rcrun/rcrun/internal/fault"
+	"github.com/rcrun/rcrun/layers/imagename"
 )
 
-// find returns the record that ref names. A name goes before an id that begins the same, a full id before a name.
-func (s *Store) find(ref string) (storage.Image, error) {
-	records, err := s.lib.Images()
+// Find returns the record that ref names. A name goes before an id that begins the same, a full id before a name.
+func (s *Store) Find(ref string) (storage.Image, error) {
+	records, err := s.core.Lib.Images()
 	if err != nil {
 		return storage.Image{}, fmt.Errorf("look up image %q: %w", ref, err)
 	}
@@ -33,7 +34,7 @@ func (s *Store) find(ref string) (storage.Image, error) {
 
 // indexNamed returns which record has ref for a name, -1 if none has.
 func indexNamed(ref string, records []storage.Image) int {
-	for name := range meanings(ref) {
+	for name := range imagename.Meanings(ref) {
 		if i := slices.IndexFunc(records, named(name)); i >= 0 {
 			return i
 		}
@@ -57,7 +58,7 @@ func named(name reference.Named) func(storage.Image) bool {
 
 func findPrefix(ref, id string, records []storage.Image) (storage.Image, error) {
 	if id == "" || strings.Trim(id, "0123456789abcdef") != "" {
-		return storage.Image{}, notFoundAmong(ref, records)
+		return storage.Image{}, NotFoundAmong(ref, records)
 	}
 	var matches []storage.Image
 	var ids []string
@@ -68,7 +69,7 @@ func findPrefix(ref, id string, records []storage.Image) (storage.Image, error) 
 	}
 	switch len(matches) {
 	case 0:
-		return storage.Image{}, notFoundAmong(ref, records)
+		return storage.Image{}, NotFoundAmong(ref, records)
 	case 1:
 		return matches[0], nil
 	}

@@ -1,9 +1,15 @@
-package layers
+package layers_test
 
 import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/driver"
+	"github.com/rcrun/rcrun/layers/internal/core"
+	"github.com/rcrun/rcrun/layers/internal/scratch"
+	"github.com/rcrun/rcrun/layers/internal/storetest"
 )
 
 // tooDeep is deeper than a process may have descriptors with the limit that goes with it.
@@ -13,30 +19,30 @@ const (
 )
 
 func TestRemoveDeepContainer(t *testing.T) {
-	s := openStore(t)
-	if err := s.CreateContainer(containerID(1), "deep", mustImport(t, s, "app", "x")); err != nil {
+	s := storetest.OpenStore(t)
+	if err := s.CreateContainer(storetest.ContainerID(1), "deep", storetest.MustImport(t, s, "app", "x")); err != nil {
 		t.Fatal(err)
 	}
-	stack, err := s.ContainerStack(containerID(1))
+	stack, err := s.ContainerStack(storetest.ContainerID(1))
 	if err != nil {
 		t.Fatal(err)
 	}
-	makeDeep(t, stack.Upper, tooDeep)
-	limitFiles(t, fewFiles)
-	if err := s.RemoveContainer(containerID(1)); err != nil {
+	storetest.MakeDeep(t, stack.Upper, tooDeep)
+	storetest.LimitFiles(t, fewFiles)
+	if err := s.RemoveContainer(storetest.ContainerID(1)); err != nil {
 		t.Fatal(err)
 	}
-	isClean(t, s)
+	storetest.IsClean(t, s)
 }
 
 // TestStaleRemoval opens a store in which a process was killed that removed a deep layer as the library does it.
 func TestStaleRemoval(t *testing.T) {
 	for _, kind := range []string{"of the driver", "of the records"} {
 		t.Run(kind, func(t *testing.T) {
-			s := openStore(t)
-			root := filepath.Join(s.root, DriverFuse, "tempdirs")
+			s := storetest.OpenStore(t)
+			root := filepath.Join(s.Core().Root, driver.Fuse, "tempdirs")
 			if kind == "of the records" {
-				root = filepath.Join(s.recordDir(layerRecords), "tmp")
+				root = filepath.Join(s.Core().RecordDir(core.LayerRecords), "tmp")
 			}
 			dir, lock := filepath.Join(root, "temp-dir-1"), filepath.Join(root, "lock-1")
 			used := filepath.Join(root, "temp-dir-2")
@@ -48,10 +54,10 @@ func TestStaleRemoval(t *testing.T) {
 			if err := os.WriteFile(lock, nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			makeDeep(t, dir+"/0-layer", tooDeep)
-			holder := holdLock(t, filepath.Join(root, "lock-2"))
-			limitFiles(t, fewFiles)
-			other, err := Open(Options{Root: s.root, RunRoot: t.TempDir()})
+			storetest.MakeDeep(t, dir+"/0-layer", tooDeep)
+			holder := storetest.HoldLock(t, filepath.Join(root, "lock-2"))
+			storetest.LimitFiles(t, fewFiles)
+			other, err := layers.Open(layers.Options{Root: s.Core().Root, RunRoot: t.TempDir()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -65,7 +71,7 @@ func TestStaleRemoval(t *testing.T) {
 				t.Errorf("the directory of a process that lives: %v", err)
 			}
 			holder.Close()
-			if names, err := namesIn(s.tempRoot()); err != nil || len(names) > 0 {
+			if names, err := scratch.NamesIn(s.Core().TempRoot()); err != nil || len(names) > 0 {
 				t.Errorf("left: %v, %v", names, err)
 			}
 		})

@@ -10,6 +10,8 @@ import (
 	"go.podman.io/storage"
 
 	"github.com/rcrun/rcrun/internal/fault"
+	"github.com/rcrun/rcrun/layers/imagename"
+	"github.com/rcrun/rcrun/layers/internal/core"
 )
 
 // Removal is one step of removing an image: a name that it lost, or an id of an image or layer that is gone.
@@ -34,7 +36,7 @@ type RemoveOptions struct {
 // Without force, an image that a container needs keeps its last name, and one with names in several
 // repositories is not removed by id: both are errors of the class errdefs.ErrConflict.
 func (s *Store) RemoveImage(ref string, opts RemoveOptions) ([]Removal, error) {
-	record, err := s.find(ref)
+	record, err := s.Find(ref)
 	if err != nil {
 		return nil, err
 	}
@@ -46,14 +48,14 @@ func (s *Store) RemoveImage(ref string, opts RemoveOptions) ([]Removal, error) {
 		return nil, err
 	}
 	// The names go with the record, so that a crash leaves all or none.
-	removed, err := s.deleteImage(record.ID)
+	removed, err := s.core.DeleteImage(record.ID)
 	if opts.Force && errors.Is(err, storage.ErrImageUsedByContainer) {
 		return s.untag(record.ID, names)
 	}
-	if err != nil && !isMissing(err) {
+	if err != nil && !core.IsMissing(err) {
 		return nil, fmt.Errorf("remove image %s: %w", ref, err)
 	}
-	steps := untagged(names)
+	steps := Untagged(names)
 	for _, id := range append([]string{record.ID}, removed...) {
 		steps = append(steps, Removal{Deleted: "sha256:" + id})
 	}
@@ -62,8 +64,8 @@ func (s *Store) RemoveImage(ref string, opts RemoveOptions) ([]Removal, error) {
 
 // namesToRemove returns those names of the image that ref means: itself, or all where ref is an id.
 func namesToRemove(ref string, record storage.Image) (names []string, byID bool) {
-	name, err := normalize(ref)
-	full, isName := nameAmong(ref, record.Names)
+	name, err := imagename.Parse(ref)
+	full, isName := imagename.Among(ref, record.Names)
 	switch {
 	case isName:
 		return []string{full}, false
@@ -72,7 +74,7 @@ func namesToRemove(ref string, record storage.Image) (names []string, byID bool)
 	}
 	// A digest of a repository stands for the names of that repository.
 	for _, n := range record.Names {
-		if repository(n) == name.Name() {
+		if imagename.Repository(n) == name.Name() {
 			names = append(names, n)
 		}
 	}
@@ -81,15 +83,17 @@ func namesToRemove(ref string, record storage.Image) (names []string, byID bool)
 
 // mayRemove tells why an image may not lose the last of its names.
 func (s *Store) mayRemove(ref string, record storage.Image, byID bool, opts RemoveOptions) error {
-	inSeveral := slices.ContainsFunc(record.Names, func(n string) bool { return repository(n) != repository(record.Names[0]) })
+	inSeveral := slices.ContainsFunc(record.Names,
+		func(n string) bool { return imagename.Repository(n) != imagename.Repository(record.Names[0]) })
 	if byID && inSeveral && !opts.Force {
-		return fault.Errorf(errdefs.ErrConflict, "remove image %s: it has names in several repositories (%s); remove them one by one, or use force",
+		return fault.Errorf(errdefs.ErrConflict,
+			"remove image %s: it has names in several repositories (%s); remove them one by one, or use force",
 			ref, strings.Join(record.Names, ", "))
 	}
 	if opts.Force && (!byID || opts.Runs == nil) {
 		return nil
 	}
-	containers, err := s.lib.Containers()
+	containers, err := s.core.Lib.Containers()
 	if err != nil {
 		return fmt.Errorf("remove image %s: %w", ref, err)
 	}
@@ -99,7 +103,8 @@ func (s *Store) mayRemove(ref string, record storage.Image, byID bool, opts Remo
 		case opts.Force && runs:
 			return fault.Errorf(errdefs.ErrConflict, "remove image %s: the running container %s uses it", ref, c.ID)
 		case !opts.Force:
-			return fault.Errorf(errdefs.ErrConflict, "remove image %s: container %s uses it; remove that first, or use force", ref, c.ID)
+			return fault.Errorf(errdefs.ErrConflict,
+				"remove image %s: container %s uses it; remove that first, or use force", ref, c.ID)
 		}
 	}
 	return nil
@@ -109,15 +114,15 @@ func (s *Store) untag(id string, names []string) ([]Removal, error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
-	if err := s.change(func() error { return s.lib.RemoveNames(id, names) }); err != nil {
+	if err := s.core.Change(func() error { return s.core.Lib.RemoveNames(id, names) }); err != nil {
 		return nil, fmt.Errorf("take names from image %s: %w", id, err)
 	}
-	return untagged(names), nil
+	return Untagged(names), nil
 }
 
-func untagged(names []string) (steps []Removal) {
+func Untagged(names []string) (steps []Removal) {
 	for _, name := range names {
-		steps = append(steps, Removal{Untagged: FamiliarName(name)})
+		steps = append(steps, Removal{Untagged: imagename.Familiar(name)})
 	}
 	return steps
 }

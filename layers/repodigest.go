@@ -9,6 +9,8 @@ import (
 	"go.podman.io/image/v5/docker/reference"
 	"go.podman.io/image/v5/manifest"
 	"go.podman.io/storage"
+
+	"github.com/rcrun/rcrun/layers/imagename"
 )
 
 // By which digest a registry knows an image is seen when the image is pulled or pushed, and noted then. It is not to be
@@ -22,21 +24,21 @@ const repoDigestsKey = "rcrun-repo-digests"
 // maxRepoDigests bounds how many of them an image has.
 const maxRepoDigests = 64
 
-// noteRepoDigest notes that a registry has an image in the repository of name as the given manifest, which may be a
+// NoteRepoDigest notes that a registry has an image in the repository of name as the given manifest, which may be a
 // list. By its digest, the image is found from then on.
-func (s *Store) noteRepoDigest(id string, name reference.Named, data []byte) error {
+func (s *Store) NoteRepoDigest(id string, name reference.Named, data []byte) error {
 	sum := digest.FromBytes(data)
 	named, err := reference.WithDigest(reference.TrimNamed(name), sum)
 	if err != nil {
 		return err
 	}
-	record, err := s.lib.Image(id)
+	record, err := s.core.Lib.Image(id)
 	if err != nil {
 		return err
 	}
 	if !slices.Contains(record.Digests, sum) {
 		key := storage.ImageDigestManifestBigDataNamePrefix + "-" + sum.String()
-		if err := s.lib.SetImageBigData(id, key, data, manifest.Digest); err != nil {
+		if err := s.core.Lib.SetImageBigData(id, key, data, manifest.Digest); err != nil {
 			return fmt.Errorf("keep the manifest: %w", err)
 		}
 	}
@@ -49,7 +51,7 @@ func (s *Store) noteRepoDigest(id string, name reference.Named, data []byte) err
 	if err != nil {
 		return err
 	}
-	if err := s.lib.SetImageBigData(id, repoDigestsKey, text, nil); err != nil {
+	if err := s.core.Lib.SetImageBigData(id, repoDigestsKey, text, nil); err != nil {
 		return fmt.Errorf("note the digest in %s: %w", reference.TrimNamed(name), err)
 	}
 	return nil
@@ -60,7 +62,7 @@ func (s *Store) repoDigests(record storage.Image) (noted []string, err error) {
 	if !slices.Contains(record.BigDataNames, repoDigestsKey) {
 		return nil, nil
 	}
-	data, err := s.lib.ImageBigData(record.ID, repoDigestsKey)
+	data, err := s.core.Lib.ImageBigData(record.ID, repoDigestsKey)
 	if err == nil {
 		err = json.Unmarshal(data, &noted)
 	}
@@ -75,7 +77,7 @@ func (s *Store) repoDigests(record storage.Image) (noted []string, err error) {
 func familiarDigests(record storage.Image, noted []string) (digests []string) {
 	inRepository := map[string]bool{}
 	for _, name := range record.Names {
-		inRepository[repository(name)] = true
+		inRepository[imagename.Repository(name)] = true
 	}
 	for _, name := range slices.Concat(noted, record.Names) {
 		ref, err := reference.ParseNormalizedNamed(name)
@@ -83,7 +85,8 @@ func familiarDigests(record storage.Image, noted []string) (digests []string) {
 			continue // not one that we would have given
 		}
 		_, isDigest := ref.(reference.Digested)
-		if text := reference.FamiliarString(ref); isDigest && (len(inRepository) == 0 || inRepository[ref.Name()]) && !slices.Contains(digests, text) {
+		if text := reference.FamiliarString(ref); isDigest && (len(inRepository) == 0 || inRepository[ref.Name()]) &&
+			!slices.Contains(digests, text) {
 			digests = append(digests, text)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/rcrun/rcrun/internal/fault"
+	"github.com/rcrun/rcrun/layers/imagename"
 )
 
 // maxSimilar is how many images are named to somebody who asks for one that is not there.
@@ -19,7 +20,7 @@ const maxSimilar = 3
 
 // SimilarTo says which images are here whose names are like ref: "debian:12 is here". It is "" if there are none.
 func (s *Store) SimilarTo(ref string) string {
-	records, err := s.lib.Images()
+	records, err := s.core.Lib.Images()
 	if err != nil {
 		return ""
 	}
@@ -38,7 +39,7 @@ func similarTo(ref string, records []storage.Image) string {
 			if err != nil {
 				continue
 			}
-			if rank := likeness(asked, have); rank < len(ranked) {
+			if rank := imagename.Likeness(asked, have); rank < len(ranked) {
 				ranked[rank] = append(ranked[rank], reference.FamiliarString(have))
 			}
 		}
@@ -58,8 +59,8 @@ func similarTo(ref string, records []storage.Image) string {
 	return strings.Join(names[:last], ", ") + " and " + names[last] + " are here"
 }
 
-// notFoundAmong is the error of an image that is not among those that are here.
-func notFoundAmong(ref string, records []storage.Image) error {
+// NotFoundAmong is the error of an image that is not among those that are here.
+func NotFoundAmong(ref string, records []storage.Image) error {
 	text := fmt.Sprintf("no image %q in the store", ref)
 	if similar := similarTo(ref, records); similar != "" {
 		text += "; " + similar

@@ -1,16 +1,18 @@
-package layers
+package layers_test
 
 import (
 	"fmt"
 	"testing"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/rcrun/rcrun/layers/internal/storetest"
 )
 
 func TestSimilarTo(t *testing.T) {
-	s := openStore(t)
+	s := storetest.OpenStore(t)
 	for _, name := range []string{"debian:12", "debian:11", "registry.example/team/app:1", "bb", "alpine"} {
-		mustImport(t, s, name, name)
+		storetest.MustImport(t, s, name, name)
 	}
 	for ref, want := range map[string]string{
 		"debian":             "debian:11 and debian:12 are here",

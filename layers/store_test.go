@@ -1,4 +1,4 @@
-package layers
+package layers_test
 
 import (
 	"bytes"
@@ -20,17 +20,25 @@ import (
 	"go.podman.io/storage"
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/archive"
+	"github.com/rcrun/rcrun/layers/driver"
+	"github.com/rcrun/rcrun/layers/internal/scratch"
+	"github.com/rcrun/rcrun/layers/internal/storetest"
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
 func TestImport(t *testing.T) {
-	s := openStore(t)
-	img := mustImport(t, s, "deb:12", "x", `CMD ["sh", "-l"]`, "ENV A=1 B='2 3'", "USER www-data", "WORKDIR /srv")
-	if !slices.Equal(img.Names, []string{"docker.io/library/deb:12"}) || !slices.Equal(img.RepoTags, []string{"deb:12"}) {
+	s := storetest.OpenStore(t)
+	img := storetest.MustImport(t, s, "deb:12", "x", `CMD ["sh", "-l"]`, "ENV A=1 B='2 3'", "USER www-data",
+		"WORKDIR /srv")
+	if !slices.Equal(img.Names, []string{"docker.io/library/deb:12"}) ||
+		!slices.Equal(img.RepoTags, []string{"deb:12"}) {
 		t.Errorf("names %q, tags %q", img.Names, img.RepoTags)
 	}
 	c := img.Config.Config
-	if !slices.Equal(c.Cmd, []string{"sh", "-l"}) || !slices.Equal(c.Env, []string{"A=1", "B=2 3"}) || c.User != "www-data" || c.WorkingDir != "/srv" {
+	if !slices.Equal(c.Cmd, []string{"sh", "-l"}) || !slices.Equal(c.Env, []string{"A=1", "B=2 3"}) ||
+		c.User != "www-data" || c.WorkingDir != "/srv" {
 		t.Errorf("configuration %+v", c)
 	}
 	if len(img.Layers) != 1 || img.Layers[0].ID != img.TopLayer || len(img.Config.History) != 1 {
@@ -39,7 +47,7 @@ func TestImport(t *testing.T) {
 	if want := img.Config.RootFS.DiffIDs[0]; img.Layers[0].DiffID != want {
 		t.Errorf("layer has digest %s, the configuration says %s", img.Layers[0].DiffID, want)
 	}
-	st, err := tree.ReadStat(filepath.Join(s.layout.diff(img.TopLayer), "etc/shadow"))
+	st, err := tree.ReadStat(filepath.Join(s.Core().Layout.Diff(img.TopLayer), "etc/shadow"))
 	if err != nil || st.GID != 42 || st.Mode != unix.S_IFREG|0o640 {
 		t.Errorf("etc/shadow is %+v, %v", st, err)
 	}
@@ -47,8 +55,8 @@ func TestImport(t *testing.T) {
 
 // TestImportCompressed checks that the layer does not depend on how the tar came.
 func TestImportCompressed(t *testing.T) {
-	s := openStore(t)
-	plain := rootfsTar(t, "x")
+	s := storetest.OpenStore(t)
+	plain := storetest.RootfsTar(t, "x")
 	var gz, zs bytes.Buffer
 	gw := gzip.NewWriter(&gz)
 	zw, err := zstd.NewWriter(&zs)
@@ -63,9 +71,9 @@ func TestImportCompressed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := mustImport(t, s, "plain", "x").Layers[0].DiffID
+	want := storetest.MustImport(t, s, "plain", "x").Layers[0].DiffID
 	for name, data := range map[string][]byte{"gzip": gz.Bytes(), "zstd": zs.Bytes()} {
-		id, err := s.Import(context.Background(), bytes.NewReader(data), ImportOptions{})
+		id, err := archive.Import(context.Background(), s, bytes.NewReader(data), archive.ImportOptions{})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -78,40 +86,41 @@ func TestImportCompressed(t *testing.T) {
 
 // TestImportBad checks that nothing is left of an import that fails.
 func TestImportBad(t *testing.T) {
-	s := openStore(t)
-	mustImport(t, s, "before", "x")
-	good := rootfsTar(t, "y")
+	s := storetest.OpenStore(t)
+	storetest.MustImport(t, s, "before", "x")
+	good := storetest.RootfsTar(t, "y")
 	evil := bytes.Replace(good, []byte("./bin/su"), []byte("../bin/x"), 1)
 	fixChecksums(evil)
-	filesBefore, bytesBefore := usage(t, s)
+	filesBefore, bytesBefore := storetest.Usage(t, s)
 	canceled, cancel := context.WithCancel(context.Background())
 	cancel()
 	for _, c := range []struct {
 		name string
 		ctx  context.Context
 		data []byte
-		opts ImportOptions
+		opts archive.ImportOptions
 		want string
 	}{
-		{"nothing", nil, nil, ImportOptions{}, "empty"},
-		{"no tar", nil, []byte(strings.Repeat("no tar ", 1000)), ImportOptions{}, "invalid tar header"},
-		{"cut in an entry", nil, good[:len(good)-3000], ImportOptions{}, "unexpected EOF"},
-		{"cut between entries", nil, good[:len(good)-1024], ImportOptions{}, "cut off"},
-		{"leads out", nil, evil, ImportOptions{}, `"../bin/x"`},
-		{"bad name", nil, good, ImportOptions{Name: "UPPER"}, "lowercase"},
-		{"bad change", nil, good, ImportOptions{Changes: []string{"RUN rm -rf /"}}, `"RUN rm -rf /"`},
-		{"bad platform", nil, good, ImportOptions{Platform: "sparks"}, "OS/ARCH"},
-		{"canceled", canceled, good, ImportOptions{}, "canceled"},
+		{"nothing", nil, nil, archive.ImportOptions{}, "empty"},
+		{"no tar", nil, []byte(strings.Repeat("no tar ", 1000)), archive.ImportOptions{}, "invalid tar header"},
+		{"cut in an entry", nil, good[:len(good)-3000], archive.ImportOptions{}, "unexpected EOF"},
+		{"cut between entries", nil, good[:len(good)-1024], archive.ImportOptions{}, "cut off"},
+		{"leads out", nil, evil, archive.ImportOptions{}, `"../bin/x"`},
+		{"bad name", nil, good, archive.ImportOptions{Name: "UPPER"}, "lowercase"},
+		{"bad change", nil, good, archive.ImportOptions{Changes: []string{"RUN rm -rf /"}}, `"RUN rm -rf /"`},
+		{"bad platform", nil, good, archive.ImportOptions{Platform: "sparks"}, "OS/ARCH"},
+		{"canceled", canceled, good, archive.ImportOptions{}, "canceled"},
 	} {
 		if c.ctx == nil {
 			c.ctx = context.Background()
 		}
-		_, err := s.Import(c.ctx, bytes.NewReader(c.data), c.opts)
+		_, err := archive.Import(c.ctx, s, bytes.NewReader(c.data), c.opts)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", c.name, err, c.want)
 		}
-		if files, bytes := usage(t, s); files != filesBefore || bytes > bytesBefore+1000 {
-			t.Errorf("%s: the store has %d files of %d bytes, before it had %d of %d", c.name, files, bytes, filesBefore, bytesBefore)
+		if files, bytes := storetest.Usage(t, s); files != filesBefore || bytes > bytesBefore+1000 {
+			t.Errorf("%s: the store has %d files of %d bytes, before it had %d of %d", c.name, files, bytes,
+				filesBefore, bytesBefore)
 		}
 	}
 	if images, err := s.Images(); len(images) != 1 || err != nil {
@@ -137,9 +146,9 @@ func fixChecksums(data []byte) {
 
 // TestTarSplit checks that a layer comes out as the very tar that went in.
 func TestTarSplit(t *testing.T) {
-	s := openStore(t)
-	data := append(rootfsTar(t, "x"), make([]byte, 7*512)...) // more zeros than an end needs
-	id, err := s.Import(context.Background(), bytes.NewReader(data), ImportOptions{})
+	s := storetest.OpenStore(t)
+	data := append(storetest.RootfsTar(t, "x"), make([]byte, 7*512)...) // more zeros than an end needs
+	id, err := archive.Import(context.Background(), s, bytes.NewReader(data), archive.ImportOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +156,7 @@ func TestTarSplit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	diff, err := s.lib.Diff("", img.TopLayer, nil)
+	diff, err := s.Core().Lib.Diff("", img.TopLayer, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,27 +167,29 @@ func TestTarSplit(t *testing.T) {
 	if !bytes.Equal(got, data) {
 		t.Errorf("the layer has %d bytes, other than the %d of the tar", len(got), len(data))
 	}
-	report, err := s.lib.Check(&storage.CheckOptions{LayerDigests: true, LayerData: true, ImageData: true})
+	report, err := s.Core().Lib.Check(&storage.CheckOptions{LayerDigests: true, LayerData: true, ImageData: true})
 	if err != nil || len(report.Layers)+len(report.Images) > 0 {
 		t.Errorf("the library's check says %+v, %v", report, err)
 	}
 }
 
 func TestImageLookup(t *testing.T) {
-	s := openStore(t)
-	img := mustImport(t, s, "registry.example:5000/team/app:v1", "x")
-	if err := s.lib.AddNames(img.ID, []string{"docker.io/library/app:latest"}); err != nil {
+	s := storetest.OpenStore(t)
+	img := storetest.MustImport(t, s, "registry.example:5000/team/app:v1", "x")
+	if err := s.Core().Lib.AddNames(img.ID, []string{"docker.io/library/app:latest"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, ref := range []string{
-		"registry.example:5000/team/app:v1", "app", "app:latest", "docker.io/library/app", "library/app", img.ID, img.ID[:1],
+		"registry.example:5000/team/app:v1", "app", "app:latest", "docker.io/library/app", "library/app", img.ID,
+		img.ID[:1],
 		img.ID[:12], "sha256:" + img.ID, "sha256:" + img.ID[:6], "app@" + img.Digest.String(),
 	} {
 		if got, err := s.Image(ref); err != nil || got.ID != img.ID {
 			t.Errorf("%s: %v", ref, err)
 		}
 	}
-	for _, ref := range []string{"", "app:v2", "team/app:v1", "ffff" + img.ID, "other@" + img.Digest.String(), "Bad Name", "../x",
+	for _, ref := range []string{"", "app:v2", "team/app:v1", "ffff" + img.ID, "other@" + img.Digest.String(),
+		"Bad Name", "../x",
 		"app@sha256:" + img.ID} {
 		if _, err := s.Image(ref); !errdefs.IsNotFound(err) {
 			t.Errorf("%q: error %v, want one of the class not found", ref, err)
@@ -187,11 +198,11 @@ func TestImageLookup(t *testing.T) {
 }
 
 func TestAmbiguousID(t *testing.T) {
-	s := openStore(t)
+	s := storetest.OpenStore(t)
 	var ids []string
 	seen := map[byte]string{}
 	for i := 0; ; i++ { // seventeen ids share a first digit somewhere
-		id := mustImport(t, s, "", fmt.Sprint(i)).ID
+		id := storetest.MustImport(t, s, "", fmt.Sprint(i)).ID
 		if other := seen[id[0]]; other != "" {
 			ids = []string{id, other}
 			break
@@ -199,15 +210,16 @@ func TestAmbiguousID(t *testing.T) {
 		seen[id[0]] = id
 	}
 	_, err := s.Image(ids[0][:1])
-	if !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), ids[0]) || !strings.Contains(err.Error(), ids[1]) {
+	if !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), ids[0]) ||
+		!strings.Contains(err.Error(), ids[1]) {
 		t.Errorf("error %v, want one naming %v", err, ids)
 	}
 }
 
 func TestNameMoves(t *testing.T) {
-	s := openStore(t)
-	old := mustImport(t, s, "app", "old")
-	mustImport(t, s, "app", "new")
+	s := storetest.OpenStore(t)
+	old := storetest.MustImport(t, s, "app", "old")
+	storetest.MustImport(t, s, "app", "new")
 	got, err := s.Image(old.ID)
 	if err != nil || len(got.Names) != 0 {
 		t.Errorf("the older image has the names %v, %v", got.Names, err)
@@ -231,7 +243,7 @@ func TestOpenErrors(t *testing.T) {
 		if root == readonly && os.Geteuid() == 0 {
 			continue // root may write everywhere
 		}
-		s, err := Open(Options{Root: root, RunRoot: filepath.Join(dir, "run")})
+		s, err := layers.Open(layers.Options{Root: root, RunRoot: filepath.Join(dir, "run")})
 		if err == nil {
 			s.Close()
 			t.Errorf("%q was opened", root)
@@ -245,22 +257,22 @@ func TestOpenErrors(t *testing.T) {
 // a living one works on stays.
 func TestAbandonedWork(t *testing.T) {
 	dir := t.TempDir()
-	s := openStoreAt(t, dir)
-	for _, root := range []string{s.tempRoot(), s.layout.staging()} {
-		living, err := newScratch(root)
+	s := storetest.OpenStoreAt(t, dir)
+	for _, root := range []string{s.Core().TempRoot(), s.Core().Layout.Staging()} {
+		living, err := scratch.New(root)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer living.Close()
-		dead, err := newScratch(root)
+		dead, err := scratch.New(root)
 		if err != nil {
 			t.Fatal(err)
 		}
-		dead.lock.Close()
+		dead.Lock.Close()
 		if err := os.WriteFile(filepath.Join(dead.Path, "part"), []byte("x"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := sweepScratch(root); err != nil {
+		if err := scratch.Sweep(root); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := os.Stat(living.Path); err != nil {
@@ -273,12 +285,13 @@ func TestAbandonedWork(t *testing.T) {
 }
 
 func TestParallelImports(t *testing.T) {
-	s := openStore(t)
+	s := storetest.OpenStore(t)
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
-			data := rootfsTar(t, fmt.Sprint(i))
-			if _, err := s.Import(context.Background(), bytes.NewReader(data), ImportOptions{Name: fmt.Sprintf("i%d", i)}); err != nil {
+			data := storetest.RootfsTar(t, fmt.Sprint(i))
+			if _, err := archive.Import(context.Background(), s, bytes.NewReader(data),
+				archive.ImportOptions{Name: fmt.Sprintf("i%d", i)}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -291,11 +304,11 @@ func TestParallelImports(t *testing.T) {
 
 // TestStoreRemembersDriver looks for the driver of a store that the library has made.
 func TestStoreRemembersDriver(t *testing.T) {
-	s := openStore(t)
-	if s.Driver() != DriverFuse {
+	s := storetest.OpenStore(t)
+	if s.Driver() != driver.Fuse {
 		t.Errorf("the driver is %q", s.Driver())
 	}
-	if _, err := FindDriver(s.root, DriverVFS); err == nil {
+	if _, err := driver.Find(s.Core().Root, driver.VFS); err == nil {
 		t.Error("another driver is taken for a store that has one")
 	}
 }

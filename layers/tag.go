@@ -7,23 +7,24 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/rcrun/rcrun/internal/fault"
+	"github.com/rcrun/rcrun/layers/imagename"
 )
 
 // Tag gives an image further names. An image that had one of them loses it.
 func (s *Store) Tag(ref string, names ...string) error {
 	full := make([]string, len(names))
 	for i, name := range names {
-		n, err := newName(name)
+		n, err := imagename.New(name)
 		if err != nil {
 			return fmt.Errorf("tag %s: %w", ref, err)
 		}
 		full[i] = n.String()
 	}
-	record, err := s.find(ref)
+	record, err := s.Find(ref)
 	if err != nil {
 		return err
 	}
-	if err := s.change(func() error { return s.lib.AddNames(record.ID, full) }); err != nil {
+	if err := s.core.Change(func() error { return s.core.Lib.AddNames(record.ID, full) }); err != nil {
 		return fmt.Errorf("tag %s: %w", ref, err)
 	}
 	return nil
@@ -31,7 +32,7 @@ func (s *Store) Tag(ref string, names ...string) error {
 
 // Untag takes names from an image, all if none is given, and returns them. The image stays.
 func (s *Store) Untag(ref string, names ...string) ([]Removal, error) {
-	record, err := s.find(ref)
+	record, err := s.Find(ref)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +41,7 @@ func (s *Store) Untag(ref string, names ...string) ([]Removal, error) {
 	}
 	full := make([]string, len(names))
 	for i, name := range names {
-		n, err := normalize(name)
+		n, err := imagename.Parse(name)
 		if err != nil {
 			return nil, fmt.Errorf("untag %s: %w", ref, err)
 		}

@@ -1,4 +1,4 @@
-package layers
+package layers_test
 
 import (
 	"slices"
@@ -7,11 +7,14 @@ import (
 
 	"github.com/containerd/errdefs"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/internal/storetest"
 )
 
 func TestTag(t *testing.T) {
-	s := openStore(t)
-	one, two := mustImport(t, s, "app:1", "x"), mustImport(t, s, "app:2", "y")
+	s := storetest.OpenStore(t)
+	one, two := storetest.MustImport(t, s, "app:1", "x"), storetest.MustImport(t, s, "app:2", "y")
 	if err := s.Tag("app:1", "other", "registry.example:5000/team/app:v1"); err != nil {
 		t.Fatal(err)
 	}
@@ -19,7 +22,8 @@ func TestTag(t *testing.T) {
 	if err != nil || img.ID != one.ID {
 		t.Fatalf("other:latest is %v, %v", img, err)
 	}
-	if want := []string{"app:1", "other:latest", "registry.example:5000/team/app:v1"}; !slices.Equal(slices.Sorted(slices.Values(img.RepoTags)), want) {
+	if want := []string{"app:1", "other:latest",
+		"registry.example:5000/team/app:v1"}; !slices.Equal(slices.Sorted(slices.Values(img.RepoTags)), want) {
 		t.Errorf("tags %q, want %q", img.RepoTags, want)
 	}
 	// A name moves.
@@ -43,12 +47,13 @@ func TestTag(t *testing.T) {
 }
 
 func TestUntag(t *testing.T) {
-	s := openStore(t)
-	img := mustImport(t, s, "app:1", "x")
+	s := storetest.OpenStore(t)
+	img := storetest.MustImport(t, s, "app:1", "x")
 	if err := s.Tag("app:1", "app:2", "app:3"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Untag("app:1", "app:2", "app:9"); !errdefs.IsNotFound(err) || !strings.Contains(err.Error(), "app:9") {
+	if _, err := s.Untag("app:1", "app:2", "app:9"); !errdefs.IsNotFound(err) ||
+		!strings.Contains(err.Error(), "app:9") {
 		t.Errorf("a name that it does not have: %v", err)
 	}
 	if steps, err := s.Untag("app:1", "app:2"); err != nil || len(steps) != 1 || steps[0].Untagged != "app:2" {
@@ -63,7 +68,7 @@ func TestUntag(t *testing.T) {
 }
 
 func TestHistory(t *testing.T) {
-	img := Image{Layers: []Layer{{ID: "a", Size: 1}, {ID: "b", Size: 2}, {ID: "c", Size: 3}}}
+	img := layers.Image{Layers: []layers.Layer{{ID: "a", Size: 1}, {ID: "b", Size: 2}, {ID: "c", Size: 3}}}
 	img.Config.History = append(img.Config.History,
 		history("first", false), history("config", true), history("second", false))
 	var got []string

@@ -25,7 +25,7 @@ type ImageUsage struct {
 // Usage measures the images. With an error about damaged images, the rest of it is good nevertheless.
 func (s *Store) Usage() (Usage, error) {
 	images, broken := s.Images()
-	r, err := s.records()
+	r, err := s.core.Records()
 	if err != nil {
 		return Usage{}, err
 	}
@@ -47,7 +47,7 @@ func (s *Store) Usage() (Usage, error) {
 		}
 		u.Images = append(u.Images, one)
 	}
-	needed := r.needed()
+	needed := r.Needed()
 	for _, layer := range s.imageLayers(r) {
 		if needed[layer.CacheID] {
 			u.Layers += layer.Size
@@ -55,7 +55,7 @@ func (s *Store) Usage() (Usage, error) {
 			u.Kept = append(u.Kept, layer)
 		}
 	}
-	if u.Downloads, err = s.downloads(); err != nil {
+	if u.Downloads, err = s.core.Downloads(); err != nil {
 		return u, fmt.Errorf("measure downloads: %w", err)
 	}
 	return u, broken

@@ -13,6 +13,7 @@ import (
 	"github.com/rcrun/rcrun/internal/atomicfile"
 	"github.com/rcrun/rcrun/internal/filecopy"
 	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/archive"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
@@ -21,7 +22,7 @@ import (
 const changeHelp = "apply a Dockerfile instruction: CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, SHELL, STOPSIGNAL, USER, VOLUME, WORKDIR"
 
 func (a *app) importCommand() *cobra.Command {
-	var options layers.ImportOptions
+	var options archive.ImportOptions
 	cmd := &cobra.Command{
 		Use:     "import [flags] FILE|URL|- [NAME[:TAG]]",
 		Short:   "Make an image of one layer from a tar of a root filesystem",
@@ -53,7 +54,7 @@ func (a *app) importCommand() *cobra.Command {
 var errStdinTerminal = errors.New("standard input is a terminal: give a file, or pipe one in")
 
 // importFrom imports a file, what a server has, or standard input.
-func importFrom(ctx context.Context, s *layers.Store, source string, options layers.ImportOptions) (id string,
+func importFrom(ctx context.Context, s *layers.Store, source string, options archive.ImportOptions) (id string,
 	err error) {
 	input, size, err := openSource(ctx, s, source)
 	if err != nil {
@@ -63,15 +64,15 @@ func importFrom(ctx context.Context, s *layers.Store, source string, options lay
 	show, end := progressLine("Importing", false)
 	defer end()
 	options.Progress, options.Size = show, size
-	return s.Import(ctx, input, options)
+	return archive.Import(ctx, s, input, options)
 }
 
 // openSource opens what is to be imported, and tells its size in bytes, 0 if that is not known.
 func openSource(ctx context.Context, s *layers.Store, source string) (input io.ReadCloser, size int64, err error) {
 	file := os.Stdin
 	switch {
-	case layers.IsURL(source):
-		return s.OpenURL(ctx, source)
+	case archive.IsURL(source):
+		return archive.OpenURL(ctx, s, source)
 	case source != "-":
 		if file, err = os.Open(source); err != nil {
 			return nil, 0, fmt.Errorf("open archive: %w", err)
@@ -97,8 +98,8 @@ func (a *app) loadCommand() *cobra.Command {
 			}
 			return a.withStore(cmd.Context(), func(s *layers.Store) error {
 				show, end := progressLine("Reading the archive", quiet)
-				options := layers.LoadOptions{Progress: loadProgress(os.Stderr, quiet), Copied: show}
-				loaded, err := s.Load(cmd.Context(), input, os.Stdin, options)
+				options := archive.LoadOptions{Progress: loadProgress(os.Stderr, quiet), Copied: show}
+				loaded, err := archive.Load(cmd.Context(), s, input, os.Stdin, options)
 				end()
 				for _, name := range loaded {
 					fmt.Println("Loaded image:", name)
@@ -124,17 +125,17 @@ func (a *app) saveCommand() *cobra.Command {
 		Args:              arguments(1, -1),
 		ValidArgsFunction: a.completeImages,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			options := layers.SaveOptions{Format: layers.ArchiveFormat(format), Compression: layers.Compression(compression)}
+			options := archive.SaveOptions{Format: archive.ArchiveFormat(format), Compression: archive.Compression(compression)}
 			return a.withStore(cmd.Context(), func(s *layers.Store) error {
 				var end func()
 				options.Progress, end = progressLine("Saving", false)
 				defer end()
-				return writeOutput(cmd.Context(), output, func(ctx context.Context, w io.Writer) error { return s.Save(ctx, w, args, options) })
+				return writeOutput(cmd.Context(), output, func(ctx context.Context, w io.Writer) error { return archive.Save(ctx, s, w, args, options) })
 			})
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write (default standard output)")
-	cmd.Flags().StringVar(&format, "format", string(layers.DockerArchive), "docker-archive or oci-archive")
+	cmd.Flags().StringVar(&format, "format", string(archive.DockerArchive), "docker-archive or oci-archive")
 	cmd.Flags().StringVar(&compression, "compression", "", "none, gzip or zstd")
 	return cmd
 }

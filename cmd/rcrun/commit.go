@@ -8,7 +8,7 @@ import (
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/internal/atomicfile"
-	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/progress"
 	"github.com/rcrun/rcrun/layers/tree"
 	"github.com/spf13/cobra"
 )
@@ -73,7 +73,7 @@ func (a *app) exportCommand() *cobra.Command {
 				show, end := progressLine("Exporting", false)
 				defer end()
 				return writeOutput(cmd.Context(), output, func(ctx context.Context, w io.Writer) error {
-					return e.Export(ctx, c, layers.CountWritten(w, show), pause)
+					return e.Export(ctx, c, progress.CountWritten(w, show), pause)
 				})
 			})
 		},

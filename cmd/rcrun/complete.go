@@ -7,6 +7,7 @@ import (
 
 	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/driver"
 	"github.com/rcrun/rcrun/rootless"
 	"github.com/spf13/cobra"
 )
@@ -63,7 +64,7 @@ var flagChoices = map[string][]string{
 	"pull":           pullChoices(),
 	"userns":         {rootless.ModeHost, rootless.ModeKeepID, rootless.ModeNoMap},
 	"type":           {"container", "image"},
-	"storage-driver": layers.Drivers(),
+	"storage-driver": driver.Names(),
 	"log-level":      {"debug", "info", "warn", "error", "fatal"},
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/upkeep"
 )
 
 func (a *app) dedupCommand() *cobra.Command {
@@ -19,7 +20,7 @@ func (a *app) dedupCommand() *cobra.Command {
 		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withStore(cmd.Context(), func(s *layers.Store) error {
-				found, err := s.Dedup(cmd.Context())
+				found, err := upkeep.Dedup(cmd.Context(), s)
 				if err != nil {
 					return err
 				}

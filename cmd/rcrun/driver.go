@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/rcrun/rcrun/engine/layered"
-	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/driver"
 	"github.com/rcrun/rcrun/rootless"
 	"github.com/spf13/cobra"
 )
@@ -43,18 +43,18 @@ func storeUseOf(cmd *cobra.Command) string {
 // belong to subordinate ids, so the whole command is then run again in a user namespace that has them, where what it
 // starts stays; its exit code is returned as an error.
 func (a *app) enterStore(cmd *cobra.Command) error {
-	if err := layers.CheckDriver(a.storageDriver); err != nil {
+	if err := driver.Check(a.storageDriver); err != nil {
 		return err // whether the command needs the store or not
 	}
 	use := storeUseOf(cmd)
 	if os.Args[0] == rootless.InsideStage || use == storeUnused || use == storeForSizes && !measures(cmd) {
 		return nil
 	}
-	driver, err := a.findDriver()
+	name, err := a.findDriver()
 	if err != nil && use == storeReported {
 		return nil
 	}
-	if err != nil || driver == layers.DriverFuse {
+	if err != nil || name == driver.Fuse {
 		return err
 	}
 	caller := rootless.CurrentCaller()
@@ -63,7 +63,7 @@ func (a *app) enterStore(cmd *cobra.Command) error {
 		return err
 	}
 	if ids.SingleID {
-		return fmt.Errorf("the storage driver %s needs subordinate ids, which the driver fuse does not: %s", driver, caller.Problem)
+		return fmt.Errorf("the storage driver %s needs subordinate ids, which the driver fuse does not: %s", name, caller.Problem)
 	}
 	// The command inside gets the signals, too, and decides what to do.
 	code, err := rootless.RunInside(context.WithoutCancel(cmd.Context()), ids, os.Args[1:], environmentInside(caller))

@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/registry"
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
 // withHint adds to an error of the libraries, which know nothing of this command line, which flags help.
 func withHint(err error) error {
-	var session *layers.SessionDirError
+	var session *registry.SessionDirError
 	switch {
 	case errors.Is(err, tree.ErrTooLarge):
 		return fmt.Errorf("%w (the flags --max-layer-size, --max-layer-files, --max-layer-depth and --max-xattr-size set "+

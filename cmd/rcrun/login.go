@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/containerd/errdefs"
-	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/registry"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
@@ -34,10 +34,10 @@ func (a *app) loginCommand() *cobra.Command {
 		Example:     "  rcrun login registry.example\n  pass show registry | rcrun login -u me --password-stdin registry.example",
 		Args:        arguments(0, 1),
 	}
-	registry := a.addRegistryFlags(cmd.Flags())
+	common := a.addRegistryFlags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		name, options := registryArgument(args), registry.registry()
-		known, err := layers.KnownCredentials(name, options)
+		name, options := registryArgument(args), common.registry()
+		known, err := registry.KnownCredentials(name, options)
 		if err != nil {
 			return err
 		}
@@ -46,7 +46,7 @@ func (a *app) loginCommand() *cobra.Command {
 		}
 		if flags == (loginFlags{}) && known.Username != "" {
 			fmt.Println("Authenticating with existing credentials...")
-			if err := layers.Login(cmd.Context(), name, known, options); !errdefs.IsUnauthorized(err) {
+			if err := registry.Login(cmd.Context(), name, known, options); !errdefs.IsUnauthorized(err) {
 				return succeed(err)
 			}
 		}
@@ -54,7 +54,7 @@ func (a *app) loginCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return succeed(layers.Login(cmd.Context(), name, credentials, options))
+		return succeed(registry.Login(cmd.Context(), name, credentials, options))
 	}
 	cmd.Flags().StringVarP(&flags.username, "username", "u", "", "user name")
 	cmd.Flags().StringVarP(&flags.password, "password", "p", "", "password (other users of this machine can see it: use --password-stdin)")
@@ -78,9 +78,9 @@ func succeed(err error) error {
 	return err
 }
 
-func printLogin(registry string, known layers.Credentials) error {
+func printLogin(name string, known registry.Credentials) error {
 	if known.Username == "" {
-		return fmt.Errorf("not logged in to %s", registry)
+		return fmt.Errorf("not logged in to %s", name)
 	}
 	fmt.Println(known.Username)
 	return nil
@@ -88,8 +88,8 @@ func printLogin(registry string, known layers.Credentials) error {
 
 // credentials returns what the flags and, where they say nothing, the user at the terminal give; known is the name that
 // the user had before.
-func (f loginFlags) credentials(known string) (layers.Credentials, error) {
-	c := layers.Credentials{Username: f.username, Password: f.password}
+func (f loginFlags) credentials(known string) (registry.Credentials, error) {
+	c := registry.Credentials{Username: f.username, Password: f.password}
 	if f.passwordStdin {
 		return f.withStdin(c)
 	}
@@ -108,7 +108,7 @@ func (f loginFlags) credentials(known string) (layers.Credentials, error) {
 	return c, err
 }
 
-func (f loginFlags) withStdin(c layers.Credentials) (layers.Credentials, error) {
+func (f loginFlags) withStdin(c registry.Credentials) (registry.Credentials, error) {
 	if f.username == "" || f.password != "" {
 		return c, errors.New("--password-stdin goes with --username, and without --password")
 	}
@@ -144,17 +144,17 @@ func (a *app) logoutCommand() *cobra.Command {
 		Example:     "  rcrun logout registry.example\n  rcrun logout --all",
 		Args:        arguments(0, 1),
 	}
-	registry := a.addRegistryFlags(cmd.Flags())
+	common := a.addRegistryFlags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		name, options := registryArgument(args), registry.registry()
+		name, options := registryArgument(args), common.registry()
 		if all {
-			if err := layers.LogoutAll(options); err != nil {
+			if err := registry.LogoutAll(options); err != nil {
 				return err
 			}
 			fmt.Println("Removed login credentials for all registries")
 			return nil
 		}
-		if err := layers.Logout(name, options); err != nil {
+		if err := registry.Logout(name, options); err != nil {
 			return err
 		}
 		fmt.Println("Removing login credentials for", name)

@@ -8,7 +8,7 @@ import (
 
 	"github.com/docker/go-units"
 	"github.com/opencontainers/go-digest"
-	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/progress"
 	"golang.org/x/term"
 )
 
@@ -16,53 +16,53 @@ import (
 // change in place; elsewhere each is written once its layer is there, and so it is for more lines than a terminal has.
 type layerLines struct {
 	out    io.Writer
-	width  int                          // of the terminal in columns, 0 for none
-	height int                          // of the terminal in lines
-	title  func(name string) string     // what comes before the lines
-	states map[layers.LayerState]string // the words for the states of a layer
-	lines  []string                     // as shown
-	places map[digest.Digest][]int      // a layer's lines: an image may have one several times
+	width  int                            // of the terminal in columns, 0 for none
+	height int                            // of the terminal in lines
+	title  func(name string) string       // what comes before the lines
+	states map[progress.LayerState]string // the words for the states of a layer
+	lines  []string                       // as shown
+	places map[digest.Digest][]int        // a layer's lines: an image may have one several times
 }
 
 // pullProgress shows a pull on a file, nowhere when it is to be quiet.
-func pullProgress(file *os.File, quiet bool) layers.Reporter {
+func pullProgress(file *os.File, quiet bool) progress.Reporter {
 	if quiet {
 		return nil
 	}
 	return newLayerLines(file, func(name string) string {
 		repository, version := splitName(name)
 		return fmt.Sprintf("%s: Pulling from %s", version, repository)
-	}, map[layers.LayerState]string{
-		layers.LayerWaiting: "Waiting", layers.LayerTransfer: "Downloading", layers.LayerTransferred: "Extracting",
-		layers.LayerDone: "Pull complete", layers.LayerExists: "Already exists",
+	}, map[progress.LayerState]string{
+		progress.LayerWaiting: "Waiting", progress.LayerTransfer: "Downloading", progress.LayerTransferred: "Extracting",
+		progress.LayerDone: "Pull complete", progress.LayerExists: "Already exists",
 	})
 }
 
 // pushProgress shows a push on a file, nowhere when it is to be quiet.
-func pushProgress(file *os.File, quiet bool) layers.Reporter {
+func pushProgress(file *os.File, quiet bool) progress.Reporter {
 	if quiet {
 		return nil
 	}
 	return newLayerLines(file, func(name string) string {
 		return fmt.Sprintf("The push refers to repository [%s]", name[:strings.LastIndexByte(name, ':')])
-	}, map[layers.LayerState]string{
-		layers.LayerWaiting: "Preparing", layers.LayerTransfer: "Pushing", layers.LayerTransferred: "Pushing",
-		layers.LayerDone: "Pushed", layers.LayerExists: "Layer already exists",
+	}, map[progress.LayerState]string{
+		progress.LayerWaiting: "Preparing", progress.LayerTransfer: "Pushing", progress.LayerTransferred: "Pushing",
+		progress.LayerDone: "Pushed", progress.LayerExists: "Layer already exists",
 	})
 }
 
 // loadProgress shows a load on a terminal, and nowhere else.
-func loadProgress(file *os.File, quiet bool) layers.Reporter {
+func loadProgress(file *os.File, quiet bool) progress.Reporter {
 	if quiet || !term.IsTerminal(int(file.Fd())) {
 		return nil
 	}
-	return newLayerLines(file, func(name string) string { return clearLine + "Loading " + name }, map[layers.LayerState]string{
-		layers.LayerWaiting: "Waiting", layers.LayerTransfer: "Loading layer", layers.LayerTransferred: "Loading layer",
-		layers.LayerDone: "Loaded layer", layers.LayerExists: "Layer already exists",
+	return newLayerLines(file, func(name string) string { return clearLine + "Loading " + name }, map[progress.LayerState]string{
+		progress.LayerWaiting: "Waiting", progress.LayerTransfer: "Loading layer", progress.LayerTransferred: "Loading layer",
+		progress.LayerDone: "Loaded layer", progress.LayerExists: "Layer already exists",
 	})
 }
 
-func newLayerLines(file *os.File, title func(string) string, states map[layers.LayerState]string) *layerLines {
+func newLayerLines(file *os.File, title func(string) string, states map[progress.LayerState]string) *layerLines {
 	l := &layerLines{out: file, title: title, states: states}
 	if term.IsTerminal(int(file.Fd())) {
 		l.width, l.height = 80, 24
@@ -100,9 +100,9 @@ func (l *layerLines) Begin(name string, all []digest.Digest) {
 }
 
 // Layer shows the state of a layer.
-func (l *layerLines) Layer(layer digest.Digest, state layers.LayerState, done, total int64) {
+func (l *layerLines) Layer(layer digest.Digest, state progress.LayerState, done, total int64) {
 	text := l.states[state]
-	if state == layers.LayerTransfer {
+	if state == progress.LayerTransfer {
 		text += " " + bar(done, total)
 	}
 	for _, i := range l.places[layer] {
@@ -111,7 +111,7 @@ func (l *layerLines) Layer(layer digest.Digest, state layers.LayerState, done, t
 		case l.width > 0:
 			up := len(l.lines) - i
 			fmt.Fprintf(l.out, "\x1b[%dA"+clearLine+"%s\x1b[%dB\r", up, l.lines[i], up)
-		case state >= layers.LayerDone:
+		case state >= progress.LayerDone:
 			fmt.Fprintln(l.out, l.lines[i])
 		}
 	}
@@ -131,7 +131,7 @@ const clearLine = "\r\x1b[K"
 
 // progressLine shows on standard error, if that is a terminal, how far something is that may take long. end removes
 // the line; until then nothing else may be printed there.
-func progressLine(what string, quiet bool) (show layers.Progress, end func()) {
+func progressLine(what string, quiet bool) (show progress.Func, end func()) {
 	if quiet || !term.IsTerminal(int(os.Stderr.Fd())) {
 		return nil, func() {}
 	}

@@ -12,13 +12,14 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/registry"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
 // registryFlags are the flags of all commands that talk to registries.
 type registryFlags struct {
-	options   layers.RegistryOptions
+	options   registry.Options
 	global    *dockerGlobals
 	creds     string
 	tlsVerify bool
@@ -36,7 +37,7 @@ func (a *app) addRegistryFlags(set *pflag.FlagSet) *registryFlags {
 // addTransferFlags adds the flags of commands that transfer images.
 func (a *app) addTransferFlags(set *pflag.FlagSet) *registryFlags {
 	f := a.addRegistryFlags(set)
-	retry := layers.DefaultRetry()
+	retry := registry.DefaultRetry()
 	set.StringVar(&f.creds, "creds", "", "credentials to use instead: USER:PASSWORD (other users of this machine can see them)")
 	set.IntVar(&f.options.Retry.Times, "retry", retry.Times, "how often to try again after a lost connection or an error of the server")
 	set.DurationVar(&f.options.Retry.Delay, "retry-delay", retry.Delay, "wait before the first of these attempts, doubled before each further one")
@@ -44,7 +45,7 @@ func (a *app) addTransferFlags(set *pflag.FlagSet) *registryFlags {
 }
 
 // registry returns what the flags say.
-func (f *registryFlags) registry() layers.RegistryOptions {
+func (f *registryFlags) registry() registry.Options {
 	options := f.options
 	options.DockerConfig = f.global.config
 	if f.set.Changed("tls-verify") {
@@ -78,7 +79,7 @@ func (a *app) transfer(parent context.Context, work func(ctx context.Context, s 
 }
 
 func (a *app) pullCommand() *cobra.Command {
-	var options layers.PullOptions
+	var options registry.PullOptions
 	var quiet, all bool
 	cmd := &cobra.Command{
 		Use:   "pull [flags] NAME[:TAG|@DIGEST]",
@@ -88,22 +89,22 @@ func (a *app) pullCommand() *cobra.Command {
 		Example: "  rcrun pull debian:12\n  rcrun pull 127.0.0.1:5000/app   # a registry on loopback may speak plain HTTP",
 		Args:    arguments(1, 1),
 	}
-	registry := a.addTransferFlags(cmd.Flags())
+	common := a.addTransferFlags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		options.RegistryOptions = registry.registry()
+		options.Options = common.registry()
 		options.Progress = pullProgress(os.Stdout, quiet)
 		return a.transfer(cmd.Context(), func(ctx context.Context, s *layers.Store) error {
 			names := args
 			if all {
 				var err error
-				if names, err = s.Tags(ctx, args[0], options.RegistryOptions); err != nil {
+				if names, err = registry.Tags(ctx, s, args[0], options.Options); err != nil {
 					return err
 				}
 			} else if !quiet && !hasVersion(args[0]) {
 				fmt.Println("Using default tag: latest")
 			}
 			for _, name := range names {
-				pulled, err := s.Pull(ctx, name, options)
+				pulled, err := registry.Pull(ctx, s, name, options)
 				if err != nil {
 					return err
 				}
@@ -125,7 +126,7 @@ func hasVersion(name string) bool {
 }
 
 // printPulled prints what a pull came to.
-func printPulled(pulled layers.Pulled, quiet bool) {
+func printPulled(pulled registry.Pulled, quiet bool) {
 	if quiet {
 		fmt.Println(digest.NewDigestFromEncoded(digest.SHA256, pulled.ID))
 		return
@@ -134,7 +135,7 @@ func printPulled(pulled layers.Pulled, quiet bool) {
 	fmt.Println(pulled.Name)
 }
 
-func printPullStatus(w io.Writer, pulled layers.Pulled) {
+func printPullStatus(w io.Writer, pulled registry.Pulled) {
 	status := "Downloaded newer image for"
 	if pulled.UpToDate {
 		status = "Image is up to date for"
@@ -143,7 +144,7 @@ func printPullStatus(w io.Writer, pulled layers.Pulled) {
 }
 
 func (a *app) pushCommand() *cobra.Command {
-	var options layers.PushOptions
+	var options registry.PushOptions
 	var quiet, all bool
 	cmd := &cobra.Command{
 		Use:     "push [flags] NAME[:TAG] [DESTINATION]",
@@ -153,9 +154,9 @@ func (a *app) pushCommand() *cobra.Command {
 
 		ValidArgsFunction: a.completeImages,
 	}
-	registry := a.addTransferFlags(cmd.Flags())
+	common := a.addTransferFlags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		options.RegistryOptions = registry.registry()
+		options.Options = common.registry()
 		options.Progress = pushProgress(os.Stdout, quiet)
 		if len(args) == 2 {
 			options.To = args[1]
@@ -164,7 +165,7 @@ func (a *app) pushCommand() *cobra.Command {
 			names := args[:1]
 			if all {
 				var err error
-				if names, err = s.TagsHere(args[0]); err != nil {
+				if names, err = registry.TagsHere(s, args[0]); err != nil {
 					return err
 				}
 			}
@@ -172,7 +173,7 @@ func (a *app) pushCommand() *cobra.Command {
 				return errors.New("several tags cannot be pushed to one destination")
 			}
 			for _, name := range names {
-				pushed, err := s.Push(ctx, name, options)
+				pushed, err := registry.Push(ctx, s, name, options)
 				if err != nil {
 					return err
 				}
@@ -188,7 +189,7 @@ func (a *app) pushCommand() *cobra.Command {
 }
 
 // printPushed prints what a push came to.
-func printPushed(pushed layers.Pushed, quiet bool) {
+func printPushed(pushed registry.Pushed, quiet bool) {
 	if quiet {
 		fmt.Println(pushed.Name)
 		return

@@ -10,7 +10,8 @@ import (
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/internal/escape"
-	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/imagename"
+	"github.com/rcrun/rcrun/layers/registry"
 	"github.com/spf13/cobra"
 )
 
@@ -127,10 +128,10 @@ func provideImage(ctx context.Context, e *layered.Engine, image string, flags *c
 	if image == "" {
 		return nil
 	}
-	options := layered.ProvideOptions{Policy: policy, PullOptions: layers.PullOptions{
-		RegistryOptions: layers.RegistryOptions{Retry: layers.DefaultRetry(), DockerConfig: flags.global.config},
-		Platform:        flags.platform,
-		Progress:        pullProgress(os.Stderr, flags.quiet),
+	options := layered.ProvideOptions{Policy: policy, PullOptions: registry.PullOptions{
+		Options:  registry.Options{Retry: registry.DefaultRetry(), DockerConfig: flags.global.config},
+		Platform: flags.platform,
+		Progress: pullProgress(os.Stderr, flags.quiet),
 	}}
 	if !flags.quiet {
 		options.Missing = func(reason error) { fmt.Fprintln(os.Stderr, escape.Message(notHere(image, reason))) }
@@ -283,7 +284,7 @@ func (a *app) execCommand() *cobra.Command {
 
 // notHere says why an image is pulled: it is not in the store (Docker's sentence), or it is for another platform.
 func notHere(image string, reason error) string {
-	var platform *layers.PlatformError
+	var platform *imagename.PlatformError
 	if errors.As(reason, &platform) {
 		return reason.Error() + "; looking for it in the registry"
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/driver"
 )
 
 // TestForeignConfig checks that configuration meant for other programs has no say, and that the environment stays.
@@ -20,7 +21,7 @@ func TestForeignConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Driver() != layers.DriverFuse {
+	if s.Driver() != driver.Fuse {
 		t.Errorf("the driver is %q", s.Driver())
 	}
 	if err := s.Close(); err != nil {

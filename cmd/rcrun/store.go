@@ -8,7 +8,8 @@ import (
 
 	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/internal/escape"
-	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/imagename"
+	"github.com/rcrun/rcrun/layers/upkeep"
 	"github.com/spf13/cobra"
 )
 
@@ -35,7 +36,7 @@ type problemRow struct {
 
 // storeCheck is how to check.
 type storeCheck struct {
-	layers.CheckOptions
+	upkeep.CheckOptions
 	repair bool
 	format string
 }
@@ -80,30 +81,30 @@ func (c *storeCheck) run(ctx context.Context, e *layered.Engine) error {
 }
 
 // look finds the problems, and repairs them if that is asked for.
-func (c *storeCheck) look(ctx context.Context, e *layered.Engine) (found []layers.Repaired, err error) {
+func (c *storeCheck) look(ctx context.Context, e *layered.Engine) (found []upkeep.Repaired, err error) {
 	if c.repair {
 		return e.Repair(ctx, c.CheckOptions)
 	}
 	problems, err := e.Check(ctx, c.CheckOptions)
 	for _, p := range problems {
-		found = append(found, layers.Repaired{Problem: p})
+		found = append(found, upkeep.Repaired{Problem: p})
 	}
 	return found, err
 }
 
-func newProblemRow(r layers.Repaired) problemRow {
+func newProblemRow(r upkeep.Repaired) problemRow {
 	return problemRow{Kind: string(r.Kind), ID: r.ID, Names: r.Names, Problem: r.Text, Fixed: r.Fixed, Action: action(r)}
 }
 
 // action is what a repair has done, or what the user may do.
-func action(r layers.Repaired) string {
+func action(r upkeep.Repaired) string {
 	switch r.Remedy {
-	case layers.RemoveContainer:
+	case upkeep.RemoveContainer:
 		return "remove it: rcrun rm -f " + cmp.Or(r.ID, "ID, with the id that is named here")
-	case layers.PullAgain:
+	case upkeep.PullAgain:
 		names := make([]string, len(r.Names))
 		for i, name := range r.Names {
-			names[i] = layers.FamiliarName(name)
+			names[i] = imagename.Familiar(name)
 		}
 		return r.Action + "; get it again: rcrun pull " + strings.Join(names, ", ")
 	}

@@ -7,10 +7,11 @@ import (
 	"os"
 
 	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/upkeep"
 )
 
 // Check looks for what is wrong with the store and with the containers.
-func (e *Engine) Check(ctx context.Context, opts layers.CheckOptions) ([]layers.Problem, error) {
+func (e *Engine) Check(ctx context.Context, opts upkeep.CheckOptions) ([]upkeep.Problem, error) {
 	store, err := e.Store(ctx)
 	if err != nil {
 		return nil, err
@@ -19,7 +20,7 @@ func (e *Engine) Check(ctx context.Context, opts layers.CheckOptions) ([]layers.
 	if err != nil {
 		return nil, err
 	}
-	problems, err := store.Check(ctx, opts)
+	problems, err := upkeep.Check(ctx, store, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +29,7 @@ func (e *Engine) Check(ctx context.Context, opts layers.CheckOptions) ([]layers.
 }
 
 // Repair looks for what Check does, and removes what is broken or left over. Nothing that a container needs is removed.
-func (e *Engine) Repair(ctx context.Context, opts layers.CheckOptions) ([]layers.Repaired, error) {
+func (e *Engine) Repair(ctx context.Context, opts upkeep.CheckOptions) ([]upkeep.Repaired, error) {
 	problems, err := e.Check(ctx, opts)
 	if err != nil || len(problems) == 0 {
 		return nil, err
@@ -37,34 +38,34 @@ func (e *Engine) Repair(ctx context.Context, opts layers.CheckOptions) ([]layers
 	if err != nil {
 		return nil, err
 	}
-	return store.Repair(problems)
+	return upkeep.Repair(store, problems)
 }
 
 // orphans finds layers of containers that are gone. A container's directory is made before its layer and removed
 // after it.
-func (e *Engine) orphans(store *layers.Store) ([]layers.Problem, error) {
+func (e *Engine) orphans(store *layers.Store) ([]upkeep.Problem, error) {
 	ids, err := store.ContainerIDs()
 	if err != nil {
 		return nil, err
 	}
-	var found []layers.Problem
+	var found []upkeep.Problem
 	for _, id := range ids {
 		if _, err := os.Lstat(e.Containers.Dirs.Container(id)); errors.Is(err, os.ErrNotExist) {
-			found = append(found, layers.Problem{Kind: layers.OrphanLayer, ID: id, Text: "the container that it belongs to is gone"})
+			found = append(found, upkeep.Problem{Kind: upkeep.OrphanLayer, ID: id, Text: "the container that it belongs to is gone"})
 		}
 	}
 	return found, nil
 }
 
 // checkContainers looks whether all containers can be read and have their layer.
-func (e *Engine) checkContainers(ctx context.Context, store *layers.Store) ([]layers.Problem, error) {
+func (e *Engine) checkContainers(ctx context.Context, store *layers.Store) ([]upkeep.Problem, error) {
 	list, damaged, err := e.Containers.List(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var found []layers.Problem
+	var found []upkeep.Problem
 	for _, err := range damaged {
-		found = append(found, layers.Problem{Kind: layers.BrokenContainer, Text: err.Error()})
+		found = append(found, upkeep.Problem{Kind: upkeep.BrokenContainer, Text: err.Error()})
 	}
 	for _, c := range list {
 		if c.HostConfig.Rootfs != "" && !c.HostConfig.RootfsOverlay {
@@ -75,7 +76,7 @@ func (e *Engine) checkContainers(ctx context.Context, store *layers.Store) ([]la
 			continue
 		}
 		if _, gone := e.Containers.Lookup(ctx, c.ID); gone == nil { // otherwise it was removed meanwhile
-			found = append(found, layers.Problem{Kind: layers.BrokenContainer, ID: c.ID, Names: []string{c.Name}, Text: fmt.Sprint(err)})
+			found = append(found, upkeep.Problem{Kind: upkeep.BrokenContainer, ID: c.ID, Names: []string{c.Name}, Text: fmt.Sprint(err)})
 		}
 	}
 	return found, nil

@@ -9,6 +9,9 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/archive"
+	"github.com/rcrun/rcrun/layers/driver"
+	"github.com/rcrun/rcrun/layers/progress"
 	layertree "github.com/rcrun/rcrun/layers/tree"
 )
 
@@ -20,7 +23,7 @@ type CommitOptions struct {
 	Squash          bool     // make one layer of all
 	Pause           bool     // hold up the container's writes meanwhile
 
-	Progress layers.Progress // is told how much is done; nil is quiet
+	Progress progress.Func // is told how much is done; nil is quiet
 }
 
 // Commit makes an image of the container as it is, without its volumes, and returns the image's id.
@@ -29,7 +32,7 @@ type CommitOptions struct {
 // one state of the filesystem. The processes run on; only those that write wait.
 func (e *Engine) Commit(ctx context.Context, c *engine.Container, options CommitOptions) (id string, err error) {
 	err = e.withLayers(ctx, c, options.Pause, func(store *layers.Store) error {
-		id, err = store.Commit(ctx, c.ID, layers.CommitOptions{
+		id, err = archive.Commit(ctx, store, c.ID, archive.CommitOptions{
 			Image:  c.ImageID,
 			Config: imageConfig(&c.Config), StopTimeout: c.Config.StopTimeout,
 			Between: []string{c.InitLayer()},
@@ -46,7 +49,7 @@ func (e *Engine) Commit(ctx context.Context, c *engine.Container, options Commit
 // Commit does.
 func (e *Engine) Export(ctx context.Context, c *engine.Container, w io.Writer, pause bool) error {
 	return e.withLayers(ctx, c, pause, func(store *layers.Store) error {
-		return store.Export(ctx, w, c.ID, []string{c.InitLayer()})
+		return archive.Export(ctx, store, w, c.ID, []string{c.InitLayer()})
 	})
 }
 
@@ -70,7 +73,7 @@ func (e *Engine) withLayers(ctx context.Context, c *engine.Container, pause bool
 		return err
 	}
 	// Only a filesystem server of ours can hold up writes.
-	release, err := c.Hold(ctx, pause && store.Driver() == layers.DriverFuse)
+	release, err := c.Hold(ctx, pause && store.Driver() == driver.Fuse)
 	if err != nil {
 		return err
 	}

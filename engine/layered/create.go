@@ -8,6 +8,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/driver"
 	"github.com/rcrun/rcrun/rootless"
 )
 
@@ -54,16 +55,16 @@ func (e *Engine) checkDriver(host engine.HostConfig) error {
 		}
 		return nil
 	}
-	driver, err := FindStorageDriver(e.Containers.Dirs, e.StorageDriver)
+	kind, err := FindStorageDriver(e.Containers.Dirs, e.StorageDriver)
 	switch {
-	case err != nil || driver == layers.DriverFuse:
+	case err != nil || kind == driver.Fuse:
 		return err
 	case host.Rootfs != "":
-		return fmt.Errorf("--rootfs %s:O needs the storage driver fuse, and this store has %s", host.Rootfs, driver)
+		return fmt.Errorf("--rootfs %s:O needs the storage driver fuse, and this store has %s", host.Rootfs, kind)
 	case len(host.StorageOpt) > 0:
-		return fmt.Errorf("--storage-opt needs the storage driver fuse, because nobody counts what a container writes with %s, which this store has: use --root DIR --storage-driver fuse", driver)
+		return fmt.Errorf("--storage-opt needs the storage driver fuse, because nobody counts what a container writes with %s, which this store has: use --root DIR --storage-driver fuse", kind)
 	case host.UsernsMode != "" && host.UsernsMode != rootless.ModeHost:
-		return fmt.Errorf("--userns=%s needs the storage driver fuse, and this store has %s, whose files belong to the ids of the default map", host.UsernsMode, driver)
+		return fmt.Errorf("--userns=%s needs the storage driver fuse, and this store has %s, whose files belong to the ids of the default map", host.UsernsMode, kind)
 	}
 	return nil
 }

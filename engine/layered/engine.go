@@ -6,6 +6,7 @@ import (
 
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/driver"
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
@@ -57,7 +58,7 @@ func (e *Engine) Close() error { return e.stores.close() }
 
 // FindStorageDriver returns the driver of the image store in dirs, which wanted is for one that is to be made.
 func FindStorageDriver(dirs engine.Dirs, wanted string) (string, error) {
-	return layers.FindDriver(dirs.Store(), wanted)
+	return driver.Find(dirs.Store(), wanted)
 }
 
 // containerStore is the image store as the engine sees it. Its calls cannot be cancelled once they have begun: each of

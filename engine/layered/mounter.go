@@ -10,7 +10,7 @@ import (
 	"github.com/rcrun/rcrun/layers"
 )
 
-// LayerMounter mounts unions of a store's layers outside of containers. It implements layers.Mounter.
+// LayerMounter mounts unions of a store's layers outside of containers. It implements driver.Mounter.
 type LayerMounter struct {
 	Program func() *os.File // as in engine.Engine
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/imagename"
+	"github.com/rcrun/rcrun/layers/registry"
 )
 
 // PullPolicy is when the image of a new container is pulled.
@@ -27,14 +29,14 @@ var PullPolicies = []PullPolicy{PullMissing, PullAlways, PullNever}
 // ProvideOptions is how to provide an image.
 type ProvideOptions struct {
 	Policy PullPolicy // "" is PullMissing
-	layers.PullOptions
+	registry.PullOptions
 	// Missing is called before an image is pulled that is not in the store, with the reason; nil is quiet.
 	Missing func(reason error)
 }
 
 // Provide sees to it that the image that ref names is in the store, as far as the policy allows; under PullNever it does
 // nothing. It returns what was pulled, nil if nothing was.
-func (e *Engine) Provide(ctx context.Context, ref string, options ProvideOptions) (*layers.Pulled, error) {
+func (e *Engine) Provide(ctx context.Context, ref string, options ProvideOptions) (*registry.Pulled, error) {
 	if options.Policy == "" {
 		options.Policy = PullMissing
 	}
@@ -42,7 +44,7 @@ func (e *Engine) Provide(ctx context.Context, ref string, options ProvideOptions
 		return nil, fault.Errorf(errdefs.ErrInvalidArgument, "invalid pull policy %q: want missing, always or never",
 			options.Policy)
 	}
-	if err := layers.CheckPlatform(options.Platform); err != nil || options.Policy == PullNever {
+	if err := imagename.CheckPlatform(options.Platform); err != nil || options.Policy == PullNever {
 		return nil, err
 	}
 	store, err := e.Store(ctx)
@@ -58,7 +60,7 @@ func (e *Engine) Provide(ctx context.Context, ref string, options ProvideOptions
 			options.Missing(reason)
 		}
 	}
-	pulled, err := store.Pull(ctx, ref, options.PullOptions)
+	pulled, err := registry.Pull(ctx, store, ref, options.PullOptions)
 	if err != nil {
 		return nil, withSimilar(store, ref, err)
 	}
@@ -76,7 +78,7 @@ func lacks(store *layers.Store, ref, platform string) error {
 
 // withSimilar adds to the error of a pull which images of like names are in the store.
 func withSimilar(store *layers.Store, ref string, err error) error {
-	var platform *layers.PlatformError
+	var platform *imagename.PlatformError
 	similar := store.SimilarTo(ref)
 	if similar == "" || errors.As(err, &platform) {
 		return err

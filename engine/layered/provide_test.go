@@ -5,7 +5,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/rcrun/rcrun/engine"
-	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/registry"
 )
 
 func testEngine(t *testing.T) *Engine {
@@ -38,7 +38,7 @@ func TestProvideRefuses(t *testing.T) {
 	if _, err := e.Provide(t.Context(), "x", ProvideOptions{Policy: "odd"}); !errdefs.IsInvalidArgument(err) {
 		t.Errorf("a policy that does not exist: %v", err)
 	}
-	options := ProvideOptions{Policy: PullNever, PullOptions: layers.PullOptions{Platform: "a/b/c/d"}}
+	options := ProvideOptions{Policy: PullNever, PullOptions: registry.PullOptions{Platform: "a/b/c/d"}}
 	if _, err := e.Provide(t.Context(), "x", options); err == nil {
 		t.Error("a platform of four parts is taken")
 	}

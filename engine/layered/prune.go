@@ -8,6 +8,7 @@ import (
 
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/upkeep"
 )
 
 // PruneFilter limits what is pruned, of images and of containers. The zero value takes everything.
@@ -55,7 +56,7 @@ func (e *Engine) PruneImages(ctx context.Context, f PruneFilter, all bool) (p Pr
 	if err != nil {
 		return p, err
 	}
-	pruned, err := store.Prune(layers.PruneOptions{All: all, Filter: f.images()})
+	pruned, err := upkeep.Prune(store, upkeep.PruneOptions{All: all, Filter: f.images()})
 	return Pruned{Images: pruned.Removals, Space: pruned.Space}, err
 }
 
@@ -72,7 +73,7 @@ func (e *Engine) PruneAll(ctx context.Context, f PruneFilter, allImages bool) (p
 	if err := ctx.Err(); err != nil {
 		return p, errors.Join(containerErr, imageErr, err)
 	}
-	kept, keptErr := store.PruneKept()
+	kept, keptErr := upkeep.PruneKept(store)
 	p.Cache, p.Space = kept.Removals, p.Space+kept.Space
 	return p, errors.Join(containerErr, imageErr, keptErr)
 }

@@ -3,8 +3,8 @@
 //
 // Decisions, and their reasons:
 //
-//   - A blob is complete under its own name, and "part" beside it while it arrives. Nobody gets to see a blob before its
-//     size and digest are verified.
+//   - A blob is complete under its own name, and "part" beside it while it arrives. Nobody gets to see a blob before
+//     its size and digest are verified.
 //   - Who is going to need a blob claims it before looking whether the store has its content already. Blobs are removed
 //     by the last one to release them. So whoever finds nothing in the store finds the blob here once it has been
 //     fetched: what is missing in both places was fetched by nobody.
@@ -113,8 +113,8 @@ func (c *Claim) Release(keep bool) error {
 	})
 }
 
-// ReleaseLast gives the claim up. If nobody else has claimed the blob, last is called first, if it is not nil; nobody can
-// claim it meanwhile.
+// ReleaseLast gives the claim up. If nobody else has claimed the blob, last is called first, if it is not nil; nobody
+// can claim it meanwhile.
 func (c *Claim) ReleaseLast(last func() error) error {
 	alone, err := c.withdraw()
 	if alone && last != nil {

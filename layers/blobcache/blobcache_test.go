@@ -179,7 +179,8 @@ func TestStall(t *testing.T) {
 		context.AfterFunc(ctx, func() { w.CloseWithError(ctx.Err()) })
 		return io.NopCloser(io.MultiReader(strings.NewReader("all"), silent)), nil
 	}, nil)
-	if interrupted := (*InterruptedError)(nil); !errors.As(err, &interrupted) || interrupted.Have != 3 || errors.Is(err, context.Canceled) {
+	if interrupted := (*InterruptedError)(nil); !errors.As(err, &interrupted) || interrupted.Have != 3 ||
+		errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 	claim.stall = maxStall // on a busy machine, a reader may wait 10 ms for a processor
@@ -264,7 +265,9 @@ func TestSweep(t *testing.T) {
 	if err := c.Sweep(); err != nil {
 		t.Fatal(err)
 	}
-	if text := strings.Join(listing(t, c), " "); strings.Contains(text, old.Encoded()) || !strings.Contains(text, used.Encoded()) || !strings.Contains(text, fresh.Encoded()+partSuffix) || strings.Contains(text, fresh.Encoded()+lockSuffix) {
+	if text := strings.Join(listing(t, c), " "); strings.Contains(text, old.Encoded()) ||
+		!strings.Contains(text, used.Encoded()) || !strings.Contains(text, fresh.Encoded()+partSuffix) ||
+		strings.Contains(text, fresh.Encoded()+lockSuffix) {
 		t.Errorf("after a sweep: %s", text)
 	}
 	release(t, claim, true)

@@ -75,7 +75,8 @@ func (c *Claim) download(ctx context.Context, size int64, source Source) (err er
 }
 
 // receive reads a blob from an offset on until it is size bytes long, and returns the number of bytes it read.
-func (c *Claim) receive(parent context.Context, source Source, offset, size int64, to io.Writer) (received int64, err error) {
+func (c *Claim) receive(parent context.Context, source Source, offset, size int64, to io.Writer) (received int64,
+	err error) {
 	ctx, cancel := context.WithCancel(parent)
 	defer cancel()
 	body, err := source(ctx, offset)

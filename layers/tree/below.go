@@ -9,8 +9,8 @@ import (
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
-// openData opens the data of a regular file, which is in a layer above l: its own, or that of a file in l that it refers
-// to.
+// openData opens the data of a regular file, which is in a layer above l: its own, or that of a file in l that it
+// refers to.
 func (l stack) openData(at location) (*os.File, error) {
 	below, err := readBelow(at, layerfmt.DataXattr)
 	if err != nil {

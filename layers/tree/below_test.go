@@ -47,7 +47,8 @@ func plant(t *testing.T, dir string, files map[string]string) string {
 }
 
 func TestPackFindsDataBelow(t *testing.T) {
-	lowers := on(plant(t, t.TempDir(), map[string]string{"d/f": "wrong"}), plant(t, t.TempDir(), map[string]string{"d/f": "data"}))
+	lowers := on(plant(t, t.TempDir(), map[string]string{"d/f": "wrong"}),
+		plant(t, t.TempDir(), map[string]string{"d/f": "data"}))
 	upper := t.TempDir()
 	writeRef(t, upper+"/moved", layerfmt.DataXattr, "1:d/f", 4)
 	var out bytes.Buffer
@@ -120,13 +121,15 @@ func TestRenamedDirectory(t *testing.T) {
 		}
 		got = append(got, hdr.Name+"="+string(body))
 	}
-	want := []string{".wh.d=", "new/=", "new/.wh..wh..opq=", "new/again/=", "new/again/y=y", "new/bottom=bottom", "new/sub/=",
+	want := []string{".wh.d=", "new/=", "new/.wh..wh..opq=", "new/again/=", "new/again/y=y", "new/bottom=bottom",
+		"new/sub/=",
 		"new/sub/x=x", "new/top=top"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 	changes, err := Changes(Tree{Dir: upper}, lowers, Writable{})
-	if want := (Change{"/new/again/y", Added}); err != nil || !slices.Contains(changes, want) || slices.Contains(changes, Change{"/new/deleted", Deleted}) {
+	if want := (Change{"/new/again/y", Added}); err != nil || !slices.Contains(changes, want) ||
+		slices.Contains(changes, Change{"/new/deleted", Deleted}) {
 		t.Errorf("changes: %v, %v", changes, err)
 	}
 }

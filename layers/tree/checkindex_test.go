@@ -17,13 +17,18 @@ func TestCheckIndex(t *testing.T) {
 		want   string
 		bad    bool // the index, not the tree
 	}{
-		"nothing":      {damage: func(string, string) error { return nil }},
-		"new file":     {damage: func(dir, _ string) error { return os.WriteFile(filepath.Join(dir, "d/new"), nil, 0o600) }, want: "/d "},
-		"removed file": {damage: func(dir, _ string) error { return os.Remove(filepath.Join(dir, "d/file")) }, want: "/d "},
+		"nothing": {damage: func(string, string) error { return nil }},
+		"new file": {damage: func(dir, _ string) error {
+			return os.WriteFile(filepath.Join(dir, "d/new"), nil,
+				0o600)
+		}, want: "/d "},
+		"removed file": {damage: func(dir, _ string) error { return os.Remove(filepath.Join(dir, "d/file")) },
+			want: "/d "},
 		"time": {damage: func(dir, _ string) error {
 			return os.Chtimes(filepath.Join(dir, "d/file"), time.Time{}, time.Unix(1, 0))
 		}, want: "/d/file"},
-		"mode": {damage: func(dir, _ string) error { return os.Chmod(filepath.Join(dir, "d/file"), 0o755) }, want: "/d/file"},
+		"mode": {damage: func(dir, _ string) error { return os.Chmod(filepath.Join(dir, "d/file"), 0o755) },
+			want: "/d/file"},
 		"torn": {damage: func(_, index string) error { return os.Truncate(index, 40) }, want: "index", bad: true},
 		"gone": {damage: func(_, index string) error { return os.Remove(index) }, want: "index", bad: true},
 		"altered": {damage: func(_, index string) error {
@@ -52,7 +57,8 @@ func TestCheckIndex(t *testing.T) {
 				t.Fatal(err)
 			}
 			err := CheckIndex(root, mustCreate(t, filepath.Join(base, "scratch")), index, false)
-			if (c.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) || errors.Is(err, ErrBadIndex) != c.bad {
+			if (c.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) ||
+				errors.Is(err, ErrBadIndex) != c.bad {
 				t.Errorf("error %v, want one with %q", err, c.want)
 			}
 		})

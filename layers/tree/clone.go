@@ -15,8 +15,8 @@ import (
 
 // CloneOptions say how to make a tree of another one.
 type CloneOptions struct {
-	// Named tells of a directory, by its path from the root, whether the tar that the other tree was unpacked from has an
-	// entry for it. Others have their owner and mode from the layers below.
+	// Named tells of a directory, by its path from the root, whether the tar that the other tree was unpacked from has
+	// an entry for it. Others have their owner and mode from the layers below.
 	Named func(dir string) bool
 	// Lowers are the layers below the new tree.
 	Lowers Lowers
@@ -43,7 +43,8 @@ func Clone(root *os.File, t Tree, opts CloneOptions) error {
 	if err != nil {
 		return fmt.Errorf("clone layer: %w", err)
 	}
-	c := cloner{named: opts.Named, lowers: newFinder(lowers), keeper: onDisk{}, root: root, linked: map[uint64][]string{}}
+	c := cloner{named: opts.Named, lowers: newFinder(lowers), keeper: onDisk{}, root: root,
+		linked: map[uint64][]string{}}
 	if opts.Metadata != nil {
 		c.keeper = opts.Metadata
 	}
@@ -101,7 +102,10 @@ func (c *cloner) identity(from dir, to int, parts []string, st *unix.Stat_t) err
 			return err
 		}
 	}
-	if err := c.copyXattrs(from.self(), to, func(name string) bool { return named || name != layerfmt.StatXattr }); err != nil {
+	if err := c.copyXattrs(from.self(), to, func(name string) bool {
+		return named ||
+			name != layerfmt.StatXattr
+	}); err != nil {
 		return err
 	}
 	if named {
@@ -142,7 +146,8 @@ func (c *cloner) entry(at location, to *beneath.Dir, parts []string) error {
 	if st.Nlink > 1 {
 		c.linked[st.Ino] = parts
 	}
-	return at.fault("clone", unix.UtimesNanoAt(fd, at.name, []unix.Timespec{st.Mtim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW))
+	return at.fault("clone", unix.UtimesNanoAt(fd, at.name, []unix.Timespec{st.Mtim, st.Mtim},
+		unix.AT_SYMLINK_NOFOLLOW))
 }
 
 func (c *cloner) subdirectory(at location, to *beneath.Dir, parts []string) error {

@@ -29,8 +29,8 @@ func mustClone(t *testing.T, dir string, opts CloneOptions) string {
 	return to
 }
 
-// TestClone has a tree with an entry of every kind cloned: the clone makes the same tar, times included, and nothing that
-// it consists of is a file of the other tree.
+// TestClone has a tree with an entry of every kind cloned: the clone makes the same tar, times included, and nothing
+// that it consists of is a file of the other tree.
 func TestClone(t *testing.T) {
 	dir := mustUnpack(t, nil, allKinds...)
 	clone := mustClone(t, dir, CloneOptions{Named: func(string) bool { return true }})
@@ -45,22 +45,26 @@ func TestClone(t *testing.T) {
 		t.Errorf("got:\n%s\nwant:\n%s", show(readTar(t, &got)), show(readTar(t, &want)))
 	}
 	var one, two, other unix.Stat_t
-	for path, st := range map[string]*unix.Stat_t{clone + "/same1": &one, clone + "/same2": &two, dir + "/same1": &other} {
+	for path, st := range map[string]*unix.Stat_t{clone + "/same1": &one, clone + "/same2": &two, dir +
+		"/same1": &other} {
 		if err := unix.Lstat(path, st); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if one.Ino != two.Ino || one.Nlink != 2 || one.Ino == other.Ino {
-		t.Errorf("hard links are inodes %d and %d with %d names, in the other tree %d", one.Ino, two.Ino, one.Nlink, other.Ino)
+		t.Errorf("hard links are inodes %d and %d with %d names, in the other tree %d", one.Ino, two.Ino, one.Nlink,
+			other.Ino)
 	}
 }
 
-// TestCloneParents clones a tree in which the tar left directories out, above other layers than before: their owners and
-// modes are those of the layers below the clone, as if the tar had been unpacked there.
+// TestCloneParents clones a tree in which the tar left directories out, above other layers than before: their owners
+// and modes are those of the layers below the clone, as if the tar had been unpacked there.
 func TestCloneParents(t *testing.T) {
-	dir := mustUnpack(t, Lowers{{Dir: mustUnpack(t, nil, entry{name: "a/", mode: 0o750, uid: 3})}}, entry{name: "a/b/c", mode: 0o644}, entry{name: "d/", mode: 0o711, uid: 4})
+	dir := mustUnpack(t, Lowers{{Dir: mustUnpack(t, nil, entry{name: "a/", mode: 0o750, uid: 3})}},
+		entry{name: "a/b/c", mode: 0o644}, entry{name: "d/", mode: 0o711, uid: 4})
 	below := mustUnpack(t, nil, entry{name: "a/", mode: 0o1770, uid: 5}, entry{name: "d/", mode: 0o700, uid: 6})
-	clone := mustClone(t, dir, CloneOptions{Named: func(path string) bool { return path == "d" }, Lowers: Lowers{{Dir: below}}})
+	clone := mustClone(t, dir, CloneOptions{Named: func(path string) bool { return path == "d" },
+		Lowers: Lowers{{Dir: below}}})
 	for name, want := range map[string]layerfmt.Stat{
 		"":    {Mode: unix.S_IFDIR | 0o700, GID: 99},
 		"a":   {Mode: unix.S_IFDIR | 0o1770, UID: 5},
@@ -88,7 +92,8 @@ func TestCloneHoles(t *testing.T) {
 		t.Fatal(err)
 	}
 	var st unix.Stat_t
-	if err := unix.Lstat(filepath.Join(mustClone(t, dir, CloneOptions{Named: func(string) bool { return true }}), "f"), &st); err != nil {
+	if err := unix.Lstat(filepath.Join(mustClone(t, dir, CloneOptions{Named: func(string) bool { return true }}), "f"),
+		&st); err != nil {
 		t.Fatal(err)
 	}
 	if st.Size != size || st.Blocks*512 > 1<<20 {

@@ -73,7 +73,8 @@ type feature struct {
 }
 
 func (f feature) equal(other feature) bool {
-	return f.stat == other.stat && f.link == other.link && f.size == other.size && f.mtime == other.mtime && maps.Equal(f.xattrs, other.xattrs)
+	return f.stat == other.stat && f.link == other.link && f.size == other.size && f.mtime == other.mtime &&
+		maps.Equal(f.xattrs, other.xattrs)
 }
 
 // portrait returns all that a union shows but its root, by name.

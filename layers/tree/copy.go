@@ -85,8 +85,8 @@ func (o ownChanges) isBetween(c Change) bool {
 	return false
 }
 
-// alike tells whether two trees have files of the same type, permissions and owner by a name, which are empty if they are
-// regular files. What is in directories does not count.
+// alike tells whether two trees have files of the same type, permissions and owner by a name, which are empty if they
+// are regular files. What is in directories does not count.
 func alike(a, b *finder, name string) bool {
 	x, ok := lookIn(a, name)
 	y, found := lookIn(b, name)
@@ -117,7 +117,8 @@ func lookIn(f *finder, name string) (feature, bool) {
 	return is, err == nil
 }
 
-// Size returns the sum of the sizes in bytes of the regular files that the container has added or changed, each inode once.
+// Size returns the sum of the sizes in bytes of the regular files that the container has added or changed, each inode
+// once.
 func (c Copy) Size() (size int64, err error) {
 	changes, err := Compare(Lowers{c.Tree}, c.Of)
 	if err != nil {

@@ -51,8 +51,8 @@ func (u *unpacker) create(hdr *tar.Header, t target, content io.Reader) error {
 	return err
 }
 
-// place runs link, which gives an inode its name and fails with EEXIST where that is taken; if so, it runs it again with
-// the name cleared. deleted tells whether what was there is the mark of a deletion.
+// place runs link, which gives an inode its name and fails with EEXIST where that is taken; if so, it runs it again
+// with the name cleared. deleted tells whether what was there is the mark of a deletion.
 func (u *unpacker) place(t target, link func() error) (deleted bool, err error) {
 	if deleted, err = u.dropWhiteoutFile(t); err != nil {
 		return false, err

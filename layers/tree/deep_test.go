@@ -60,7 +60,8 @@ func limitFiles(t *testing.T, most uint64) {
 	})
 }
 
-// TestDeepTree has a tree of as many levels as a container can make read, written, cloned and indexed with few descriptors.
+// TestDeepTree has a tree of as many levels as a container can make read, written, cloned and indexed with few
+// descriptors.
 func TestDeepTree(t *testing.T) {
 	const levels = MaxDepth - 1
 	dir := makeDeep(t, levels, "d")
@@ -105,8 +106,8 @@ func TestDeepTree(t *testing.T) {
 	}
 }
 
-// TestLongNames packs a tree with names that are longer than the kernel takes at once, and refuses such that are longer than
-// the bound.
+// TestLongNames packs a tree with names that are longer than the kernel takes at once, and refuses such that are longer
+// than the bound.
 func TestLongNames(t *testing.T) {
 	component := strings.Repeat("n", maxComponent)
 	long := makeDeep(t, 2*maxPath/(maxComponent+1), component)
@@ -124,7 +125,8 @@ func TestLongNames(t *testing.T) {
 	}
 	endless := makeDeep(t, maxName/(maxComponent+1)+1, component)
 	err := Pack(Tree{Dir: endless}, io.Discard, PackOptions{})
-	if err == nil || !strings.Contains(err.Error(), "is longer than 32768") || !strings.Contains(err.Error(), component) {
+	if err == nil || !strings.Contains(err.Error(), "is longer than 32768") ||
+		!strings.Contains(err.Error(), component) {
 		t.Errorf("error %v", err)
 	}
 	if size, err := Size(Tree{Dir: endless}); size != 5 || err != nil {

@@ -57,9 +57,12 @@ func makeExchangeable(t *testing.T) (dir string) {
 		err = errors.Join(err, os.WriteFile(filepath.Join(dir, "d/sub", strconv.Itoa(i)), []byte("mine"), 0o600),
 			os.WriteFile(filepath.Join(outside, "secret-dir", strconv.Itoa(i)), []byte("secret"), 0o600))
 	}
-	err = errors.Join(err, os.WriteFile(dir+"/f", []byte("mine"), 0o600), os.WriteFile(outside+"/secret", []byte("secret"), 0o600),
-		unix.Setxattr(outside+"/secret", "user.secret", []byte("secret"), 0), unix.Setxattr(outside+"/secret-dir", "user.secret", []byte("secret"), 0),
-		os.Symlink("../outside", dir+"/d.link"), os.Symlink("../outside/secret", dir+"/f.link"), os.Mkdir(dir+"/s", 0o700),
+	err = errors.Join(err, os.WriteFile(dir+"/f", []byte("mine"), 0o600),
+		os.WriteFile(outside+"/secret", []byte("secret"), 0o600),
+		unix.Setxattr(outside+"/secret", "user.secret", []byte("secret"), 0),
+		unix.Setxattr(outside+"/secret-dir", "user.secret", []byte("secret"), 0),
+		os.Symlink("../outside", dir+"/d.link"), os.Symlink("../outside/secret", dir+"/f.link"),
+		os.Mkdir(dir+"/s", 0o700),
 		os.Symlink("../outside/secret-dir", dir+"/s.link"))
 	if err != nil {
 		t.Fatal(err)
@@ -67,8 +70,8 @@ func makeExchangeable(t *testing.T) (dir string) {
 	return dir
 }
 
-// TestReadWhileExchanged reads a tree in all ways while a container exchanges its directories and files for links that lead
-// out of it. No name and no byte of what they lead to may come in, and nothing may fail.
+// TestReadWhileExchanged reads a tree in all ways while a container exchanges its directories and files for links that
+// lead out of it. No name and no byte of what they lead to may come in, and nothing may fail.
 func TestReadWhileExchanged(t *testing.T) {
 	dir := makeExchangeable(t)
 	count, stop := exchangeAll(t, dir, "d", "f", "s")
@@ -82,7 +85,10 @@ func TestReadWhileExchanged(t *testing.T) {
 			"flatten": func(w io.Writer) error { return Pack(live, w, PackOptions{Lowers: lowers, Flatten: true}) },
 			"changes": func(w io.Writer) error { return writeChanges(w, Changes, live, lowers) },
 			"compare": func(w io.Writer) error {
-				return writeChanges(w, func(t Tree, l Lowers, _ Writable) ([]Change, error) { return Compare(Lowers{t}, l) }, live, lowers)
+				return writeChanges(w, func(t Tree, l Lowers, _ Writable) ([]Change,
+					error) {
+					return Compare(Lowers{t}, l)
+				}, live, lowers)
 			},
 			"size": func(w io.Writer) error { return checkSize(live) },
 		} {
@@ -140,7 +146,8 @@ func leaks(t *testing.T, name string, output []byte) string {
 		if strings.Contains(hdr.Name+string(data), "secret") || len(hdr.PAXRecords["SCHILY.xattr.user.secret"]) > 0 {
 			return "it has " + hdr.Name + " from outside: " + string(data)
 		}
-		if strings.HasPrefix(hdr.Name, "s/") && hdr.Name != "s/" || strings.HasPrefix(hdr.Name, "s.link/") && hdr.Name != "s.link/" {
+		if strings.HasPrefix(hdr.Name, "s/") && hdr.Name != "s/" || strings.HasPrefix(hdr.Name, "s.link/") &&
+			hdr.Name != "s.link/" {
 			return "it has " + hdr.Name + " of a directory that is empty"
 		}
 	}

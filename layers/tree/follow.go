@@ -21,7 +21,8 @@ const maxLinks = 40
 
 // enter opens the directory that parts lead to, beneath the root, and returns also its components without links. What
 // is missing is made as open does it.
-func (w *walker) enter(parts []string, missing func(dirfd int, parts []string) error) (dirfd int, real []string, err error) {
+func (w *walker) enter(parts []string, missing func(dirfd int, parts []string) error) (dirfd int, real []string,
+	err error) {
 	asked := strings.Join(parts, "/")
 	if w.fd >= 0 && w.alias != "" && w.alias == asked {
 		return w.fd, strings.Split(w.path, "/"), nil
@@ -67,8 +68,8 @@ func (w *walker) resolve(parts []string) ([]string, error) {
 	return r.real, checkPath(r.real)
 }
 
-// resolver is on its way through a tree, in a directory that it has open: to open each one from the root would take a time
-// that grows with the square of the depth.
+// resolver is on its way through a tree, in a directory that it has open: to open each one from the root would take a
+// time that grows with the square of the depth.
 type resolver struct {
 	walker  *walker
 	real    []string // where it is

@@ -27,24 +27,37 @@ func TestBelowLinks(t *testing.T) {
 		entries []entry
 		want    []string // of Pack, as name, type and content, without directories and links
 	}{
-		{"link to a directory", []entry{{name: "usr/bin/"}, symlink("bin", "usr/bin"), {name: "bin/sh", body: "1"}, {name: "bin/ls", body: "2"}, {name: "etc"}, {name: "bin/d/x", body: "3"}},
+		{"link to a directory", []entry{{name: "usr/bin/"}, symlink("bin", "usr/bin"), {name: "bin/sh", body: "1"},
+			{name: "bin/ls", body: "2"}, {name: "etc"}, {name: "bin/d/x", body: "3"}},
 			[]string{"etc 0 ", "usr/bin/d/x 0 3", "usr/bin/ls 0 2", "usr/bin/sh 0 1"}},
-		{"absolute link", []entry{{name: "usr/"}, symlink("abs", "/usr"), {name: "abs/y", body: "1"}}, []string{"usr/y 0 1"}},
-		{"link of another owner", []entry{{name: "d/"}, {name: "l", typ: tar.TypeSymlink, uid: 7, link: "d"}, {name: "l/y", body: "1"}}, []string{"d/y 0 1"}},
-		{"link that leads out", []entry{symlink("a", "../../outside"), {name: "a/x", body: "1"}}, []string{"outside/x 0 1"}},
+		{"absolute link", []entry{{name: "usr/"}, symlink("abs", "/usr"), {name: "abs/y", body: "1"}},
+			[]string{"usr/y 0 1"}},
+		{"link of another owner", []entry{{name: "d/"}, {name: "l", typ: tar.TypeSymlink, uid: 7, link: "d"},
+			{name: "l/y", body: "1"}}, []string{"d/y 0 1"}},
+		{"link that leads out", []entry{symlink("a", "../../outside"), {name: "a/x", body: "1"}},
+			[]string{"outside/x 0 1"}},
 		{"link to the root", []entry{symlink("a", "/"), {name: "a/x", body: "1"}}, []string{"x 0 1"}},
 		{"link to nothing", []entry{symlink("a", "b/c"), {name: "a/x", body: "1"}}, []string{"b/c/x 0 1"}},
-		{"chain of links", []entry{symlink("a", "b"), symlink("b", "./c/../d"), {name: "a/x", body: "1"}}, []string{"d/x 0 1"}},
-		{"links within links", []entry{{name: "d/"}, symlink("d/up", ".."), {name: "d/up/d/up/x", body: "1"}}, []string{"x 0 1"}},
-		{"link to its own directory", []entry{{name: "d/"}, symlink("d/me", "."), {name: "d/me/me/x", body: "1"}, {name: "d/y", body: "2"}}, []string{"d/x 0 1", "d/y 0 2"}},
-		{"hard link by way of a link", []entry{{name: "u/a", body: "1"}, symlink("l", "u"), {name: "b", typ: tar.TypeLink, link: "l/a"}}, []string{"b 0 1", "u/a 1 b"}},
-		{"hard link below a link", []entry{{name: "u/a", body: "1"}, symlink("l", "u"), {name: "l/b", typ: tar.TypeLink, link: "u/a"}}, []string{"u/a 0 1", "u/b 1 u/a"}},
+		{"chain of links", []entry{symlink("a", "b"), symlink("b", "./c/../d"), {name: "a/x", body: "1"}},
+			[]string{"d/x 0 1"}},
+		{"links within links", []entry{{name: "d/"}, symlink("d/up", ".."), {name: "d/up/d/up/x", body: "1"}},
+			[]string{"x 0 1"}},
+		{"link to its own directory", []entry{{name: "d/"}, symlink("d/me", "."), {name: "d/me/me/x", body: "1"},
+			{name: "d/y", body: "2"}}, []string{"d/x 0 1", "d/y 0 2"}},
+		{"hard link by way of a link", []entry{{name: "u/a", body: "1"}, symlink("l", "u"),
+			{name: "b", typ: tar.TypeLink, link: "l/a"}}, []string{"b 0 1", "u/a 1 b"}},
+		{"hard link below a link", []entry{{name: "u/a", body: "1"}, symlink("l", "u"),
+			{name: "l/b", typ: tar.TypeLink, link: "u/a"}}, []string{"u/a 0 1", "u/b 1 u/a"}},
 		{"whiteout", []entry{{name: "d/"}, symlink("l", "d"), {name: "l/.wh.x"}}, []string{"d/.wh.x 0 "}},
-		{"opaque mark", []entry{{name: "d/"}, symlink("l", "d"), {name: "l/.wh..wh..opq"}}, []string{"d/.wh..wh..opq 0 "}},
-		{"whiteout, then file", []entry{{name: "d/.wh.x"}, symlink("l", "d"), {name: "l/x", body: "1"}}, []string{"d/x 0 1"}},
-		{"directory with two names", []entry{{name: "d/e/"}, symlink("l", "d"), {name: "l/e/", uid: 3}, {name: "l/e/x", body: "1"}}, []string{"d/e/x 0 1"}},
+		{"opaque mark", []entry{{name: "d/"}, symlink("l", "d"), {name: "l/.wh..wh..opq"}},
+			[]string{"d/.wh..wh..opq 0 "}},
+		{"whiteout, then file", []entry{{name: "d/.wh.x"}, symlink("l", "d"), {name: "l/x", body: "1"}},
+			[]string{"d/x 0 1"}},
+		{"directory with two names", []entry{{name: "d/e/"}, symlink("l", "d"), {name: "l/e/", uid: 3},
+			{name: "l/e/x", body: "1"}}, []string{"d/e/x 0 1"}},
 	} {
-		trees := map[string]Tree{"with xattrs": {Dir: mustUnpack(t, nil, c.entries...)}, "plain": unpackPlain(t, nil, c.entries...)}
+		trees := map[string]Tree{"with xattrs": {Dir: mustUnpack(t, nil, c.entries...)},
+			"plain": unpackPlain(t, nil, c.entries...)}
 		for form, tree := range trees {
 			var got []string
 			for _, line := range packedTree(t, tree) {
@@ -63,9 +76,11 @@ func TestBelowLinks(t *testing.T) {
 // TestDeepLinks follows a link of which each step opens one directory, and not all from the root.
 func TestDeepLinks(t *testing.T) {
 	deep := strings.TrimSuffix(strings.Repeat("d/", 2000), "/")
-	entries := []entry{{name: deep + "/"}, symlink("l", deep), symlink("up", strings.Repeat("d/", 800)+strings.Repeat("../", 799))}
+	entries := []entry{{name: deep + "/"}, symlink("l", deep),
+		symlink("up", strings.Repeat("d/", 800)+strings.Repeat("../", 799))}
 	for i := range 20 {
-		entries = append(entries, entry{name: "l/" + strconv.Itoa(i) + "/x"}, entry{name: "up/" + strconv.Itoa(i) + "/x"})
+		entries = append(entries, entry{name: "l/" + strconv.Itoa(i) + "/x"},
+			entry{name: "up/" + strconv.Itoa(i) + "/x"})
 	}
 	start := time.Now()
 	dir := mustUnpack(t, nil, entries...)
@@ -119,7 +134,8 @@ func TestLowerLinkStaysHidden(t *testing.T) {
 
 // TestCloneBelowLinks clones a layer that describes a directory by a name with a link.
 func TestCloneBelowLinks(t *testing.T) {
-	dir := mustUnpack(t, nil, entry{name: "usr/"}, symlink("lib", "usr"), entry{name: "lib/d/", uid: 9, mode: 0o700}, entry{name: "lib/d/x"})
+	dir := mustUnpack(t, nil, entry{name: "usr/"}, symlink("lib", "usr"), entry{name: "lib/d/", uid: 9, mode: 0o700},
+		entry{name: "lib/d/x"})
 	files, err := OpenFiles(Tree{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +153,8 @@ func TestCloneBelowLinks(t *testing.T) {
 	}
 	defer root.Close()
 	named := map[string]bool{"usr": true, files.Resolve("lib/d/"): true}
-	if err := Clone(root, Tree{Dir: dir}, CloneOptions{Named: func(dir string) bool { return named[dir] }}); err != nil {
+	if err := Clone(root, Tree{Dir: dir},
+		CloneOptions{Named: func(dir string) bool { return named[dir] }}); err != nil {
 		t.Fatal(err)
 	}
 	want := layerfmt.Stat{UID: 9, Mode: unix.S_IFDIR | 0o700}

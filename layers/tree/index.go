@@ -15,9 +15,9 @@ import (
 	"github.com/rcrun/rcrun/internal/layerindex"
 )
 
-// WriteIndex writes the index of the tree at root, an open directory that nobody changes. It is made of the tree as it is
-// on disk, which has just been written and costs no reading, rather than of the tar: so an index never says anything else
-// than its tree does, and that of an older layer is made in the same way.
+// WriteIndex writes the index of the tree at root, an open directory that nobody changes. It is made of the tree as it
+// is on disk, which has just been written and costs no reading, rather than of the tar: so an index never says anything
+// else than its tree does, and that of an older layer is made in the same way.
 func WriteIndex(root *os.File, w io.Writer) error { return writeIndex(root, w, onDisk{}) }
 
 // writeIndex is WriteIndex for a tree that has its xattrs elsewhere.
@@ -123,8 +123,9 @@ func (x indexer) describe(at location) (layerindex.Entry, error) {
 	if isWhiteoutStat(&st) {
 		return layerindex.Entry{Name: at.name, Whiteout: true}, nil
 	}
-	e := layerindex.Entry{Name: at.name, Stat: layerfmt.Stat{Mode: st.Mode, Rdev: st.Rdev}, Ino: st.Ino, Nlink: uint32(st.Nlink),
-		Size: st.Size, Blocks: st.Blocks, Mtime: st.Mtim, Ctime: st.Ctim}
+	e := layerindex.Entry{Name: at.name, Stat: layerfmt.Stat{Mode: st.Mode, Rdev: st.Rdev}, Ino: st.Ino,
+		Nlink: uint32(st.Nlink),
+		Size:  st.Size, Blocks: st.Blocks, Mtime: st.Mtim, Ctime: st.Ctim}
 	if err := describeXattrs(&e, at, &st); err != nil || e.Stat.Mode&unix.S_IFMT != unix.S_IFLNK {
 		return e, err
 	}

@@ -17,8 +17,8 @@ var ErrTooLarge = fault.Errorf(errdefs.ErrInvalidArgument, "the layer is too lar
 // Limits bound what one tar can make a host spend: a well compressed stream holds a thousand times what its size
 // suggests. What zero stands for is in DefaultLimits.
 //
-// Names are bounded besides, at 32 KiB, their components by what the kernel takes, and the whole metadata of an entry at
-// 1 MiB by the reader of tars.
+// Names are bounded besides, at 32 KiB, their components by what the kernel takes, and the whole metadata of an entry
+// at 1 MiB by the reader of tars.
 type Limits struct {
 	// Bytes is how much content all files have together.
 	Bytes int64
@@ -26,7 +26,8 @@ type Limits struct {
 	Entries int
 	// Depth is how many directories deep a name is, MaxDepth at most.
 	Depth int
-	// Xattrs is how many bytes the names and values of an entry's xattrs have. Linux lists no more than 64 KiB of names.
+	// Xattrs is how many bytes the names and values of an entry's xattrs have. Linux lists no more than 64 KiB of
+	// names.
 	Xattrs int
 }
 

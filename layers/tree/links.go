@@ -65,8 +65,8 @@ func (v view) all() stack { return append(stack{v.top}, v.lowers...) }
 // image returns the lowers that count as being below.
 func (v view) image() stack { return v.lowers[v.hidden:] }
 
-// links are the names of the copies of lower files with several names, by the lower file: the names that only the lower has
-// mean the copy, too.
+// links are the names of the copies of lower files with several names, by the lower file: the names that only the lower
+// has mean the copy, too.
 type links map[lowerFile]string
 
 type lowerFile struct {

@@ -18,10 +18,13 @@ import (
 // layer: of the file one name has been written to, one is in a renamed directory, one was deleted and one replaced.
 func linkedStack(t *testing.T) (upper string, lowers Lowers, w Writable) {
 	image := mustUnpack(t, nil,
-		entry{name: "d/", uid: 5, mode: 0o750}, entry{name: "d/a", body: "old"}, entry{name: "d/b", typ: tar.TypeLink, link: "d/a"},
+		entry{name: "d/", uid: 5, mode: 0o750}, entry{name: "d/a", body: "old"},
+		entry{name: "d/b", typ: tar.TypeLink, link: "d/a"},
 		entry{name: "dir/c", typ: tar.TypeLink, link: "d/a"}, entry{name: "gone", typ: tar.TypeLink, link: "d/a"},
-		entry{name: "replaced", typ: tar.TypeLink, link: "d/a"}, entry{name: "hidden/x", typ: tar.TypeLink, link: "d/a"})
-	initLayer := mustUnpack(t, on(image), entry{name: "own", body: "x"}, entry{name: "dir/", uid: 9}, entry{name: "dir/own", body: "x"})
+		entry{name: "replaced", typ: tar.TypeLink, link: "d/a"},
+		entry{name: "hidden/x", typ: tar.TypeLink, link: "d/a"})
+	initLayer := mustUnpack(t, on(image), entry{name: "own", body: "x"}, entry{name: "dir/", uid: 9},
+		entry{name: "dir/own", body: "x"})
 	upper = plant(t, t.TempDir(), map[string]string{"d/a": "new", "replaced": "other"})
 	makeWhiteout(t, upper, "gone")
 	makeWhiteout(t, upper, "own")
@@ -77,13 +80,15 @@ func TestPackLinks(t *testing.T) {
 	if err := Pack(Tree{Dir: upper}, &out, PackOptions{OmitRoot: true, Lowers: lowers, Writable: w}); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{".wh.dir ", ".wh.gone ", ".wh.hidden ", "d/ ", "d/a new", "moved/ ", "moved/.wh..wh..opq ", "moved/c link to d/a", "replaced other",
+	want := []string{".wh.dir ", ".wh.gone ", ".wh.hidden ", "d/ ", "d/a new", "moved/ ", "moved/.wh..wh..opq ",
+		"moved/c link to d/a", "replaced other",
 		"d/b link to d/a"}
 	if got := lines(t, out.Bytes()); !slices.Equal(got, want) {
 		t.Errorf("packed\n%q, want\n%q", got, want)
 	}
 	out.Reset()
-	if err := Pack(Tree{Dir: upper}, &out, PackOptions{Flatten: true, Lowers: lowers, Writable: Writable{Links: w.Links}}); err != nil {
+	if err := Pack(Tree{Dir: upper}, &out, PackOptions{Flatten: true, Lowers: lowers,
+		Writable: Writable{Links: w.Links}}); err != nil {
 		t.Fatal(err)
 	}
 	want = []string{"./ ", "d/ ", "d/a new", "d/b link to d/a", "moved/ ", "moved/c link to d/a",
@@ -95,7 +100,8 @@ func TestPackLinks(t *testing.T) {
 
 // TestPackLinksParents looks at the directories of names that the tree does not have.
 func TestPackLinksParents(t *testing.T) {
-	image := mustUnpack(t, nil, entry{name: "a/", uid: 5, mode: 0o750}, entry{name: "a/b/", uid: 6, mode: 0o700}, entry{name: "a/b/far", body: "old"},
+	image := mustUnpack(t, nil, entry{name: "a/", uid: 5, mode: 0o750}, entry{name: "a/b/", uid: 6, mode: 0o700},
+		entry{name: "a/b/far", body: "old"},
 		entry{name: "near", typ: tar.TypeLink, link: "a/b/far"})
 	upper, index := plant(t, t.TempDir(), map[string]string{"near": "new"}), t.TempDir()
 	var st unix.Stat_t
@@ -109,11 +115,13 @@ func TestPackLinksParents(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := Pack(Tree{Dir: upper}, &out, PackOptions{OmitRoot: true, Lowers: on(image), Writable: Writable{Links: index}}); err != nil {
+	if err := Pack(Tree{Dir: upper}, &out, PackOptions{OmitRoot: true, Lowers: on(image),
+		Writable: Writable{Links: index}}); err != nil {
 		t.Fatal(err)
 	}
 	entries := readTar(t, &out)
-	if len(entries) != 4 || entries[1].name != "a/" || entries[1].uid != 5 || entries[1].mode != 0o750 || entries[2].name != "a/b/" || entries[2].uid != 6 {
+	if len(entries) != 4 || entries[1].name != "a/" || entries[1].uid != 5 || entries[1].mode != 0o750 ||
+		entries[2].name != "a/b/" || entries[2].uid != 6 {
 		t.Errorf("packed %s", show(entries))
 	}
 	changes, err := Changes(Tree{Dir: upper}, on(image), Writable{Links: index})

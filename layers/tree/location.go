@@ -11,8 +11,8 @@ import (
 	"github.com/rcrun/rcrun/internal/beneath"
 )
 
-// location is a file of a tree: what an open directory has of a name, "." being the directory itself. Nothing leads to it
-// but that directory, which a container cannot exchange for a link. What is there can change all the time.
+// location is a file of a tree: what an open directory has of a name, "." being the directory itself. Nothing leads to
+// it but that directory, which a container cannot exchange for a link. What is there can change all the time.
 type location struct {
 	dir    directory
 	name   string
@@ -137,7 +137,8 @@ func (l location) readLink(st *unix.Stat_t) (string, error) {
 	return string(target), nil
 }
 
-// getXattr returns the value of an xattr of the file itself. The error is ENODATA or ENOTSUP if it has none of the name.
+// getXattr returns the value of an xattr of the file itself. The error is ENODATA or ENOTSUP if it has none of the
+// name.
 func (l location) getXattr(name string) (string, error) { return l.xattrs.get(l, name) }
 
 // hasXattr tells whether the file has one of several xattrs.

@@ -12,8 +12,8 @@ import (
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
-// Lowers are the trees of a stack of layers, the nearest first. The trees are those of image layers, which nobody changes
-// any more.
+// Lowers are the trees of a stack of layers, the nearest first. The trees are those of image layers, which nobody
+// changes any more.
 type Lowers []Tree
 
 // Lookup returns the entry at the given components, none being the root. ok is false where the stack has none, or
@@ -211,7 +211,8 @@ func isMark(at location) bool {
 
 // isMarkStat is isMark for a file whose identity on disk is st.
 func isMarkStat(at location, st *unix.Stat_t) bool {
-	return isWhiteoutStat(st) || st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == 0 && at.hasXattr(layerfmt.WhiteoutXattrs)
+	return isWhiteoutStat(st) || st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == 0 &&
+		at.hasXattr(layerfmt.WhiteoutXattrs)
 }
 
 // isOpaque tells whether a directory hides what the layers below have in it.

@@ -21,7 +21,8 @@ func threeLayers(t *testing.T) Lowers {
 		entry{name: "opaque/hidden", uid: 1}, entry{name: "file", uid: 1}, entry{name: "was-dir/x", uid: 1},
 		entry{name: "link", typ: tar.TypeSymlink, link: "a"})
 	mid := mustUnpack(t, on(bottom),
-		entry{name: "a/", uid: 2}, entry{name: "a/.wh.deleted"}, entry{name: "opaque/", uid: 2}, entry{name: "opaque/.wh..wh..opq"},
+		entry{name: "a/", uid: 2}, entry{name: "a/.wh.deleted"}, entry{name: "opaque/", uid: 2},
+		entry{name: "opaque/.wh..wh..opq"},
 		entry{name: "file/", uid: 2}, entry{name: "file/in", uid: 2}, entry{name: "was-dir", uid: 2})
 	top := mustUnpack(t, on(mid, bottom), entry{name: "a/new", uid: 3}, entry{name: "opaque/top", uid: 3})
 	return on(top, mid, bottom)
@@ -63,7 +64,8 @@ func TestChanges(t *testing.T) {
 		got = append(got, "AMD"[c.Kind:c.Kind+1]+" "+c.Path)
 	}
 	slices.Sort(got)
-	want := []string{"A /a/deleted", "A /mine", "A /mine/x", "A /opaque/hidden", "D /a/new", "D /file", "D /opaque/top", "M /a", "M /a/only-bottom", "M /opaque"}
+	want := []string{"A /a/deleted", "A /mine", "A /mine/x", "A /opaque/hidden", "D /a/new", "D /file", "D /opaque/top",
+		"M /a", "M /a/only-bottom", "M /opaque"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}

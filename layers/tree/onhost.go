@@ -9,8 +9,8 @@ import (
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
-// onHost are the xattrs of files that are what they show. They come under the names that the other trees have them under,
-// so that all is read in one way.
+// onHost are the xattrs of files that are what they show. They come under the names that the other trees have them
+// under, so that all is read in one way.
 type onHost struct{ onDisk }
 
 // shownXattrs are those beside user.* that layers have of host-owned files: what else there is belongs to the host.
@@ -38,5 +38,6 @@ func (o onHost) list(l location) ([]string, error) {
 }
 
 func isShown(name string) bool {
-	return slices.Contains(shownXattrs, name) || strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, layerfmt.OverlayPrefix)
+	return slices.Contains(shownXattrs, name) || strings.HasPrefix(name, "user.") &&
+		!strings.HasPrefix(name, layerfmt.OverlayPrefix)
 }

@@ -40,7 +40,8 @@ func ReadMetadata(root *os.File, path string) (*Metadata, error) {
 	defer index.Close()
 	top := index.Root()
 	if dir, err := index.Dir(&top, layerindex.Dir{}); err != nil || dir.Len() > 0 {
-		return nil, errors.Join(err, fmt.Errorf("unpack into %s: it is not empty, and what is there is known by its index alone", root.Name()))
+		return nil, errors.Join(err,
+			fmt.Errorf("unpack into %s: it is not empty, and what is there is known by its index alone", root.Name()))
 	}
 	m := &Metadata{}
 	return m, m.set(int(root.Fd()), layerfmt.StatXattr, top.Stat.Encode())
@@ -115,8 +116,8 @@ func (l logKeeper) made(fd int) error {
 	return l.Forget(st.Ino)
 }
 
-// StartRecord makes the record of the xattrs of an empty tree, in the directory work, with the owner and mode of the root
-// directory.
+// StartRecord makes the record of the xattrs of an empty tree, in the directory work, with the owner and mode of the
+// root directory.
 func StartRecord(dir, work string, st layerfmt.Stat) (err error) {
 	root, err := os.Open(dir)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"github.com/rcrun/rcrun/internal/beneath"
 )
 
-// Size returns the sum of the sizes in bytes of the regular files that a container sees of a tree, each inode once. What a
-// running container removes meanwhile is passed over.
+// Size returns the sum of the sizes in bytes of the regular files that a container sees of a tree, each inode once.
+// What a running container removes meanwhile is passed over.
 func Size(t Tree) (int64, error) {
 	pool := &beneath.Pool{}
 	defer pool.Close()
@@ -26,7 +26,8 @@ func Size(t Tree) (int64, error) {
 			seen[inode{st.Dev, st.Ino}] = true
 		}
 		logical, err := logicalStat(at, st)
-		if err == nil && logical.Mode&unix.S_IFMT == unix.S_IFREG { // others are files on disk to hold what links cannot
+		// others are files on disk to hold what links cannot
+		if err == nil && logical.Mode&unix.S_IFMT == unix.S_IFREG {
 			size += st.Size
 		}
 		return err

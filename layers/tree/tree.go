@@ -9,13 +9,14 @@ import (
 	"github.com/rcrun/rcrun/internal/xattrlog"
 )
 
-// Tree is a layer's tree on disk, and where it is said of its files what plain ones cannot show. That is in their xattrs,
-// where the filesystem keeps some; elsewhere it is in one of two files.
+// Tree is a layer's tree on disk, and where it is said of its files what plain ones cannot show. That is in their
+// xattrs, where the filesystem keeps some; elsewhere it is in one of two files.
 type Tree struct {
 	Dir string
 	// Index is the path of the index of an image layer that alone says it; "" if the files do, or Side.
 	Index string
-	// Side is the path of the record, as package xattrlog has it, of the xattrs of a layer that is written; "" for none.
+	// Side is the path of the record, as package xattrlog has it, of the xattrs of a layer that is written; "" for
+	// none.
 	Side string
 	// HostOwned is of a tree whose files are what they show, as in the upper directories of the kernel's overlay.
 	HostOwned bool

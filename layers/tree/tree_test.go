@@ -36,7 +36,8 @@ func unpackPlain(t *testing.T, lowers Lowers, entries ...entry) Tree {
 	if m, err = ReadMetadata(root, plain.Index); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Unpack(root, bytes.NewReader(makeTar(t, entries...)), UnpackOptions{Lowers: lowers, Metadata: m}); err != nil {
+	if _, err := Unpack(root, bytes.NewReader(makeTar(t, entries...)),
+		UnpackOptions{Lowers: lowers, Metadata: m}); err != nil {
 		t.Fatal(err)
 	}
 	mustIndex(t, root, m, plain.Index)
@@ -85,7 +86,8 @@ func hasNoXattrs(t *testing.T, dir string) {
 // TestPlainTree unpacks a tar with xattrs and without, and packs the same of both.
 func TestPlainTree(t *testing.T) {
 	entries := append(slices.Clone(allKinds),
-		entry{name: "replaced", mode: 0o4711, uid: 8}, entry{name: "replaced"}, entry{name: "gone/", uid: 4, mode: 0o1777}, entry{name: "gone", body: "file"},
+		entry{name: "replaced", mode: 0o4711, uid: 8}, entry{name: "replaced"},
+		entry{name: "gone/", uid: 4, mode: 0o1777}, entry{name: "gone", body: "file"},
 		entry{name: "hides/", uid: 9}, entry{name: "hides/.wh..wh..opq"}, entry{name: ".wh.deleted"})
 	usual := Tree{Dir: mustUnpack(t, nil, entries...)}
 	plain := unpackPlain(t, nil, entries...)
@@ -110,7 +112,8 @@ func TestPlainTreeAbove(t *testing.T) {
 	below := unpackPlain(t, nil, entry{name: "srv/", mode: 0o2750, uid: 33, gid: 34}, entry{name: "gone/", uid: 9})
 	mid := unpackPlain(t, Lowers{below}, entry{name: "other"}, entry{name: ".wh.gone"})
 	top := unpackPlain(t, Lowers{mid, below}, entry{name: "srv/new/file"}, entry{name: "gone/x"})
-	for name, want := range map[string]layerfmt.Stat{"srv": {UID: 33, GID: 34, Mode: unix.S_IFDIR | 0o2750}, "gone": {Mode: unix.S_IFDIR | 0o755}} {
+	for name, want := range map[string]layerfmt.Stat{"srv": {UID: 33, GID: 34, Mode: unix.S_IFDIR | 0o2750},
+		"gone": {Mode: unix.S_IFDIR | 0o755}} {
 		if st, ok := (Lowers{top}).Lookup([]string{name}); !ok || st != want {
 			t.Errorf("%s: %+v, %v", name, st, ok)
 		}

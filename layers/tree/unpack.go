@@ -40,8 +40,8 @@ type UnpackOptions struct {
 	Metadata *Metadata
 }
 
-// Unpack writes the entries of an uncompressed tar into the tree at root, an open directory, and returns the sum of
-// the sizes of its regular files in bytes. It reads to the end of r; only after an error one read of r may still be under
+// Unpack writes the entries of an uncompressed tar into the tree at root, an open directory, and returns the sum of the
+// sizes of its regular files in bytes. It reads to the end of r; only after an error one read of r may still be under
 // way. After an error the tree is not usable and the caller removes it.
 func Unpack(root *os.File, r io.Reader, opts UnpackOptions) (size int64, err error) {
 	u, err := newUnpacker(root, opts)
@@ -81,7 +81,8 @@ func newUnpacker(root *os.File, opts UnpackOptions) (*unpacker, error) {
 		pool.Close()
 		return nil, err
 	}
-	u := &unpacker{walker: newWalker(int(root.Fd()), onDisk{}), keeper: onDisk{}, pool: pool, lowers: newFinder(lowers), limits: opts.Limits.OrDefaults(),
+	u := &unpacker{walker: newWalker(int(root.Fd()), onDisk{}), keeper: onDisk{}, pool: pool, lowers: newFinder(lowers),
+		limits:   opts.Limits.OrDefaults(),
 		dirTimes: map[string]time.Time{}, viaLink: map[string]bool{}, buf: make([]byte, copyBuffer)}
 	if opts.Metadata != nil {
 		u.keeper, u.walker.xattrs = opts.Metadata, inRecord{&opts.Metadata.records}
@@ -191,9 +192,11 @@ func (u *unpacker) locate(parts []string) (target, error) {
 	if err != nil {
 		return target{}, fmt.Errorf("open parent directory: %w", err)
 	}
-	t := target{parts: append(slices.Clone(dir), parts[last]), dirfd: dirfd, base: parts[last], viaLink: !slices.Equal(dir, parts[:last])}
+	t := target{parts: append(slices.Clone(dir), parts[last]), dirfd: dirfd, base: parts[last],
+		viaLink: !slices.Equal(dir, parts[:last])}
 	if len(t.parts) > u.limits.Depth {
-		return target{}, fmt.Errorf("%w: the name leads %d levels deep, more than %d", ErrTooLarge, len(t.parts), u.limits.Depth)
+		return target{}, fmt.Errorf("%w: the name leads %d levels deep, more than %d", ErrTooLarge, len(t.parts),
+			u.limits.Depth)
 	}
 	if t.viaLink {
 		u.viaLink[strings.Join(t.parts, "/")] = true

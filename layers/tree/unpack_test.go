@@ -36,10 +36,12 @@ var allKinds = []entry{
 	{name: "home/\x01 odd \u00fc", mode: 0o644, body: "name"},
 	{name: "home/link", typ: tar.TypeSymlink, mode: 0o777, uid: 1000, gid: 1000, link: "/etc/shadow"},
 	{name: "lib", typ: tar.TypeSymlink, mode: 0o777, link: "usr/lib"},
-	{name: "link-with-xattr", typ: tar.TypeSymlink, mode: 0o777, link: "x", xattrs: map[string]string{"security.selinux": "l"}},
+	{name: "link-with-xattr", typ: tar.TypeSymlink, mode: 0o777, link: "x",
+		xattrs: map[string]string{"security.selinux": "l"}},
 	{name: "same1", mode: 0o644, body: "hard", xattrs: map[string]string{"user.note": "n"}},
 	{name: "same2", typ: tar.TypeLink, mode: 0o644, link: "same1"},
-	{name: "spoof", mode: 0o644, xattrs: map[string]string{"user.containers.override_stat": "0:0:4755", "user.overlay.opaque": "y"}},
+	{name: "spoof", mode: 0o644, xattrs: map[string]string{"user.containers.override_stat": "0:0:4755",
+		"user.overlay.opaque": "y"}},
 	{name: "tmp/", mode: 0o1777},
 	{name: "unsearchable/", uid: 5},
 	{name: "unsearchable/inside", mode: 0o400, body: "i"},
@@ -113,26 +115,35 @@ func TestReplace(t *testing.T) {
 		want    []string // of Pack, as name, type and content
 	}{
 		{"file over file", []entry{{name: "a", body: "1"}, {name: "a", mode: 0o600, body: "2"}}, []string{"a 0 2"}},
-		{"file over file with another name", []entry{{name: "a", body: "1"}, {name: "b", typ: tar.TypeLink, link: "a"}, {name: "a", body: "2"}},
+		{"file over file with another name", []entry{{name: "a", body: "1"}, {name: "b", typ: tar.TypeLink, link: "a"},
+			{name: "a", body: "2"}},
 			[]string{"a 0 2", "b 0 1"}},
 		{"file over directory", []entry{{name: "a/"}, {name: "a/b/c/"}, {name: "a", body: "1"}}, []string{"a 0 1"}},
-		{"directory over file", []entry{{name: "a", body: "1"}, {name: "a/"}, {name: "a/b"}}, []string{"a/ 5 ", "a/b 0 "}},
-		{"directory over link", []entry{{name: "a", typ: tar.TypeSymlink, link: "/"}, {name: "a/"}, {name: "a/b"}}, []string{"a/ 5 ", "a/b 0 "}},
-		{"directory over directory", []entry{{name: "a/", mode: 0o700, uid: 3}, {name: "a/b"}, {name: "./a" + "/", mode: 0o755}},
+		{"directory over file", []entry{{name: "a", body: "1"}, {name: "a/"}, {name: "a/b"}},
+			[]string{"a/ 5 ", "a/b 0 "}},
+		{"directory over link", []entry{{name: "a", typ: tar.TypeSymlink, link: "/"}, {name: "a/"}, {name: "a/b"}},
+			[]string{"a/ 5 ", "a/b 0 "}},
+		{"directory over directory", []entry{{name: "a/", mode: 0o700, uid: 3}, {name: "a/b"},
+			{name: "./a" + "/", mode: 0o755}},
 			[]string{"a/ 5 ", "a/b 0 "}},
 		{"directory replaced and made again", []entry{{name: "a/b/1"}, {name: "a"}, {name: "a/"}, {name: "a/b/2"}},
 			[]string{"a/ 5 ", "a/b/ 5 ", "a/b/2 0 "}},
-		{"link over file", []entry{{name: "a", body: "1"}, {name: "a", typ: tar.TypeSymlink, link: "x"}}, []string{"a 2 x"}},
+		{"link over file", []entry{{name: "a", body: "1"}, {name: "a", typ: tar.TypeSymlink, link: "x"}},
+			[]string{"a 2 x"}},
 		{"missing parents", []entry{{name: "/a//b/./c", body: "1"}}, []string{"a/ 5 ", "a/b/ 5 ", "a/b/c 0 1"}},
 		{"whiteout, then file", []entry{{name: ".wh.a"}, {name: "a", body: "1"}}, []string{"a 0 1"}},
 		{"whiteout, then directory", []entry{{name: ".wh.a"}, {name: "a/"}}, []string{"a/ 5 ", "a/.wh..wh..opq 0 "}},
-		{"whiteout, then something in it", []entry{{name: ".wh.a"}, {name: "a/b"}}, []string{"a/ 5 ", "a/.wh..wh..opq 0 ", "a/b 0 "}},
-		{"whiteout of a long name, then directory", []entry{{name: "d/.wh." + long[:255]}, {name: "d/" + long[:255] + "/"}},
+		{"whiteout, then something in it", []entry{{name: ".wh.a"}, {name: "a/b"}},
+			[]string{"a/ 5 ", "a/.wh..wh..opq 0 ", "a/b 0 "}},
+		{"whiteout of a long name, then directory",
+			[]entry{{name: "d/.wh." + long[:255]}, {name: "d/" + long[:255] + "/"}},
 			[]string{"d/ 5 ", "d/" + long[:255] + "/ 5 ", "d/" + long[:255] + "/.wh..wh..opq 0 "}},
-		{"whiteout of a long name, then something in it", []entry{{name: ".wh." + long[:252]}, {name: long[:252] + "/a"}},
+		{"whiteout of a long name, then something in it",
+			[]entry{{name: ".wh." + long[:252]}, {name: long[:252] + "/a"}},
 			[]string{long[:252] + "/ 5 ", long[:252] + "/.wh..wh..opq 0 ", long[:252] + "/a 0 "}},
 		{"file, then whiteout", []entry{{name: "a", body: "1"}, {name: ".wh.a"}}, []string{"a 0 1"}},
-		{"directory, then whiteout", []entry{{name: "a/b"}, {name: ".wh.a"}}, []string{"a/ 5 ", "a/.wh..wh..opq 0 ", "a/b 0 "}},
+		{"directory, then whiteout", []entry{{name: "a/b"}, {name: ".wh.a"}},
+			[]string{"a/ 5 ", "a/.wh..wh..opq 0 ", "a/b 0 "}},
 		{"whiteout twice", []entry{{name: ".wh.a"}, {name: ".wh.a"}}, []string{".wh.a 0 "}},
 		{"whiteout in missing directory", []entry{{name: "d/.wh.a"}}, []string{"d/ 5 ", "d/.wh.a 0 "}},
 		{"bookkeeping of other engines", []entry{{name: ".wh..wh.plnk"}, {name: ".wh..wh.aufs"}}, nil},
@@ -173,7 +184,8 @@ func packedNames(t *testing.T, dir string) []string {
 }
 
 func TestReplacedMetadata(t *testing.T) {
-	dir := mustUnpack(t, nil, entry{name: "a/", mode: 0o1700, uid: 3}, entry{name: "a/b"}, entry{name: "a/", mode: 0o755})
+	dir := mustUnpack(t, nil, entry{name: "a/", mode: 0o1700, uid: 3}, entry{name: "a/b"},
+		entry{name: "a/", mode: 0o755})
 	st, err := ReadStat(filepath.Join(dir, "a"))
 	if want := (layerfmt.Stat{Mode: unix.S_IFDIR | 0o755}); err != nil || st != want {
 		t.Errorf("got %+v, %v; want %+v", st, err, want)
@@ -199,7 +211,8 @@ func TestMissingParent(t *testing.T) {
 func TestGlobalHeader(t *testing.T) {
 	var buf bytes.Buffer
 	tw := tar.NewWriter(&buf)
-	hdr := &tar.Header{Typeflag: tar.TypeXGlobalHeader, Name: "pax_global_header", PAXRecords: map[string]string{"comment": "c"}}
+	hdr := &tar.Header{Typeflag: tar.TypeXGlobalHeader, Name: "pax_global_header",
+		PAXRecords: map[string]string{"comment": "c"}}
 	if err := tw.WriteHeader(hdr); err != nil {
 		t.Fatal(err)
 	}

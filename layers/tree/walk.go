@@ -137,7 +137,8 @@ func (w *walk) merged(top dir, redirect *layerfmt.Below, below []location, opaqu
 	case redirect == nil:
 		return entered(below)
 	case len(w.lowers) == 0:
-		return nil, &os.PathError{Op: "find content of", Path: top.self().String(), Err: errors.New("it was renamed, and no layer below is known")}
+		return nil, &os.PathError{Op: "find content of", Path: top.self().String(),
+			Err: errors.New("it was renamed, and no layer below is known")}
 	}
 	for _, root := range w.referred(redirect) {
 		d, err := openBelow(root, redirect.Path)
@@ -193,8 +194,8 @@ func unreadable(dirs []dir, name string) error {
 	return nil
 }
 
-// referred returns the roots of the layers of the image that a reference names. The others lie between the image and the
-// container, and what is in them is none of the image's.
+// referred returns the roots of the layers of the image that a reference names. The others lie between the image and
+// the container, and what is in them is none of the image's.
 func (v view) referred(b *layerfmt.Below) (roots []dir) {
 	image := v.image()
 	for _, depth := range b.Layers {

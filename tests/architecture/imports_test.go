@@ -17,6 +17,7 @@ var floors = []imports{
 	{ // small tools: packages of the other floors may import them without being listed
 		"internal/atomicfile": {},
 		"internal/beneath":    {"internal/eintr"},
+		"internal/ctxio":      {},
 		"internal/eintr":      {},
 		"internal/entry":      {},
 		"internal/escape":     {},
@@ -39,17 +40,56 @@ var floors = []imports{
 		"internal/xattrlog":   {},
 	},
 	{ // one subject each, which know nothing of one another
-		"engine/events":    {},
-		"layers/blobcache": {},
-		"layers/tree":      {"internal/layerfmt", "internal/layerindex", "internal/xattrlog"},
-		"rootless":         {},
-		"runtime":          {},
-		"unionmount":       {"internal/layerfmt", "internal/layerindex", "internal/xattrlog"},
+		"engine/events":           {},
+		"layers/blobcache":        {},
+		"layers/imagename":        {},
+		"layers/internal/scratch": {},
+		"layers/progress":         {},
+		"layers/tree":             {"internal/layerfmt", "internal/layerindex", "internal/xattrlog"},
+		"rootless":                {},
+		"runtime":                 {},
+		"unionmount":              {"internal/layerfmt", "internal/layerindex", "internal/xattrlog"},
 	},
-	{ // the FUSE server of a union; the store of images
+	{ // the FUSE server of a union; how layers are on disk
 		"fusefs": {"unionmount"},
+		"layers/driver": {
+			"internal/layerfmt", "internal/xattrlog", "layers/internal/scratch", "layers/tree",
+		},
+	},
+	{ // an open store of images
+		"layers/internal/core": {
+			"layers/blobcache", "layers/driver", "layers/internal/scratch", "layers/tree",
+		},
+	},
+	{ // its images and containers, by name
 		"layers": {
-			"internal/layerfmt", "internal/layerindex", "internal/xattrlog", "layers/blobcache", "layers/tree",
+			"internal/layerfmt", "layers/driver", "layers/imagename", "layers/internal/core", "layers/tree",
+		},
+	},
+	{ // what brings images in
+		"layers/internal/intake": {
+			"layers", "layers/blobcache", "layers/driver", "layers/imagename", "layers/internal/core",
+			"layers/internal/scratch", "layers/progress", "layers/tree",
+		},
+	},
+	{ // what else is done with a store
+		"layers/archive": {
+			"layers", "layers/driver", "layers/imagename", "layers/internal/core", "layers/internal/intake",
+			"layers/internal/scratch", "layers/progress", "layers/tree",
+		},
+		"layers/registry": {
+			"layers", "layers/blobcache", "layers/imagename", "layers/internal/core", "layers/internal/intake",
+			"layers/progress", "layers/tree",
+		},
+		"layers/upkeep": {
+			"internal/layerindex", "layers", "layers/driver", "layers/internal/core", "layers/internal/scratch",
+			"layers/progress", "layers/tree",
+		},
+	},
+	{ // what their tests share
+		"layers/internal/storetest": {
+			"layers", "layers/archive", "layers/imagename", "layers/internal/core", "layers/internal/intake",
+			"layers/progress", "layers/registry", "layers/tree", "layers/upkeep",
 		},
 	},
 	{ // mounted unions, and the drop-in for fuse-overlayfs
@@ -63,7 +103,10 @@ var floors = []imports{
 		},
 	},
 	{ // containers with their images
-		"engine/layered": {"engine", "fusefs", "fusefs/mounted", "layers", "layers/tree", "rootless"},
+		"engine/layered": {
+			"engine", "fusefs", "fusefs/mounted", "layers", "layers/archive", "layers/driver", "layers/imagename",
+			"layers/progress", "layers/registry", "layers/tree", "layers/upkeep", "rootless",
+		},
 	},
 	{ // what is shown of them
 		"engine/view": {"engine", "engine/layered", "layers", "rootless"},
@@ -81,7 +124,8 @@ var floors = []imports{
 		"bench": {"bench/filesystem", "bench/startup", "bench/unpack"},
 		"cmd/rcrun": {
 			"engine", "engine/events", "engine/layered", "engine/view", "fusefs", "internal/fuseoverlay",
-			"internal/layerfmt", "layers", "layers/tree", "rootless",
+			"internal/layerfmt", "layers", "layers/archive", "layers/driver", "layers/imagename",
+			"layers/progress", "layers/registry", "layers/tree", "layers/upkeep", "rootless",
 		},
 		"cmd/rcrun/stage": {"engine", "internal/fuseoverlay"},
 	},
@@ -174,9 +218,12 @@ func TestStoreAndUnionShareTheFormat(t *testing.T) {
 	files := []string{"internal/filecopy", "internal/beneath", "internal/rmtree", "internal/eintr"}
 	all := sources(t)
 	union := reaches(all, "unionmount")
-	for _, shared := range reaches(all, "layers") {
-		if slices.Contains(union, shared) && !slices.Contains(append(files, format...), shared) {
-			t.Errorf("layers and unionmount share %s: move what both need into the on-disk format (%q)", shared, format)
+	for _, room := range []string{"layers", "layers/archive", "layers/registry", "layers/upkeep"} {
+		for _, shared := range reaches(all, room) {
+			if slices.Contains(union, shared) && !slices.Contains(append(files, format...), shared) {
+				t.Errorf("%s and unionmount share %s: move what both need into the on-disk format (%q)", room, shared,
+					format)
+			}
 		}
 	}
 }

@@ -1,0 +1,7 @@
+package archive
+
+// What the tests of this package use besides its interface.
+const MaxExtracted = maxExtracted
+
+var CopyAtMost = copyAtMost
+var UnpackLayout = unpackLayout

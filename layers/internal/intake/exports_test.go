@@ -1,0 +1,7 @@
+package intake
+
+// What the tests of this package use besides its interface.
+const MaxIndexDepth = maxIndexDepth
+const MaxIndexes = maxIndexes
+
+var Forms = forms

@@ -1,0 +1,70 @@
+package progress
+
+import (
+	"io"
+	"sync"
+	"time"
+)
+
+// Func is told how many bytes of long work are done, and of how many; total is 0 where nobody knows. It is called
+// by one goroutine at a time.
+type Func func(done, total int64)
+
+// Meter counts what is done, and tells a Progress of it now and then.
+type Meter struct {
+	To    Func // nil is quiet
+	Total int64
+
+	mu   sync.Mutex // guards what is below, and calls of to
+	done int64
+	last time.Time
+}
+
+func (m *Meter) add(n int) {
+	if m.To == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.done += int64(n)
+	if time.Since(m.last) >= reportInterval {
+		m.last = time.Now()
+		m.To(m.done, m.Total)
+	}
+}
+
+// Reader counts what is read.
+func (m *Meter) Reader(r io.Reader) io.Reader { return meteredReader{r, m} }
+
+// Writer counts what is written.
+func (m *Meter) Writer(w io.Writer) io.Writer { return meteredWriter{w, m} }
+
+// CountWritten returns a writer that tells of what is written to w; w itself where nobody wants to know.
+func CountWritten(w io.Writer, to Func) io.Writer {
+	if to == nil {
+		return w
+	}
+	return (&Meter{To: to}).Writer(w)
+}
+
+type meteredReader struct {
+	io.Reader
+	meter *Meter
+}
+
+func (r meteredReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	r.meter.add(n)
+	return n, err
+}
+
+type meteredWriter struct {
+	io.Writer
+	meter *Meter
+}
+
+func (w meteredWriter) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	w.meter.add(n)
+	return n, err
+}
