@@ -71,9 +71,6 @@ func (e *Engine) build(ctx context.Context, c *Container, name string) (err erro
 			err = errors.Join(err, e.erase(context.WithoutCancel(ctx), c.ID))
 		}
 	}()
-	if err := markUnfinished(c.dir()); err != nil {
-		return err
-	}
 	if err := c.chooseHostname(); err != nil {
 		return err
 	}
@@ -206,8 +203,8 @@ func writeCIDFile(path, id string) error {
 	return nil
 }
 
-// sweep removes what creators left that were killed in the middle: directories of unfinished containers whose lock
-// nobody holds. A directory that has data and no record is left alone: it is a container that has lost its record.
+// sweep removes what creators left that were killed in the middle: directories without a configuration file whose
+// lock nobody holds.
 func (e *Engine) sweep(ctx context.Context) error {
 	ids, err := e.Dirs.ids()
 	if err != nil {
@@ -241,14 +238,10 @@ func (e *Engine) sweepOne(ctx context.Context, id string) error {
 	return e.destroy(ctx, id)
 }
 
-// isUnfinished tells whether a container's directory is that of one that is being made or removed, or was when the
-// process that did so was killed.
+// isUnfinished tells whether a container's directory lacks the configuration, which is written last.
 func isUnfinished(dir string) bool {
-	if _, err := os.Lstat(filepath.Join(dir, configFile)); err == nil {
-		return false
-	}
-	presence, err := recordIn(dir)
-	return err == nil && presence == unfinished
+	_, err := os.Lstat(filepath.Join(dir, configFile))
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // isYoung tells whether a directory has just been made, or is gone.
@@ -261,10 +254,10 @@ func isYoung(dir string) bool {
 // end under another name: another process may have to finish the work, and must know what the event says.
 func (e *Engine) destroy(ctx context.Context, id string) error {
 	c := &Container{ID: id, dirs: e.Dirs}
-	if err := unrecord(c.dir()); err != nil {
-		return err
+	if err := os.Rename(c.path(configFile), c.path(removedFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove container: %w", err)
 	}
-	unfinished := c.readRemoved()
+	unfinished := readJSON(c.path(removedFile), c)
 	c.ID = id // where the record cannot be read, the event has little more than this
 	if err := e.erase(ctx, id); err != nil {
 		return err
@@ -279,8 +272,8 @@ func (e *Engine) destroy(ctx context.Context, id string) error {
 // container that is only partly removed counts as unfinished, and is swept up later.
 func (e *Engine) erase(ctx context.Context, id string) error {
 	dir := e.Dirs.Container(id)
-	if err := unrecord(dir); err != nil {
-		return err
+	if err := os.Remove(filepath.Join(dir, configFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove container: %w", err)
 	}
 	store, err := e.OpenStore(ctx)
 	if err == nil {
@@ -298,7 +291,10 @@ func (e *Engine) erase(ctx context.Context, id string) error {
 			return err
 		}
 	}
-	return removeDir(dir)
+	if err := rmtree.Remove(dir); err != nil {
+		return fmt.Errorf("remove container: %w", err)
+	}
+	return nil
 }
 
 // commandOf is the argument vector of the payload.

@@ -24,11 +24,7 @@ func (c *Container) Sync(ctx context.Context) error {
 		return fmt.Errorf("sync the root: %w", err)
 	}
 	theirs.Close() // so that this side sees the end of the sandbox
-	err = conn.Within(ctx, func() error {
-		_, err := conn.Expect(msgSynced, nil, 0)
-		return err
-	})
-	if err != nil {
+	if _, err := await(ctx, conn, msgSynced, 0); err != nil {
 		return fmt.Errorf("sync the root: %w", err)
 	}
 	return nil

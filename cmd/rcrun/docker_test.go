@@ -18,7 +18,8 @@ var dockerFlags = map[string]string{
 		"label label-file link link-local-ip log-driver log-opt mac-address memory memory-reservation memory-swap " +
 		"memory-swappiness mount name network network-alias no-healthcheck oom-kill-disable oom-score-adj pid " +
 		"pids-limit platform privileged publish publish-all pull quiet read-only restart rm runtime security-opt " +
-		"shm-size sig-proxy stop-signal stop-timeout storage-opt sysctl tmpfs tty ulimit use-api-socket user userns uts " +
+		"shm-size sig-proxy stop-signal stop-timeout storage-opt sysctl tmpfs tty ulimit use-api-socket user userns " +
+		"uts " +
 		"volume volume-driver volumes-from workdir",
 	"create": "add-host annotation attach blkio-weight blkio-weight-device cap-add cap-drop cgroup-parent " +
 		"cgroupns cidfile cpu-count cpu-percent cpu-period cpu-quota cpu-rt-period cpu-rt-runtime cpu-shares cpus " +
@@ -66,19 +67,19 @@ var dockerFlags = map[string]string{
 	"image inspect":   "format platform",
 }
 
-// missingFlags reads the README's table of flags that commands do not have: lines like
+// missingFlags reads the table of docs/docker.md of flags that commands do not have: lines like
 // "| `ps`, `rm` | `--one`, `--two` |".
 func missingFlags(t *testing.T) map[string]bool {
 	t.Helper()
-	readme, err := os.ReadFile("../../README.md")
+	text, err := os.ReadFile("../../docs/docker.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, found := strings.Cut(string(readme), "\n### Flags of Docker that are not there\n")
+	_, section, found := strings.Cut(string(text), "\n## Flags of Docker that are not there\n")
 	if !found {
-		t.Fatal("the README does not say which flags are missing")
+		t.Fatal("docs/docker.md does not say which flags are missing")
 	}
-	section, _, _ = strings.Cut(section, "\n### ")
+	section, _, _ = strings.Cut(section, "\n## ")
 	missing := map[string]bool{}
 	quoted := regexp.MustCompile("`([^`]+)`")
 	for line := range strings.Lines(section) {
@@ -95,7 +96,7 @@ func missingFlags(t *testing.T) map[string]bool {
 	return missing
 }
 
-// TestFlagsOfDocker compares the flags of commands with Docker's: each is there, or the README says that it is not.
+// TestFlagsOfDocker compares the flags of commands with Docker's: each is there, or docs/docker.md says that it is not.
 func TestFlagsOfDocker(t *testing.T) {
 	missing := missingFlags(t)
 	root := (&app{}).rootCommand()
@@ -108,7 +109,8 @@ func TestFlagsOfDocker(t *testing.T) {
 		for name := range strings.FieldsSeq(flags) {
 			there, named := name == "help" || cmd.Flags().Lookup(name) != nil, missing[path+" --"+name]
 			if there == named {
-				t.Errorf("%s --%s: it is there: %v; the README says that it is missing: %v", path, name, there, named)
+				t.Errorf("%s --%s: it is there: %v; docs/docker.md says that it is missing: %v", path, name, there,
+					named)
 			}
 			delete(missing, path+" --"+name)
 			if _, said := absentFlag(cmd, name); path == "run" && said == there {
@@ -117,16 +119,19 @@ func TestFlagsOfDocker(t *testing.T) {
 		}
 	}
 	for flag := range missing {
-		t.Errorf("the README says that %s is missing, which Docker has not", flag)
+		t.Errorf("docs/docker.md says that %s is missing, which Docker has not", flag)
 	}
 }
 
 // TestCommandsOfDocker looks for Docker's commands: each is there, or an error says what to do instead.
 func TestCommandsOfDocker(t *testing.T) {
 	root := (&app{}).rootCommand()
-	for name := range strings.FieldsSeq("attach build builder buildx checkpoint commit compose config container context cp create diff events exec export " +
-		"history image images import info inspect kill load login logout logs manifest network node pause plugin port ps pull push rename " +
-		"restart rm rmi run save search secret service stack start stats stop swarm system tag top trust unpause update version volume wait") {
+	for name := range strings.FieldsSeq("attach build builder buildx checkpoint commit compose config container " +
+		"context cp create diff events exec export " +
+		"history image images import info inspect kill load login logout logs manifest network node pause plugin " +
+		"port ps pull push rename " +
+		"restart rm rmi run save search secret service stack start stats stop swarm system tag top trust unpause " +
+		"update version volume wait") {
 		cmd, _, err := root.Find([]string{name})
 		there := err == nil && cmd != root
 		if _, known := absent(name); known == there {

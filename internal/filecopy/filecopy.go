@@ -1,5 +1,5 @@
-// Package filecopy copies the content of files at the least cost that the filesystem allows. Layers are made from other
-// layers, and files of a union are copied up, where possible without reading the content.
+// Package filecopy copies what is in a file at the least cost that the filesystem allows: layers are made of other
+// layers, and files of a union copied up, without reading what is in them where that can be avoided.
 package filecopy
 
 import (
@@ -11,8 +11,8 @@ import (
 	"github.com/rcrun/rcrun/internal/eintr"
 )
 
-// Copy copies size bytes to an empty file. It shares them where the filesystem can do that, and otherwise copies the
-// data and keeps the holes.
+// Copy copies size bytes to an empty file: sharing them where the filesystem can, else copying what is data and
+// leaving holes holes.
 func Copy(to, from int, size int64) error {
 	if size == 0 {
 		return nil
@@ -39,10 +39,10 @@ func Copy(to, from int, size int64) error {
 	return nil
 }
 
-// oneBlock is what most filesystems allocate at least: so small a file is either data or a hole.
+// oneBlock is how much a filesystem allocates at least, mostly: so small a file is data or a hole.
 const oneBlock = 4096
 
-// copyBlock copies so small a file by reading and writing, which takes half as long as looking for holes and letting
+// copyBlock copies so small a file, which to read and write takes half of what it costs to look for holes and to have
 // the kernel copy.
 func copyBlock(to, from int, size int64) error {
 	buf := make([]byte, size)
@@ -60,13 +60,13 @@ func copyBlock(to, from int, size int64) error {
 	return err
 }
 
-// NextData returns the bounds of the first data at or after offset; both are size if there is no data.
+// NextData returns the bounds of the first data at or after offset; both are size when there is none.
 func NextData(fd int, offset, size int64) (start, end int64, err error) {
 	start, err = unix.Seek(fd, offset, unix.SEEK_DATA)
 	switch {
 	case errors.Is(err, unix.ENXIO):
 		return size, size, nil
-	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP): // a filesystem without holes
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP): // a filesystem that knows no holes
 		return offset, size, nil
 	case err != nil:
 		return 0, 0, err
@@ -97,7 +97,7 @@ func copyRange(to, from int, start, end int64) error {
 	return nil
 }
 
-// isUnsupportedCopy tells whether only copy_file_range(2) cannot do the copy, so that read and write may.
+// isUnsupportedCopy tells whether copy_file_range(2) cannot do it, while read and write can.
 func isUnsupportedCopy(err error) bool {
 	for _, errno := range []error{unix.EXDEV, unix.EINVAL, unix.EOPNOTSUPP, unix.ENOSYS, unix.EPERM, unix.EIO} {
 		if errors.Is(err, errno) {
@@ -128,7 +128,7 @@ func copyByHand(to, from int, start, end int64) error {
 	return nil
 }
 
-// WriteAll writes data at the offset, in as many calls as that takes.
+// WriteAll writes data at the offset, however many calls that takes.
 func WriteAll(fd int, data []byte, offset int64) error {
 	for len(data) > 0 {
 		n, err := eintr.Retry(func() (int, error) { return unix.Pwrite(fd, data, offset) })

@@ -10,8 +10,8 @@ import (
 
 var zeroBlock [oneBlock]byte
 
-// Fill writes the content of r into an empty file, in pieces of the size of buf, a multiple of 4,096 bytes. It does not
-// write blocks of zeros, which become holes. It returns the size of the file.
+// Fill writes what r has into an empty file, in pieces of the size of buf, a multiple of 4,096 bytes. Blocks of zeros
+// are not written and become holes. It returns how many bytes the file has then.
 func Fill(fd int, r io.Reader, buf []byte) (size int64, err error) {
 	written := int64(0) // the end of the last block that was written
 	for {
@@ -33,8 +33,8 @@ func Fill(fd int, r io.Reader, buf []byte) (size int64, err error) {
 	}
 }
 
-// writeData writes the blocks of data that are not all zeros at their places from offset on. It returns the end of the
-// last one, or 0 if there are none.
+// writeData writes the blocks of data that are not all zeros at their places from offset on, and returns where the
+// last of them ends; 0 if there are none.
 func writeData(fd int, data []byte, offset int64) (end int64, err error) {
 	for len(data) > 0 {
 		run := runOf(data, true)
@@ -51,8 +51,7 @@ func writeData(fd int, data []byte, offset int64) (end int64, err error) {
 	return end, nil
 }
 
-// runOf returns the length of the blocks at the beginning of data that hold something, or that hold nothing if hold is
-// false.
+// runOf returns how many bytes the blocks have with which data begins and that hold something, or that do not.
 func runOf(data []byte, hold bool) int {
 	n := 0
 	for n < len(data) {
@@ -65,8 +64,8 @@ func runOf(data []byte, hold bool) int {
 	return n
 }
 
-// Reader reads a file of a given size from its beginning. It returns zeros for holes without reading them from the
-// disk. It reads a file that grows up to that size; a file that has shrunk ends with io.ErrUnexpectedEOF.
+// Reader reads a file of a certain size from its beginning. Holes are zeros, which nobody reads from the disk. A file
+// that grows is read up to that size; the end of one that shrinks is io.ErrUnexpectedEOF.
 type Reader struct {
 	file       *os.File
 	offset     int64 // of the next byte
@@ -74,16 +73,16 @@ type Reader struct {
 	size       int64
 }
 
-// NewReader returns a Reader of the first size bytes of file. The caller keeps the file.
+// NewReader returns a Reader of the first size bytes of file, which stays the caller's.
 func NewReader(file *os.File, size int64) *Reader {
 	r := &Reader{file: file, size: size}
 	if size <= oneBlock {
-		r.end = size // reading it costs less than looking for holes
+		r.end = size // to read it costs less than to look for holes
 	}
 	return r
 }
 
-// Read reads data or zeros, never both in one call.
+// Read reads data or zeros, not both at once.
 func (r *Reader) Read(p []byte) (int, error) {
 	if r.offset >= r.size {
 		return 0, io.EOF
@@ -110,7 +109,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return 0, err
 }
 
-// next looks for the next data. The kernel reports none in a file that has become too short.
+// next looks for the next data. Of a file that has become too short the kernel says that it has none.
 func (r *Reader) next() (err error) {
 	if r.start, r.end, err = NextData(int(r.file.Fd()), r.offset, r.size); err != nil {
 		return &os.PathError{Op: "look for data in", Path: r.file.Name(), Err: err}

@@ -16,6 +16,7 @@ type script [3]string
 func TestCases(t *testing.T) {
 	for name, k := range kinds {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			if k.kernel {
 				needOverlay(t)
 			}

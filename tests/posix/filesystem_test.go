@@ -6,7 +6,9 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/rcrun/rcrun/tests/patience"
 	"golang.org/x/sys/unix"
 )
 
@@ -130,9 +132,15 @@ func (f *filesystem) unmount() {
 	f.mounted = ""
 }
 
+// unmount unmounts what nothing of the test uses any more. A program that a parallel test starts has copies of all open
+// files until it is executed.
 func unmount(t *testing.T, dir string) {
 	t.Helper()
-	if err := unix.Unmount(dir, 0); err != nil {
+	err := unix.Unmount(dir, 0)
+	for w := patience.Begin(5 * time.Second); err == unix.EBUSY && !w.Over(); time.Sleep(5 * time.Millisecond) {
+		err = unix.Unmount(dir, 0)
+	}
+	if err != nil {
 		t.Errorf("unmount: %v", err)
 		must(t, unix.Unmount(dir, unix.MNT_DETACH))
 	}

@@ -94,6 +94,7 @@ func TestReadingWhileChanging(t *testing.T) {
 	for name, k := range kinds {
 		for where, share := range shares {
 			t.Run(name+" "+where, func(t *testing.T) {
+				t.Parallel()
 				if k.kernel {
 					needOverlay(t)
 				}

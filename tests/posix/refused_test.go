@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// refused are the calls that a union refuses and a directory may not, with what they say. README lists them.
+// refused are the calls that a union refuses and a directory may not, with what they say. docs/union.md lists them.
 var refused = map[string]struct {
 	call func(file *os.File) error
 	want unix.Errno
