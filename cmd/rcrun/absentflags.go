@@ -39,7 +39,7 @@ var absentFlags = map[string]string{
 	"oom-score-adj":         "processes have that of rcrun's caller; see choom(1)",
 	"pid":                   "every container has process ids of its own",
 	"runtime":               "rcrun has one runtime, its own",
-	"sysctl":                "a container has the kernel's values; with --privileged it can set those of its namespaces",
+	"sysctl":                "a container has the kernel's values; with --privileged it can set its namespaces' own",
 	"use-api-socket":        "there is no daemon, and thus no socket of its API",
 	"uts":                   "every container has a host name of its own; see --hostname",
 	"volume-driver":         noVolumes,

@@ -19,7 +19,8 @@ import (
 	"golang.org/x/term"
 )
 
-const changeHelp = "apply a Dockerfile instruction: CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, SHELL, STOPSIGNAL, USER, VOLUME, WORKDIR"
+const changeHelp = "apply a Dockerfile instruction: CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, " +
+	"SHELL, STOPSIGNAL, USER, VOLUME, WORKDIR"
 
 func (a *app) importCommand() *cobra.Command {
 	var options archive.ImportOptions
@@ -47,7 +48,8 @@ func (a *app) importCommand() *cobra.Command {
 	}
 	cmd.Flags().StringArrayVarP(&options.Changes, "change", "c", nil, changeHelp)
 	cmd.Flags().StringVarP(&options.Message, "message", "m", "", "comment in the image's history")
-	cmd.Flags().StringVar(&options.Platform, "platform", "", "platform of the image: os/arch[/variant] (default this host's)")
+	cmd.Flags().StringVar(&options.Platform, "platform", "",
+		"platform of the image: os/arch[/variant] (default this host's)")
 	return cmd
 }
 
@@ -108,7 +110,8 @@ func (a *app) loadCommand() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVarP(&input, "input", "i", "-", "archive or directory of an image layout to read, - for standard input")
+	cmd.Flags().StringVarP(&input, "input", "i", "-",
+		"archive or directory of an image layout to read, - for standard input")
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print no progress")
 	return cmd
 }
@@ -119,18 +122,22 @@ func (a *app) saveCommand() *cobra.Command {
 		Use:   "save [flags] IMAGE...",
 		Short: "Save images to one archive, with their layers, names and histories",
 		Long: "Saves images to one archive. A name without a tag stands for all tags that it has here.\n\n" +
-			"In a docker-archive the layers are not compressed, and --compression is about the whole file; in an oci-archive it is\n" +
+			"In a docker-archive the layers are not compressed, and --compression is about the whole file; in an " +
+			"oci-archive it is\n" +
 			"about the layers, which are compressed by gzip unless it says otherwise.",
-		Example:           "  rcrun save -o debian.tar debian:12\n  rcrun save --format oci-archive --compression zstd debian:12 app:v1 | ssh host rcrun load",
+		Example: "  rcrun save -o debian.tar debian:12\n" +
+			"  rcrun save --format oci-archive --compression zstd debian:12 app:v1 | ssh host rcrun load",
 		Args:              arguments(1, -1),
 		ValidArgsFunction: a.completeImages,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			options := archive.SaveOptions{Format: archive.ArchiveFormat(format), Compression: archive.Compression(compression)}
+			options := archive.SaveOptions{Format: archive.ArchiveFormat(format),
+				Compression: archive.Compression(compression)}
 			return a.withStore(cmd.Context(), func(s *layers.Store) error {
 				var end func()
 				options.Progress, end = progressLine("Saving", false)
 				defer end()
-				return writeOutput(cmd.Context(), output, func(ctx context.Context, w io.Writer) error { return archive.Save(ctx, s, w, args, options) })
+				return writeOutput(cmd.Context(), output,
+					func(ctx context.Context, w io.Writer) error { return archive.Save(ctx, s, w, args, options) })
 			})
 		},
 	}

@@ -15,17 +15,19 @@ import (
 
 // pauseHelp says what pausing means here, which is less than what Docker stops.
 const pauseHelp = "hold up the container's writes meanwhile: its processes run on, and those that write wait; " +
-	"without, each file is as it was when it was read"
+	"with false, each file is as it is when it is read"
 
 func (a *app) commitCommand() *cobra.Command {
 	var options layered.CommitOptions
 	var idFile string
 	cmd := &cobra.Command{
 		Use:   "commit [flags] CONTAINER [NAME[:TAG]]",
-		Short: "Make an image of what a container has changed",
-		Long: "Makes an image of a container: the layers of its image and one of what it has changed, without what is in its volumes.\n" +
+		Short: "Make an image from the changes of a container",
+		Long: "Makes an image of a container: the layers of its image and one of what it has changed, without what " +
+			"is in its volumes.\n" +
 			"The configuration is that of the container, with the changes given by --change. Prints the image's id.",
-		Example:           "  rcrun commit web web:edited\n  rcrun commit -m 'add tools' -c 'CMD [\"bash\"]' -c 'ENV DEBUG=1' web tools:v1",
+		Example: "  rcrun commit web web:edited\n" +
+			"  rcrun commit -m 'add tools' -c 'CMD [\"bash\"]' -c 'ENV DEBUG=1' web tools:v1",
 		Args:              arguments(1, 2),
 		ValidArgsFunction: a.completeContainers,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -54,7 +56,7 @@ func (a *app) commitCommand() *cobra.Command {
 	flags.StringVarP(&options.Message, "message", "m", "", "comment in the image's history")
 	flags.BoolVarP(&options.Pause, "pause", "p", true, pauseHelp)
 	flags.BoolVarP(&options.Squash, "squash", "s", false, "make one layer of the image's layers and the changes")
-	flags.StringVar(&idFile, "iidfile", "", "write the image's id to this file, too")
+	flags.StringVar(&idFile, "iidfile", "", "also write the image's id to this file")
 	return cmd
 }
 
@@ -62,9 +64,10 @@ func (a *app) exportCommand() *cobra.Command {
 	var output string
 	var pause bool
 	cmd := &cobra.Command{
-		Use:               "export [flags] CONTAINER",
-		Short:             "Write a container's filesystem as one tar",
-		Long:              "Writes all files of a container, running or not, as one tar: its image and its changes, without what is in its volumes.",
+		Use:   "export [flags] CONTAINER",
+		Short: "Write a container's filesystem as one tar",
+		Long: "Writes all files of a container, running or not, as one tar: its image and its changes, " +
+			"without what is in its volumes.",
 		Example:           "  rcrun export -o web.tar web\n  rcrun export web | rcrun import - web:flat",
 		Args:              arguments(1, 1),
 		ValidArgsFunction: a.completeContainers,
@@ -95,9 +98,11 @@ func (a *app) diffCommand() *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
 		Use:   "diff [flags] CONTAINER",
-		Short: "List what a container has changed in its image",
-		Long: "Lists the files that a container has added (A), changed (C) and deleted (D). Only what it has changed is read, however\n" +
-			"large the image is. In names, a backslash is printed as \\\\, a newline as \\n and other control characters and bytes that are\n" +
+		Short: "List the changes that a container has made to its image",
+		Long: "Lists the files that a container has added (A), changed (C) and deleted (D). Only what it has changed " +
+			"is read, however\n" +
+			"large the image is. In names, a backslash is printed as \\\\, a newline as \\n" +
+			" and other control characters and bytes that are\n" +
 			"not UTF-8 as \\xHH, wherever the output goes: printf %b turns them back.",
 		Example:           "  rcrun diff web\n  rcrun diff --format json web",
 		Args:              arguments(1, 1),

@@ -14,8 +14,10 @@ func (a *app) dedupCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "dedup",
 		Short: "Have equal files of different layers share their place on disk",
-		Long: "Have equal files of the layers of images share their place on disk. The filesystem of the store must be able\n" +
-			"to do that, as btrfs and XFS are. Every file of a size that several have is read. Containers may run meanwhile.",
+		Long: "Have equal files of the layers of images share their place on disk. The filesystem of the store must " +
+			"be able\n" +
+			"to do that, as btrfs and XFS are. Every file of a size that several have is read. Containers may run " +
+			"meanwhile.",
 		Example: "  rcrun system dedup",
 		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -24,7 +26,8 @@ func (a *app) dedupCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				fmt.Printf("%d files share their content with another one: %s\n", found.Files, units.HumanSize(float64(found.Bytes)))
+				fmt.Printf("%d files share their content with another one: %s\n", found.Files,
+					units.HumanSize(float64(found.Bytes)))
 				return nil
 			})
 		},

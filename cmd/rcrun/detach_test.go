@@ -22,7 +22,8 @@ func TestDetachReader(t *testing.T) {
 			t.Fatal(err)
 		}
 		detached := false
-		r := &detachReader{source: iotest.OneByteReader(strings.NewReader(input)), keys: keys, detach: func() { detached = true }}
+		r := &detachReader{source: iotest.OneByteReader(strings.NewReader(input)), keys: keys,
+			detach: func() { detached = true }}
 		passed, err := io.ReadAll(r)
 		if err != nil || string(passed) != want.passed || detached != want.detached {
 			t.Errorf("%q: passed %q, detached %v, %v; want %+v", input, passed, detached, err, want)

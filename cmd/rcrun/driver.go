@@ -63,7 +63,8 @@ func (a *app) enterStore(cmd *cobra.Command) error {
 		return err
 	}
 	if ids.SingleID {
-		return fmt.Errorf("the storage driver %s needs subordinate ids, which the driver fuse does not: %s", name, caller.Problem)
+		return fmt.Errorf("the storage driver %s needs subordinate ids, which the driver fuse does not: %s", name,
+			caller.Problem)
 	}
 	// The command inside gets the signals, too, and decides what to do.
 	code, err := rootless.RunInside(context.WithoutCancel(cmd.Context()), ids, os.Args[1:], environmentInside(caller))

@@ -32,7 +32,7 @@ func (a *app) eventsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Annotations: usesStore(storeUnused),
 		Use:         "events [flags]",
-		Short:       "Show what is done with containers and images",
+		Short:       "Show events of containers and images",
 		Long: "Shows what is done with containers and images, as it happens, whichever command or program does it.\n" +
 			"With --since, shows first what has been done since then; the last ten thousand events or so are kept.\n" +
 			"Ends at the time of --until.",
@@ -54,8 +54,8 @@ func (a *app) eventsCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&flags.since, "since", "",
-		"show the events since then, too: a time (2006-01-02T15:04:05Z, 2006-01-02) or a duration (10m)")
-	cmd.Flags().StringVar(&flags.until, "until", "", "end then: a time, or a duration before now")
+		"first show the events since this: a time (2006-01-02T15:04:05Z, 2006-01-02) or a duration (10m)")
+	cmd.Flags().StringVar(&flags.until, "until", "", "end at this: a time, or a duration before now")
 	cmd.Flags().StringVar(&flags.format, "format", "", "json, or a Go template")
 	cmd.Flags().BoolVar(&flags.noTrunc, "no-trunc", true, "show ids in full; false shows their first characters")
 	cmd.Flags().StringArrayVarP(&flags.filters, "filter", "f", nil, "show only some: KEY=VALUE with one of the keys "+

@@ -53,53 +53,64 @@ func (f *containerFlags) register(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.rm, "rm", false, "remove the container when it ends")
 	flags.BoolVar(&f.readOnly, "read-only", false, "make the root filesystem read-only")
 	flags.BoolVar(&f.init, "init", false, "run an init as process 1 that forwards signals and reaps processes")
-	flags.BoolVar(&f.privileged, "privileged", false, "give the container all capabilities in its user namespace, and no seccomp filter")
+	flags.BoolVar(&f.privileged, "privileged", false,
+		"give the container all capabilities in its user namespace, and no seccomp filter")
+	flags.BoolVarP(&f.publishAll, "publish-all", "P", false, "publish all exposed ports on free ones")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print no progress when the image is pulled")
 	flags.StringVar(&f.name, "name", "", "name of the container")
 	flags.StringVarP(&f.workdir, "workdir", "w", "", "working directory in the container")
 	flags.StringVarP(&f.user, "user", "u", "", "user of the command: name or uid[:group or gid]")
 	flags.StringVarP(&f.hostname, "hostname", "h", "", "host name of the container")
 	flags.StringVar(&f.domainname, "domainname", "", "domain name of the container")
-	flags.StringVar(&f.entrypoint, "entrypoint", "", `replace the image's entrypoint; "" clears it, a JSON array has arguments`)
-	flags.StringVar(&f.network, "network", "default", "network: none, host, slirp4netns or default (slirp4netns where installed)")
+	flags.StringVar(&f.entrypoint, "entrypoint", "",
+		`replace the image's entrypoint; "" clears it, a JSON array has arguments`)
+	flags.StringVar(&f.network, "network", "default",
+		"network: none, host, slirp4netns or default (slirp4netns where installed)")
 	flags.StringVar(&f.network, "net", "default", "same as --network")
 	flags.Lookup("net").Hidden = true
-	flags.StringVar(&f.userns, "userns", "", "user namespace: host (container root is you), keep-id (you keep your id) or nomap (you are not in it)")
-	flags.StringVar(&f.rootfs, "rootfs", "", "use a directory as root filesystem instead of an image; DIR:O keeps changes apart from it")
+	flags.StringVar(&f.userns, "userns", "",
+		"user namespace: host (container root is you), keep-id (you keep your id) or nomap (you are not in it)")
+	flags.StringVar(&f.rootfs, "rootfs", "",
+		"use a directory as root filesystem instead of an image; DIR:O keeps changes apart from it")
 	flags.StringVar(&f.cidfile, "cidfile", "", "write the container's id to a file")
 	flags.StringVar(&f.stopSignal, "stop-signal", "", "signal that stop sends (default SIGTERM)")
 	flags.IntVar(&f.stopTimeout, "stop-timeout", 10, "seconds that stop waits before it kills")
 	flags.StringVar(&f.shmSize, "shm-size", "", "size of /dev/shm (default 64m)")
 	flags.StringVar(&f.platform, "platform", "",
-		"platform of the image: os/arch[/variant]; one of another platform is not run, but pulled")
+		"platform of the image: os/arch[/variant]; an image of another platform is pulled but does not run")
 	flags.StringVar(&f.pull, "pull", "missing", "pull the image: missing, always or never")
-	flags.StringArrayVarP(&f.attach, "attach", "a", nil, "attach only some streams: stdin (with -i), stdout, stderr")
-	flags.StringArrayVarP(&f.env, "env", "e", nil, "set an environment variable; a name alone takes the value from here")
-	flags.StringArrayVar(&f.envFiles, "env-file", nil, "read environment variables from a file")
-	flags.StringArrayVarP(&f.volumes, "volume", "v", nil, "mount a host path: /host/path:/container/path[:ro]")
-	flags.StringArrayVar(&f.tmpfs, "tmpfs", nil, "mount a tmpfs: /path[:size=16m,mode=1777]")
-	flags.StringArrayVarP(&f.publish, "publish", "p", nil, "publish a port: [ip:][hostPort:]containerPort[/udp]")
-	flags.StringArrayVarP(&f.labels, "label", "l", nil, "label the container: key=value")
-	flags.BoolVarP(&f.publishAll, "publish-all", "P", false, "publish all exposed ports on free ones")
-	flags.StringArrayVar(&f.annotations, "annotation", nil, "annotate the container's OCI specification: key=value")
-	flags.StringArrayVar(&f.labelFiles, "label-file", nil, "read labels from a file")
-	flags.StringArrayVar(&f.expose, "expose", nil, "note that the container serves a port, or a range of ports")
-	flags.Var((*commaList)(&f.capAdd), "cap-add", "add a capability")
-	flags.Var((*commaList)(&f.capDrop), "cap-drop", "drop a capability, or all")
-	flags.StringArrayVar(&f.securityOpt, "security-opt", nil,
-		"no-new-privileges, seccomp=unconfined, seccomp=builtin or seccomp=PROFILE.json")
-	flags.Var((*commaList)(&f.storageOpt), "storage-opt",
-		"limit what the container adds to its image: size=64m, inodes=10000")
-	flags.Var((*commaList)(&f.dns), "dns", "name server of the container")
-	flags.StringArrayVar(&f.dnsSearch, "dns-search", nil,
-		"domain to look names up in; . for none (default: the host's)")
-	flags.StringArrayVar(&f.dnsOption, "dns-option", nil, "option of resolv.conf (default: the host's)")
-	flags.StringArrayVar(&f.addHost, "add-host", nil, "add a line to /etc/hosts: name:ip")
+	f.registerLists(flags)
 	f.resources.register(flags)
 	flags.BoolVar(&f.noHealthcheck, "no-healthcheck", false,
 		"do not warn of the image's health check, which is not run")
 	registerFixed(flags)
 	flags.Bool("help", false, "show this help") // without its shorthand, which is the host name's
+}
+
+// registerLists registers the flags that may be given several times.
+func (f *containerFlags) registerLists(flags *pflag.FlagSet) {
+	flags.StringArrayVarP(&f.attach, "attach", "a", nil, "attach only some streams: stdin (with -i), stdout, stderr")
+	flags.StringArrayVarP(&f.env, "env", "e", nil,
+		"set an environment variable; a name alone takes the value from here")
+	flags.StringArrayVar(&f.envFiles, "env-file", nil, "read environment variables from a file")
+	flags.StringArrayVarP(&f.volumes, "volume", "v", nil, "mount a host path: /host/path:/container/path[:ro]")
+	flags.StringArrayVar(&f.tmpfs, "tmpfs", nil, "mount a tmpfs: /path[:size=16m,mode=1777]")
+	flags.StringArrayVarP(&f.publish, "publish", "p", nil, "publish a port: [ip:][hostPort:]containerPort[/udp]")
+	flags.StringArrayVarP(&f.labels, "label", "l", nil, "label the container: key=value")
+	flags.StringArrayVar(&f.annotations, "annotation", nil, "annotate the container's OCI specification: key=value")
+	flags.StringArrayVar(&f.labelFiles, "label-file", nil, "read labels from a file")
+	flags.StringArrayVar(&f.expose, "expose", nil, "record that the container serves a port or a range of ports")
+	flags.Var((*commaList)(&f.capAdd), "cap-add", "add a capability")
+	flags.Var((*commaList)(&f.capDrop), "cap-drop", "drop a capability, or all")
+	flags.StringArrayVar(&f.securityOpt, "security-opt", nil,
+		"no-new-privileges, seccomp=unconfined, seccomp=builtin or seccomp=PROFILE.json")
+	flags.Var((*commaList)(&f.storageOpt), "storage-opt",
+		"limits of what the container adds to its image: size=64m, inodes=10000")
+	flags.Var((*commaList)(&f.dns), "dns", "name server of the container")
+	flags.StringArrayVar(&f.dnsSearch, "dns-search", nil,
+		"domain to look names up in; . for none (default: the host's)")
+	flags.StringArrayVar(&f.dnsOption, "dns-option", nil, "option of resolv.conf (default: the host's)")
+	flags.StringArrayVar(&f.addHost, "add-host", nil, "add a line to /etc/hosts: name:ip")
 }
 
 // needsImage checks that there is something to run in.
@@ -176,9 +187,10 @@ func (f *containerFlags) config(image string, command []string) (c engine.Config
 func (f *containerFlags) hostConfig() (engine.HostConfig, error) {
 	rootfs, isOverlay := strings.CutSuffix(f.rootfs, ":O")
 	h := engine.HostConfig{HostConfig: container.HostConfig{
-		Resources: f.resources.resources(), RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled},
-		LogConfig:   container.LogConfig{Type: "json-file", Config: map[string]string{}},
-		Annotations: keyValues(f.annotations), PublishAllPorts: f.publishAll,
+		Resources:     f.resources.resources(),
+		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled},
+		LogConfig:     container.LogConfig{Type: "json-file", Config: map[string]string{}},
+		Annotations:   keyValues(f.annotations), PublishAllPorts: f.publishAll,
 		ContainerIDFile: f.cidfile, NetworkMode: container.NetworkMode(f.network), AutoRemove: f.rm, CapAdd: f.capAdd,
 		CapDrop: f.capDrop, DNSSearch: f.dnsSearch, DNSOptions: f.dnsOption, ExtraHosts: f.addHost,
 		Privileged: f.privileged, ReadonlyRootfs: f.readOnly, SecurityOpt: f.securityOpt, Tmpfs: tmpfsOptions(f.tmpfs),

@@ -13,7 +13,8 @@ func withHint(err error) error {
 	var session *registry.SessionDirError
 	switch {
 	case errors.Is(err, tree.ErrTooLarge):
-		return fmt.Errorf("%w (the flags --max-layer-size, --max-layer-files, --max-layer-depth and --max-xattr-size set "+
+		return fmt.Errorf("%w (the flags --max-layer-size, --max-layer-files, --max-layer-depth and --max-xattr-size "+
+			"set "+
 			"the limits)", err)
 	case errors.As(err, &session):
 		return fmt.Errorf("%w; unset the variable, or give --authfile", err)

@@ -35,7 +35,7 @@ func (a *app) historyCommand() *cobra.Command {
 	var flags historyFlags
 	cmd := &cobra.Command{
 		Use:               "history [flags] IMAGE",
-		Short:             "Show the steps by which an image was made",
+		Short:             "Show the steps that made an image",
 		Example:           "  rcrun history debian:12\n  rcrun history --no-trunc --format '{{.CreatedBy}}' debian:12",
 		Args:              arguments(1, 1),
 		ValidArgsFunction: a.completeImages,

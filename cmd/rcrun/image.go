@@ -19,8 +19,10 @@ func (a *app) imageCommand() *cobra.Command {
 		Example: "  rcrun image ls\n  rcrun image inspect debian:12",
 	}
 	cmd.AddCommand(
-		renamed(a.imagesCommand(), "ls [flags] [NAME[:TAG]]", "list"), renamed(a.rmiCommand(), "rm [flags] IMAGE...", "remove"), a.imageInspectCommand(),
-		a.tagCommand(), a.untagCommand(), a.historyCommand(), a.importCommand(), a.loadCommand(), a.saveCommand(), a.pullCommand(), a.pushCommand(),
+		renamed(a.imagesCommand(), "ls [flags] [NAME[:TAG]]", "list"), renamed(a.rmiCommand(), "rm [flags] IMAGE...",
+			"remove"), a.imageInspectCommand(),
+		a.tagCommand(), a.untagCommand(), a.historyCommand(), a.importCommand(), a.loadCommand(), a.saveCommand(),
+		a.pullCommand(), a.pushCommand(),
 		a.treeCommand(), a.imagePruneCommand(),
 	)
 	return cmd
@@ -51,7 +53,7 @@ func renamed(cmd *cobra.Command, use string, aliases ...string) *cobra.Command {
 func (a *app) tagCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "tag [flags] IMAGE NAME[:TAG]...",
-		Short:             "Give an image further names",
+		Short:             "Give an image more names",
 		Example:           "  rcrun tag debian:12 registry.example/base:latest",
 		Args:              arguments(2, -1),
 		ValidArgsFunction: a.completeImages,
@@ -64,7 +66,7 @@ func (a *app) tagCommand() *cobra.Command {
 func (a *app) untagCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "untag [flags] IMAGE [NAME[:TAG]...]",
-		Short:             "Take names from an image, all if none is given; the image stays",
+		Short:             "Remove names from an image, all of them without NAME; the image stays",
 		Example:           "  rcrun untag debian:12 registry.example/base:latest",
 		Args:              arguments(1, -1),
 		ValidArgsFunction: a.completeImages,
@@ -93,9 +95,11 @@ func (a *app) rmiCommand() *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use:   "rmi [flags] IMAGE...",
-		Short: "Remove images, or one of several names of them",
-		Long: "Takes from an image the name that is given, and removes the image with its last name; given an id, it removes all names.\n" +
-			"An image that a container uses is not removed. With --force it loses its names, and goes when the container is gone.",
+		Short: "Remove images, or a name of an image that has several",
+		Long: "Takes from an image the name that is given, and removes the image with its last name; given an id, it " +
+			"removes all names.\n" +
+			"An image that a container uses is not removed. With --force it loses its names, and goes when the " +
+			"container is gone.",
 		Example:           "  rcrun rmi debian:12",
 		Args:              arguments(1, -1),
 		ValidArgsFunction: a.completeImages,
@@ -110,7 +114,8 @@ func (a *app) rmiCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().Bool("no-prune", false, "no effect: images without a name that others are made of do not exist")
-	cmd.Flags().BoolVarP(&force, "force", "f", false, "remove an image with names in several repositories; take the names from one that a container uses")
+	cmd.Flags().BoolVarP(&force, "force", "f", false,
+		"remove an image with names in several repositories; take the names from one that a container uses")
 	return cmd
 }
 

@@ -67,7 +67,7 @@ func (a *app) imagesCommand() *cobra.Command {
 	flags.StringArrayVarP(&filters, "filter", "f", nil, "list only some: "+view.ImageFilterHelp)
 	cmd.RegisterFlagCompletionFunc("filter", completeFilter(view.ImageFilterKeys,
 		map[string][]string{"dangling": {"true", "false"}}))
-	flags.BoolVar(&list.digests, "digests", false, "print the digests of the manifests, too")
+	flags.BoolVar(&list.digests, "digests", false, "also print the digests of the manifests")
 	flags.BoolVarP(&list.quiet, "quiet", "q", false, "print ids only")
 	flags.BoolVar(&list.noTrunc, "no-trunc", false, "print ids in full")
 	flags.StringVar(&list.format, "format", "", "json, or a Go template")

@@ -17,7 +17,7 @@ func (a *app) infoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Annotations: usesStore(storeReported),
 		Use:         "info",
-		Short:       "Print what this host allows, and what to do about what it does not",
+		Short:       "Print what this host allows, and the command that adds what is missing",
 		Example: "  rcrun info\n  rcrun info --format json\n" +
 			"  rcrun info --check   # only the host; fails if containers cannot run",
 		Args: arguments(0, 0),

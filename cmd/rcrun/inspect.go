@@ -33,10 +33,11 @@ func (a *app) inspectCommand() *cobra.Command {
 		return nil, fmt.Errorf("invalid --type %q: want container or image", kind)
 	})
 	cmd.Use = "inspect [flags] CONTAINER|IMAGE..."
-	cmd.Short = "Print all that is known of containers and images"
+	cmd.Short = "Print all information about containers and images, as JSON"
 	cmd.Example = "  rcrun inspect web\n  rcrun inspect -f '{{.State.Pid}}' web\n  rcrun inspect --type image debian:12"
 	cmd.ValidArgsFunction = a.completeBoth
-	cmd.Flags().StringVar(&kind, "type", "", "container or image (default: a container, or an image if there is none of that name)")
+	cmd.Flags().StringVar(&kind, "type", "",
+		"container or image (default: a container, or an image if there is none of that name)")
 	return cmd
 }
 
@@ -84,7 +85,7 @@ func (a *app) inspectWith(choose func() (lookup, error)) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&format, "format", "f", "", "json, or a Go template")
-	cmd.Flags().BoolVarP(&size, "size", "s", false, "tell what containers have written, too: SizeRw and SizeRootFs")
+	cmd.Flags().BoolVarP(&size, "size", "s", false, "also show how much containers have written: SizeRw and SizeRootFs")
 	return cmd
 }
 

@@ -15,7 +15,7 @@ import (
 func (a *app) layerCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "layer COMMAND",
-		Short:   "See the layers of images and containers",
+		Short:   "Show the layers of images and containers",
 		Example: "  rcrun layer ls\n  rcrun layer tree web\n  rcrun layer inspect sha256:...",
 		Args:    arguments(0, 0),
 	}
@@ -67,7 +67,8 @@ func printLayers(all []layers.LayerInfo, quiet, noTrunc bool, format string) err
 	rows := []layerRow{}
 	for _, l := range all {
 		row := layerRow{ChainID: show(l.ChainID), DiffID: show(l.DiffID), CacheID: l.CacheID, Parent: show(l.Parent),
-			Size: units.HumanSizeWithPrecision(float64(l.Size), 3), CreatedAt: l.Created.Local().Format(time.DateTime), Images: len(l.Images)}
+			Size: units.HumanSizeWithPrecision(float64(l.Size), 3), CreatedAt: l.Created.Local().Format(time.DateTime),
+			Images: len(l.Images)}
 		if !noTrunc {
 			row.CacheID = engine.ShortID(l.CacheID)
 		}
@@ -99,7 +100,8 @@ func (a *app) layerInspectCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect [flags] LAYER|CONTAINER...",
 		Short: "Print all that is known of layers",
-		Long: "Print all that is known of layers. A layer is named by its chain id, cache id or diff id, or an abbreviation.\n" +
+		Long: "Print all that is known of layers. A layer is named by its chain id, cache id or diff id, or an " +
+			"abbreviation.\n" +
 			"A container stands for the layers that it has on top of its image.",
 		Example: "  rcrun layer inspect $(rcrun layer ls -q)\n  rcrun layer inspect -f '{{.Parent}}' web",
 		Args:    arguments(1, -1),

@@ -30,9 +30,10 @@ func (a *app) loginCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Annotations: usesStore(storeUnused),
 		Use:         "login [flags] [REGISTRY]",
-		Short:       "Log in to a registry (default docker.io), for podman too",
-		Example:     "  rcrun login registry.example\n  pass show registry | rcrun login -u me --password-stdin registry.example",
-		Args:        arguments(0, 1),
+		Short:       "Log in to a registry (default docker.io); podman uses the same login",
+		Example: "  rcrun login registry.example\n" +
+			"  pass show registry | rcrun login -u me --password-stdin registry.example",
+		Args: arguments(0, 1),
 	}
 	common := a.addRegistryFlags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -57,7 +58,8 @@ func (a *app) loginCommand() *cobra.Command {
 		return succeed(registry.Login(cmd.Context(), name, credentials, options))
 	}
 	cmd.Flags().StringVarP(&flags.username, "username", "u", "", "user name")
-	cmd.Flags().StringVarP(&flags.password, "password", "p", "", "password (other users of this machine can see it: use --password-stdin)")
+	cmd.Flags().StringVarP(&flags.password, "password", "p", "",
+		"password (other users of this machine can see it: use --password-stdin)")
 	cmd.Flags().BoolVar(&flags.passwordStdin, "password-stdin", false, "read the password from standard input")
 	cmd.Flags().BoolVar(&getLogin, "get-login", false, "print the user who is logged in")
 	return cmd
@@ -94,7 +96,8 @@ func (f loginFlags) credentials(known string) (registry.Credentials, error) {
 		return f.withStdin(c)
 	}
 	if (c.Username == "" || c.Password == "") && !stdinIsTerminal() {
-		return c, errors.New("standard input is no terminal to ask at: give --username, and the password with --password-stdin")
+		return c, errors.New("standard input is no terminal to ask at: give --username, and the password with " +
+			"--password-stdin")
 	}
 	var err error
 	if c.Username == "" {

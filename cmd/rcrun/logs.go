@@ -42,11 +42,11 @@ func (a *app) logsCommand() *cobra.Command {
 	flags.BoolVarP(&options.Follow, "follow", "f", false, "go on until the container ends")
 	flags.BoolVarP(&options.Timestamps, "timestamps", "t", false, "print the time of each line")
 	flags.BoolVar(&options.Details, "details", false,
-		"leave room for details before each line, of which there are none")
+		"no effect but a space before each line: there are no details")
 	flags.StringVarP(&tail, "tail", "n", "all", "print only the last lines")
 	flags.StringVar(&since, "since", "",
-		"print only what is newer: a time (2006-01-02T15:04:05Z, 2006-01-02) or a duration (10m)")
-	flags.StringVar(&until, "until", "", "print only what is older: a time, or a duration")
+		"print only lines after this: a time (2006-01-02T15:04:05Z, 2006-01-02) or a duration (10m)")
+	flags.StringVar(&until, "until", "", "print only lines before this: a time, or a duration")
 	return cmd
 }
 

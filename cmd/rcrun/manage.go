@@ -183,6 +183,7 @@ func (a *app) rmCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "kill a running container")
-	cmd.Flags().BoolVarP(&volumes, "volumes", "v", false, "remove anonymous volumes too (a container's writes are always removed with it)")
+	cmd.Flags().BoolVarP(&volumes, "volumes", "v", false,
+		"remove anonymous volumes too (a container's writes are always removed with it)")
 	return cmd
 }

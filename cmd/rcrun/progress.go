@@ -33,8 +33,9 @@ func pullProgress(file *os.File, quiet bool) progress.Reporter {
 		repository, version := splitName(name)
 		return fmt.Sprintf("%s: Pulling from %s", version, repository)
 	}, map[progress.LayerState]string{
-		progress.LayerWaiting: "Waiting", progress.LayerTransfer: "Downloading", progress.LayerTransferred: "Extracting",
-		progress.LayerDone: "Pull complete", progress.LayerExists: "Already exists",
+		progress.LayerWaiting: "Waiting", progress.LayerTransfer: "Downloading",
+		progress.LayerTransferred: "Extracting",
+		progress.LayerDone:        "Pull complete", progress.LayerExists: "Already exists",
 	})
 }
 
@@ -56,10 +57,12 @@ func loadProgress(file *os.File, quiet bool) progress.Reporter {
 	if quiet || !term.IsTerminal(int(file.Fd())) {
 		return nil
 	}
-	return newLayerLines(file, func(name string) string { return clearLine + "Loading " + name }, map[progress.LayerState]string{
-		progress.LayerWaiting: "Waiting", progress.LayerTransfer: "Loading layer", progress.LayerTransferred: "Loading layer",
-		progress.LayerDone: "Loaded layer", progress.LayerExists: "Layer already exists",
-	})
+	return newLayerLines(file, func(name string) string { return clearLine + "Loading " + name },
+		map[progress.LayerState]string{
+			progress.LayerWaiting: "Waiting", progress.LayerTransfer: "Loading layer",
+			progress.LayerTransferred: "Loading layer",
+			progress.LayerDone:        "Loaded layer", progress.LayerExists: "Layer already exists",
+		})
 }
 
 func newLayerLines(file *os.File, title func(string) string, states map[progress.LayerState]string) *layerLines {

@@ -33,7 +33,7 @@ func (p *pruning) confirm(warning string) (bool, error) {
 	fmt.Printf("WARNING! %s\nAre you sure you want to continue? [y/N] ", warning)
 	answer, err := bufio.NewReader(os.Stdin).ReadString('\n')
 	if err != nil && answer == "" {
-		return false, errors.New("nothing was removed, since nobody answered: give --force to go on without being asked")
+		return false, errors.New("nothing was removed, because nobody answered; give --force to remove without asking")
 	}
 	answer = strings.ToLower(strings.TrimSpace(answer))
 	return answer == "y" || answer == "yes", nil
@@ -65,7 +65,8 @@ func (a *app) imagePruneCommand() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().BoolVarP(&p.all, "all", "a", false, "remove all images that no container needs, not only those without a name")
+	cmd.Flags().BoolVarP(&p.all, "all", "a", false,
+		"remove all images that no container needs, not only those without a name")
 	p.addFlags(cmd, "until=TIME, label=KEY[=VALUE], label!=KEY[=VALUE]")
 	return cmd
 }
@@ -126,8 +127,9 @@ func (a *app) systemPruneCommand() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().BoolVarP(&p.all, "all", "a", false, "remove all images that no container needs, not only those without a name")
-	cmd.Flags().BoolVar(&volumes, "volumes", false, "remove anonymous volumes, too (there are none outside of containers)")
+	cmd.Flags().BoolVarP(&p.all, "all", "a", false,
+		"remove all images that no container needs, not only those without a name")
+	cmd.Flags().BoolVar(&volumes, "volumes", false, "no effect: anonymous volumes are part of their containers")
 	p.addFlags(cmd, "until=TIME, label=KEY[=VALUE], label!=KEY[=VALUE]")
 	return cmd
 }
@@ -144,7 +146,8 @@ func (p *pruning) systemWarning(volumes bool) string {
 	}
 	lines = append(lines, "  - all build cache")
 	if len(p.filters) > 0 {
-		lines = append(lines, "", "  Items to be pruned will be filtered with:", "  - "+strings.Join(p.filters, "\n  - "))
+		lines = append(lines, "", "  Items to be pruned will be filtered with:",
+			"  - "+strings.Join(p.filters, "\n  - "))
 	}
 	return strings.Join(lines, "\n") + "\n"
 }

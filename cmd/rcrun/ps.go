@@ -57,23 +57,26 @@ func (a *app) psCommand() *cobra.Command {
 		Annotations: usesStore(storeForSizes),
 		Use:         "ps [flags]",
 		Short:       "List containers",
-		Example:     "  rcrun ps -a\n  rcrun ps -a --format '{{.Names}} {{.Status}}'\n  rcrun rm $(rcrun ps -q --filter status=exited)",
-		Args:        arguments(0, 0),
+		Example: "  rcrun ps -a\n  rcrun ps -a --format '{{.Names}} {{.Status}}'\n" +
+			"  rcrun rm $(rcrun ps -q --filter status=exited)",
+		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(func(e *layered.Engine) error { return list.run(cmd.Context(), e) })
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVarP(&list.All, "all", "a", false, "list containers that do not run, too")
-	flags.BoolVarP(&list.latest, "latest", "l", false, "list only the container created last")
-	flags.IntVarP(&list.Limit, "last", "n", -1, "list only the containers created last, as many as this")
+	flags.BoolVarP(&list.All, "all", "a", false, "list all containers, also those that do not run")
+	flags.BoolVarP(&list.latest, "latest", "l", false,
+		"list the last container that was created, also if it does not run")
+	flags.IntVarP(&list.Limit, "last", "n", -1,
+		"list the last N containers that were created, also those that do not run")
 	flags.StringArrayVarP(&list.filters, "filter", "f", nil,
 		"list only some: KEY=VALUE, with the keys "+strings.Join(view.FilterKeys, ", "))
 	cmd.RegisterFlagCompletionFunc("filter", completeFilter(view.FilterKeys,
 		map[string][]string{"status": view.FilterStates, "health": view.FilterHealth}))
 	flags.BoolVarP(&list.quiet, "quiet", "q", false, "print ids only")
 	flags.BoolVar(&list.noTrunc, "no-trunc", false, "print ids and commands in full")
-	flags.BoolVarP(&list.Size, "size", "s", false, "print what each container has written")
+	flags.BoolVarP(&list.Size, "size", "s", false, "print how much each container has written")
 	flags.StringVar(&list.format, "format", "", "json, or a Go template")
 	return cmd
 }

@@ -28,9 +28,11 @@ type registryFlags struct {
 
 func (a *app) addRegistryFlags(set *pflag.FlagSet) *registryFlags {
 	f := &registryFlags{set: set, global: &a.docker}
-	set.StringVar(&f.options.AuthFile, "authfile", "", "file with registry credentials (default $REGISTRY_AUTH_FILE, else where podman and docker keep them)")
-	set.StringVar(&f.options.CertDir, "cert-dir", "", "directory with the registry's certificates (*.crt, *.cert, *.key)")
-	set.BoolVar(&f.tlsVerify, "tls-verify", true, "insist on HTTPS with a valid certificate")
+	set.StringVar(&f.options.AuthFile, "authfile", "",
+		"file with registry credentials (default $REGISTRY_AUTH_FILE, else where podman and docker keep them)")
+	set.StringVar(&f.options.CertDir, "cert-dir", "",
+		"directory with the registry's certificates (*.crt, *.cert, *.key)")
+	set.BoolVar(&f.tlsVerify, "tls-verify", true, "require HTTPS with a valid certificate")
 	return f
 }
 
@@ -38,9 +40,12 @@ func (a *app) addRegistryFlags(set *pflag.FlagSet) *registryFlags {
 func (a *app) addTransferFlags(set *pflag.FlagSet) *registryFlags {
 	f := a.addRegistryFlags(set)
 	retry := registry.DefaultRetry()
-	set.StringVar(&f.creds, "creds", "", "credentials to use instead: USER:PASSWORD (other users of this machine can see them)")
-	set.IntVar(&f.options.Retry.Times, "retry", retry.Times, "how often to try again after a lost connection or an error of the server")
-	set.DurationVar(&f.options.Retry.Delay, "retry-delay", retry.Delay, "wait before the first of these attempts, doubled before each further one")
+	set.StringVar(&f.creds, "creds", "",
+		"use these credentials: USER:PASSWORD (other users of this machine can see them)")
+	set.IntVar(&f.options.Retry.Times, "retry", retry.Times,
+		"how often to try again after a lost connection or an error of the server")
+	set.DurationVar(&f.options.Retry.Delay, "retry-delay", retry.Delay,
+		"wait before the first new attempt; doubled before each further one")
 	return f
 }
 
@@ -84,10 +89,12 @@ func (a *app) pullCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pull [flags] NAME[:TAG|@DIGEST]",
 		Short: "Pull an image from a registry",
-		Long: "Pull an image, or all of a repository, from a registry. Names without a registry, mirrors and the like are as\n" +
+		Long: "Pull an image, or all of a repository, from a registry. Names without a registry, mirrors and the " +
+			"like are as\n" +
 			"containers-registries.conf(5) says; without it they are docker.io's.",
-		Example: "  rcrun pull debian:12\n  rcrun pull 127.0.0.1:5000/app   # a registry on loopback may speak plain HTTP",
-		Args:    arguments(1, 1),
+		Example: "  rcrun pull debian:12\n" +
+			"  rcrun pull 127.0.0.1:5000/app   # a registry on loopback may speak plain HTTP",
+		Args: arguments(1, 1),
 	}
 	common := a.addTransferFlags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -147,10 +154,11 @@ func (a *app) pushCommand() *cobra.Command {
 	var options registry.PushOptions
 	var quiet, all bool
 	cmd := &cobra.Command{
-		Use:     "push [flags] NAME[:TAG] [DESTINATION]",
-		Short:   "Push an image to a registry",
-		Example: "  rcrun push registry.example/team/app:1.0\n  rcrun push app 127.0.0.1:5000/app   # under another name",
-		Args:    arguments(1, 2),
+		Use:   "push [flags] NAME[:TAG] [DESTINATION]",
+		Short: "Push an image to a registry",
+		Example: "  rcrun push registry.example/team/app:1.0\n" +
+			"  rcrun push app 127.0.0.1:5000/app   # under another name",
+		Args: arguments(1, 2),
 
 		ValidArgsFunction: a.completeImages,
 	}

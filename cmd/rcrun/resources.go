@@ -23,7 +23,7 @@ type resourceFlags struct {
 }
 
 // noEffect is what the help says of limits that are accepted for the sake of scripts.
-const noEffect = "; without effect, with a warning"
+const noEffect = "; no effect, and a warning says so"
 
 func (f *resourceFlags) register(flags *pflag.FlagSet) {
 	f.set = flags

@@ -104,7 +104,7 @@ func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "rcrun",
 		Short:         "Run containers without root and without a daemon",
-		Long:          "Rcrun runs containers as an ordinary user: no daemon, no root, no setuid program of its own.",
+		Long:          "rcrun runs containers as an ordinary user: no daemon, no root, no setuid program of its own.",
 		Example:       "  rcrun run --rm -it debian:12\n  rcrun run --rm --rootfs /:O id",
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -121,22 +121,31 @@ func (a *app) rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(helpCommand())
 	a.docker.register(root)
-	root.PersistentFlags().StringVar(&a.root, "root", "", "data directory (default $XDG_DATA_HOME/rcrun or ~/.local/share/rcrun)")
-	root.PersistentFlags().StringVar(&a.runRoot, "runroot", "", "run directory (default $XDG_RUNTIME_DIR/rcrun, else below the data directory)")
+	root.PersistentFlags().StringVar(&a.root, "root", "",
+		"data directory (default $XDG_DATA_HOME/rcrun or ~/.local/share/rcrun)")
+	root.PersistentFlags().StringVar(&a.runRoot, "runroot", "",
+		"run directory (default $XDG_RUNTIME_DIR/rcrun, else below the data directory)")
 	root.PersistentFlags().StringVar(&a.storageDriver, "storage-driver", os.Getenv("RCRUN_STORAGE_DRIVER"),
-		"driver of an image store that is to be made: fuse, overlay or vfs (default fuse)")
-	root.PersistentFlags().Var(&a.maxLayer, "max-layer-size", "refuse images with a layer, or archives, that unpack to more (default 200GiB)")
-	root.PersistentFlags().IntVar(&a.maxFiles, "max-layer-files", tree.DefaultLimits().Entries, "refuse images with a layer of more files")
-	root.PersistentFlags().IntVar(&a.maxDepth, "max-layer-depth", tree.MaxDepth, "refuse images with names that are more directories deep")
-	root.PersistentFlags().Var(&a.maxXattrs, "max-xattr-size", "refuse images with files that have more bytes of xattrs (default 256KiB)")
+		"driver of a new image store: fuse, overlay or vfs (default fuse)")
+	root.PersistentFlags().Var(&a.maxLayer, "max-layer-size",
+		"refuse layers and archives that unpack to more than this (default 200GiB)")
+	root.PersistentFlags().IntVar(&a.maxFiles, "max-layer-files", tree.DefaultLimits().Entries,
+		"refuse images with a layer of more files than this")
+	root.PersistentFlags().IntVar(&a.maxDepth, "max-layer-depth", tree.MaxDepth,
+		"refuse images with a path of more directories than this")
+	root.PersistentFlags().Var(&a.maxXattrs, "max-xattr-size",
+		"refuse images with a file that has more bytes of xattrs than this (default 256KiB)")
 	addGroup(root, "Containers:",
 		a.runCommand(), a.createCommand(), a.startCommand(), a.attachCommand(), a.execCommand(),
-		a.psCommand(), a.logsCommand(), a.inspectCommand(), a.stopCommand(), a.killCommand(), a.waitCommand(), a.rmCommand(),
+		a.psCommand(), a.logsCommand(), a.inspectCommand(), a.stopCommand(), a.killCommand(), a.waitCommand(),
+		a.rmCommand(),
 		a.diffCommand(), a.commitCommand(), a.exportCommand(), a.containerCommand(),
 	)
 	addGroup(root, "Images:",
-		a.importCommand(), a.loadCommand(), a.saveCommand(), a.pullCommand(), a.pushCommand(), a.loginCommand(), a.logoutCommand(),
-		a.imagesCommand(), a.historyCommand(), a.tagCommand(), a.untagCommand(), a.rmiCommand(), a.imageCommand(), a.layerCommand(),
+		a.importCommand(), a.loadCommand(), a.saveCommand(), a.pullCommand(), a.pushCommand(), a.loginCommand(),
+		a.logoutCommand(),
+		a.imagesCommand(), a.historyCommand(), a.tagCommand(), a.untagCommand(), a.rmiCommand(), a.imageCommand(),
+		a.layerCommand(),
 	)
 	addGroup(root, "The host and the store:",
 		a.infoCommand(), a.versionCommand(), a.eventsCommand(), a.systemCommand(), a.storeCommand(), unionCommand())

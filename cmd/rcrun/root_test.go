@@ -32,8 +32,10 @@ func TestHelpOfEveryCommand(t *testing.T) {
 // TestUnknownCommands looks whether commands that do not exist are told from those that do.
 func TestUnknownCommands(t *testing.T) {
 	for args, want := range map[string]bool{
-		"image nosuch": false, "layer -f": true, "image ls nosuch": true, "image": true, "image --help": true, "--root x union nosuch": false,
-		"cp a b": false, "cp -a a b": false, "image cp -a": false, "-D nosuch": false, "-H unix:///x ps": true, "--version": true, "": true,
+		"image nosuch": false, "layer -f": true, "image ls nosuch": true, "image": true, "image --help": true,
+		"--root x union nosuch": false,
+		"cp a b":                false, "cp -a a b": false, "image cp -a": false, "-D nosuch": false,
+		"-H unix:///x ps": true, "--version": true, "": true,
 		"__complete run": true, "completion bash": true, "run -v a:b img": true, "help nosuch": true,
 	} {
 		root := (&app{}).rootCommand()

@@ -24,7 +24,8 @@ func (a *app) runCommand() *cobra.Command {
 		Short: "Create a container and start it",
 		Example: "  rcrun run --rm -it debian:12 bash\n  rcrun run -d --name web -p 8080:80 nginx\n" +
 			"  rcrun run --rm --storage-opt size=2g debian:12 apt-get update\n" +
-			"  rcrun run --rm --rootfs /:O sh -c 'rm -rf /usr/share/doc; ls /usr/share'   # of the host nothing is changed",
+			"  rcrun run --rm --rootfs /:O sh -c 'rm -rf /usr/share/doc; ls /usr/share'   # of the host nothing is " +
+			"changed",
 		Args:              flags.needsImage,
 		ValidArgsFunction: onlyFirst(a.completeImages),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -79,7 +80,8 @@ func (a *app) createCommand() *cobra.Command {
 
 // runContainer creates a container and starts it. One that cannot even be handed to a monitor is removed again where
 // --rm says so; from then on that is the monitor's duty.
-func runContainer(ctx context.Context, e *layered.Engine, options engine.CreateOptions, flags *containerFlags, attach attachOptions) error {
+func runContainer(ctx context.Context, e *layered.Engine, options engine.CreateOptions, flags *containerFlags,
+	attach attachOptions) error {
 	c, err := createContainer(ctx, e, options, flags)
 	if err != nil {
 		return err
@@ -104,7 +106,8 @@ func startWith(e *layered.Engine, c *engine.Container) connector {
 }
 
 // createContainer creates the container, and pulls its image where that is asked for and nothing else is wrong.
-func createContainer(ctx context.Context, e *layered.Engine, options engine.CreateOptions, flags *containerFlags) (*engine.Container, error) {
+func createContainer(ctx context.Context, e *layered.Engine, options engine.CreateOptions,
+	flags *containerFlags) (*engine.Container, error) {
 	if err := options.Validate(); err != nil {
 		return nil, err
 	}
@@ -212,7 +215,7 @@ func startOne(ctx context.Context, e *layered.Engine, c *engine.Container, name 
 
 func addDetachKeys(cmd *cobra.Command, keys *string) {
 	cmd.Flags().StringVar(keys, "detach-keys", defaultDetachKeys,
-		"keys that leave a terminal without ending what runs in it")
+		"keys that detach from the terminal; the program in it runs on")
 }
 
 func (a *app) attachCommand() *cobra.Command {
@@ -274,7 +277,8 @@ func (a *app) execCommand() *cobra.Command {
 	cmd.Flags().BoolVarP(&options.Tty, "tty", "t", false, "give the command a terminal")
 	cmd.Flags().BoolVarP(&options.Detach, "detach", "d", false, "run in the background")
 	addDetachKeys(cmd, &detachKeys)
-	cmd.Flags().BoolVar(&options.Privileged, "privileged", false, "give the command all capabilities in the container's user namespace")
+	cmd.Flags().BoolVar(&options.Privileged, "privileged", false,
+		"give the command all capabilities in the container's user namespace")
 	cmd.Flags().StringVarP(&options.User, "user", "u", "", "user of the command: name or uid[:group or gid]")
 	cmd.Flags().StringVarP(&options.WorkingDir, "workdir", "w", "", "working directory of the command")
 	cmd.Flags().StringArrayVarP(&env, "env", "e", nil, "set an environment variable")

@@ -11,7 +11,8 @@ import (
 
 // TestForeignConfig checks that configuration meant for other programs has no say, and that the environment stays.
 func TestForeignConfig(t *testing.T) {
-	for _, name := range []string{"CONTAINERS_STORAGE_CONF", "STORAGE_DRIVER", "STORAGE_OPTS", "XDG_RUNTIME_DIR", "HOME"} {
+	for _, name := range []string{"CONTAINERS_STORAGE_CONF", "STORAGE_DRIVER", "STORAGE_OPTS", "XDG_RUNTIME_DIR",
+		"HOME"} {
 		t.Setenv(name, "/nonexistent")
 	}
 	before := os.Environ()

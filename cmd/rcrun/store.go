@@ -16,7 +16,7 @@ import (
 func (a *app) storeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "store COMMAND",
-		Short:   "Look after the directory that keeps images and containers",
+		Short:   "Check and repair the directory that keeps images and containers",
 		Example: "  rcrun store check --repair",
 		Args:    arguments(0, 0),
 	}
@@ -46,9 +46,11 @@ func (a *app) storeCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check [flags]",
 		Short: "Look for what is broken or left over",
-		Long: "Look for images, layers and containers that are listed but broken, and for files that nothing needs. It may run\n" +
+		Long: "Look for images, layers and containers that are listed but broken, and for files that nothing needs. " +
+			"It may run\n" +
 			"beside anything else. The exit code is 0 when all is well, or has been repaired.\n\n" +
-			"--repair removes what is left over, and images and layers that cannot be used any more; an image that came from\n" +
+			"--repair removes what is left over, and images and layers that cannot be used any more; an image that " +
+			"came from\n" +
 			"a registry can then be pulled again. Nothing that a container needs is removed.",
 		Example: "  rcrun store check\n  rcrun store check --deep --repair",
 		Args:    arguments(0, 0),
@@ -56,7 +58,8 @@ func (a *app) storeCheckCommand() *cobra.Command {
 			return a.with(func(e *layered.Engine) error { return check.run(cmd.Context(), e) })
 		},
 	}
-	cmd.Flags().BoolVar(&check.Deep, "deep", false, "read all files of the images' layers, and compare them with the digests on record")
+	cmd.Flags().BoolVar(&check.Deep, "deep", false,
+		"read all files of the images' layers, and compare them with the digests on record")
 	cmd.Flags().BoolVar(&check.repair, "repair", false, "remove what is broken or left over")
 	cmd.Flags().StringVar(&check.format, "format", "", "json, or a Go template")
 	return cmd
@@ -93,7 +96,8 @@ func (c *storeCheck) look(ctx context.Context, e *layered.Engine) (found []upkee
 }
 
 func newProblemRow(r upkeep.Repaired) problemRow {
-	return problemRow{Kind: string(r.Kind), ID: r.ID, Names: r.Names, Problem: r.Text, Fixed: r.Fixed, Action: action(r)}
+	return problemRow{Kind: string(r.Kind), ID: r.ID, Names: r.Names, Problem: r.Text, Fixed: r.Fixed,
+		Action: action(r)}
 }
 
 // action is what a repair has done, or what the user may do.

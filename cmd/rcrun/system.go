@@ -18,7 +18,7 @@ import (
 func (a *app) systemCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "system COMMAND",
-		Short:   "See and free what images and containers take",
+		Short:   "Show and free the space that images and containers take",
 		Example: "  rcrun system df\n  rcrun system prune\n  rcrun system dedup",
 		Args:    arguments(0, 0),
 	}

@@ -40,7 +40,8 @@ func TestTemplateFunctions(t *testing.T) {
 
 // TestHeadings looks at the headings that the columns of a template's table have.
 func TestHeadings(t *testing.T) {
-	for name, want := range map[string]string{"ID": "CONTAINER ID", "RunningFor": "CREATED", "CreatedAt": "CREATED AT", "LocalVolumes": "LOCAL VOLUMES"} {
+	for name, want := range map[string]string{"ID": "CONTAINER ID", "RunningFor": "CREATED", "CreatedAt": "CREATED AT",
+		"LocalVolumes": "LOCAL VOLUMES"} {
 		if got := headingsOf(reflect.TypeFor[psRow]())[name]; got != want {
 			t.Errorf("heading of %s: %q, want %q", name, got, want)
 		}

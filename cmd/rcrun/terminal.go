@@ -81,7 +81,8 @@ func (o attachOptions) input() (io.Reader, *exit, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return &detachReader{source: os.Stdin, keys: keys, detach: func() { leave.take("read escape sequence", nil) }}, leave, nil
+	return &detachReader{source: os.Stdin, keys: keys, detach: func() { leave.take("read escape sequence", nil) }},
+		leave, nil
 }
 
 // exit is a way out of an attached command that leaves the process running.
@@ -252,7 +253,8 @@ func (o attachOptions) forwardSignals(ctx context.Context, session *engine.Sessi
 		signal.Notify(received, unix.SIGWINCH)
 	case o.sigProxy:
 		signal.Notify(received)
-		signal.Reset(unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE, unix.SIGWINCH, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGCONT)
+		signal.Reset(unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE, unix.SIGWINCH, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU,
+			unix.SIGCONT)
 	}
 	go func() {
 		asked := 0
@@ -266,7 +268,8 @@ func (o attachOptions) forwardSignals(ctx context.Context, session *engine.Sessi
 				asked++
 			}
 			if asked == forceAfter {
-				leave.take(fmt.Sprintf("rcrun: got %d SIGTERM or SIGINT, leaving the container to itself", asked), exitStatus(128+int(sig)))
+				leave.take(fmt.Sprintf("rcrun: got %d SIGTERM or SIGINT, leaving the container to itself", asked),
+					exitStatus(128+int(sig)))
 			}
 			session.Signal(ctx, sig) // an error means that the container has ended, which the session tells
 		}

@@ -25,7 +25,8 @@ func (a *app) treeCommand() *cobra.Command {
 		Use:   "tree [flags] [IMAGE|CONTAINER...]",
 		Short: "Print which layers images and containers consist of",
 		Long: "Print which layers images and containers consist of. Of images, each layer stands below the one it\n" +
-			"builds on, and one that several images share is printed once. Of a container, each layer stands below the one\n" +
+			"builds on, and one that several images share is printed once. Of a container, each layer stands below " +
+			"the one\n" +
 			"that hides it: its own, the one for mounts, those of the image.",
 		Example: "  rcrun image tree\n  rcrun layer tree web",
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -19,7 +19,8 @@ func unionCommand() *cobra.Command {
 		Annotations: usesStore(storeUnused),
 		Use:         "union",
 		Short:       "Use the union filesystem by itself",
-		Example:     "  rcrun union mount -o lowerdir=top:bottom,upperdir=changes,workdir=work /mnt\n  rcrun union unmount /mnt",
+		Example: "  rcrun union mount -o lowerdir=top:bottom,upperdir=changes,workdir=work /mnt\n" +
+			"  rcrun union unmount /mnt",
 	}
 	cmd.AddCommand(unionMountCommand(), unionUnmountCommand(), unionStatsCommand())
 	return cmd
@@ -31,7 +32,8 @@ func unionMountCommand() *cobra.Command {
 		Use:   "mount [flags] MOUNTPOINT",
 		Short: "Mount several directories as one",
 		Long: "Mount several directories as one. The options are those of fuse-overlayfs; see fuse-rcrun --help.\n" +
-			"Without upperdir the mount is read-only. Unlike there, redirect_dir and metacopy are on: turn both off for\n" +
+			"Without upperdir the mount is read-only. Unlike there, redirect_dir and metacopy are on: turn both off " +
+			"for\n" +
 			"an upper directory that fuse-overlayfs or podman is to read.",
 		Example: "  rcrun union mount -o lowerdir=top:bottom,upperdir=changes,workdir=work /mnt",
 		Args:    arguments(1, 1),
@@ -41,7 +43,8 @@ func unionMountCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringArrayVarP(&m.Options, "options", "o", nil, "options, separated by commas")
-	cmd.Flags().BoolVarP(&m.Foreground, "foreground", "f", false, "serve the filesystem here instead of in a process of its own")
+	cmd.Flags().BoolVarP(&m.Foreground, "foreground", "f", false,
+		"serve the filesystem here instead of in a process of its own")
 	cmd.Flags().BoolVarP(&m.Debug, "debug", "d", false, "print every request; in the foreground")
 	return cmd
 }
@@ -51,7 +54,8 @@ func unionUnmountCommand() *cobra.Command {
 		Use:     "unmount [flags] MOUNTPOINT...",
 		Aliases: []string{"umount"},
 		Short:   "Unmount unions",
-		Long: "Unmount unions, and wait until their servers have ended. One that is in use, or that another mount namespace has,\n" +
+		Long: "Unmount unions, and wait until their servers have ended. One that is in use, or that another mount " +
+			"namespace has,\n" +
 			"goes when its last user does, which is not waited for.",
 		Example: "  rcrun union unmount /mnt",
 		Args:    arguments(1, -1),
@@ -64,7 +68,7 @@ func unionStatsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "stats [flags] MOUNTPOINT",
 		Short: "Print what the server of a mounted union was asked, and did",
-		Long: "Print the counters of the server of a mounted union: its requests and the bytes they moved, copy-ups,\n" +
+		Long: "Print the counters of the server of a mounted union: requests and the bytes they moved, copy-ups,\n" +
 			"cache hits and lookups. In a container, / is such a mount.",
 		Example: "  rcrun union stats --format json /mnt",
 		Args:    arguments(1, 1),

@@ -37,7 +37,8 @@ func flagError(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "" {
 		if instead, known := absentFlag(cmd, unknown.GetSpecifiedName()); known {
-			return &usageError{cmd: cmd, text: fmt.Sprintf("'%s' has no --%s: %s", cmd.CommandPath(), unknown.GetSpecifiedName(), instead)}
+			return &usageError{cmd: cmd, text: fmt.Sprintf("'%s' has no --%s: %s", cmd.CommandPath(),
+				unknown.GetSpecifiedName(), instead)}
 		}
 		var close []string
 		for _, name := range closeFlags(cmd, unknown.GetSpecifiedName()) {
