@@ -33,18 +33,9 @@ type Container struct {
 	HostConfig HostConfig `json:"-"`
 	State      State      `json:"-"`
 
-	dirs Dirs
+	dirs      Dirs
+	monitored bool // when the state was read, a monitor held the lock; also while that removes the container at its end
 }
-
-// Status is what a container is doing, in Docker's words.
-type Status string
-
-// The states a container can be in.
-const (
-	Created Status = "created"
-	Running Status = "running"
-	Exited  Status = "exited"
-)
 
 // State is what last happened to a container.
 type State struct {
@@ -129,19 +120,20 @@ func (c *Container) refresh() error {
 	if err := readJSON(c.path(stateFile), &c.State); err != nil {
 		return err
 	}
-	if c.State.Status == Running && !alive {
+	c.monitored = alive && c.State.Status.Up()
+	if c.State.Status.Up() && !alive {
 		c.State.monitorKilled()
 	}
-	return nil
+	return c.applyRemoval()
 }
 
-// settle is refresh for the holder of the lock: a state that says running is a killed monitor's, and is put right on
+// settle is refresh for the holder of the lock, but for a removal that has begun: a state that says running is a killed monitor's, and is put right on
 // disk, so that its process ids are never taken for those of the next one.
 func (c *Container) settle(journal *events.Journal) error {
 	if err := readJSON(c.path(stateFile), &c.State); err != nil {
 		return err
 	}
-	if c.State.Status != Running {
+	if !c.State.Status.Up() {
 		return nil
 	}
 	if err := c.State.endInit(); err != nil {
@@ -170,7 +162,7 @@ func (s *State) endInit() error {
 // nothing.
 func (c *Container) endLeft(journal *events.Journal) error {
 	var state State
-	if err := readJSON(c.path(stateFile), &state); err != nil || state.Status != Running {
+	if err := readJSON(c.path(stateFile), &state); err != nil || !state.Status.Up() {
 		return nil
 	}
 	if err := state.endInit(); err != nil {

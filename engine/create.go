@@ -203,8 +203,8 @@ func writeCIDFile(path, id string) error {
 	return nil
 }
 
-// sweep removes what creators left that were killed in the middle: directories without a configuration file whose
-// lock nobody holds.
+// sweep removes what creators and removers left that were killed in the middle, where nobody holds the lock: directories
+// without a configuration file, and those that are marked for removal.
 func (e *Engine) sweep(ctx context.Context) error {
 	ids, err := e.Dirs.ids()
 	if err != nil {
@@ -220,7 +220,7 @@ func (e *Engine) sweep(ctx context.Context) error {
 
 func (e *Engine) sweepOne(ctx context.Context, id string) error {
 	dir := e.Dirs.Container(id)
-	if !isUnfinished(dir) {
+	if !isUnfinished(dir) && !isInterrupted(dir) {
 		return nil
 	}
 	held, err := tryLock(filepath.Join(dir, lockFile))
@@ -232,10 +232,20 @@ func (e *Engine) sweepOne(ctx context.Context, id string) error {
 	case isYoung(dir):
 		return nil // its maker may be about to lock it
 	}
-	if !isUnfinished(dir) {
+	switch {
+	case isInterrupted(dir):
+		e.destroy(ctx, id) // an error is in its record: it must not keep others from being created
+		return nil
+	case !isUnfinished(dir):
 		return nil // its maker finished it before we had the lock
 	}
 	return e.destroy(ctx, id)
+}
+
+// isInterrupted tells whether a container is left of a removal that was killed. One that failed is left to its user.
+func isInterrupted(dir string) bool {
+	info, err := os.Lstat(filepath.Join(dir, removalFile))
+	return err == nil && info.Size() == 0
 }
 
 // isUnfinished tells whether a container's directory lacks the configuration, which is written last.
@@ -250,14 +260,13 @@ func isYoung(dir string) bool {
 	return err != nil || time.Since(info.ModTime()) < time.Minute
 }
 
-// destroy is erase for a container that has been there, of which it writes an event. The configuration is kept up to the
-// end under another name: another process may have to finish the work, and must know what the event says.
+// destroy is erase for a container that has been there, of which it writes an event.
 func (e *Engine) destroy(ctx context.Context, id string) error {
 	c := &Container{ID: id, dirs: e.Dirs}
-	if err := os.Rename(c.path(configFile), c.path(removedFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove container: %w", err)
+	unfinished := readJSON(c.path(configFile), c)
+	if errors.Is(unfinished, fs.ErrNotExist) {
+		unfinished = readJSON(c.path(removedFile), c)
 	}
-	unfinished := readJSON(c.path(removedFile), c)
 	c.ID = id // where the record cannot be read, the event has little more than this
 	if err := e.erase(ctx, id); err != nil {
 		return err
@@ -268,20 +277,35 @@ func (e *Engine) destroy(ctx context.Context, id string) error {
 	return nil
 }
 
-// erase removes every trace of a container: the caller holds its lock. The configuration goes first, so that a
-// container that is only partly removed counts as unfinished, and is swept up later.
+// erase removes every trace of a container: the caller holds its lock. Where that fails half-way the container is dead,
+// and can only be removed again. Once it has begun, ctx does not end it.
 func (e *Engine) erase(ctx context.Context, id string) error {
-	dir := e.Dirs.Container(id)
-	if err := os.Remove(filepath.Join(dir, configFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove container: %w", err)
-	}
+	c := &Container{ID: id, dirs: e.Dirs}
 	store, err := e.OpenStore(ctx)
-	if err == nil {
-		err = store.RemoveContainer(ctx, id)
-	}
 	if err != nil {
 		return err
 	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err := c.beginRemoval(); err != nil {
+		return err
+	}
+	err = store.RemoveContainer(context.WithoutCancel(ctx), id)
+	if err == nil {
+		err = e.eraseRecord(id)
+	}
+	if err != nil {
+		return c.failRemoval(err)
+	}
+	return nil
+}
+
+// eraseRecord removes what is left of a container without a layer. Without its configuration the rest of the directory
+// counts as unfinished, and is swept up later. The configuration is kept up to the end under another name: another process
+// may have to finish the work, and must know what the event says.
+func (e *Engine) eraseRecord(id string) error {
+	dir := e.Dirs.Container(id)
 	names, err := e.Dirs.allNames()
 	if err != nil {
 		return err
@@ -290,6 +314,10 @@ func (e *Engine) erase(ctx context.Context, id string) error {
 		if err := e.Dirs.releaseName(name, id); err != nil {
 			return err
 		}
+	}
+	err = os.Rename(filepath.Join(dir, configFile), filepath.Join(dir, removedFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove container: %w", err)
 	}
 	if err := rmtree.Remove(dir); err != nil {
 		return fmt.Errorf("remove container: %w", err)

@@ -50,5 +50,5 @@ func (e *Engine) Events() *events.Journal { return e.events }
 // Runs tells whether the container with the full id runs.
 func (e *Engine) Runs(id string) bool {
 	c, err := e.Dirs.load(id)
-	return err == nil && c.State.Status == Running
+	return err == nil && c.State.Status.Up()
 }

@@ -74,6 +74,8 @@ func (c *Container) Hold(ctx context.Context, pause bool) (release func() error,
 		switch {
 		case err == nil:
 			return 0, nil
+		case errors.Is(err, errMarked):
+			return 0, err
 		case isAnswer(err):
 			return endTime, err
 		case errors.Is(err, os.ErrNotExist):
@@ -89,6 +91,10 @@ func (c *Container) tryHold(ctx context.Context, pause bool) (release func() err
 	if !locked(c.lockPath()) {
 		held, err := c.tryLock()
 		if err == nil {
+			if err := c.requireWhole(); err != nil {
+				held.release()
+				return nil, err
+			}
 			return func() error { held.release(); return nil }, nil
 		}
 		if !errors.Is(err, errLocked) {
@@ -99,7 +105,7 @@ func (c *Container) tryHold(ctx context.Context, pause bool) (release func() err
 		return nil, err
 	}
 	switch {
-	case c.State.Status != Running:
+	case !c.State.Status.Up():
 		return nil, conflictf("container %s is in use by another command", c.Name)
 	case !pause:
 		return func() error { return nil }, nil

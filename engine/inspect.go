@@ -65,7 +65,8 @@ func (c *Container) Inspect(driver string) (Inspection, error) {
 
 func (c *Container) inspectState() *container.State {
 	s := c.State
-	return &container.State{Status: container.ContainerState(s.Status), Running: s.Status == Running, Pid: s.Pid,
+	return &container.State{Status: container.ContainerState(s.Status), Running: s.Status.Up(),
+		Paused: s.Status == Paused, Restarting: s.Status == Restarting, Dead: s.Status == Dead, Pid: s.Pid,
 		ExitCode: s.ExitCode, Error: cmp.Or(s.Error, s.NetworkProblem),
 		StartedAt: s.StartedAt.Format(time.RFC3339Nano), FinishedAt: s.FinishedAt.Format(time.RFC3339Nano)}
 }
@@ -74,7 +75,7 @@ func (c *Container) inspectNetworks() *NetworkSettings {
 	n := &NetworkSettings{}
 	n.Ports = network.PortMap{}
 	name, end := c.Network(), Endpoint{}
-	if c.State.Status == Running {
+	if c.State.Status.Up() {
 		for port := range c.Config.ExposedPorts {
 			n.Ports[port] = nil
 		}
@@ -130,6 +131,14 @@ func (c *Container) StatusText(now time.Time) string {
 		return "Up " + units.HumanDuration(now.Sub(s.StartedAt)) + " (no network)"
 	case s.Status == Running:
 		return "Up " + units.HumanDuration(now.Sub(s.StartedAt))
+	case s.Status == Paused:
+		return "Up " + units.HumanDuration(now.Sub(s.StartedAt)) + " (Paused)"
+	case s.Status == Restarting:
+		return fmt.Sprintf("Restarting (%d) %s ago", s.ExitCode, units.HumanDuration(now.Sub(s.FinishedAt)))
+	case s.Status == Removing:
+		return "Removal In Progress"
+	case s.Status == Dead:
+		return "Dead"
 	case s.Status == Exited && s.FinishedAt.IsZero():
 		return "Exited (unknown)"
 	case s.Status == Exited:

@@ -48,7 +48,7 @@ func (c *Container) Wait(ctx context.Context) (Exit, error) {
 	if refreshErr := c.refresh(); refreshErr != nil {
 		return Exit{}, c.goneError(refreshErr)
 	}
-	if c.State.Status == Running {
+	if c.monitored {
 		return Exit{}, err
 	}
 	return Exit{Code: c.State.ExitCode, Error: c.State.Error}, nil
@@ -82,9 +82,9 @@ func (e *Engine) Remove(ctx context.Context, ref string, force bool) error {
 		return fmt.Errorf("%w (remove it with --force)", err)
 	case err != nil:
 		c = &Container{ID: id, Name: ref, dirs: e.Dirs}
-	case c.State.Status == Running && !force:
+	case c.State.Status.Up() && !force:
 		return conflictf("cannot remove container %q: container is running: stop the container before removing or force remove", c.Name)
-	case c.State.Status == Running:
+	case c.State.Status.Up():
 		c.Signal(ctx, syscall.SIGKILL) // whether that helped shows in the lock
 	}
 	return e.removeLocked(ctx, c)

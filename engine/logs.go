@@ -46,7 +46,7 @@ func (c *Container) Logs(ctx context.Context, options LogOptions, stdout, stderr
 	for {
 		// Whether it runs is asked before reading: what was written up to its end is then read below.
 		refreshErr := c.refresh()
-		running := refreshErr == nil && c.State.Status == Running
+		running := refreshErr == nil && c.State.Status.Up()
 		if err := p.printAvailable(ctx); err != nil {
 			return err
 		}
@@ -84,7 +84,7 @@ func (c *Container) firstLog(ctx context.Context, p *logPrinter) (*os.File, erro
 		if current != nil {
 			return p.begin(old, current)
 		}
-		if err := c.refresh(); err != nil || !p.options.Follow || c.State.Status != Running {
+		if err := c.refresh(); err != nil || !p.options.Follow || !c.State.Status.Up() {
 			return nil, ignoreGone(err)
 		}
 		if _, err := p.watch.Wait(ctx); err != nil {

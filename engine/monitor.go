@@ -120,7 +120,7 @@ func newMonitor(request startRequest) (*monitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(c.settle(log), c.checkRecord()); err != nil {
+	if err := errors.Join(c.settle(log), c.requireWhole(), c.checkRecord()); err != nil {
 		held.release()
 		return nil, err
 	}

@@ -170,7 +170,7 @@ func (c *Container) dial(ctx context.Context) (conn *wire.Conn, err error) {
 
 // dialNow connects to the monitor of a container whose record has just been read.
 func (c *Container) dialNow() (*wire.Conn, error) {
-	if c.State.Status != Running {
+	if !c.monitored {
 		return nil, conflictf("container %s is not running", c.Name)
 	}
 	sock, err := c.tryDial()

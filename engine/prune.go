@@ -26,7 +26,7 @@ func (e *Engine) Prune(ctx context.Context, want func(*Container) bool) (removed
 		if ctx.Err() != nil {
 			return removed, space, errors.Join(failed, context.Cause(ctx))
 		}
-		if c.State.Status == Running || !want(c) {
+		if c.State.Status.Up() || c.State.Status == Removing || !want(c) {
 			continue
 		}
 		size, sizeErr := store.ContainerSize(ctx, c.ID)

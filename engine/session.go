@@ -39,6 +39,9 @@ func (e *Engine) Start(ctx context.Context, c *Container, streams Streams, size 
 	if err := checkLimits(); err != nil {
 		return nil, err
 	}
+	if err := c.requireWhole(); err != nil {
+		return nil, err
+	}
 	root, err := e.planRoot(ctx, c)
 	if err != nil {
 		return nil, err

@@ -19,7 +19,7 @@ type StopOptions struct {
 // Stop asks the payload to end, and waits until it has. The monitor kills it when it has not in time, whether or not
 // the caller still waits. A container that does not run is left as it is.
 func (c *Container) Stop(ctx context.Context, options StopOptions) error {
-	if c.State.Status != Running {
+	if !c.State.Status.Up() {
 		return nil
 	}
 	conn, err := c.dial(ctx)
@@ -117,7 +117,7 @@ func (c *Container) ignoreEnded(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return err
 	}
-	if err == nil || c.refresh() != nil || c.State.Status != Running {
+	if err == nil || c.refresh() != nil || !c.monitored {
 		return nil
 	}
 	return err

@@ -26,6 +26,9 @@ func serveAs(t *testing.T, answer func(conn *wire.Conn, request wire.Message)) *
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { listener.Close(); held.release() })
+	if err := c.refresh(); err != nil {
+		t.Fatal(err)
+	}
 	go func() {
 		for {
 			sock, err := listener.AcceptUnix()
