@@ -45,9 +45,10 @@ func (a *attachment) isAttached() bool { return a.streams != [3]*os.File{} }
 
 // attach connects the streams. From here on they are closed by those who copy.
 func (m *monitor) attach(a *attachment) {
+	r := m.current()
 	switch in := a.streams[0]; {
-	case in != nil && m.stdin != nil:
-		go m.stdin.copyFrom(in)
+	case in != nil && r.stdin != nil:
+		go r.stdin.copyFrom(in)
 	case in != nil:
 		in.Close()
 	}
@@ -121,7 +122,7 @@ func (m *monitor) handleAttach(conn *wire.Conn, request wire.Message) error {
 	m.report(api.ActionAttach, nil)
 	m.resizeFor(body.Size)
 	m.attach(a)
-	conn.Send(msgStarted, startedReply{Pid: m.box.InitPid()}) // an error shows in what follows
+	conn.Send(msgStarted, startedReply{Pid: m.current().box.InitPid()}) // an error shows in what follows
 	m.serveAttached(a)
 	return nil
 }
@@ -188,15 +189,9 @@ func (m *monitor) converse(conn *wire.Conn, outputs []*client, handle func(wire.
 	<-gone
 }
 
-// resize gives the container's terminal a size, and tells whether it has it. A terminal without a size works, and what
-// is no terminal needs none.
-func (m *monitor) resize(size WinSize) bool {
-	return size.Rows != 0 && m.box.Resize(size.Rows, size.Cols) == nil
-}
-
 // resizeFor is resize at a client's request, of which there is an event.
 func (m *monitor) resizeFor(size WinSize) {
-	if m.resize(size) {
+	if m.current().resize(size) {
 		m.reportSize(size)
 	}
 }

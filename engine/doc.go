@@ -40,6 +40,13 @@
 // cannot deceive it, and asking does not disturb anybody, since F_GETLK takes no lock. The process ids in the state
 // file are for people, and for killing what a killed monitor left.
 //
+// The states are Docker's. Created, running and exited are in the state file. Removing and dead are not: a file in the
+// container's directory (removalFile) says that a removal has begun, and the lock says whether it goes on. It costs one
+// small file and no flush, and it is true after a crash as well. A dead container can only be removed. The next create
+// goes on with a removal that was killed. It leaves alone one that failed, because that would fail again and keep others
+// from being created. Paused and restarting are known to every reader of the state, but nothing brings a container
+// there: that takes a cgroup, and a policy that starts containers again.
+//
 // Names are symbolic links names/NAME -> ID: symlink(2) is atomic and refuses an existing name, which is all that a
 // reservation needs. A container whose record is not complete belongs to nobody but the process that holds its lock;
 // where nobody does, its maker was killed, and the next create sweeps it up.

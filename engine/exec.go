@@ -85,7 +85,8 @@ func (m *monitor) handleExec(conn *wire.Conn, request wire.Message) error {
 	if err != nil {
 		return err
 	}
-	process, err := m.c.execProcess(options, m.ids)
+	r := m.current()
+	process, err := m.c.execProcess(options, r.ids)
 	if err != nil {
 		return err
 	}
@@ -95,7 +96,7 @@ func (m *monitor) handleExec(conn *wire.Conn, request wire.Message) error {
 	}
 	m.reportExec(execAction(api.ActionExecCreate, options.Args), id, nil)
 	m.reportExec(execAction(api.ActionExecStart, options.Args), id, nil)
-	running, err := m.box.Exec(context.Background(), runtime.ExecConfig{Process: process,
+	running, err := r.box.Exec(context.Background(), runtime.ExecConfig{Process: process,
 		Stdin: streams[0], Stdout: streams[1], Stderr: streams[2]})
 	if err != nil {
 		return err

@@ -28,7 +28,8 @@ func (f *freezing) end() {
 
 // handleFreeze holds the filesystem still until the client goes away, however it does.
 func (m *monitor) handleFreeze(conn *wire.Conn) (err error) {
-	if m.fuse == nil {
+	r := m.current()
+	if r.fuse == nil {
 		return errNoLayers(m.c)
 	}
 	m.frozen.mu.Lock()
@@ -36,15 +37,15 @@ func (m *monitor) handleFreeze(conn *wire.Conn) (err error) {
 	if m.frozen.ended {
 		return conflictf("container %s has ended", m.c.Name)
 	}
-	if err := m.box.Sync(context.Background()); err != nil {
+	if err := r.box.Sync(context.Background()); err != nil {
 		return fmt.Errorf("hold the filesystem still: %w", err)
 	}
-	if err := m.fuse.conn.Freeze(); err != nil {
+	if err := r.fuse.conn.Freeze(); err != nil {
 		return fmt.Errorf("hold the filesystem still: %w", err)
 	}
 	conn.Send(msgFrozen, nil) // an error shows in what is received next
 	conn.Recv()
-	return m.fuse.conn.Thaw()
+	return r.fuse.conn.Thaw()
 }
 
 // RequireLayers is an error for a container that runs in a directory of the user's.

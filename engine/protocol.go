@@ -151,14 +151,14 @@ const dialTime = 5 * time.Second
 // dial connects to the monitor of a running container. The container may have ended, or ended and started, since its
 // record was read.
 func (c *Container) dial(ctx context.Context) (conn *wire.Conn, err error) {
-	first := true
+	fresh := c.monitored
 	err = c.retry(ctx, func() (time.Duration, error) {
-		if !first {
+		if !fresh {
 			if err := c.refresh(); err != nil {
 				return 0, c.goneError(err)
 			}
 		}
-		first = false
+		fresh = false
 		conn, err = c.dialNow()
 		if errdefs.IsUnavailable(err) {
 			return dialTime, err

@@ -58,9 +58,9 @@ func (m *monitor) reportSize(size WinSize) {
 }
 
 // reportStart writes that the payload runs. A terminal has its first size by then.
-func (m *monitor) reportStart() {
+func (m *monitor) reportStart(r *run) {
 	m.report(api.ActionStart, nil)
-	if m.box.Console() != nil && m.size.Rows != 0 {
+	if r.box.Console() != nil && m.size.Rows != 0 {
 		m.reportSize(m.size)
 	}
 }

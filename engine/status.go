@@ -21,11 +21,6 @@ const (
 	Dead       Status = "dead"       // a removal that failed, or was killed, half-way
 )
 
-// Statuses are all states, in the order in which a container may come to them.
-func Statuses() []Status {
-	return []Status{Created, Running, Paused, Restarting, Removing, Exited, Dead}
-}
-
 // Up tells whether a container in this state has a monitor, and processes or the prospect of them.
 func (s Status) Up() bool { return s == Running || s == Paused || s == Restarting }
 

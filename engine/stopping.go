@@ -18,9 +18,10 @@ func (m *monitor) stop(options StopOptions) error {
 	if err := m.signal(sig); err != nil {
 		return err
 	}
+	r := m.current()
 	go func() {
 		select {
-		case <-m.payloadEnded:
+		case <-r.payloadEnded:
 		case <-afterOrNever(patience):
 			m.signal(syscall.SIGKILL) // an error means that the container has ended meanwhile
 		}
@@ -40,9 +41,10 @@ func (m *monitor) askStop() {
 func (m *monitor) signal(sig syscall.Signal) error {
 	m.signals.Lock()
 	defer m.signals.Unlock()
-	send := m.box.Signal
+	box := m.current().box
+	send := box.Signal
 	if sig == syscall.SIGKILL {
-		send = func(syscall.Signal) error { return m.box.Kill() }
+		send = func(syscall.Signal) error { return box.Kill() }
 	}
 	if err := send(sig); err != nil {
 		return err

@@ -4,89 +4,87 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 
 	"github.com/rcrun/rcrun/internal/rmtree"
 )
 
-// supervise serves clients until the payload ends, then takes everything down, records the end and lets the lock go.
-// From then on the container can be started or removed by others; what remains is to give those who are attached the
-// rest of the output, for as long as they take it.
-func (m *monitor) supervise() {
+// oversee is the life of a monitor, phase by phase. What bringUp, watch and takeDown do belongs to one run of the
+// payload; a policy may repeat these three, with the lock held. It returns the stage's exit code.
+//
+// After letGo the container can be started or removed by others. What remains is to give those who are attached the rest
+// of the output, for as long as they take it.
+func (m *monitor) oversee(first *attachment) int {
+	err := m.open()
+	var r *run
+	if err == nil {
+		r, err = m.bringUp(first)
+	}
+	if err != nil {
+		return m.giveUp(first, err)
+	}
+	m.serve(first)
+	eraser, eraserErr := m.watch(r)
+	r.takeDown()
+	m.exit.Error = cmp.Or(r.serverDeath(), m.exit.Error, m.state().NetworkProblem)
+	if err := errors.Join(eraserErr, m.recordExit(eraser)); err != nil {
+		slog.Error("record the end of the container", "error", err)
+	}
+	m.reportEnd() // before the lock goes: the next event of the container may be another process's
+	m.letGo()
+	m.sessions.Wait()
+	return 0
+}
+
+// giveUp ends the monitor of a container that did not start.
+func (m *monitor) giveUp(first *attachment, cause error) int {
+	cause = ExplainLimit(cause)
+	err := errors.Join(cause, m.recordFailure(cause))
+	m.letGo()
+	return refuse(first.conn, err)
+}
+
+// serve answers the client that started the container, and all others from now on.
+func (m *monitor) serve(first *attachment) {
+	r := m.current()
+	first.conn.Send(msgStarted, startedReply{Pid: r.box.InitPid(), Warnings: r.warnings}) // an error shows in what follows
+	m.sessions.Go(func() { m.serveAttached(first) })
 	for _, listener := range m.sockets {
 		m.sessions.Go(func() { m.accept(listener) })
 	}
 	go m.stopOnSignal()
-	go m.watchServer()
-	if m.uplink != nil {
-		m.uplink.keep(m.dialPort, m.networkChanged)
+}
+
+// watch waits for the end of the payload and takes all of its output. With --rm it starts the process that removes the
+// container, so that it is ready when all else is down.
+func (m *monitor) watch(r *run) (*eraser, error) {
+	go r.watchServer()
+	if r.uplink != nil {
+		r.uplink.keep(r.dialPort, m.networkChanged)
 	}
-	status, err := m.box.Wait(context.Background())
-	close(m.payloadEnded)
-	eraser, eraserErr := m.startEraser()
-	m.exit.Code = status.Code
+	status, err := r.box.Wait(context.Background())
+	close(r.payloadEnded)
+	m.exit = Exit{Code: status.Code}
 	if err != nil {
 		m.exit = Exit{Code: killedExit, Error: "the container was killed: " + err.Error()}
 	}
+	eraser, err := m.startEraser()
 	m.out.payloadEnded()
 	m.err.payloadEnded()
-	m.copying.Wait()
+	r.copying.Wait()
 	m.out.end()
 	m.err.end() // with a terminal nothing was copied there
 	m.frozen.end()
-	m.tearDown()
-	m.exit.Error = cmp.Or(m.serverDeath(), m.exit.Error, m.state().NetworkProblem)
-	if err := errors.Join(eraserErr, m.recordExit(eraser)); err != nil {
-		slog.Error("record the end of the container", "error", err)
-	}
-	m.closeSocket() // before the lock goes: the next monitor uses the same directory
-	m.reportEnd()   // before it, too: the next event of the container may be another process's
-	m.lock.release()
-	close(m.ended) // after it: who hears of the end may start the container again at once
-	m.sessions.Wait()
+	return eraser, err
 }
 
-// watchServer kills the container when its filesystem server dies.
-func (m *monitor) watchServer() {
-	if m.fuse == nil {
-		return
-	}
-	<-m.fuse.done
-	if m.fuse.err != nil {
-		m.box.Kill() // an error means that the container has ended already
-	}
-}
-
-// serverDeath says how the filesystem server died under the container, "" where it did not. It is called after
-// tearDown, which waits for the server.
-func (m *monitor) serverDeath() string {
-	if m.fuse == nil || m.fuse.err == nil {
-		return ""
-	}
-	return fmt.Sprintf("the filesystem server died (%v)", m.fuse.err)
-}
-
-// tearDown ends everything that start began. It waits for each, so that nothing is left afterwards.
-func (m *monitor) tearDown() {
-	if m.box != nil {
-		if err := m.box.Close(); err != nil {
-			slog.Error("end the container", "error", err)
-		}
-	}
-	if m.uplink != nil {
-		m.uplink.end()
-	}
-	if m.fuse != nil {
-		m.fuse.stop(serverEndTime)
-	}
+// letGo closes what open made and lets the lock go. The sockets come after the end is recorded, because until then those
+// who find the container running must be able to ask; and before the lock, because the next monitor uses the same
+// directory. Who hears of the end may start the container again at once, so that comes last.
+func (m *monitor) letGo() {
 	if m.log != nil {
 		m.log.Close()
 	}
-}
-
-// closeSocket comes after the end is recorded: until then, those who find the container running must be able to ask.
-func (m *monitor) closeSocket() {
 	for _, listener := range m.sockets {
 		listener.Close()
 	}
@@ -94,4 +92,6 @@ func (m *monitor) closeSocket() {
 	if err = errors.Join(err, rmtree.Remove(m.c.path(socketName))); err != nil {
 		slog.Error("remove the container's sockets", "error", err)
 	}
+	m.lock.release()
+	close(m.ended)
 }

@@ -59,14 +59,14 @@ func TestServerThatEndsLate(t *testing.T) {
 	failing := server(t, "sleep 0.2; exit 1")
 	failing.stop(time.Minute)
 	for name, s := range map[string]*fuseServer{"a slow one": slow, "a failing one": failing} {
-		if death := (&monitor{fuse: s}).serverDeath(); death != "" {
+		if death := (&run{fuse: s}).serverDeath(); death != "" {
 			t.Errorf("%s: %s", name, death)
 		}
 	}
 	dead := server(t, "kill -9 $$")
 	<-dead.done
 	dead.stop(time.Minute)
-	if death := (&monitor{fuse: dead}).serverDeath(); death != "the filesystem server died (signal: killed)" {
+	if death := (&run{fuse: dead}).serverDeath(); death != "the filesystem server died (signal: killed)" {
 		t.Errorf("a dead one: %q", death)
 	}
 }

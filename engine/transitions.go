@@ -27,20 +27,20 @@ func (m *monitor) record(change func(*State)) error {
 }
 
 // recordStart notes that the payload is about to run.
-func (m *monitor) recordStart() error {
+func (m *monitor) recordStart(r *run) error {
 	self, err := process.Identify(os.Getpid())
 	if err != nil {
 		return err
 	}
-	init, err := process.Identify(m.box.InitPid())
+	init, err := process.Identify(r.box.InitPid())
 	if err != nil {
 		init = process.ID{} // it has ended already
 	}
 	return m.record(func(s *State) {
-		*s = State{Status: Running, Pid: m.box.InitPid(), Init: init, Monitor: self, RunDir: s.RunDir,
+		*s = State{Status: Running, Pid: r.box.InitPid(), Init: init, Monitor: self, RunDir: s.RunDir,
 			StartedAt: time.Now().UTC()}
-		if m.uplink != nil {
-			s.Ports = publishedPorts(m.uplink.config.Ports)
+		if r.uplink != nil {
+			s.Ports = publishedPorts(r.uplink.config.Ports)
 		}
 	})
 }
@@ -68,9 +68,8 @@ func (m *monitor) networkChanged(problem string) {
 	}
 }
 
-// recordFailure notes why the container did not start, or removes one that was to be removed, and lets the lock go.
+// recordFailure notes why the container did not start, or removes one that was to be removed.
 func (m *monitor) recordFailure(cause error) error {
-	defer m.lock.release()
 	eraser, err := m.startEraser()
 	if err != nil {
 		return err

@@ -119,6 +119,6 @@ func (u *uplink) end() {
 }
 
 // dialPort opens a socket in the container that is connected to one of its UDP ports.
-func (m *monitor) dialPort(ctx context.Context, port uint16) (net.Conn, error) {
-	return m.box.DialUDP(ctx, netip.AddrPortFrom(netip.MustParseAddr(rootless.SlirpAddress), port))
+func (r *run) dialPort(ctx context.Context, port uint16) (net.Conn, error) {
+	return r.box.DialUDP(ctx, netip.AddrPortFrom(netip.MustParseAddr(rootless.SlirpAddress), port))
 }

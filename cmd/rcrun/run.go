@@ -194,14 +194,14 @@ func startAttached(ctx context.Context, e *layered.Engine, c *engine.Container, 
 	if err := options.check(); err != nil {
 		return err
 	}
-	if c.State.Status == engine.Running {
+	if c.State.Status.Up() {
 		return attachTo(ctx, options, c.Attach)
 	}
 	return attachTo(ctx, options, startWith(e, c))
 }
 
 func startOne(ctx context.Context, e *layered.Engine, c *engine.Container, name string) error {
-	if c.State.Status != engine.Running {
+	if !c.State.Status.Up() {
 		session, err := e.Containers.Start(ctx, c, engine.Streams{}, engine.WinSize{})
 		if err != nil {
 			return err

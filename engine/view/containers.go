@@ -64,7 +64,7 @@ func Containers(ctx context.Context, e *layered.Engine, options ListOptions) (li
 func (o *ListOptions) choose(list []*engine.Container) []*engine.Container {
 	all := o.All || o.Limit > 0 || o.Filter.status != nil
 	list = slices.DeleteFunc(list, func(c *engine.Container) bool {
-		return !all && c.State.Status != engine.Running || !o.Filter.matches(c)
+		return !all && !c.State.Status.Up() || !o.Filter.matches(c)
 	})
 	if o.Limit > 0 {
 		list = list[:min(o.Limit, len(list))]
@@ -98,7 +98,7 @@ func imageRef(id string) string {
 // ports lists what a running container publishes and exposes.
 func ports(c *engine.Container) []container.PortSummary {
 	list := []container.PortSummary{}
-	if c.State.Status != engine.Running {
+	if !c.State.Status.Up() {
 		return list
 	}
 	for port, bindings := range c.State.Ports {

@@ -157,7 +157,7 @@ func (f *Filter) matchesPorts(c *engine.Container) bool {
 	if len(f.published)+len(f.exposed) == 0 {
 		return true
 	}
-	if c.State.Status != engine.Running {
+	if !c.State.Status.Up() {
 		return false
 	}
 	for port := range c.Config.ExposedPorts {
