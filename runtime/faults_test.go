@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -77,5 +78,14 @@ func TestStoppedSandboxIsKilled(t *testing.T) {
 	must(t, b.Kill())
 	if status, err := b.Wait(t.Context()); err != nil || status.Code != 137 {
 		t.Errorf("wait: %+v, %v", status, err)
+	}
+}
+
+// TestSignalAfterClose signals a container that has been closed: it has exited.
+func TestSignalAfterClose(t *testing.T) {
+	b := run(t, []string{"sleep", "1000"}, nil)
+	must(t, b.Close())
+	if err := b.Signal(syscall.SIGTERM); !errors.Is(err, ErrExited) {
+		t.Errorf("signal: %v", err)
 	}
 }

@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,8 +85,10 @@ func sendSignal(pidfd *os.File, sig syscall.Signal) error {
 	if err != nil {
 		return err
 	}
-	controlErr := raw.Control(func(fd uintptr) { err = unix.PidfdSendSignal(int(fd), sig, nil, 0) })
-	return cmp.Or(controlErr, err)
+	if raw.Control(func(fd uintptr) { err = unix.PidfdSendSignal(int(fd), sig, nil, 0) }) != nil {
+		return os.ErrClosed // the error that Control has for that is not this one
+	}
+	return err
 }
 
 // end records how the process ended.
