@@ -75,7 +75,8 @@ func (m *monitor) begin(r *run, first *attachment) error {
 // plan chooses the ids and the network.
 func (r *run) plan() (err error) {
 	c := r.m.c
-	if r.ids, r.warnings, err = rootless.PlanMap(string(c.HostConfig.UsernsMode), rootless.CurrentCaller()); err != nil {
+	r.ids, r.warnings, err = rootless.PlanMap(string(c.HostConfig.UsernsMode), rootless.CurrentCaller())
+	if err != nil {
 		return err
 	}
 	network, warning, err := c.chooseNetwork()

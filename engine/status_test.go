@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/rcrun/rcrun/engine/events"
 )
 
 // fakeStore is a store whose containers cannot be removed while failure is set.
@@ -29,7 +30,9 @@ func (*fakeStore) Close() error { return nil }
 // engineOn returns an engine with a store.
 func engineOn(t *testing.T, store Store) *Engine {
 	t.Helper()
-	return &Engine{Dirs: testDirs(t), OpenStore: func(context.Context) (Store, error) { return store, nil }}
+	dirs := testDirs(t)
+	return &Engine{Dirs: dirs, events: events.New(dirs.Events()),
+		OpenStore: func(context.Context) (Store, error) { return store, nil }}
 }
 
 // statusOf returns what a command finds a container doing, and the error in its state.
@@ -109,8 +112,9 @@ func TestRemovalIsInterrupted(t *testing.T) {
 func TestStatusText(t *testing.T) {
 	now := time.Now()
 	ago := now.Add(-2 * time.Minute)
-	for status, want := range map[Status]string{Created: "Created", Running: "Up 2 minutes", Paused: "Up 2 minutes (Paused)",
-		Restarting: "Restarting (3) 2 minutes ago", Removing: "Removal In Progress", Exited: "Exited (3) 2 minutes ago", Dead: "Dead"} {
+	for status, want := range map[Status]string{Created: "Created", Running: "Up 2 minutes",
+		Paused: "Up 2 minutes (Paused)", Restarting: "Restarting (3) 2 minutes ago", Removing: "Removal In Progress",
+		Exited: "Exited (3) 2 minutes ago", Dead: "Dead"} {
 		c := &Container{State: State{Status: status, ExitCode: 3, StartedAt: ago, FinishedAt: ago}}
 		if got := c.StatusText(now); got != want {
 			t.Errorf("%s is shown as %q, want %q", status, got, want)

@@ -12,8 +12,8 @@ import (
 // oversee is the life of a monitor, phase by phase. What bringUp, watch and takeDown do belongs to one run of the
 // payload; a policy may repeat these three, with the lock held. It returns the stage's exit code.
 //
-// After letGo the container can be started or removed by others. What remains is to give those who are attached the rest
-// of the output, for as long as they take it.
+// After letGo the container can be started or removed by others. What remains is to give those who are attached the
+// rest of the output, for as long as they take it.
 func (m *monitor) oversee(first *attachment) int {
 	err := m.open()
 	var r *run
@@ -47,7 +47,8 @@ func (m *monitor) giveUp(first *attachment, cause error) int {
 // serve answers the client that started the container, and all others from now on.
 func (m *monitor) serve(first *attachment) {
 	r := m.current()
-	first.conn.Send(msgStarted, startedReply{Pid: r.box.InitPid(), Warnings: r.warnings}) // an error shows in what follows
+	// An error of this shows in what follows.
+	first.conn.Send(msgStarted, startedReply{Pid: r.box.InitPid(), Warnings: r.warnings})
 	m.sessions.Go(func() { m.serveAttached(first) })
 	for _, listener := range m.sockets {
 		m.sessions.Go(func() { m.accept(listener) })
@@ -55,8 +56,8 @@ func (m *monitor) serve(first *attachment) {
 	go m.stopOnSignal()
 }
 
-// watch waits for the end of the payload and takes all of its output. With --rm it starts the process that removes the
-// container, so that it is ready when all else is down.
+// watch waits for the end of the payload and takes all of its output. A container that goes with its end is removed by
+// another process: that is started here, so that it is ready when all else is down.
 func (m *monitor) watch(r *run) (*eraser, error) {
 	go r.watchServer()
 	if r.uplink != nil {
@@ -78,9 +79,9 @@ func (m *monitor) watch(r *run) (*eraser, error) {
 	return eraser, err
 }
 
-// letGo closes what open made and lets the lock go. The sockets come after the end is recorded, because until then those
-// who find the container running must be able to ask; and before the lock, because the next monitor uses the same
-// directory. Who hears of the end may start the container again at once, so that comes last.
+// letGo closes what open made and lets the lock go. The sockets come after the end is recorded, because until then
+// those who find the container running must be able to ask; and before the lock, because the next monitor uses the
+// same directory. Who hears of the end may start the container again at once, so that comes last.
 func (m *monitor) letGo() {
 	if m.log != nil {
 		m.log.Close()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/rcrun/rcrun/layers/upkeep"
 )
@@ -70,6 +71,9 @@ func (e *Engine) checkContainers(ctx context.Context, store *layers.Store) ([]up
 	for _, c := range list {
 		if c.HostConfig.Rootfs != "" && !c.HostConfig.RootfsOverlay {
 			continue // it has no layer
+		}
+		if c.State.Status == engine.Removing || c.State.Status == engine.Dead {
+			continue // its layer may be gone; the rest goes with its removal
 		}
 		_, err := store.ContainerStack(c.ID)
 		if err == nil {
