@@ -23,6 +23,11 @@ func (c *Container) report(journal *events.Journal, action api.Action, attribute
 	journal.Record(api.ContainerEventType, action, api.Actor{ID: c.ID, Attributes: c.eventAttributes(attributes)})
 }
 
+// Report writes an event of something that has been done with a container from outside of this package.
+func (e *Engine) Report(c *Container, action api.Action, attributes map[string]string) {
+	c.report(e.events, action, attributes)
+}
+
 // eventAttributes are the labels of the container and what else each of its events has, over attributes.
 func (c *Container) eventAttributes(attributes map[string]string) map[string]string {
 	all := map[string]string{}

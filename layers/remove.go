@@ -16,6 +16,7 @@ import (
 
 // Removal is one step of removing an image: a name that it lost, or an id of an image or layer that is gone.
 type Removal struct {
+	Image    string // the id of the image; "" for what belongs to none
 	Untagged string // as people write it
 	Deleted  string // "sha256:" and the id
 }
@@ -55,9 +56,9 @@ func (s *Store) RemoveImage(ref string, opts RemoveOptions) ([]Removal, error) {
 	if err != nil && !core.IsMissing(err) {
 		return nil, fmt.Errorf("remove image %s: %w", ref, err)
 	}
-	steps := Untagged(names)
+	steps := Untagged(record.ID, names)
 	for _, id := range append([]string{record.ID}, removed...) {
-		steps = append(steps, Removal{Deleted: "sha256:" + id})
+		steps = append(steps, Removal{Image: record.ID, Deleted: "sha256:" + id})
 	}
 	return steps, nil
 }
@@ -117,12 +118,13 @@ func (s *Store) untag(id string, names []string) ([]Removal, error) {
 	if err := s.core.Change(func() error { return s.core.Lib.RemoveNames(id, names) }); err != nil {
 		return nil, fmt.Errorf("take names from image %s: %w", id, err)
 	}
-	return Untagged(names), nil
+	return Untagged(id, names), nil
 }
 
-func Untagged(names []string) (steps []Removal) {
+// Untagged returns the steps by which an image loses names.
+func Untagged(id string, names []string) (steps []Removal) {
 	for _, name := range names {
-		steps = append(steps, Removal{Untagged: imagename.Familiar(name)})
+		steps = append(steps, Removal{Image: id, Untagged: imagename.Familiar(name)})
 	}
 	return steps
 }

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/internal/atomicfile"
 	"github.com/rcrun/rcrun/internal/filecopy"
 	"github.com/rcrun/rcrun/layers"
@@ -36,8 +37,8 @@ func (a *app) importCommand() *cobra.Command {
 			if args[0] == "-" && stdinIsTerminal() {
 				return errStdinTerminal
 			}
-			return a.transfer(cmd.Context(), func(ctx context.Context, s *layers.Store) error {
-				id, err := importFrom(ctx, s, args[0], options)
+			return a.transfer(cmd.Context(), func(ctx context.Context, e *layered.Engine) error {
+				id, err := importFrom(ctx, e, args[0], options)
 				if err != nil {
 					return err
 				}
@@ -56,9 +57,13 @@ func (a *app) importCommand() *cobra.Command {
 var errStdinTerminal = errors.New("standard input is a terminal: give a file, or pipe one in")
 
 // importFrom imports a file, what a server has, or standard input.
-func importFrom(ctx context.Context, s *layers.Store, source string, options archive.ImportOptions) (id string,
+func importFrom(ctx context.Context, e *layered.Engine, source string, options archive.ImportOptions) (id string,
 	err error) {
-	input, size, err := openSource(ctx, s, source)
+	store, err := e.Store(ctx)
+	if err != nil {
+		return "", err
+	}
+	input, size, err := openSource(ctx, store, source)
 	if err != nil {
 		return "", err
 	}
@@ -66,7 +71,7 @@ func importFrom(ctx context.Context, s *layers.Store, source string, options arc
 	show, end := progressLine("Importing", false)
 	defer end()
 	options.Progress, options.Size = show, size
-	return archive.Import(ctx, s, input, options)
+	return e.Import(ctx, input, options)
 }
 
 // openSource opens what is to be imported, and tells its size in bytes, 0 if that is not known.
@@ -98,10 +103,10 @@ func (a *app) loadCommand() *cobra.Command {
 			if input == "-" && stdinIsTerminal() {
 				return errStdinTerminal
 			}
-			return a.withStore(cmd.Context(), func(s *layers.Store) error {
+			return a.with(func(e *layered.Engine) error {
 				show, end := progressLine("Reading the archive", quiet)
 				options := archive.LoadOptions{Progress: loadProgress(os.Stderr, quiet), Copied: show}
-				loaded, err := archive.Load(cmd.Context(), s, input, os.Stdin, options)
+				loaded, err := e.Load(cmd.Context(), input, os.Stdin, options)
 				end()
 				for _, name := range loaded {
 					fmt.Println("Loaded image:", name)
@@ -132,12 +137,13 @@ func (a *app) saveCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			options := archive.SaveOptions{Format: archive.ArchiveFormat(format),
 				Compression: archive.Compression(compression)}
-			return a.withStore(cmd.Context(), func(s *layers.Store) error {
+			return a.with(func(e *layered.Engine) error {
 				var end func()
 				options.Progress, end = progressLine("Saving", false)
 				defer end()
-				return writeOutput(cmd.Context(), output,
-					func(ctx context.Context, w io.Writer) error { return archive.Save(ctx, s, w, args, options) })
+				return writeOutput(cmd.Context(), output, func(ctx context.Context, w io.Writer) error {
+					return e.Save(ctx, w, args, options)
+				})
 			})
 		},
 	}

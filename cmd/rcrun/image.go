@@ -58,7 +58,7 @@ func (a *app) tagCommand() *cobra.Command {
 		Args:              arguments(2, -1),
 		ValidArgsFunction: a.completeImages,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withStore(cmd.Context(), func(s *layers.Store) error { return s.Tag(args[0], args[1:]...) })
+			return a.with(func(e *layered.Engine) error { return e.Tag(cmd.Context(), args[0], args[1:]...) })
 		},
 	}
 }
@@ -71,8 +71,8 @@ func (a *app) untagCommand() *cobra.Command {
 		Args:              arguments(1, -1),
 		ValidArgsFunction: a.completeImages,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withStore(cmd.Context(), func(s *layers.Store) error {
-				removed, err := s.Untag(args[0], args[1:]...)
+			return a.with(func(e *layered.Engine) error {
+				removed, err := e.Untag(cmd.Context(), args[0], args[1:]...)
 				printRemovals(removed)
 				return err
 			})

@@ -11,7 +11,7 @@ import (
 	"syscall"
 
 	"github.com/opencontainers/go-digest"
-	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/engine/layered"
 	"github.com/rcrun/rcrun/layers/registry"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -60,9 +60,9 @@ func (f *registryFlags) registry() registry.Options {
 	return options
 }
 
-// transfer runs a command's work on the image store. A signal that ends the command lets the work clean up first; a
+// transfer runs a command's work on images. A signal that ends the command lets the work clean up first; a
 // second one does not.
-func (a *app) transfer(parent context.Context, work func(ctx context.Context, s *layers.Store) error) error {
+func (a *app) transfer(parent context.Context, work func(ctx context.Context, e *layered.Engine) error) error {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	signals := make(chan os.Signal, 1)
@@ -76,7 +76,7 @@ func (a *app) transfer(parent context.Context, work func(ctx context.Context, s 
 		case <-ctx.Done():
 		}
 	}()
-	err := a.withStore(ctx, func(s *layers.Store) error { return work(ctx, s) })
+	err := a.with(func(e *layered.Engine) error { return work(ctx, e) })
 	if status := exitStatus(0); err != nil && errors.As(context.Cause(ctx), &status) {
 		return status
 	}
@@ -100,18 +100,21 @@ func (a *app) pullCommand() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		options.Options = common.registry()
 		options.Progress = pullProgress(os.Stdout, quiet)
-		return a.transfer(cmd.Context(), func(ctx context.Context, s *layers.Store) error {
+		return a.transfer(cmd.Context(), func(ctx context.Context, e *layered.Engine) error {
 			names := args
 			if all {
-				var err error
-				if names, err = registry.Tags(ctx, s, args[0], options.Options); err != nil {
+				store, err := e.Store(ctx)
+				if err != nil {
+					return err
+				}
+				if names, err = registry.Tags(ctx, store, args[0], options.Options); err != nil {
 					return err
 				}
 			} else if !quiet && !hasVersion(args[0]) {
 				fmt.Println("Using default tag: latest")
 			}
 			for _, name := range names {
-				pulled, err := registry.Pull(ctx, s, name, options)
+				pulled, err := e.Pull(ctx, name, options)
 				if err != nil {
 					return err
 				}
@@ -169,11 +172,14 @@ func (a *app) pushCommand() *cobra.Command {
 		if len(args) == 2 {
 			options.To = args[1]
 		}
-		return a.transfer(cmd.Context(), func(ctx context.Context, s *layers.Store) error {
+		return a.transfer(cmd.Context(), func(ctx context.Context, e *layered.Engine) error {
 			names := args[:1]
 			if all {
-				var err error
-				if names, err = registry.TagsHere(s, args[0]); err != nil {
+				store, err := e.Store(ctx)
+				if err != nil {
+					return err
+				}
+				if names, err = registry.TagsHere(store, args[0]); err != nil {
 					return err
 				}
 			}
@@ -181,7 +187,7 @@ func (a *app) pushCommand() *cobra.Command {
 				return errors.New("several tags cannot be pushed to one destination")
 			}
 			for _, name := range names {
-				pushed, err := registry.Push(ctx, s, name, options)
+				pushed, err := e.Push(ctx, name, options)
 				if err != nil {
 					return err
 				}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	api "github.com/moby/moby/api/types/events"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/layers"
@@ -40,16 +41,34 @@ func (e *Engine) Commit(ctx context.Context, c *engine.Container, options Commit
 			CreatedBy: strings.Join(c.Config.Cmd, " "), Message: options.Message, Author: options.Author,
 			Progress: options.Progress,
 		})
+		if err == nil {
+			e.reportCommit(store, c, id, options)
+		}
 		return err
 	})
 	return id, err
+}
+
+// reportCommit writes that an image was made of a container.
+func (e *Engine) reportCommit(store *layers.Store, c *engine.Container, id string, options CommitOptions) {
+	e.reportMade(store, api.ActionCreate, id, options.Name)
+	name := ""
+	if options.Name != "" {
+		name = withTag(options.Name)
+	}
+	e.Containers.Report(c, api.ActionCommit, map[string]string{
+		"comment": options.Message, "imageID": idOf(id), "imageRef": name})
 }
 
 // Export writes the container's whole filesystem as one tar, without what is mounted in it. It holds up writes as
 // Commit does.
 func (e *Engine) Export(ctx context.Context, c *engine.Container, w io.Writer, pause bool) error {
 	return e.withLayers(ctx, c, pause, func(store *layers.Store) error {
-		return archive.Export(ctx, store, w, c.ID, []string{c.InitLayer()})
+		err := archive.Export(ctx, store, w, c.ID, []string{c.InitLayer()})
+		if err == nil {
+			e.Containers.Report(c, api.ActionExport, nil)
+		}
+		return err
 	})
 }
 

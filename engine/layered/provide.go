@@ -60,7 +60,7 @@ func (e *Engine) Provide(ctx context.Context, ref string, options ProvideOptions
 			options.Missing(reason)
 		}
 	}
-	pulled, err := registry.Pull(ctx, store, ref, options.PullOptions)
+	pulled, err := e.Pull(ctx, ref, options.PullOptions)
 	if err != nil {
 		return nil, withSimilar(store, ref, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	api "github.com/moby/moby/api/types/events"
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/rcrun/rcrun/layers/upkeep"
@@ -57,6 +58,8 @@ func (e *Engine) PruneImages(ctx context.Context, f PruneFilter, all bool) (p Pr
 		return p, err
 	}
 	pruned, err := upkeep.Prune(store, upkeep.PruneOptions{All: all, Filter: f.images()})
+	e.reportRemovals(pruned.Removals)
+	e.reportPruned(api.ImageEventType, pruned.Space)
 	return Pruned{Images: pruned.Removals, Space: pruned.Space}, err
 }
 
@@ -74,6 +77,7 @@ func (e *Engine) PruneAll(ctx context.Context, f PruneFilter, allImages bool) (p
 		return p, errors.Join(containerErr, imageErr, err)
 	}
 	kept, keptErr := upkeep.PruneKept(store)
+	e.reportPruned(api.BuilderEventType, kept.Space)
 	p.Cache, p.Space = kept.Removals, p.Space+kept.Space
 	return p, errors.Join(containerErr, imageErr, keptErr)
 }

@@ -52,6 +52,8 @@ type SaveOptions struct {
 	Compression Compression
 	// Progress is told how much is written of all layers, uncompressed; nil is quiet.
 	Progress progress.Func
+	// Saved is called for each image when the archive is complete; nil is not.
+	Saved func(*layers.Image)
 }
 
 // normalize fills in what is not set, and refuses what is not known.
@@ -95,6 +97,11 @@ func Save(ctx context.Context, s *layers.Store, w io.Writer, refs []string, opts
 	}
 	if err != nil {
 		return fmt.Errorf("save images: %w", err)
+	}
+	for _, image := range images {
+		if opts.Saved != nil {
+			opts.Saved(image.Image)
+		}
 	}
 	return nil
 }

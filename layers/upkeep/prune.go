@@ -67,13 +67,14 @@ func pruneImage(s *layers.Store, img *layers.Image, p *Pruned) error {
 	if err != nil {
 		return fmt.Errorf("remove image %s: %w", img.ID, err)
 	}
-	p.Removals = append(append(p.Removals, layers.Untagged(img.Names)...), layers.Removal{Deleted: "sha256:" + img.ID})
+	p.Removals = append(p.Removals, layers.Untagged(img.ID, img.Names)...)
+	p.Removals = append(p.Removals, layers.Removal{Image: img.ID, Deleted: "sha256:" + img.ID})
 	sizes := map[string]int64{}
 	for _, layer := range img.Layers {
 		sizes[layer.ID] = layer.Size
 	}
 	for _, id := range removed {
-		p.Removals = append(p.Removals, layers.Removal{Deleted: "sha256:" + id})
+		p.Removals = append(p.Removals, layers.Removal{Image: img.ID, Deleted: "sha256:" + id})
 		p.Space += sizes[id]
 	}
 	return nil

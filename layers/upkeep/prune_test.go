@@ -56,7 +56,8 @@ func TestPrune(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, err := upkeep.Prune(s, upkeep.PruneOptions{})
-	want := []layers.Removal{{Deleted: "sha256:" + unnamed.ID}, {Deleted: "sha256:" + unnamed.TopLayer}}
+	want := []layers.Removal{{Image: unnamed.ID, Deleted: "sha256:" + unnamed.ID},
+		{Image: unnamed.ID, Deleted: "sha256:" + unnamed.TopLayer}}
 	if err != nil || !slices.Equal(p.Removals, want) || p.Space != unnamed.Size {
 		t.Errorf("removed %+v, %v; want %+v and %d bytes", p, err, want, unnamed.Size)
 	}
