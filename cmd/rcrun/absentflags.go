@@ -40,7 +40,7 @@ var absentFlags = map[string]string{
 	"pid":                   "every container has process ids of its own",
 	"runtime":               "rcrun has one runtime, its own",
 	"sysctl":                "a container has the kernel's values; with --privileged it can set its namespaces' own",
-	"use-api-socket":        "there is no daemon, and thus no socket of its API",
+	"use-api-socket":        "there is no daemon, so its API has no socket",
 	"uts":                   "every container has a host name of its own; see --hostname",
 	"volume-driver":         noVolumes,
 	"volumes-from":          noVolumes,

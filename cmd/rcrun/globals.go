@@ -49,7 +49,7 @@ func (g *dockerGlobals) apply() error {
 		}
 	}
 	if g.context != "" && g.context != "default" {
-		return fmt.Errorf("cannot use --context %s: rcrun has no daemon, and thus no contexts but default", g.context)
+		return fmt.Errorf("cannot use --context %s: rcrun has no daemon, so default is the only context", g.context)
 	}
 	return errors.Join(g.checkConfig(), g.setLogLevel())
 }

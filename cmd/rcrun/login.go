@@ -96,8 +96,8 @@ func (f loginFlags) credentials(known string) (registry.Credentials, error) {
 		return f.withStdin(c)
 	}
 	if (c.Username == "" || c.Password == "") && !stdinIsTerminal() {
-		return c, errors.New("standard input is no terminal to ask at: give --username, and the password with " +
-			"--password-stdin")
+		return c, errors.New("standard input is not a terminal, so nobody can be asked: " +
+			"give --username, and the password with --password-stdin")
 	}
 	var err error
 	if c.Username == "" {

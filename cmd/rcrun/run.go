@@ -126,7 +126,7 @@ func provideImage(ctx context.Context, e *layered.Engine, image string, flags *c
 		return fmt.Errorf("invalid --pull %q: want missing, always or never", flags.pull)
 	}
 	if image == "" && flags.platform != "" {
-		return errors.New("--platform is about an image, and a root directory is none")
+		return errors.New("--platform needs an image, and --rootfs gives a directory")
 	}
 	if image == "" {
 		return nil
@@ -170,7 +170,7 @@ func (a *app) startCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			attach = attach || interactive
 			if attach && len(args) > 1 {
-				return errors.New("only one container can be attached to")
+				return errors.New("cannot attach to several containers at once")
 			}
 			return a.forEach(cmd.Context(), args, func(e *layered.Engine, c *engine.Container, name string) error {
 				if attach {

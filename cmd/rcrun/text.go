@@ -60,7 +60,7 @@ func isLocalArgument(cmd *cobra.Command, i int) bool {
 }
 
 func notText(what, value string) error {
-	return fmt.Errorf("%s %q is not valid UTF-8, which names and arguments must be", what, value)
+	return fmt.Errorf("%s %q is not valid UTF-8; names and arguments must be", what, value)
 }
 
 // pathText writes a path in one way that nothing else is written in: a backslash, a control character and a byte that
