@@ -1,4 +1,4 @@
-// Bench measures, side by side with others and always as an ordinary user, what there is to be measured:
+// Bench measures this module beside other programs, always as an ordinary user:
 //
 //	bench start [FLAGS]    how long containers take to start
 //	bench fs [FLAGS]       how fast the filesystem is
@@ -22,7 +22,8 @@ func main() {
 	}
 }
 
-// run is also each of the processes that the filesystem benchmark consists of: argv[0] tells which.
+// run starts the measurement that the arguments name. The filesystem benchmark executes this program again as its
+// stages, which argv[0] names.
 func run(args []string, out io.Writer) error {
 	if stage, ok := filesystem.Stages()[args[0]]; ok {
 		return stage()
@@ -34,5 +35,5 @@ func run(args []string, out io.Writer) error {
 			return command(args[2:], out)
 		}
 	}
-	return fmt.Errorf("usage: bench start|fs|unpack [FLAGS]; --help after any of them tells the flags")
+	return fmt.Errorf("usage: bench start|fs|unpack [FLAGS]; bench start --help lists the flags of start")
 }

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Bars is groups of horizontal bars, one bar for each series in every group. The bars of a group are to a scale of
-// their own, of which the longest takes all, so that what takes a second and what takes a millisecond fit in one chart.
+// Bars is groups of horizontal bars, one bar for each series in every group. Each group has a scale of its own, on
+// which its longest bar takes the full width, so seconds and milliseconds fit into one chart.
 type Bars struct {
 	Title  string
 	Series []string
@@ -22,7 +22,7 @@ type Group struct {
 	Bars  []Bar // in the order of the series
 }
 
-// Bar has a length, NaN for none, and what is written at its end.
+// Bar has a length, NaN for no bar, and a text at its end.
 type Bar struct {
 	Value float64
 	Label string
@@ -31,14 +31,14 @@ type Bar struct {
 // Measures of a chart in pixels.
 const (
 	width    = 760
-	left     = 230 // of where bars begin
+	left     = 230 // where bars begin
 	longest  = 420
 	barSize  = 13
 	groupGap = 10
-	top      = 56 // of where groups begin
+	top      = 56 // where groups begin
 )
 
-// colours are those of the series, told apart by colour-blind people, too.
+// colours are those of the series. Colour-blind people can tell them apart.
 func colour(series int) string {
 	return []string{"#999999", "#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#0072b2"}[series%6]
 }

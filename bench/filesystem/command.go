@@ -1,21 +1,21 @@
 // Package filesystem measures filesystems side by side: a plain directory, the kernel's overlay, fuse-overlayfs and
-// this module's, doing the same work on the same trees.
+// this module's. All do the same work on the same trees.
 //
-// Decisions:
+// # Decisions and rationale
 //
 //   - Everything runs in a user namespace, because that is where an ordinary user can mount all of them. There the user
 //     is root, as in a container.
-//   - The subjects take turns within every round, so that whatever else the machine does meets them alike. Ratios are
-//     taken within a round, medians over the rounds; only ratios mean anything on another machine.
-//   - Every trial starts with a fresh mount and an empty upper directory. That is as cold as an ordinary user can make
+//   - The subjects take turns within every round, so that other work of the machine affects all of them alike. Ratios
+//     are taken within a round, and medians over the rounds. Only ratios mean anything on another machine.
+//   - Every trial starts with a new mount and an empty upper directory. That is as cold as an ordinary user can make
 //     it: the page cache of the files below stays warm, so the disk is not measured. A warm trial does its work twice.
-//   - It works in memory unless told otherwise. On a disk, most of the time of whatever makes or removes many files is
-//     the disk's, and different each time.
-//   - This module's filesystem is measured twice: with owners on the disk as the others have them, and as containers
+//   - The files are in memory unless the user asks for a directory. On a disk, most of the time of work that makes or
+//     removes many files is the disk's, and differs each time.
+//   - This module's filesystem is measured twice: with owners on the disk, as the others have them, and as containers
 //     have it, with owners as metadata and an index of each lower layer.
-//   - No process and no mount is left behind, however it ends: they die with their namespaces, and these with the
-//     process that measures, which ends when its parent does. The working directory is removed in a namespace of the
-//     same ids; only SIGKILL leaves it.
+//   - No process and no mount is left behind, however a measurement ends: they end with their namespaces, and the
+//     namespaces end with the process that measures, which ends when its parent does. The working directory is removed
+//     in a namespace of the same ids. Only SIGKILL leaves it behind.
 package filesystem
 
 import (
@@ -31,35 +31,35 @@ import (
 	"syscall"
 )
 
-// Options say what to measure and what to make of it.
+// Options tell what to measure and what to do with the results.
 type Options struct {
 	Rounds        int
-	Only          string   // part of the names of what is to be measured, or a group; "" is everything
-	Subjects      []string // names; none is all that are there
+	Only          string   // a part of the names to measure, or a group; "" is everything
+	Subjects      []string // names; none is all that are installed
 	Scale         float64  // of the work; 1 is the full size
-	Tree          string   // a tar of the tree to work on; "" has one made
-	Dir           string   // to work in; "" is memory where it can hold the files, else where temporary files go
+	Tree          string   // a tar of the tree to work on; "" makes a tree
+	Dir           string   // to work in; "" is memory if it can hold the files, else the directory of temporary files
 	Rcrun         string   // the binary
 	FuseOverlayfs string   // the binary
 	JSON          string   // a file for the results; "" for none
 	SVG           string   // a directory for the charts; "" for none
 }
 
-// Main measures as the arguments say and prints the report to out.
+// Main measures what the arguments ask for and prints the report to out.
 func Main(args []string, out io.Writer) error {
 	var o Options
 	flags := flag.NewFlagSet("bench fs", flag.ExitOnError)
-	flags.IntVar(&o.Rounds, "rounds", 3, "how many times everything is measured")
-	flags.StringVar(&o.Only, "only", "", "measure only what has this in its name, or is of this `group`")
+	flags.IntVar(&o.Rounds, "rounds", 3, "the number of rounds")
+	flags.StringVar(&o.Only, "only", "", "measure only what has this in its name, or belongs to this `group`")
 	flags.Func("subjects", "measure only these `subjects`, separated by commas", func(list string) error {
 		o.Subjects = strings.Split(list, ",")
 		return nil
 	})
-	flags.Float64Var(&o.Scale, "scale", 1, "shrink the work to this `part`")
-	flags.StringVar(&o.Tree, "tree", "", "work on the tree in this tar `file` instead of one that is made up")
-	flags.StringVar(&o.Dir, "dir", "", "work in this `directory`, so on its disk, instead of in memory")
-	flags.StringVar(&o.Rcrun, "rcrun", "bin/fuse-rcrun", "the `binary` to be measured")
-	flags.StringVar(&o.FuseOverlayfs, "fuse-overlayfs", fuseOverlayfs, "the `binary` to compare with")
+	flags.Float64Var(&o.Scale, "scale", 1, "reduce the work to this `fraction`")
+	flags.StringVar(&o.Tree, "tree", "", "work on the tree in this tar `file` instead of a generated one")
+	flags.StringVar(&o.Dir, "dir", "", "work in this `directory`, on its disk, instead of in memory")
+	flags.StringVar(&o.Rcrun, "rcrun", "bin/fuse-rcrun", "measure this `binary`")
+	flags.StringVar(&o.FuseOverlayfs, "fuse-overlayfs", fuseOverlayfs, "compare with this `binary`")
 	flags.StringVar(&o.JSON, "json", "", "write all values to this `file`")
 	flags.StringVar(&o.SVG, "svg", "", "draw charts into this `directory`")
 	if err := flags.Parse(args); err != nil {
@@ -96,7 +96,7 @@ func Measure(ctx context.Context, o Options) (report *Report, err error) {
 	return report, nil
 }
 
-// makeAbsolute makes the paths good for a process in another directory. Names to be looked up in PATH are left alone.
+// makeAbsolute makes the paths valid in another directory. It leaves names alone that are looked up in PATH.
 func (o *Options) makeAbsolute() error {
 	for _, path := range []*string{&o.Tree, &o.Rcrun, &o.FuseOverlayfs} {
 		if !strings.Contains(*path, "/") {

@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// Machine is what the results depend on.
+// Machine describes what the results depend on.
 type Machine struct {
 	CPUs          int    `json:"cpus"`
 	CPU           string `json:"cpu"`
 	Kernel        string `json:"kernel"`
-	Filesystem    string `json:"filesystem"` // that everything lies on
+	Filesystem    string `json:"filesystem"` // that all files are on
 	FuseOverlayfs string `json:"fuseOverlayfs"`
 }
 
@@ -21,7 +21,7 @@ func (m Machine) String() string {
 	return fmt.Sprintf("%d x %s; Linux %s; on %s; %s.", m.CPUs, m.CPU, m.Kernel, m.Filesystem, m.FuseOverlayfs)
 }
 
-// describeMachine describes it as well as it can: what is not to be found out is "unknown".
+// describeMachine describes the machine as well as it can. What it cannot find out is "unknown".
 func describeMachine(dir, fuseOverlayfs string) Machine {
 	m := Machine{CPUs: runtime.NumCPU(), CPU: "unknown", Kernel: "unknown", Filesystem: "unknown",
 		FuseOverlayfs: "no fuse-overlayfs"}

@@ -17,14 +17,14 @@ import (
 // measureMain is the stage that measures.
 func measureMain() error { return serveRequest(request.measure) }
 
-// request says what to measure.
+// request tells what to measure.
 type request struct {
 	Options
 	Place string // an empty directory to work in
 }
 
-// measure has every subject take its turn in every measurement of every round. What fails is noted in its row, once,
-// and the others go on.
+// measure has every subject take its turn in every measurement of every round. It notes a failure in the row, once, and
+// goes on with the others.
 func (r request) measure() ([]Row, error) {
 	if err := enter(r.Place); err != nil {
 		return nil, err
@@ -50,7 +50,7 @@ func (r request) measure() ([]Row, error) {
 		for i, m := range measurements {
 			fmt.Fprintf(os.Stderr, "round %d of %d: %s\n", round+1, r.Rounds, m.name)
 			for turn := range subjects {
-				s := subjects[(turn+round)%len(subjects)] // nobody always comes after the same one
+				s := subjects[(turn+round)%len(subjects)] // so that no subject always follows the same one
 				rows[i].add(s.name(), func() (float64, error) { return m.on(s, trees) })
 			}
 		}
@@ -73,7 +73,7 @@ func enter(dir string) error {
 	return nil
 }
 
-// add takes a value for a subject, unless it failed in an earlier round.
+// add records a value for a subject, unless the subject failed in an earlier round.
 func (r *Row) add(subject string, take func() (float64, error)) {
 	if r.Failed[subject] != "" {
 		return
@@ -90,7 +90,7 @@ func (r *Row) add(subject string, take func() (float64, error)) {
 	}
 }
 
-// measurement is a row of the report in the making.
+// measurement is a row of the report while it is measured.
 type measurement struct {
 	group, name, unit string
 	needs             string // as those of workload.Entry
@@ -100,7 +100,7 @@ type measurement struct {
 	take              func(t *trial) (float64, error)
 }
 
-// errNothing tells that a subject has nothing to be measured.
+// errNothing tells that a subject has nothing to measure.
 var errNothing = errors.New("nothing to measure")
 
 // trial is one measurement on one subject.
@@ -110,7 +110,7 @@ type trial struct {
 	mounted *mounted // nil while it is not
 }
 
-// on measures on a subject, mounted afresh, and leaves it unmounted and clean.
+// on measures on a subject that it mounts anew, and leaves it unmounted and clean.
 func (m measurement) on(s subject, trees trees) (value float64, err error) {
 	stack := trees.stack(m.layers)
 	stack.spoils = m.changes
@@ -138,7 +138,7 @@ func (t *trial) unmount() error {
 	return err
 }
 
-// timed measures the Run of a workload, in seconds. What was written before is on the disk by then.
+// timed measures the Run of a workload, in seconds. It first flushes what was written before to the disk.
 func timed(e workload.Entry) measurement {
 	take := func(t *trial) (float64, error) {
 		if err := t.setUp(e); err != nil {
@@ -184,7 +184,7 @@ func mountTime(name string, layers int) measurement {
 	}}
 }
 
-// memory measures what the server uses after a walk of the tree, in MiB.
+// memory measures the memory of the server after a walk of the tree, in MiB.
 func memory() measurement {
 	return measurement{group: "memory", name: "memory after a walk", unit: "MiB",
 		take: func(t *trial) (float64, error) {
@@ -202,7 +202,7 @@ func memory() measurement {
 		}}
 }
 
-// chooseMeasurements returns those that were asked for and can be made here.
+// chooseMeasurements returns the measurements that were asked for and that this machine can make.
 func (r request) chooseMeasurements() ([]measurement, error) {
 	var all []measurement
 	for _, e := range workload.All(workload.Config{Scale: r.Scale, Archive: archivePath(r.Place),
@@ -223,12 +223,12 @@ func (r request) chooseMeasurements() ([]measurement, error) {
 			m.group != r.Only
 	})
 	if len(chosen) == 0 {
-		return nil, fmt.Errorf("nothing is called %q", r.Only)
+		return nil, fmt.Errorf("no measurement matches %q", r.Only)
 	}
 	return chosen, nil
 }
 
-// chooseSubjects returns those that were asked for, in that order; all that are there if none was.
+// chooseSubjects returns the subjects that were asked for, in that order, or all that are installed.
 func (r request) chooseSubjects() ([]subject, error) {
 	all := append([]subject{plain{}, overlay{}}, programs(r.Options)...)
 	if len(r.Subjects) == 0 {
@@ -238,7 +238,7 @@ func (r request) chooseSubjects() ([]subject, error) {
 	for _, name := range r.Subjects {
 		i := slices.IndexFunc(all, func(s subject) bool { return s.name() == name })
 		if i < 0 {
-			return nil, fmt.Errorf("there is no subject %q here", name)
+			return nil, fmt.Errorf("subject %q is not installed", name)
 		}
 		chosen = append(chosen, all[i])
 	}

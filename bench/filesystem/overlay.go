@@ -8,12 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// overlay is the kernel's own, as a user namespace may mount it.
+// overlay is the kernel's overlay, mounted in a user namespace.
 type overlay struct{ layered }
 
 func (overlay) name() string { return "overlay" }
 
-// mount names the directories relative to the working directory: the options of a mount must fit a page.
+// mount names the directories relative to the working directory, because the options of a mount must fit into a page.
 func (o overlay) mount(s stack) (*mounted, error) {
 	if err := o.prepare(s); err != nil {
 		return nil, err

@@ -10,8 +10,8 @@ import (
 // memoryDir is where files are kept in memory.
 const memoryDir = "/dev/shm"
 
-// makePlace makes a working directory in parent. Where none is given that is memory, if it can hold what an overlay
-// needs: a disk takes longer to find a place for a new file than the slowest of the subjects takes for all of its own
+// makePlace makes a working directory in parent. Without a parent it is in memory, if memory can hold what an overlay
+// needs, because a disk takes longer to find a place for a new file than the slowest subject takes for all of its own
 // work.
 func makePlace(parent string) (string, error) {
 	if parent == "" {
@@ -20,7 +20,7 @@ func makePlace(parent string) (string, error) {
 				return dir, nil
 			}
 			if err := os.Remove(dir); err != nil {
-				return "", fmt.Errorf("remove a working directory of no use: %w", err)
+				return "", fmt.Errorf("remove an unused working directory: %w", err)
 			}
 		}
 	}

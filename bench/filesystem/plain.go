@@ -10,7 +10,7 @@ import (
 	"github.com/rcrun/rcrun/bench/workload"
 )
 
-// plain is a directory that the stack was copied into, layer by layer. A copy is used again until it is spoilt.
+// plain is a directory that the stack is copied into, layer by layer. A copy is used again until a workload spoils it.
 type plain struct{}
 
 func (plain) name() string { return "plain" }

@@ -13,13 +13,13 @@ const (
 	oursStore     = "rcrun-store" // with owners as metadata and indexes, as the engine has them
 )
 
-// program is fuse-overlayfs or what is called as it is.
+// program is a filesystem that a program serves with the options of fuse-overlayfs.
 type program struct {
 	layered
 	called  string
 	path    string
-	arg0    string // by which the program knows what it is
-	options string // beside the directories
+	arg0    string // argv[0], which tells the program what to be
+	options string // besides the directories
 }
 
 // programs returns those that are installed.

@@ -15,7 +15,7 @@ import (
 	"github.com/rcrun/rcrun/bench/stats"
 )
 
-// Report is everything that was measured.
+// Report holds everything that was measured.
 type Report struct {
 	Machine Machine `json:"machine"`
 	Rounds  int     `json:"rounds"`
@@ -60,7 +60,7 @@ func (r *Report) publish(o Options, out io.Writer) error {
 	return nil
 }
 
-// comparison is of a subject of ours with another.
+// comparison compares a subject of this module with another one.
 type comparison struct{ own, reference string }
 
 // comparisons returns those that the report shows.
@@ -77,7 +77,8 @@ func (r *Report) comparisons() []comparison {
 	return all
 }
 
-// printTable prints Markdown that can be read as it is: medians, and times of ours as multiples of others' times.
+// printTable prints Markdown that is readable as it is: medians, and this module's times as multiples of the times of
+// others.
 func (r *Report) printTable(out io.Writer) error {
 	fmt.Fprintf(out, "%s\nRounds: %d; scale: %g. Medians, in ms unless another unit is given; ratios are medians of "+
 		"each round's.\n\n",
@@ -110,7 +111,7 @@ func printCells(table io.Writer, cells []string) {
 	fmt.Fprintf(table, "| %s\t|\n", strings.Join(cells, "\t| "))
 }
 
-// format returns the median of a subject in a unit for people.
+// format returns the median of a subject in a unit that is easy to read.
 func (r Row) format(subject string) string {
 	median := stats.Median(r.Values[subject])
 	switch {
@@ -134,7 +135,7 @@ func formatRatio(ratio float64) string {
 	return fmt.Sprintf("%.2f", ratio)
 }
 
-// geoMean is of the ratios of all times.
+// geoMean returns the geometric mean of the ratios of all times.
 func (r *Report) geoMean(c comparison) float64 {
 	var ratios []float64
 	for _, row := range r.Rows {

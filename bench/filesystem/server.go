@@ -17,7 +17,7 @@ import (
 // procDir is where proc is mounted, in the working directory.
 const procDir = "proc"
 
-// patience is how long a server may take to mount, and to end after the unmount.
+// patience bounds how long a server may take to mount, and to end after the unmount.
 const patience = 10 * time.Second
 
 // server is a process that serves a mount, and ends when it is unmounted.
@@ -79,7 +79,7 @@ func (s *server) unmount(target string) error {
 }
 
 func (s *server) kill() {
-	s.cmd.Process.Kill() // fails only when it has ended
+	s.cmd.Process.Kill() // an error means that it has ended
 	<-s.done
 }
 

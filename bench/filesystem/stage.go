@@ -15,14 +15,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The processes that this program is re-executed as: argv[0] tells which.
+// The stages that this program is executed again as. argv[0] names the stage.
 const (
 	measureStage = "bench-measure"
 	removeStage  = "bench-remove"
 )
 
-// Stages returns what to do as each of the processes that this package starts. The main function is to call the one
-// that argv[0] names.
+// Stages returns what to do as each of the stages of this package. The main function must call the one that argv[0]
+// names.
 func Stages() map[string]func() error {
 	return map[string]func() error{measureStage: measureMain, removeStage: removeMain}
 }
@@ -43,7 +43,7 @@ func runStage(ctx context.Context, stage string, request, reply any) (err error)
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID,
-		// The program is executed before there are ids in its namespace, which would cost it its capabilities.
+		// The program is executed before its namespace has ids, which would cost it its capabilities.
 		AmbientCaps: caps,
 	}
 	stdin, err := cmd.StdinPipe()
@@ -63,7 +63,7 @@ func runStage(ctx context.Context, stage string, request, reply any) (err error)
 		err = json.NewEncoder(stdin).Encode(request)
 	}
 	if err != nil {
-		stdin.Close() // the stage waits for it in vain
+		stdin.Close() // so that the stage does not wait for it
 	}
 	answer, readErr := io.ReadAll(stdout)
 	if err := errors.Join(err, readErr, cmd.Wait()); err != nil {
@@ -78,8 +78,8 @@ func runStage(ctx context.Context, stage string, request, reply any) (err error)
 	return nil
 }
 
-// serveRequest decodes what runStage sent, has work do it, and sends what that returns. It gives up when the other side
-// is gone. This process is the first of its pid namespace: with its end, all others end.
+// serveRequest decodes what runStage sent, has work do it, and sends the result. It gives up when the other side has
+// ended. This process is the first of its pid namespace, so all others end with it.
 func serveRequest[Request, Reply any](work func(Request) (Reply, error)) error {
 	var request Request
 	if err := json.NewDecoder(os.Stdin).Decode(&request); err != nil {
@@ -97,18 +97,18 @@ func serveRequest[Request, Reply any](work func(Request) (Reply, error)) error {
 		done <- err
 	}()
 	go func() {
-		io.Copy(io.Discard, os.Stdin) // nothing comes; it ends with the other side, with or without error
+		io.Copy(io.Discard, os.Stdin) // nothing is sent; this returns when the other side has ended
 		close(gone)
 	}()
 	select {
 	case err := <-done:
 		return err
 	case <-gone:
-		return errors.New("nobody waits for the results any more")
+		return errors.New("the process that waits for the results has ended")
 	}
 }
 
-// removeMain is the stage that removes a directory in which there may be files of ids that are not the user's own.
+// removeMain is the stage that removes a directory with files of ids that are not the user's own.
 func removeMain() error {
 	return serveRequest(func(dir string) (any, error) {
 		if err := os.RemoveAll(dir); err != nil {

@@ -6,28 +6,28 @@ import (
 	"path/filepath"
 )
 
-// subject is a way to show a stack of directories as one that can be changed.
+// subject is a way to show a stack of directories as one directory that can be changed.
 type subject interface {
 	name() string
 	mount(s stack) (*mounted, error)
-	// clean removes what was changed, once it is not mounted any more.
+	// clean removes the changes after the unmount.
 	clean(s stack) error
 }
 
-// stack is directories to be shown as one.
+// stack is directories that a subject shows as one.
 type stack struct {
 	lowers  []string // the lowest first
 	key     string   // names the lowers
 	place   string   // an existing directory for a subject's own use
 	options string   // for this module's filesystem
-	spoils  bool     // tells that more is going to be changed than workload.Scratch
+	spoils  bool     // the workload changes more than workload.Scratch
 }
 
 func (s stack) upper() string  { return filepath.Join(s.place, "upper") }
 func (s stack) work() string   { return filepath.Join(s.place, "work") }
 func (s stack) target() string { return filepath.Join(s.place, "mnt") }
 
-// nearestFirst returns the lowers in the order that unions name them in.
+// nearestFirst returns the lowers in the order in which unions name them.
 func (s stack) nearestFirst() []string {
 	var dirs []string
 	for i := range s.lowers {
@@ -43,7 +43,7 @@ type mounted struct {
 	unmount func() error
 }
 
-// layered is what subjects with an upper directory have in common.
+// layered is what all subjects with an upper directory have in common.
 type layered struct{}
 
 // prepare makes the directories that a mount needs.

@@ -12,7 +12,7 @@ import (
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
-// trees is what all subjects show, made once.
+// trees are the directories that all subjects show. They are made once.
 type trees struct {
 	dir    string           // where everything is
 	stacks map[int][]string // lower directories by number of layers, the lowest first; 0 is the tree with the sources
@@ -22,11 +22,11 @@ func (t trees) stack(layers int) stack {
 	return stack{lowers: t.stacks[layers], key: "stack-" + strconv.Itoa(layers)}
 }
 
-// archivePath returns where the tar of the tree is going to be.
+// archivePath returns the path of the tar of the tree.
 func archivePath(dir string) string { return filepath.Join(dir, "tree.tar") }
 
-// prepareTrees makes what the measurements need. All files belong to the user, so that what keeps owners as metadata
-// and what keeps them on disk can show the same tree.
+// prepareTrees makes what the measurements need. All files belong to the user, so that subjects with owners as metadata
+// and subjects with owners on disk can show the same tree.
 func prepareTrees(r request, measurements []measurement) (trees, error) {
 	t := trees{dir: r.Place, stacks: map[int][]string{}}
 	config := workload.Config{Scale: r.Scale}
@@ -56,10 +56,10 @@ func prepareTrees(r request, measurements []measurement) (trees, error) {
 	return t, t.writeIndexes()
 }
 
-// lowerName is the name of a lower directory. Each is alone in another one, where its index is, too.
+// lowerName is the name of a lower directory. Each is in a directory of its own, where its index is, too.
 const lowerName = "diff"
 
-// lowerDir returns the path of a lower directory, the one around which it makes.
+// lowerDir makes the directory for a lower directory and its index, and returns the path of the lower directory.
 func lowerDir(place, of string) (string, error) {
 	dir := filepath.Join(place, of)
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -93,7 +93,7 @@ func writeIndex(dir string) error {
 	return errors.Join(tree.WriteIndex(root, file), file.Close())
 }
 
-// makeTree unpacks an archive without its devices, or makes a tree where none is given, and packs it.
+// makeTree unpacks an archive without its devices. Without an archive it makes a tree, and packs it.
 func makeTree(r request, config workload.Config) (dir string, err error) {
 	if dir, err = lowerDir(r.Place, "tree"); err != nil {
 		return "", err

@@ -1,8 +1,8 @@
 // Package startup measures how long containers take to start: a whole "run --rm IMAGE true", beside podman's where
-// podman is installed, and the parts of it that are processes of rcrun's own.
+// podman is installed, and the parts of it that are processes of rcrun.
 //
-// What is compared takes turns, one of each in every round, so that whatever else the machine does meets all of them
-// alike; the median of the rounds is what counts. Only ratios within one run mean anything.
+// The subjects take turns, each once in every round, so that other work of the machine affects all of them alike. The
+// results are the medians over the rounds. Only ratios within one run mean anything.
 package startup
 
 import (
@@ -21,12 +21,12 @@ type options struct {
 	json   bool
 }
 
-// Main measures as the arguments say and prints the results to out.
+// Main measures what the arguments ask for and prints the results to out.
 func Main(args []string, out io.Writer) error {
 	var o options
 	flags := flag.NewFlagSet("bench start", flag.ExitOnError)
-	flags.StringVar(&o.rcrun, "rcrun", "bin/rcrun", "the `binary` to be measured")
-	flags.IntVar(&o.rounds, "rounds", 20, "how many times everything is measured")
+	flags.StringVar(&o.rcrun, "rcrun", "bin/rcrun", "measure this `binary`")
+	flags.IntVar(&o.rounds, "rounds", 20, "the number of rounds")
 	flags.BoolVar(&o.json, "json", false, "print JSON instead of a table")
 	if err := flags.Parse(args); err != nil {
 		return err

@@ -23,7 +23,7 @@ const (
 	podmanName = "podman run --network=none"
 )
 
-// prepare sets everything up below the directory work and returns what is to be measured, and how to clean up.
+// prepare sets everything up below the directory work. It returns the subjects, and a function that cleans up.
 func prepare(rcrun, work string) (subjects []subject, closeAll func() error, err error) {
 	rcrun, err = filepath.Abs(rcrun)
 	if err != nil {
@@ -110,13 +110,14 @@ func preparePodman(tree, home string) ([]subject, func() error, error) {
 	return []subject{run}, func() error { return closePodman(podman) }, nil
 }
 
-// closePodman removes what only podman can remove, files of subordinate ids, and ends the process that it leaves.
+// closePodman has podman remove its files of subordinate ids, which only podman can remove, and ends the process that
+// podman leaves.
 func closePodman(podman tool) error {
 	err := podman.command("system", "reset", "--force")()
 	return errors.Join(err, podman.command("system", "migrate")())
 }
 
-// stageProgram is the program of stages, which lies beside rcrun: where it does not, rcrun itself is one.
+// stageProgram is the program of the stages beside rcrun. If there is none, rcrun itself is the program.
 func stageProgram(rcrun string) string {
 	beside := filepath.Join(filepath.Dir(rcrun), fuseoverlay.Name)
 	if _, err := os.Stat(beside); err != nil {
@@ -125,7 +126,7 @@ func stageProgram(rcrun string) string {
 	return beside
 }
 
-// startStage starts a stage of a container and hangs up on it, so that it ends after its start.
+// startStage starts a stage of a container and closes the connection, so that the stage ends after its start.
 func startStage(rcrun, stage string) error {
 	return withStage(rcrun, stage, func(*wire.Conn) error { return nil })
 }
@@ -143,7 +144,7 @@ func startFuse(rcrun, work string) error {
 	})
 }
 
-// withStage starts a stage, has speak speak to it, and hangs up, at which the stage ends with an error.
+// withStage starts a stage, has speak speak to it, and closes the connection, upon which the stage ends with an error.
 func withStage(rcrun, stage string, speak func(*wire.Conn) error) error {
 	conn, theirs, err := wire.Pair()
 	if err != nil {
@@ -160,7 +161,7 @@ func withStage(rcrun, stage string, speak func(*wire.Conn) error) error {
 	conn.Close()
 	var exit *exec.ExitError
 	if waitErr := cmd.Wait(); err == nil && !errors.As(waitErr, &exit) {
-		err = fmt.Errorf("stage %s: ended with %v, though nobody spoke to it any more", stage, waitErr)
+		err = fmt.Errorf("stage %s: ended with %v after its connection was closed", stage, waitErr)
 	}
 	return err
 }

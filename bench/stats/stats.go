@@ -1,6 +1,6 @@
-// Package stats is the little statistics that measurements on a busy machine need: everything takes turns in rounds,
-// a round's values are compared with each other, and medians are taken last. What slows a whole round down then
-// cancels out of its ratios, and what disturbs a single trial is not in the median.
+// Package stats has the statistics that measurements on a busy machine need. All subjects take turns in rounds, the
+// values within a round are compared, and medians are taken last. So the ratios are free of what slows a whole round
+// down, and the median is free of what disturbs a single trial.
 package stats
 
 import (
@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// Median returns the middle of values, the mean of the two middle ones of an even number, and NaN of none.
+// Median returns the median of values, and NaN if there are none.
 func Median(values []float64) float64 {
 	n := len(values)
 	if n == 0 {
@@ -18,7 +18,7 @@ func Median(values []float64) float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// Ratio returns the median of values[i]/references[i] over the rounds i that both have, and NaN where there is none.
+// Ratio returns the median of values[i]/references[i] over the rounds i that both have, and NaN if there is none.
 func Ratio(values, references []float64) float64 {
 	var ratios []float64
 	for i := range min(len(values), len(references)) {
@@ -29,7 +29,7 @@ func Ratio(values, references []float64) float64 {
 	return Median(ratios)
 }
 
-// GeoMean returns the geometric mean of those values that are positive numbers, and NaN where none is.
+// GeoMean returns the geometric mean of the positive numbers among values, and NaN if there are none.
 func GeoMean(values []float64) float64 {
 	sum, n := 0.0, 0
 	for _, v := range values {

@@ -1,16 +1,16 @@
-// Package unpack measures how long it takes to bring an image into the store, beside podman where podman is installed:
-// "load" of one and the same archive, with its layer compressed and not, and "pull" from a registry on the loopback
-// interface where docker-registry is installed, by the same user, into stores beside each other.
+// Package unpack measures how long it takes to bring an image into the store, beside podman where podman is installed.
+// It measures "load" of the same archive, with its layer compressed and not, and "pull" from a registry on the loopback
+// interface where docker-registry is installed. The same user runs all engines, with stores beside each other.
 //
-// Decisions:
+// # Decisions and rationale
 //
-//   - The engines take turns in every round; ratios are taken within a round, and medians last.
-//   - Every turn has an empty store, and all are removed at the end. On ext4, whoever makes files where others have
-//     just been removed takes several times as long: it leaves inodes alone for a while, and searches past all of them
-//     each time.
-//   - Before each turn all that is waiting to be written is written, so that nobody pays for the one before. What is
-//     measured ends with the command: that an engine leaves its writing to later is to its advantage.
-//   - Memory is the largest resident size of any process of the command, as the kernel tells it when the command has
+//   - The engines take turns in every round. Ratios are taken within a round, and medians last.
+//   - Every turn has an empty store, and all stores are removed at the end. On ext4, making files where others have
+//     just been removed takes several times as long, because ext4 does not reuse the inodes for a while and searches
+//     past all of them each time.
+//   - Before each turn everything that waits to be written is written, so that no engine pays for the one before. The
+//     measurement ends with the command: an engine that leaves its writing to later has an advantage.
+//   - Memory is the largest resident size of any process of the command, which the kernel reports when the command has
 //     ended.
 package unpack
 
@@ -35,15 +35,15 @@ type options struct {
 	json   bool
 }
 
-// Main measures as the arguments say and prints the results to out.
+// Main measures what the arguments ask for and prints the results to out.
 func Main(args []string, out io.Writer) error {
 	var o options
 	flags := flag.NewFlagSet("bench unpack", flag.ExitOnError)
-	flags.StringVar(&o.rcrun, "rcrun", "bin/rcrun", "the `binary` to be measured")
+	flags.StringVar(&o.rcrun, "rcrun", "bin/rcrun", "measure this `binary`")
 	flags.StringVar(&o.tree, "tree", ".cache/debian-bookworm.tar",
 		"the tar `file` of the tree that the image consists of")
 	flags.StringVar(&o.dir, "dir", "/var/tmp", "work in a new directory in this `directory`")
-	flags.IntVar(&o.rounds, "rounds", 3, "how many times everything is measured")
+	flags.IntVar(&o.rounds, "rounds", 3, "the number of rounds")
 	flags.BoolVar(&o.json, "json", false, "print JSON instead of a table")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -58,7 +58,7 @@ func Main(args []string, out io.Writer) error {
 	return printTable(out, results)
 }
 
-// result is what an engine took for an archive.
+// result is what an engine needed for an archive.
 type result struct {
 	Archive string    `json:"archive"`
 	Engine  string    `json:"engine"`

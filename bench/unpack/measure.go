@@ -26,11 +26,12 @@ type engine struct {
 	home          string
 }
 
-// run runs the engine, and returns how many seconds that took and how many MiB of memory.
+// run runs the engine, and returns the seconds and the MiB of memory that this took.
 func (e engine) run(args ...string) (seconds, memory float64, err error) {
 	cmd := exec.Command(e.program, append(append([]string{}, e.flags...), args...)...)
 	cmd.Env = []string{"HOME=" + e.home, "XDG_RUNTIME_DIR=" + e.home, "PATH=" + os.Getenv("PATH")}
-	// Into a file, since to wait for the end of a pipe would be to wait for the process that podman leaves, too.
+	// The output goes to a file: waiting for the end of a pipe would include waiting for the process that podman
+	// leaves.
 	output, err := os.CreateTemp(e.home, "output.")
 	if err != nil {
 		return 0, 0, err
@@ -59,7 +60,7 @@ func (e engine) in(home string) (engine, error) {
 	return e, nil
 }
 
-// source is where an image comes from, and the arguments that bring it in.
+// source is where an image comes from, with the arguments that load it.
 type source struct {
 	name string
 	args map[string][]string // by the name of the engine
@@ -135,7 +136,7 @@ func (r *result) add(e engine, s source) error {
 	return nil
 }
 
-// findPodman returns podman with the filesystem that it has for users without root.
+// findPodman returns podman with the filesystem that it uses without root.
 func findPodman() (engine, bool) {
 	podman, err1 := exec.LookPath(podmanName)
 	overlay, err2 := exec.LookPath("fuse-overlayfs")
@@ -144,7 +145,8 @@ func findPodman() (engine, bool) {
 	return engine{name: podmanName, program: podman, flags: flags}, err1 == nil && err2 == nil
 }
 
-// close removes what only podman can remove, files of subordinate ids, and ends the process that it leaves.
+// close has podman remove its files of subordinate ids, which only podman can remove, and ends the process that podman
+// leaves.
 func (e engine) close() error {
 	if e.name != podmanName {
 		return nil
@@ -154,8 +156,8 @@ func (e engine) close() error {
 	return errors.Join(err1, err2)
 }
 
-// makeSources makes an image of the tree and returns where it is to be had: in archives, with a plain layer and with
-// one that is compressed with gzip, and in the registry if there is one.
+// makeSources makes an image of the tree. It returns its sources: archives with a plain layer and with a layer
+// compressed by gzip, and the registry if there is one.
 func makeSources(ours engine, tree, dir string, server *registry) (sources []source, err error) {
 	plain, zipped := filepath.Join(dir, "docker-archive, plain"), filepath.Join(dir, "oci-archive, gzip")
 	sources = []source{archiveSource(plain), archiveSource(zipped)}

@@ -49,7 +49,7 @@ func startRegistry(dir string) (_ *registry, err error) {
 	return nil, errors.Join(fmt.Errorf("start a registry: %s does not answer at %s", program, address), r.close())
 }
 
-// freeAddress returns an address that nobody listens at.
+// freeAddress returns an address that no server listens at.
 func freeAddress() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -60,6 +60,6 @@ func freeAddress() (string, error) {
 
 func (r *registry) close() error {
 	err := r.process.Process.Kill()
-	_ = r.process.Wait() // which reports that it was killed
+	_ = r.process.Wait() // the error is that it was killed
 	return err
 }

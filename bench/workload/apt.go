@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// aptInstall installs a package of many small files in a chroot, by the apt of the tree. The package comes from a file,
-// so nothing is downloaded.
+// aptInstall installs a package of many small files in a chroot, by the apt of the tree. The package is a file, so
+// nothing is downloaded.
 type aptInstall struct{ files int }
 
-// aptPackage is where the package lies in the chroot.
+// aptPackage is the path of the package in the chroot.
 const aptPackage = Scratch + "/bench.deb"
 
 // aptDevices are what apt and dpkg need of /dev.

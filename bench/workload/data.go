@@ -33,7 +33,8 @@ func (t transfer) Run(root string) error {
 	return readFile(scratchFile(root), make([]byte, t.block))
 }
 
-// writeFile makes a file of the given size in writes of one block each. It is not synced: that would measure the disk.
+// writeFile makes a file of the given size in writes of one block each. It does not sync the file, because that would
+// measure the disk.
 func writeFile(path string, size, block int64) (err error) {
 	file, err := os.Create(path)
 	if err != nil {
@@ -46,7 +47,7 @@ func writeFile(path string, size, block int64) (err error) {
 	}()
 	buffer := make([]byte, block)
 	for i := range buffer {
-		buffer[i] = byte(i) // no hole
+		buffer[i] = byte(i) // so that the filesystem stores it
 	}
 	for range size / block {
 		if _, err := file.Write(buffer); err != nil {

@@ -56,7 +56,7 @@ func nthFile(dir string, i int) string {
 	return filepath.Join(dir, strconv.Itoa(i/filesPerDirectory), "file-"+strconv.Itoa(i))
 }
 
-// stat asks for the attributes of files that it knows by name.
+// stat asks for the attributes of files by name.
 type stat struct{ files int }
 
 func (s stat) Setup(root string) error { return createFiles(filepath.Join(root, Scratch), s.files) }

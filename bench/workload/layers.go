@@ -9,15 +9,16 @@ import (
 	"strconv"
 )
 
-// A tree in layers has these numbers of files and directories, however many layers it is cut into: what differs is
-// only how many of them have to be looked into.
+// The numbers of files and directories of a tree in layers. They do not depend on the number of layers, so trees differ
+// only in how many layers must be searched.
 const (
 	layeredFiles = 2560
 	layeredDirs  = 16
 )
 
-// Layers makes n layers below dir, which it creates, and returns their paths, the lowest first: each is called name, in
-// a directory of its own. Every layer has all the directories and an even share of the files.
+// Layers makes n layers below dir, which it creates, and returns their paths, the lowest first. Each layer is a
+// directory with the given name in a directory of its own, and has all the directories of the tree and an even share of
+// its files.
 func Layers(c Config, dir, name string, n int) ([]string, error) {
 	layers := make([]string, n)
 	for i := range layers {
@@ -40,7 +41,7 @@ func layeredDir(i int) string { return "dir-" + strconv.Itoa(i%layeredDirs) }
 
 func layeredFile(i int) string { return filepath.Join(layeredDir(i), "file-"+strconv.Itoa(i)) }
 
-// lookup looks every file of a tree in layers up by its name, and as many names that no layer has.
+// lookup looks up every file of a tree in layers by name, and as many names that no layer has.
 type lookup struct {
 	nothing
 	files int

@@ -10,7 +10,7 @@ const mib = 1 << 20
 // writeback has the kernel collect what is written.
 const writeback = "writeback=1"
 
-// All returns the workloads in the order of the report, each group in one piece.
+// All returns the workloads in the order of the report. Each group is contiguous.
 func All(c Config) []Entry {
 	return slices.Concat(
 		grouped("tree", treeEntries()),

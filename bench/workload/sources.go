@@ -41,8 +41,8 @@ func Sources(c Config, dir string) error {
 	return nil
 }
 
-// FillGoCache adds to what Sources made in dir the compiled standard library, as far as the Go module needs it, so that
-// its build is of nothing but the module. It takes a while.
+// FillGoCache adds the compiled standard library, as far as the Go module needs it, to what Sources made in dir, so
+// that a build compiles nothing but the module. It takes a while.
 func FillGoCache(dir string) error {
 	return command{args: []string{"go", "build", "fmt", "strings"}, dir: sourcesGo}.Run(dir)
 }
@@ -75,7 +75,7 @@ func addPythonModules(files map[string]string, modules int) {
 	files[sourcesPython+"/everything.py"] = all.String()
 }
 
-// programEnv has programs use nothing of the user's own, and go nothing of the network.
+// programEnv is an environment in which programs use nothing of the user's own, and go uses no network.
 func programEnv(root string) []string {
 	return []string{
 		"GOCACHE=" + filepath.Join(root, goCache), "GOFLAGS=-trimpath", "GOPROXY=off", "GOTOOLCHAIN=local",
@@ -95,7 +95,7 @@ const pythonImports = `
 python3 -c "import everything"
 python3 -c "import everything"`
 
-// sqliteInserts commits every row by itself. Nothing is synced: that would measure the disk.
+// sqliteInserts commits every row by itself. It does not sync, because that would measure the disk.
 func sqliteInserts(rows int) command {
 	return command{args: []string{"python3", "-c", fmt.Sprintf(`
 import sqlite3

@@ -6,10 +6,10 @@ import (
 	"path/filepath"
 )
 
-// treeFiles is about what a small Debian has.
+// treeFiles is about the number of files of a small Debian.
 const treeFiles = 8000
 
-// Tree fills dir with a tree to work on where there is no real one: small files in nested directories.
+// Tree fills dir with a tree to work on if there is no real one: small files in nested directories.
 func Tree(c Config, dir string) error {
 	for i := range c.count(treeFiles) {
 		part := []string{shared, "usr/lib", "etc"}[i%3]

@@ -34,7 +34,7 @@ func (w walk) Run(root string) error {
 // Walk reads every directory below root and the attributes of every entry.
 func Walk(root string) error { return walk{workers: 1}.Run(root) }
 
-// readTree is walk with all regular files read.
+// readTree is walk that also reads all regular files.
 type readTree struct {
 	workers int
 	before  int // how often it is done before the clock runs
@@ -54,7 +54,7 @@ func (r readTree) Run(root string) error {
 	})
 }
 
-// readFile reads a file to its end, and forgets it.
+// readFile reads a file to its end and discards it.
 func readFile(path string, buffer []byte) error {
 	file, err := os.Open(path)
 	if err != nil {
@@ -72,8 +72,8 @@ func readFile(path string, buffer []byte) error {
 	}
 }
 
-// visitTree calls visit for everything below root, directories before what is in them, from as many goroutines at
-// once as there are workers.
+// visitTree calls visit for everything below root, for a directory before its entries, from as many goroutines at once
+// as there are workers.
 func visitTree(root string, workers int, visit func(path string, info fs.FileInfo) error) error {
 	v := visitor{visit: visit, idle: make(chan struct{}, workers-1)}
 	v.directory(root)
@@ -93,7 +93,7 @@ type visitor struct {
 	err  error // the first one
 }
 
-// directory visits what is in a directory. Directories in it are left to another worker, if one is idle.
+// directory visits the entries of a directory. It leaves directories in it to another worker if one is idle.
 func (v *visitor) directory(path string) {
 	entries, err := os.ReadDir(path)
 	v.note(err)

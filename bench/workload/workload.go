@@ -1,9 +1,9 @@
-// Package workload holds what is done to a filesystem while the clock runs. It knows nothing of mounts: every workload
-// works below a directory, the root of a tree that Sources and an unpacked archive make up, whatever shows that tree.
+// Package workload holds the work that is done on a filesystem while the clock runs. It knows nothing of mounts: every
+// workload works below a directory, the root of a tree that consists of Sources and an unpacked archive.
 //
-// The work is what people do with a container's root filesystem, done by the programs they do it with where those
-// matter (tar, rm, git, go, python), and by plain system calls from here where the program's own work would hide the
-// filesystem's.
+// The work is what people do with a container's root filesystem. Where the programs matter that they use for it (tar,
+// rm, git, go, python), these programs do it. Where the program's own work would hide the filesystem's, plain system
+// calls do it.
 package workload
 
 import (
@@ -24,23 +24,23 @@ type Workload interface {
 type Entry struct {
 	Name  string
 	Group string // of workloads of a kind
-	// Layers is how many layers the work is done on: those that Layers makes. 0 is the tree itself.
+	// Layers is the number of layers that the work is done on, as the function Layers makes them. 0 is the tree itself.
 	Layers int
-	// Changes tells that more is changed than Scratch, which Setup or Run may make.
+	// Changes tells that Setup or Run changes more than Scratch.
 	Changes bool
-	// Remount tells that the filesystem is to be mounted afresh between Setup and Run, so that the kernel knows
-	// nothing of what Setup made.
+	// Remount tells that the filesystem must be mounted anew between Setup and Run, so that the kernel knows nothing of
+	// what Setup made.
 	Remount bool
-	// Options are mount options of this module's filesystem, which the others do without.
+	// Options are mount options for this module's filesystem only.
 	Options string
-	// Debian tells that the tree must be a real Debian, not one that is made up.
+	// Debian tells that the tree must be a real Debian, not a made up one.
 	Debian bool
-	// Needs is the program without which there is no such workload; "" for none.
+	// Needs is the program that the workload needs; "" for none.
 	Needs string
 	Workload
 }
 
-// Config is what the sizes of the workloads depend on.
+// Config decides the sizes of the workloads.
 type Config struct {
 	Scale   float64 // of the numbers of files and bytes; 1 is the full size
 	Archive string  // a tar of the tree
@@ -52,13 +52,13 @@ func (c Config) count(n int) int { return max(1, int(float64(n)*c.Scale)) }
 
 // Directories below the root.
 const (
-	Scratch = "bench-scratch" // what workloads make, most of them nothing else; no tree brings it
+	Scratch = "bench-scratch" // what workloads make, most of them only there; no tree contains it
 	sources = "bench-sources" // what Sources made
 	system  = "usr"           // most of the tree
 	shared  = "usr/share"     // a part of it with many small files
 )
 
-// nothing is for workloads that need no setup.
+// nothing is the setup of workloads that need none.
 type nothing struct{}
 
 func (nothing) Setup(string) error { return nil }
