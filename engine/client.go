@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -9,7 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/containerd/errdefs"
 	api "github.com/moby/moby/api/types/events"
+	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/internal/own"
 	"github.com/rcrun/rcrun/internal/wire"
 )
@@ -86,26 +87,46 @@ func (m *monitor) handle(conn *wire.Conn) {
 		return // it went away
 	}
 	conn.SetDeadline(time.Time{})
-	switch request.Kind {
-	case msgAttach:
-		err = m.handleAttach(conn, request)
-	case msgExec:
-		err = m.handleExec(conn, request)
-	case msgSignal:
-		err = m.handleSignal(conn, request)
-	case msgStop:
-		err = m.handleStop(conn, request)
-	case msgFreeze:
-		err = m.handleFreeze(conn)
-	case msgWait:
-		m.converse(conn, nil, func(wire.Message) {})
-	default:
-		err = errors.New("unknown request " + request.Kind)
-		wire.CloseFiles(request.Files)
+	if request.Kind != msgAttach { // what is attached is closed when it has been copied, which may be later
+		defer wire.CloseFiles(request.Files)
 	}
-	if err != nil {
+	serve := m.requests()[request.Kind]
+	if serve == nil {
+		serve = unknownRequest
+	}
+	if err := serve(conn, request); err != nil {
 		tell(conn, err)
 	}
+}
+
+// requests are what a connection may open with, and what serves it.
+func (m *monitor) requests() map[string]func(*wire.Conn, wire.Message) error {
+	return map[string]func(*wire.Conn, wire.Message) error{
+		msgAttach:      m.handleAttach,
+		msgWait:        m.handleWait,
+		msgSignal:      m.handleSignal,
+		msgStop:        m.handleStop,
+		msgFreeze:      m.handleFreeze,
+		msgExec:        m.handleExec,
+		msgExecCreate:  m.handleExecCreate,
+		msgExecStart:   m.handleExecStart,
+		msgExecList:    m.handleExecList,
+		msgExecInspect: m.handleExecution,
+		msgExecResize:  m.handleExecution,
+		msgExecSignal:  m.handleExecution,
+	}
+}
+
+// unknownRequest answers a command of another version.
+func unknownRequest(_ *wire.Conn, request wire.Message) error {
+	return fault.Errorf(errdefs.ErrNotImplemented, "unknown request %s: the container's monitor is of another version",
+		request.Kind)
+}
+
+// handleWait tells the client how the container ends.
+func (m *monitor) handleWait(conn *wire.Conn, _ wire.Message) error {
+	m.converse(conn, nil, func(wire.Message) {})
+	return nil
 }
 
 func (m *monitor) handleAttach(conn *wire.Conn, request wire.Message) error {
@@ -142,7 +163,7 @@ func (m *monitor) serveAttached(a *attachment) {
 		case msgSignal:
 			var body signalRequest
 			if message.Decode(&body) == nil {
-				if err := m.signal(body.Signal); err != nil {
+				if err := m.userSignal(body.Signal); err != nil {
 					slog.Error("forward a signal", "error", err)
 				}
 			}

@@ -60,14 +60,21 @@
 // code of a command, for the command and for the record of a container that did not start. Fields of that message keep
 // the names of the first version (Code, Text), so that monitors and commands of that version still read it.
 //
-// The monitor stops its container: it signals, waits and kills. The command only asks for that, because a command may be
-// killed while it waits, and the container must then end all the same. The record says when a user asked for the end, so
-// that no policy starts such a container again. A monitor that is itself asked to end stops its container in the same
-// way. A process of ours that is stopped (SIGSTOP) cannot hold up the end: it is continued after a while, and then
-// killed.
+// A process that is executed in a container is an object of its monitor: with an id, to be created, started, resized,
+// signalled and inspected by any of the user's processes, since Docker's clients do each by a connection of its own.
+// The monitor remembers a number of those that have ended, and all go with the run of the payload. The id begins with
+// a part of the container's, so that who has the id finds the monitor. A terminal belongs to the client that started
+// the process: when that goes, the process is hung up. So the monitor keeps the terminal open only while it has the
+// client.
 //
-// An error of the filesystem server counts as its death only until the monitor has asked it to end. A server that is slow
-// to close its files, or fails then, has served the container to its end.
+// The monitor stops its container: it signals, waits and kills. The command only asks for that, because a command may
+// be killed while it waits, and the container must then end all the same. The record says when a user asked for the
+// end, so that no policy starts such a container again. A monitor that is itself asked to end stops its container in
+// the same way. A process of ours that is stopped (SIGSTOP) cannot hold up the end: it is continued after a while, and
+// then killed.
+//
+// An error of the filesystem server counts as its death only until the monitor has asked it to end. A server that is
+// slow to close its files, or fails then, has served the container to its end.
 //
 // Every call that can block takes a context. A cancelled call closes its connection to the monitor, which is all that
 // the monitor needs to forget it: the container, and a process executed in it, run on. A removal that has begun is not

@@ -2,18 +2,12 @@ package engine
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
-	"io"
 	"os"
 	"slices"
-	"strconv"
 
-	api "github.com/moby/moby/api/types/events"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/rcrun/rcrun/internal/wire"
 	"github.com/rcrun/rcrun/rootless"
-	"github.com/rcrun/rcrun/runtime"
 )
 
 // ExecOptions describe a further process in a running container.
@@ -29,24 +23,47 @@ type ExecOptions struct {
 	Size       WinSize
 }
 
-// Exec runs a process in the container and returns when it has started. With Tty the session's Console is its
-// terminal and streams are not used; without, it gets those of streams that are not nil.
+// ExecInfo is what the monitor knows of a process that is executed beside the payload. It remembers a number of those
+// that have ended, until the payload ends.
+type ExecInfo struct {
+	ID          string
+	ContainerID string
+	Options     ExecOptions // Streams, Size and Detach are those of its start
+	Running     bool
+	Pid         int  // on the host, while it runs
+	ExitCode    *int // nil until it has ended; that of a failure where it could not be executed
+}
+
+// Exec creates and starts a process in the container and returns when it has started. With Tty the session's Console is
+// its terminal and streams are not used; without, it gets those of streams that are not nil.
 func (c *Container) Exec(ctx context.Context, options ExecOptions, streams Streams) (*Session, error) {
 	conn, err := c.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
 	session := &Session{conn: conn}
-	if options.Tty {
-		return session, session.request(ctx, msgExec, options, nil)
+	return session, session.execute(ctx, options.Tty, streams, func(set streamSet) (string, any) {
+		options.Streams = set
+		return msgExec, options
+	})
+}
+
+// execute sends a request that starts a process, with pipes for the streams that are attached.
+func (s *Session) execute(ctx context.Context, tty bool, streams Streams,
+	request func(streamSet) (kind string, body any)) error {
+	var set streamSet
+	var files []*os.File
+	if !tty {
+		var err error
+		files, err = s.pipes(streams, &set)
+		defer wire.CloseFiles(files)
+		if err != nil {
+			s.Close()
+			return err
+		}
 	}
-	files, err := session.pipes(streams, &options.Streams)
-	defer wire.CloseFiles(files)
-	if err != nil {
-		session.Close()
-		return nil, err
-	}
-	return session, session.request(ctx, msgExec, options, files)
+	kind, body := request(set)
+	return s.request(ctx, kind, body, files)
 }
 
 // pipes returns the process's ends of pipes for the streams that are attached.
@@ -73,62 +90,6 @@ func (s *Session) pipes(streams Streams, set *streamSet) (files []*os.File, err 
 		*out.attached, files = true, append(files, write)
 	}
 	return files, nil
-}
-
-func (m *monitor) handleExec(conn *wire.Conn, request wire.Message) error {
-	defer wire.CloseFiles(request.Files)
-	var options ExecOptions
-	if err := request.Decode(&options); err != nil {
-		return err
-	}
-	streams, err := options.Streams.take(request.Files)
-	if err != nil {
-		return err
-	}
-	r := m.current()
-	process, err := m.c.execProcess(options, r.ids)
-	if err != nil {
-		return err
-	}
-	id, err := newID(rand.Reader)
-	if err != nil {
-		return err
-	}
-	m.reportExec(execAction(api.ActionExecCreate, options.Args), id, nil)
-	m.reportExec(execAction(api.ActionExecStart, options.Args), id, nil)
-	running, err := r.box.Exec(context.Background(), runtime.ExecConfig{Process: process,
-		Stdin: streams[0], Stdout: streams[1], Stderr: streams[2]})
-	if err != nil {
-		return err
-	}
-	wire.CloseFiles(request.Files) // the process has them; kept here, its readers would never see their end
-	return m.serveExec(conn, running, options.Detach, id)
-}
-
-// serveExec tells the client that the process runs, and in the end how it ended. The client gets the terminal, if
-// there is one: when it goes, the process's session is hung up. The terminal of a detached process is drained here.
-func (m *monitor) serveExec(conn *wire.Conn, running *runtime.ExecProcess, detached bool, id string) error {
-	var files []*os.File
-	switch console := running.Console(); {
-	case console == nil:
-	case detached:
-		go io.Copy(io.Discard, console)
-	default:
-		files = append(files, console)
-	}
-	err := conn.Send(msgStarted, startedReply{Pid: running.Pid}, files...)
-	if !detached {
-		running.Close()
-	}
-	status, waitErr := running.Wait(context.Background())
-	running.Close()
-	if waitErr == nil {
-		m.reportExec(api.ActionExecDie, id, map[string]string{"exitCode": strconv.Itoa(status.Code)})
-	}
-	if err = errors.Join(err, waitErr); err != nil {
-		return err
-	}
-	return conn.Send(msgExited, Exit{Code: status.Code})
 }
 
 // execProcess is the OCI description of a further process: like the payload but for what the options say.

@@ -27,7 +27,7 @@ func (f *freezing) end() {
 }
 
 // handleFreeze holds the filesystem still until the client goes away, however it does.
-func (m *monitor) handleFreeze(conn *wire.Conn) (err error) {
+func (m *monitor) handleFreeze(conn *wire.Conn, _ wire.Message) error {
 	r := m.current()
 	if r.fuse == nil {
 		return errNoLayers(m.c)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -44,7 +45,7 @@ type Endpoint struct {
 }
 
 // Inspect returns what is known about the container, in a store with the given storage driver.
-func (c *Container) Inspect(driver string) (Inspection, error) {
+func (c *Container) Inspect(ctx context.Context, driver string) (Inspection, error) {
 	mounts, err := c.Mounts()
 	if err != nil {
 		return Inspection{}, err
@@ -57,7 +58,7 @@ func (c *Container) Inspect(driver string) (Inspection, error) {
 			ID: c.ID, Created: c.Created.Format(time.RFC3339Nano), Path: command[0], Args: command[1:],
 			State: c.inspectState(), Image: imageRef(c.ImageID), Name: "/" + c.Name, Driver: driver, Platform: "linux",
 			ResolvConfPath: c.path(resolvFile), HostnamePath: c.path(hostnameFile), HostsPath: c.path(hostsFile),
-			LogPath: c.path(logFile), GraphDriver: &storage.DriverData{Name: driver}, Config: &config, Mounts: mounts,
+			LogPath: c.path(logFile), ExecIDs: c.execIDs(ctx), GraphDriver: &storage.DriverData{Name: driver}, Config: &config, Mounts: mounts,
 		},
 		HostConfig: &host, NetworkSettings: c.inspectNetworks(),
 	}, nil

@@ -27,9 +27,18 @@ const (
 // in the end exited; or an error, at any time. In between the command may send resize, signal and detach, and the monitor
 // hangup.
 const (
-	msgStart   = "start"   // startRequest, the command's program, streams; over the inherited socket, once
-	msgAttach  = "attach"  // attachRequest, streams
-	msgExec    = "exec"    // ExecOptions, streams
+	msgStart  = "start"  // startRequest, the command's program, streams; over the inherited socket, once
+	msgAttach = "attach" // attachRequest, streams
+	msgExec   = "exec"   // ExecOptions, streams
+	// Of exec objects. All but the start are answered with execInfo, or with execList.
+	msgExecCreate  = "execCreate"  // ExecOptions
+	msgExecStart   = "execStart"   // execStart, streams; answered as exec
+	msgExecInspect = "execInspect" // execRequest
+	msgExecResize  = "execResize"  // execRequest
+	msgExecSignal  = "execSignal"  // execRequest
+	msgExecList    = "execList"    // nothing; []ExecInfo
+	msgExecInfo    = "execInfo"    // ExecInfo
+
 	msgSignal  = "signal"  // signalRequest
 	msgStop    = "stop"    // StopOptions; answered with done once the stop is under way, and then as wait
 	msgWait    = "wait"    // nothing
@@ -71,6 +80,7 @@ type signalRequest struct{ Signal syscall.Signal }
 
 type startedReply struct {
 	Pid      int
+	ExecID   string // of an execution
 	Warnings []string
 }
 

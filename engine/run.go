@@ -27,6 +27,7 @@ type run struct {
 	box     *runtime.Container
 	stdin   *stdin         // nil where nobody can write to it
 	copying sync.WaitGroup // the goroutines that pass the payload's output on
+	execs   execTable
 
 	payloadEnded chan struct{}
 }

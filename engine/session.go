@@ -23,6 +23,7 @@ type Streams struct {
 // Session is a command's connection to a container's payload or to a process executed in it.
 type Session struct {
 	Pid      int
+	ExecID   string // of Exec
 	Warnings []string
 	Console  *os.File // of Exec with a terminal; the caller copies, resizes and closes it
 
@@ -154,7 +155,7 @@ func (s *Session) awaitStart() error {
 		wire.CloseFiles(message.Files)
 		return err
 	}
-	s.Pid, s.Warnings = started.Pid, started.Warnings
+	s.Pid, s.ExecID, s.Warnings = started.Pid, started.ExecID, started.Warnings
 	if len(message.Files) == 1 {
 		s.Console = message.Files[0]
 	}

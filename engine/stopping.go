@@ -82,16 +82,20 @@ func (m *monitor) handleStop(conn *wire.Conn, request wire.Message) error {
 	return nil
 }
 
-// handleSignal sends a signal to the payload. One that asks for the end counts as a stop that a user asked for.
+// userSignal sends a signal of a user's to the payload. One that asks for the end counts as a stop.
+func (m *monitor) userSignal(sig syscall.Signal) error {
+	if stopSignal, _ := m.c.stopMethod(StopOptions{}); sig == syscall.SIGKILL || sig == stopSignal {
+		m.recordStopRequest()
+	}
+	return m.signal(sig)
+}
+
 func (m *monitor) handleSignal(conn *wire.Conn, request wire.Message) error {
 	var body signalRequest
 	if err := request.Decode(&body); err != nil {
 		return err
 	}
-	if stopSignal, _ := m.c.stopMethod(StopOptions{}); body.Signal == syscall.SIGKILL || body.Signal == stopSignal {
-		m.recordStopRequest()
-	}
-	if err := m.signal(body.Signal); err != nil {
+	if err := m.userSignal(body.Signal); err != nil {
 		return err
 	}
 	return conn.Send(msgDone, nil)

@@ -19,7 +19,7 @@ func InspectContainer(ctx context.Context, e *layered.Engine, ref string, size b
 	if err != nil {
 		return nil, err
 	}
-	i, err := c.Inspect(driver)
+	i, err := c.Inspect(ctx, driver)
 	if err == nil && size {
 		err = inspectSize(ctx, e, &i)
 	}
