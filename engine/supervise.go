@@ -30,7 +30,8 @@ func (m *monitor) oversee(first *attachment) int {
 	if err := errors.Join(eraserErr, m.recordExit(eraser)); err != nil {
 		slog.Error("record the end of the container", "error", err)
 	}
-	m.reportEnd() // before the lock goes: the next event of the container may be another process's
+	m.closeFiles()
+	m.reportEnd() // before the lock goes, because who has it next may write the next event
 	m.letGo()
 	m.sessions.Wait()
 	return 0
@@ -40,6 +41,7 @@ func (m *monitor) oversee(first *attachment) int {
 func (m *monitor) giveUp(first *attachment, cause error) int {
 	cause = ExplainLimit(cause)
 	err := errors.Join(cause, m.recordFailure(cause))
+	m.closeFiles()
 	m.letGo()
 	return refuse(first.conn, err)
 }
@@ -79,10 +81,9 @@ func (m *monitor) watch(r *run) (*eraser, error) {
 	return eraser, err
 }
 
-// letGo closes what open made and lets the lock go. The sockets come after the end is recorded, because until then
-// those who find the container running must be able to ask; and before the lock, because the next monitor uses the
-// same directory. Who hears of the end may start the container again at once, so that comes last.
-func (m *monitor) letGo() {
+// closeFiles closes what open made. The sockets come after the end is recorded, because until then those who find the
+// container running must be able to ask; and before the lock goes, because the next monitor uses the same directory.
+func (m *monitor) closeFiles() {
 	if m.log != nil {
 		m.log.Close()
 	}
@@ -93,6 +94,11 @@ func (m *monitor) letGo() {
 	if err = errors.Join(err, rmtree.Remove(m.c.path(socketName))); err != nil {
 		slog.Error("remove the container's sockets", "error", err)
 	}
+}
+
+// letGo lets the lock go and tells those who wait that the container has ended. Who hears of the end, by an event or by
+// an answer, may start the container again at once.
+func (m *monitor) letGo() {
 	m.lock.release()
 	close(m.ended)
 }

@@ -232,6 +232,54 @@ func TestManyEvents(t *testing.T) {
 	}
 }
 
+// TestStartUponDeath starts a container as soon as an event says that it died.
+func TestStartUponDeath(t *testing.T) {
+	u := newUserWithImage(t)
+	u.run("create", "--name", "c1", "bb", "true")
+	lines, end := u.follow("--since", "1h", "--filter", "event=die", "--format", "{{.Actor.Attributes.name}}")
+	defer end()
+	for range 5 {
+		u.run("start", "c1")
+		if line, err := lines.ReadString('\n'); line != "c1\n" {
+			t.Fatalf("%q, %v", line, err)
+		}
+	}
+}
+
+// TestNoEvents has a journal that nothing can be written to: everything else works, and there is a warning.
+func TestNoEvents(t *testing.T) {
+	u := newUserWithImage(t)
+	dir := u.path("home", ".local", "share", "rcrun", "events")
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := u.try("run", "--rm", "bb", "echo", "output")
+	if r.code != 0 || r.stdout != "output\n" || strings.Count(r.stderr, "warning:") != 1 {
+		t.Errorf("exit code %d, printed %q and %q", r.code, r.stdout, r.stderr)
+	}
+	contains(t, r.stderr, dir)
+	u.run("run", "-d", "--name", "c1", "bb", "sleep", "1000")
+	u.run("exec", "c1", "true")
+	u.run("rm", "-f", "c1")
+	u.fails(125, []string{"events"}, "events")
+}
+
+// TestEventsOfDrivers wants the same of a store whose commands work in a user namespace.
+func TestEventsOfDrivers(t *testing.T) {
+	u := newUser(t)
+	u.setenv("RCRUN_STORAGE_DRIVER", "vfs")
+	u.importImage("bb", busyboxTree(t), "-c", `CMD ["sh"]`)
+	u.run("run", "--rm", "--name", "c1", "bb", "true")
+	u.run("rmi", "bb")
+	u.hasEvents(ofContainers, "create c1", "attach c1", "start c1", "die c1 exitCode=0", "destroy c1")
+	if events := u.events(ofImages...); len(events) != 4 || events[3].Action != "delete" {
+		t.Errorf("%+v", events)
+	}
+}
+
 // TestKilledEvents kills commands and monitors in the middle: what they leave is reported by the next command, once.
 func TestKilledEvents(t *testing.T) {
 	u := newUserWithImage(t)

@@ -190,6 +190,8 @@ func TestStoreCheck(t *testing.T) {
 	u.prints("works", "run", "--rm", "good:1", "echo", "works")
 
 	contains(t, u.run("store", "check", "--repair"), "app:v1", "removed", "rcrun pull app:v1")
+	contains(t, u.run("events", "--since", "0", "--until", "0s", "--filter", "event=untag", "--filter", "event=delete"),
+		" image untag sha256:", "(name=app:v1)", " image delete sha256:")
 	u.prints("", "store", "check", "--deep")
 	u.prints("good:1", "images", "--format", "{{.Repository}}:{{.Tag}}")
 	u.loadPicture("app:v1", busyboxTree(t), upperLayer(t))

@@ -37,6 +37,7 @@ func (a *app) engine() (*layered.Engine, error) {
 	e, err := layered.New(dirs, stageProgram)
 	if err == nil {
 		e.StorageDriver, e.NoXattrs, e.Limits = a.storageDriver, layerfmt.WithoutXattrs(os.Getenv), limits
+		e.Containers.Events().Warn = func(err error) { warn([]string{err.Error()}) }
 	}
 	return e, err
 }

@@ -19,7 +19,9 @@ type Journal struct {
 	segmentSize int64
 	segments    uint64 // that are kept
 
-	complain sync.Once // that an event could not be written
+	// Warn is told once that an event could not be written. It is set before the journal is used; nil logs the error.
+	Warn func(error)
+	once sync.Once // of Warn
 }
 
 // New returns the journal in a directory, which the first writer makes: the one above it must exist.
@@ -27,13 +29,21 @@ func New(dir string) *Journal {
 	return &Journal{dir: dir, segmentSize: segmentSize, segments: segments}
 }
 
-// Record writes an event of something that has been done, and that is not undone if the event cannot be written: the
-// first such error is logged.
+// Record writes an event of something that has been done, and that is not undone if the event cannot be written.
+// Warn is told of the first such error.
 func (j *Journal) Record(kind events.Type, action events.Action, actor events.Actor) {
 	err := j.Append(events.Message{Type: kind, Action: action, Actor: actor, Scope: "local"})
 	if err != nil {
-		j.complain.Do(func() { slog.Warn("events are missing", "error", err) })
+		j.once.Do(func() { j.warn(err) })
 	}
+}
+
+func (j *Journal) warn(err error) {
+	if j.Warn == nil {
+		slog.Warn("write an event", "error", err)
+		return
+	}
+	j.Warn(err)
 }
 
 // Append writes a message with the time of now.

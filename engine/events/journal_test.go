@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -130,7 +131,14 @@ func TestNoDirectoryAbove(t *testing.T) {
 	if err := j.Append(event("a")); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}
-	j.Record(events.ContainerEventType, events.ActionDie, events.Actor{ID: "c"}) // an error is logged
+	var warnings []error
+	j.Warn = func(err error) { warnings = append(warnings, err) }
+	for range 3 {
+		j.Record(events.ContainerEventType, events.ActionDie, events.Actor{ID: "c"})
+	}
+	if len(warnings) != 1 || !errors.Is(warnings[0], os.ErrNotExist) {
+		t.Errorf("warnings %v", warnings)
+	}
 	if _, err := os.Stat(filepath.Dir(j.dir)); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}
@@ -222,6 +230,38 @@ func TestTornLine(t *testing.T) {
 		}
 		j.mustAppend(t, event("a"))
 	}
+}
+
+// TestFullDisk wants an event that there is no room for to leave nothing.
+func TestFullDisk(t *testing.T) {
+	j := New(filepath.Join(t.TempDir(), "events"))
+	j.mustAppend(t, event("a"))
+	info, err := os.Stat(j.segment(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	signal.Ignore(unix.SIGXFSZ)
+	small := unix.Rlimit{Cur: uint64(info.Size()) + 20, Max: limit.Max}
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &small); err != nil {
+		t.Fatal(err)
+	}
+	failed := j.Append(event("b"))
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	signal.Reset(unix.SIGXFSZ)
+	if !errors.Is(failed, unix.EFBIG) {
+		t.Errorf("writing half a line: %v", failed)
+	}
+	if after, err := os.Stat(j.segment(1)); err != nil || after.Size() != info.Size() {
+		t.Errorf("%d bytes, and %d before, %v", after.Size(), info.Size(), err)
+	}
+	j.mustAppend(t, event("c"))
+	j.wantIDs(t, all, "a", "c")
 }
 
 func appendBytes(t *testing.T, path string, text []byte) {

@@ -39,7 +39,13 @@ func (e *Engine) Repair(ctx context.Context, opts upkeep.CheckOptions) ([]upkeep
 	if err != nil {
 		return nil, err
 	}
-	return upkeep.Repair(store, problems)
+	done, err := upkeep.Repair(store, problems)
+	for _, r := range done {
+		if r.Kind == upkeep.BrokenImage && r.Fixed {
+			e.reportRemovals(append(layers.Untagged(r.ID, r.Names), layers.Removal{Image: r.ID, Deleted: idOf(r.ID)}))
+		}
+	}
+	return done, err
 }
 
 // orphans finds layers of containers that are gone. A container's directory is made before its layer and removed
