@@ -211,7 +211,8 @@ func TestFirstProcessIsOutOfReach(t *testing.T) {
 // TestReaperIsNoStrongerThanPayload compares what is left to the first process with what the payload has.
 func TestReaperIsNoStrongerThanPayload(t *testing.T) {
 	for _, nnp := range []bool{false, true} {
-		out, stderr, _ := finish(t, `for p in 1 self; do grep -E '^(CapBnd|NoNewPrivs|Seccomp):' /proc/$p/status; done; grep -E '^Cap(Inh|Prm|Eff|Amb)' /proc/1/status; tr '\0' ' ' </proc/1/comm`,
+		out, stderr, _ := finish(t, `for p in 1 self; do grep -E '^(CapBnd|NoNewPrivs|Seccomp):' /proc/$p/status; done
+			grep -E '^Cap(Inh|Prm|Eff|Amb)' /proc/1/status; tr '\0' ' ' </proc/1/comm`,
 			func(c *Config) {
 				c.Init = true
 				c.Spec.Process.NoNewPrivileges = nnp
@@ -220,13 +221,14 @@ func TestReaperIsNoStrongerThanPayload(t *testing.T) {
 		same := fmt.Sprintf("CapBnd: %s NoNewPrivs: %d Seccomp: 2", dockerCaps, map[bool]int{false: 0, true: 1}[nnp])
 		const kill = "0000000000000020"
 		const none = "0000000000000000"
-		want := same + " " + same + fmt.Sprintf(" CapInh: %s CapPrm: %s CapEff: %s CapAmb: %s rcrun-init", none, kill, kill, none)
+		want := same + " " + same +
+			fmt.Sprintf(" CapInh: %s CapPrm: %s CapEff: %s CapAmb: %s rcrun-init", none, kill, kill, none)
 		expect(t, "status "+stderr, out, want)
 	}
 }
 
-// TestPayloadIsOurBinary executes the stage's own binary in the container (CVE-2019-5736): it cannot be written to, neither
-// while it is executed nor afterwards.
+// TestPayloadIsOurBinary executes the stage's own binary in the container (CVE-2019-5736): it cannot be written to,
+// neither while it is executed nor afterwards.
 func TestPayloadIsOurBinary(t *testing.T) {
 	before, err := os.ReadFile(selfExe)
 	must(t, err)
@@ -365,7 +367,8 @@ func TestOpenMounts(t *testing.T) {
 		"one id":  func(c *Config) { c.MapIDs = mapOne },
 	} {
 		out, stderr, _ := finish(t, `
-			cd /tmp; mkdir c m; for d in / /dev /sys /proc; do mount --bind $d c && umount c || echo cannot bind $d; done
+			cd /tmp; mkdir c m
+			for d in / /dev /sys /proc; do mount --bind $d c && umount c || echo cannot bind $d; done
 			[ -z "$RESIZE" ] || mount -o remount,size=1m /dev/shm || echo cannot resize /dev/shm
 			umount /dev/shm || echo cannot unmount /dev/shm
 			mount -t tmpfs none c && mount --move c m && umount m || echo cannot move

@@ -39,7 +39,8 @@ func TestExec(t *testing.T) {
 			c.Init = init
 			withSeccomp(t)(c)
 		})
-		out, status := inside(t, b, shell(`hostname; grep -E '^(CapEff|Seccomp:)' /proc/self/status; readlink /proc/self/cwd; ls /proc/self/fd | grep -c .; exit 3`))
+		out, status := inside(t, b, shell(`hostname; grep -E '^(CapEff|Seccomp:)' /proc/self/status
+			readlink /proc/self/cwd; ls /proc/self/fd | grep -c .; exit 3`))
 		expect(t, "exec", out, "box CapEff: "+dockerCaps+" Seccomp: 2 / 4")
 		if status.Code != 3 {
 			t.Errorf("exit status %+v", status)

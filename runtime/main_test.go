@@ -84,8 +84,9 @@ func tree(t testing.TB) string {
 		t.Skipf("busybox-static is not installed: %v", err)
 	}
 	must(t, os.WriteFile(filepath.Join(root, "bin/busybox"), program, 0o755))
-	for _, name := range []string{"sh", "cat", "ls", "id", "stty", "tty", "sleep", "hostname", "touch", "grep", "stat", "mount",
-		"true", "chmod", "echo", "readlink", "kill", "ps", "test", "unshare", "ip", "ifconfig", "env", "mkdir", "dd", "umask"} {
+	for _, name := range []string{"sh", "cat", "ls", "id", "stty", "tty", "sleep", "hostname", "touch", "grep", "stat",
+		"mount", "true", "chmod", "echo", "readlink", "kill", "ps", "test", "unshare", "ip", "ifconfig", "env", "mkdir",
+		"dd", "umask"} {
 		must(t, os.Symlink("busybox", filepath.Join(root, "bin", name)))
 	}
 	return root
@@ -295,7 +296,8 @@ func subordinate(t testing.TB) int {
 }
 
 func bindMount(source, destination string, options ...string) specs.Mount {
-	return specs.Mount{Type: "bind", Source: source, Destination: destination, Options: append([]string{"rbind"}, options...)}
+	return specs.Mount{Type: "bind", Source: source, Destination: destination,
+		Options: append([]string{"rbind"}, options...)}
 }
 
 const creatorName = "test-creator"

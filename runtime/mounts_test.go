@@ -79,8 +79,9 @@ func TestMountPointsStayInside(t *testing.T) {
 		} {
 			must(t, os.Symlink(target, filepath.Join(root, link)))
 		}
-		c.Spec.Mounts = append(c.Spec.Mounts, bindMount(host, "/absolute"), bindMount(host, "/dangling"), bindMount(host, "/relative"),
-			bindMount(host, "/escape"), bindMount(host, "/host"), bindMount(filepath.Join(host, "file"), "/file"))
+		c.Spec.Mounts = append(c.Spec.Mounts, bindMount(host, "/absolute"), bindMount(host, "/dangling"),
+			bindMount(host, "/relative"), bindMount(host, "/escape"), bindMount(host, "/host"),
+			bindMount(filepath.Join(host, "file"), "/file"))
 	})
 	expect(t, "mount points "+stderr, out, "/etc/made-file /a/x: file /made: file /real: file x")
 	entries, err := os.ReadDir(outside)
@@ -100,7 +101,9 @@ func TestMountPointLoop(t *testing.T) {
 }
 
 func TestTmpfsOptions(t *testing.T) {
-	out, stderr, _ := finish(t, `stat -c '%a %u' /t; grep ' /t ' /proc/mounts; dd if=/dev/zero of=/t/x bs=1M count=4 2>&1 | grep -c 'No space'`, func(c *Config) {
+	const script = `stat -c '%a %u' /t; grep ' /t ' /proc/mounts
+		dd if=/dev/zero of=/t/x bs=1M count=4 2>&1 | grep -c 'No space'`
+	out, stderr, _ := finish(t, script, func(c *Config) {
 		c.Spec.Mounts = append(c.Spec.Mounts, specs.Mount{Type: "tmpfs", Source: "tmpfs", Destination: "/t",
 			Options: []string{"nosuid", "noexec", "size=1m", "mode=0751", "uid=3"}})
 	})
@@ -108,7 +111,8 @@ func TestTmpfsOptions(t *testing.T) {
 		t.Errorf("tmpfs: %s%s", out, stderr)
 	}
 	_, err := Create(t.Context(), newConfig(t, []string{"true"}, func(c *Config) {
-		c.Spec.Mounts = append(c.Spec.Mounts, specs.Mount{Type: "tmpfs", Destination: "/t", Options: []string{"nosuchoption=1"}})
+		c.Spec.Mounts = append(c.Spec.Mounts,
+			specs.Mount{Type: "tmpfs", Destination: "/t", Options: []string{"nosuchoption=1"}})
 	}))
 	if err == nil || !strings.Contains(err.Error(), "nosuchoption") {
 		t.Errorf("a bad option: %v", err)
@@ -124,13 +128,15 @@ func TestDev(t *testing.T) {
 		stat -c %a /dev/shm /dev/mqueue`, func(c *Config) {
 		var st unix.Stat_t
 		must(t, unix.Stat("/dev/fuse", &st))
-		c.Spec.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/fuse", Type: "c", Major: int64(unix.Major(st.Rdev)), Minor: int64(unix.Minor(st.Rdev))}}
+		c.Spec.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/fuse", Type: "c",
+			Major: int64(unix.Major(st.Rdev)), Minor: int64(unix.Minor(st.Rdev))}}
 	})
 	expect(t, "devices "+stderr, out, "/proc/self/fd /proc/self/fd/0 pts/ptmx 1 extra 1777 1777")
 }
 
 func TestSysctl(t *testing.T) {
-	out, stderr, _ := finish(t, `cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/msgmax`, func(c *Config) {
+	const script = `cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/msgmax`
+	out, stderr, _ := finish(t, script, func(c *Config) {
 		c.Spec.Linux.Sysctl = map[string]string{"net.ipv4.ip_unprivileged_port_start": "80", "kernel/msgmax": "4096"}
 	})
 	expect(t, "sysctls "+stderr, out, "80 4096")
@@ -197,7 +203,8 @@ func TestParseMountOptions(t *testing.T) {
 		mount specs.Mount
 		want  mountOptions
 	}{
-		{specs.Mount{Type: "bind", Options: []string{"ro", "rw"}}, mountOptions{bind: true, clear: unix.MOUNT_ATTR_RDONLY}},
+		{specs.Mount{Type: "bind", Options: []string{"ro", "rw"}},
+			mountOptions{bind: true, clear: unix.MOUNT_ATTR_RDONLY}},
 		{specs.Mount{Options: []string{"rbind", "rro", "rnosuid"}},
 			mountOptions{bind: true, recursive: true, set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID}},
 		{specs.Mount{Type: "tmpfs", Options: []string{"size=1m", "noatime", "strictatime", "rslave"}},

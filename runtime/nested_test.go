@@ -9,7 +9,8 @@ import (
 
 // A container in a container: the outer one's masks keep the kernel from giving the inner one a new proc or sysfs.
 func TestNested(t *testing.T) {
-	b := run(t, []string{"/bin/" + creatorName, "/inner", "/work", "sh", "-c", "echo pid $$; hostname; ls -d /proc/self /sys/class; exit 5"}, func(c *Config) {
+	const script = "echo pid $$; hostname; ls -d /proc/self /sys/class; exit 5"
+	b := run(t, []string{"/bin/" + creatorName, "/inner", "/work", "sh", "-c", script}, func(c *Config) {
 		root := c.RootConfig.(bindRoot).Path
 		must(t, os.Rename(tree(t), filepath.Join(root, "inner")))
 		program, err := os.ReadFile(selfExe)

@@ -58,7 +58,8 @@ func subordinateOrRoot(t *testing.T) int {
 }
 
 func TestUser(t *testing.T) {
-	out, stderr, code := finish(t, `id; umask; cat /proc/self/status | grep Groups; echo to stderr > /dev/stderr`, func(c *Config) {
+	const script = `id; umask; cat /proc/self/status | grep Groups; echo to stderr > /dev/stderr`
+	out, stderr, code := finish(t, script, func(c *Config) {
 		c.Spec.Process.User = specs.User{UID: 1000, GID: 1001, AdditionalGids: []uint32{5, 27}}
 	})
 	if code != 0 || stderr != "to stderr\n" {
@@ -71,7 +72,8 @@ func TestUserByName(t *testing.T) {
 	withUsers := func(who string) func(*Config) {
 		return func(c *Config) {
 			etc := filepath.Join(c.RootConfig.(bindRoot).Path, "etc")
-			must(t, os.WriteFile(filepath.Join(etc, "passwd"), []byte("root:x:0:0::/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\n"), 0o644))
+			const users = "root:x:0:0::/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\n"
+			must(t, os.WriteFile(filepath.Join(etc, "passwd"), []byte(users), 0o644))
 			must(t, os.WriteFile(filepath.Join(etc, "group"), []byte("log:x:40:web\nfar:x:99999999:web\n"), 0o644))
 			c.Spec.Process.User.Username = who
 		}
@@ -107,13 +109,15 @@ func TestUserNotMapped(t *testing.T) {
 		c.MapIDs = mapOne
 		c.Spec.Process.User = specs.User{UID: 1000, GID: 1000}
 	})
-	if err := b.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "user 1000:1000 is not in the id map") {
+	err := b.Start(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "user 1000:1000 is not in the id map") {
 		t.Errorf("start: %v", err)
 	}
 }
 
 func TestFirstProcess(t *testing.T) {
-	out, _, _ := finish(t, `echo $$; hostname; env; readlink /proc/self/cwd; ls /proc/self/fd | grep -c .`, func(c *Config) {
+	const script = `echo $$; hostname; env; readlink /proc/self/cwd; ls /proc/self/fd | grep -c .`
+	out, _, _ := finish(t, script, func(c *Config) {
 		c.Spec.Process.Env = []string{"PATH=/bin", "A=b c"}
 		c.Spec.Process.Cwd = "/work"
 	})
@@ -233,7 +237,9 @@ func TestSignalDispositions(t *testing.T) {
 
 func TestFileLimit(t *testing.T) {
 	out, _, _ := finish(t, `ulimit -n; ulimit -c`, func(c *Config) {
-		c.Spec.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 99, Hard: 100}, {Type: "RLIMIT_CORE"}}
+		c.Spec.Process.Rlimits = []specs.POSIXRlimit{
+			{Type: "RLIMIT_NOFILE", Soft: 99, Hard: 100}, {Type: "RLIMIT_CORE"},
+		}
 	})
 	expect(t, "limits", out, "99 0")
 
@@ -299,18 +305,26 @@ func TestMissingWorkingDirectory(t *testing.T) {
 	if err := b.Start(t.Context()); err != nil {
 		t.Errorf("a missing directory below a mount: %v", err)
 	}
-	_, err := Create(context.Background(), newConfig(t, []string{"true"}, func(c *Config) { c.Spec.Process.Cwd = "/bin/busybox/x" }))
-	if err == nil || !strings.Contains(err.Error(), "make working directory /bin/busybox/x: ") || !errors.Is(err, unix.ENOTDIR) {
+	_, err := Create(context.Background(), newConfig(t, []string{"true"}, func(c *Config) {
+		c.Spec.Process.Cwd = "/bin/busybox/x"
+	}))
+	if !errors.Is(err, unix.ENOTDIR) || !strings.Contains(err.Error(), "make working directory /bin/busybox/x: ") {
 		t.Errorf("a directory below a file: %v", err)
 	}
 }
 
 func TestBadConfig(t *testing.T) {
 	for want, change := range map[string]func(*Config){
-		`unknown kind of root "nosuch"`:     func(c *Config) { c.RootKind = "nosuch" },
-		"hooks is not supported":            func(c *Config) { c.Spec.Hooks = &specs.Hooks{StartContainer: []specs.Hook{{Path: "/x"}}} },
-		"map ids: no":                       func(c *Config) { c.MapIDs = func(context.Context, int) error { return errors.New("no") } },
-		"open bind source /nosuch: no such": func(c *Config) { c.Spec.Mounts = append(c.Spec.Mounts, bindMount("/nosuch", "/x")) },
+		`unknown kind of root "nosuch"`: func(c *Config) { c.RootKind = "nosuch" },
+		"hooks is not supported": func(c *Config) {
+			c.Spec.Hooks = &specs.Hooks{StartContainer: []specs.Hook{{Path: "/x"}}}
+		},
+		"map ids: no": func(c *Config) {
+			c.MapIDs = func(context.Context, int) error { return errors.New("no") }
+		},
+		"open bind source /nosuch: no such": func(c *Config) {
+			c.Spec.Mounts = append(c.Spec.Mounts, bindMount("/nosuch", "/x"))
+		},
 		"init: mount nosuchfs on /x: no such device": func(c *Config) {
 			c.Spec.Mounts = append(c.Spec.Mounts, specs.Mount{Type: "nosuchfs", Destination: "/x"})
 		},

@@ -41,7 +41,8 @@ func callNames(profile *specs.LinuxSeccomp) string {
 }
 
 func TestLoadSeccompConditions(t *testing.T) {
-	rules := `{"defaultAction":"SCMP_ACT_ERRNO","archMap":[{"architecture":"SCMP_ARCH_X86_64","subArchitectures":["SCMP_ARCH_X86"]}],"syscalls":[
+	rules := `{"defaultAction":"SCMP_ACT_ERRNO",
+		"archMap":[{"architecture":"SCMP_ARCH_X86_64","subArchitectures":["SCMP_ARCH_X86"]}],"syscalls":[
 		{"names":["always"],"action":"SCMP_ACT_ALLOW","comment":"none"},
 		{"names":["admin"],"action":"SCMP_ACT_ALLOW","includes":{"caps":["CAP_SYS_ADMIN"]}},
 		{"names":["noadmin"],"action":"SCMP_ACT_ALLOW","excludes":{"caps":["CAP_SYS_ADMIN"]}},
@@ -69,8 +70,10 @@ func TestLoadSeccompConditions(t *testing.T) {
 
 // TestLoadSeccompErrors reads errors by name, as podman's profiles have them beside the numbers.
 func TestLoadSeccompErrors(t *testing.T) {
-	profile, err := LoadSeccomp([]byte(`{"defaultAction":"SCMP_ACT_ERRNO","defaultErrno":"ENOSYS","defaultErrnoRet":1,"syscalls":[
-		{"names":["a"],"action":"SCMP_ACT_ERRNO","errno":"EAGAIN"},{"names":["b"],"action":"SCMP_ACT_ERRNO","errnoRet":7}]}`), DefaultSpec())
+	const text = `{"defaultAction":"SCMP_ACT_ERRNO","defaultErrno":"ENOSYS","defaultErrnoRet":1,"syscalls":[
+		{"names":["a"],"action":"SCMP_ACT_ERRNO","errno":"EAGAIN"},
+		{"names":["b"],"action":"SCMP_ACT_ERRNO","errnoRet":7}]}`
+	profile, err := LoadSeccomp([]byte(text), DefaultSpec())
 	must(t, err)
 	got := []uint{*profile.DefaultErrnoRet, *profile.Syscalls[0].ErrnoRet, *profile.Syscalls[1].ErrnoRet}
 	if diff := cmp.Diff([]uint{38, 11, 7}, got); diff != "" {
@@ -79,20 +82,26 @@ func TestLoadSeccompErrors(t *testing.T) {
 }
 
 func TestLoadSeccompRefuses(t *testing.T) {
+	const allow = `{"defaultAction":"SCMP_ACT_ALLOW"`
+	rule := func(text string) string { return allow + `,"syscalls":[` + text + `]}` }
 	for text, part := range map[string]string{
 		`{`:  "unexpected",
 		`{}`: "defaultAction",
-		`{"syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW"}]}`:                                                             "defaultAction",
-		`{"defaultAction":"SCMP_ACT_ALLOW"} {}`:                                                                                   "follows",
-		`{"defaultAction":"SCMP_ACT_ALLOW","syscals":[]}`:                                                                         "syscals",
-		`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["a"],"action":"SCMP_ACT_KILL","include":{}}]}`:                   "include",
-		`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["a"],"action":"SCMP_ACT_KILL","includes":{"cap":["CAP_BPF"]}}]}`: "cap",
-		`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["a"],"name":"a","action":"SCMP_ACT_KILL"}]}`:                     "both 'name' and 'names'",
-		`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["a"]}]}`:                                                         "no action",
-		`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[null]}`:                                                                    "no action",
-		`{"defaultAction":"SCMP_ACT_ALLOW","listenerPath":"/s"}`:                                                                  "listener",
-		`{"defaultAction":"SCMP_ACT_ERRNO","defaultErrno":"EODD"}`:                                                                "EODD",
-		`{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86"],"archMap":[{"architecture":"SCMP_ARCH_X86_64"}]}`:    "archMap",
+		`{"syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW"}]}`: "defaultAction",
+
+		allow + `} {}`:                  "follows",
+		allow + `,"syscals":[]}`:        "syscals",
+		rule(`{"names":["a"]}`):         "no action",
+		rule(`null`):                    "no action",
+		allow + `,"listenerPath":"/s"}`: "listener",
+
+		rule(`{"names":["a"],"action":"SCMP_ACT_KILL","include":{}}`):                   "include",
+		rule(`{"names":["a"],"action":"SCMP_ACT_KILL","includes":{"cap":["CAP_BPF"]}}`): "cap",
+
+		rule(`{"names":["a"],"name":"a","action":"SCMP_ACT_KILL"}`): "both 'name' and 'names'",
+
+		`{"defaultAction":"SCMP_ACT_ERRNO","defaultErrno":"EODD"}`:                                    "EODD",
+		allow + `,"architectures":["SCMP_ARCH_X86"],"archMap":[{"architecture":"SCMP_ARCH_X86_64"}]}`: "archMap",
 	} {
 		if _, err := LoadSeccomp([]byte(text), DefaultSpec()); err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("%s: got %v, want %q", text, err, part)

@@ -137,7 +137,9 @@ func TestSyscallTable(t *testing.T) {
 	if !slices.IsSortedFunc(syscallTable[:], func(a, b syscallNumbers) int { return strings.Compare(a.name, b.name) }) {
 		t.Error("the table is not sorted")
 	}
-	for name, want := range map[string]uint32{"read": unix.SYS_READ, "openat2": unix.SYS_OPENAT2, "pivot_root": unix.SYS_PIVOT_ROOT} {
+	for name, want := range map[string]uint32{
+		"read": unix.SYS_READ, "openat2": unix.SYS_OPENAT2, "pivot_root": unix.SYS_PIVOT_ROOT,
+	} {
 		native, err := nativeArch()
 		must(t, err)
 		for _, machine := range machines {
@@ -177,7 +179,8 @@ func judge(profile *specs.LinuxSeccomp, name string, args [6]uint64) specs.Linux
 			if !slices.Contains(entry.Names, name) || conditional != (len(entry.Args) > 0) {
 				continue
 			}
-			if !slices.ContainsFunc(entry.Args, func(a specs.LinuxSeccompArg) bool { return !holds(a, args[a.Index]) }) {
+			fails := func(a specs.LinuxSeccompArg) bool { return !holds(a, args[a.Index]) }
+			if !slices.ContainsFunc(entry.Args, fails) {
 				return entry.Action
 			}
 		}
@@ -186,11 +189,14 @@ func judge(profile *specs.LinuxSeccomp, name string, args [6]uint64) specs.Linux
 }
 
 // Values near the borders of the two halves in which the machine compares.
-var interesting = []uint64{0, 1, 2, 1 << 31, 1<<32 - 1, 1 << 32, 1<<32 + 1, 2 << 32, 1<<63 - 1, 1 << 63, 1<<64 - 2, 1<<64 - 1}
+var interesting = []uint64{0, 1, 2, 1 << 31, 1<<32 - 1, 1 << 32, 1<<32 + 1, 2 << 32, 1<<63 - 1, 1 << 63, 1<<64 - 2,
+	1<<64 - 1}
 
 func TestCompileMeansProfile(t *testing.T) {
-	names := []string{"read", "write", "open", "close", "ioctl", "mmap", "personality", "clone", "socket", "openat2", "execve"}
-	actions := []specs.LinuxSeccompAction{specs.ActAllow, specs.ActErrno, specs.ActLog, specs.ActTrap, specs.ActKillProcess, specs.ActKillThread, specs.ActTrace}
+	names := []string{"read", "write", "open", "close", "ioctl", "mmap", "personality", "clone", "socket", "openat2",
+		"execve"}
+	actions := []specs.LinuxSeccompAction{specs.ActAllow, specs.ActErrno, specs.ActLog, specs.ActTrap,
+		specs.ActKillProcess, specs.ActKillThread, specs.ActTrace}
 	operators := []specs.LinuxSeccompOperator{specs.OpEqualTo, specs.OpNotEqual, specs.OpLessThan, specs.OpLessEqual,
 		specs.OpGreaterThan, specs.OpGreaterEqual, specs.OpMaskedEqual}
 	abis := map[specs.Arch]abi{}
@@ -204,7 +210,8 @@ func TestCompileMeansProfile(t *testing.T) {
 
 	drawArg := func(t *rapid.T, index uint) specs.LinuxSeccompArg {
 		value := rapid.SampledFrom(interesting)
-		return specs.LinuxSeccompArg{Index: index, Op: rapid.SampledFrom(operators).Draw(t, "op"), Value: value.Draw(t, "value"), ValueTwo: value.Draw(t, "two")}
+		return specs.LinuxSeccompArg{Index: index, Op: rapid.SampledFrom(operators).Draw(t, "op"),
+			Value: value.Draw(t, "value"), ValueTwo: value.Draw(t, "two")}
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		profile := &specs.LinuxSeccomp{
@@ -230,7 +237,9 @@ func TestCompileMeansProfile(t *testing.T) {
 				args[i] = rapid.SampledFrom(interesting).Draw(t, "arg")
 			}
 			nr, ok := abis[arch].number(name)
-			named := slices.ContainsFunc(profile.Syscalls, func(s specs.LinuxSyscall) bool { return slices.Contains(s.Names, name) })
+			named := slices.ContainsFunc(profile.Syscalls, func(s specs.LinuxSyscall) bool {
+				return slices.Contains(s.Names, name)
+			})
 			if !ok || !named {
 				continue // where the default may be ENOSYS
 			}
@@ -246,7 +255,9 @@ func TestCompileMeansProfile(t *testing.T) {
 func TestRepeatedArgument(t *testing.T) {
 	vm := newFilterVM(t, &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Syscalls: []specs.LinuxSyscall{{
 		Names: []string{"socket"}, Action: specs.ActAllow,
-		Args: []specs.LinuxSeccompArg{{Index: 0, Value: 1, Op: specs.OpEqualTo}, {Index: 0, Value: 2, Op: specs.OpEqualTo}},
+		Args: []specs.LinuxSeccompArg{
+			{Index: 0, Value: 1, Op: specs.OpEqualTo}, {Index: 0, Value: 2, Op: specs.OpEqualTo},
+		},
 	}}})
 	for value, want := range map[uint64]uint32{1: allow, 2: allow, 3: eperm} {
 		if got := vm.run(t, unix.AUDIT_ARCH_X86_64, 41, [6]uint64{value}); got != want {
@@ -258,7 +269,8 @@ func TestRepeatedArgument(t *testing.T) {
 func TestErrnoRet(t *testing.T) {
 	errno := uint(38)
 	vm := newFilterVM(t, &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{
-		{Names: []string{"read"}, Action: specs.ActErrno, ErrnoRet: &errno}, {Names: []string{"write", "nosuchcall"}, Action: specs.ActErrno}}})
+		{Names: []string{"read"}, Action: specs.ActErrno, ErrnoRet: &errno},
+		{Names: []string{"write", "nosuchcall"}, Action: specs.ActErrno}}})
 	for nr, want := range map[uint32]uint32{0: enosy, 1: eperm, 2: allow, 9999: allow} {
 		if got := vm.run(t, unix.AUDIT_ARCH_X86_64, nr, [6]uint64{}); got != want {
 			t.Errorf("call %d: %#x, want %#x", nr, got, want)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,8 +36,10 @@ func TestCapabilities(t *testing.T) {
 		"ambient": {func(c *Config) {
 			c.Spec.Process.User = specs.User{UID: 1, GID: 1}
 			kill := []string{"CAP_KILL"}
-			c.Spec.Process.Capabilities = &specs.LinuxCapabilities{Bounding: kill, Effective: kill, Permitted: kill, Inheritable: kill, Ambient: kill}
-		}, []string{"0000000000000020", "0000000000000020", "0000000000000020", "0000000000000020", "0000000000000020"}},
+			c.Spec.Process.Capabilities = &specs.LinuxCapabilities{
+				Bounding: kill, Effective: kill, Permitted: kill, Inheritable: kill, Ambient: kill,
+			}
+		}, slices.Repeat([]string{"0000000000000020"}, 5)},
 		"nothing": {func(c *Config) { c.Spec.Process.Capabilities = nil }, []string{none, none, none, none, none}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -66,7 +69,8 @@ func TestSeccompBlocks(t *testing.T) {
 		errno := uint(95)
 		c.Spec.Linux.Seccomp = &specs.LinuxSeccomp{
 			DefaultAction: specs.ActAllow,
-			Syscalls:      []specs.LinuxSyscall{{Names: []string{"chmod", "fchmodat", "nosuchcall"}, Action: specs.ActErrno, ErrnoRet: &errno}},
+			Syscalls: []specs.LinuxSyscall{{Names: []string{"chmod", "fchmodat", "nosuchcall"},
+				Action: specs.ActErrno, ErrnoRet: &errno}},
 		}
 	})
 	if code == 0 || !strings.Contains(stderr, "Operation not supported") {
@@ -109,7 +113,8 @@ func TestOwnBinaryIsSafe(t *testing.T) {
 	out, stderr, _ := finish(t, `
 		dd if=/bin/busybox of=/proc/1/exe conv=notrunc count=1 2>&1
 		chmod 777 /proc/1/exe`, func(c *Config) { c.Init = true; allCapabilities(t, c) })
-	if !strings.Contains(out, "can't open '/proc/1/exe'") || !strings.Contains(stderr, "/proc/1/exe: Permission denied") {
+	if !strings.Contains(out, "can't open '/proc/1/exe'") ||
+		!strings.Contains(stderr, "/proc/1/exe: Permission denied") {
 		t.Errorf("writing to the binary of the first process: %s%s", out, stderr)
 	}
 	after, err := os.Stat(selfExe)
@@ -134,7 +139,8 @@ func allCapabilities(t *testing.T, c *Config) {
 func TestHostIsOutOfSight(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "secret")
 	must(t, os.WriteFile(secret, []byte("x"), 0o644))
-	out, _, _ := finish(t, fmt.Sprintf(`cat %s 2>/dev/null; cat /../../..%s 2>/dev/null; ls /proc/1/root/; grep -c . /proc/self/mountinfo >/dev/null; ls /proc/1/fd | tr '\n' ' '`, secret, secret), nil)
+	out, _, _ := finish(t, fmt.Sprintf(`cat %s 2>/dev/null; cat /../../..%[1]s 2>/dev/null; ls /proc/1/root/
+		grep -c . /proc/self/mountinfo >/dev/null; ls /proc/1/fd | tr '\n' ' '`, secret), nil)
 	if strings.Contains(out, "x\n") && strings.Contains(out, "secret") || strings.Contains(out, "home") {
 		t.Errorf("the container sees the host: %s", out)
 	}

@@ -100,7 +100,8 @@ func TestTerminal(t *testing.T) {
 }
 
 func TestDevConsole(t *testing.T) {
-	b := run(t, []string{"sh", "-c", "echo to the console > /dev/console; test -c /dev/console && echo bound"}, func(c *Config) { withTerminal(c.Spec.Process) })
+	const script = "echo to the console > /dev/console; test -c /dev/console && echo bound"
+	b := run(t, []string{"sh", "-c", script}, func(c *Config) { withTerminal(c.Spec.Process) })
 	s := watchScreen(b.Console())
 	b.Wait(t.Context())
 	<-s.done
@@ -123,7 +124,8 @@ func TestExecTerminal(t *testing.T) {
 
 // A terminal of the container's own: it has a name there, and the host's devpts has nothing of it.
 func TestTerminalIsTheContainers(t *testing.T) {
-	b := run(t, []string{"sh", "-c", "stat -c %u $(tty); echo end; sleep 1000"}, func(c *Config) { withTerminal(c.Spec.Process) })
+	const script = "stat -c %u $(tty); echo end; sleep 1000"
+	b := run(t, []string{"sh", "-c", script}, func(c *Config) { withTerminal(c.Spec.Process) })
 	s := watchScreen(b.Console())
 	eventually(t, "the terminal has a name", func() bool { return s.shows("0\r\nend") })
 	if err := b.Signal(unix.SIGKILL); err != nil {
