@@ -22,7 +22,7 @@ func serveSilent(t *testing.T) *Container {
 		switch request.Kind {
 		case msgAttach, msgExec:
 			conn.Send(msgStarted, startedReply{Pid: 1})
-		case msgStop:
+		case msgStop, msgSignal:
 			conn.Send(msgDone, nil)
 		}
 		conn.Recv() // until the command goes away

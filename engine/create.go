@@ -34,6 +34,9 @@ type Image struct {
 // Create makes a container without starting it, of an image in the store; nil where the root is a directory. Its
 // options have been validated.
 func (e *Engine) Create(ctx context.Context, options CreateOptions, image *Image) (*Container, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	if err := checkLimits(); err != nil {
 		return nil, err
 	}
@@ -267,8 +270,8 @@ func (e *Engine) destroy(ctx context.Context, id string) error {
 	if errors.Is(unfinished, fs.ErrNotExist) {
 		unfinished = readJSON(c.path(removedFile), c)
 	}
-	c.ID = id // where the record cannot be read, the event has little more than this
-	if err := e.erase(ctx, id); err != nil {
+	c.ID = id                                                       // where the record cannot be read, the event has little more than this
+	if err := e.erase(context.WithoutCancel(ctx), id); err != nil { // half a container is of no use to anybody
 		return err
 	}
 	if !errors.Is(unfinished, fs.ErrNotExist) {

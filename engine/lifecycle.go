@@ -70,6 +70,9 @@ func (c *Container) askEnd(ctx context.Context) (Exit, error) {
 // Remove removes the container of a name or id. A running one is an error, or with force killed first. One whose
 // record is damaged can be removed too, with force.
 func (e *Engine) Remove(ctx context.Context, ref string, force bool) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	id, err := e.Dirs.resolve(ref)
 	if err != nil {
 		return err
