@@ -12,8 +12,8 @@
 // O_APPEND alone keeps two lines apart, but a writer that has opened a segment could append to it after another writer
 // has begun the next one, when readers are done with the first. The lock also makes the order of lines the order of
 // their times, and lets a writer undo half a line that a full disk left. The kernel releases the lock of a writer that
-// is killed. A writer does not wait for a stopped holder for longer than lockTime, because the operation that it reports
-// must not hang.
+// is killed. A writer does not wait for a stopped holder for longer than lockTime, once, because the operation that it
+// reports must not hang.
 //
 // A writer that was killed can leave a line without an end. The next writer ends that line before its own, so a torn
 // line is one that is not JSON, and readers skip it. A line that lacks nothing but its end is a whole event. Readers

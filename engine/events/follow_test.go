@@ -118,10 +118,14 @@ func TestFollowNew(t *testing.T) {
 // TestSlowReader wants a reader that segments were removed from under to be told, and to see all that is left.
 func TestSlowReader(t *testing.T) {
 	j := smallJournal(t, 500, 2)
-	f := j.follow(t)
-	f.mu.Lock() // it stops at its first event
 	want := numbered("e", 0, 100)
-	for _, id := range want {
+	j.mustAppend(t, event(want[0]))
+	f := j.follow(t)
+	for len(f.seen()) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	f.mu.Lock() // it stops at its second event
+	for _, id := range want[1:] {
 		j.mustAppend(t, event(id))
 	}
 	f.mu.Unlock()

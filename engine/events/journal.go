@@ -3,6 +3,7 @@ package events
 import (
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/moby/moby/api/types/events"
@@ -22,11 +23,14 @@ type Journal struct {
 	// Warn is told once that an event could not be written. It is set before the journal is used; nil logs the error.
 	Warn func(error)
 	once sync.Once // of Warn
+
+	patience time.Duration // for the lock
+	stuck    atomic.Bool   // the lock was not to be had in this time, and has not been since
 }
 
 // New returns the journal in a directory, which the first writer makes: the one above it must exist.
 func New(dir string) *Journal {
-	return &Journal{dir: dir, segmentSize: segmentSize, segments: segments}
+	return &Journal{dir: dir, segmentSize: segmentSize, segments: segments, patience: lockTime}
 }
 
 // Record writes an event of something that has been done, and that is not undone if the event cannot be written.
@@ -51,7 +55,7 @@ func (j *Journal) Append(message events.Message) error {
 	if err := makeDir(j.dir); err != nil {
 		return err
 	}
-	held, err := waitLock(j.path(lockName), lockTime)
+	held, err := j.lock()
 	if err != nil {
 		return err
 	}

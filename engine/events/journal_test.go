@@ -295,11 +295,24 @@ func TestStoppedWriter(t *testing.T) {
 		}
 		waited <- err
 	}()
+	j.patience = 20 * time.Millisecond
+	if err := j.Append(event("late")); !errors.Is(err, errStuck) {
+		t.Error(err)
+	}
+	j.patience = time.Hour // for which the next ones do not wait
+	for range 3 {
+		if err := j.Append(event("late")); !errors.Is(err, errStuck) {
+			t.Error(err)
+		}
+	}
 	held.Close()
 	if err := <-waited; err != nil {
 		t.Error(err)
 	}
-	j.mustAppend(t, event("b")) // who gave up has not kept the lock
+	for j.Append(event("b")) != nil { // who gave up gives the lock back when it gets it
+		time.Sleep(time.Millisecond)
+	}
+	j.wantIDs(t, all, "a", "b")
 }
 
 // TestOtherFiles wants files that are no segments left alone.

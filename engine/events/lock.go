@@ -16,6 +16,21 @@ const (
 	lockTime = 5 * time.Second
 )
 
+// lock takes the lock of the journal. Where its holder has been stopped for longer than the patience, only the first
+// event costs its writer the time.
+func (j *Journal) lock() (*os.File, error) {
+	patience := j.patience
+	if j.stuck.Load() {
+		patience = 0
+	}
+	held, err := waitLock(j.path(lockName), patience)
+	j.stuck.Store(errors.Is(err, errStuck))
+	return held, err
+}
+
+// errStuck is the error of a lock that another process holds for too long.
+var errStuck = errors.New("another process holds it for too long")
+
 // waitLock takes the lock at path, for which it waits at most patience. Closing the file releases the lock, as does the
 // end of the process.
 func waitLock(path string, patience time.Duration) (*os.File, error) {
@@ -25,6 +40,10 @@ func waitLock(path string, patience time.Duration) (*os.File, error) {
 	}
 	err = setLock(file, unix.F_OFD_SETLK)
 	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+		if patience == 0 {
+			file.Close()
+			return nil, fmt.Errorf("lock %s: %w", path, errStuck)
+		}
 		return waitForHolder(file, patience)
 	}
 	if err != nil {
@@ -58,7 +77,7 @@ func waitForHolder(file *os.File, patience time.Duration) (*os.File, error) {
 		return file, nil
 	case <-timer.C:
 		close(late)
-		return nil, fmt.Errorf("lock %s: another process has held it for %v", file.Name(), patience)
+		return nil, fmt.Errorf("lock %s: %w", file.Name(), errStuck)
 	}
 }
 
