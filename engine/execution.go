@@ -173,7 +173,7 @@ func (r *run) startExec(conn *wire.Conn, x *execution, start execStart, request 
 	}
 	defer r.execs.retire(x)
 	r.m.reportExec(execAction(api.ActionExecStart, x.info.Options.Args), x.info.ID, nil)
-	process, err := r.execute(x, streams)
+	process, err := r.execute(conn, x, streams)
 	if err != nil {
 		x.over(ExitCode(err))
 		return err
@@ -189,13 +189,18 @@ func (r *run) startExec(conn *wire.Conn, x *execution, start execStart, request 
 	return conn.Send(msgExited, Exit{Code: code})
 }
 
-func (r *run) execute(x *execution, streams [3]*os.File) (*runtime.ExecProcess, error) {
-	process, err := r.m.c.execProcess(x.snapshot().Options, r.ids)
-	if err != nil {
+// execute starts the process. It gives up when the client goes away before the process runs, because the container may
+// serve the filesystem of the working directory and not answer.
+func (r *run) execute(conn *wire.Conn, x *execution, streams [3]*os.File) (process *runtime.ExecProcess, err error) {
+	config := runtime.ExecConfig{Stdin: streams[0], Stdout: streams[1], Stderr: streams[2]}
+	if config.Process, err = r.m.c.execProcess(x.snapshot().Options, r.ids); err != nil {
 		return nil, err
 	}
-	return r.box.Exec(context.Background(),
-		runtime.ExecConfig{Process: process, Stdin: streams[0], Stdout: streams[1], Stderr: streams[2]})
+	err = conn.WhileConnected(context.Background(), func(ctx context.Context) error {
+		process, err = r.box.Exec(ctx, config)
+		return err
+	})
+	return process, err
 }
 
 // serve tells the client that the process runs, and does from then on what the client says. The client gets the
