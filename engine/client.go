@@ -87,6 +87,11 @@ func (m *monitor) handle(conn *wire.Conn) {
 		return // it went away
 	}
 	conn.SetDeadline(time.Time{})
+	m.dispatch(conn, request)
+}
+
+// dispatch serves a connection that opened with a request.
+func (m *monitor) dispatch(conn *wire.Conn, request wire.Message) {
 	if request.Kind != msgAttach { // what is attached is closed when it has been copied, which may be later
 		defer wire.CloseFiles(request.Files)
 	}
@@ -130,6 +135,15 @@ func (m *monitor) handleWait(conn *wire.Conn, _ wire.Message) error {
 }
 
 func (m *monitor) handleAttach(conn *wire.Conn, request wire.Message) error {
+	a, err := m.takeAttachment(conn, request)
+	if err == nil {
+		m.answerAttached(a)
+	}
+	return err
+}
+
+// takeAttachment attaches the client that asks for it.
+func (m *monitor) takeAttachment(conn *wire.Conn, request wire.Message) (*attachment, error) {
 	var body attachRequest
 	err := request.Decode(&body)
 	a := &attachment{conn: conn}
@@ -138,14 +152,18 @@ func (m *monitor) handleAttach(conn *wire.Conn, request wire.Message) error {
 	}
 	if err != nil {
 		wire.CloseFiles(request.Files)
-		return err
+		return nil, err
 	}
 	m.report(api.ActionAttach, nil)
 	m.resizeFor(body.Size)
 	m.attach(a)
-	conn.Send(msgStarted, startedReply{Pid: m.current().box.InitPid()}) // an error shows in what follows
+	return a, nil
+}
+
+// answerAttached tells an attached client that the payload runs, and stays with it.
+func (m *monitor) answerAttached(a *attachment) {
+	a.conn.Send(msgStarted, startedReply{Pid: m.current().box.InitPid()}) // an error shows in what follows
 	m.serveAttached(a)
-	return nil
 }
 
 // serveAttached stays with an attached client until the container ends or the client goes away, which may be long

@@ -55,6 +55,14 @@
 // through unchanged, end of file means end of file, and a client that dies shows as EPIPE. The socket beside them
 // carries what is not a stream: resize, signals, the exit status.
 //
+// Docker's clients attach to a container and begin to wait for its end before they start it, each over a connection of
+// its own. So a process can wait for a container's next monitor: it makes a socket in a directory of the container's,
+// and the monitor connects to all sockets there before the payload runs. From then on the connection is like one that
+// the process made. Before the start no process is needed for this, nothing holds the container's lock, and it can be
+// read, changed and removed as before; a process that is killed leaves a socket that refuses. The monitor has the lock
+// before it looks, so a process that comes too late for that finds the container running soon, and connects by itself.
+// A monitor that exists from the first attachment on would have held the lock, and had to be told of each removal.
+//
 // An error of the monitor or of a stage travels in one form (wire.Error) with its class, because a caller that is not a
 // person must tell a conflict from a missing container without reading texts. ExitCode turns an error into the exit
 // code of a command, for the command and for the record of a container that did not start. Fields of that message keep

@@ -36,37 +36,6 @@ func (c *Container) Signal(ctx context.Context, sig syscall.Signal) error {
 	})
 }
 
-// Wait waits until the container does not run, and returns how it ended.
-func (c *Container) Wait(ctx context.Context) (Exit, error) {
-	exit, err := c.askEnd(ctx)
-	if err == nil {
-		return exit, nil
-	}
-	if ctx.Err() != nil {
-		return Exit{}, context.Cause(ctx)
-	}
-	if refreshErr := c.refresh(); refreshErr != nil {
-		return Exit{}, c.goneError(refreshErr)
-	}
-	if c.monitored {
-		return Exit{}, err
-	}
-	return Exit{Code: c.State.ExitCode, Error: c.State.Error}, nil
-}
-
-// askEnd has the monitor tell how the container ends.
-func (c *Container) askEnd(ctx context.Context) (Exit, error) {
-	conn, err := c.dial(ctx)
-	if err != nil {
-		return Exit{}, err
-	}
-	defer conn.Close()
-	if err := conn.Send(msgWait, nil); err != nil {
-		return Exit{}, err
-	}
-	return (&Session{conn: conn}).Wait(ctx)
-}
-
 // Remove removes the container of a name or id. A running one is an error, or with force killed first. One whose
 // record is damaged can be removed too, with force.
 func (e *Engine) Remove(ctx context.Context, ref string, force bool) error {

@@ -67,6 +67,7 @@ type monitor struct {
 	endReported bool       // of this run; guarded by signals
 
 	sockets  []*net.UnixListener
+	waiters  []*waiter // those who waited for the start
 	frozen   freezing
 	out, err *output // with a terminal, all is out
 

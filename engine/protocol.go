@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -127,32 +126,15 @@ const socketName = "sock"
 // listen makes the container's sockets: in the run directory, and one more in the container's own, since the end of a
 // login session may take the run directory away. A filesystem that the second cannot be made on has none.
 func (m *monitor) listen() error {
-	listener, err := listen(m.state().RunDir)
+	listener, err := listen(m.state().RunDir, socketName)
 	if err != nil {
 		return err
 	}
 	m.sockets = append(m.sockets, listener)
-	if listener, err := listen(m.c.dir()); err == nil {
+	if listener, err := listen(m.c.dir(), socketName); err == nil {
 		m.sockets = append(m.sockets, listener)
 	}
 	return nil
-}
-
-// listen makes the container's socket in dir. The path goes through /proc/self/fd, since that of a socket may have
-// no more than 107 bytes.
-func listen(dir string) (*net.UnixListener, error) {
-	handle, err := os.Open(dir)
-	if err != nil {
-		return nil, fmt.Errorf("listen in run directory: %w", err)
-	}
-	defer handle.Close()
-	os.Remove(filepath.Join(dir, socketName)) // of a monitor that was killed
-	listener, err := net.ListenUnix("unix", socketAddr(handle))
-	if err != nil {
-		return nil, fmt.Errorf("listen in %s: %w", dir, err)
-	}
-	listener.SetUnlinkOnClose(false) // the path is not valid any more by then
-	return listener, nil
 }
 
 // dialTime is how long a monitor may take to be found: it may be just about to record its end.
@@ -200,11 +182,11 @@ func (c *Container) trust(sock *net.UnixConn) (*wire.Conn, error) {
 }
 
 func (c *Container) tryDial() (*net.UnixConn, error) {
-	sock, err := dialIn(c.State.RunDir)
+	sock, err := dialIn(c.State.RunDir, socketName)
 	if err == nil {
 		return sock, nil
 	}
-	if sock, err := dialIn(c.dir()); err == nil {
+	if sock, err := dialIn(c.dir(), socketName); err == nil {
 		return sock, nil
 	}
 	if errors.Is(err, os.ErrNotExist) {
@@ -215,24 +197,10 @@ func (c *Container) tryDial() (*net.UnixConn, error) {
 	return nil, fault.Errorf(errdefs.ErrUnavailable, "connect to the monitor of %s: %w", c.Name, err)
 }
 
-// dialIn connects to the socket in a directory.
-func dialIn(dir string) (*net.UnixConn, error) {
-	handle, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer handle.Close()
-	return net.DialUnix("unix", nil, socketAddr(handle))
-}
-
 // goneError says of a record that is not there any more that the container was removed.
 func (c *Container) goneError(err error) error {
 	if errors.Is(err, os.ErrNotExist) {
 		return fault.Errorf(errdefs.ErrNotFound, "no such container: %s was removed", c.Name)
 	}
 	return err
-}
-
-func socketAddr(dir *os.File) *net.UnixAddr {
-	return &net.UnixAddr{Name: fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), socketName), Net: "unix"}
 }

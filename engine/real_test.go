@@ -10,13 +10,22 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/rcrun/rcrun/internal/stage"
 	"github.com/rcrun/rcrun/rootless"
 )
 
 // TestMain lets the test's program be executed as the processes of containers.
 func TestMain(m *testing.M) {
-	if code, ok := stage.Run(Stages(), os.Args[0]); ok {
+	stages := Stages()
+	stages[EraseStage] = func() int {
+		return EraseMain(func(dirs Dirs) (*Engine, io.Closer, error) {
+			e, err := New(dirs)
+			e.OpenStore = func(context.Context) (Store, error) { return &fakeStore{}, nil }
+			return e, io.NopCloser(nil), err
+		})
+	}
+	if code, ok := stage.Run(stages, os.Args[0]); ok {
 		os.Exit(code)
 	}
 	os.Exit(m.Run())
@@ -71,7 +80,7 @@ func created(t *testing.T, script string, change func(*CreateOptions)) (*Engine,
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := e.Remove(context.Background(), c.ID, true); err != nil {
+		if err := e.Remove(context.Background(), c.ID, true); err != nil && !errdefs.IsNotFound(err) {
 			t.Errorf("remove: %v", err)
 		}
 	})

@@ -62,6 +62,7 @@ func (m *monitor) begin(r *run, first *attachment) error {
 	if first.isAttached() {
 		m.report(api.ActionAttach, nil)
 	}
+	m.attachWaiters()
 	// Recorded first: a process that sees what the payload does must find it running.
 	if err := m.recordStart(r); err != nil {
 		return err

@@ -75,10 +75,7 @@ func (c *Container) Attach(ctx context.Context, streams Streams, size WinSize) (
 	if err != nil {
 		return nil, err
 	}
-	session := &Session{conn: conn}
-	return session, session.open(ctx, streams, func(set streamSet) (string, any) {
-		return msgAttach, attachRequest{Streams: set, Size: size}
-	})
+	return attachOver(ctx, conn, streams, size)
 }
 
 // open sends a request with our streams and waits for the answer that the process runs. Outputs go to the monitor as

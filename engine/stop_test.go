@@ -21,7 +21,7 @@ func serveAs(t *testing.T, answer func(conn *wire.Conn, request wire.Message)) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := listen(c.dir())
+	listener, err := listen(c.dir(), socketName)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ func (m *monitor) oversee(first *attachment) int {
 	err := m.open()
 	var r *run
 	if err == nil {
+		m.waiters = m.collectWaiters()
 		r, err = m.bringUp(first)
 	}
 	if err != nil {
@@ -43,6 +44,9 @@ func (m *monitor) giveUp(first *attachment, cause error) int {
 	err := errors.Join(cause, m.recordFailure(cause))
 	m.closeFiles()
 	m.letGo()
+	for _, w := range m.waiters {
+		tell(w.conn, err)
+	}
 	return refuse(first.conn, err)
 }
 
@@ -52,6 +56,9 @@ func (m *monitor) serve(first *attachment) {
 	// An error of this shows in what follows.
 	first.conn.Send(msgStarted, startedReply{Pid: r.box.InitPid(), Warnings: r.warnings})
 	m.sessions.Go(func() { m.serveAttached(first) })
+	for _, w := range m.waiters {
+		m.sessions.Go(func() { m.serveWaiter(w) })
+	}
 	for _, listener := range m.sockets {
 		m.sessions.Go(func() { m.accept(listener) })
 	}
