@@ -180,7 +180,7 @@ func (r *run) startExec(conn *wire.Conn, x *execution, start execStart, request 
 	}
 	x.began(process)
 	wire.CloseFiles(request.Files) // the process has them; kept here, its readers would never see their end
-	x.serve(conn, process, start.Detach)
+	x.serve(conn, process, start.Detach, func() { r.m.reportExec(api.ActionExecDetach, x.info.ID, nil) })
 	code, err := x.await(process)
 	if err != nil {
 		return err
@@ -204,8 +204,9 @@ func (r *run) execute(conn *wire.Conn, x *execution, streams [3]*os.File) (proce
 }
 
 // serve tells the client that the process runs, and does from then on what the client says. The client gets the
-// terminal, if there is one. The terminal of a detached process is drained here.
-func (x *execution) serve(conn *wire.Conn, process *runtime.ExecProcess, detached bool) {
+// terminal, if there is one. The terminal of a detached process is drained here. left is called when a client leaves on
+// purpose.
+func (x *execution) serve(conn *wire.Conn, process *runtime.ExecProcess, detached bool, left func()) {
 	var files []*os.File
 	switch console := process.Console(); {
 	case console == nil:
@@ -215,7 +216,7 @@ func (x *execution) serve(conn *wire.Conn, process *runtime.ExecProcess, detache
 		files = append(files, console)
 	}
 	conn.Send(msgStarted, startedReply{Pid: process.Pid, ExecID: x.info.ID}, files...) // an error shows in obey
-	go x.obey(conn, len(files) > 0)
+	go x.obey(conn, len(files) > 0, left)
 }
 
 // await waits for the end of the process, and notes how it ended.
@@ -227,7 +228,7 @@ func (x *execution) await(process *runtime.ExecProcess) (code int, err error) {
 
 // obey does what the client says until it goes away. When a client goes that has the terminal, the process's session is
 // hung up: nobody else has the terminal open then.
-func (x *execution) obey(conn *wire.Conn, terminal bool) {
+func (x *execution) obey(conn *wire.Conn, terminal bool, left func()) {
 	for {
 		message, err := conn.Recv()
 		if err != nil {
@@ -241,6 +242,8 @@ func (x *execution) obey(conn *wire.Conn, terminal bool) {
 			x.resize(size) // an error of this or of signalling means that it has ended, which the client is told
 		case message.Kind == msgSignal && message.Decode(&body) == nil:
 			x.signal(body.Signal)
+		case message.Kind == msgDetach:
+			left()
 		}
 	}
 	if process, err := x.running(); err == nil && terminal {

@@ -122,6 +122,14 @@ func TestRunEvents(t *testing.T) {
 	if code := term.wait(); code != 0 {
 		t.Errorf("exit code %d after the detach keys", code)
 	}
+	term = u.onTerminal("exec", "-it", "tty", "sh")
+	term.expect("# ")
+	term.types("\x10\x11")
+	if code := term.wait(); code != 0 {
+		t.Errorf("exit code %d after the detach keys", code)
+	}
+	ended := func() bool { return len(u.events("event=exec_die")) == 1 }
+	eventually(t, "the end of the terminal has ended the process", ended)
 	u.run("run", "--name", "old", "bb", "true")
 	u.run("container", "prune", "-f")
 	u.hasEvents(ofContainers, "create gone", "attach gone", "start gone", "die gone exitCode=7", "destroy gone",
@@ -129,6 +137,7 @@ func TestRunEvents(t *testing.T) {
 		"die stopped exitCode=137", "stop stopped", "destroy stopped",
 		"create none", "attach none", "destroy none",
 		"create tty", "attach tty", "start tty", "resize tty height=24 width=80", "detach tty",
+		"exec_create: sh  tty", "exec_start: sh  tty", "exec_detach tty", "exec_die tty exitCode=129",
 		"create old", "attach old", "start old", "die old exitCode=0", "destroy old", "prune  reclaimed=0")
 }
 

@@ -172,11 +172,11 @@ func execAttached(ctx context.Context, c *engine.Container, options engine.ExecO
 		copied = connectConsole(session.Console, input)
 	}
 	err = waitSession(ctx, session, leave, restore)
-	select {
-	case <-leave.taken:
-	default:
-		<-copied
+	if leave.isDetached() {
+		session.Detach(ctx) // an error means that the process has ended meanwhile
+		return err
 	}
+	<-copied
 	return err
 }
 
