@@ -226,7 +226,7 @@ func (e *Engine) sweepOne(ctx context.Context, id string) error {
 	if !isUnfinished(dir) && !isInterrupted(dir) {
 		return nil
 	}
-	held, err := tryLock(filepath.Join(dir, lockFile))
+	held, err := tryLockBytes(filepath.Join(dir, lockFile), makingByte)
 	switch {
 	case err == nil:
 		defer held.release()

@@ -21,6 +21,14 @@ var errLocked = fault.Errorf(errdefs.ErrConflict, "in use by another process")
 // lock is a held lock file. The kernel releases it with the last descriptor, so however its holder ends.
 type lock struct{ file *os.File }
 
+// The bytes of a lock file that are locked. A container is made under both locks. Who looks for containers that were
+// left unfinished takes the second one alone: a container that was finished just before can be started meanwhile.
+var (
+	lifeByte   = unix.Flock_t{Type: unix.F_WRLCK, Start: 0, Len: 1}
+	makingByte = unix.Flock_t{Type: unix.F_WRLCK, Start: 1, Len: 1}
+	bothBytes  = unix.Flock_t{Type: unix.F_WRLCK}
+)
+
 // newLock makes the lock file at path, locked from its first moment.
 func newLock(path string) (*lock, error) {
 	draft := path + ".new"
@@ -29,7 +37,7 @@ func newLock(path string) (*lock, error) {
 		return nil, fmt.Errorf("create lock: %w", err)
 	}
 	file.Close()
-	held, err := tryLock(draft)
+	held, err := tryLockBytes(draft, bothBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -40,14 +48,16 @@ func newLock(path string) (*lock, error) {
 	return held, nil
 }
 
-// tryLock takes the lock at path or returns errLocked. It makes no file: one that is gone has been removed with its
-// container, and must not come back.
-func tryLock(path string) (*lock, error) {
+// tryLock takes the lock of the container's life at path or returns errLocked.
+func tryLock(path string) (*lock, error) { return tryLockBytes(path, lifeByte) }
+
+// tryLockBytes makes no file: one that is gone has been removed with its container, and must not come back.
+func tryLockBytes(path string, bytes unix.Flock_t) (*lock, error) {
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open lock: %w", err)
 	}
-	err = unix.FcntlFlock(file.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
+	err = unix.FcntlFlock(file.Fd(), unix.F_OFD_SETLK, &bytes)
 	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
 		file.Close()
 		return nil, errLocked
@@ -99,7 +109,7 @@ func locked(path string) bool {
 		return false // no lock file: nobody ever held it
 	}
 	defer file.Close()
-	probe := unix.Flock_t{Type: unix.F_WRLCK}
+	probe := lifeByte
 	if err := unix.FcntlFlock(file.Fd(), unix.F_OFD_GETLK, &probe); err != nil {
 		return false
 	}
