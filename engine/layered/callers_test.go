@@ -87,7 +87,7 @@ func use(t *testing.T, e *Engine, rootfs, name string) {
 		t.Errorf("look up %s: %v", name, err)
 		return
 	}
-	if _, err := c.Inspect("fuse"); err != nil {
+	if _, err := c.Inspect(ctx, "fuse"); err != nil {
 		t.Errorf("inspect %s: %v", name, err)
 	}
 	if _, broken, err := e.Containers.List(ctx); err != nil {

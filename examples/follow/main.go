@@ -14,7 +14,7 @@ import (
 
 	"github.com/rcrun/rcrun/engine"
 	"github.com/rcrun/rcrun/engine/layered"
-	"github.com/rcrun/rcrun/layers"
+	"github.com/rcrun/rcrun/layers/archive"
 )
 
 func main() {
@@ -41,13 +41,9 @@ func follow(ctx context.Context, dir string, rootfs io.Reader, out io.Writer) (e
 		return err
 	}
 	defer func() { err = errors.Join(err, e.Close()) }()
-	store, err := e.Store(ctx)
-	if err != nil {
-		return err
-	}
 	var options engine.CreateOptions
 	options.Config.Cmd = []string{"sh", "-c", "while echo tick; do sleep 0.1; done"}
-	if options.Config.Image, err = store.Import(ctx, rootfs, layers.ImportOptions{}); err != nil {
+	if options.Config.Image, err = e.Import(ctx, rootfs, archive.ImportOptions{}); err != nil {
 		return err
 	}
 	container, _, err := e.Create(ctx, options, "")
