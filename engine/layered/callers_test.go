@@ -204,7 +204,8 @@ func checkResources(t *testing.T, before held) {
 	var now held
 	for range 1000 {
 		now = resources(t)
-		if now.goroutines <= before.goroutines && now.descriptors <= before.descriptors && now.children <= before.children {
+		if now.goroutines <= before.goroutines && now.descriptors <= before.descriptors &&
+			now.children <= before.children {
 			return
 		}
 		time.Sleep(20 * time.Millisecond)

@@ -128,7 +128,7 @@ var floors = []imports{
 			"layers/progress", "layers/registry", "layers/tree", "layers/upkeep", "rootless",
 		},
 		"cmd/rcrun/stage": {"engine", "internal/fuseoverlay"},
-		"examples/follow": {"engine", "engine/layered", "layers/archive"}, // what is public, as a program of others would
+		"examples/follow": {"engine", "engine/layered", "layers/archive"}, // what is public
 	},
 	{ // tests
 		"tests":              {},
