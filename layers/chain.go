@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -45,8 +46,8 @@ func ChainID(parent, diffID digest.Digest) digest.Digest {
 
 // ImageLayers lists the layers that images consist of, or that are left of images whose transfer was cut off: each
 // after the one below it.
-func (s *Store) ImageLayers() ([]LayerInfo, error) {
-	r, err := s.core.Records()
+func (s *Store) ImageLayers(ctx context.Context) ([]LayerInfo, error) {
+	r, err := s.core.Records(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -114,8 +115,8 @@ func (s *Store) layerInfo(layer storage.Layer, parent *LayerInfo) *LayerInfo {
 }
 
 // ImageLayer returns the layer of a chain id, diff id or cache id, which may be abbreviated.
-func (s *Store) ImageLayer(ref string) (*LayerInfo, error) {
-	all, err := s.ImageLayers()
+func (s *Store) ImageLayer(ctx context.Context, ref string) (*LayerInfo, error) {
+	all, err := s.ImageLayers(ctx)
 	if err != nil {
 		return nil, err
 	}

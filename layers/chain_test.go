@@ -35,10 +35,11 @@ func TestImageLayers(t *testing.T) {
 	lone, both := storetest.NewSample(t, "amd64", base), storetest.NewSample(t, "amd64", base, patch)
 	storetest.MustLoad(t, s, lone, "lone:1")
 	storetest.MustLoad(t, s, both, "both:1")
-	if err := s.CreateContainer(storetest.ContainerID(1), "", storetest.MustFind(t, s, "both:1")); err != nil {
+	if err := s.CreateContainer(context.Background(), storetest.ContainerID(1), "",
+		storetest.MustFind(t, s, "both:1")); err != nil {
 		t.Fatal(err)
 	}
-	got, err := s.ImageLayers()
+	got, err := s.ImageLayers(context.Background())
 	if err != nil || len(got) != 2 {
 		t.Fatalf("%d layers, %v; want 2, one of them shared: %+v", len(got), err, got)
 	}
@@ -61,13 +62,13 @@ func TestImageLayers(t *testing.T) {
 			t.Errorf("layer %d: %s has no entries", i, l.TarSplit)
 		}
 		for _, ref := range []string{l.ChainID.String(), l.ChainID.Encoded()[:12], l.CacheID, l.DiffID.String()} {
-			if found, err := s.ImageLayer(ref); err != nil || found.ChainID != l.ChainID {
+			if found, err := s.ImageLayer(context.Background(), ref); err != nil || found.ChainID != l.ChainID {
 				t.Errorf("%s: %+v, %v", ref, found, err)
 			}
 		}
 	}
 	for _, ref := range []string{"", "sha256:", "xyz", storetest.ContainerID(1)} {
-		if _, err := s.ImageLayer(ref); !errdefs.IsNotFound(err) {
+		if _, err := s.ImageLayer(context.Background(), ref); !errdefs.IsNotFound(err) {
 			t.Errorf("%q: %v", ref, err)
 		}
 	}
@@ -84,7 +85,7 @@ func TestSameChainElsewhere(t *testing.T) {
 			archive.ImportOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		layers, err := s.ImageLayers()
+		layers, err := s.ImageLayers(context.Background())
 		if err != nil || len(layers) != 1 {
 			t.Fatal(layers, err)
 		}
@@ -102,7 +103,7 @@ func TestUsage(t *testing.T) {
 	b, p, o := int64(len(base)), int64(len(patch)), int64(len(other))
 	storetest.MustLoad(t, s, storetest.NewSample(t, "amd64", base, patch), "one:1")
 	storetest.MustLoad(t, s, storetest.NewSample(t, "amd64", base, other), "two:1")
-	u, err := s.Usage()
+	u, err := s.Usage(context.Background())
 	if err != nil || u.Layers != b+p+o || len(u.Kept) != 0 || len(u.Images) != 2 {
 		t.Fatalf("%+v, %v; want %d bytes of layers", u, err, b+p+o)
 	}
@@ -125,7 +126,8 @@ func TestUsage(t *testing.T) {
 	if _, _, err := s.Core().Lib.PutLayer("", "", nil, "", false, nil, bytes.NewReader(patch)); err != nil {
 		t.Fatal(err)
 	}
-	if u, err = s.Usage(); err != nil || u.Layers != b+p+o || len(u.Kept) != 1 || u.Kept[0].Size != p {
+	if u, err = s.Usage(context.Background()); err != nil || u.Layers != b+p+o || len(u.Kept) != 1 ||
+		u.Kept[0].Size != p {
 		t.Errorf("%+v, %v; want one kept layer of %d bytes", u, err, p)
 	}
 }

@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -29,12 +30,12 @@ type Lower = layerfmt.Lower
 // CreateContainer makes the read-write layer of a container. id is the container's full id; name is a further name for
 // it that the store keeps unique, "" for none. A container without an image has no lower layers. The error is
 // of the class errdefs.ErrConflict when the id or the name is taken.
-func (s *Store) CreateContainer(id, name string, image *Image) error {
-	return s.CreateLimited(id, name, image, Quota{})
+func (s *Store) CreateContainer(ctx context.Context, id, name string, image *Image) error {
+	return s.CreateLimited(ctx, id, name, image, Quota{})
 }
 
 // CreateLimited is CreateContainer for a container that has a quota, which takes DriverFuse.
-func (s *Store) CreateLimited(id, name string, image *Image, limit Quota) error {
+func (s *Store) CreateLimited(ctx context.Context, id, name string, image *Image, limit Quota) error {
 	if err := driver.CheckID(id); err != nil {
 		return fmt.Errorf("create container: %w", err)
 	}
@@ -46,7 +47,7 @@ func (s *Store) CreateLimited(id, name string, image *Image, limit Quota) error 
 	if image != nil {
 		imageID = image.ID
 	}
-	err := s.core.Change(func() error {
+	err := s.core.Change(ctx, func() error {
 		_, err := s.core.Lib.CreateContainer(id, names, imageID, id, "",
 			&storage.ContainerOptions{LabelOpts: []string{"disable"}, StorageOpt: limit.Options()})
 		return err
@@ -66,18 +67,18 @@ func (s *Store) CreateLimited(id, name string, image *Image, limit Quota) error 
 
 // RemoveContainer removes the read-write layer of a container, given its full id. A container that is gone, or that a
 // killed process has made or removed in part, is no error.
-func (s *Store) RemoveContainer(id string) error {
+func (s *Store) RemoveContainer(ctx context.Context, id string) error {
 	// The library takes names and abbreviated ids, too, which would be another container here.
 	record, err := s.core.Lib.Container(id)
 	if err == nil && record.ID == id {
-		return wrapRemove(id, s.core.Free(id, func() error { return s.core.Lib.DeleteContainer(id) }))
+		return wrapRemove(id, s.core.Free(ctx, id, func() error { return s.core.Lib.DeleteContainer(id) }))
 	}
 	if err != nil && !core.IsMissing(err) {
 		return wrapRemove(id, err)
 	}
 	layer, err := s.core.Lib.Layer(id)
 	if err == nil && layer.ID == id {
-		return wrapRemove(id, s.core.Free(id, func() error { return s.core.Lib.DeleteLayer(id) }))
+		return wrapRemove(id, s.core.Free(ctx, id, func() error { return s.core.Lib.DeleteLayer(id) }))
 	}
 	return wrapRemove(id, err)
 }
@@ -91,7 +92,10 @@ func wrapRemove(id string, err error) error {
 
 // ContainerStack returns the directories of a container. It reads one small file per layer at most and takes no lock.
 // The error has the class errdefs.ErrNotFound when there is no such container.
-func (s *Store) ContainerStack(id string) (Stack, error) {
+func (s *Store) ContainerStack(ctx context.Context, id string) (Stack, error) {
+	if ctx.Err() != nil {
+		return Stack{}, context.Cause(ctx)
+	}
 	var stack Stack
 	var err error
 	switch s.core.DriverName {
@@ -112,15 +116,15 @@ func (s *Store) ContainerStack(id string) (Stack, error) {
 }
 
 // ContainerSize returns how much a container has added to its image, in bytes.
-func (s *Store) ContainerSize(id string) (size int64, err error) {
-	stack, err := s.ContainerStack(id)
+func (s *Store) ContainerSize(ctx context.Context, id string) (size int64, err error) {
+	stack, err := s.ContainerStack(ctx, id)
 	if err == nil && s.core.DriverName == driver.VFS {
 		var c tree.Copy
 		if c, err = s.vfsCopy(id, nil); err == nil {
-			size, err = c.Size()
+			size, err = c.Size(ctx)
 		}
 	} else if err == nil {
-		size, err = tree.Size(s.upperTree(id, stack))
+		size, err = tree.Size(ctx, s.upperTree(id, stack))
 	}
 	if err != nil {
 		return 0, fmt.Errorf("measure container %s: %w", id, err)
@@ -146,4 +150,4 @@ func (s *Store) vfsCopy(id string, between []string) (tree.Copy, error) {
 }
 
 // ContainerIDs returns the ids of the containers that have a layer, those included whose making or removal was cut off.
-func (s *Store) ContainerIDs() ([]string, error) { return s.core.ContainerIDs() }
+func (s *Store) ContainerIDs(ctx context.Context) ([]string, error) { return s.core.ContainerIDs(ctx) }

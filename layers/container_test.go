@@ -1,6 +1,7 @@
 package layers_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -25,10 +26,10 @@ func TestContainer(t *testing.T) {
 	img := storetest.MustImport(t, s, "app", "x")
 	filesBefore, _ := storetest.Usage(t, s)
 	id := storetest.ContainerID(1)
-	if err := s.CreateContainer(id, "web", img); err != nil {
+	if err := s.CreateContainer(context.Background(), id, "web", img); err != nil {
 		t.Fatal(err)
 	}
-	stack, err := s.ContainerStack(id)
+	stack, err := s.ContainerStack(context.Background(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,20 +49,20 @@ func TestContainer(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(stack.Upper, "new"), make([]byte, 5000), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.ContainerSize(id); n != 5000 || err != nil {
+	if n, err := s.ContainerSize(context.Background(), id); n != 5000 || err != nil {
 		t.Errorf("size %d, %v; want 5000", n, err)
 	}
 	changes, err := s.Core().Lib.Changes("", id)
 	if err != nil || len(changes) != 1 || changes[0].String() != "A /new" {
 		t.Errorf("changes %v, %v", changes, err)
 	}
-	if err := s.RemoveContainer(id); err != nil {
+	if err := s.RemoveContainer(context.Background(), id); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.RemoveContainer(id); err != nil {
+	if err := s.RemoveContainer(context.Background(), id); err != nil {
 		t.Errorf("the second removal: %v", err)
 	}
-	if _, err := s.ContainerStack(id); !errdefs.IsNotFound(err) {
+	if _, err := s.ContainerStack(context.Background(), id); !errdefs.IsNotFound(err) {
 		t.Errorf("after removal: %v", err)
 	}
 	// the library's record of containers, and its directory for removals
@@ -73,30 +74,31 @@ func TestContainer(t *testing.T) {
 func TestContainerConflicts(t *testing.T) {
 	s := storetest.OpenStore(t)
 	img := storetest.MustImport(t, s, "app", "x")
-	if err := s.CreateContainer(storetest.ContainerID(1), "web", img); err != nil {
+	if err := s.CreateContainer(context.Background(), storetest.ContainerID(1), "web", img); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.CreateContainer(storetest.ContainerID(2), "web", img); !errdefs.IsConflict(err) ||
+	if err := s.CreateContainer(context.Background(), storetest.ContainerID(2), "web", img); !errdefs.IsConflict(err) ||
 		!strings.Contains(err.Error(), "web") {
 		t.Errorf("a name that is taken: %v", err)
 	}
-	if err := s.CreateContainer(storetest.ContainerID(1), "other", img); !errdefs.IsConflict(err) {
+	if err := s.CreateContainer(context.Background(), storetest.ContainerID(1), "other",
+		img); !errdefs.IsConflict(err) {
 		t.Errorf("an id that is taken: %v", err)
 	}
-	if err := s.CreateContainer(storetest.ContainerID(3), "third",
+	if err := s.CreateContainer(context.Background(), storetest.ContainerID(3), "third",
 		&layers.Image{ID: storetest.ContainerID(9)}); !errdefs.IsNotFound(err) {
 		t.Errorf("an image that is gone: %v", err)
 	}
 	for _, id := range []string{"..", ".", "a/b", "/etc"} {
-		if err := s.CreateContainer(id, "", img); err == nil {
+		if err := s.CreateContainer(context.Background(), id, "", img); err == nil {
 			t.Errorf("a container with the id %q was made", id)
 		}
 	}
-	if _, err := s.ContainerStack(storetest.ContainerID(1)); err != nil {
+	if _, err := s.ContainerStack(context.Background(), storetest.ContainerID(1)); err != nil {
 		t.Errorf("the first container: %v", err)
 	}
 	for _, id := range []string{storetest.ContainerID(2), storetest.ContainerID(3)} {
-		if _, err := s.ContainerStack(id); !errdefs.IsNotFound(err) {
+		if _, err := s.ContainerStack(context.Background(), id); !errdefs.IsNotFound(err) {
 			t.Errorf("a container that was refused has layers: %v", err)
 		}
 	}
@@ -104,10 +106,10 @@ func TestContainerConflicts(t *testing.T) {
 
 func TestContainerWithoutImage(t *testing.T) {
 	s := storetest.OpenStore(t)
-	if err := s.CreateContainer(storetest.ContainerID(1), "", nil); err != nil {
+	if err := s.CreateContainer(context.Background(), storetest.ContainerID(1), "", nil); err != nil {
 		t.Fatal(err)
 	}
-	stack, err := s.ContainerStack(storetest.ContainerID(1))
+	stack, err := s.ContainerStack(context.Background(), storetest.ContainerID(1))
 	if err != nil || len(stack.Lowers) != 0 {
 		t.Errorf("got %+v, %v", stack, err)
 	}
@@ -123,7 +125,7 @@ func TestContainerRoot(t *testing.T) {
 	if err := os.Chmod(s.Core().Layout.Diff(img.TopLayer), 0o711); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.CreateContainer(storetest.ContainerID(1), "", img); err != nil {
+	if err := s.CreateContainer(context.Background(), storetest.ContainerID(1), "", img); err != nil {
 		t.Fatal(err)
 	}
 	if st, err := tree.ReadStat(s.Core().Layout.Diff(storetest.ContainerID(1))); err != nil ||
@@ -136,15 +138,15 @@ func TestContainerRoot(t *testing.T) {
 func TestRemoveExact(t *testing.T) {
 	s := storetest.OpenStore(t)
 	id := "abc" + storetest.ContainerID(1)[3:]
-	if err := s.CreateContainer(id, "abc", nil); err != nil {
+	if err := s.CreateContainer(context.Background(), id, "abc", nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, other := range []string{"abc", id[:12]} {
-		if err := s.RemoveContainer(other); err != nil {
+		if err := s.RemoveContainer(context.Background(), other); err != nil {
 			t.Error(err)
 		}
 	}
-	if _, err := s.ContainerStack(id); err != nil {
+	if _, err := s.ContainerStack(context.Background(), id); err != nil {
 		t.Errorf("the container is gone: %v", err)
 	}
 }
@@ -158,17 +160,17 @@ func TestHalfContainer(t *testing.T) {
 	if _, err := s.Core().Lib.CreateLayer(id, img.TopLayer, nil, "", true, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.RemoveContainer(id); err != nil {
+	if err := s.RemoveContainer(context.Background(), id); err != nil {
 		t.Fatal(err)
 	}
 	// Files without any record, as after a power failure, are not in the way.
 	if err := os.MkdirAll(filepath.Join(s.Core().Layout.Diff(id), "stale"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.CreateContainer(id, "", img); err != nil {
+	if err := s.CreateContainer(context.Background(), id, "", img); err != nil {
 		t.Fatal(err)
 	}
-	stack, err := s.ContainerStack(id)
+	stack, err := s.ContainerStack(context.Background(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +205,7 @@ func TestParallelContainers(t *testing.T) {
 		t.Errorf("%d containers, %v; want %d", len(containers), err, processes*each)
 	}
 	for _, c := range containers {
-		if stack, err := s.ContainerStack(c.ID); err != nil || len(stack.Lowers) != 1 {
+		if stack, err := s.ContainerStack(context.Background(), c.ID); err != nil || len(stack.Lowers) != 1 {
 			t.Errorf("container %s: %+v, %v", c.ID, stack, err)
 		}
 	}
@@ -211,14 +213,15 @@ func TestParallelContainers(t *testing.T) {
 
 func makeContainers(t *testing.T, dir, prefix string, n int) {
 	s := storetest.OpenStoreAt(t, dir)
-	img, err := s.Image("app")
+	img, err := s.Image(context.Background(), "app")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
-			if err := s.CreateContainer(fmt.Sprintf("%s%063x", prefix, i), prefix+"-"+fmt.Sprint(i), img); err != nil {
+			if err := s.CreateContainer(context.Background(), fmt.Sprintf("%s%063x", prefix, i),
+				prefix+"-"+fmt.Sprint(i), img); err != nil {
 				t.Error(err)
 			}
 		})
@@ -234,42 +237,47 @@ func TestRemoveImage(t *testing.T) {
 		"docker.io/library/other:1"}); err != nil {
 		t.Fatal(err)
 	}
-	if steps, err := s.RemoveImage("app:1", layers.RemoveOptions{}); err != nil || len(steps) != 1 ||
+	if steps, err := s.RemoveImage(context.Background(), "app:1", layers.RemoveOptions{}); err != nil ||
+		len(steps) != 1 ||
 		steps[0].Untagged != "app:1" {
 		t.Fatalf("one of several names: %+v, %v", steps, err)
 	}
-	if _, err := s.RemoveImage(img.ID, layers.RemoveOptions{}); !errdefs.IsConflict(err) {
+	if _, err := s.RemoveImage(context.Background(), img.ID, layers.RemoveOptions{}); !errdefs.IsConflict(err) {
 		t.Errorf("by id with names in several repositories: %v", err)
 	}
-	if steps, err := s.Untag("app:2", "other:1"); err != nil || len(steps) != 1 || steps[0].Untagged != "other:1" {
+	if steps, err := s.Untag(context.Background(), "app:2", "other:1"); err != nil || len(steps) != 1 ||
+		steps[0].Untagged != "other:1" {
 		t.Errorf("untag: %+v, %v", steps, err)
 	}
-	if err := s.CreateContainer(storetest.ContainerID(1), "", img); err != nil {
+	if err := s.CreateContainer(context.Background(), storetest.ContainerID(1), "", img); err != nil {
 		t.Fatal(err)
 	}
-	if steps, err := s.RemoveImage("app:2", layers.RemoveOptions{}); err != nil || len(steps) != 1 {
+	if steps, err := s.RemoveImage(context.Background(), "app:2", layers.RemoveOptions{}); err != nil ||
+		len(steps) != 1 {
 		t.Errorf("one of two names of an image in use: %+v, %v", steps, err)
 	}
-	if _, err := s.RemoveImage("app:3", layers.RemoveOptions{}); !errdefs.IsConflict(err) ||
+	if _, err := s.RemoveImage(context.Background(), "app:3", layers.RemoveOptions{}); !errdefs.IsConflict(err) ||
 		!strings.Contains(err.Error(), storetest.ContainerID(1)) {
 		t.Errorf("the last name of an image in use: %v", err)
 	}
-	if steps, err := s.RemoveImage("app:3", layers.RemoveOptions{Force: true}); err != nil || len(steps) != 1 ||
+	if steps, err := s.RemoveImage(context.Background(), "app:3", layers.RemoveOptions{Force: true}); err != nil ||
+		len(steps) != 1 ||
 		steps[0].Untagged != "app:3" {
 		t.Errorf("the last name of an image in use, with force: %+v, %v", steps, err)
 	}
-	if stack, err := s.ContainerStack(storetest.ContainerID(1)); err != nil || len(stack.Lowers) != 1 {
+	if stack, err := s.ContainerStack(context.Background(), storetest.ContainerID(1)); err != nil ||
+		len(stack.Lowers) != 1 {
 		t.Errorf("the container is %+v, %v", stack, err)
 	}
-	if err := s.RemoveContainer(storetest.ContainerID(1)); err != nil {
+	if err := s.RemoveContainer(context.Background(), storetest.ContainerID(1)); err != nil {
 		t.Fatal(err)
 	}
-	steps, err := s.RemoveImage(img.ID[:12], layers.RemoveOptions{})
+	steps, err := s.RemoveImage(context.Background(), img.ID[:12], layers.RemoveOptions{})
 	if err != nil || len(steps) != 2 || steps[0].Deleted != "sha256:"+img.ID ||
 		steps[1].Deleted != "sha256:"+img.TopLayer {
 		t.Errorf("the image without a name: %+v, %v", steps, err)
 	}
-	if _, err := s.RemoveImage("app:3", layers.RemoveOptions{}); !errdefs.IsNotFound(err) {
+	if _, err := s.RemoveImage(context.Background(), "app:3", layers.RemoveOptions{}); !errdefs.IsNotFound(err) {
 		t.Errorf("after removal: %v", err)
 	}
 	// Left are the library's own files: records and locks.
@@ -293,7 +301,7 @@ func TestCreateContainerUndone(t *testing.T) {
 			if err := os.Chmod(path, 0o500); err != nil {
 				t.Fatal(err)
 			}
-			err := s.CreateContainer(storetest.ContainerID(1), "name", img)
+			err := s.CreateContainer(context.Background(), storetest.ContainerID(1), "name", img)
 			if restore := os.Chmod(path, 0o700); restore != nil {
 				t.Fatal(restore)
 			}
@@ -303,10 +311,10 @@ func TestCreateContainerUndone(t *testing.T) {
 			if after := storetest.StoreContent(t, s); after != before {
 				t.Errorf("%v leaves\n%s\nof what was\n%s", err, after, before)
 			}
-			if err := s.CreateContainer(storetest.ContainerID(1), "name", img); err != nil {
+			if err := s.CreateContainer(context.Background(), storetest.ContainerID(1), "name", img); err != nil {
 				t.Error(err)
 			}
-			if err := s.RemoveContainer(storetest.ContainerID(1)); err != nil {
+			if err := s.RemoveContainer(context.Background(), storetest.ContainerID(1)); err != nil {
 				t.Error(err)
 			}
 		})

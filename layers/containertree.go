@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -11,12 +12,12 @@ import (
 )
 
 // VfsDiff writes the tar of what a container has changed.
-func (s *Store) VfsDiff(w io.Writer, id string, between []string) error {
+func (s *Store) VfsDiff(ctx context.Context, w io.Writer, id string, between []string) error {
 	c, err := s.vfsCopy(id, between)
 	if err != nil {
 		return err
 	}
-	return c.Pack(w)
+	return c.Pack(ctx, w)
 }
 
 // Below returns the tree that a container's layer lies on, the layer parent's.
@@ -30,8 +31,9 @@ func (s *Store) Below(parent string, opts tree.PackOptions) tree.Tree {
 }
 
 // PackOptions returns the tree of a container's layer, and what it lies on. With DriverVFS it has all in itself.
-func (s *Store) PackOptions(id string, between []string) (t tree.Tree, opts tree.PackOptions, err error) {
-	stack, err := s.ContainerStack(id)
+func (s *Store) PackOptions(ctx context.Context, id string, between []string) (t tree.Tree, opts tree.PackOptions,
+	err error) {
+	stack, err := s.ContainerStack(ctx, id)
 	if err != nil || s.core.DriverName == driver.VFS {
 		return s.upperTree(id, stack), opts, err
 	}
@@ -54,25 +56,25 @@ func (s *Store) PackOptions(id string, between []string) (t tree.Tree, opts tree
 }
 
 // ContainerChanges lists what a container, given its full id, has changed in its image. between is as in CommitOptions.
-func (s *Store) ContainerChanges(id string, between []string) ([]tree.Change, error) {
-	changes, err := s.changes(id, between)
+func (s *Store) ContainerChanges(ctx context.Context, id string, between []string) ([]tree.Change, error) {
+	changes, err := s.changes(ctx, id, between)
 	if err != nil {
 		return nil, fmt.Errorf("list changes of container %s: %w", id, err)
 	}
 	return changes, nil
 }
 
-func (s *Store) changes(id string, between []string) ([]tree.Change, error) {
+func (s *Store) changes(ctx context.Context, id string, between []string) ([]tree.Change, error) {
 	if s.core.DriverName == driver.VFS {
 		c, err := s.vfsCopy(id, between)
 		if err != nil {
 			return nil, err
 		}
-		return c.Changes()
+		return c.Changes(ctx)
 	}
-	t, opts, err := s.PackOptions(id, between)
+	t, opts, err := s.PackOptions(ctx, id, between)
 	if err != nil {
 		return nil, err
 	}
-	return tree.Changes(t, opts.Lowers, opts.Writable)
+	return tree.Changes(ctx, t, opts.Lowers, opts.Writable)
 }

@@ -112,7 +112,7 @@ func verifyStore(t *testing.T, dir string, deep bool) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	images, err := s.Images()
+	images, err := s.Images(context.Background())
 	if err != nil {
 		t.Errorf("list images: %v", err)
 	}
@@ -131,19 +131,19 @@ func verifyStore(t *testing.T, dir string, deep bool) {
 func emptyStore(t *testing.T, dir string) {
 	t.Helper()
 	s := storetest.OpenStoreAt(t, dir)
-	ids, err := s.Core().ContainerIDs()
+	ids, err := s.Core().ContainerIDs(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range ids {
-		if err := s.RemoveContainer(id); err != nil {
+		if err := s.RemoveContainer(context.Background(), id); err != nil {
 			t.Error(err)
 		}
 	}
-	if _, err := upkeep.Prune(s, upkeep.PruneOptions{All: true}); err != nil {
+	if _, err := upkeep.Prune(context.Background(), s, upkeep.PruneOptions{All: true}); err != nil {
 		t.Error(err)
 	}
-	if _, err := upkeep.PruneKept(s); err != nil {
+	if _, err := upkeep.PruneKept(context.Background(), s); err != nil {
 		t.Error(err)
 	}
 	storetest.IsClean(t, s)
@@ -218,36 +218,36 @@ func crashStep(t *testing.T, s *layers.Store, source *rand.Rand, archives []stri
 		_, err := registry.Pull(ctx, s, fmt.Sprintf("%s/crash:%d", os.Getenv(crashHostEnv), i), registry.PullOptions{})
 		return err
 	case 5:
-		img, err := s.Image(fmt.Sprintf("loaded:%d", i))
+		img, err := s.Image(ctx, fmt.Sprintf("loaded:%d", i))
 		if err != nil {
 			return err
 		}
-		return s.CreateContainer(storetest.ContainerID(source.IntN(1000)), "", img)
+		return s.CreateContainer(ctx, storetest.ContainerID(source.IntN(1000)), "", img)
 	case 6:
 		return crashCommit(ctx, s, source)
 	case 7:
-		ids, err := s.Core().ContainerIDs()
+		ids, err := s.Core().ContainerIDs(ctx)
 		for _, id := range ids {
-			err = errors.Join(err, s.RemoveContainer(id))
+			err = errors.Join(err, s.RemoveContainer(ctx, id))
 		}
 		return err
 	}
-	images, err := s.Images()
+	images, err := s.Images(ctx)
 	if err != nil || len(images) == 0 {
 		return err
 	}
-	_, err = s.RemoveImage(images[source.IntN(len(images))].ID, layers.RemoveOptions{Force: true})
+	_, err = s.RemoveImage(ctx, images[source.IntN(len(images))].ID, layers.RemoveOptions{Force: true})
 	return err
 }
 
 // crashCommit makes an image of one of the containers, after changing it.
 func crashCommit(ctx context.Context, s *layers.Store, source *rand.Rand) error {
-	ids, err := s.Core().ContainerIDs()
+	ids, err := s.Core().ContainerIDs(ctx)
 	if err != nil || len(ids) == 0 {
 		return err
 	}
 	id := ids[source.IntN(len(ids))]
-	stack, err := s.ContainerStack(id)
+	stack, err := s.ContainerStack(ctx, id)
 	if err != nil {
 		return err
 	}

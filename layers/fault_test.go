@@ -65,7 +65,7 @@ func testFullDisk(t *testing.T, dir string) {
 		t.Errorf("error %v, want %v and the name of the file", err, unix.ENOSPC)
 	}
 	storetest.MustImport(t, s, "fits", "x")
-	if images, err := s.Images(); err != nil || len(images) != 1 {
+	if images, err := s.Images(context.Background()); err != nil || len(images) != 1 {
 		t.Errorf("images %+v, %v", images, err)
 	}
 	if left, err := os.ReadDir(s.Core().Layout.Staging()); err != nil || len(left) > 0 {
@@ -152,7 +152,8 @@ func testRemoveOnFullDisk(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	s := storetest.OpenStoreAt(t, dir)
-	if err := s.CreateContainer(storetest.ContainerID(1), "", storetest.MustImport(t, s, "victim", "x")); err != nil {
+	if err := s.CreateContainer(context.Background(), storetest.ContainerID(1), "",
+		storetest.MustImport(t, s, "victim", "x")); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
@@ -165,10 +166,10 @@ func testRemoveOnFullDisk(t *testing.T, dir string) {
 	if err := os.WriteFile(filepath.Join(dir, "more"), []byte("x"), 0o600); !errors.Is(err, unix.ENOSPC) {
 		t.Errorf("the disk is not full: %v", err)
 	}
-	if err := s.RemoveContainer(storetest.ContainerID(1)); err != nil {
+	if err := s.RemoveContainer(context.Background(), storetest.ContainerID(1)); err != nil {
 		t.Error(err)
 	}
-	if _, err := s.RemoveImage("victim", layers.RemoveOptions{}); err != nil {
+	if _, err := s.RemoveImage(context.Background(), "victim", layers.RemoveOptions{}); err != nil {
 		t.Error(err)
 	}
 	storetest.IsClean(t, s)
@@ -188,15 +189,15 @@ func fillStore(t *testing.T, dir, packed string) (full bool) {
 			return err
 		},
 		func(s *layers.Store) error {
-			img, err := s.Image("loaded:1")
+			img, err := s.Image(ctx, "loaded:1")
 			if err != nil {
 				return err
 			}
-			return s.CreateContainer(storetest.ContainerID(1), "", img)
+			return s.CreateContainer(ctx, storetest.ContainerID(1), "", img)
 		},
 		func(s *layers.Store) error { return crashCommit(ctx, s, rand.New(rand.NewPCG(0, 0))) },
 		func(s *layers.Store) error {
-			_, err := s.RemoveImage("imported", layers.RemoveOptions{})
+			_, err := s.RemoveImage(ctx, "imported", layers.RemoveOptions{})
 			return err
 		},
 	} {
@@ -246,7 +247,7 @@ func TestKilledImport(t *testing.T) {
 		begun = len(files) > 0
 	}
 	// An import that is under way holds up nobody: with a lock, this would wait for ever.
-	if err := s.CreateContainer(storetest.ContainerID(1), "", nil); err != nil {
+	if err := s.CreateContainer(context.Background(), storetest.ContainerID(1), "", nil); err != nil {
 		t.Error(err)
 	}
 	if err := cmd.Process.Kill(); err != nil {
@@ -262,7 +263,7 @@ func TestKilledImport(t *testing.T) {
 	if left, err := os.ReadDir(s.Core().Layout.Staging()); err != nil || len(left) > 0 {
 		t.Errorf("left over: %v, %v", left, err)
 	}
-	if images, err := s.Images(); err != nil || len(images) > 0 {
+	if images, err := s.Images(context.Background()); err != nil || len(images) > 0 {
 		t.Errorf("images %+v, %v", images, err)
 	}
 	storetest.MustImport(t, s, "half", "x")
@@ -284,7 +285,7 @@ func TestRealTree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := s.Image(id)
+	img, err := s.Image(context.Background(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,7 +294,7 @@ func TestRealTree(t *testing.T) {
 	}
 	n := compareTree(t, in, s.Core().Layout.Diff(img.TopLayer))
 	t.Logf("%d entries", n)
-	if _, err := s.RemoveImage(id, layers.RemoveOptions{}); err != nil {
+	if _, err := s.RemoveImage(context.Background(), id, layers.RemoveOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if files, bytes := storetest.Usage(t, s); files > 40 || bytes > 10_000 {

@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,12 +24,12 @@ type ImageFilter struct {
 
 // FilterImages keeps those of the images that the filter takes, in their order. Where it names references, an image
 // keeps only the names that fit.
-func (s *Store) FilterImages(images []Image, f ImageFilter) ([]Image, error) {
-	before, err := s.createdWhen(f.Before)
+func (s *Store) FilterImages(ctx context.Context, images []Image, f ImageFilter) ([]Image, error) {
+	before, err := s.createdWhen(ctx, f.Before)
 	if err != nil {
 		return nil, err
 	}
-	since, err := s.createdWhen(f.Since)
+	since, err := s.createdWhen(ctx, f.Since)
 	if err != nil {
 		return nil, err
 	}
@@ -52,11 +53,11 @@ func (s *Store) FilterImages(images []Image, f ImageFilter) ([]Image, error) {
 }
 
 // createdWhen returns when the image of a name was created, the zero time for no name.
-func (s *Store) createdWhen(ref string) (time.Time, error) {
+func (s *Store) createdWhen(ctx context.Context, ref string) (time.Time, error) {
 	if ref == "" {
 		return time.Time{}, nil
 	}
-	record, err := s.Find(ref)
+	record, err := s.Find(ctx, ref)
 	return record.Created, err
 }
 

@@ -1,6 +1,7 @@
 package layers_test
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
@@ -45,12 +46,12 @@ func TestFilterImages(t *testing.T) {
 			[]*layers.Image{first, third}},
 		"none": {layers.ImageFilter{References: []string{"deb"}}, nil},
 	} {
-		images, err := s.Images()
+		images, err := s.Images(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}
 		slices.Reverse(images) // the oldest first
-		got, err := s.FilterImages(images, c.filter)
+		got, err := s.FilterImages(context.Background(), images, c.filter)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -66,11 +67,11 @@ func TestFilterKeepsNamesThatFit(t *testing.T) {
 	if err := s.Core().Lib.AddNames(img.ID, []string{"docker.io/library/base:1"}); err != nil {
 		t.Fatal(err)
 	}
-	images, err := s.Images()
+	images, err := s.Images(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := s.FilterImages(images, layers.ImageFilter{References: []string{"base"}})
+	got, err := s.FilterImages(context.Background(), images, layers.ImageFilter{References: []string{"base"}})
 	if err != nil || len(got) != 1 || !slices.Equal(got[0].RepoTags, []string{"base:1"}) {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -79,10 +80,12 @@ func TestFilterKeepsNamesThatFit(t *testing.T) {
 func TestFilterErrors(t *testing.T) {
 	s := storetest.OpenStore(t)
 	images := []layers.Image{*storetest.MustImport(t, s, "x", "x")}
-	if _, err := s.FilterImages(images, layers.ImageFilter{Before: "missing"}); !errdefs.IsNotFound(err) {
+	if _, err := s.FilterImages(context.Background(), images,
+		layers.ImageFilter{Before: "missing"}); !errdefs.IsNotFound(err) {
 		t.Errorf("before an image that is not there: %v", err)
 	}
-	if _, err := s.FilterImages(images, layers.ImageFilter{References: []string{"[x"}}); err == nil {
+	if _, err := s.FilterImages(context.Background(), images,
+		layers.ImageFilter{References: []string{"[x"}}); err == nil {
 		t.Error("a malformed pattern is accepted")
 	}
 }

@@ -23,7 +23,7 @@ func TestPlainStore(t *testing.T) {
 	dir := t.TempDir()
 	s := storetest.OpenPlainStore(t, dir, true)
 	img := storetest.MustImport(t, s, "x", "plain")
-	if err := s.CreateContainer(storetest.ContainerID(1), "c", img); err != nil {
+	if err := s.CreateContainer(context.Background(), storetest.ContainerID(1), "c", img); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
@@ -31,7 +31,7 @@ func TestPlainStore(t *testing.T) {
 	}
 	s = storetest.OpenPlainStore(t, dir, false)
 	defer s.Close()
-	stack, err := s.ContainerStack(storetest.ContainerID(1))
+	stack, err := s.ContainerStack(context.Background(), storetest.ContainerID(1))
 	if err != nil || !stack.Plain || !stack.Lowers[0].Plain || stack.Lowers[0].Side != "" {
 		t.Fatalf("%+v, %v", stack, err)
 	}
@@ -67,7 +67,7 @@ func TestPlainStore(t *testing.T) {
 		!strings.Contains(problems[0].Text, "pull or load its image again") {
 		t.Errorf("%+v, %v", problems, err)
 	}
-	if err := s.CreateContainer(storetest.ContainerID(2), "d", img); err == nil {
+	if err := s.CreateContainer(context.Background(), storetest.ContainerID(2), "d", img); err == nil {
 		t.Error("a container was made upon a layer whose owners are lost")
 	}
 }

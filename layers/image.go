@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -65,8 +66,8 @@ type Healthcheck struct {
 
 // Images lists all images, the newest first. An image whose records are damaged does not hide the others: it comes
 // without its configuration, and the error says which it was.
-func (s *Store) Images() ([]Image, error) {
-	r, err := s.core.Records()
+func (s *Store) Images(ctx context.Context) ([]Image, error) {
+	r, err := s.core.Records(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -75,6 +76,9 @@ func (s *Store) Images() ([]Image, error) {
 	for _, record := range r.Images {
 		if core.IsUnfinished(record) {
 			continue
+		}
+		if ctx.Err() != nil {
+			return images, context.Cause(ctx)
 		}
 		img, err := s.describe(record, r.Layers)
 		if err != nil && !s.core.Lib.Exists(record.ID) {
@@ -90,8 +94,8 @@ func (s *Store) Images() ([]Image, error) {
 // Image returns the image that ref names: name[:tag], name@digest, or an id, which may be abbreviated and may begin
 // with "sha256:". An error about ref has the class errdefs.ErrNotFound,
 // or errdefs.ErrInvalidArgument where an abbreviated id fits several images.
-func (s *Store) Image(ref string) (*Image, error) {
-	record, err := s.Find(ref)
+func (s *Store) Image(ctx context.Context, ref string) (*Image, error) {
+	record, err := s.Find(ctx, ref)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,7 +16,10 @@ import (
 )
 
 // Find returns the record that ref names. A name goes before an id that begins the same, a full id before a name.
-func (s *Store) Find(ref string) (storage.Image, error) {
+func (s *Store) Find(ctx context.Context, ref string) (storage.Image, error) {
+	if ctx.Err() != nil {
+		return storage.Image{}, context.Cause(ctx)
+	}
 	records, err := s.core.Lib.Images()
 	if err != nil {
 		return storage.Image{}, fmt.Errorf("look up image %q: %w", ref, err)

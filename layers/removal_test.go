@@ -1,6 +1,7 @@
 package layers_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -20,16 +21,17 @@ const (
 
 func TestRemoveDeepContainer(t *testing.T) {
 	s := storetest.OpenStore(t)
-	if err := s.CreateContainer(storetest.ContainerID(1), "deep", storetest.MustImport(t, s, "app", "x")); err != nil {
+	if err := s.CreateContainer(context.Background(), storetest.ContainerID(1), "deep",
+		storetest.MustImport(t, s, "app", "x")); err != nil {
 		t.Fatal(err)
 	}
-	stack, err := s.ContainerStack(storetest.ContainerID(1))
+	stack, err := s.ContainerStack(context.Background(), storetest.ContainerID(1))
 	if err != nil {
 		t.Fatal(err)
 	}
 	storetest.MakeDeep(t, stack.Upper, tooDeep)
 	storetest.LimitFiles(t, fewFiles)
-	if err := s.RemoveContainer(storetest.ContainerID(1)); err != nil {
+	if err := s.RemoveContainer(context.Background(), storetest.ContainerID(1)); err != nil {
 		t.Fatal(err)
 	}
 	storetest.IsClean(t, s)

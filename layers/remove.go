@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -36,22 +37,22 @@ type RemoveOptions struct {
 //
 // Without force, an image that a container needs keeps its last name, and one with names in several
 // repositories is not removed by id: both are errors of the class errdefs.ErrConflict.
-func (s *Store) RemoveImage(ref string, opts RemoveOptions) ([]Removal, error) {
-	record, err := s.Find(ref)
+func (s *Store) RemoveImage(ctx context.Context, ref string, opts RemoveOptions) ([]Removal, error) {
+	record, err := s.Find(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
 	names, byID := namesToRemove(ref, record)
 	if len(names) < len(record.Names) {
-		return s.untag(record.ID, names)
+		return s.untag(ctx, record.ID, names)
 	}
 	if err := s.mayRemove(ref, record, byID, opts); err != nil {
 		return nil, err
 	}
 	// The names go with the record, so that a crash leaves all or none.
-	removed, err := s.core.DeleteImage(record.ID)
+	removed, err := s.core.DeleteImage(ctx, record.ID)
 	if opts.Force && errors.Is(err, storage.ErrImageUsedByContainer) {
-		return s.untag(record.ID, names)
+		return s.untag(ctx, record.ID, names)
 	}
 	if err != nil && !core.IsMissing(err) {
 		return nil, fmt.Errorf("remove image %s: %w", ref, err)
@@ -111,11 +112,11 @@ func (s *Store) mayRemove(ref string, record storage.Image, byID bool, opts Remo
 	return nil
 }
 
-func (s *Store) untag(id string, names []string) ([]Removal, error) {
+func (s *Store) untag(ctx context.Context, id string, names []string) ([]Removal, error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
-	if err := s.core.Change(func() error { return s.core.Lib.RemoveNames(id, names) }); err != nil {
+	if err := s.core.Change(ctx, func() error { return s.core.Lib.RemoveNames(id, names) }); err != nil {
 		return nil, fmt.Errorf("take names from image %s: %w", id, err)
 	}
 	return Untagged(id, names), nil

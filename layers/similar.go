@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,7 +20,10 @@ import (
 const maxSimilar = 3
 
 // SimilarTo says which images are here whose names are like ref: "debian:12 is here". It is "" if there are none.
-func (s *Store) SimilarTo(ref string) string {
+func (s *Store) SimilarTo(ctx context.Context, ref string) string {
+	if ctx.Err() != nil {
+		return ""
+	}
 	records, err := s.core.Lib.Images()
 	if err != nil {
 		return ""

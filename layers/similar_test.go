@@ -1,6 +1,7 @@
 package layers_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
@@ -25,12 +26,13 @@ func TestSimilarTo(t *testing.T) {
 		"BAD NAME":           "",
 		"registry.example/x": "",
 	} {
-		_, err := s.Image(ref)
+		_, err := s.Image(context.Background(), ref)
 		text := fmt.Sprintf("no image %q in the store", ref)
 		if want != "" {
 			text += "; " + want
 		}
-		if got := s.SimilarTo(ref); got != want || !errdefs.IsNotFound(err) || err.Error() != text {
+		if got := s.SimilarTo(context.Background(), ref); got != want || !errdefs.IsNotFound(err) ||
+			err.Error() != text {
 			t.Errorf("%s: %q, %v; want %q", ref, got, err, want)
 		}
 	}

@@ -1,6 +1,8 @@
 package layers
 
 import (
+	"context"
+
 	"github.com/rcrun/rcrun/layers/internal/core"
 )
 
@@ -35,4 +37,9 @@ func (s *Store) Close() error { return s.core.Close() }
 func (s *Store) Driver() string { return s.core.DriverName }
 
 // Status tells how the driver works here, as pairs of a key and a value.
-func (s *Store) Status() ([][2]string, error) { return s.core.Status() }
+func (s *Store) Status(ctx context.Context) ([][2]string, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return s.core.Status()
+}

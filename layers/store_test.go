@@ -78,7 +78,7 @@ func TestImportCompressed(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if img, err := s.Image(id); err != nil || img.Layers[0].DiffID != want {
+		if img, err := s.Image(context.Background(), id); err != nil || img.Layers[0].DiffID != want {
 			t.Errorf("%s: %+v, %v; want digest %s", name, img, err, want)
 		}
 	}
@@ -123,7 +123,7 @@ func TestImportBad(t *testing.T) {
 				filesBefore, bytesBefore)
 		}
 	}
-	if images, err := s.Images(); len(images) != 1 || err != nil {
+	if images, err := s.Images(context.Background()); len(images) != 1 || err != nil {
 		t.Errorf("images %+v, %v", images, err)
 	}
 }
@@ -152,7 +152,7 @@ func TestTarSplit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := s.Image(id)
+	img, err := s.Image(context.Background(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,14 +184,14 @@ func TestImageLookup(t *testing.T) {
 		img.ID[:1],
 		img.ID[:12], "sha256:" + img.ID, "sha256:" + img.ID[:6], "app@" + img.Digest.String(),
 	} {
-		if got, err := s.Image(ref); err != nil || got.ID != img.ID {
+		if got, err := s.Image(context.Background(), ref); err != nil || got.ID != img.ID {
 			t.Errorf("%s: %v", ref, err)
 		}
 	}
 	for _, ref := range []string{"", "app:v2", "team/app:v1", "ffff" + img.ID, "other@" + img.Digest.String(),
 		"Bad Name", "../x",
 		"app@sha256:" + img.ID} {
-		if _, err := s.Image(ref); !errdefs.IsNotFound(err) {
+		if _, err := s.Image(context.Background(), ref); !errdefs.IsNotFound(err) {
 			t.Errorf("%q: error %v, want one of the class not found", ref, err)
 		}
 	}
@@ -209,7 +209,7 @@ func TestAmbiguousID(t *testing.T) {
 		}
 		seen[id[0]] = id
 	}
-	_, err := s.Image(ids[0][:1])
+	_, err := s.Image(context.Background(), ids[0][:1])
 	if !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), ids[0]) ||
 		!strings.Contains(err.Error(), ids[1]) {
 		t.Errorf("error %v, want one naming %v", err, ids)
@@ -220,11 +220,12 @@ func TestNameMoves(t *testing.T) {
 	s := storetest.OpenStore(t)
 	old := storetest.MustImport(t, s, "app", "old")
 	storetest.MustImport(t, s, "app", "new")
-	got, err := s.Image(old.ID)
+	got, err := s.Image(context.Background(), old.ID)
 	if err != nil || len(got.Names) != 0 {
 		t.Errorf("the older image has the names %v, %v", got.Names, err)
 	}
-	if images, err := s.Images(); err != nil || len(images) != 2 || images[0].RepoTags[0] != "app:latest" {
+	if images, err := s.Images(context.Background()); err != nil || len(images) != 2 ||
+		images[0].RepoTags[0] != "app:latest" {
 		t.Errorf("images %+v, %v", images, err)
 	}
 }
@@ -297,7 +298,7 @@ func TestParallelImports(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if images, err := s.Images(); len(images) != 8 || err != nil {
+	if images, err := s.Images(context.Background()); len(images) != 8 || err != nil {
 		t.Errorf("%d images, %v", len(images), err)
 	}
 }

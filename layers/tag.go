@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -11,7 +12,7 @@ import (
 )
 
 // Tag gives an image further names. An image that had one of them loses it.
-func (s *Store) Tag(ref string, names ...string) error {
+func (s *Store) Tag(ctx context.Context, ref string, names ...string) error {
 	full := make([]string, len(names))
 	for i, name := range names {
 		n, err := imagename.New(name)
@@ -20,24 +21,24 @@ func (s *Store) Tag(ref string, names ...string) error {
 		}
 		full[i] = n.String()
 	}
-	record, err := s.Find(ref)
+	record, err := s.Find(ctx, ref)
 	if err != nil {
 		return err
 	}
-	if err := s.core.Change(func() error { return s.core.Lib.AddNames(record.ID, full) }); err != nil {
+	if err := s.core.Change(ctx, func() error { return s.core.Lib.AddNames(record.ID, full) }); err != nil {
 		return fmt.Errorf("tag %s: %w", ref, err)
 	}
 	return nil
 }
 
 // Untag takes names from an image, all if none is given, and returns them. The image stays.
-func (s *Store) Untag(ref string, names ...string) ([]Removal, error) {
-	record, err := s.Find(ref)
+func (s *Store) Untag(ctx context.Context, ref string, names ...string) ([]Removal, error) {
+	record, err := s.Find(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
 	if len(names) == 0 {
-		return s.untag(record.ID, record.Names)
+		return s.untag(ctx, record.ID, record.Names)
 	}
 	full := make([]string, len(names))
 	for i, name := range names {
@@ -49,5 +50,5 @@ func (s *Store) Untag(ref string, names ...string) ([]Removal, error) {
 			return nil, fault.Errorf(errdefs.ErrNotFound, "untag %s: %s is not a name of the image", ref, name)
 		}
 	}
-	return s.untag(record.ID, full)
+	return s.untag(ctx, record.ID, full)
 }

@@ -1,6 +1,7 @@
 package layers_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -15,10 +16,10 @@ import (
 func TestTag(t *testing.T) {
 	s := storetest.OpenStore(t)
 	one, two := storetest.MustImport(t, s, "app:1", "x"), storetest.MustImport(t, s, "app:2", "y")
-	if err := s.Tag("app:1", "other", "registry.example:5000/team/app:v1"); err != nil {
+	if err := s.Tag(context.Background(), "app:1", "other", "registry.example:5000/team/app:v1"); err != nil {
 		t.Fatal(err)
 	}
-	img, err := s.Image("other:latest")
+	img, err := s.Image(context.Background(), "other:latest")
 	if err != nil || img.ID != one.ID {
 		t.Fatalf("other:latest is %v, %v", img, err)
 	}
@@ -27,21 +28,21 @@ func TestTag(t *testing.T) {
 		t.Errorf("tags %q, want %q", img.RepoTags, want)
 	}
 	// A name moves.
-	if err := s.Tag(two.ID[:12], "other"); err != nil {
+	if err := s.Tag(context.Background(), two.ID[:12], "other"); err != nil {
 		t.Fatal(err)
 	}
-	if img, err = s.Image("other"); err != nil || img.ID != two.ID {
+	if img, err = s.Image(context.Background(), "other"); err != nil || img.ID != two.ID {
 		t.Errorf("other is %v, %v", img, err)
 	}
-	if img, err = s.Image(one.ID); err != nil || slices.Contains(img.RepoTags, "other:latest") {
+	if img, err = s.Image(context.Background(), one.ID); err != nil || slices.Contains(img.RepoTags, "other:latest") {
 		t.Errorf("the first image is %v, %v", img, err)
 	}
 	for _, bad := range []string{"Upper", "x@sha256:" + one.ID, one.ID, "sha256:" + two.ID[:12], ""} {
-		if err := s.Tag("app:1", bad); err == nil {
+		if err := s.Tag(context.Background(), "app:1", bad); err == nil {
 			t.Errorf("tag as %q: no error", bad)
 		}
 	}
-	if err := s.Tag("missing", "x"); !errdefs.IsNotFound(err) {
+	if err := s.Tag(context.Background(), "missing", "x"); !errdefs.IsNotFound(err) {
 		t.Errorf("tag a missing image: %v", err)
 	}
 }
@@ -49,20 +50,21 @@ func TestTag(t *testing.T) {
 func TestUntag(t *testing.T) {
 	s := storetest.OpenStore(t)
 	img := storetest.MustImport(t, s, "app:1", "x")
-	if err := s.Tag("app:1", "app:2", "app:3"); err != nil {
+	if err := s.Tag(context.Background(), "app:1", "app:2", "app:3"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Untag("app:1", "app:2", "app:9"); !errdefs.IsNotFound(err) ||
+	if _, err := s.Untag(context.Background(), "app:1", "app:2", "app:9"); !errdefs.IsNotFound(err) ||
 		!strings.Contains(err.Error(), "app:9") {
 		t.Errorf("a name that it does not have: %v", err)
 	}
-	if steps, err := s.Untag("app:1", "app:2"); err != nil || len(steps) != 1 || steps[0].Untagged != "app:2" {
+	if steps, err := s.Untag(context.Background(), "app:1", "app:2"); err != nil || len(steps) != 1 ||
+		steps[0].Untagged != "app:2" {
 		t.Errorf("one name: %+v, %v", steps, err)
 	}
-	if steps, err := s.Untag(img.ID); err != nil || len(steps) != 2 {
+	if steps, err := s.Untag(context.Background(), img.ID); err != nil || len(steps) != 2 {
 		t.Errorf("all names: %+v, %v", steps, err)
 	}
-	if got, err := s.Image(img.ID); err != nil || len(got.Names) != 0 {
+	if got, err := s.Image(context.Background(), img.ID); err != nil || len(got.Names) != 0 {
 		t.Errorf("without names it is %+v, %v", got, err)
 	}
 }

@@ -1,6 +1,9 @@
 package layers
 
-import "fmt"
+import (
+	"context"
+	"fmt"
+)
 
 // Usage is what the images of a store take. All sizes are those on record, of the layers' tars: nothing is walked.
 type Usage struct {
@@ -23,9 +26,9 @@ type ImageUsage struct {
 }
 
 // Usage measures the images. With an error about damaged images, the rest of it is good nevertheless.
-func (s *Store) Usage() (Usage, error) {
-	images, broken := s.Images()
-	r, err := s.core.Records()
+func (s *Store) Usage(ctx context.Context) (Usage, error) {
+	images, broken := s.Images(ctx)
+	r, err := s.core.Records(ctx)
 	if err != nil {
 		return Usage{}, err
 	}

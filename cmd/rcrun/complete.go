@@ -29,7 +29,7 @@ func (a *app) completeContainers(cmd *cobra.Command, _ []string, _ string) ([]st
 func (a *app) completeImages(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	var names []string
 	err := a.withStore(cmd.Context(), func(s *layers.Store) error {
-		images, err := s.Images()
+		images, err := s.Images(cmd.Context())
 		for _, image := range images {
 			names = append(names, image.RepoTags...)
 		}

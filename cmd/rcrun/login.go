@@ -38,7 +38,7 @@ func (a *app) loginCommand() *cobra.Command {
 	common := a.addRegistryFlags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		name, options := registryArgument(args), common.registry()
-		known, err := registry.KnownCredentials(name, options)
+		known, err := registry.KnownCredentials(cmd.Context(), name, options)
 		if err != nil {
 			return err
 		}
@@ -151,13 +151,13 @@ func (a *app) logoutCommand() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		name, options := registryArgument(args), common.registry()
 		if all {
-			if err := registry.LogoutAll(options); err != nil {
+			if err := registry.LogoutAll(cmd.Context(), options); err != nil {
 				return err
 			}
 			fmt.Println("Removed login credentials for all registries")
 			return nil
 		}
-		if err := registry.Logout(name, options); err != nil {
+		if err := registry.Logout(cmd.Context(), name, options); err != nil {
 			return err
 		}
 		fmt.Println("Removing login credentials for", name)

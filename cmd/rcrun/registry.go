@@ -179,7 +179,7 @@ func (a *app) pushCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if names, err = registry.TagsHere(store, args[0]); err != nil {
+				if names, err = registry.TagsHere(ctx, store, args[0]); err != nil {
 					return err
 				}
 			}

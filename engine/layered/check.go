@@ -17,7 +17,7 @@ func (e *Engine) Check(ctx context.Context, opts upkeep.CheckOptions) ([]upkeep.
 	if err != nil {
 		return nil, err
 	}
-	orphans, err := e.orphans(store)
+	orphans, err := e.orphans(ctx, store)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +39,7 @@ func (e *Engine) Repair(ctx context.Context, opts upkeep.CheckOptions) ([]upkeep
 	if err != nil {
 		return nil, err
 	}
-	done, err := upkeep.Repair(store, problems)
+	done, err := upkeep.Repair(ctx, store, problems)
 	for _, r := range done {
 		if r.Kind == upkeep.BrokenImage && r.Fixed {
 			e.reportRemovals(append(layers.Untagged(r.ID, r.Names), layers.Removal{Image: r.ID, Deleted: idOf(r.ID)}))
@@ -50,8 +50,8 @@ func (e *Engine) Repair(ctx context.Context, opts upkeep.CheckOptions) ([]upkeep
 
 // orphans finds layers of containers that are gone. A container's directory is made before its layer and removed
 // after it.
-func (e *Engine) orphans(store *layers.Store) ([]upkeep.Problem, error) {
-	ids, err := store.ContainerIDs()
+func (e *Engine) orphans(ctx context.Context, store *layers.Store) ([]upkeep.Problem, error) {
+	ids, err := store.ContainerIDs(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (e *Engine) checkContainers(ctx context.Context, store *layers.Store) ([]up
 		if c.State.Status == engine.Removing || c.State.Status == engine.Dead {
 			continue // its layer may be gone; the rest goes with its removal
 		}
-		_, err := store.ContainerStack(c.ID)
+		_, err := store.ContainerStack(ctx, c.ID)
 		if err == nil {
 			continue
 		}

@@ -42,7 +42,7 @@ func (e *Engine) Commit(ctx context.Context, c *engine.Container, options Commit
 			Progress: options.Progress,
 		})
 		if err == nil {
-			e.reportCommit(store, c, id, options)
+			e.reportCommit(ctx, store, c, id, options)
 		}
 		return err
 	})
@@ -50,8 +50,9 @@ func (e *Engine) Commit(ctx context.Context, c *engine.Container, options Commit
 }
 
 // reportCommit writes that an image was made of a container.
-func (e *Engine) reportCommit(store *layers.Store, c *engine.Container, id string, options CommitOptions) {
-	e.reportMade(store, api.ActionCreate, id, options.Name)
+func (e *Engine) reportCommit(ctx context.Context, store *layers.Store, c *engine.Container, id string,
+	options CommitOptions) {
+	e.reportMade(ctx, store, api.ActionCreate, id, options.Name)
 	name := ""
 	if options.Name != "" {
 		name = withTag(options.Name)
@@ -75,7 +76,7 @@ func (e *Engine) Export(ctx context.Context, c *engine.Container, w io.Writer, p
 // Changes lists what the container has changed in its image.
 func (e *Engine) Changes(ctx context.Context, c *engine.Container) (changes []layertree.Change, err error) {
 	err = e.withLayers(ctx, c, true, func(store *layers.Store) error {
-		changes, err = store.ContainerChanges(c.ID, []string{c.InitLayer()})
+		changes, err = store.ContainerChanges(ctx, c.ID, []string{c.InitLayer()})
 		return err
 	})
 	return changes, err

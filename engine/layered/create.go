@@ -51,7 +51,8 @@ func (e *Engine) Create(ctx context.Context, options engine.CreateOptions, platf
 func (e *Engine) checkDriver(host engine.HostConfig) error {
 	if host.Rootfs != "" && !host.RootfsOverlay {
 		if len(host.StorageOpt) > 0 {
-			return fmt.Errorf("--storage-opt limits what is kept apart from a directory: use --rootfs %s:O", host.Rootfs)
+			return fmt.Errorf("--storage-opt limits what is kept apart from a directory: use --rootfs %s:O",
+				host.Rootfs)
 		}
 		return nil
 	}
@@ -62,9 +63,11 @@ func (e *Engine) checkDriver(host engine.HostConfig) error {
 	case host.Rootfs != "":
 		return fmt.Errorf("--rootfs %s:O needs the storage driver fuse, and this store has %s", host.Rootfs, kind)
 	case len(host.StorageOpt) > 0:
-		return fmt.Errorf("--storage-opt needs the storage driver fuse, because nobody counts what a container writes with %s, which this store has: use --root DIR --storage-driver fuse", kind)
+		return fmt.Errorf("--storage-opt needs the storage driver fuse, because nobody counts what a container "+
+			"writes with %s, which this store has: use --root DIR --storage-driver fuse", kind)
 	case host.UsernsMode != "" && host.UsernsMode != rootless.ModeHost:
-		return fmt.Errorf("--userns=%s needs the storage driver fuse, and this store has %s, whose files belong to the ids of the default map", host.UsernsMode, kind)
+		return fmt.Errorf("--userns=%s needs the storage driver fuse, and this store has %s, whose files belong to "+
+			"the ids of the default map", host.UsernsMode, kind)
 	}
 	return nil
 }
@@ -78,7 +81,7 @@ func (e *Engine) imageOf(ctx context.Context, options engine.CreateOptions) (*la
 	if err != nil {
 		return nil, err
 	}
-	return store.Image(options.Config.Image)
+	return store.Image(ctx, options.Config.Image)
 }
 
 // ImageConfig translates an image's configuration into the form in which it is merged.
@@ -106,6 +109,7 @@ func platformWarning(image *layers.Image) string {
 	if system == "" || arch == "" || system == runtime.GOOS && arch == runtime.GOARCH {
 		return ""
 	}
-	return fmt.Sprintf("The requested image's platform (%s/%s) does not match the detected host platform (%s/%s) and no specific platform was requested",
+	return fmt.Sprintf("The requested image's platform (%s/%s) does not match the detected host platform (%s/%s) "+
+		"and no specific platform was requested",
 		system, arch, runtime.GOOS, runtime.GOARCH)
 }

@@ -61,41 +61,13 @@ func FindStorageDriver(dirs engine.Dirs, wanted string) (string, error) {
 	return driver.Find(dirs.Store(), wanted)
 }
 
-// containerStore is the image store as the engine sees it. Its calls cannot be cancelled once they have begun: each of
-// them leaves the store as it was, or with what was asked for.
+// containerStore is the image store as the engine sees it.
 type containerStore struct{ *layers.Store }
 
 // CreateContainer makes the layer of a container, given the id of its image.
 func (s containerStore) CreateContainer(ctx context.Context, id, name, imageID string, limit layers.Quota) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
 	if imageID == "" {
-		return s.Store.CreateLimited(id, name, nil, limit)
+		return s.Store.CreateLimited(ctx, id, name, nil, limit)
 	}
-	return s.Store.CreateLimited(id, name, &layers.Image{ID: imageID}, limit)
-}
-
-// RemoveContainer removes the layer of a container, if there is one.
-func (s containerStore) RemoveContainer(ctx context.Context, id string) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return s.Store.RemoveContainer(id)
-}
-
-// ContainerStack returns the directories that make up a container's root filesystem.
-func (s containerStore) ContainerStack(ctx context.Context, id string) (layers.Stack, error) {
-	if ctx.Err() != nil {
-		return layers.Stack{}, context.Cause(ctx)
-	}
-	return s.Store.ContainerStack(id)
-}
-
-// ContainerSize is how many bytes a container has added to its image.
-func (s containerStore) ContainerSize(ctx context.Context, id string) (int64, error) {
-	if ctx.Err() != nil {
-		return 0, context.Cause(ctx)
-	}
-	return s.Store.ContainerSize(id)
+	return s.Store.CreateLimited(ctx, id, name, &layers.Image{ID: imageID}, limit)
 }

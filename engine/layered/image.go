@@ -20,11 +20,11 @@ func (e *Engine) Tag(ctx context.Context, ref string, names ...string) error {
 	if err != nil {
 		return err
 	}
-	image, err := store.Image(ref)
+	image, err := store.Image(ctx, ref)
 	if err != nil {
 		return err
 	}
-	if err := store.Tag(ref, names...); err != nil {
+	if err := store.Tag(ctx, ref, names...); err != nil {
 		return err
 	}
 	e.reportNames(image, names...)
@@ -37,7 +37,7 @@ func (e *Engine) Untag(ctx context.Context, ref string, names ...string) ([]laye
 	if err != nil {
 		return nil, err
 	}
-	removed, err := store.Untag(ref, names...)
+	removed, err := store.Untag(ctx, ref, names...)
 	e.reportRemovals(removed)
 	return removed, err
 }
@@ -48,7 +48,7 @@ func (e *Engine) RemoveImage(ctx context.Context, ref string, force bool) ([]lay
 	if err != nil {
 		return nil, err
 	}
-	removed, err := store.RemoveImage(ref, layers.RemoveOptions{Force: force, Runs: e.Containers.Runs})
+	removed, err := store.RemoveImage(ctx, ref, layers.RemoveOptions{Force: force, Runs: e.Containers.Runs})
 	e.reportRemovals(removed)
 	return removed, err
 }
@@ -74,7 +74,8 @@ func (e *Engine) Push(ctx context.Context, ref string, options registry.PushOpti
 	}
 	pushed, err := registry.Push(ctx, store, ref, options)
 	if err == nil {
-		image, _ := store.Image(ref) // one that has been removed since has no labels to tell of
+		// one that has been removed since has no labels to tell of
+		image, _ := store.Image(context.WithoutCancel(ctx), ref)
 		e.reportTransfer(api.ActionPush, imagename.Familiar(pushed.Name), image)
 	}
 	return pushed, err
@@ -87,15 +88,15 @@ func (e *Engine) Import(ctx context.Context, r io.Reader, options archive.Import
 		return "", err
 	}
 	if id, err = archive.Import(ctx, store, r, options); err == nil {
-		e.reportMade(store, api.ActionImport, id, options.Name)
+		e.reportMade(ctx, store, api.ActionImport, id, options.Name)
 	}
 	return id, err
 }
 
 // reportMade writes that an image was made and has got a name, "" if it has none. One that has been removed since has
 // events of that.
-func (e *Engine) reportMade(store *layers.Store, action api.Action, id, name string) {
-	image, err := store.Image(id)
+func (e *Engine) reportMade(ctx context.Context, store *layers.Store, action api.Action, id, name string) {
+	image, err := store.Image(context.WithoutCancel(ctx), id)
 	if err != nil {
 		image = &layers.Image{ID: id}
 	}
@@ -114,7 +115,7 @@ func (e *Engine) Load(ctx context.Context, path string, r io.Reader, options arc
 	loaded, err := archive.Load(ctx, store, path, r, options)
 	known := map[string]bool{}
 	for _, name := range loaded {
-		if image, err := store.Image(name); err == nil && !known[image.ID] {
+		if image, err := store.Image(context.WithoutCancel(ctx), name); err == nil && !known[image.ID] {
 			known[image.ID] = true
 			e.reportImage(api.ActionLoad, image)
 		}

@@ -52,7 +52,7 @@ func (e *Engine) Provide(ctx context.Context, ref string, options ProvideOptions
 		return nil, err
 	}
 	if options.Policy == PullMissing {
-		reason := lacks(store, ref, options.Platform)
+		reason := lacks(ctx, store, ref, options.Platform)
 		if !errdefs.IsNotFound(reason) {
 			return nil, reason
 		}
@@ -62,14 +62,14 @@ func (e *Engine) Provide(ctx context.Context, ref string, options ProvideOptions
 	}
 	pulled, err := e.Pull(ctx, ref, options.PullOptions)
 	if err != nil {
-		return nil, withSimilar(store, ref, err)
+		return nil, withSimilar(ctx, store, ref, err)
 	}
 	return &pulled, nil
 }
 
 // lacks returns nil if the image is in the store and for the platform, and otherwise what is wrong.
-func lacks(store *layers.Store, ref, platform string) error {
-	image, err := store.Image(ref)
+func lacks(ctx context.Context, store *layers.Store, ref, platform string) error {
+	image, err := store.Image(ctx, ref)
 	if err != nil {
 		return err
 	}
@@ -77,9 +77,9 @@ func lacks(store *layers.Store, ref, platform string) error {
 }
 
 // withSimilar adds to the error of a pull which images of like names are in the store.
-func withSimilar(store *layers.Store, ref string, err error) error {
+func withSimilar(ctx context.Context, store *layers.Store, ref string, err error) error {
 	var platform *imagename.PlatformError
-	similar := store.SimilarTo(ref)
+	similar := store.SimilarTo(ctx, ref)
 	if similar == "" || errors.As(err, &platform) {
 		return err
 	}

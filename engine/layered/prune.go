@@ -57,7 +57,7 @@ func (e *Engine) PruneImages(ctx context.Context, f PruneFilter, all bool) (p Pr
 	if err != nil {
 		return p, err
 	}
-	pruned, err := upkeep.Prune(store, upkeep.PruneOptions{All: all, Filter: f.images()})
+	pruned, err := upkeep.Prune(ctx, store, upkeep.PruneOptions{All: all, Filter: f.images()})
 	e.reportRemovals(pruned.Removals)
 	e.reportPruned(api.ImageEventType, pruned.Space)
 	return Pruned{Images: pruned.Removals, Space: pruned.Space}, err
@@ -76,7 +76,7 @@ func (e *Engine) PruneAll(ctx context.Context, f PruneFilter, allImages bool) (p
 	if err := ctx.Err(); err != nil {
 		return p, errors.Join(containerErr, imageErr, err)
 	}
-	kept, keptErr := upkeep.PruneKept(store)
+	kept, keptErr := upkeep.PruneKept(ctx, store)
 	e.reportPruned(api.BuilderEventType, kept.Space)
 	p.Cache, p.Space = kept.Removals, p.Space+kept.Space
 	return p, errors.Join(containerErr, imageErr, keptErr)

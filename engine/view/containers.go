@@ -41,7 +41,8 @@ type ListOptions struct {
 }
 
 // Containers lists containers, the newest first.
-func Containers(ctx context.Context, e *layered.Engine, options ListOptions) (list []Container, broken []error, err error) {
+func Containers(ctx context.Context, e *layered.Engine, options ListOptions) (list []Container, broken []error,
+	err error) {
 	if err := options.Filter.lookUp(ctx, e); err != nil {
 		return nil, nil, err
 	}
@@ -149,14 +150,14 @@ func addSizes(ctx context.Context, e *layered.Engine, list []Container) (unmeasu
 			return unmeasured, err
 		}
 		c := &list[i]
-		if c.SizeRw, err = written(store, c.ID); err != nil {
+		if c.SizeRw, err = written(ctx, store, c.ID); err != nil {
 			unmeasured = append(unmeasured, err)
 		}
 		c.SizeRootFs = c.SizeRw
 		if c.ImageID == "" {
 			continue
 		}
-		if image, err := store.Image(c.ImageID); err != nil {
+		if image, err := store.Image(ctx, c.ImageID); err != nil {
 			c.SizeRootFs = notMeasured
 		} else {
 			c.SizeRootFs += image.Size
@@ -166,8 +167,8 @@ func addSizes(ctx context.Context, e *layered.Engine, list []Container) (unmeasu
 }
 
 // written returns how many bytes a container has written; one that runs in a directory of the user's has no layer.
-func written(s *layers.Store, id string) (int64, error) {
-	size, err := s.ContainerSize(id)
+func written(ctx context.Context, s *layers.Store, id string) (int64, error) {
+	size, err := s.ContainerSize(ctx, id)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}

@@ -22,7 +22,7 @@ func History(ctx context.Context, e *layered.Engine, ref string) ([]Step, error)
 	if err != nil {
 		return nil, err
 	}
-	img, err := store.Image(ref)
+	img, err := store.Image(ctx, ref)
 	if err != nil {
 		return nil, err
 	}

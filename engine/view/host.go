@@ -54,10 +54,10 @@ func Describe(ctx context.Context, e *layered.Engine, version string) (Info, err
 		return info, err
 	}
 	info.Driver = store.Driver()
-	if info.DriverStatus, err = store.Status(); err != nil {
+	if info.DriverStatus, err = store.Status(ctx); err != nil {
 		return info, err
 	}
-	images, err := store.Images()
+	images, err := store.Images(ctx)
 	info.Images = len(images)
 	if err != nil {
 		return info, err

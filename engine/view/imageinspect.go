@@ -44,7 +44,7 @@ func InspectImage(ctx context.Context, e *layered.Engine, ref string) (*ImageIns
 	if err != nil {
 		return nil, err
 	}
-	img, err := store.Image(ref)
+	img, err := store.Image(ctx, ref)
 	if err != nil {
 		return nil, err
 	}

@@ -24,16 +24,17 @@ type ImageListOptions struct {
 }
 
 // Images lists images, the newest first. Images that are damaged are listed as far as is known; broken tells of them.
-func Images(ctx context.Context, e *layered.Engine, options ImageListOptions) (list []Image, broken []error, err error) {
+func Images(ctx context.Context, e *layered.Engine, options ImageListOptions) (list []Image, broken []error,
+	err error) {
 	store, err := e.Store(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	all, damaged := store.Images()
+	all, damaged := store.Images(ctx)
 	if damaged != nil {
 		broken = append(broken, damaged)
 	}
-	if all, err = store.FilterImages(all, options.Filter); err != nil {
+	if all, err = store.FilterImages(ctx, all, options.Filter); err != nil {
 		return nil, broken, err
 	}
 	for i := range all {

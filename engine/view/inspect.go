@@ -38,13 +38,13 @@ func inspectSize(ctx context.Context, e *layered.Engine, i *engine.Inspection) e
 	if err != nil {
 		return err
 	}
-	rw, err := written(store, i.ID)
+	rw, err := written(ctx, store, i.ID)
 	if err != nil {
 		return err
 	}
 	whole := rw
 	if i.Image != "" {
-		image, err := store.Image(i.Image)
+		image, err := store.Image(ctx, i.Image)
 		if err != nil {
 			return err
 		}

@@ -32,7 +32,7 @@ func Layers(ctx context.Context, e *layered.Engine) ([]layers.LayerInfo, error) 
 	if err != nil {
 		return nil, err
 	}
-	all, err := store.ImageLayers()
+	all, err := store.ImageLayers(ctx)
 	if err == nil {
 		err = ctx.Err()
 	}
@@ -49,7 +49,7 @@ func InspectLayer(ctx context.Context, e *layered.Engine, ref string) (any, erro
 	if err != nil {
 		return nil, err
 	}
-	layer, err := store.ImageLayer(ref)
+	layer, err := store.ImageLayer(ctx, ref)
 	if err == nil {
 		return Layer{*layer, layer.Created.Format(time.RFC3339Nano)}, nil
 	}
@@ -64,7 +64,7 @@ func InspectLayer(ctx context.Context, e *layered.Engine, ref string) (any, erro
 		return nil, err
 	}
 	object := ContainerLayers{Name: c.Name, MountID: c.ID, InitID: initID(c)}
-	image, err := imageChain(store, c.ImageID)
+	image, err := imageChain(ctx, store, c.ImageID)
 	if err == nil && len(image) > 0 {
 		object.Parent = image[0].ChainID
 	}
@@ -75,15 +75,15 @@ func InspectLayer(ctx context.Context, e *layered.Engine, ref string) (any, erro
 func initID(c *engine.Container) string { return c.ID + "-init" }
 
 // imageChain returns the layers of an image, the uppermost first; none for no image.
-func imageChain(s *layers.Store, imageID string) ([]layers.LayerInfo, error) {
+func imageChain(ctx context.Context, s *layers.Store, imageID string) ([]layers.LayerInfo, error) {
 	if imageID == "" {
 		return nil, nil
 	}
-	image, err := s.Image(imageID)
+	image, err := s.Image(ctx, imageID)
 	if err != nil {
 		return nil, err
 	}
-	all, err := s.ImageLayers()
+	all, err := s.ImageLayers(ctx)
 	if err != nil {
 		return nil, err
 	}

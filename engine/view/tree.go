@@ -45,7 +45,7 @@ func Tree(ctx context.Context, e *layered.Engine, refs []string) (nodes []Node, 
 		c, err := e.Containers.Lookup(ctx, ref)
 		switch {
 		case err == nil:
-			chain, damaged, err := containerTree(store, c)
+			chain, damaged, err := containerTree(ctx, store, c)
 			if err != nil {
 				return nil, unmeasured, err
 			}
@@ -53,7 +53,7 @@ func Tree(ctx context.Context, e *layered.Engine, refs []string) (nodes []Node, 
 		case !errdefs.IsNotFound(err):
 			return nil, unmeasured, err
 		default:
-			image, err := store.Image(ref)
+			image, err := store.Image(ctx, ref)
 			if err != nil {
 				return nil, unmeasured, err
 			}
@@ -65,13 +65,14 @@ func Tree(ctx context.Context, e *layered.Engine, refs []string) (nodes []Node, 
 	if len(refs) > 0 && len(wanted) == 0 {
 		return nodes, unmeasured, nil
 	}
-	forest, err := imageTree(store, wanted)
+	forest, err := imageTree(ctx, store, wanted)
 	return append(nodes, forest...), unmeasured, err
 }
 
 // containerTree is the chain of a container's layers, from the one that takes its changes down.
-func containerTree(s *layers.Store, c *engine.Container) (nodes []Node, unmeasured []error, err error) {
-	size, err := written(s, c.ID)
+func containerTree(ctx context.Context, s *layers.Store, c *engine.Container) (nodes []Node, unmeasured []error,
+	err error) {
+	size, err := written(ctx, s, c.ID)
 	if err != nil {
 		unmeasured = append(unmeasured, err)
 	}
@@ -79,7 +80,7 @@ func containerTree(s *layers.Store, c *engine.Container) (nodes []Node, unmeasur
 		{Title: WritableNode, ID: c.ID, Kind: WritableNode, Size: size, Names: []string{c.Name}},
 		{Title: engine.ShortID(c.ID) + "-init", ID: initID(c), Kind: InitNode},
 	}
-	chain, err := imageChain(s, c.ImageID)
+	chain, err := imageChain(ctx, s, c.ImageID)
 	for _, l := range chain {
 		nodes = append(nodes, imageNode(l))
 	}
@@ -97,12 +98,12 @@ func imageNode(l layers.LayerInfo) Node {
 }
 
 // imageTree is the forest of the layers with the cache ids wanted, or of all.
-func imageTree(s *layers.Store, wanted []string) ([]Node, error) {
-	all, err := s.ImageLayers()
+func imageTree(ctx context.Context, s *layers.Store, wanted []string) ([]Node, error) {
+	all, err := s.ImageLayers(ctx)
 	if err != nil {
 		return nil, err
 	}
-	images, err := s.Images()
+	images, err := s.Images(ctx)
 	f := forest{children: map[digest.Digest][]layers.LayerInfo{}, images: images}
 	for _, l := range all {
 		if wanted == nil || slices.Contains(wanted, l.CacheID) {

@@ -53,7 +53,7 @@ func measure(ctx context.Context, e *layered.Engine) (use *diskUse, broken []err
 	}
 	use = &diskUse{}
 	var failed error
-	if use.Usage, failed = store.Usage(); failed != nil {
+	if use.Usage, failed = store.Usage(ctx); failed != nil {
 		broken = append(broken, failed)
 	}
 	list, damaged, err := e.Containers.List(ctx)

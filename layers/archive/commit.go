@@ -52,7 +52,7 @@ func Commit(ctx context.Context, s *layers.Store, id string, opts CommitOptions)
 }
 
 func commit(ctx context.Context, s *layers.Store, id string, opts CommitOptions) (image string, err error) {
-	place, err := s.Core().Begin()
+	place, err := s.Core().Begin(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -61,7 +61,7 @@ func commit(ctx context.Context, s *layers.Store, id string, opts CommitOptions)
 	if err != nil {
 		return "", err
 	}
-	config, err := commitConfig(s, opts)
+	config, err := commitConfig(ctx, s, opts)
 	if err != nil {
 		return "", err
 	}
@@ -85,10 +85,10 @@ func commit(ctx context.Context, s *layers.Store, id string, opts CommitOptions)
 }
 
 // commitConfig makes the configuration of the image, but for the layer that is to come and what is said of that.
-func commitConfig(s *layers.Store, opts CommitOptions) (*imageConfig, error) {
+func commitConfig(ctx context.Context, s *layers.Store, opts CommitOptions) (*imageConfig, error) {
 	config := newImageConfig(time.Now().UTC())
 	if opts.Image != "" {
-		base, err := s.Image(opts.Image)
+		base, err := s.Image(ctx, opts.Image)
 		if err != nil {
 			return nil, err
 		}
@@ -135,9 +135,9 @@ func (c *imageConfig) dropLayers() {
 // containerTar returns the tar of what a container has changed, or of all of it to squash. Closing it ends the packing.
 func containerTar(ctx context.Context, s *layers.Store, id, parent string, opts CommitOptions) (io.ReadCloser, error) {
 	if s.Core().DriverName == driver.VFS && !opts.Squash {
-		return packed(ctx, func(w io.Writer) error { return s.VfsDiff(w, id, opts.Between) }), nil
+		return packed(ctx, func(w io.Writer) error { return s.VfsDiff(ctx, w, id, opts.Between) }), nil
 	}
-	t, pack, err := s.PackOptions(id, opts.Between)
+	t, pack, err := s.PackOptions(ctx, id, opts.Between)
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +170,7 @@ func isEmptyTar(r *bufio.Reader) (bool, error) {
 // Export writes all that a container, given its full id, shows as one tar, the layers between its image and its own
 // included. Nobody may write to the container meanwhile.
 func Export(ctx context.Context, s *layers.Store, w io.Writer, id string, between []string) error {
-	t, opts, err := s.PackOptions(id, between)
+	t, opts, err := s.PackOptions(ctx, id, between)
 	if err != nil {
 		return err
 	}

@@ -26,10 +26,10 @@ func TestCommitOfCrowd(t *testing.T) {
 	const dirs, files = 300, 1000
 	s := storetest.OpenStore(t)
 	img := storetest.MustImport(t, s, "crowd", "x")
-	if err := s.CreateContainer(storetest.ContainerID(1), "", img); err != nil {
+	if err := s.CreateContainer(context.Background(), storetest.ContainerID(1), "", img); err != nil {
 		t.Fatal(err)
 	}
-	stack, err := s.ContainerStack(storetest.ContainerID(1))
+	stack, err := s.ContainerStack(context.Background(), storetest.ContainerID(1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestCommitOfCrowd(t *testing.T) {
 		opened.add(dir)
 	}
 	write(t, filepath.Join(stack.Upper, "d7", "f7"), "changed")
-	changes, err := s.ContainerChanges(storetest.ContainerID(1), nil)
+	changes, err := s.ContainerChanges(context.Background(), storetest.ContainerID(1), nil)
 	if want := []tree.Change{{Path: "/d7", Kind: tree.Modified}, {Path: "/d7/f7", Kind: tree.Modified}}; err != nil ||
 		!slices.Equal(changes, want) {
 		t.Errorf("changes %v, %v", changes, err)
@@ -124,10 +124,11 @@ func TestCommitSquash(t *testing.T) {
 	s := storetest.OpenStore(t)
 	base := storetest.NewSample(t, "amd64", storetest.RootfsTar(t, "x"), storetest.PatchTar(t))
 	storetest.LoadSamples(t, s, []*storetest.Sample{base}, [][]string{{"app:1"}})
-	if err := s.CreateContainer(storetest.ContainerID(1), "", storetest.MustImage(t, s, "app:1")); err != nil {
+	if err := s.CreateContainer(context.Background(), storetest.ContainerID(1), "",
+		storetest.MustImage(t, s, "app:1")); err != nil {
 		t.Fatal(err)
 	}
-	stack, err := s.ContainerStack(storetest.ContainerID(1))
+	stack, err := s.ContainerStack(context.Background(), storetest.ContainerID(1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +167,7 @@ func TestCommitSquash(t *testing.T) {
 // makeUnreadable gives the first container a file whose content is nowhere.
 func makeUnreadable(t *testing.T, s *layers.Store) {
 	t.Helper()
-	stack, err := s.ContainerStack(storetest.ContainerID(1))
+	stack, err := s.ContainerStack(context.Background(), storetest.ContainerID(1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +188,7 @@ func makeUnreadable(t *testing.T, s *layers.Store) {
 func TestCommitFails(t *testing.T) {
 	s := storetest.OpenStore(t)
 	img := storetest.MustImport(t, s, "app:1", "x")
-	if err := s.CreateContainer(storetest.ContainerID(1), "", img); err != nil {
+	if err := s.CreateContainer(context.Background(), storetest.ContainerID(1), "", img); err != nil {
 		t.Fatal(err)
 	}
 	makeUnreadable(t, s)
@@ -228,7 +229,7 @@ func TestCommitFails(t *testing.T) {
 	if layers, err := s.Core().Lib.Layers(); err != nil || len(layers) != 2 {
 		t.Errorf("%d layers, %v; want those of the image and the container", len(layers), err)
 	}
-	if images, err := s.Images(); err != nil || len(images) != 1 {
+	if images, err := s.Images(context.Background()); err != nil || len(images) != 1 {
 		t.Errorf("%d images, %v", len(images), err)
 	}
 }

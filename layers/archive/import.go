@@ -61,7 +61,7 @@ func importTar(ctx context.Context, s *layers.Store, r io.Reader, opts ImportOpt
 	if err := intake.AllowTar(ctx); err != nil {
 		return "", err
 	}
-	place, err := s.Core().Begin()
+	place, err := s.Core().Begin(ctx)
 	if err != nil {
 		return "", err
 	}

@@ -48,7 +48,7 @@ const containerdName = "io.containerd.image.name"
 // returns the names of the images, or "sha256:ID" of those without.
 func Load(ctx context.Context, s *layers.Store, path string, r io.Reader, opts LoadOptions) (loaded []string,
 	err error) {
-	t, err := intake.NewTransfer(s, "")
+	t, err := intake.NewTransfer(ctx, s, "")
 	if err != nil {
 		return nil, fmt.Errorf("load %s: %w", path, err)
 	}

@@ -49,7 +49,7 @@ func TestLoadDocker(t *testing.T) {
 		}
 		storetest.CheckSample(t, s, one)
 		storetest.CheckSample(t, s, two)
-		if img, err := s.Image("registry.example/one"); err != nil || img.ID != one.ID() {
+		if img, err := s.Image(context.Background(), "registry.example/one"); err != nil || img.ID != one.ID() {
 			t.Errorf("%s: second name: %v", c.name, err)
 		}
 		if seen.Name != "sha256:"+two.ID() || seen.Count(progress.LayerExists) != 2 { // with those of the other image
@@ -80,7 +80,7 @@ func TestLoadOCI(t *testing.T) {
 	for _, img := range []*storetest.Sample{one, two, three} {
 		storetest.CheckSample(t, s, img)
 	}
-	if img, err := s.Image("two:2"); err != nil || img.Config.Architecture != "arm64" {
+	if img, err := s.Image(context.Background(), "two:2"); err != nil || img.Config.Architecture != "arm64" {
 		t.Errorf("the image of another architecture: %+v, %v", img, err)
 	}
 }
@@ -153,7 +153,7 @@ func TestLoadBad(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: error %v, want one with %q and the path", c.name, err, c.want)
 		}
-		if images, err := s.Images(); len(images) > 0 || err != nil {
+		if images, err := s.Images(context.Background()); len(images) > 0 || err != nil {
 			t.Errorf("%s: images %+v, %v", c.name, images, err)
 		}
 		for _, dir := range []string{s.Core().TempRoot(), s.Core().Layout.Staging()} {
@@ -181,7 +181,8 @@ func TestLoadFalseDigest(t *testing.T) {
 			t.Errorf("load as %s: %v", name, err)
 		}
 	}
-	if got, err := s.Image(own); err != nil || strings.Contains(strings.Join(got.RepoDigests, " "), "debian") {
+	if got, err := s.Image(context.Background(), own); err != nil ||
+		strings.Contains(strings.Join(got.RepoDigests, " "), "debian") {
 		t.Errorf("image %+v, %v", got, err)
 	}
 }
@@ -213,12 +214,12 @@ func TestLoadWhileRemoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	transfer, err := intake.NewTransfer(s, "")
+	transfer, err := intake.NewTransfer(context.Background(), s, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	hooked := hookedReference{layout, new(sync.Once), func() {
-		if _, err := s.RemoveImage("one:1", layers.RemoveOptions{}); err != nil {
+		if _, err := s.RemoveImage(context.Background(), "one:1", layers.RemoveOptions{}); err != nil {
 			t.Error(err)
 		}
 	}}

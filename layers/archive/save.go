@@ -85,7 +85,7 @@ func Save(ctx context.Context, s *layers.Store, w io.Writer, refs []string, opts
 	if err := opts.normalize(); err != nil {
 		return fmt.Errorf("save images: %w", err)
 	}
-	images, err := toSave(s, refs)
+	images, err := toSave(ctx, s, refs)
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func (i *savedImage) addName(name string) {
 }
 
 // toSave finds the images, each once, in the order in which they are asked for.
-func toSave(s *layers.Store, refs []string) ([]*savedImage, error) {
+func toSave(ctx context.Context, s *layers.Store, refs []string) ([]*savedImage, error) {
 	var images []*savedImage
 	known := map[string]*savedImage{}
 	for _, ref := range refs {
@@ -138,7 +138,7 @@ func toSave(s *layers.Store, refs []string) ([]*savedImage, error) {
 			named = map[string][]string{ref: nil}
 		}
 		for _, image := range slices.Sorted(maps.Keys(named)) {
-			found, err := findSaved(s, image)
+			found, err := findSaved(ctx, s, image)
 			if err != nil {
 				return nil, err
 			}
@@ -154,8 +154,8 @@ func toSave(s *layers.Store, refs []string) ([]*savedImage, error) {
 }
 
 // findSaved returns the image that ref names, without a name.
-func findSaved(s *layers.Store, ref string) (*savedImage, error) {
-	img, err := s.Image(ref)
+func findSaved(ctx context.Context, s *layers.Store, ref string) (*savedImage, error) {
+	img, err := s.Image(ctx, ref)
 	if err != nil {
 		return nil, err
 	}

@@ -197,7 +197,7 @@ func TestLoadManyPlatforms(t *testing.T) {
 			t.Fatalf("loaded %q, %v", loaded, err)
 		}
 		storetest.CheckSample(t, s, mine)
-		if images, err := s.Images(); err != nil || len(images) != 1 {
+		if images, err := s.Images(context.Background()); err != nil || len(images) != 1 {
 			t.Errorf("%d images, %v", len(images), err)
 		}
 	}
@@ -210,7 +210,7 @@ func TestLoadPresent(t *testing.T) {
 	img := storetest.MustImport(t, s, "app:1", "x")
 	for _, format := range []archive.ArchiveFormat{archive.DockerArchive, archive.OCIArchive} {
 		data := storetest.MustSave(t, s, archive.SaveOptions{Format: format}, "app:1")
-		if _, err := s.Untag("app:1"); err != nil {
+		if _, err := s.Untag(context.Background(), "app:1"); err != nil {
 			t.Fatal(err)
 		}
 		for range 2 {

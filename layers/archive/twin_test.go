@@ -28,7 +28,7 @@ func TestImportTwice(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s after %s: %v", form, first, err)
 			}
-			if _, err := s.Image(id); err != nil {
+			if _, err := s.Image(context.Background(), id); err != nil {
 				t.Errorf("%s after %s: %v", form, first, err)
 			}
 			if layers, err := s.Core().Lib.Layers(); err != nil || len(layers) != 1 {
@@ -69,10 +69,10 @@ func TestCommitTwice(t *testing.T) {
 	s := storetest.OpenStore(t)
 	img := storetest.MustImport(t, s, "base", "x")
 	id := storetest.ContainerID(1)
-	if err := s.CreateContainer(id, "", img); err != nil {
+	if err := s.CreateContainer(context.Background(), id, "", img); err != nil {
 		t.Fatal(err)
 	}
-	stack, err := s.ContainerStack(id)
+	stack, err := s.ContainerStack(context.Background(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func TestImportAtOnce(t *testing.T) {
 			id, err := archive.Import(context.Background(), s, r, archive.ImportOptions{})
 			if err != nil {
 				t.Error(err)
-			} else if _, err := s.Image(id); err != nil {
+			} else if _, err := s.Image(context.Background(), id); err != nil {
 				t.Error(err)
 			}
 		})

@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -72,13 +73,13 @@ func (d *Driver) Changes(id string, _ *idtools.IDMappings, parent string, _ *idt
 		return nil, err
 	}
 	if below == parent {
-		return archiveChanges(tree.Changes(chain[0], chain[1:], d.writable(id)))
+		return archiveChanges(tree.Changes(context.Background(), chain[0], chain[1:], d.writable(id)))
 	}
 	other, err := d.Layout.Chain(parent)
 	if err != nil {
 		return nil, err
 	}
-	return archiveChanges(tree.Compare(chain, other))
+	return archiveChanges(tree.Compare(context.Background(), chain, other))
 }
 
 // archiveChanges translates changes into the library's form.

@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -200,7 +201,7 @@ func (d *Driver) ApplyDiff(id string, options graphdriver.ApplyDiffOpts) (int64,
 
 // DiffSize returns the size in bytes of what a layer adds to the ones below it.
 func (d *Driver) DiffSize(id string, _ *idtools.IDMappings, _ string, _ *idtools.IDMappings, _ string) (int64, error) {
-	return tree.Size(d.Layout.Tree(id))
+	return tree.Size(context.Background(), d.Layout.Tree(id))
 }
 
 // ReadWriteDiskUsage returns what the tree of a layer takes on disk.

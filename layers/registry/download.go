@@ -169,7 +169,7 @@ func (d *download) run(ctx context.Context) (_ Pulled, err error) {
 		return Pulled{}, err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	before := d.current()
+	before := d.current(ctx)
 	id, err := intake.WhileRemoved(func() (string, error) {
 		if id, err := d.adopt(); id != "" || err != nil {
 			return id, err
@@ -179,7 +179,7 @@ func (d *download) run(ctx context.Context) (_ Pulled, err error) {
 	if err != nil {
 		return Pulled{}, err
 	}
-	img, err := d.t.Store.Image(id)
+	img, err := d.t.Store.Image(ctx, id)
 	if err != nil {
 		return Pulled{}, err
 	}
@@ -193,8 +193,8 @@ func (d *download) run(ctx context.Context) (_ Pulled, err error) {
 }
 
 // current returns the id of the image that has the name now, "" if there is none.
-func (d *download) current() string {
-	if record, err := d.t.Store.Find(d.name.String()); err == nil {
+func (d *download) current(ctx context.Context) string {
+	if record, err := d.t.Store.Find(ctx, d.name.String()); err == nil {
 		return record.ID
 	}
 	return ""

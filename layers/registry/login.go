@@ -23,8 +23,8 @@ import (
 type Credentials struct{ Username, Password string }
 
 // KnownCredentials returns the credentials for a registry that were kept by whichever program, none if there are none.
-func KnownCredentials(registry string, opts Options) (Credentials, error) {
-	registry, sys, err := loginSystem(registry, opts)
+func KnownCredentials(ctx context.Context, registry string, opts Options) (Credentials, error) {
+	registry, sys, err := loginSystem(ctx, registry, opts)
 	if err != nil {
 		return Credentials{}, err
 	}
@@ -39,7 +39,7 @@ func KnownCredentials(registry string, opts Options) (Credentials, error) {
 // looks for them too: in a file or with a credential helper. Where the registry does not accept them, the error has the
 // class errdefs.ErrUnauthenticated.
 func Login(ctx context.Context, registry string, with Credentials, opts Options) error {
-	registry, sys, err := loginSystem(registry, opts)
+	registry, sys, err := loginSystem(ctx, registry, opts)
 	if err != nil {
 		return err
 	}
@@ -59,8 +59,8 @@ func Login(ctx context.Context, registry string, with Credentials, opts Options)
 }
 
 // Logout forgets the credentials for a registry.
-func Logout(registry string, opts Options) error {
-	registry, sys, err := loginSystem(registry, opts)
+func Logout(ctx context.Context, registry string, opts Options) error {
+	registry, sys, err := loginSystem(ctx, registry, opts)
 	if err != nil {
 		return err
 	}
@@ -78,8 +78,8 @@ func Logout(registry string, opts Options) error {
 }
 
 // LogoutAll forgets the credentials for all registries.
-func LogoutAll(opts Options) error {
-	_, sys, err := loginSystem("docker.io", opts)
+func LogoutAll(ctx context.Context, opts Options) error {
+	_, sys, err := loginSystem(ctx, "docker.io", opts)
 	if err == nil {
 		err = config.RemoveAllAuthentication(sys)
 	}
@@ -90,7 +90,10 @@ func LogoutAll(opts Options) error {
 }
 
 // loginSystem returns a registry's name in the form that keeps credentials, and the settings for it.
-func loginSystem(registry string, opts Options) (string, *types.SystemContext, error) {
+func loginSystem(ctx context.Context, registry string, opts Options) (string, *types.SystemContext, error) {
+	if ctx.Err() != nil {
+		return "", nil, context.Cause(ctx)
+	}
 	_, plain, ok := strings.Cut(registry, "://")
 	if !ok {
 		plain = registry

@@ -54,7 +54,7 @@ func pull(ctx context.Context, s *layers.Store, ref string, opts PullOptions) (_
 	if err != nil {
 		return Pulled{}, err
 	}
-	t, err := intake.NewTransfer(s, opts.Platform)
+	t, err := intake.NewTransfer(ctx, s, opts.Platform)
 	if err != nil {
 		return Pulled{}, err
 	}
@@ -90,7 +90,7 @@ func tags(ctx context.Context, s *layers.Store, repository string, opts Options)
 	if err != nil {
 		return nil, err
 	}
-	t, err := intake.NewTransfer(s, "")
+	t, err := intake.NewTransfer(ctx, s, "")
 	if err != nil {
 		return nil, err
 	}

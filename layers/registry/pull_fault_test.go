@@ -224,7 +224,8 @@ func TestPullKilledAnywhere(t *testing.T) {
 	finished := 0
 	for i := range 30 {
 		if i%3 == 0 { // else it goes on where the one before was killed
-			if _, err := s.RemoveImage(ref, layers.RemoveOptions{Force: true}); err != nil && !errdefs.IsNotFound(err) {
+			if _, err := s.RemoveImage(context.Background(), ref, layers.RemoveOptions{Force: true}); err != nil &&
+				!errdefs.IsNotFound(err) {
 				t.Fatal(err)
 			}
 		}
@@ -236,7 +237,7 @@ func TestPullKilledAnywhere(t *testing.T) {
 		pull.Process.Kill()
 		pull.Wait()                       // that it was killed is no error
 		s = storetest.OpenStoreAt(t, dir) // which finishes or undoes what it was at
-		images, err := s.Images()
+		images, err := s.Images(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}

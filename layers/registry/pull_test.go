@@ -66,11 +66,11 @@ func TestPull(t *testing.T) {
 		img.ID != one.ID() {
 		t.Errorf("by digest: %+v, %v", img, err)
 	}
-	if found, err := s.Image(ref); err != nil || found.ID != one.ID() {
+	if found, err := s.Image(context.Background(), ref); err != nil || found.ID != one.ID() {
 		t.Errorf("look up by digest: %v", err)
 	}
 	for i, want := range []string{ref, reg.Host + "/team/one:latest"} {
-		steps, err := s.RemoveImage(want, layers.RemoveOptions{})
+		steps, err := s.RemoveImage(context.Background(), want, layers.RemoveOptions{})
 		if err != nil || len(steps) == 0 || steps[0].Untagged != want || (len(steps) > 1) != (i == 1) {
 			t.Errorf("remove %s: %+v, %v", want, steps, err)
 		}
@@ -193,11 +193,11 @@ func TestPullMovesNames(t *testing.T) {
 		if err != nil || pulled.ID != img.ID() || pulled.UpToDate != (i == 3) {
 			t.Errorf("pull %d: %+v, %v", i, pulled, err)
 		}
-		if found, err := s.Image(ref); err != nil || found.ID != img.ID() {
+		if found, err := s.Image(context.Background(), ref); err != nil || found.ID != img.ID() {
 			t.Errorf("pull %d: the name is that of %+v, %v", i, found, err)
 		}
 	}
-	if other, err := s.Image(two.ID()); err != nil || len(other.Names) != 0 {
+	if other, err := s.Image(context.Background(), two.ID()); err != nil || len(other.Names) != 0 {
 		t.Errorf("the other image is %+v, %v", other, err)
 	}
 	d := core.Descriptor(v1.MediaTypeImageManifest, one.Manifest)
@@ -209,7 +209,8 @@ func TestPullMovesNames(t *testing.T) {
 	if err != nil || pulled.ID != one.ID() || pulled.RepoDigest != digest.FromBytes(list) {
 		t.Errorf("by a list: %+v, %v", pulled, err)
 	}
-	if found, err := s.Image(reg.Host + "/app@" + digest.FromBytes(list).String()); err != nil || found.ID != one.ID() {
+	if found, err := s.Image(context.Background(), reg.Host+"/app@"+digest.FromBytes(list).String()); err != nil ||
+		found.ID != one.ID() {
 		t.Errorf("by the digest of the list: %+v, %v", found, err)
 	}
 }
@@ -240,7 +241,7 @@ func TestPullBad(t *testing.T) {
 			t.Errorf("%s: error %v, want one with %q and the name", c.ref, err, c.want)
 		}
 	}
-	if images, err := s.Images(); len(images) > 0 || err != nil {
+	if images, err := s.Images(context.Background()); len(images) > 0 || err != nil {
 		t.Errorf("images %+v, %v", images, err)
 	}
 	if layers, err := s.Core().Lib.Layers(); len(layers) > 0 || err != nil {

@@ -54,7 +54,7 @@ func Push(ctx context.Context, s *layers.Store, ref string, opts PushOptions) (P
 }
 
 func push(ctx context.Context, s *layers.Store, ref string, opts PushOptions) (_ Pushed, err error) {
-	record, err := s.Find(ref)
+	record, err := s.Find(ctx, ref)
 	if err != nil {
 		return Pushed{}, err
 	}
@@ -62,7 +62,7 @@ func push(ctx context.Context, s *layers.Store, ref string, opts PushOptions) (_
 	if err != nil {
 		return Pushed{}, err
 	}
-	img, err := s.Image(record.ID)
+	img, err := s.Image(ctx, record.ID)
 	if err != nil {
 		return Pushed{}, err
 	}
@@ -70,7 +70,7 @@ func push(ctx context.Context, s *layers.Store, ref string, opts PushOptions) (_
 	if err != nil {
 		return Pushed{}, err
 	}
-	t, err := intake.NewTransfer(s, "")
+	t, err := intake.NewTransfer(ctx, s, "")
 	if err != nil {
 		return Pushed{}, err
 	}
@@ -169,7 +169,10 @@ func send(ctx context.Context, t *intake.Transfer, dest, src types.ImageReferenc
 }
 
 // TagsHere returns the full names of all images in the store that are in a repository and have a tag, sorted.
-func TagsHere(s *layers.Store, repository string) ([]string, error) {
+func TagsHere(ctx context.Context, s *layers.Store, repository string) ([]string, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	name, err := imagename.ParseRepository(repository)
 	if err != nil {
 		return nil, err

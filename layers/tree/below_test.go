@@ -3,6 +3,7 @@ package tree
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"io"
 	"os"
 	"path/filepath"
@@ -127,7 +128,7 @@ func TestRenamedDirectory(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
-	changes, err := Changes(Tree{Dir: upper}, lowers, Writable{})
+	changes, err := Changes(context.Background(), Tree{Dir: upper}, lowers, Writable{})
 	if want := (Change{"/new/again/y", Added}); err != nil || !slices.Contains(changes, want) ||
 		slices.Contains(changes, Change{"/new/deleted", Deleted}) {
 		t.Errorf("changes: %v, %v", changes, err)

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"context"
 	"path/filepath"
 	"strings"
 
@@ -27,14 +28,20 @@ type Change struct {
 // not on the layers below, but for what is in directories that it renames or makes anew. A directory that is only there
 // because of what it contains is listed as modified if something in it has changed. The root is not listed, nor what is
 // in the layers that w hides, if the tree is a container's.
-func Changes(t Tree, lowers Lowers, w Writable) ([]Change, error) {
+func Changes(ctx context.Context, t Tree, lowers Lowers, w Writable) ([]Change, error) {
 	v, err := newView(t, lowers, w)
 	if err != nil {
 		return nil, err
 	}
 	defer v.close()
 	c := &changes{view: v, kinds: map[string]ChangeKind{}, shown: map[string]bool{}}
-	if err := v.walk(c.add); err != nil {
+	err = v.walk(func(it item) error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return c.add(it)
+	})
+	if err != nil {
 		return nil, err
 	}
 	for _, dir := range c.opaque {

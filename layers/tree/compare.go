@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -12,12 +13,12 @@ import (
 
 // Compare lists what the union of the trees of now has changed since that of before, each given with the nearest first.
 // It reads both unions; of trees that lie on each other, Changes tells the same at less cost. The root is not compared.
-func Compare(now, before Lowers) ([]Change, error) {
-	after, err := now.portrait()
+func Compare(ctx context.Context, now, before Lowers) ([]Change, error) {
+	after, err := now.portrait(ctx)
 	if err != nil {
 		return nil, err
 	}
-	earlier, err := before.portrait()
+	earlier, err := before.portrait(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +79,7 @@ func (f feature) equal(other feature) bool {
 }
 
 // portrait returns all that a union shows but its root, by name.
-func (l Lowers) portrait() (map[string]feature, error) {
+func (l Lowers) portrait(ctx context.Context) (map[string]feature, error) {
 	all := map[string]feature{}
 	if len(l) == 0 {
 		return all, nil
@@ -89,6 +90,9 @@ func (l Lowers) portrait() (map[string]feature, error) {
 	}
 	defer v.close()
 	err = v.walkUnion(func(it item) (err error) {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if it.name != "" && it.kind == noDeletion {
 			all[it.name], err = featureOf(it)
 		}

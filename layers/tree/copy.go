@@ -2,6 +2,7 @@ package tree
 
 import (
 	"archive/tar"
+	"context"
 	"io"
 	"path/filepath"
 	"slices"
@@ -23,8 +24,8 @@ type Copy struct {
 }
 
 // Changes lists what the container has changed, sorted by path.
-func (c Copy) Changes() ([]Change, error) {
-	all, err := Compare(Lowers{c.Tree}, c.Of)
+func (c Copy) Changes(ctx context.Context) ([]Change, error) {
+	all, err := Compare(ctx, Lowers{c.Tree}, c.Of)
 	if err != nil {
 		return nil, err
 	}
@@ -119,8 +120,8 @@ func lookIn(f *finder, name string) (feature, bool) {
 
 // Size returns the sum of the sizes in bytes of the regular files that the container has added or changed, each inode
 // once.
-func (c Copy) Size() (size int64, err error) {
-	changes, err := Compare(Lowers{c.Tree}, c.Of)
+func (c Copy) Size(ctx context.Context) (size int64, err error) {
+	changes, err := Compare(ctx, Lowers{c.Tree}, c.Of)
 	if err != nil {
 		return 0, err
 	}
@@ -146,8 +147,8 @@ func (c Copy) Size() (size int64, err error) {
 }
 
 // Pack writes what the container has changed as a tar in the form of an image layer, as the function of that name does.
-func (c Copy) Pack(w io.Writer) error {
-	changes, err := c.Changes()
+func (c Copy) Pack(ctx context.Context, w io.Writer) error {
+	changes, err := c.Changes(ctx)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package tree
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -66,10 +67,10 @@ func TestDeepTree(t *testing.T) {
 	const levels = MaxDepth - 1
 	dir := makeDeep(t, levels, "d")
 	limitFiles(t, 256)
-	if size, err := Size(Tree{Dir: dir}); size != 5 || err != nil {
+	if size, err := Size(context.Background(), Tree{Dir: dir}); size != 5 || err != nil {
 		t.Errorf("size %d, %v", size, err)
 	}
-	changes, err := Changes(Tree{Dir: dir}, Lowers{{Dir: t.TempDir()}}, Writable{})
+	changes, err := Changes(context.Background(), Tree{Dir: dir}, Lowers{{Dir: t.TempDir()}}, Writable{})
 	if err != nil || len(changes) != levels+1 || !strings.HasSuffix(changes[levels].Path, "/d/file") {
 		t.Errorf("%d changes, %v", len(changes), err)
 	}
@@ -129,7 +130,7 @@ func TestLongNames(t *testing.T) {
 		!strings.Contains(err.Error(), component) {
 		t.Errorf("error %v", err)
 	}
-	if size, err := Size(Tree{Dir: endless}); size != 5 || err != nil {
+	if size, err := Size(context.Background(), Tree{Dir: endless}); size != 5 || err != nil {
 		t.Errorf("size %d, %v", size, err)
 	}
 }

@@ -3,6 +3,7 @@ package tree
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -85,9 +86,9 @@ func TestReadWhileExchanged(t *testing.T) {
 			"flatten": func(w io.Writer) error { return Pack(live, w, PackOptions{Lowers: lowers, Flatten: true}) },
 			"changes": func(w io.Writer) error { return writeChanges(w, Changes, live, lowers) },
 			"compare": func(w io.Writer) error {
-				return writeChanges(w, func(t Tree, l Lowers, _ Writable) ([]Change,
+				return writeChanges(w, func(_ context.Context, t Tree, l Lowers, _ Writable) ([]Change,
 					error) {
-					return Compare(Lowers{t}, l)
+					return Compare(context.Background(), Lowers{t}, l)
 				}, live, lowers)
 			},
 			"size": func(w io.Writer) error { return checkSize(live) },
@@ -106,8 +107,9 @@ func TestReadWhileExchanged(t *testing.T) {
 	}
 }
 
-func writeChanges(w io.Writer, list func(Tree, Lowers, Writable) ([]Change, error), live Tree, lowers Lowers) error {
-	changes, err := list(live, lowers, Writable{})
+func writeChanges(w io.Writer, list func(context.Context, Tree, Lowers, Writable) ([]Change, error), live Tree,
+	lowers Lowers) error {
+	changes, err := list(context.Background(), live, lowers, Writable{})
 	for _, c := range changes {
 		io.WriteString(w, c.Path+"\n")
 	}
@@ -116,7 +118,7 @@ func writeChanges(w io.Writer, list func(Tree, Lowers, Writable) ([]Change, erro
 
 // checkSize measures a tree whose files have 4 bytes each, while those outside have 6.
 func checkSize(live Tree) error {
-	size, err := Size(live)
+	size, err := Size(context.Background(), live)
 	if err == nil && size%4 != 0 {
 		err = errors.New("a file outside was counted")
 	}

@@ -3,6 +3,7 @@ package tree
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"io"
 	"os"
 	"path/filepath"
@@ -124,7 +125,7 @@ func TestPackLinksParents(t *testing.T) {
 		entries[2].name != "a/b/" || entries[2].uid != 6 {
 		t.Errorf("packed %s", show(entries))
 	}
-	changes, err := Changes(Tree{Dir: upper}, on(image), Writable{Links: index})
+	changes, err := Changes(context.Background(), Tree{Dir: upper}, on(image), Writable{Links: index})
 	want := []Change{{"/a", Modified}, {"/a/b", Modified}, {"/a/b/far", Modified}, {"/near", Modified}}
 	if err != nil || !slices.Equal(changes, want) {
 		t.Errorf("changes %v, %v; want %v", changes, err, want)

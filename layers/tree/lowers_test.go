@@ -2,6 +2,7 @@ package tree
 
 import (
 	"archive/tar"
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -55,7 +56,7 @@ func TestChanges(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(upper, layerfmt.WhiteoutPrefix+"file"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	changes, err := Changes(Tree{Dir: upper}, threeLayers(t), Writable{})
+	changes, err := Changes(context.Background(), Tree{Dir: upper}, threeLayers(t), Writable{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +75,7 @@ func TestChanges(t *testing.T) {
 func TestSize(t *testing.T) {
 	dir := mustUnpack(t, nil, entry{name: "a", body: "12345"}, entry{name: "b", typ: tar.TypeLink, link: "a"},
 		entry{name: "c", body: "1"}, entry{name: "l", typ: tar.TypeSymlink, link: "a"}, entry{name: ".wh.d"})
-	if n, err := Size(Tree{Dir: dir}); n != 6 || err != nil {
+	if n, err := Size(context.Background(), Tree{Dir: dir}); n != 6 || err != nil {
 		t.Errorf("got %d, %v; want 6", n, err)
 	}
 }

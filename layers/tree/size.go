@@ -1,6 +1,8 @@
 package tree
 
 import (
+	"context"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/internal/beneath"
@@ -8,7 +10,7 @@ import (
 
 // Size returns the sum of the sizes in bytes of the regular files that a container sees of a tree, each inode once.
 // What a running container removes meanwhile is passed over.
-func Size(t Tree) (int64, error) {
+func Size(ctx context.Context, t Tree) (int64, error) {
 	pool := &beneath.Pool{}
 	defer pool.Close()
 	root, err := t.open(pool)
@@ -19,6 +21,9 @@ func Size(t Tree) (int64, error) {
 	var size int64
 	seen := map[inode]bool{}
 	err = each(root, func(at location, st *unix.Stat_t) error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink > 1 && seen[inode{st.Dev, st.Ino}] {
 			return nil
 		}

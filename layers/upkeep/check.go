@@ -73,7 +73,7 @@ func check(ctx context.Context, s *layers.Store, opts CheckOptions) ([]Problem, 
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.Core().Records()
+	r, err := s.Core().Records(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func check(ctx context.Context, s *layers.Store, opts CheckOptions) ([]Problem, 
 	}
 	c.checkKept()
 	// What went away meanwhile was not broken but being removed.
-	after, err := s.Core().Records()
+	after, err := s.Core().Records(ctx)
 	if err != nil {
 		return nil, err
 	}

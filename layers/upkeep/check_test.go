@@ -2,6 +2,7 @@ package upkeep_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,7 +22,10 @@ import (
 
 // victim is the image that TestCheckAndRepair damages, victimTop a file of its uppermost layer, and victimConfig its
 // configuration.
-func victim(s *layers.Store) *layers.Image { img, _ := s.Image("victim:1"); return img }
+func victim(s *layers.Store) *layers.Image {
+	img, _ := s.Image(context.Background(), "victim:1")
+	return img
+}
 
 func victimTop(s *layers.Store, elem ...string) string {
 	return filepath.Join(append([]string{s.Core().Layout.Layer(victim(s).TopLayer)}, elem...)...)
@@ -101,10 +105,10 @@ func checkAndRepair(t *testing.T, c damage) {
 	if !slices.Equal(kinds, c.want) || !strings.Contains(texts.String(), c.text) {
 		t.Fatalf("found %+v, want %q with %q", problems, c.want, c.text)
 	}
-	if _, err := s.Image("good:1"); err != nil {
+	if _, err := s.Image(context.Background(), "good:1"); err != nil {
 		t.Error(err)
 	}
-	done, err := upkeep.Repair(s, problems)
+	done, err := upkeep.Repair(context.Background(), s, problems)
 	if err != nil || len(done) != len(problems) {
 		t.Fatal(done, err)
 	}
@@ -122,7 +126,7 @@ func checkAndRepair(t *testing.T, c damage) {
 	if slices.Contains(c.want, upkeep.BrokenImage) {
 		want = 1
 	}
-	if images, err := s.Images(); err != nil || len(images) != want {
+	if images, err := s.Images(context.Background()); err != nil || len(images) != want {
 		t.Errorf("%d images, want %d; %v", len(images), want, err)
 	}
 }
@@ -131,13 +135,13 @@ func checkAndRepair(t *testing.T, c damage) {
 func TestRepairSparesContainers(t *testing.T) {
 	s := storetest.OpenStore(t)
 	img := storetest.MustImport(t, s, "victim", "x")
-	if err := s.CreateContainer(storetest.ContainerID(1), "", img); err != nil {
+	if err := s.CreateContainer(context.Background(), storetest.ContainerID(1), "", img); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.RemoveAll(s.Core().Layout.Diff(img.TopLayer)); err != nil {
 		t.Fatal(err)
 	}
-	done, err := upkeep.Repair(s, storetest.MustCheck(t, s, false))
+	done, err := upkeep.Repair(context.Background(), s, storetest.MustCheck(t, s, false))
 	if err != nil || len(done) != 3 {
 		t.Fatal(done, err)
 	}
@@ -147,10 +151,10 @@ func TestRepairSparesContainers(t *testing.T) {
 			t.Errorf("%+v", d)
 		}
 	}
-	if err := s.RemoveContainer(storetest.ContainerID(1)); err != nil {
+	if err := s.RemoveContainer(context.Background(), storetest.ContainerID(1)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := upkeep.Repair(s, storetest.MustCheck(t, s, false)); err != nil {
+	if _, err := upkeep.Repair(context.Background(), s, storetest.MustCheck(t, s, false)); err != nil {
 		t.Fatal(err)
 	}
 	storetest.IsClean(t, s)
@@ -160,7 +164,8 @@ func TestRepairSparesContainers(t *testing.T) {
 func TestLostLayerRecord(t *testing.T) {
 	dir := t.TempDir()
 	s := storetest.OpenStoreAt(t, dir)
-	if err := s.CreateContainer(storetest.ContainerID(1), "", storetest.MustImport(t, s, "x", "x")); err != nil {
+	if err := s.CreateContainer(context.Background(), storetest.ContainerID(1), "",
+		storetest.MustImport(t, s, "x", "x")); err != nil {
 		t.Fatal(err)
 	}
 	work := filepath.Join(s.Core().Layout.Diff(storetest.ContainerID(1)), "work")
@@ -175,10 +180,10 @@ func TestLostLayerRecord(t *testing.T) {
 	}
 	storetest.MustWrite(t, path, strings.Replace(string(text), `"id":"`+storetest.ContainerID(1), `"id":7,"x":"`, 1))
 	s = storetest.OpenStoreAt(t, dir)
-	if _, err := upkeep.Repair(s, storetest.MustCheck(t, s, true)); err != nil {
+	if _, err := upkeep.Repair(context.Background(), s, storetest.MustCheck(t, s, true)); err != nil {
 		t.Error(err)
 	}
-	if _, err := s.Core().Tidy(time.Now().Add(time.Hour)); err != nil {
+	if _, err := s.Core().Tidy(context.Background(), time.Now().Add(time.Hour)); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(work); err != nil {
@@ -228,7 +233,7 @@ func TestDamagedRecords(t *testing.T) {
 			storetest.MustWrite(t, path, damaged)
 
 			s = storetest.OpenStoreAt(t, dir)
-			images, err := s.Images()
+			images, err := s.Images(context.Background())
 			if len(images) != c.left || (c.kind == core.LayerRecords) == (err == nil) {
 				t.Errorf("%d images, want %d; %v", len(images), c.left, err)
 			}
@@ -237,7 +242,7 @@ func TestDamagedRecords(t *testing.T) {
 				func(p upkeep.Problem) bool { return p.Kind == upkeep.LostRecords && strings.HasPrefix(p.ID, path) }) {
 				t.Errorf("%s is not named in %+v", path, problems)
 			}
-			if _, err := upkeep.Repair(s, problems); err != nil {
+			if _, err := upkeep.Repair(context.Background(), s, problems); err != nil {
 				t.Error(err)
 			}
 			storetest.IsClean(t, s)
@@ -255,10 +260,10 @@ func TestUnfinishedImage(t *testing.T) {
 	if _, err := s.Core().Lib.CreateImage(strings.Repeat("e", 64), nil, img.TopLayer, "", nil); err != nil {
 		t.Fatal(err)
 	}
-	if images, err := s.Images(); err != nil || len(images) != 1 {
+	if images, err := s.Images(context.Background()); err != nil || len(images) != 1 {
 		t.Errorf("%d images are listed, %v", len(images), err)
 	}
-	place, err := s.Core().Begin()
+	place, err := s.Core().Begin(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,20 +300,22 @@ func TestKeptLayers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if removed, err := s.Core().Tidy(c.before); err != nil || len(removed) != 0 {
+		if removed, err := s.Core().Tidy(context.Background(), c.before); err != nil || len(removed) != 0 {
 			t.Errorf("%s, while somebody works: removed %+v, %v", name, removed, err)
 		}
 		if err := working.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if removed, err := s.Core().Tidy(time.Now().Add(-core.KeepTime)); err != nil || len(removed) != 0 {
+	if removed, err := s.Core().Tidy(context.Background(), time.Now().Add(-core.KeepTime)); err != nil ||
+		len(removed) != 0 {
 		t.Errorf("removed %+v, %v", removed, err)
 	}
-	if removed, err := s.Core().Tidy(time.Now().Add(time.Second)); err != nil || len(removed) != 2 {
+	if removed, err := s.Core().Tidy(context.Background(), time.Now().Add(time.Second)); err != nil ||
+		len(removed) != 2 {
 		t.Errorf("removed %+v, %v", removed, err)
 	}
-	if _, err := s.Image("whole"); err != nil {
+	if _, err := s.Image(context.Background(), "whole"); err != nil {
 		t.Error(err)
 	}
 }
@@ -322,7 +329,7 @@ func TestCheckBesidePulls(t *testing.T) {
 		for range 20 {
 			img := storetest.NewSample(t, "amd64", storetest.RootfsTar(t, "x"), storetest.PatchTar(t))
 			storetest.MustLoad(t, s, img, "app:1")
-			if _, err := s.RemoveImage("app:1", layers.RemoveOptions{}); err != nil {
+			if _, err := s.RemoveImage(context.Background(), "app:1", layers.RemoveOptions{}); err != nil {
 				t.Error(err)
 			}
 		}

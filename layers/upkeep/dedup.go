@@ -41,7 +41,7 @@ func Dedup(ctx context.Context, s *layers.Store) (Deduped, error) {
 		return Deduped{}, fmt.Errorf("share equal files: the storage driver is %s; this is for %s: %w",
 			s.Core().DriverName, driver.Fuse, errors.ErrUnsupported)
 	}
-	if err := canShare(s); err != nil {
+	if err := canShare(ctx, s); err != nil {
 		return Deduped{}, fmt.Errorf("share equal files: %w", err)
 	}
 	candidates, err := sizes(ctx, s)
@@ -58,8 +58,8 @@ func Dedup(ctx context.Context, s *layers.Store) (Deduped, error) {
 }
 
 // canShare tells why files of the store cannot share their content; nil if they can.
-func canShare(s *layers.Store) (err error) {
-	place, err := s.Core().Begin()
+func canShare(ctx context.Context, s *layers.Store) (err error) {
+	place, err := s.Core().Begin(ctx)
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func canShare(s *layers.Store) (err error) {
 
 // sizes returns the files of image layers by their size in bytes, each file under one of its names.
 func sizes(ctx context.Context, s *layers.Store) (map[int64][]string, error) {
-	r, err := s.Core().Records()
+	r, err := s.Core().Records(ctx)
 	if err != nil {
 		return nil, err
 	}

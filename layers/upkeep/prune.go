@@ -1,6 +1,7 @@
 package upkeep
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -28,26 +29,29 @@ type Pruned struct {
 }
 
 // Prune removes images that no container needs. An image that a living process is just about to name stays.
-func Prune(s *layers.Store, opts PruneOptions) (Pruned, error) {
+func Prune(ctx context.Context, s *layers.Store, opts PruneOptions) (Pruned, error) {
 	var p Pruned
 	if !opts.All && opts.Filter.Dangling == nil {
 		dangling := true
 		opts.Filter.Dangling = &dangling
 	}
-	images, err := s.Images()
+	images, err := s.Images(ctx)
 	if err != nil {
 		return p, fmt.Errorf("prune images: %w", err)
 	}
-	if images, err = s.FilterImages(images, opts.Filter); err != nil {
+	if images, err = s.FilterImages(ctx, images, opts.Filter); err != nil {
 		return p, fmt.Errorf("prune images: %w", err)
 	}
 	busy := s.Core().AtWork()
 	var failed error
 	for i := range images {
+		if ctx.Err() != nil {
+			return p, errors.Join(failed, context.Cause(ctx))
+		}
 		if busy && len(images[i].Names) == 0 && isNew(s, images[i].ID) {
 			continue
 		}
-		failed = errors.Join(failed, pruneImage(s, &images[i], &p))
+		failed = errors.Join(failed, pruneImage(ctx, s, &images[i], &p))
 	}
 	return p, failed
 }
@@ -59,8 +63,8 @@ func isNew(s *layers.Store, id string) bool {
 }
 
 // pruneImage removes an image with all its names at once, unless a container needs it.
-func pruneImage(s *layers.Store, img *layers.Image, p *Pruned) error {
-	removed, err := s.Core().DeleteImage(img.ID)
+func pruneImage(ctx context.Context, s *layers.Store, img *layers.Image, p *Pruned) error {
+	removed, err := s.Core().DeleteImage(ctx, img.ID)
 	if errors.Is(err, storage.ErrImageUsedByContainer) || core.IsMissing(err) {
 		return nil
 	}
@@ -81,9 +85,9 @@ func pruneImage(s *layers.Store, img *layers.Image, p *Pruned) error {
 }
 
 // PruneKept removes what pulls and loads that were cut off have left, unless a living process may be about to use it.
-func PruneKept(s *layers.Store) (Pruned, error) {
+func PruneKept(ctx context.Context, s *layers.Store) (Pruned, error) {
 	var p Pruned
-	removed, err := s.Core().Tidy(time.Now())
+	removed, err := s.Core().Tidy(ctx, time.Now())
 	for _, layer := range removed {
 		p.Removals = append(p.Removals, layers.Removal{Deleted: "sha256:" + layer.ID})
 		p.Space += layer.UncompressedSize

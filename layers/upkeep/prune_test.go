@@ -2,6 +2,7 @@ package upkeep_test
 
 import (
 	"bytes"
+	"context"
 	"slices"
 	"testing"
 	"time"
@@ -15,7 +16,7 @@ import (
 // names lists the names of the images in the store, the oldest first; "-" of one without.
 func names(t testing.TB, s *layers.Store) []string {
 	t.Helper()
-	images, err := s.Images()
+	images, err := s.Images(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,13 +36,13 @@ func TestPrune(t *testing.T) {
 	used := storetest.MustImport(t, s, "used:1", "1", "LABEL keep=yes")
 	storetest.MustImport(t, s, "named:1", "2")
 	unnamed := storetest.MustImport(t, s, "", "3")
-	if err := s.CreateContainer(storetest.ContainerID(1), "", used); err != nil {
+	if err := s.CreateContainer(context.Background(), storetest.ContainerID(1), "", used); err != nil {
 		t.Fatal(err)
 	}
 	old := layers.ImageFilter{Until: time.Now().Add(-time.Hour)}
 	for _, opts := range []upkeep.PruneOptions{{Filter: old}, {All: true, Filter: old},
 		{All: true, Filter: layers.ImageFilter{Labels: []string{"nosuch"}}}} {
-		if p, err := upkeep.Prune(s, opts); err != nil || len(p.Removals) > 0 {
+		if p, err := upkeep.Prune(context.Background(), s, opts); err != nil || len(p.Removals) > 0 {
 			t.Errorf("%+v removed %+v, %v", opts, p, err)
 		}
 	}
@@ -49,13 +50,13 @@ func TestPrune(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p, err := upkeep.Prune(s, upkeep.PruneOptions{}); err != nil || len(p.Removals) > 0 {
+	if p, err := upkeep.Prune(context.Background(), s, upkeep.PruneOptions{}); err != nil || len(p.Removals) > 0 {
 		t.Errorf("an image that may be named yet is removed: %+v, %v", p, err)
 	}
 	if err := working.Close(); err != nil {
 		t.Fatal(err)
 	}
-	p, err := upkeep.Prune(s, upkeep.PruneOptions{})
+	p, err := upkeep.Prune(context.Background(), s, upkeep.PruneOptions{})
 	want := []layers.Removal{{Image: unnamed.ID, Deleted: "sha256:" + unnamed.ID},
 		{Image: unnamed.ID, Deleted: "sha256:" + unnamed.TopLayer}}
 	if err != nil || !slices.Equal(p.Removals, want) || p.Space != unnamed.Size {
@@ -64,7 +65,8 @@ func TestPrune(t *testing.T) {
 	if got := names(t, s); !slices.Equal(got, []string{"used:1", "named:1"}) {
 		t.Errorf("left are %q", got)
 	}
-	if p, err = upkeep.Prune(s, upkeep.PruneOptions{All: true}); err != nil || len(p.Removals) != 3 ||
+	if p, err = upkeep.Prune(context.Background(), s, upkeep.PruneOptions{All: true}); err != nil ||
+		len(p.Removals) != 3 ||
 		p.Removals[0].Untagged != "named:1" {
 		t.Errorf("removed %+v, %v", p, err)
 	}
@@ -82,7 +84,7 @@ func TestPruneKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := upkeep.PruneKept(s)
+	p, err := upkeep.PruneKept(context.Background(), s)
 	if err != nil || !slices.Equal(p.Removals, []layers.Removal{{Deleted: "sha256:" + layer.ID}}) {
 		t.Errorf("removed %+v, %v", p, err)
 	}
@@ -93,11 +95,11 @@ func TestPruneKept(t *testing.T) {
 func TestPruneRemoved(t *testing.T) {
 	s := storetest.OpenStore(t)
 	img := storetest.MustImport(t, s, "app:1", "x")
-	if _, err := s.RemoveImage("app:1", layers.RemoveOptions{}); err != nil {
+	if _, err := s.RemoveImage(context.Background(), "app:1", layers.RemoveOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	var p upkeep.Pruned
-	if err := upkeep.PruneImage(s, img, &p); err != nil || len(p.Removals) > 0 {
+	if err := upkeep.PruneImage(context.Background(), s, img, &p); err != nil || len(p.Removals) > 0 {
 		t.Errorf("removed %+v, %v", p, err)
 	}
 }

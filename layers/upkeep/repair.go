@@ -1,6 +1,7 @@
 package upkeep
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -40,8 +41,8 @@ const (
 
 // Repair removes what a check has found: leftovers, and images and layers that cannot be used, but nothing that a
 // container needs, and nothing that is good. It looks again whether a problem is still there as far as that matters.
-func Repair(s *layers.Store, problems []Problem) ([]Repaired, error) {
-	r, err := s.Core().Records()
+func Repair(ctx context.Context, s *layers.Store, problems []Problem) ([]Repaired, error) {
+	r, err := s.Core().Records(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("repair the store %s: %w", s.Core().Root, err)
 	}
@@ -50,8 +51,11 @@ func Repair(s *layers.Store, problems []Problem) ([]Repaired, error) {
 	for _, kind := range []ProblemKind{BrokenContainer, OrphanLayer, BrokenImage, BrokenLayer, BrokenIndex, LostRecords,
 		Leftover} {
 		for _, p := range problems {
+			if ctx.Err() != nil {
+				return done, context.Cause(ctx)
+			}
 			if p.Kind == kind {
-				done = append(done, repairOne(s, p, r))
+				done = append(done, repairOne(ctx, s, p, r))
 			}
 		}
 	}
@@ -82,20 +86,20 @@ func hasUnlistedWork(s *layers.Store, r *core.Records) bool {
 	})
 }
 
-func repairOne(s *layers.Store, p Problem, r *core.Records) Repaired {
+func repairOne(ctx context.Context, s *layers.Store, p Problem, r *core.Records) Repaired {
 	done := Repaired{Problem: p}
 	switch p.Kind {
 	case BrokenContainer:
 		done.Remedy = RemoveContainer
 	case OrphanLayer:
-		err := s.RemoveContainer(p.ID)
+		err := s.RemoveContainer(ctx, p.ID)
 		done.Fixed, done.Action = err == nil, outcome(err)
 	case BrokenImage:
-		if done.Fixed, done.Action = repairImage(s, p, r); done.Fixed && len(p.Names) > 0 {
+		if done.Fixed, done.Action = repairImage(ctx, s, p, r); done.Fixed && len(p.Names) > 0 {
 			done.Remedy = PullAgain
 		}
 	case BrokenLayer:
-		done.Fixed, done.Action = repairLayer(s, p, r)
+		done.Fixed, done.Action = repairLayer(ctx, s, p, r)
 	case BrokenIndex:
 		err := repairIndex(s, p.ID)
 		done.Fixed, done.Action = err == nil || errors.Is(err, os.ErrNotExist), "written anew"
@@ -106,7 +110,7 @@ func repairOne(s *layers.Store, p Problem, r *core.Records) Repaired {
 		err := os.Remove(p.ID)
 		done.Fixed, done.Action = err == nil, outcome(err)
 	case Leftover:
-		done.Fixed, done.Action = repairLeftover(s, p, r)
+		done.Fixed, done.Action = repairLeftover(ctx, s, p, r)
 	}
 	return done
 }
@@ -119,22 +123,22 @@ func outcome(err error) string {
 	return "removed"
 }
 
-func repairImage(s *layers.Store, p Problem, r *core.Records) (fixed bool, action string) {
+func repairImage(ctx context.Context, s *layers.Store, p Problem, r *core.Records) (fixed bool, action string) {
 	for _, c := range r.Containers {
 		if c.ImageID == p.ID {
 			return false, fmt.Sprintf("container %s uses it: remove that first", c.ID)
 		}
 	}
 	// The layers that are missing are no reason not to remove the others.
-	if _, err := s.Core().DeleteImage(p.ID); err != nil && !core.IsMissing(err) {
+	if _, err := s.Core().DeleteImage(ctx, p.ID); err != nil && !core.IsMissing(err) {
 		return false, err.Error()
 	}
 	return true, "removed"
 }
 
 // repairLayer removes a layer with all that are built on it, unless an image or container has one of them.
-func repairLayer(s *layers.Store, p Problem, r *core.Records) (fixed bool, action string) {
-	now, err := s.Core().Records()
+func repairLayer(ctx context.Context, s *layers.Store, p Problem, r *core.Records) (fixed bool, action string) {
+	now, err := s.Core().Records(ctx)
 	if err != nil {
 		return false, err.Error()
 	}
@@ -171,7 +175,7 @@ func isBelow(r *core.Records, id, top string) bool {
 }
 
 // repairLeftover removes what is no file of a layer, image or container; the others go in one sweep afterwards.
-func repairLeftover(s *layers.Store, p Problem, r *core.Records) (fixed bool, action string) {
+func repairLeftover(ctx context.Context, s *layers.Store, p Problem, r *core.Records) (fixed bool, action string) {
 	name, dir := filepath.Base(p.ID), filepath.Dir(p.ID)
 	switch {
 	case strings.HasPrefix(name, core.TemporaryPrefix):
@@ -182,7 +186,7 @@ func repairLeftover(s *layers.Store, p Problem, r *core.Records) (fixed bool, ac
 		return err == nil, outcome(err)
 	}
 	if layer, ok := r.Layers[name]; ok {
-		return repairLayer(s, Problem{ID: layer.ID}, r)
+		return repairLayer(ctx, s, Problem{ID: layer.ID}, r)
 	}
 	return false, ""
 }

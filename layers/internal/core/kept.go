@@ -1,6 +1,7 @@
 package core
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -34,11 +35,11 @@ func (r *Records) Abandoned(before time.Time) []storage.Layer {
 }
 
 // Tidy removes the layers that a cut-off pull or load has left and that nobody came back for.
-func (s *Store) Tidy(before time.Time) (removed []storage.Layer, err error) {
+func (s *Store) Tidy(ctx context.Context, before time.Time) (removed []storage.Layer, err error) {
 	if s.AtWork() {
 		return nil, nil // somebody may be about to use them
 	}
-	r, err := s.Records()
+	r, err := s.Records(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -23,7 +24,10 @@ const (
 )
 
 // Records reads all records under one lock, so that they fit each other.
-func (s *Store) Records() (*Records, error) {
+func (s *Store) Records(ctx context.Context) (*Records, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	all, err := s.Lib.MultiList(storage.MultiListOptions{Images: true, Layers: true, Containers: true})
 	if err != nil {
 		return nil, fmt.Errorf("read the store's records: %w", err)
@@ -37,8 +41,8 @@ func (s *Store) Records() (*Records, error) {
 }
 
 // ContainerIDs returns the ids of the containers that have a layer, those included whose making or removal was cut off.
-func (s *Store) ContainerIDs() ([]string, error) {
-	r, err := s.Records()
+func (s *Store) ContainerIDs(ctx context.Context) ([]string, error) {
+	r, err := s.Records(ctx)
 	if err != nil {
 		return nil, err
 	}

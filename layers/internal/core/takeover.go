@@ -1,6 +1,7 @@
 package core
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -38,7 +39,7 @@ func (s *Store) clean(layers []string) error {
 	if err != nil {
 		return err
 	}
-	r, err := s.Records()
+	r, err := s.Records(context.Background()) // cleaning up must not be cut short
 	if err != nil {
 		return err
 	}
@@ -50,7 +51,7 @@ func (s *Store) clean(layers []string) error {
 			return err
 		}
 	}
-	after, err := s.Records()
+	after, err := s.Records(context.Background())
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -21,8 +22,14 @@ import (
 // removalName is the file in a scratch directory which lists the layers that go with an image.
 const removalName = "removal"
 
-// Begin starts work on the store.
-func (s *Store) Begin() (*scratch.Dir, error) { return scratch.New(s.TempRoot()) }
+// Begin starts work on the store, unless ctx has ended. What has begun is finished: of a change that was cut off in the
+// middle, the next process would have to clean up.
+func (s *Store) Begin(ctx context.Context) (*scratch.Dir, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return scratch.New(s.TempRoot())
+}
 
 // Finish ends work on the store, and removes what it has left unfinished. If that cannot be done now, because the disk
 // is full, say, whoever opens the store next does it.
@@ -52,8 +59,8 @@ func (s *Store) Forget() error {
 }
 
 // Change does something quick to the records.
-func (s *Store) Change(do func() error) error {
-	place, err := s.Begin()
+func (s *Store) Change(ctx context.Context, do func() error) error {
+	place, err := s.Begin(ctx)
 	if err != nil {
 		return err
 	}
@@ -63,22 +70,22 @@ func (s *Store) Change(do func() error) error {
 	return place.Close()
 }
 
-// Free is change for what removes a container, given its full id.
-func (s *Store) Free(id string, do func() error) error {
+// Free is Change for what removes a container, given its full id.
+func (s *Store) Free(ctx context.Context, id string, do func() error) error {
 	return s.withReserve(func() error {
-		return s.Change(func() error { return errors.Join(s.removeTrees(id), do()) })
+		return s.Change(ctx, func() error { return errors.Join(s.removeTrees(id), do()) })
 	})
 }
 
 // DeleteImage removes an image with all its names, and the layers that nothing else needs, whose ids it returns. Should
 // the process be killed after the first of it, the rest of the layers goes when the store is next opened.
-func (s *Store) DeleteImage(id string) (removed []string, err error) {
+func (s *Store) DeleteImage(ctx context.Context, id string) (removed []string, err error) {
 	err = s.withReserve(func() error {
-		place, err := s.Begin()
+		place, err := s.Begin(ctx)
 		if err != nil {
 			return err
 		}
-		if err := s.noteRemoval(place, id); err != nil {
+		if err := s.noteRemoval(ctx, place, id); err != nil {
 			return errors.Join(err, place.Close())
 		}
 		removed, err = s.Lib.DeleteImage(id, true)
@@ -87,8 +94,8 @@ func (s *Store) DeleteImage(id string) (removed []string, err error) {
 	return removed, err
 }
 
-func (s *Store) noteRemoval(place *scratch.Dir, imageID string) error {
-	r, err := s.Records()
+func (s *Store) noteRemoval(ctx context.Context, place *scratch.Dir, imageID string) error {
+	r, err := s.Records(ctx)
 	if err != nil {
 		return err
 	}

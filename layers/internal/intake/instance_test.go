@@ -64,7 +64,8 @@ func TestIndexShapes(t *testing.T) {
 			continue
 		}
 		storetest.CheckSample(t, s, here)
-		if found, err := s.Image(reg.Host + "/app@" + top.Digest.String()); err != nil || found.ID != here.ID() {
+		if found, err := s.Image(context.Background(), reg.Host+"/app@"+top.Digest.String()); err != nil ||
+			found.ID != here.ID() {
 			t.Errorf("%s: by the digest of the index: %+v, %v", name, found, err)
 		}
 	}

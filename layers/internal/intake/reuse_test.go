@@ -90,7 +90,7 @@ func TestLoadReuse(t *testing.T) {
 			t.Fatalf("loaded %q, %v", loaded, err)
 		}
 	}
-	if _, err := s.RemoveImage("app:1", layers.RemoveOptions{}); err != nil {
+	if _, err := s.RemoveImage(context.Background(), "app:1", layers.RemoveOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	storetest.CheckSample(t, s, two)

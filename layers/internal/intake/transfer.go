@@ -34,14 +34,14 @@ type Transfer struct {
 
 // NewTransfer prepares a transfer. Its files are kept inside the store, so that moving them is a rename and a disk that
 // fills up is the one that the user has been told of.
-func NewTransfer(s *layers.Store, platform string) (_ *Transfer, err error) {
+func NewTransfer(ctx context.Context, s *layers.Store, platform string) (_ *Transfer, err error) {
 	system, arch, variant, err := imagename.ParsePlatform(platform)
 	if err != nil {
 		return nil, err
 	}
 	// What earlier ones have left for too long is removed; that this fails is no reason not to begin.
-	_, _ = s.Core().Tidy(time.Now().Add(-core.KeepTime))
-	place, err := s.Core().Begin()
+	_, _ = s.Core().Tidy(ctx, time.Now().Add(-core.KeepTime))
+	place, err := s.Core().Begin(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -100,7 +101,7 @@ func (s *Sample) ConfigDigest() string { return digest.FromBytes(s.Config).Strin
 // IsEmpty checks that the store has no image and no layer.
 func IsEmpty(t *testing.T, s *layers.Store) {
 	t.Helper()
-	if images, err := s.Images(); len(images) > 0 || err != nil {
+	if images, err := s.Images(context.Background()); len(images) > 0 || err != nil {
 		t.Errorf("images %+v, %v", images, err)
 	}
 	if layers, err := s.Core().Lib.Layers(); len(layers) > 0 || err != nil {

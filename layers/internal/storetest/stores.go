@@ -87,7 +87,7 @@ func MustImport(t testing.TB, s *layers.Store, name, marker string, changes ...s
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := s.Image(id)
+	img, err := s.Image(context.Background(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func MustLoad(t testing.TB, s *layers.Store, img *Sample, tags ...string) {
 
 func MustFind(t testing.TB, s *layers.Store, ref string) *layers.Image {
 	t.Helper()
-	img, err := s.Image(ref)
+	img, err := s.Image(context.Background(), ref)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func WriteFile(t testing.TB, data []byte) string {
 // CheckSample checks that an image of two layers is in the store as it was made.
 func CheckSample(t *testing.T, s *layers.Store, img *Sample) {
 	t.Helper()
-	got, err := s.Image(img.ID())
+	got, err := s.Image(context.Background(), img.ID())
 	if err != nil {
 		t.Error(err)
 		return
@@ -275,7 +275,7 @@ func TarFiles(t *testing.T, data []byte) map[string][]byte {
 
 func MustImage(t *testing.T, s *layers.Store, ref string) *layers.Image {
 	t.Helper()
-	img, err := s.Image(ref)
+	img, err := s.Image(context.Background(), ref)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,7 +285,7 @@ func MustImage(t *testing.T, s *layers.Store, ref string) *layers.Image {
 // CheckContent checks that the store can give back each layer of an image byte for byte, and finds nothing wrong.
 func CheckContent(t *testing.T, s *layers.Store, img *Sample) {
 	t.Helper()
-	got, err := s.Image(img.ID())
+	got, err := s.Image(context.Background(), img.ID())
 	if err != nil {
 		t.Fatal(err)
 	}
