@@ -32,9 +32,9 @@ func (m *monitor) handleFreeze(conn *wire.Conn, _ wire.Message) error {
 	if r.fuse == nil {
 		return errNoLayers(m.c)
 	}
-	m.frozen.mu.Lock()
-	defer m.frozen.mu.Unlock()
-	if m.frozen.ended {
+	r.frozen.mu.Lock()
+	defer r.frozen.mu.Unlock()
+	if r.frozen.ended {
 		return conflictf("container %s has ended", m.c.Name)
 	}
 	if err := r.box.Sync(context.Background()); err != nil {

@@ -61,15 +61,11 @@ type monitor struct {
 	before  Status // of the container when it was started
 	size    WinSize
 
-	events      *events.Journal
-	signals     sync.Mutex // held while a signal is sent and its event written
-	stopAsked   bool       // of this run, by a stop and not by a signal alone; guarded by signals
-	endReported bool       // of this run; guarded by signals
+	events *events.Journal
 
 	sockets  []*net.UnixListener
 	waiters  []*waiter // those who waited for the start
-	frozen   freezing
-	out, err *output // with a terminal, all is out
+	out, err *output   // with a terminal, all is out
 
 	sessions sync.WaitGroup // the goroutines that serve a connection
 	ended    chan struct{}  // closed when exit holds and everything is taken down

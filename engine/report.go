@@ -70,18 +70,19 @@ func (m *monitor) reportStart(r *run) {
 	}
 }
 
-// reportEnd writes, at its first call, how the container ended, and that it was stopped if a stop asked for that. A
-// signal that is just being sent is written first.
+// reportEnd writes, at its first call for a run, how the container ended, and that it was stopped if a stop asked for
+// that. A signal that is just being sent is written first.
 func (m *monitor) reportEnd() {
-	m.signals.Lock()
-	defer m.signals.Unlock()
-	if m.endReported {
+	r := m.current()
+	r.signals.Lock()
+	defer r.signals.Unlock()
+	if r.endReported {
 		return
 	}
-	m.endReported = true
+	r.endReported = true
 	m.report(api.ActionDie, map[string]string{"exitCode": strconv.Itoa(m.exit.Code),
 		"execDuration": strconv.Itoa(int(time.Since(m.state().StartedAt).Seconds()))})
-	if m.stopAsked {
+	if r.stopAsked {
 		m.report(api.ActionStop, nil)
 	}
 }

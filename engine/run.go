@@ -28,11 +28,17 @@ type run struct {
 	stdin   *stdin         // nil where nobody can write to it
 	copying sync.WaitGroup // the goroutines that pass the payload's output on
 	execs   execTable
+	frozen  freezing
+
+	signals     sync.Mutex // held while a signal is sent and its event written
+	stopAsked   bool       // by a stop, and not by a signal alone; guarded by signals
+	endReported bool       // guarded by signals
 
 	payloadEnded chan struct{}
 }
 
-// bringUp starts the payload, or undoes what it did. The client is attached before the payload can write anything.
+// bringUp starts the payload, or undoes what it did. At the first run the clients are attached before the payload can
+// write anything; at another one, first is nil.
 func (m *monitor) bringUp(first *attachment) (*run, error) {
 	r := &run{m: m, payloadEnded: make(chan struct{})}
 	err := r.plan()
@@ -58,11 +64,9 @@ func (m *monitor) begin(r *run, first *attachment) error {
 	m.mu.Lock()
 	m.run = r
 	m.mu.Unlock()
-	m.attach(first)
-	if first.isAttached() {
-		m.report(api.ActionAttach, nil)
+	if first != nil {
+		m.attachAll(first)
 	}
-	m.attachWaiters()
 	// Recorded first: a process that sees what the payload does must find it running.
 	if err := m.recordStart(r); err != nil {
 		return err
@@ -72,6 +76,15 @@ func (m *monitor) begin(r *run, first *attachment) error {
 	}
 	m.reportStart(r)
 	return nil
+}
+
+// attachAll attaches the client that starts the container, and all who waited for that.
+func (m *monitor) attachAll(first *attachment) {
+	m.attach(first)
+	if first.isAttached() {
+		m.report(api.ActionAttach, nil)
+	}
+	m.attachWaiters()
 }
 
 // plan chooses the ids and the network.

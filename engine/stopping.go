@@ -13,44 +13,43 @@ import (
 // stop asks the payload to end, and kills the container when its patience has run out. Each call brings a patience of
 // its own, so the shortest one holds. The caller need not stay: a command that is killed has asked all the same.
 func (m *monitor) stop(options StopOptions) error {
-	m.askStop()
+	r := m.current()
+	r.askStop()
 	sig, patience := m.c.stopMethod(options)
-	if err := m.signal(sig); err != nil {
+	if err := r.signal(sig); err != nil {
 		return err
 	}
-	r := m.current()
 	go func() {
 		select {
 		case <-r.payloadEnded:
 		case <-afterOrNever(patience):
-			m.signal(syscall.SIGKILL) // an error means that the container has ended meanwhile
+			r.signal(syscall.SIGKILL) // an error means that the container has ended meanwhile
 		}
 	}()
 	return nil
 }
 
 // askStop notes that the end of the container is that of a stop, which has an event of its own.
-func (m *monitor) askStop() {
-	m.signals.Lock()
-	defer m.signals.Unlock()
-	m.stopAsked = true
+func (r *run) askStop() {
+	r.signals.Lock()
+	defer r.signals.Unlock()
+	r.stopAsked = true
 }
 
 // signal sends a signal to the payload and writes the event. After SIGKILL the container ends soon, whatever state its
 // sandbox is in.
-func (m *monitor) signal(sig syscall.Signal) error {
-	m.signals.Lock()
-	defer m.signals.Unlock()
-	box := m.current().box
-	send := box.Signal
+func (r *run) signal(sig syscall.Signal) error {
+	r.signals.Lock()
+	defer r.signals.Unlock()
+	send := r.box.Signal
 	if sig == syscall.SIGKILL {
-		send = func(syscall.Signal) error { return box.Kill() }
+		send = func(syscall.Signal) error { return r.box.Kill() }
 	}
 	if err := send(sig); err != nil {
 		return err
 	}
-	if !m.endReported {
-		m.reportSignal(sig)
+	if !r.endReported {
+		r.m.reportSignal(sig)
 	}
 	return nil
 }
@@ -87,7 +86,7 @@ func (m *monitor) userSignal(sig syscall.Signal) error {
 	if stopSignal, _ := m.c.stopMethod(StopOptions{}); sig == syscall.SIGKILL || sig == stopSignal {
 		m.recordStopRequest()
 	}
-	return m.signal(sig)
+	return m.current().signal(sig)
 }
 
 func (m *monitor) handleSignal(conn *wire.Conn, request wire.Message) error {

@@ -9,8 +9,11 @@ import (
 	"github.com/rcrun/rcrun/internal/rmtree"
 )
 
-// oversee is the life of a monitor, phase by phase. What bringUp, watch and takeDown do belongs to one run of the
-// payload; a policy may repeat these three, with the lock held. It returns the stage's exit code.
+// oversee is the life of a monitor, phase by phase. What bringUp, watch, drain and takeDown do belongs to one run of
+// the payload: a policy may repeat these, with the lock held. It returns the stage's exit code.
+//
+// A container that goes with its end is removed by another process, which is started as soon as the payload has ended,
+// so that it is ready when all else is down.
 //
 // After letGo the container can be started or removed by others. What remains is to give those who are attached the
 // rest of the output, for as long as they take it.
@@ -25,7 +28,9 @@ func (m *monitor) oversee(first *attachment) int {
 		return m.giveUp(first, err)
 	}
 	m.serve(first)
-	eraser, eraserErr := m.watch(r)
+	m.watch(r)
+	eraser, eraserErr := m.startEraser()
+	m.drain(r)
 	r.takeDown()
 	m.exit.Error = cmp.Or(r.serverDeath(), m.exit.Error, m.state().NetworkProblem)
 	if err := errors.Join(eraserErr, m.recordExit(eraser)); err != nil {
@@ -65,9 +70,8 @@ func (m *monitor) serve(first *attachment) {
 	go m.stopOnSignal()
 }
 
-// watch waits for the end of the payload and takes all of its output. A container that goes with its end is removed by
-// another process: that is started here, so that it is ready when all else is down.
-func (m *monitor) watch(r *run) (*eraser, error) {
+// watch waits for the end of the payload, and notes how it ended.
+func (m *monitor) watch(r *run) {
 	go r.watchServer()
 	if r.uplink != nil {
 		r.uplink.keep(r.dialPort, m.networkChanged)
@@ -78,14 +82,16 @@ func (m *monitor) watch(r *run) (*eraser, error) {
 	if err != nil {
 		m.exit = Exit{Code: killedExit, Error: "the container was killed: " + err.Error()}
 	}
-	eraser, err := m.startEraser()
+}
+
+// drain takes the rest of the payload's output, and waits for those who read its filesystem.
+func (m *monitor) drain(r *run) {
 	m.out.payloadEnded()
 	m.err.payloadEnded()
 	r.copying.Wait()
 	m.out.end()
 	m.err.end() // with a terminal nothing was copied there
-	m.frozen.end()
-	return eraser, err
+	r.frozen.end()
 }
 
 // closeFiles closes what open made. The sockets come after the end is recorded, because until then those who find the

@@ -27,7 +27,7 @@ func TestExitOfWhatIsNotErased(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer held.release()
-	m := &monitor{c: c, lock: held, exit: Exit{Code: 7}, events: events.New(t.TempDir())}
+	m := &monitor{c: c, run: &run{}, lock: held, exit: Exit{Code: 7}, events: events.New(t.TempDir())}
 	if err := m.recordExit(&eraser{cmd, conn}); err == nil {
 		t.Error("no error tells of the removal that failed")
 	}

@@ -35,7 +35,8 @@ type Filter struct {
 var FilterKeys = []string{"ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "name",
 	"network", "publish", "since", "status", "volume"}
 
-// The values of keys that have a fixed set of them. A container is never in some of these states.
+// The values of keys that have a fixed set of them. Nothing brings a container into the states paused and restarting
+// yet.
 var (
 	FilterStates = []string{"created", "running", "paused", "restarting", "removing", "exited", "dead"}
 	FilterHealth = []string{"starting", "healthy", "unhealthy", "none"}
