@@ -1,55 +1,48 @@
 package unionmount
 
 import (
-	"errors"
 	"time"
 
+	"github.com/rcrun/rcrun/internal/beneath"
+	"github.com/rcrun/rcrun/unionmount/internal/fdcache"
+	"github.com/rcrun/rcrun/unionmount/internal/sys"
 	"golang.org/x/sys/unix"
 )
 
-// AccessTimes says when files and directories get a new access time because they are read, in bits. Without any it is
-// left to the filesystem of the upper, which ordinarily gives one to what has changed since the last, and once a day:
-// relatime.
+// AccessTimes are bits that say when reading a file or directory sets its access time. Without any, the filesystem of
+// the upper decides. It usually sets it if the file has changed since the last access time, and once a day: relatime.
 //
-// What only a lower has gets none, as on the kernel's overlay. That a symbolic link is read cannot be kept from the
-// upper's filesystem. No access time is set by utimensat(2), which would change the ctime as well: those of StrictAtime
-// that the filesystem below does not give are kept in memory, for as long as the node lives.
+// A file that only a lower has gets no access time, as on the kernel's overlay. The filesystem of the upper sets the
+// access time of a symbolic link in any case. No access time is set by utimensat(2), because that would change the
+// ctime as well. With StrictAtime, access times that the filesystem does not set are kept in memory as long as the
+// node lives.
 type AccessTimes uint32
 
 const (
-	// NoAtime gives none.
+	// NoAtime sets none.
 	NoAtime AccessTimes = 1 << iota
-	// NoDirAtime gives none to directories.
+	// NoDirAtime sets none of directories.
 	NoDirAtime
-	// StrictAtime gives one at every reading.
+	// StrictAtime sets one at every read.
 	StrictAtime
 )
 
-// SetAccessTimes changes when there are new access times.
+// SetAccessTimes changes when access times are set.
 func (u *Union) SetAccessTimes(a AccessTimes) {
 	old := AccessTimes(u.atimes.Swap(uint32(a)))
 	if (old^a)&NoAtime != 0 {
-		u.fds.setNoAtime(a&NoAtime != 0)
+		u.fds.SetNoAtime(a&NoAtime != 0)
 	}
 }
 
 func (u *Union) accessTimes() AccessTimes { return AccessTimes(u.atimes.Load()) }
 
-// noAtime returns the flag with which files of the upper are opened that are to keep their access time.
+// noAtime returns the flag for opening files of the upper: O_NOATIME if reading must not set their access time.
 func (u *Union) noAtime() int {
 	if u.accessTimes()&NoAtime != 0 {
 		return unix.O_NOATIME
 	}
 	return 0
-}
-
-// openQuietly opens an entry of dirfd without giving it a new access time, where the caller may do that.
-func openQuietly(dirfd int, name string, flags int) (int, error) {
-	fd, err := openat(dirfd, name, flags|unix.O_NOATIME, 0)
-	if errors.Is(err, unix.EPERM) { // O_NOATIME is for the file's owner
-		fd, err = openat(dirfd, name, flags, 0)
-	}
-	return fd, err
 }
 
 // wasRead notes that the data of a node was read, or that a directory was listed.
@@ -67,29 +60,29 @@ func (n *Node) shownAtime(disk unix.Timespec) unix.Timespec {
 	return disk
 }
 
-// wasListed gives a directory of the upper the access time that it would have if it had been read there: listings are
-// read once, without that, and also for other purposes. That it cannot be given is no reason not to list. Entries of n
-// are held.
+// wasListed sets the access time of a directory of the upper as if it had been read there. The listing itself is read
+// only once, also for other purposes, and without setting it. An error is ignored, because the directory can be
+// listed all the same. Entries of n are held.
 func (u *Union) wasListed(n *Node) {
 	if !n.inUpper.Load() || u.accessTimes()&(NoAtime|NoDirAtime) != 0 {
 		return
 	}
 	u.wasRead(n)
-	h, err := u.backing(n, slotUpper)
+	h, err := u.backing(n, fdcache.Upper)
 	if err != nil {
 		return
 	}
-	defer u.fds.release(h)
-	if st, err := statFD(h.fd); err != nil || !atimeIsDue(&st) {
+	defer u.fds.Release(h)
+	if st, err := sys.Stat(h.FD); err != nil || !atimeIsDue(&st) {
 		return
 	}
-	fd, err := openat(h.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	fd, err := beneath.Open(h.FD, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return
 	}
 	defer unix.Close(fd)
 	var tooSmall [1]byte
-	unix.Getdents(fd, tooSmall[:]) // an error, but it counts
+	unix.Getdents(fd, tooSmall[:]) // fails, but sets the access time
 }
 
 // atimeIsDue tells whether relatime gives a file a new access time when it is read.
@@ -97,25 +90,6 @@ func atimeIsDue(st *unix.Stat_t) bool {
 	return !before(st.Mtim, st.Atim) || !before(st.Ctim, st.Atim) || time.Since(time.Unix(st.Atim.Unix())) >= 24*time.Hour
 }
 
-// before tells whether a time was before another: of any year, unlike their nanoseconds since 1970.
+// before tells whether one time was before another. It compares times of all years, which nanoseconds since 1970 in
+// 64 bits do not have.
 func before(a, b unix.Timespec) bool { return a.Sec < b.Sec || a.Sec == b.Sec && a.Nsec < b.Nsec }
-
-// setNoAtime has the descriptors that data of the upper is read by give new access times or not.
-func (c *fdCache) setNoAtime(on bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for key, h := range c.handles {
-		if key.slot != slotData {
-			continue
-		}
-		flags, err := unix.FcntlInt(uintptr(h.fd), unix.F_GETFL, 0)
-		if err != nil {
-			continue
-		}
-		flags &^= unix.O_NOATIME
-		if on {
-			flags |= unix.O_NOATIME
-		}
-		unix.FcntlInt(uintptr(h.fd), unix.F_SETFL, flags) // fails for files of others, as opening them so does
-	}
-}

@@ -19,7 +19,7 @@ func (f *fixture) wantBorrowed(path string, borrowed bool, content string) {
 	f.t.Helper()
 	var st unix.Stat_t
 	must(f.t, unix.Stat(f.opts.Upper+"/"+path, &st))
-	_, err := f.u.upper.xattrs.read(beneath.File{FD: unix.AT_FDCWD, Name: f.opts.Upper + "/" + path}, layerfmt.DataXattr)
+	_, err := f.u.upper.Xattrs.Read(beneath.File{FD: unix.AT_FDCWD, Name: f.opts.Upper + "/" + path}, layerfmt.DataXattr)
 	if marked := err == nil; marked != borrowed || borrowed && st.Size != int64(len(content)) {
 		f.t.Errorf("%s: marked %v, %d bytes on disk; want %v", path, marked, st.Size, borrowed)
 	}
@@ -186,7 +186,7 @@ func (f *fixture) forge(path, name, value string) {
 	fd, err := unix.Open(f.opts.Upper+"/"+path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	must(f.t, err)
 	defer unix.Close(fd)
-	must(f.t, f.u.upper.xattrs.set(fd, name, value, 0))
+	must(f.t, f.u.upper.Xattrs.Set(fd, name, value, 0))
 }
 
 func TestForgedReferences(t *testing.T) {

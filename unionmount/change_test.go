@@ -9,7 +9,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/unionmount/internal/encoding"
 )
 
 func TestDeleteAndMakeAnew(t *testing.T) {
@@ -313,7 +315,7 @@ func TestSetuidIsDropped(t *testing.T) {
 	if m := f.stat("a").Mode & 0o7777; m != 0o6755 {
 		t.Errorf("mode %o after a privileged write", m)
 	}
-	err := f.at("a", func(n *Node) error { _, err := f.u.GetXattr(n, capsXattr); return err })
+	err := f.at("a", func(n *Node) error { _, err := f.u.GetXattr(n, encoding.CapsXattr); return err })
 	wantErrno(t, "capabilities after a write", err, unix.ENODATA)
 	must(t, f.at("a", func(n *Node) error { _, err := f.u.Write(n, []byte("x"), 0, Caller{}); return err }))
 	must(t, f.chown("b", 5, 5))
@@ -375,17 +377,17 @@ func TestOwnersAreMetadata(t *testing.T) {
 // TestWhiteoutsAreLinks deletes more lower files than the whiteout device has links left for.
 func TestWhiteoutsAreLinks(t *testing.T) {
 	f := newUnion(t, tree{"a": file(""), "b": file(""), "c": file("")})
-	if !f.u.stage.devices {
+	if !f.u.work.Devices {
 		t.Skip("whiteouts are no devices here")
 	}
 	for _, name := range []string{"a", "b"} {
 		must(t, f.u.Unlink(f.u.Root(), name))
 	}
-	must(t, f.u.stage.makeDevice())
+	must(t, f.u.work.MakeDevice())
 	must(t, f.u.Unlink(f.u.Root(), "c"))
 	var links []uint64
 	for _, name := range []string{"a", "b", "c"} {
-		st, err := statAt(f.u.upper.root, name)
+		st, err := beneath.Stat(f.u.upper.Root, name)
 		if err != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != 0 {
 			t.Errorf("%s is %#o, %v", name, st.Mode, err)
 		}

@@ -5,18 +5,22 @@ import (
 
 	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/unionmount/internal/fdcache"
+	"github.com/rcrun/rcrun/unionmount/internal/layer"
+	"github.com/rcrun/rcrun/unionmount/internal/quota"
+	"github.com/rcrun/rcrun/unionmount/internal/sys"
 )
 
-// Owner is whom a new entry belongs to, in the container's ids.
+// Owner is the owner of a new entry, in the container's ids.
 type Owner struct{ UID, GID uint32 }
 
-// Create makes an empty regular file. Like all that make an entry, it returns the entry's node looked up once, and
-// EEXIST when there is one already.
+// Create makes an empty regular file. Like all methods that make an entry, it returns the node of the entry, looked
+// up once, and EEXIST if the name exists.
 func (u *Union) Create(dir *Node, name string, perm uint32, owner Owner) (*Node, Attr, error) {
 	return u.Mknod(dir, name, unix.S_IFREG|perm, 0, owner)
 }
 
-// Mknod makes a file of the type that mode says, but for directories and symbolic links.
+// Mknod makes a file of the type in mode, which is not a directory or a symbolic link.
 func (u *Union) Mknod(dir *Node, name string, mode uint32, rdev uint64, owner Owner) (*Node, Attr, error) {
 	switch mode & unix.S_IFMT {
 	case unix.S_IFREG, unix.S_IFIFO, unix.S_IFSOCK:
@@ -26,7 +30,7 @@ func (u *Union) Mknod(dir *Node, name string, mode uint32, rdev uint64, owner Ow
 		return nil, Attr{}, unix.EINVAL
 	}
 	id := layerfmt.Stat{UID: owner.UID, GID: owner.GID, Mode: mode & (unix.S_IFMT | 0o7777), Rdev: rdev}
-	if u.upper != nil && u.upper.isWhiteout(id) {
+	if u.upper != nil && u.upper.IsWhiteout(id) {
 		return nil, Attr{}, unix.EPERM
 	}
 	return u.create(dir, name, id, "")
@@ -50,7 +54,7 @@ func (u *Union) Symlink(dir *Node, name, target string, owner Owner) (*Node, Att
 	return u.create(dir, name, id, target)
 }
 
-// create is the one way in which an entry comes into being.
+// create makes an entry. All new entries are made here.
 func (u *Union) create(dir *Node, name string, id layerfmt.Stat, target string) (*Node, Attr, error) {
 	if err := u.prepareNew(dir, name); err != nil {
 		return nil, Attr{}, err
@@ -65,32 +69,32 @@ func (u *Union) create(dir *Node, name string, id layerfmt.Stat, target string) 
 	if err != nil {
 		return nil, Attr{}, err
 	}
-	g, err := u.quota.entry()
+	g, err := u.quota.ReserveFile()
 	if err != nil {
 		return nil, Attr{}, dir.fault("make "+name+" in", err)
 	}
-	defer g.release()
+	defer g.Release()
 	defer u.settleAll(dir)
 	o, fd, err := u.makeEntry(dir, name, m, id, target, acls)
 	if err != nil {
-		dir.listing.doubt(name)
+		dir.listing.Doubt(name)
 		return nil, Attr{}, dir.fault("make "+name+" in", err)
 	}
-	dir.listing.add(name)
+	dir.listing.Add(name)
 	n := u.adopt(dir, name, o)
 	dir.changeSubdirs(n.oneIfDir())
 	if n.isDir() {
-		n.listing.startEmpty()
+		n.listing.StartEmpty()
 		u.madeDir(n, dir)
 	}
-	n.madeNow(acls.none() && u.upper.xattrsAreOurs())
-	u.settle(n, fd, &g)
+	n.madeNow(acls.none() && u.upper.XattrsAreOurs())
+	n.account.Settle(fd, &g)
 	u.keepOpen(n, fd)
 	a, err := u.attrOf(n, o)
 	return n, a, err
 }
 
-// prepareNew makes dir ready to take a new name.
+// prepareNew checks a new name of dir, and copies dir up.
 func (u *Union) prepareNew(dir *Node, name string) error {
 	if err := checkNewName(name); err != nil {
 		return err
@@ -104,7 +108,8 @@ func (u *Union) prepareNew(dir *Node, name string) error {
 	return u.copyUp(dir, contentBelow)
 }
 
-// vacant checks that dir has no such name, and returns what the upper has there instead. Entries of dir are held.
+// vacant checks that dir has no such name, and returns the whiteout that the upper has there. Entries of dir are
+// held.
 func (u *Union) vacant(dir *Node, name string) (mark, error) {
 	if dir.dead.Load() {
 		return markNone, unix.ENOENT
@@ -117,7 +122,8 @@ func (u *Union) vacant(dir *Node, name string) (mark, error) {
 	return o.mark, err
 }
 
-// inherit gives a new entry of dir what a setgid directory passes on.
+// inherit returns the identity of a new entry of dir: a setgid directory passes on its group, and to directories
+// sgid.
 func (dir *Node) inherit(id layerfmt.Stat) layerfmt.Stat {
 	dir.meta.RLock()
 	defer dir.meta.RUnlock()
@@ -131,30 +137,31 @@ func (dir *Node) inherit(id layerfmt.Stat) layerfmt.Stat {
 	return id
 }
 
-// keepOpen takes over the descriptor that the backing file of n was made with: what is made is mostly used at once.
+// keepOpen takes over the descriptor that the backing file of n was made with, because most new files are used at
+// once.
 func (u *Union) keepOpen(n *Node, fd int) {
-	slot := slotUpper
+	slot := fdcache.Upper
 	if n.kind == unix.S_IFREG {
-		slot = slotData
+		slot = fdcache.UpperData
 	}
-	u.fds.release(u.fds.add(fdKey{n, slot}, fd))
+	u.fds.Release(u.fds.Add(n.fdKey(slot), fd))
 }
 
-// madeNow notes what is known of a file that has just been made: it has no capabilities yet, and is bare or not.
+// madeNow notes what is known of a new file: it has no capabilities, and it is bare or not.
 func (n *Node) madeNow(bare bool) {
 	n.meta.Lock()
 	defer n.meta.Unlock()
 	n.caps, n.bare = capsNone, bare
 }
 
-// makeEntry makes an entry in the upper. The descriptor that it returns, as in draft.fd, is the caller's.
+// makeEntry makes an entry in the upper. The caller owns the descriptor, which is that of the draft.
 func (u *Union) makeEntry(dir *Node, name string, m mark, id layerfmt.Stat, target string, acls birthACLs) (_ *object, fd int, err error) {
-	parent, err := u.backing(dir, slotUpper)
+	parent, err := u.backing(dir, fdcache.Upper)
 	if err != nil {
 		return nil, -1, err
 	}
-	defer u.fds.release(parent)
-	d := u.newDraftFor(id, m, acls, parent.fd, name)
+	defer u.fds.Release(parent)
+	d := u.newDraftFor(id, m, acls, parent.FD, name)
 	defer d.discard()
 	if err := d.make(id, target); err != nil {
 		return nil, -1, err
@@ -167,17 +174,17 @@ func (u *Union) makeEntry(dir *Node, name string, m mark, id layerfmt.Stat, targ
 			return nil, -1, err
 		}
 	}
-	if err := d.publish(parent.fd, name, m); err != nil {
+	if err := d.publish(parent.FD, name, m); err != nil {
 		return nil, -1, err
 	}
-	st, err := statFD(d.fd)
+	st, err := sys.Stat(d.fd)
 	if err != nil {
 		return nil, -1, err
 	}
-	return &object{top: &probed{st: st, id: id}, topLayer: u.upper, inUpper: true, made: true}, d.take(), nil
+	return &object{top: &layer.Probed{Stat: st, ID: id}, topLayer: u.upper, inUpper: true, made: true}, d.take(), nil
 }
 
-// Link gives a node that is not a directory another name. It counts as a lookup of the node.
+// Link gives a node that is not a directory another name. This counts as a lookup of the node.
 func (u *Union) Link(n *Node, dir *Node, name string) (Attr, error) {
 	if n.isDir() {
 		return Attr{}, unix.EPERM
@@ -200,49 +207,111 @@ func (u *Union) Link(n *Node, dir *Node, name string) (Attr, error) {
 	if err != nil {
 		return Attr{}, err
 	}
-	g, err := u.quota.reserve(usage{})
+	g, err := u.quota.Reserve(quota.Usage{})
 	if err != nil {
 		return Attr{}, dir.fault("make "+name+" in", err)
 	}
-	defer g.release()
+	defer g.Release()
 	defer u.settleAll(n, dir)
 	n.meta.Lock()
 	defer n.meta.Unlock()
 	if err := u.linkTo(n, dir, name, m); err != nil {
-		dir.listing.doubt(name)
+		dir.listing.Doubt(name)
 		return Attr{}, n.fault("link", err)
 	}
-	dir.listing.add(name)
+	dir.listing.Add(name)
 	u.lookedUp(n, link{dir, name})
 	return u.attrHeld(n)
 }
 
 // linkTo makes a hard link of the backing file of n in the upper.
 func (u *Union) linkTo(n *Node, dir *Node, name string, m mark) error {
-	parent, err := u.backing(dir, slotUpper)
+	parent, err := u.backing(dir, fdcache.Upper)
 	if err != nil {
 		return err
 	}
-	defer u.fds.release(parent)
-	h, err := u.backing(n, slotUpper)
+	defer u.fds.Release(parent)
+	h, err := u.backing(n, fdcache.Upper)
 	if err != nil {
 		return err
 	}
-	defer u.fds.release(h)
-	from := beneath.ProcPath(h.fd)
+	defer u.fds.Release(h)
+	from := beneath.ProcPath(h.FD)
 	if m != markEntry {
-		if err := unix.Linkat(unix.AT_FDCWD, from, parent.fd, name, unix.AT_SYMLINK_FOLLOW); err != nil {
+		if err := unix.Linkat(unix.AT_FDCWD, from, parent.FD, name, unix.AT_SYMLINK_FOLLOW); err != nil {
 			return err
 		}
-		return clearMark(parent.fd, name, m)
+		return clearMark(parent.FD, name, m)
 	}
-	tmp := u.stage.name()
-	if err := unix.Linkat(unix.AT_FDCWD, from, u.stage.dir, tmp, unix.AT_SYMLINK_FOLLOW); err != nil {
+	tmp := u.work.NewName()
+	if err := unix.Linkat(unix.AT_FDCWD, from, u.work.Drafts, tmp, unix.AT_SYMLINK_FOLLOW); err != nil {
 		return err
 	}
-	if err := unix.Renameat(u.stage.dir, tmp, parent.fd, name); err != nil {
-		unix.Unlinkat(u.stage.dir, tmp, 0) // else it goes with the next Open
+	if err := unix.Renameat(u.work.Drafts, tmp, parent.FD, name); err != nil {
+		unix.Unlinkat(u.work.Drafts, tmp, 0) // if this fails, the next Open removes it
 		return err
 	}
 	return nil
+}
+
+// Tmpfile makes a regular file that belongs to a directory but has no name, until Link gives it one. It counts as a
+// lookup. EOPNOTSUPP where the upper's filesystem has no such files.
+func (u *Union) Tmpfile(dir *Node, perm uint32, owner Owner) (*Node, Attr, error) {
+	if u.upper == nil {
+		return nil, Attr{}, unix.EROFS
+	}
+	if !dir.isDir() {
+		return nil, Attr{}, unix.ENOTDIR
+	}
+	if dir.dead.Load() {
+		return nil, Attr{}, unix.ENOENT
+	}
+	id := dir.inherit(layerfmt.Stat{UID: owner.UID, GID: owner.GID, Mode: unix.S_IFREG | perm&0o7777})
+	id, acls, err := u.inheritACLs(dir, id)
+	if err != nil {
+		return nil, Attr{}, err
+	}
+	n, a, err := u.makeUnnamed(id, acls)
+	return n, a, dir.fault("make a file without name in", err)
+}
+
+func (u *Union) makeUnnamed(id layerfmt.Stat, acls birthACLs) (*Node, Attr, error) {
+	g, err := u.quota.ReserveFile()
+	if err != nil {
+		return nil, Attr{}, err
+	}
+	defer g.Release()
+	d := u.newDraft()
+	defer d.discard()
+	if err := d.makeUnnamed(id); err != nil {
+		return nil, Attr{}, err
+	}
+	if err := d.giveACLs(acls); err != nil {
+		return nil, Attr{}, err
+	}
+	fd, err := sys.Reopen(d.fd, unix.O_PATH)
+	if err != nil {
+		return nil, Attr{}, err
+	}
+	n := u.adopt(nil, "", &object{top: &layer.Probed{Stat: d.st, ID: id}, topLayer: u.upper, inUpper: true, made: true})
+	n.account.Settle(fd, &g)
+	h := u.fds.Add(n.fdKey(fdcache.Upper), fd)
+	u.fds.Pin(h, fdcache.Upper)
+	u.fds.Release(h)
+	u.mayBeGone(n)
+	d.placed = true
+	a, err := u.Getattr(n)
+	return n, a, err
+}
+
+// makeUnnamed is make for a regular file without a name.
+func (d *draft) makeUnnamed(id layerfmt.Stat) (err error) {
+	d.fd, err = beneath.Open(d.dirfd, ".", unix.O_TMPFILE|unix.O_RDWR|d.u.noAtime(), d.u.upper.Backing(id)&0o777)
+	if err == unix.EISDIR { // as kernels and filesystems say that do not know O_TMPFILE
+		err = unix.EOPNOTSUPP
+	}
+	if err != nil {
+		return err
+	}
+	return d.identify(id)
 }

@@ -4,7 +4,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/internal/beneath"
+	"github.com/rcrun/rcrun/internal/eintr"
 	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/unionmount/internal/encoding"
+	"github.com/rcrun/rcrun/unionmount/internal/fdcache"
+	"github.com/rcrun/rcrun/unionmount/internal/sys"
 )
 
 // Readlink returns the target of a symbolic link.
@@ -30,45 +34,45 @@ func (u *Union) linkTarget(n *Node) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer u.fds.release(h)
-	target, err := readTarget(h.fd)
+	defer u.fds.Release(h)
+	target, err := readTarget(h.FD)
 	return target, n.fault("read link", err)
 }
 
-// readTarget reads the target of a link from the backing file behind an O_PATH descriptor: a link, or a file whose
-// content is the target.
+// readTarget reads the target of a link from its backing file, which is a link or a file whose content is the target.
+// fd may be O_PATH.
 func readTarget(fd int) (string, error) {
-	st, err := statFD(fd)
+	st, err := sys.Stat(fd)
 	if err != nil {
 		return "", err
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
 		return beneath.Readlink(fd, "")
 	}
-	file, err := reopen(fd, unix.O_RDONLY)
+	file, err := sys.Reopen(fd, unix.O_RDONLY)
 	if err != nil {
 		return "", err
 	}
 	defer unix.Close(file)
 	buf := make([]byte, unix.PathMax)
-	n, err := retry(func() (int, error) { return unix.Pread(file, buf, 0) })
+	n, err := eintr.Retry(func() (int, error) { return unix.Pread(file, buf, 0) })
 	return string(buf[:max(n, 0)]), err
 }
 
-// Read reads from a regular file into buf; less than its length only at the end of the file.
+// Read reads from a regular file into buf. It reads less than its length only at the end of the file.
 func (u *Union) Read(n *Node, buf []byte, offset int64) (int, error) {
 	h, err := u.readable(n)
 	if h == nil || err != nil {
 		return 0, err
 	}
-	defer u.fds.release(h)
+	defer u.fds.Release(h)
 	u.wasRead(n)
-	if n.still != nil && !n.inUpper.Load() { // whose end is known, so that it need not be met
-		buf = buf[:max(0, min(int64(len(buf)), n.still.Size-offset))]
+	if n.snapshot != nil && !n.inUpper.Load() { // the end is known, so no call is needed to find it
+		buf = buf[:max(0, min(int64(len(buf)), n.snapshot.Size-offset))]
 	}
 	total := 0
 	for total < len(buf) {
-		got, err := retry(func() (int, error) { return unix.Pread(h.fd, buf[total:], offset+int64(total)) })
+		got, err := eintr.Retry(func() (int, error) { return unix.Pread(h.FD, buf[total:], offset+int64(total)) })
 		if err != nil {
 			return total, n.fault("read", err)
 		}
@@ -80,8 +84,9 @@ func (u *Union) Read(n *Node, buf []byte, offset int64) (int, error) {
 	return total, nil
 }
 
-// OpenRead returns a descriptor to read a regular file from, how many of size bytes at offset there are to be read, and
-// what gives the descriptor back. ok is false where only Read reads, or tells the error.
+// OpenRead returns a descriptor to read a regular file from, how many of the size bytes at offset the file has, and a
+// function that gives the descriptor back. If ok is false the caller must use Read, which then reads or returns the
+// error.
 func (u *Union) OpenRead(n *Node, offset int64, size int) (fd, length int, release func(), ok bool) {
 	h, err := u.readable(n)
 	if h == nil || err != nil {
@@ -89,16 +94,16 @@ func (u *Union) OpenRead(n *Node, offset int64, size int) (fd, length int, relea
 	}
 	u.wasRead(n)
 	end := int64(0)
-	if n.still != nil && !n.inUpper.Load() {
-		end = n.still.Size
-	} else if st, err := statFD(h.fd); err == nil {
+	if n.snapshot != nil && !n.inUpper.Load() {
+		end = n.snapshot.Size
+	} else if st, err := sys.Stat(h.FD); err == nil {
 		end = st.Size
 	}
-	return h.fd, int(max(0, min(int64(size), end-offset))), func() { u.fds.release(h) }, true
+	return h.FD, int(max(0, min(int64(size), end-offset))), func() { u.fds.Release(h) }, true
 }
 
 // readable returns the data of n for reading; nil for the empty file that stands for a mount point.
-func (u *Union) readable(n *Node) (*handle, error) {
+func (u *Union) readable(n *Node) (*fdcache.Handle, error) {
 	if n.kind != unix.S_IFREG {
 		return nil, unix.EINVAL
 	}
@@ -110,8 +115,8 @@ func (u *Union) readable(n *Node) (*handle, error) {
 	return u.data(n)
 }
 
-// writable returns the data of n in the upper, to be changed by a caller. All that changes data goes through it.
-func (u *Union) writable(n *Node, by Caller) (*handle, error) {
+// writable returns the data of n in the upper, for a change by a caller. All changes of data go through it.
+func (u *Union) writable(n *Node, by Caller) (*fdcache.Handle, error) {
 	if n.kind != unix.S_IFREG {
 		return nil, unix.EINVAL
 	}
@@ -126,22 +131,22 @@ func (u *Union) writable(n *Node, by Caller) (*handle, error) {
 	return u.data(n)
 }
 
-// Write writes data to a regular file, less than all of it where there is no room for more.
+// Write writes data to a regular file. It writes less than all of it if there is no room for more.
 func (u *Union) Write(n *Node, data []byte, offset int64, by Caller) (int, error) {
 	h, err := u.writable(n, by)
 	if err != nil {
 		return 0, err
 	}
-	defer u.fds.release(h)
-	g, err := u.allot(n, h.fd, offset, int64(len(data)), true)
+	defer u.fds.Release(h)
+	g, err := n.account.Allot(h.FD, offset, int64(len(data)), true)
 	if err != nil {
 		return 0, n.fault("write", err)
 	}
-	defer u.settle(n, h.fd, &g)
-	data = data[:g.length]
+	defer n.account.Settle(h.FD, &g)
+	data = data[:g.Length]
 	total := 0
 	for total < len(data) {
-		put, err := retry(func() (int, error) { return unix.Pwrite(h.fd, data[total:], offset+int64(total)) })
+		put, err := eintr.Retry(func() (int, error) { return unix.Pwrite(h.FD, data[total:], offset+int64(total)) })
 		if err != nil && total > 0 {
 			return total, nil // the next write will meet the error
 		}
@@ -159,9 +164,9 @@ func (u *Union) truncateHeld(n *Node, size int64) error {
 	if err != nil {
 		return err
 	}
-	defer u.fds.release(h)
-	defer n.account.shrinking()()
-	_, err = retry(func() (int, error) { return 0, unix.Ftruncate(h.fd, size) })
+	defer u.fds.Release(h)
+	defer n.account.Shrinking()()
+	_, err = eintr.Retry(func() (int, error) { return 0, unix.Ftruncate(h.FD, size) })
 	return err
 }
 
@@ -171,13 +176,13 @@ func (u *Union) Fallocate(n *Node, mode uint32, offset, length int64, by Caller)
 	if err != nil {
 		return err
 	}
-	defer u.fds.release(h)
-	g, err := u.allotFor(n, h.fd, mode, offset, length)
+	defer u.fds.Release(h)
+	g, err := n.account.AllotFor(h.FD, mode, offset, length)
 	if err != nil {
 		return n.fault("allocate", err)
 	}
-	defer u.settle(n, h.fd, &g)
-	_, err = retry(func() (int, error) { return 0, unix.Fallocate(h.fd, mode, offset, length) })
+	defer n.account.Settle(h.FD, &g)
+	_, err = eintr.Retry(func() (int, error) { return 0, unix.Fallocate(h.FD, mode, offset, length) })
 	return n.fault("allocate", err)
 }
 
@@ -193,8 +198,8 @@ func (u *Union) Lseek(n *Node, offset int64, whence int) (int64, error) {
 	if h == nil {
 		return 0, unix.ENXIO
 	}
-	defer u.fds.release(h)
-	at, err := unix.Seek(h.fd, offset, whence)
+	defer u.fds.Release(h)
+	at, err := unix.Seek(h.FD, offset, whence)
 	return at, n.fault("seek in", err)
 }
 
@@ -204,25 +209,25 @@ func (u *Union) CopyFileRange(in *Node, inOffset int64, out *Node, outOffset int
 	if err != nil {
 		return 0, err
 	}
-	defer u.fds.release(to)
+	defer u.fds.Release(to)
 	from, err := u.readable(in)
 	if from == nil || err != nil {
 		return 0, err
 	}
-	defer u.fds.release(from)
+	defer u.fds.Release(from)
 	u.wasRead(in)
-	g, err := u.allotCopy(out, to.fd, outOffset, from.fd, inOffset, int64(length))
+	g, err := out.account.AllotCopy(to.FD, outOffset, from.FD, inOffset, int64(length))
 	if err != nil {
 		return 0, out.fault("copy to", err)
 	}
-	defer u.settle(out, to.fd, &g)
-	n, err := retry(func() (int, error) {
-		return unix.CopyFileRange(from.fd, &inOffset, to.fd, &outOffset, int(g.length), 0)
+	defer out.account.Settle(to.FD, &g)
+	n, err := eintr.Retry(func() (int, error) {
+		return unix.CopyFileRange(from.FD, &inOffset, to.FD, &outOffset, int(g.Length), 0)
 	})
 	return max(n, 0), out.fault("copy to", err)
 }
 
-// Fsync has what was written to a node on disk, without its metadata if dataOnly. What the lowers have needs none.
+// Fsync writes a node to the disk, without its metadata if dataOnly. A file that only a lower has needs none.
 func (u *Union) Fsync(n *Node, dataOnly bool) error {
 	if !n.inUpper.Load() || u.opts.Volatile {
 		return nil
@@ -234,7 +239,7 @@ func (u *Union) Fsync(n *Node, dataOnly bool) error {
 		return err
 	}
 	defer unix.Close(fd)
-	if err := u.upper.xattrs.sync(); err != nil { // first: better without the file than with another owner
+	if err := u.upper.Xattrs.Sync(); err != nil { // first: after a crash a missing file is better than one with another owner
 		return n.fault("sync xattrs of", err)
 	}
 	sync := unix.Fsync
@@ -244,29 +249,29 @@ func (u *Union) Fsync(n *Node, dataOnly bool) error {
 	return n.fault("sync", sync(fd))
 }
 
-// openSync opens the backing file of n for fsync(2); -1 of what cannot be opened.
+// openSync opens the backing file of n for fsync(2). It returns -1 for types of files that cannot be opened.
 func (u *Union) openSync(n *Node) (int, error) {
-	if !carriesXattrs(u.upper.policy.backing(n.stat)) {
+	if !encoding.CarriesXattrs(u.upper.Policy.Backing(n.stat)) {
 		return -1, nil
 	}
-	h, err := u.backing(n, slotUpper)
+	h, err := u.backing(n, fdcache.Upper)
 	if err != nil {
 		return -1, err
 	}
-	defer u.fds.release(h)
-	fd, err := reopen(h.fd, unix.O_RDONLY)
+	defer u.fds.Release(h)
+	fd, err := sys.Reopen(h.FD, unix.O_RDONLY)
 	return fd, n.fault("open", err)
 }
 
-// Statfs describes the filesystem that takes the changes, or that of the topmost layer.
+// Statfs describes the filesystem of the upper, or of the topmost lower if there is no upper.
 func (u *Union) Statfs() (unix.Statfs_t, error) {
 	l := u.stack()[0]
 	var st unix.Statfs_t
-	_, err := retry(func() (int, error) { return 0, unix.Fstatfs(l.root, &st) })
+	_, err := eintr.Retry(func() (int, error) { return 0, unix.Fstatfs(l.Root, &st) })
 	st.Namelen = unix.NAME_MAX
-	if u.stage != nil && !u.stage.devices {
-		st.Namelen -= int64(len(layerfmt.WhiteoutPrefix)) // a longer one could not be deleted from a lower layer
+	if u.work != nil && !u.work.Devices {
+		st.Namelen -= int64(len(layerfmt.WhiteoutPrefix)) // a longer name could not be deleted from a lower layer
 	}
-	u.quota.show(&st)
+	u.quota.Show(&st)
 	return st, fault("stat filesystem", l, "/", err)
 }

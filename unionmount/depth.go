@@ -6,21 +6,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxDepth is how many names the path of a new entry may have. Directories in a container could otherwise nest without
-// end, and programs of the host that walk them, recursively or with full paths, would fail.
+// maxDepth bounds the number of names in the path of a new entry. Without it, directories in a container could nest
+// without end, and programs of the host that walk them, recursively or with full paths, would fail.
 const maxDepth = 4096
 
-// The bound holds at a change of names. What lies deeper in a lower is to be seen, and can be changed, but nothing is
+// The bound is checked when names change. Files that lie deeper in a lower show, and can be changed, but nothing is
 // made there.
 //
-// A directory that moves farther from the root takes along what is below it. So a directory knows a height, which is
-// how many levels of directories may be below it: one that was made through the Union from the start, others from when
-// they first move so, when they are walked through. A height never falls, so where it is too much they are walked
-// through again; and nothing is written down. A directory that the server may not read counts as one without
-// subdirectories.
+// A directory that moves farther from the root takes along what is below it. So a directory has a height: how many
+// levels of directories may be below it. A directory that was made through the Union has one from the start. Others
+// are walked through when they first move farther from the root. A height never falls, so a directory whose height is
+// too large is walked through again. Nothing is written to the disk. A directory that the server may not read counts
+// as one without subdirectories.
 //
-// The bound is exact but for one level: a directory takes along files, which lie one level deeper than it, and a mkdir
-// may be under way below it.
+// The bound is exact to one level: a directory takes along files, which lie one level deeper, and a mkdir may be
+// under way below it.
 
 // level returns the number of names in the path of a directory.
 func (u *Union) level(dir *Node) int {
@@ -41,8 +41,8 @@ func (u *Union) checkDepth(dir *Node) error {
 	return nil
 }
 
-// checkMove refuses that n, an entry of one directory, becomes one of another where it or what is below it would lie
-// too deep. No lock is held.
+// checkMove returns ENAMETOOLONG if n, moved from one directory to another, or anything below it would lie too deep.
+// No lock is held.
 func (u *Union) checkMove(n, from, to *Node) error {
 	level := u.level(to) + 1
 	if level <= u.level(from)+1 {
@@ -61,7 +61,7 @@ func (u *Union) checkMove(n, from, to *Node) error {
 	return err
 }
 
-// heightOf returns the height of a directory, or a number above most where it is more than that.
+// heightOf returns the height of a directory, or some number above most if the height is above most.
 func (u *Union) heightOf(n *Node, most int) (int, error) {
 	u.mu.Lock()
 	u.boundLocked(n)
@@ -80,7 +80,7 @@ func (u *Union) heightOf(n *Node, most int) (int, error) {
 	return height, nil
 }
 
-// boundLocked takes the height of a directory from that of one above it, if its own is not known.
+// boundLocked derives the height of a directory from the height of one above it, if its own is not known.
 func (u *Union) boundLocked(n *Node) {
 	above := 0
 	for dir := n; !n.bounded && len(dir.links) > 0; {
@@ -92,7 +92,8 @@ func (u *Union) boundLocked(n *Node) {
 	}
 }
 
-// raiseLocked notes that below dir there are directories of a height, or that it is not known how many levels.
+// raiseLocked notes that there are so many levels of directories below dir, or, if they are not bounded, perhaps
+// more.
 func (u *Union) raiseLocked(dir *Node, height int, bounded bool) {
 	for ; !bounded || dir.height < height; dir = dir.links[0].parent {
 		dir.height = max(dir.height, height)
@@ -112,7 +113,7 @@ func (u *Union) madeDir(n, parent *Node) {
 	u.raiseLocked(parent, 1, true)
 }
 
-// carryLocked notes that n is about to become an entry of dir.
+// carryLocked notes that n becomes an entry of dir.
 func (u *Union) carryLocked(n, dir *Node) {
 	if n.isDir() {
 		u.boundLocked(n)
@@ -120,14 +121,14 @@ func (u *Union) carryLocked(n, dir *Node) {
 	}
 }
 
-// branch is a directory on the way of a walk, with those of its subdirectories that are still to be visited.
+// branch is a directory on the way of a walk, with the names of its subdirectories that were not visited yet.
 type branch struct {
 	node *Node
 	left []string
 }
 
-// measure walks through the directories below n, no deeper than one level below most, and returns how many levels there
-// are.
+// measure walks through the directories below n and returns how many levels there are. It stops at the first level
+// below most.
 func (u *Union) measure(n *Node, most int) (height int, err error) {
 	way := []branch{{node: n}}
 	defer func() {
@@ -155,7 +156,7 @@ func (u *Union) measure(n *Node, most int) (height int, err error) {
 			if err == nil {
 				u.Forget(child, 1)
 			}
-			continue // it went, or is hidden by another
+			continue // it is gone, or a file in another layer hides it
 		}
 		way = append(way, branch{node: child})
 		if height = max(height, len(way)-1); height > most {
@@ -170,7 +171,7 @@ func (u *Union) measure(n *Node, most int) (height int, err error) {
 	}
 }
 
-// subdirNames returns the names of what is a directory in some layer.
+// subdirNames returns the names that are directories in some layer.
 func (u *Union) subdirNames(n *Node) (names []string, err error) {
 	n.entries.RLock()
 	defer n.entries.RUnlock()

@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/rcrun/rcrun/unionmount/internal/layer"
 	"golang.org/x/sys/unix"
 )
 
-// Error is a failure of a backing file: what was being done, in which layer, to which path within it. Err holds the
-// cause, an errno where it was a system call's. Conditions that are part of a filesystem's semantics (ENOENT of a
-// name that does not exist, ENOTEMPTY, ...) are returned as bare errnos.
+// Error is a failure of a backing file: the operation, the layer, the path within it and the cause, which is an errno
+// if a system call failed. Conditions that are part of a filesystem's semantics (ENOENT of a name that does not
+// exist, ENOTEMPTY, ...) are returned as bare errnos.
 type Error struct {
 	Op    string
 	Layer string
@@ -25,26 +26,26 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// fault wraps err, unless it is nil or was wrapped nearer to the cause.
-func fault(op string, l *layer, path string, err error) error {
+// fault wraps err, unless it is nil or was already wrapped nearer to the cause.
+func fault(op string, l *layer.Layer, path string, err error) error {
 	if err == nil || isFault(err) {
 		return err
 	}
-	return &Error{Op: op, Layer: l.dir, Path: shorten(path), Err: err}
+	return &Error{Op: op, Layer: l.Dir, Path: shorten(path), Err: err}
 }
 
-// fault wraps err as fault does, for the backing file of n that shows.
+// fault wraps err like the function fault, for the backing file of n that shows.
 func (n *Node) fault(op string, err error) error {
 	if err == nil || isFault(err) {
 		return err
 	}
-	return &Error{Op: op, Layer: n.topLayer().dir, Path: shorten(n.path()), Err: err}
+	return &Error{Op: op, Layer: n.topLayer().Dir, Path: shorten(n.path()), Err: err}
 }
 
-// mostOfPath is how many bytes of a path are in a message: how long paths become is for a container to decide.
+// mostOfPath bounds the bytes of a path in a message, because a container decides how long paths become.
 const mostOfPath = 512
 
-// shorten returns the end of a path that is too long for a message.
+// shorten returns path, or only its end if it is too long for a message.
 func shorten(path string) string {
 	if len(path) <= mostOfPath {
 		return path

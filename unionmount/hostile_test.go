@@ -12,13 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/unionmount/internal/workdir"
 )
 
 // secret is what a file holds that is beside the layers, and must never be seen in a union.
 const secret = "do not tell"
 
 // hostileNames are xattrs that mean something to a union, or to others that write layers.
-var hostileNames = append([]string{originXattr, groupXattr, layerfmt.DataXattr, layerfmt.RedirectXattr, layerfmt.WhiteoutXattr,
+var hostileNames = append([]string{workdir.OriginXattr, workdir.GroupXattr, layerfmt.DataXattr, layerfmt.RedirectXattr, layerfmt.WhiteoutXattr,
 	"user.overlay.redirect", "user.overlay.metacopy", "user.overlay.origin", "user.overlay.nlink", "user.overlay.impure", "user.overlay.upper",
 	"user.fuseoverlayfs.origin", "user.rcrun.x.security.capability", "user.rcrun.x.system.posix_acl_access", "user.rcrun.unknown"},
 	slices.Concat(layerfmt.StatXattrs[1:], layerfmt.OpaqueXattrs[:2])...)

@@ -159,7 +159,7 @@ func describeAll(f *fixture, withIndex bool) map[string]string {
 	}
 	f.open()
 	defer f.close()
-	if (f.u.lowers[0].contents != nil) != withIndex {
+	if (f.u.lowers[0].Contents != nil) != withIndex {
 		f.t.Fatalf("with an index: %v, want %v", !withIndex, withIndex)
 	}
 	told := map[string]string{}
@@ -213,7 +213,7 @@ func TestUnfitIndexIsNotUsed(t *testing.T) {
 		writeIndex(t, f.opts.Lowers[0])
 		must(t, spoil(f.opts.Lowers[0]))
 		f.open()
-		if f.u.lowers[0].contents != nil {
+		if f.u.lowers[0].Contents != nil {
 			t.Errorf("an index %s is used", what)
 		}
 		f.want("d/file", "x")
@@ -236,8 +236,8 @@ func TestBrokenDirectoryOfIndexIsRead(t *testing.T) {
 	f.want("e/file", "y")
 	f.wantNames("d", "file")
 	f.wantNames("e", "file")
-	if stats := f.u.Stats(); f.u.lowers[0].contents == nil || stats.DiskLookups == 0 {
-		t.Errorf("the index is used: %v, %d lookups on disk", f.u.lowers[0].contents != nil, stats.DiskLookups)
+	if stats := f.u.Stats(); f.u.lowers[0].Contents == nil || stats.DiskLookups == 0 {
+		t.Errorf("the index is used: %v, %d lookups on disk", f.u.lowers[0].Contents != nil, stats.DiskLookups)
 	}
 }
 

@@ -12,8 +12,9 @@ import (
 // descriptors returns how many files of the upper the process has open, and how many its keepers have.
 func (f *fixture) descriptors() (shared, kept int) {
 	shared = f.openIn("/proc/self/fd")
-	for _, k := range f.u.fds.keepers {
-		kept += f.openIn(fmt.Sprintf("/proc/self/task/%d/fd", k.tid))
+	_, threads := f.u.fds.Parked()
+	for _, tid := range threads {
+		kept += f.openIn(fmt.Sprintf("/proc/self/task/%d/fd", tid))
 	}
 	return shared, kept
 }
@@ -35,7 +36,7 @@ func (f *fixture) openIn(table string) (n int) {
 func TestOpenFilesWithoutNames(t *testing.T) {
 	const max, files = 16, 200
 	f := newUnion(t, tree{"lower": file("of the lower")})
-	f.u.fds.max = max
+	f.u.fds.Max = max
 	nodes := map[string]*Node{}
 	keep := func(name string) {
 		n, err := f.walk(name)
@@ -79,8 +80,9 @@ func TestOpenFilesWithoutNames(t *testing.T) {
 	for _, n := range nodes {
 		f.u.Forget(n, 1)
 	}
-	if _, kept := f.descriptors(); kept > 0 || len(f.u.fds.parked) > 0 {
-		t.Errorf("%d descriptors stay with keepers, %d are known, after all files were given up", kept, len(f.u.fds.parked))
+	_, kept := f.descriptors()
+	if known, _ := f.u.fds.Parked(); kept > 0 || known > 0 {
+		t.Errorf("%d descriptors stay with keepers, %d are known, after all files were given up", kept, known)
 	}
 }
 
@@ -93,7 +95,7 @@ func TestTmpfilesBeyondTheLimit(t *testing.T) {
 	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &low))
 	defer unix.Setrlimit(unix.RLIMIT_NOFILE, &old)
 	f := newUnion(t)
-	f.u.fds.max = most / 2
+	f.u.fds.Max = most / 2
 	var nodes []*Node
 	for i := range 4 * most {
 		n, _, err := f.u.Tmpfile(f.u.Root(), 0o600, Owner{})

@@ -1,16 +1,19 @@
 package unionmount
 
 import (
-	"strconv"
-
 	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/unionmount/internal/fdcache"
+	"github.com/rcrun/rcrun/unionmount/internal/quota"
+	"github.com/rcrun/rcrun/unionmount/internal/sys"
+	"github.com/rcrun/rcrun/unionmount/internal/workdir"
 )
 
-// convertLink replaces a symbolic link on disk by the file that stands for a link with another owner than root, if
-// that is what in makes of it. A link that is to have other names becomes one before, so that they go along.
+// convertLink replaces a symbolic link on disk by a file that stands for it, if the change in gives it another owner
+// than root: a link on disk can only be root's. shared says that the link gets other names or xattrs: then it is
+// replaced in any case, because all names must lead to the file.
 func (u *Union) convertLink(n *Node, in SetAttr, shared bool) error {
 	if n.kind != unix.S_IFLNK || in.UID == nil && in.GID == nil && !shared {
 		return nil
@@ -37,9 +40,9 @@ func (u *Union) convertLinkAt(n *Node, l link, in SetAttr, shared bool) (done bo
 	}
 	st, err := u.statBacking(n)
 	id := in.apply(n.stat)
-	mode := u.upper.policy.backing(id)
+	mode := u.upper.Policy.Backing(id)
 	if shared {
-		mode = u.upper.copied(id)
+		mode = u.upper.Copied(id)
 	}
 	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFLNK || mode&unix.S_IFMT == unix.S_IFLNK {
 		return true, err
@@ -52,11 +55,11 @@ func (u *Union) replaceLink(n *Node, l link, id layerfmt.Stat, mode uint32, st *
 	if err != nil {
 		return err
 	}
-	g, err := u.quota.entry()
+	g, err := u.quota.ReserveFile()
 	if err != nil {
 		return err
 	}
-	defer g.release()
+	defer g.Release()
 	d := u.newDraft()
 	defer d.discard()
 	if err := d.makeAs(mode, id, target); err != nil {
@@ -65,7 +68,7 @@ func (u *Union) replaceLink(n *Node, l link, id layerfmt.Stat, mode uint32, st *
 	if err := u.setOrigin(n, d.fd); err != nil {
 		return err
 	}
-	if err := setTimes(d.fd, st.Atim, st.Mtim); err != nil {
+	if err := sys.SetTimes(d.fd, st.Atim, st.Mtim); err != nil {
 		return err
 	}
 	if err := u.reserveIno(n); err != nil {
@@ -75,30 +78,27 @@ func (u *Union) replaceLink(n *Node, l link, id layerfmt.Stat, mode uint32, st *
 		return err
 	}
 	n.stat = id
-	u.fds.drop(fdKey{n, slotUpper})
+	u.fds.Drop(n.fdKey(fdcache.Upper))
 	u.mu.Lock()
 	delete(u.byFile, n.upperKey)
 	u.mu.Unlock()
-	n.account.leaveBehind()
+	n.account.LeaveBehind()
 	u.switchToUpper(n, d, nil, false)
 	u.settleAll(n, l.parent)
 	return nil
 }
 
-// reservedName returns the name in the index under which a link that was replaced goes on to exist, so that no other file
-// gets the inode number that its replacement shows.
-func reservedName(ino uint64) string { return "ino-" + strconv.FormatUint(ino, 10) }
-
-// reserveIno gives the link that is about to be replaced that name. Meta of n is held.
+// reserveIno links the symbolic link that is about to be replaced into the index, so that no other file gets the
+// inode number that the replacement shows. Meta of n is held.
 func (u *Union) reserveIno(n *Node) error {
-	h, err := u.backing(n, slotUpper)
+	h, err := u.backing(n, fdcache.Upper)
 	if err != nil {
 		return err
 	}
-	defer u.fds.release(h)
-	err = unix.Linkat(h.fd, "", u.stage.index, reservedName(n.ino), unix.AT_EMPTY_PATH)
-	if err == unix.ENOENT { // what users without privileges are told of AT_EMPTY_PATH
-		err = unix.Linkat(unix.AT_FDCWD, beneath.ProcPath(h.fd), u.stage.index, reservedName(n.ino), unix.AT_SYMLINK_FOLLOW)
+	defer u.fds.Release(h)
+	err = unix.Linkat(h.FD, "", u.work.Index, workdir.HeldName(n.ino), unix.AT_EMPTY_PATH)
+	if err == unix.ENOENT { // what AT_EMPTY_PATH gives users without privileges
+		err = unix.Linkat(unix.AT_FDCWD, beneath.ProcPath(h.FD), u.work.Index, workdir.HeldName(n.ino), unix.AT_SYMLINK_FOLLOW)
 	}
 	if err == unix.EEXIST {
 		return nil
@@ -106,20 +106,22 @@ func (u *Union) reserveIno(n *Node) error {
 	return err
 }
 
-// releaseIno takes it away when the last name of the replacement, found as o, is gone. That there is none is usual.
+// releaseIno undoes reserveIno when the last name of the replacement, found as o, is gone. Most links have nothing
+// there.
 func (u *Union) releaseIno(n *Node, o *object) {
-	if n.kind == unix.S_IFLNK && o.presentIn() == presentFile && o.top.st.Mode&unix.S_IFMT == unix.S_IFREG && o.top.st.Nlink == 1 {
-		u.dropIndexed(reservedName(n.ino))
+	if n.kind == unix.S_IFLNK && o.presentIn() == presentFile && o.top.Stat.Mode&unix.S_IFMT == unix.S_IFREG && o.top.Stat.Nlink == 1 {
+		u.dropIndexed(workdir.HeldName(n.ino))
 	}
 }
 
-// dropIndexed removes a file from the index, whose last name that is or none, and charges it no more.
+// dropIndexed removes a file from the index, and stops charging it if that was its last name. The file may be
+// missing.
 func (u *Union) dropIndexed(name string) {
 	var before unix.Stat_t
 	if u.quota != nil {
-		before, _ = statAt(u.stage.index, name)
+		before, _ = beneath.Stat(u.work.Index, name)
 	}
-	if unix.Unlinkat(u.stage.index, name, 0) == nil && before.Nlink == 1 {
-		u.quota.charge(usage{}.minus(usageOf(&before)))
+	if unix.Unlinkat(u.work.Index, name, 0) == nil && before.Nlink == 1 {
+		u.quota.Charge(quota.Usage{}.Minus(quota.UsageOf(&before)))
 	}
 }

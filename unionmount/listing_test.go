@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/rcrun/rcrun/unionmount/internal/listing"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,7 +20,7 @@ func TestManyLookupsLoadTheListing(t *testing.T) {
 	f := newUnion(t, lowers...)
 	must(t, f.at("d", func(n *Node) error {
 		for i := range fewLookups + 1 {
-			if is := n.listing.isLoaded(); is != (i >= fewLookups && !indexed) {
+			if is := n.listing.IsLoaded(); is != (i >= fewLookups && !indexed) {
 				t.Errorf("after %d lookups the listing is loaded: %v", i, is)
 			}
 			f.missing(t, fmt.Sprintf("d/none%d", i))
@@ -45,17 +46,11 @@ func TestFewLookupsDoNotLoadMuch(t *testing.T) {
 		for i := range 2 * fewLookups {
 			f.want(fmt.Sprintf("d/%d", i), "")
 		}
-		if n.listing.isLoaded() {
+		if n.listing.IsLoaded() {
 			t.Error("the listing is loaded")
 		}
 		return nil
 	}))
-}
-
-func (l *listing) isLoaded() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.loaded
 }
 
 func (f *fixture) missing(t *testing.T, path string) {
@@ -114,11 +109,11 @@ func TestKnownNames(t *testing.T) {
 func TestUnreadListingIsBounded(t *testing.T) {
 	f := newUnion(t)
 	must(t, f.mkdir("d", 0o755))
-	for i := range mostUnread + 1 {
+	for i := range listing.MostUnread + 1 {
 		must(t, f.create(fmt.Sprintf("d/%d", i), 0o644))
 	}
 	must(t, f.at("d", func(n *Node) error {
-		if n.listing.isLoaded() {
+		if n.listing.IsLoaded() {
 			t.Error("the listing is kept")
 		}
 		return nil

@@ -27,7 +27,7 @@ func (m *model) compareUsage() {
 	}
 	counted, err := m.u.recount()
 	must(m.t, err)
-	if sum := m.u.quota.lasting(); sum != counted {
+	if sum := m.u.quota.State().Lasting(); sum != counted {
 		m.t.Errorf("charged %+v, counted %+v", sum, counted)
 	}
 }

@@ -12,7 +12,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/filecopy"
+	"github.com/rcrun/rcrun/unionmount/internal/sys"
 )
 
 // TestModel does the same random operations on a union and on a plain directory of the host, and wants the same
@@ -219,11 +221,11 @@ func (m *model) doSymlink() {
 func (m *model) doLink() {
 	from, to := m.path(), m.path()
 	m.same("link "+from+" "+to, m.link(from, to), m.oracleIn(from, func(d1 int, n1 string) error {
-		if _, err := statAt(d1, n1); err != nil {
+		if _, err := beneath.Stat(d1, n1); err != nil {
 			return err
 		}
 		return m.oracleIn(to, func(d2 int, n2 string) error {
-			st, _ := statAt(d1, n1)
+			st, _ := beneath.Stat(d1, n1)
 			if err := unix.Linkat(d1, n1, d2, n2, 0); st.Mode&unix.S_IFMT == unix.S_IFDIR && err == unix.EEXIST {
 				return unix.EPERM // the union looks at the source first; the kernel never asks either
 			} else {
@@ -278,7 +280,7 @@ func (m *model) doWrite() {
 func (m *model) doAllocate() {
 	path, offset, length := m.path(), int64(m.r.IntN(40)<<10), int64(1+m.r.IntN(40<<10))
 	mode := []uint32{0, unix.FALLOC_FL_KEEP_SIZE, unix.FALLOC_FL_KEEP_SIZE | unix.FALLOC_FL_PUNCH_HOLE}[m.r.IntN(3)]
-	keeps := mode == unix.FALLOC_FL_KEEP_SIZE && m.u.quota != nil && m.u.quota.ahead // which is refused then
+	keeps := mode == unix.FALLOC_FL_KEEP_SIZE && m.u.quota != nil && m.u.quota.AllocatesAhead() // which is refused then
 	if !m.regular(path) || keeps {
 		return
 	}
@@ -338,7 +340,7 @@ func (m *model) doUtimes() {
 		return
 	}
 	m.same("utimes "+path, m.setattr(path, SetAttr{Mtime: &mtime}), m.oracleFile(path, func(fd int) error {
-		return setTimes(fd, unix.Timespec{Nsec: unix.UTIME_OMIT}, mtime)
+		return sys.SetTimes(fd, unix.Timespec{Nsec: unix.UTIME_OMIT}, mtime)
 	}))
 	if n, err := m.walk(path); err == nil {
 		a, err := m.u.Getattr(n)
@@ -413,7 +415,7 @@ func (m *model) doWriteHeld() {
 	_, err := m.u.Write(h.node, []byte(data), 1, asRoot)
 	_, want := unix.Pwrite(h.fd, []byte(data), 1)
 	m.same("write held", err, want)
-	st, err := statFD(h.fd)
+	st, err := sys.Stat(h.fd)
 	must(m.t, err)
 	a, err := m.u.Getattr(h.node)
 	must(m.t, err)

@@ -9,64 +9,73 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/unionmount/internal/encoding"
+	"github.com/rcrun/rcrun/unionmount/internal/fdcache"
+	"github.com/rcrun/rcrun/unionmount/internal/layer"
+	"github.com/rcrun/rcrun/unionmount/internal/listing"
+	"github.com/rcrun/rcrun/unionmount/internal/quota"
+	"github.com/rcrun/rcrun/unionmount/internal/sys"
+	"github.com/rcrun/rcrun/unionmount/internal/workdir"
 )
 
-// Node is an inode of a Union: a file, directory, link or special file, whatever its names are.
+// Node is an inode of a Union: a file, directory, link or special file, with any number of names.
 type Node struct {
 	u    *Union
 	id   uint64 // never used again; immutable
 	ino  uint64 // st_ino; immutable
 	kind uint32 // type bits of st_mode; immutable
 
-	// lowers are the lower backing files: of a directory all that are merged; of another node at most one, and behind it
-	// the one that has its data if it has none itself. Immutable.
-	lowers []place
-	// lowerKey is the backing file of lowers[0], or of a mount point; its ino is 0 without one. Immutable.
-	lowerKey backingKey
-	// foreign holds the attributes of a node that stands for a mount point of a layer, and has no lowers. Immutable.
+	// lowers are the lower backing files. A directory has all that are merged. Another node has at most one, and
+	// behind it the file with its data if that is elsewhere. Immutable.
+	lowers []layer.Place
+	// lowerKey is the backing file of lowers[0], or of a mount point; its Ino is 0 if there is none. Immutable.
+	lowerKey workdir.Key
+	// foreign holds the attributes of a node that stands for a mount point of a layer. Such a node has no lowers.
+	// Immutable.
 	foreign *unix.Stat_t
-	// still holds what is known of a lower file that nobody changes, one of the store's: a file costs no descriptor then
-	// to be asked for its attributes. Immutable.
-	still *still
-	// unnamed says that the backing file in the upper may lack names that are known, which only the lower has.
-	unnamed atomic.Bool
+	// snapshot holds what is known of a lower file of the store, which does not change, so that no descriptor is
+	// needed to return its attributes. Immutable.
+	snapshot *lowerSnapshot
+	// lacksNames says that the backing file in the upper may lack known names, which only the lower has.
+	lacksNames atomic.Bool
 	// shared says that the lower backing file has several names. Immutable.
 	shared bool
 
 	// entries guards the names in a directory. See the lock order in the package comment.
 	entries sync.RWMutex
-	// listing is the order of names of a directory for Readdir; nil of anything else. Immutable.
-	listing *listing
+	// listing is the order of the names of a directory for Readdir; nil if the node is none. Immutable.
+	listing *listing.Listing
 
 	// inUpper says that the node has a backing file in the upper. Set with meta held; never unset.
 	inUpper atomic.Bool
-	// borrows says that the file that shows, a regular one, has no data: it is that of the last of lowers. Changed with
-	// meta held; of a file in the upper never set again.
-	borrows atomic.Bool
-	// subdirs is one more than the number of subdirectories of a merged directory; 0 as long as that is not known. Set
-	// with entries held, changed with entries held for writing.
+	// dataInLower says that the file that shows, a regular one, has no data, but the last of lowers has. Changed with
+	// meta held; for a file in the upper it is never set again.
+	dataInLower atomic.Bool
+	// subdirs is one more than the number of subdirectories of a merged directory, and 0 as long as that is not
+	// known. Set with entries or meta held, changed with entries held for writing.
 	subdirs atomic.Int64
-	// whole says that all of a directory is in the upper, where it is opaque: its lowers count no more. Never unset.
-	whole atomic.Bool
+	// complete says that the upper has all of a directory, which is opaque there: its lowers no longer count. Never
+	// unset.
+	complete atomic.Bool
 	// dead is set when a directory is removed. Set with its entries held.
 	dead atomic.Bool
 
-	// readAt is an access time, in nanoseconds since 1970, that the file in the upper may not have; 0 for none.
+	// readAt is an access time in nanoseconds since 1970, which the file in the upper may not have; 0 for none.
 	readAt atomic.Int64
 
 	// account is what the node is charged for; nil without a quota. Immutable.
-	account *account
+	account *quota.Account
 
 	// defaults is the default ACL of a directory; nil as long as it is not known. Changed with meta held.
-	defaults atomic.Pointer[acl]
+	defaults atomic.Pointer[encoding.ACL]
 
-	meta     sync.RWMutex  // guards what follows
-	upperKey backingKey    // of the backing file in the upper; changed with Union.mu held, too
-	stat     layerfmt.Stat // owner, mode and device
-	caps     capState      // whether the file has security.capability
-	bare     bool          // the file is known to have no xattrs that are to be seen
-	group    *linkGroup    // of the copy of a file that has several names in its lower
-	hidden   hidden        // names of a lower file with several that were deleted before it was copied up
+	meta     sync.RWMutex   // guards what follows
+	upperKey workdir.Key    // of the backing file in the upper; changed with Union.mu held, too
+	stat     layerfmt.Stat  // owner, mode and device
+	caps     capState       // whether the file has security.capability
+	bare     bool           // the file is known to have no xattrs that a container sees
+	group    *workdir.Group // of the copy of a file that has several names in its lower
+	hidden   workdir.Hidden // names of a lower file with several that were deleted before it was copied up
 
 	// The following are guarded by Union.mu.
 	links     []link // names that are known to lead here
@@ -99,7 +108,7 @@ func (u *Union) Node(id uint64) (*Node, bool) {
 	return n, ok
 }
 
-// adopt returns the node of what was found at a name, looked up once more. Whoever adopts holds entries of dir.
+// adopt returns the node of what was found at a name, looked up once more. Entries of dir are held.
 func (u *Union) adopt(dir *Node, name string, o *object) *Node {
 	key := o.key()
 	u.mu.Lock()
@@ -111,8 +120,8 @@ func (u *Union) adopt(dir *Node, name string, o *object) *Node {
 	if dir != nil {
 		u.linkLocked(n, link{dir, name})
 	}
-	if (o.indexed || !o.inUpper && n.inUpper.Load()) && u.upper.Ownership == HostOwned {
-		n.unnamed.Store(true)
+	if (o.indexed || !o.inUpper && n.inUpper.Load()) && u.upper.HostOwned {
+		n.lacksNames.Store(true)
 	}
 	n.lookups++
 	u.byID[n.id] = n
@@ -124,32 +133,32 @@ func (u *Union) newNodeLocked(o *object) *Node {
 		u:     u,
 		id:    u.nextID.Add(1),
 		ino:   u.shownIno(o.ino()),
-		kind:  o.top.id.Mode & unix.S_IFMT,
-		stat:  o.top.id,
-		group: o.top.group,
+		kind:  o.top.ID.Mode & unix.S_IFMT,
+		stat:  o.top.ID,
+		group: o.top.Group,
 	}
 	if n.isDir() {
-		n.listing = &listing{}
+		n.listing = &listing.Listing{}
 	}
 	n.lowers = o.lowers
 	n.lowerKey = o.lowerKey
 	n.hidden = o.hidden
-	n.shared = !o.inUpper && !n.isDir() && o.top.st.Nlink > 1
+	n.shared = !o.inUpper && !n.isDir() && o.top.Stat.Nlink > 1
 	if n.group != nil {
-		n.lowerKey = n.group.key
+		n.lowerKey = n.group.Lower
 	}
-	n.borrows.Store(o.top.data != nil)
-	n.account = u.newAccount(o)
+	n.dataInLower.Store(o.top.Data != nil)
+	n.account = u.quota.Open(n, o.made || !o.inUpper)
 	if o.inUpper {
 		n.inUpper.Store(true)
 		n.upperKey = o.key()
-	} else if o.top.foreign {
-		n.foreign = &o.top.st
-	} else if o.topLayer.Ownership == CallerOwned {
-		n.still = newStill(o.top)
+	} else if o.top.Foreign {
+		n.foreign = &o.top.Stat
+	} else if !o.topLayer.HostOwned {
+		n.snapshot = newSnapshot(o.top)
 	}
-	for _, key := range []backingKey{n.lowerKey, n.upperKey} {
-		if key.ino != 0 {
+	for _, key := range []workdir.Key{n.lowerKey, n.upperKey} {
+		if key.Ino != 0 {
 			u.byFile[key] = n
 		}
 	}
@@ -219,13 +228,13 @@ func (u *Union) reapLocked(n *Node) {
 		u.reapLocked(l.parent)
 	}
 	n.links = nil
-	u.fds.dropNode(n, len(n.lowers))
-	n.account.close()
+	u.fds.DropNode(n.id, len(n.lowers))
+	n.account.Close()
 }
 
 // forgetFilesLocked makes n no longer be found by its backing files.
 func (u *Union) forgetFilesLocked(n *Node) {
-	for _, key := range []backingKey{n.lowerKey, n.upperKey} {
+	for _, key := range []workdir.Key{n.lowerKey, n.upperKey} {
 		if u.byFile[key] == n {
 			delete(u.byFile, key)
 		}
@@ -247,4 +256,55 @@ func (n *Node) path() string {
 	}
 	slices.Reverse(names)
 	return "/" + strings.Join(names, "/")
+}
+
+// mayBeGone notes that the file of n in the upper may have no name any more, or none yet.
+func (u *Union) mayBeGone(n *Node) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	n.mayBeGone = true
+}
+
+// forgetXattrsLocked deletes the recorded xattrs of n, which is about to be forgotten, if its file in the upper goes
+// with its descriptor: another file may then get the inode number. An error does no harm, because whatever makes a
+// file deletes the xattrs recorded for its number, too.
+func (u *Union) forgetXattrsLocked(n *Node) {
+	if _, recorded := u.xattrsOfUpper().(encoding.Beside); !recorded || !n.mayBeGone || !n.inUpper.Load() {
+		return
+	}
+	if n.dead.Load() || u.isNameless(n) {
+		u.upper.Xattrs.Forget(n.upperKey.Ino)
+	}
+}
+
+// xattrsOfUpper returns where the xattrs of the upper are; nil if there is no upper.
+func (u *Union) xattrsOfUpper() encoding.Store {
+	if u.upper == nil {
+		return nil
+	}
+	return u.upper.Xattrs
+}
+
+// isNameless tells whether the file of n in the upper has no name. A file that lost its last known name was kept open
+// before that.
+func (u *Union) isNameless(n *Node) bool {
+	h := u.fds.Get(n.fdKey(fdcache.Upper))
+	if h == nil {
+		h = u.fds.Get(n.fdKey(fdcache.UpperData))
+	}
+	if h == nil {
+		return false
+	}
+	defer u.fds.Release(h)
+	st, err := sys.Stat(h.FD)
+	return err != nil || st.Nlink == 0
+}
+
+// forgetGone deletes the recorded xattrs of all files that go when the Union is closed.
+func (u *Union) forgetGone() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, n := range u.byID {
+		u.forgetXattrsLocked(n)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rcrun/rcrun/unionmount/internal/workdir"
 	"golang.org/x/sys/unix"
 )
 
@@ -14,7 +15,7 @@ func (f *fixture) records() (found []string) {
 	entries, err := os.ReadDir(f.opts.Work + "/index")
 	must(f.t, err)
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), numberPrefix) {
+		if strings.HasPrefix(e.Name(), workdir.CopyPrefix) {
 			found = append(found, e.Name())
 		}
 	}
@@ -81,8 +82,8 @@ func TestNoteOfAnotherFileIsNotBelieved(t *testing.T) {
 	var st unix.Stat_t
 	must(t, unix.Lstat(f.opts.Upper+"/new", &st))
 	f.close()
-	stale := number{ino: st.Ino, born: unix.Timespec{Sec: 5}, from: origin{ino: 12345}}
-	must(t, os.WriteFile(f.opts.Work+"/index/"+stale.fileName(), nil, 0o600))
+	stale := workdir.Copy{Ino: st.Ino, Born: unix.Timespec{Sec: 5}, From: workdir.Origin{Ino: 12345}}
+	must(t, os.WriteFile(f.opts.Work+"/index/"+stale.FileName(), nil, 0o600))
 	for _, odd := range []string{"copy-", "copy-1-2-3", "copy-x-5.0-7", "copy-5-5.5"} {
 		must(t, os.WriteFile(f.opts.Work+"/index/"+odd, nil, 0o600))
 	}

@@ -1,67 +1,31 @@
 package unionmount
 
 import (
-	"errors"
-	"fmt"
-	"strconv"
-	"strings"
-
-	"golang.org/x/sys/unix"
-
 	"github.com/rcrun/rcrun/internal/beneath"
+	"github.com/rcrun/rcrun/unionmount/internal/encoding"
+	"github.com/rcrun/rcrun/unionmount/internal/layer"
+	"github.com/rcrun/rcrun/unionmount/internal/sys"
+	"github.com/rcrun/rcrun/unionmount/internal/workdir"
+	"golang.org/x/sys/unix"
 )
 
-// originXattr is set on copies in the upper; its value is an origin.
-const originXattr = "user.rcrun.origin"
-
-// origin is what a copy is to show of the file that it was made from, because no file can be given it.
-type origin struct {
-	ino  uint64        // st_ino; 0 of what is no copy
-	born unix.Timespec // time of birth; zero where it is not known
-}
-
-// encode returns "INO" or "INO:SECONDS.NANOSECONDS".
-func (o origin) encode() string {
-	ino := strconv.FormatUint(o.ino, 10)
-	if o.born == (unix.Timespec{}) {
-		return ino
-	}
-	return fmt.Sprintf("%s:%d.%09d", ino, o.born.Sec, o.born.Nsec)
-}
-
-func parseOrigin(value string) (o origin, err error) {
-	ino, born, timed := strings.Cut(value, ":")
-	if o.ino, err = strconv.ParseUint(ino, 10, 64); err != nil || !timed {
-		return o, err
-	}
-	sec, nsec, _ := strings.Cut(born, ".")
-	s, err1 := strconv.ParseInt(sec, 10, 64)
-	ns, err2 := strconv.ParseUint(nsec, 10, 30)
-	if err := errors.Join(err1, err2); err != nil {
-		return o, fmt.Errorf("%s %q: bad time: %w", originXattr, value, err)
-	}
-	o.born = unix.NsecToTimespec(int64(ns))
-	o.born.Sec += s
-	return o, nil
-}
-
-// setOrigin notes what the copy of n behind fd is to show. Meta of n is held.
+// setOrigin notes in the copy of n behind fd which inode number and time of birth it shows. Meta of n is held.
 func (u *Union) setOrigin(n *Node, fd int) error {
 	born, err := u.birthHeld(n)
 	if err != nil {
 		return err
 	}
-	return u.upper.xattrs.set(fd, originXattr, origin{n.ino, born}.encode(), 0)
+	return u.upper.Xattrs.Set(fd, workdir.OriginXattr, workdir.Origin{Ino: n.ino, Born: born}.Encode(), 0)
 }
 
-// Birth returns when a file was made, zero where its filesystem does not know.
+// Birth returns when a file was made, zero if its filesystem does not know.
 func (u *Union) Birth(n *Node) (unix.Timespec, error) {
 	n.meta.RLock()
 	defer n.meta.RUnlock()
 	return u.birthHeld(n)
 }
 
-// birthHeld is Birth with meta held.
+// birthHeld is Birth for a caller that holds meta.
 func (u *Union) birthHeld(n *Node) (unix.Timespec, error) {
 	if n.foreign != nil && !n.inUpper.Load() {
 		return unix.Timespec{}, nil
@@ -70,25 +34,55 @@ func (u *Union) birthHeld(n *Node) (unix.Timespec, error) {
 	if err != nil {
 		return unix.Timespec{}, err
 	}
-	defer u.fds.release(h)
+	defer u.fds.Release(h)
 	if n.inUpper.Load() {
-		if noted, ok := u.stage.numbers.get(n.upperKey.ino); ok && !carriesXattrs(n.kind) && noted.from.ino == n.ino {
-			return noted.from.born, nil
+		if noted, ok := u.work.Origins.Get(n.upperKey.Ino); ok && !encoding.CarriesXattrs(n.kind) && noted.From.Ino == n.ino {
+			return noted.From.Born, nil
 		}
-		if value, err := u.upper.xattrs.read(beneath.File{FD: h.fd}, originXattr); err == nil {
-			from, err := parseOrigin(string(value))
-			return from.born, n.fault("read origin of", err)
+		if value, err := u.upper.Xattrs.Read(beneath.File{FD: h.FD}, workdir.OriginXattr); err == nil {
+			from, err := workdir.ParseOrigin(string(value))
+			return from.Born, n.fault("read origin of", err)
 		}
 	}
-	born, err := birthOf(h.fd)
+	born, err := sys.BirthOf(h.FD)
 	return born, n.fault("stat", err)
 }
 
-// birthOf returns when the file behind fd was made, zero where its filesystem does not know.
-func birthOf(fd int) (unix.Timespec, error) {
-	var st unix.Statx_t
-	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_BTIME, &st); err != nil || st.Mask&unix.STATX_BTIME == 0 {
-		return unix.Timespec{}, err
+// forgetOrigin removes the note of the origin of n if its last name is gone. Meta of n is held, and the file is
+// pinned.
+func (u *Union) forgetOrigin(n *Node) error {
+	if n.kind == unix.S_IFREG || !n.inUpper.Load() {
+		return nil
 	}
-	return timespec(st.Btime), nil
+	if _, noted := u.work.Origins.Get(n.upperKey.Ino); !noted {
+		return nil
+	}
+	st, err := u.statBacking(n)
+	if err != nil || st.Nlink > 0 {
+		return err
+	}
+	return u.work.Origins.Drop(st.Ino)
+}
+
+// findOrigin completes what was found in a directory of the upper by a noted origin. A note is believed only if the
+// time of birth of the copy fits, because a crash may leave the note of a file whose inode number another file then
+// gets.
+func (u *Union) findOrigin(p *layer.Probed, dirfd int, name string) error {
+	if encoding.CarriesXattrs(p.Stat.Mode) || p.Whiteout {
+		return nil
+	}
+	noted, ok := u.work.Origins.Get(p.Stat.Ino)
+	if !ok {
+		return nil
+	}
+	fd, err := beneath.Open(dirfd, name, unix.O_PATH, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	born, err := sys.BirthOf(fd)
+	if err == nil && born == noted.Born {
+		p.Origin = noted.From
+	}
+	return err
 }

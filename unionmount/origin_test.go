@@ -6,25 +6,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestOrigin(t *testing.T) {
-	for value, want := range map[string]origin{
-		"7":                    {ino: 7},
-		"7:1.000000002":        {7, unix.Timespec{Sec: 1, Nsec: 2}},
-		"1:-1.500000000":       {1, unix.Timespec{Sec: -1, Nsec: 5e8}},
-		"18446744073709551615": {ino: 1<<64 - 1},
-	} {
-		got, err := parseOrigin(value)
-		if err != nil || got != want || got.encode() != value {
-			t.Errorf("%s: %+v, %v, %s", value, got, err, got.encode())
-		}
-	}
-	for _, value := range []string{"", "x", "-1", "1:", "1:1", "1:x.0", "1:1.-1", "1:1.99999999999"} {
-		if o, err := parseOrigin(value); err == nil {
-			t.Errorf("%q: %+v", value, o)
-		}
-	}
-}
-
 // TestBirthSurvivesCopyUp wants the time of birth to stay what it was.
 func TestBirthSurvivesCopyUp(t *testing.T) {
 	for name, as := range map[string]Layer{"caller": {Ownership: CallerOwned}, "host": rootIsMe(), "referring": referringLayer()} {

@@ -11,6 +11,7 @@ import (
 	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/idmap"
 	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/unionmount/internal/encoding"
 )
 
 // everyID maps all ids to themselves.
@@ -48,7 +49,7 @@ func rootIsMe() Layer {
 
 func (f *fixture) xattrsOnDisk(path string) []string {
 	f.t.Helper()
-	names, err := f.u.upper.xattrs.list(beneath.File{FD: unix.AT_FDCWD, Name: f.opts.Upper + "/" + path})
+	names, err := f.u.upper.Xattrs.List(beneath.File{FD: unix.AT_FDCWD, Name: f.opts.Upper + "/" + path})
 	must(f.t, err)
 	slices.Sort(names)
 	return names
@@ -173,7 +174,7 @@ func TestXattrsOfLinks(t *testing.T) {
 	if _, err := os.Lstat(host.opts.Upper + "/low"); err == nil {
 		t.Error("a link was copied up for what it cannot have")
 	}
-	if os.Geteuid() == 0 && inFirstUserNamespace() {
+	if os.Geteuid() == 0 && encoding.InFirstUserNamespace() {
 		must(t, set(host, "low", "trusted.mark"))
 	} else {
 		wantErrno(t, "setxattr", set(host, "low", "trusted.mark"), unix.EPERM)
@@ -227,13 +228,13 @@ func TestAnnotatedUpper(t *testing.T) {
 	must(t, f.mknod("null", unix.S_IFCHR|0o666, unix.Mkdev(1, 3), Owner{0, 6}))
 	must(t, f.chown("low", 5, 6))
 	must(t, f.chmod("low", 0o4711))
-	must(t, f.setXattr("new", capsXattr, "capabilities, which are root's to give on disk"))
-	if got := f.xattrsOnDisk("new"); !slices.Equal(got, []string{layerfmt.StatXattr, layerfmt.EscapePrefix + capsXattr}) {
+	must(t, f.setXattr("new", encoding.CapsXattr, "capabilities, which are root's to give on disk"))
+	if got := f.xattrsOnDisk("new"); !slices.Equal(got, []string{layerfmt.StatXattr, layerfmt.EscapePrefix + encoding.CapsXattr}) {
 		t.Errorf("on disk, there are %q", got)
 	}
 	f.reopen()
 	must(t, f.at("new", func(n *Node) error {
-		_, err := f.u.GetXattr(n, capsXattr)
+		_, err := f.u.GetXattr(n, encoding.CapsXattr)
 		return err
 	}))
 	for name, want := range map[string]Attr{"new": {Mode: unix.S_IFREG}, "null": {Mode: unix.S_IFCHR | 0o666, GID: 6, Rdev: unix.Mkdev(1, 3)},
@@ -278,9 +279,12 @@ func TestHostOwnedACLs(t *testing.T) {
 	me := uint32(os.Getuid())
 	f := newHostUnion(t, rootIsMe(), tree{"low": file("low")})
 	const nobody = 1<<32 - 1 // what the kernel puts where no id belongs
-	a := acl{{aclUserObj, 6, nobody}, {aclUser, 4, 0}, {aclGroupObj, 0, nobody}, {aclMask, 4, nobody}, {aclOther, 0, nobody}}
+	of := func(id uint32) string {
+		return rawACL([3]uint32{userObj, 6, nobody}, [3]uint32{user, 4, id}, [3]uint32{groupObj, 0, nobody},
+			[3]uint32{mask, 4, nobody}, [3]uint32{other, 0, nobody})
+	}
 	must(t, f.mknod("new", unix.S_IFREG|0o644, 0, Owner{}))
-	set := func(n *Node) error { return f.u.SetXattr(n, accessACL, a.encode(), 0) }
+	set := func(n *Node) error { return f.u.SetXattr(n, encoding.AccessACL, []byte(of(0)), 0) }
 	if err := f.at("new", set); errnoOf(err) == unix.EOPNOTSUPP {
 		t.Skip("no ACLs on this filesystem")
 	} else {
@@ -289,16 +293,14 @@ func TestHostOwnedACLs(t *testing.T) {
 	must(t, f.at("low", set))
 	f.reopen()
 	for _, name := range []string{"new", "low"} {
-		value, err := xattrOf(f.opts.Upper+"/"+name, accessACL)
+		value, err := xattrOf(f.opts.Upper+"/"+name, encoding.AccessACL)
 		must(t, err)
-		disk, err := parseACL(value)
-		must(t, err)
-		if disk[1].id != me {
-			t.Errorf("%s: on disk, the ACL names user %d, want %d", name, disk[1].id, me)
+		if string(value) != of(me) {
+			t.Errorf("%s: on disk, the ACL is %x, want user %d in it", name, value, me)
 		}
 		must(t, f.at(name, func(n *Node) error {
-			seen, err := f.u.GetXattr(n, accessACL)
-			if string(seen) != string(a.encode()) {
+			seen, err := f.u.GetXattr(n, encoding.AccessACL)
+			if string(seen) != of(0) {
 				t.Errorf("%s: the ACL is seen as %v", name, seen)
 			}
 			return err

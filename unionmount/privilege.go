@@ -4,20 +4,22 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/unionmount/internal/fdcache"
 )
 
-// Caller is who changes a file. It decides which of the suid and sgid bits the change drops; file capabilities are
-// dropped by all.
+// Caller is the process that changes a file. It decides which of the suid and sgid bits the change drops. Every
+// change drops file capabilities.
 type Caller struct {
 	UID uint32
-	GID uint32 // the one of the caller's groups that is known
+	GID uint32 // the only one of the caller's groups that is known
 	// Privileged says that the caller has CAP_FSETID on the host. A change of data then leaves the bits alone.
 	Privileged bool
 }
 
-// strip returns the mode of a file without the bits that a change of its owner, or of its data by an unprivileged
-// caller, drops: suid and sgid. Where the group may not execute the file, sgid stays for root and members of the group;
-// that somebody is one by a supplementary group is not known here, and too little is safer.
+// strip returns the mode of a file without the bits that a change of its owner drops, or a change of its data by an
+// unprivileged caller: suid and sgid. If the group may not execute the file, sgid stays for root and members of the
+// group. Supplementary groups of the caller are not known here, so sgid may be dropped for a member: that is the
+// safer mistake.
 func (c Caller) strip(id layerfmt.Stat) uint32 {
 	if id.Mode&unix.S_IFMT == unix.S_IFDIR {
 		return id.Mode
@@ -44,7 +46,7 @@ func (n *Node) Privileged() bool {
 	return !n.isDir() && n.stat.Mode&(unix.S_ISUID|unix.S_ISGID) != 0
 }
 
-// dropPriv drops what a change of data drops.
+// dropPriv drops the bits and capabilities that a change of data drops.
 func (u *Union) dropPriv(n *Node, by Caller) error {
 	n.meta.RLock()
 	nothing := n.caps == capsNone && by.stripData(n.stat) == n.stat.Mode
@@ -54,12 +56,12 @@ func (u *Union) dropPriv(n *Node, by Caller) error {
 	}
 	n.meta.Lock()
 	defer n.meta.Unlock()
-	h, err := u.backing(n, slotUpper)
+	h, err := u.backing(n, fdcache.Upper)
 	if err != nil {
 		return err
 	}
-	defer u.fds.release(h)
-	if err := u.dropCaps(n, h.fd); err != nil {
+	defer u.fds.Release(h)
+	if err := u.dropCaps(n, h.FD); err != nil {
 		return err
 	}
 	id := n.stat
@@ -67,5 +69,5 @@ func (u *Union) dropPriv(n *Node, by Caller) error {
 	if id == n.stat {
 		return nil
 	}
-	return u.upper.change(h.fd, &n.stat, id)
+	return u.upper.Change(h.FD, &n.stat, id)
 }

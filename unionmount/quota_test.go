@@ -12,7 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/rcrun/rcrun/internal/filecopy"
+	"github.com/rcrun/rcrun/unionmount/internal/quota"
+	"github.com/rcrun/rcrun/unionmount/internal/workdir"
 )
 
 const kib = 1 << 10
@@ -47,19 +48,18 @@ func wantFull(t *testing.T, what string, err error) {
 }
 
 // used returns the running sum, which must be what is counted.
-func (f *fixture) used() usage {
+func (f *fixture) used() quota.Usage {
 	f.t.Helper()
 	counted, err := f.u.recount()
 	must(f.t, err)
-	if sum := f.u.quota.lasting(); sum != counted {
+	if sum := f.u.quota.State().Lasting(); sum != counted {
 		f.t.Errorf("charged %+v, counted %+v", sum, counted)
 	}
-	f.u.quota.mu.Lock()
-	defer f.u.quota.mu.Unlock()
-	if f.u.quota.promised != (usage{}) {
-		f.t.Errorf("still promised: %+v", f.u.quota.promised)
+	state := f.u.quota.State()
+	if state.Promised != (quota.Usage{}) {
+		f.t.Errorf("still promised: %+v", state.Promised)
 	}
-	return f.u.quota.used
+	return state.Used
 }
 
 // fill makes a file and writes to it, size bytes at a time, until there is no room, and returns how many went in.
@@ -85,9 +85,9 @@ func (f *fixture) fill(path string, size int) (total int64) {
 // isFull wants all but one block to be used, and no more than all.
 func (f *fixture) isFull() {
 	f.t.Helper()
-	q := f.u.quota
-	if used := f.used().bytes + q.record; used > q.limit.bytes || used <= q.limit.bytes-q.block {
-		f.t.Errorf("%d bytes are used of %d", used, q.limit.bytes)
+	q := f.u.quota.State()
+	if used := f.used().Bytes + q.Record; used > q.Limit.Bytes || used <= q.Limit.Bytes-q.Block {
+		f.t.Errorf("%d bytes are used of %d", used, q.Limit.Bytes)
 	}
 }
 
@@ -99,8 +99,8 @@ func (f *fixture) needMap(path string) {
 		if err != nil {
 			return err
 		}
-		defer f.u.fds.release(h)
-		if _, err := f.u.quota.gapsByMap(h.fd, extent{0, 1}); errors.Is(err, unix.EOPNOTSUPP) {
+		defer f.u.fds.Release(h)
+		if !quota.HasMap(h.FD) {
 			f.t.Skip("the filesystem has no map of its files' blocks")
 		}
 		return nil
@@ -125,7 +125,7 @@ func TestQuotaBytes(t *testing.T) {
 		if size == 7 {
 			must(t, f.unlink("small"))
 		}
-		if used := f.used().bytes; used > 16*kib {
+		if used := f.used().Bytes; used > 16*kib {
 			t.Errorf("%d bytes are used after the removal", used)
 		}
 	}
@@ -174,7 +174,7 @@ func TestQuotaInodes(t *testing.T) {
 		}
 		must(t, err)
 	}
-	if used := f.used().inodes; used != 10 || made != 9 { // with the root
+	if used := f.used().Inodes; used != 10 || made != 9 { // with the root
 		t.Errorf("%d inodes are used by %d files", used, made)
 	}
 	for i, create := range makers {
@@ -220,7 +220,7 @@ func TestQuotaCopyUp(t *testing.T) {
 	before := f.used()
 	wantFull(t, "a write that copies", f.write("d/big", "y", 0))
 	wantFull(t, "a truncation that copies", f.truncate("d/big", 50))
-	if used := f.used(); used.bytes > before.bytes+4096 || used.inodes > before.inodes+1 { // the directory
+	if used := f.used(); used.Bytes > before.Bytes+4096 || used.Inodes > before.Inodes+1 { // the directory
 		t.Errorf("%+v is used after the refusal, %+v before", used, before)
 	}
 	must(t, f.chmod("d/big", 0o600)) // which copies no data
@@ -285,8 +285,8 @@ func TestQuotaOddFiles(t *testing.T) {
 	must(t, f.unlink("moved"))
 	must(t, f.unlink("link"))
 	must(t, f.unlink("again"))
-	if used := f.used(); used.inodes != 1 {
-		t.Errorf("%d inodes are used in the end", used.inodes)
+	if used := f.used(); used.Inodes != 1 {
+		t.Errorf("%d inodes are used in the end", used.Inodes)
 	}
 }
 
@@ -325,11 +325,9 @@ func TestQuotaConcurrent(t *testing.T) {
 		default:
 			runtime.Gosched()
 		}
-		f.u.quota.mu.Lock()
-		if sum := f.u.quota.used.bytes; sum > 2048*kib {
+		if sum := f.u.quota.State().Used.Bytes; sum > 2048*kib {
 			t.Errorf("%d bytes are used", sum)
 		}
-		f.u.quota.mu.Unlock()
 	}
 	f.isFull()
 }
@@ -349,22 +347,17 @@ func TestQuotaForgotten(t *testing.T) {
 	wantFull(t, "as long as it is open", f.write("new", "x", 0))
 
 	result := make(chan error)
-	f.u.quota.mu.Lock()
-	f.u.quota.left = f.u.quota.left.Add(time.Hour) // that it was removed just now
-	f.u.quota.patience = time.Hour
-	f.u.quota.mu.Unlock()
+	f.u.quota.Patience, f.u.quota.Delay = time.Hour, time.Hour // as if it was removed just now
 	go func() { result <- f.write("new", "x", 0) }()
 	for waiting := 0; waiting == 0; runtime.Gosched() {
-		f.u.quota.mu.Lock()
-		waiting = f.u.quota.waiting
-		f.u.quota.mu.Unlock()
+		waiting = f.u.quota.State().Waiting
 	}
 	f.u.Forget(big, 1)
 	if err := <-result; err != nil {
 		t.Errorf("after it was forgotten: %v", err)
 	}
-	if used := f.used(); used.bytes > 16*kib || f.u.quota.leaving != (usage{}) {
-		t.Errorf("%+v is used, %+v of it by removed files", used, f.u.quota.leaving)
+	if used, left := f.used(), f.u.quota.State().Leaving; used.Bytes > 16*kib || left != (quota.Usage{}) {
+		t.Errorf("%+v is used, %+v of it by removed files", used, left)
 	}
 }
 
@@ -381,13 +374,13 @@ func TestQuotaUnnamed(t *testing.T) {
 	must(t, f.unlink("lower"))
 	_, err = f.u.Write(lower, []byte("copied"), 0, asRoot)
 	must(t, err)
-	if used := f.used(); used.inodes != 3 || used.bytes < before.bytes+160*kib {
+	if used := f.used(); used.Inodes != 3 || used.Bytes < before.Bytes+160*kib {
 		t.Errorf("%+v is used", used)
 	}
 	wantFull(t, "a file more", f.create("new", 0o644))
 	f.u.Forget(n, 1)
 	f.u.Forget(lower, 1)
-	if used := f.used(); used.inodes != before.inodes {
+	if used := f.used(); used.Inodes != before.Inodes {
 		t.Errorf("%+v is used in the end, %+v at the start", used, before)
 	}
 }
@@ -400,7 +393,7 @@ func TestQuotaStatfs(t *testing.T) {
 	must(t, err)
 	unit := uint64(st.Frsize)
 	used := f.used()
-	free := uint64(1024*kib - used.bytes - f.u.quota.record)
+	free := uint64(1024*kib - used.Bytes - f.u.quota.State().Record)
 	if st.Blocks*unit != 1024*kib || st.Bfree != free/unit || st.Bavail != st.Bfree || st.Files != 100 || st.Ffree != 98 {
 		t.Errorf("with %+v used: %+v", used, st)
 	}
@@ -428,13 +421,13 @@ func TestQuotaRecord(t *testing.T) {
 	f := newLimited(t, Quota{Bytes: 1024 * kib}, tree{"lower": file("x")})
 	must(t, f.create("file", 0o644))
 	want := f.used()
-	record := f.opts.Work + "/" + usageName
-	extra := usage{4096, 1}
+	record := f.opts.Work + "/" + workdir.UsageName
+	extra := quota.Usage{Bytes: 4096, Inodes: 1}
 	plant := func() { must(t, os.WriteFile(f.opts.Upper+"/extra", []byte("x"), 0o600)) } // behind the union's back
 	f.close()
 	plant()
 	f.open()
-	if got := f.u.quota.lasting(); got != want {
+	if got := f.u.quota.State().Lasting(); got != want {
 		t.Errorf("from the record: %+v, want %+v", got, want)
 	}
 	if _, err := os.Stat(record); err == nil {
@@ -443,8 +436,8 @@ func TestQuotaRecord(t *testing.T) {
 	must(t, f.u.Close())
 	must(t, os.Remove(record)) // as after a crash
 	f.open()
-	if got := f.u.quota.lasting(); got != want.plus(extra) {
-		t.Errorf("without a record: %+v, want %+v", got, want.plus(extra))
+	if got := f.u.quota.State().Lasting(); got != want.Plus(extra) {
+		t.Errorf("without a record: %+v, want %+v", got, want.Plus(extra))
 	}
 	must(t, os.Remove(f.opts.Upper+"/extra"))
 	must(t, f.u.Close())
@@ -481,7 +474,7 @@ func TestQuotaWrittenLater(t *testing.T) {
 	for i := range 40 {
 		nodes = append(nodes, f.splitLater(fmt.Sprint(i)))
 	}
-	charged := f.u.quota.lasting()
+	charged := f.u.quota.State().Lasting()
 	for i := range nodes {
 		fd, err := unix.Open(fmt.Sprintf("%s/%d", f.opts.Upper, i), unix.O_RDWR, 0)
 		must(t, err)
@@ -498,15 +491,15 @@ func TestQuotaWrittenLater(t *testing.T) {
 		}
 		f.u.Forget(n, 1)
 	}
-	if now, half := f.u.quota.lasting().bytes, (charged.bytes+counted.bytes)/2; now != half {
+	if now, half := f.u.quota.State().Lasting().Bytes, (charged.Bytes+counted.Bytes)/2; now != half {
 		t.Errorf("when half of the files have changed again, %d bytes are charged, want %d", now, half)
 	}
 	f.close()
-	f.opts.Quota.Bytes = 2 * counted.bytes // of which more than a quarter was written
+	f.opts.Quota.Bytes = 2 * counted.Bytes // of which more than a quarter was written
 	f.open()
 	f.used()
-	if f.u.quota.grown != 0 {
-		t.Errorf("counted, there are %d bytes that came since", f.u.quota.grown)
+	if f.u.quota.State().Grown != 0 {
+		t.Errorf("counted, there are %d bytes that came since", f.u.quota.State().Grown)
 	}
 }
 
@@ -550,39 +543,11 @@ func TestRecountDeep(t *testing.T) {
 	before, err := os.ReadDir("/proc/self/fd")
 	must(t, err)
 	counted, err := f.u.recount()
-	if err != nil || counted.inodes != 1+2*depth {
+	if err != nil || counted.Inodes != 1+2*depth {
 		t.Errorf("counted %+v, %v", counted, err)
 	}
 	if after, err := os.ReadDir("/proc/self/fd"); err != nil || len(after) != len(before) {
 		t.Errorf("%d descriptors are open, %d before", len(after), len(before))
-	}
-}
-
-// TestGaps compares both ways to find out what is not allocated.
-func TestGaps(t *testing.T) {
-	path := t.TempDir() + "/file"
-	fd, err := unix.Open(path, unix.O_CREAT|unix.O_RDWR, 0o600)
-	must(t, err)
-	defer unix.Close(fd)
-	var fs unix.Statfs_t
-	must(t, unix.Fstatfs(fd, &fs))
-	q := newQuota(Quota{Bytes: 1 << 30}, &fs)
-	for _, at := range []int64{8192, 12288, 40960, 400 * kib} {
-		must(t, filecopy.WriteAll(fd, make([]byte, 4096), at))
-	}
-	for _, in := range []extent{{0, 4096}, {0, 8192}, {8192, 16384}, {0, 1 << 20}, {12288, 45056}, {1 << 20, 2 << 20}} {
-		sought, err := q.gapsBySeek(fd, in)
-		must(t, err)
-		for range 2 { // with the data in memory, and on the disk
-			mapped, err := q.gapsByMap(fd, in)
-			if errors.Is(err, unix.EOPNOTSUPP) {
-				t.Skip("the filesystem has no map of its files' blocks")
-			}
-			if err != nil || fmt.Sprint(mapped) != fmt.Sprint(sought) {
-				t.Errorf("%v: %v in the map, %v; %v sought", in, mapped, err, sought)
-			}
-			must(t, unix.Fsync(fd))
-		}
 	}
 }
 

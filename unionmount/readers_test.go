@@ -2,7 +2,6 @@ package unionmount
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"testing"
 )
@@ -167,25 +166,4 @@ func TestReadingGoesOnAtCookies(t *testing.T) {
 		}
 		return nil
 	}))
-}
-
-// TestCookies wants every position to have a cookie that leads back to it, of 31 bits where 32-bit programs are likely
-// to meet it.
-func TestCookies(t *testing.T) {
-	for _, p := range []position{middle, middle + 5, middle - 5, middle - 1<<30 + 3, middle - 1<<30 + 2, middle - 1<<30, middle - 1<<31, middle + 1<<30 - 1, middle + 1<<30, middle + 1<<40, middle - 1<<40} {
-		if got := positionOf(p.cookie()); got != p || p.cookie() <= cookieDotDot {
-			t.Errorf("%d leads by %d to %d", p, p.cookie(), got)
-		}
-	}
-	if first, last := middle-1<<29, middle+1<<29; first.cookie() >= 1<<31 || last.cookie() >= 1<<31 {
-		t.Errorf("cookies %d and %d", first.cookie(), last.cookie())
-	}
-	for _, cookie := range []uint64{0, cookieDot, cookieDotDot} {
-		if positionOf(cookie) != 0 {
-			t.Errorf("%d leads to %d", cookie, positionOf(cookie))
-		}
-	}
-	if positionOf(math.MaxUint64) < middle {
-		t.Error("a cookie that was never given leads to the beginning")
-	}
 }

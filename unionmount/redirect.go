@@ -5,15 +5,19 @@ import (
 
 	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/unionmount/internal/encoding"
+	"github.com/rcrun/rcrun/unionmount/internal/fdcache"
+	"github.com/rcrun/rcrun/unionmount/internal/layer"
+	"github.com/rcrun/rcrun/unionmount/internal/quota"
 )
 
-// prepareToLeave has a directory ready to be shown at another place: in the upper, and either able to say there what is
-// merged into it, or in no need of it because the upper has all of that.
+// prepareToLeave makes a directory ready to show at another place what it shows now. It is copied up. Then either the
+// upper notes what is merged into it, or the upper gets all of that.
 func (u *Union) prepareToLeave(n *Node) error {
 	if err := u.copyUp(n, contentBelow); err != nil {
 		return err
 	}
-	if len(n.lowers) == 0 || n.whole.Load() {
+	if len(n.lowers) == 0 || n.complete.Load() {
 		return nil
 	}
 	noted, err := u.noteBelow(n)
@@ -23,28 +27,28 @@ func (u *Union) prepareToLeave(n *Node) error {
 	return u.copyUpTree(n)
 }
 
-// noteBelow notes what is merged into a directory, if it can, which changes nothing as long as it is at its old place.
+// noteBelow notes what is merged into a directory, and tells whether it could. The note changes nothing as long as
+// the directory is at its old place.
 func (u *Union) noteBelow(n *Node) (bool, error) {
 	marks, err := u.marksTo(n.lowers, true)
 	if len(marks) == 0 || err != nil {
 		return false, err
 	}
-	h, err := u.backing(n, slotUpper)
+	h, err := u.backing(n, fdcache.Upper)
 	if err != nil {
 		return false, err
 	}
-	defer u.fds.release(h)
-	defer u.settle(n, h.fd, &grant{})
-	err = u.setMarks(h.fd, marks)
+	defer u.fds.Release(h)
+	defer n.account.Settle(h.FD, &quota.Grant{})
+	err = u.setMarks(h.FD, marks)
 	if isTooLong(err) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// copyUpTree gives everything that is to be seen below a directory a file in the upper, under each of its names, and
-// parts the directories from the lowers, from the bottom upwards. None of it is lost again: what comes in meanwhile is
-// in the upper anyway.
+// copyUpTree gives everything that shows below a directory a file in the upper, under each of its names, and parts
+// the directories from the lowers, from the bottom upwards. Names that are made meanwhile are in the upper anyway.
 func (u *Union) copyUpTree(dir *Node) error {
 	dir.entries.RLock()
 	names, err := u.names(dir)
@@ -74,13 +78,13 @@ func (u *Union) copyUpEntry(dir *Node, name string) error {
 	}
 	defer u.Forget(n, 1)
 	if n.isDir() && n.foreign != nil {
-		return unix.EXDEV // it cannot go along, but a copy can
+		return unix.EXDEV // a mount point cannot move, but a copy of it can
 	}
 	if err := u.copyUp(n, contentBelow); err != nil {
 		return err
 	}
 	if n.isDir() {
-		if len(n.lowers) == 0 || n.whole.Load() {
+		if len(n.lowers) == 0 || n.complete.Load() {
 			return nil
 		}
 		return u.copyUpTree(n)
@@ -91,49 +95,50 @@ func (u *Union) copyUpEntry(dir *Node, name string) error {
 	return u.nameCopy(n, link{dir, name})
 }
 
-// detach makes a directory of the upper show at a new place what it shows now: what is merged into it is noted, what the
-// lowers have at the new place is hidden.
+// detach makes a directory of the upper show at a new place what it shows now. It notes what is merged into the
+// directory, or hides what the lowers have at the new place.
 func (u *Union) detach(n *Node, newBelow *object) error {
 	switch {
-	case !n.isDir() || n.whole.Load() || len(n.lowers) == 0 && newBelow == nil:
+	case !n.isDir() || n.complete.Load() || len(n.lowers) == 0 && newBelow == nil:
 		return nil
 	case len(n.lowers) == 0:
 		return u.hideLowers(n)
 	}
 	noted, err := u.noteBelow(n)
 	if err == nil && !noted {
-		err = unix.EXDEV // upon which tools copy
+		err = unix.EXDEV // which makes tools copy
 	}
 	return err
 }
 
-// attach takes back what detach has noted of a directory that is now where the lowers have what it is merged with. The
-// note may stay without harm, so it does where it cannot be removed.
+// attach removes the note of detach from a directory that is now where the lowers have what is merged into it. A note
+// that cannot be removed does no harm there.
 func (u *Union) attach(n *Node, below *object) {
-	if !n.isDir() || n.whole.Load() || below == nil || !samePlaces(n.lowers, below.lowers) {
+	if !n.isDir() || n.complete.Load() || below == nil || !layer.SamePlaces(n.lowers, below.lowers) {
 		return
 	}
-	h, err := u.backing(n, slotUpper)
+	h, err := u.backing(n, fdcache.Upper)
 	if err != nil {
 		return
 	}
-	defer u.fds.release(h)
-	u.clearMarks(h.fd, true)
+	defer u.fds.Release(h)
+	u.clearMarks(h.FD, true)
 }
 
-// hideLowers makes a directory of the upper opaque that shows nothing of the lowers, so that it does not elsewhere.
+// hideLowers makes a directory of the upper opaque. It shows nothing of the lowers, and so it shows nothing of them
+// at another place, either.
 func (u *Union) hideLowers(n *Node) error {
-	h, err := u.backing(n, slotUpper)
+	h, err := u.backing(n, fdcache.Upper)
 	if err != nil {
 		return err
 	}
-	defer u.fds.release(h)
-	return u.upper.makeOpaque(h.fd)
+	defer u.fds.Release(h)
+	return u.upper.MakeOpaque(h.FD)
 }
 
-// partFromLowers makes a directory of which everything is in the upper opaque. Entries of it are held.
+// partFromLowers makes a directory opaque that the upper has all of. Its entries are held.
 func (u *Union) partFromLowers(n *Node) error {
-	if n.whole.Load() {
+	if n.complete.Load() {
 		return nil
 	}
 	if err := u.hideLowers(n); err != nil {
@@ -142,19 +147,19 @@ func (u *Union) partFromLowers(n *Node) error {
 	if err := u.forgetBelow(n); err != nil {
 		return err
 	}
-	n.whole.Store(true)
+	n.complete.Store(true)
 	return nil
 }
 
-// sweepWhiteouts removes the whiteouts from a directory that is parted from the lowers: the kernel's overlay lists those
-// that it finds in such a one. Entries of it are held.
+// sweepWhiteouts removes the whiteouts from a directory that is parted from the lowers, because the kernel's overlay
+// would list them there. Its entries are held.
 func (u *Union) sweepWhiteouts(n *Node) error {
-	h, err := u.backing(n, slotUpper)
+	h, err := u.backing(n, fdcache.Upper)
 	if err != nil {
 		return err
 	}
-	defer u.fds.release(h)
-	fd, err := openat(h.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	defer u.fds.Release(h)
+	fd, err := beneath.Open(h.FD, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return err
 	}
@@ -167,13 +172,14 @@ func (u *Union) sweepWhiteouts(n *Node) error {
 	}); err != nil {
 		return err
 	}
-	return unnoticed(h.fd, func() error { return u.removeWhiteouts(h.fd, names) })
+	return unnoticed(h.FD, func() error { return u.removeWhiteouts(h.FD, names) })
 }
 
-// removeWhiteouts removes what is a whiteout of some files of an upper directory. One that cannot be examined can stay.
+// removeWhiteouts removes those of the given files of an upper directory that are whiteouts. A file that cannot be
+// examined stays.
 func (u *Union) removeWhiteouts(dirfd int, names []string) error {
 	for _, name := range names {
-		if p, err := u.upper.probe(dirfd, name); err != nil || !p.whiteout && !layerfmt.ReservedName(name) {
+		if p, err := u.upper.Probe(dirfd, name); err != nil || !p.Whiteout && !layerfmt.ReservedName(name) {
 			continue
 		}
 		if err := unix.Unlinkat(dirfd, name, 0); err != nil {
@@ -183,16 +189,16 @@ func (u *Union) removeWhiteouts(dirfd int, names []string) error {
 	return nil
 }
 
-// forgetBelow removes a note of what is merged into an opaque directory.
+// forgetBelow removes the note of what is merged into a directory, which is opaque.
 func (u *Union) forgetBelow(n *Node) error {
-	marks := u.upper.marks(&reference{}, true)
+	marks := u.upper.Marks(&encoding.Reference{}, true)
 	if len(marks) == 0 {
 		return nil
 	}
-	h, err := u.backing(n, slotUpper)
+	h, err := u.backing(n, fdcache.Upper)
 	if err != nil {
 		return err
 	}
-	defer u.fds.release(h)
-	return u.removeXattr(h.fd, marks[0].name)
+	defer u.fds.Release(h)
+	return u.removeXattr(h.FD, marks[0].Name)
 }

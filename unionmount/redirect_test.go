@@ -163,7 +163,7 @@ func TestRenameLeavingDevice(t *testing.T) {
 func TestRenamedDirectoryIsOpaqueToOthers(t *testing.T) {
 	f := newUnion(t, mergedTree()...)
 	must(t, f.rename("d", "e2", 0))
-	if value, err := f.u.upper.xattrs.read(beneath.File{FD: unix.AT_FDCWD, Name: f.opts.Upper + "/e2"}, layerfmt.OpaqueXattr); string(value) != "y" {
+	if value, err := f.u.upper.Xattrs.Read(beneath.File{FD: unix.AT_FDCWD, Name: f.opts.Upper + "/e2"}, layerfmt.OpaqueXattr); string(value) != "y" {
 		t.Errorf("%q, %v", value, err)
 	}
 }
@@ -188,7 +188,7 @@ func TestRenameWithManyLayers(t *testing.T) {
 // TestRenameWithoutDevices is the table's essence where whiteouts are files.
 func TestRenameWithoutDevices(t *testing.T) {
 	f := newUnion(t, mergedTree()...)
-	reopen := func() { f.reopen(); f.u.stage.devices = false }
+	reopen := func() { f.reopen(); f.u.work.Devices = false }
 	reopen()
 	must(t, f.rename("d", "new", 0))
 	f.wantMerged("new")

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/unionmount/internal/encoding"
 )
 
 // referringLayer describes trees of real owners that refer to each other as the kernel's overlay has it.
@@ -21,7 +22,7 @@ func referringLayer() Layer {
 }
 
 // overlayMark returns the name of an xattr of the kernel's overlay, as the user of the tests has it.
-func overlayMark(name string) string { return overlayPrefix(&Layer{Follow: true}) + name }
+func overlayMark(name string) string { return encoding.OverlayPrefix(true) + name }
 
 func (e entry) redirect(to string) entry {
 	return e.attr(overlayMark(layerfmt.OverlayRedirect), to)

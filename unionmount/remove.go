@@ -5,11 +5,13 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/rcrun/rcrun/unionmount/internal/fdcache"
+	"github.com/rcrun/rcrun/unionmount/internal/sys"
 	"golang.org/x/sys/unix"
 )
 
-// lockDirs locks entries of several directories for writing; nil ones and repetitions do not count. It returns what
-// unlocks them.
+// lockDirs locks the entries of several directories for writing, and returns what unlocks them. It ignores nil,
+// repetitions, and nodes that are not directories.
 func lockDirs(dirs ...*Node) (unlock func()) {
 	dirs = slices.DeleteFunc(dirs, func(n *Node) bool { return n == nil || !n.isDir() })
 	slices.SortFunc(dirs, func(a, b *Node) int { return cmp.Compare(a.id, b.id) })
@@ -24,7 +26,7 @@ func lockDirs(dirs ...*Node) (unlock func()) {
 	}
 }
 
-// Unlink removes a name of what is not a directory.
+// Unlink removes a name of a node that is not a directory.
 func (u *Union) Unlink(dir *Node, name string) error {
 	if err := checkName(name); err != nil {
 		return err
@@ -38,7 +40,7 @@ func (u *Union) Unlink(dir *Node, name string) error {
 	if err != nil {
 		return err
 	}
-	if o.top.isDir() {
+	if o.top.IsDir() {
 		return unix.EISDIR
 	}
 	n := u.adopt(dir, name, &o)
@@ -46,8 +48,8 @@ func (u *Union) Unlink(dir *Node, name string) error {
 	return u.removeFound(n, link{dir, name}, &o)
 }
 
-// Rmdir removes a directory in which nothing is to be seen. Which one must be known before it can be locked together
-// with its parent.
+// Rmdir removes a directory in which nothing shows. It looks the directory up first, because it must be locked
+// together with its parent.
 func (u *Union) Rmdir(dir *Node, name string) error {
 	if u.upper == nil {
 		return unix.EROFS
@@ -75,8 +77,8 @@ func (u *Union) Rmdir(dir *Node, name string) error {
 	return u.removeFound(n, link{dir, name}, o)
 }
 
-// findAgain is find for a name that was looked up before its directory was locked. That it became another file in
-// between is reported as if it had gone: whoever asked for the old one has lost the race.
+// findAgain is find for a name that was looked up before its directory was locked. If the name has become another
+// file since, the error is ENOENT: the caller asked for the old file, and has lost the race.
 func (u *Union) findAgain(dir *Node, name string, n *Node) (*object, error) {
 	o, err := u.find(dir, name)
 	if err != nil {
@@ -100,41 +102,41 @@ func (u *Union) removeFound(n *Node, l link, o *object) error {
 	if err != nil {
 		return err
 	}
-	parent, err := u.backing(l.parent, slotUpper)
+	parent, err := u.backing(l.parent, fdcache.Upper)
 	if err != nil {
 		return err
 	}
-	defer u.fds.release(parent)
+	defer u.fds.Release(parent)
 	defer u.settleAll(n, l.parent)
 	n.meta.Lock()
 	defer n.meta.Unlock()
 	if err := u.pin(n); err != nil {
 		return err
 	}
-	if err := u.vanishNode(n, parent.fd, l.name, o.presentIn(), whiteout); err != nil {
+	if err := u.vanishNode(n, parent.FD, l.name, o.presentIn(), whiteout); err != nil {
 		return n.fault("remove", err)
 	}
-	l.parent.listing.remove(l.name, whiteout)
+	l.parent.listing.Remove(l.name, whiteout)
 	l.parent.changeSubdirs(-n.oneIfDir())
 	return u.unname(n, l, o)
 }
 
-// vanishNode is vanish for what is known to be n: a directory that may not be written cannot be moved out of the way as it
-// is. Meta of n is held.
+// vanishNode is vanish for a name that is known to be of n. A directory that may not be written is made writable for
+// it, because otherwise it cannot be moved out of the way. Meta of n is held.
 func (u *Union) vanishNode(n *Node, dirfd int, name string, has presence, whiteout bool) error {
 	vanish := func() error { return u.vanish(dirfd, name, has, whiteout) }
 	if has != presentDir {
 		return vanish()
 	}
-	h, err := u.backing(n, slotUpper)
+	h, err := u.backing(n, fdcache.Upper)
 	if err != nil {
 		return err
 	}
-	defer u.fds.release(h)
-	return owning(h.fd, vanish)
+	defer u.fds.Release(h)
+	return sys.Owning(h.FD, vanish)
 }
 
-// lowerHas tells whether the lowers have something at the name l, at which o was found.
+// lowerHas tells whether the lowers show something at the name l, at which o was found.
 func (u *Union) lowerHas(l link, o *object) (bool, error) {
 	if !o.inUpper || o.indexed {
 		return true, nil
@@ -143,7 +145,7 @@ func (u *Union) lowerHas(l link, o *object) (bool, error) {
 	return visible(err)
 }
 
-// unname lets n, found as o, no longer have the name l, which is gone. Meta of n is held; the file is pinned.
+// unname takes the name l, which is gone, from n, which was found as o. Meta of n is held, and the file is pinned.
 func (u *Union) unname(n *Node, l link, o *object) error {
 	u.removeLink(n, l)
 	u.mayBeGone(n)
@@ -164,15 +166,16 @@ func (u *Union) unname(n *Node, l link, o *object) error {
 	return u.endGroup(n)
 }
 
-// forgetFiles lets the backing files of a removed directory be found no more: their inode numbers will be reused.
+// forgetFiles removes a deleted directory from the table of backing files, because their inode numbers will be
+// reused.
 func (u *Union) forgetFiles(n *Node) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.forgetFilesLocked(n)
 }
 
-// checkEmpty returns ENOTEMPTY if something is to be seen in n, also where its permissions are against it: they need not
-// let anybody read a directory who may remove it. Entries of n are held.
+// checkEmpty returns ENOTEMPTY if something shows in n. It also reads a directory whose permissions forbid it,
+// because a process may remove a directory that it may not read. Entries of n are held.
 func (u *Union) checkEmpty(n *Node) error {
 	err := u.seekEntries(n)
 	if !errors.Is(err, unix.EACCES) || !n.inUpper.Load() {
@@ -180,15 +183,15 @@ func (u *Union) checkEmpty(n *Node) error {
 	}
 	n.meta.Lock()
 	defer n.meta.Unlock()
-	h, err := u.backing(n, slotUpper)
+	h, err := u.backing(n, fdcache.Upper)
 	if err != nil {
 		return err
 	}
-	defer u.fds.release(h)
-	return withOwnerAccess(h.fd, func() error { return u.seekEntries(n) })
+	defer u.fds.Release(h)
+	return sys.WithOwnerAccess(h.FD, func() error { return u.seekEntries(n) })
 }
 
-// seekEntries returns ENOTEMPTY if it finds that something is to be seen in n.
+// seekEntries returns ENOTEMPTY if something shows in n.
 func (u *Union) seekEntries(n *Node) error {
 	names, err := u.names(n)
 	if err != nil {

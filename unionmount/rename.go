@@ -5,9 +5,21 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/internal/rmtree"
+	"github.com/rcrun/rcrun/unionmount/internal/fdcache"
+	"github.com/rcrun/rcrun/unionmount/internal/quota"
+	"github.com/rcrun/rcrun/unionmount/internal/sys"
 )
+
+// A rename has five phases. The directories are locked from the second on:
+//
+//	prepare   looks both names up, checks types and depth, and copies up the nodes that move and both directories
+//	validate  looks again: what has changed since is an error
+//	ready     notes what is merged into directories that move, and keeps the replaced file open
+//	change    renames on disk and in the links of the nodes, with Union.moving held
+//	settle    updates listings and counts, takes the name from the replaced node, and leaves a device if asked to
 
 // Rename moves a name to another directory or name, replacing what is there. flags may hold unix.RENAME_NOREPLACE, or
 // RENAME_WHITEOUT to leave a device 0:0 behind, or RENAME_EXCHANGE alone.
@@ -28,26 +40,26 @@ func (u *Union) Rename(oldDir *Node, oldName string, newDir *Node, newName strin
 	if err := r.validate(); err != nil || r.source == r.target {
 		return err
 	}
-	g, err := r.u.quota.reserve(r.needs())
+	g, err := r.u.quota.Reserve(r.needs())
 	if err != nil {
 		return r.source.fault("rename", err)
 	}
-	defer g.release()
+	defer g.Release()
 	defer r.u.settleAll(oldDir, newDir, r.source, r.target)
 	if err := r.commit(); err != nil {
-		oldDir.listing.doubt(oldName)
-		newDir.listing.doubt(newName)
+		oldDir.listing.Doubt(oldName)
+		newDir.listing.Doubt(newName)
 		return r.source.fault("rename", err)
 	}
 	return nil
 }
 
-// needs is what a rename takes that is known before.
-func (r *renaming) needs() usage {
+// needs returns the room that the rename is known to take.
+func (r *renaming) needs() quota.Usage {
 	if r.flags&unix.RENAME_WHITEOUT != 0 {
-		return usage{inodes: 1}
+		return quota.Usage{Inodes: 1}
 	}
-	return usage{}
+	return quota.Usage{}
 }
 
 func validRenameFlags(flags uint) bool {
@@ -55,13 +67,13 @@ func validRenameFlags(flags uint) bool {
 	return flags&^known == 0 && (flags&unix.RENAME_EXCHANGE == 0 || flags == unix.RENAME_EXCHANGE)
 }
 
-// renaming is a rename under way: prepare with nothing locked, then validate and commit with the directories locked.
+// renaming is a rename under way.
 type renaming struct {
 	u        *Union
 	from, to link
 	flags    uint
 
-	source, target             *Node    // target is nil where the new name is free
+	source, target             *Node    // target is nil if the new name is free
 	sourceObject, targetObject *object  // set by validate
 	below                      struct { // what the lowers have at the two names; set by validate
 		from, to *object // nil for nothing
@@ -70,7 +82,7 @@ type renaming struct {
 
 func (r *renaming) exchange() bool { return r.flags&unix.RENAME_EXCHANGE != 0 }
 
-// done gives back the lookups of prepare.
+// done takes back the lookups of prepare.
 func (r *renaming) done() {
 	for _, n := range []*Node{r.source, r.target} {
 		if n != nil {
@@ -79,12 +91,12 @@ func (r *renaming) done() {
 	}
 }
 
-// prepare finds the nodes and has everything in the upper that is to move or to be changed.
+// prepare looks both names up, checks them, and copies up the nodes that move and both directories.
 func (r *renaming) prepare() (err error) {
 	if r.u.upper == nil {
 		return unix.EROFS
 	}
-	if r.flags&unix.RENAME_WHITEOUT != 0 && r.u.upper.isWhiteout(leftDevice()) {
+	if r.flags&unix.RENAME_WHITEOUT != 0 && r.u.upper.IsWhiteout(leftDevice()) {
 		return unix.EINVAL
 	}
 	if r.source, _, err = r.u.Lookup(r.from.parent, r.from.name); err != nil {
@@ -116,7 +128,7 @@ func (r *renaming) prepare() (err error) {
 	return r.u.copyUp(r.to.parent, contentBelow)
 }
 
-// checkTypes refuses what no state of the directories' contents can make right.
+// checkTypes returns the errors that do not depend on what is in the directories.
 func (r *renaming) checkTypes() error {
 	if err := checkNewName(r.to.name); err != nil {
 		return err
@@ -142,7 +154,7 @@ func (r *renaming) checkTypes() error {
 	return nil
 }
 
-// checkDepth refuses what would take something too far from the root.
+// checkDepth returns an error if something would lie too far from the root.
 func (r *renaming) checkDepth() error {
 	err := r.u.checkMove(r.source, r.from.parent, r.to.parent)
 	if err == nil && r.exchange() {
@@ -164,7 +176,7 @@ func (u *Union) isBelow(dir, n *Node) bool {
 	return true
 }
 
-// copyUpToMove has what is to move in the upper. The mount point of a layer stays where it is.
+// copyUpToMove copies up a node that moves. The mount point of a layer cannot move.
 func (u *Union) copyUpToMove(n *Node) error {
 	if n.isDir() && n.foreign != nil {
 		return unix.EBUSY
@@ -178,7 +190,7 @@ func (u *Union) copyUpToMove(n *Node) error {
 	return u.anchor(n)
 }
 
-// validate looks again, now that nothing can change any more.
+// validate looks again, with the directories locked, so that nothing changes any more.
 func (r *renaming) validate() (err error) {
 	u := r.u
 	if r.to.parent.dead.Load() {
@@ -197,7 +209,7 @@ func (r *renaming) validate() (err error) {
 	return err
 }
 
-// belowAt returns what the lowers have at a name, nil for nothing.
+// belowAt returns what the lowers show at a name; nil for nothing.
 func (u *Union) belowAt(l link) (*object, error) {
 	o, err := u.findLower(l.parent, l.name)
 	exists, err := visible(err)
@@ -224,29 +236,30 @@ func (r *renaming) validateTarget() error {
 	return r.u.checkEmpty(r.target)
 }
 
-// commit does it, on disk and then in memory.
+// commit renames, on disk and then in memory.
 func (r *renaming) commit() error {
 	u := r.u
-	oldDir, err := u.backing(r.from.parent, slotUpper)
+	oldDir, err := u.backing(r.from.parent, fdcache.Upper)
 	if err != nil {
 		return err
 	}
-	defer u.fds.release(oldDir)
-	newDir, err := u.backing(r.to.parent, slotUpper)
+	defer u.fds.Release(oldDir)
+	newDir, err := u.backing(r.to.parent, fdcache.Upper)
 	if err != nil {
 		return err
 	}
-	defer u.fds.release(newDir)
+	defer u.fds.Release(newDir)
 	if err := r.ready(); err != nil {
 		return err
 	}
-	if err := r.change(oldDir.fd, newDir.fd); err != nil {
+	if err := r.change(oldDir.FD, newDir.FD); err != nil {
 		return err
 	}
 	return r.settle()
 }
 
-// change renames on disk and in the nodes' links, with nobody between who would find the one without the other.
+// change renames on disk and in the links of the nodes. Union.moving keeps an open from finding the one without the
+// other.
 func (r *renaming) change(oldDir, newDir int) error {
 	u := r.u
 	u.moving.Lock()
@@ -265,7 +278,7 @@ func (r *renaming) change(oldDir, newDir int) error {
 	return err
 }
 
-// ready lets the moved entries show at their new places what they show now, and keeps hold of what is replaced.
+// ready makes the moved entries show at their new places what they show now, and keeps the replaced file open.
 func (r *renaming) ready() error {
 	u := r.u
 	if err := u.nameUpper(r.source, r.from, r.sourceObject); err != nil {
@@ -297,7 +310,8 @@ func (r *renaming) ready() error {
 func (r *renaming) move(oldDir, newDir int) error {
 	m := r.targetObject.mark
 	if r.source.isDir() && m == markEntry {
-		// A directory cannot replace a whiteout, but change places with it, and one may be wanted there.
+		// A directory cannot replace a whiteout, but it can change places with it. A whiteout may be needed at the
+		// old name anyway.
 		err := r.swapWithWhiteout(oldDir, newDir)
 		if err == nil {
 			return r.u.vanish(oldDir, r.from.name, presentFile, r.below.from != nil)
@@ -316,46 +330,47 @@ func (r *renaming) move(oldDir, newDir int) error {
 	return clearMark(newDir, r.to.name, m)
 }
 
-// swapWithWhiteout has the source, a directory, change places with the whiteout at its new name. It keeps its mtime, which
-// it loses on XFS when it is exchanged, and nowhere when it is renamed. Should that fail, the rename has happened.
+// swapWithWhiteout makes the source, a directory, and the whiteout at its new name change places. XFS changes the
+// mtime of a directory in an exchange, though not in a rename, so the mtime is set again. If that fails, the rename
+// has happened all the same.
 func (r *renaming) swapWithWhiteout(oldDir, newDir int) error {
-	before, err := statAt(oldDir, r.from.name)
+	before, err := beneath.Stat(oldDir, r.from.name)
 	if err != nil {
 		return err
 	}
 	if err := unix.Renameat2(oldDir, r.from.name, newDir, r.to.name, unix.RENAME_EXCHANGE); err != nil {
 		return err
 	}
-	if after, err := statAt(newDir, r.to.name); err == nil && after.Mtim != before.Mtim {
+	if after, err := beneath.Stat(newDir, r.to.name); err == nil && after.Mtim != before.Mtim {
 		times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, before.Mtim}
 		unix.UtimesNanoAt(newDir, r.to.name, times, unix.AT_SYMLINK_NOFOLLOW)
 	}
 	return nil
 }
 
-// sweep removes the whiteouts from a directory of the upper in which nothing is to be seen, so that it is empty on disk,
-// too. Entries of it are held.
+// sweep removes the whiteouts from a directory of the upper in which nothing shows, so that it is empty on disk, too.
+// Its entries are held.
 func (u *Union) sweep(n *Node) error {
 	if len(n.lowers) > 0 {
 		if err := u.partFromLowers(n); err != nil {
 			return err
 		}
 	}
-	h, err := u.backing(n, slotUpper)
+	h, err := u.backing(n, fdcache.Upper)
 	if err != nil {
 		return err
 	}
-	defer u.fds.release(h)
-	return owning(h.fd, func() error { return rmtree.Below(h.fd) })
+	defer u.fds.Release(h)
+	return sys.Owning(h.FD, func() error { return rmtree.Below(h.FD) })
 }
 
-// moveLeavingWhiteout renames, and leaves a whiteout at the old name if the lowers have it: in the same step where
-// the filesystem can, else with a moment, for a crash to hit, in which the lower's entry shows again.
+// moveLeavingWhiteout renames, and leaves a whiteout at the old name if the lowers have it. Where the filesystem can,
+// this is one step. Elsewhere there is a moment in which a crash makes the entry of the lower show again.
 func (r *renaming) moveLeavingWhiteout(oldDir, newDir int) error {
 	if r.below.from == nil {
 		return unix.Renameat(oldDir, r.from.name, newDir, r.to.name)
 	}
-	if !r.u.stage.devices {
+	if !r.u.work.Devices {
 		if err := r.u.vanish(oldDir, r.from.name, absent, true); err != nil {
 			return err
 		}
@@ -371,7 +386,7 @@ func (r *renaming) moveLeavingWhiteout(oldDir, newDir int) error {
 	return r.u.vanish(oldDir, r.from.name, absent, true)
 }
 
-// settle updates listings and the node that was replaced.
+// settle updates the listings, the counts of subdirectories and the node that was replaced.
 func (r *renaming) settle() error {
 	u := r.u
 	moved, replaced := r.source.oneIfDir(), r.target.oneIfDir()
@@ -384,8 +399,8 @@ func (r *renaming) settle() error {
 	}
 	r.from.parent.changeSubdirs(-moved)
 	u.attach(r.source, r.below.to)
-	r.from.parent.listing.remove(r.from.name, r.below.from != nil)
-	r.to.parent.listing.add(r.to.name)
+	r.from.parent.listing.Remove(r.from.name, r.below.from != nil)
+	r.to.parent.listing.Add(r.to.name)
 	if r.target != nil {
 		r.target.meta.Lock()
 		defer r.target.meta.Unlock()
@@ -399,11 +414,11 @@ func (r *renaming) settle() error {
 	return nil
 }
 
-// leftDevice is what RENAME_WHITEOUT leaves.
+// leftDevice is the entry that RENAME_WHITEOUT leaves.
 func leftDevice() layerfmt.Stat { return layerfmt.Stat{Mode: unix.S_IFCHR} }
 
-// leaveDevice makes the device that a caller of rename wants at the old name: a whiteout to whoever mounts a union on
-// top of this one, and here a device like others.
+// leaveDevice makes the device that the caller of rename wants at the old name. It is a whiteout to a union that is
+// mounted on top of this one, and an ordinary device here.
 func (r *renaming) leaveDevice() error {
 	o, err := r.u.find(r.from.parent, r.from.name)
 	if exists, err := visible(err); exists || err != nil {
@@ -415,7 +430,7 @@ func (r *renaming) leaveDevice() error {
 	}
 	r.u.chargeFile(fd)
 	unix.Close(fd)
-	r.from.parent.listing.add(r.from.name)
+	r.from.parent.listing.Add(r.from.name)
 	return nil
 }
 
@@ -427,7 +442,7 @@ func (u *Union) moveLink(n *Node, from, to link) {
 	u.unlinkLocked(n, from)
 }
 
-// swapLinks lets a and b have each other's names.
+// swapLinks gives a and b each other's names.
 func (u *Union) swapLinks(a *Node, nameA link, b *Node, nameB link) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -14,12 +14,14 @@ import (
 	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/idmap"
 	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/unionmount/internal/fdcache"
+	"github.com/rcrun/rcrun/unionmount/internal/workdir"
 )
 
 func TestHostileXattrNames(t *testing.T) {
 	f := newUnion(t, tree{"d/below": file("below"), "file": file("x")})
 	hostile := []string{layerfmt.OpaqueXattr, "user.fuseoverlayfs.opaque", layerfmt.StatXattr, layerfmt.WhiteoutXattr,
-		originXattr, groupXattr, layerfmt.EscapePrefix + "user.x", "trusted.overlay.opaque", "security.selinux"}
+		workdir.OriginXattr, workdir.GroupXattr, layerfmt.EscapePrefix + "user.x", "trusted.overlay.opaque", "security.selinux"}
 	must(t, f.create("empty", 0o644))
 	for _, path := range []string{"d", "file", "empty"} {
 		for _, name := range hostile {
@@ -108,7 +110,7 @@ func TestUpperLinksAreNotFollowed(t *testing.T) {
 	d, err := f.walk("d")
 	must(t, err)
 	defer f.u.Forget(d, 1)
-	f.u.fds.drop(fdKey{d, slotUpper})
+	f.u.fds.Drop(d.fdKey(fdcache.Upper))
 	must(t, os.Remove(f.opts.Upper+"/d"))
 	must(t, os.Symlink(outside, f.opts.Upper+"/d"))
 	_, _, err = f.u.Create(d, "x", 0o644, Owner{})
@@ -237,7 +239,7 @@ func TestFewDescriptors(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if open := len(f.u.fds.handles); open > f.opts.MaxFiles {
+	if open := f.u.fds.Size(); open > f.opts.MaxFiles {
 		t.Errorf("%d descriptors are open, want at most %d", open, f.opts.MaxFiles)
 	}
 	for _, n := range nodes {
@@ -249,7 +251,7 @@ func TestFewDescriptors(t *testing.T) {
 // wherever they are, with hardly a descriptor to remember them by.
 func TestParallelRenames(t *testing.T) {
 	f := newUnion(t, tree{"lower": file("0")})
-	f.u.fds.max = 2
+	f.u.fds.Max = 2
 	for _, dir := range []string{"a", "a/b", "x"} {
 		must(t, f.mkdir(dir, 0o755))
 	}
@@ -281,7 +283,7 @@ func TestParallelRenames(t *testing.T) {
 			t.Errorf("getattr: %v", err)
 			break
 		}
-		f.u.fds.drop(fdKey{n, slotData})
+		f.u.fds.Drop(n.fdKey(fdcache.UpperData))
 	}
 	close(stop)
 	wait.Wait()
@@ -346,11 +348,11 @@ func TestErrorsTellWhere(t *testing.T) {
 func FuzzParseGroup(f *testing.F) {
 	f.Add("1:2:3")
 	f.Fuzz(func(t *testing.T, value string) {
-		g, err := parseGroup(value)
+		g, err := workdir.ParseGroup(value)
 		if err != nil {
 			return
 		}
-		if again, err := parseGroup(g.encode()); err != nil || *again != *g {
+		if again, err := workdir.ParseGroup(g.Encode()); err != nil || *again != *g {
 			t.Fatalf("%q is %+v, again %+v, %v", value, g, again, err)
 		}
 	})

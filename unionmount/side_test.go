@@ -9,6 +9,7 @@ import (
 
 	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/xattrlog"
+	"github.com/rcrun/rcrun/unionmount/internal/encoding"
 )
 
 // sided says that unions keep the xattrs of their uppers in a record.
@@ -52,9 +53,9 @@ func TestRecordTakesAllXattrs(t *testing.T) {
 // recorded returns the inode number of a file of the upper and what the record on disk has of it.
 func (f *fixture) recorded(path string) (ino uint64, names []string) {
 	f.t.Helper()
-	root, err := statAt(unix.AT_FDCWD, f.opts.Upper)
+	root, err := beneath.Stat(unix.AT_FDCWD, f.opts.Upper)
 	must(f.t, err)
-	st, err := statAt(unix.AT_FDCWD, f.opts.Upper+"/"+path)
+	st, err := beneath.Stat(unix.AT_FDCWD, f.opts.Upper+"/"+path)
 	must(f.t, err)
 	return st.Ino, f.recordOf(root.Ino, st.Ino)
 }
@@ -70,7 +71,7 @@ func (f *fixture) recordOf(root, ino uint64) []string {
 // nothing of them, so that it says nothing of another file that gets the inode number.
 func TestRecordForgetsRemovedFiles(t *testing.T) {
 	f := newSidedUnion(t, tree{"h": file("hard"), "h2": hardlink("h"), "other": file("")})
-	root, err := statAt(unix.AT_FDCWD, f.opts.Upper)
+	root, err := beneath.Stat(unix.AT_FDCWD, f.opts.Upper)
 	must(t, err)
 	removals := map[string]func() error{
 		"unlink":   func() error { must(t, f.create("x", 0o4711)); return nil },
@@ -113,7 +114,7 @@ func TestRecordAfterCrash(t *testing.T) {
 	must(t, f.create("kept", 0o4711))
 	must(t, f.create("gone", 0o4711))
 	ino, _ := f.recorded("gone")
-	root, err := statAt(unix.AT_FDCWD, f.opts.Upper)
+	root, err := beneath.Stat(unix.AT_FDCWD, f.opts.Upper)
 	must(t, err)
 	before, err := os.ReadFile(f.opts.Work + "/" + xattrlog.Name)
 	must(t, err)
@@ -135,7 +136,7 @@ func TestRecordAfterCrash(t *testing.T) {
 	}
 	for i := ino - min(ino, 4096); i < ino+4096; i++ {
 		if !used[i] {
-			must(t, f.u.upper.xattrs.(sideXattrs).Set(i, "user.note", "of another", 0))
+			must(t, f.u.upper.Xattrs.(encoding.Beside).Log.Set(i, "user.note", "of another", 0))
 		}
 	}
 	for _, name := range []string{"a", "b", "c", "d"} {
@@ -275,7 +276,7 @@ func TestExchangeRefused(t *testing.T) {
 	dir, err := unix.Open(f.opts.Upper, unix.O_PATH, 0)
 	must(t, err)
 	defer unix.Close(dir)
-	if p, err := f.u.upper.probe(dir, "d"); err == nil && p.whiteout {
+	if p, err := f.u.upper.Probe(dir, "d"); err == nil && p.Whiteout {
 		must(t, hideBeside(dir, "d"))
 	}
 	f.reopen()

@@ -75,3 +75,22 @@ func TestLinkCountStaysOverCopyUp(t *testing.T) {
 	must(t, f.mkdir("d/new", 0o755))
 	f.wantLinks("d", 5)
 }
+
+// TestLinkCountDuringChange asks for the attributes of a merged directory for the first time while an operation has its
+// names locked: 1 then and the number later would be worse than either.
+func TestLinkCountDuringChange(t *testing.T) {
+	f := newUnion(t, tree{"d/a/x": file("x")}, tree{"d/b/x": file("x")})
+	f.wantLinks("d", 4)
+	n, err := f.walk("d")
+	must(t, err)
+	defer f.u.Forget(n, 1)
+	n.subdirs.Store(0)
+	n.entries.Lock()
+	a, err := f.u.Getattr(n)
+	kept := n.subdirs.Load()
+	n.entries.Unlock()
+	if err != nil || a.Nlink != 4 || kept != 0 {
+		t.Errorf("%d links, %v, and %d is kept; want 4 and nothing", a.Nlink, err, kept)
+	}
+	f.wantLinks("d", 4)
+}

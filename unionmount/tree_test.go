@@ -14,6 +14,7 @@ import (
 
 	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/unionmount/internal/workdir"
 )
 
 // asRoot makes changes that drop no bits.
@@ -154,7 +155,7 @@ func (f *fixture) open() {
 	must(f.t, err)
 	f.u = u
 	if f.writesOut && u.quota != nil {
-		u.quota.beforeLook = writeOut
+		u.quota.BeforeLook = writeOut
 	}
 }
 
@@ -167,9 +168,9 @@ func (f *fixture) close() {
 
 func (f *fixture) checkIdle() {
 	f.t.Helper()
-	if f.u.stage != nil {
+	if f.u.work != nil {
 		left, err := os.ReadDir(f.opts.Work + "/stage")
-		left = slices.DeleteFunc(left, func(e os.DirEntry) bool { return e.Name() == whiteoutName })
+		left = slices.DeleteFunc(left, func(e os.DirEntry) bool { return e.Name() == workdir.WhiteoutName })
 		if err != nil || len(left) > 0 {
 			f.t.Errorf("left in the stage: %v, %v", left, err)
 		}
@@ -177,10 +178,8 @@ func (f *fixture) checkIdle() {
 	if n := len(f.u.byFile); n > 2 { // the root, by upper and lower
 		f.t.Errorf("%d nodes are still known", n)
 	}
-	for _, h := range f.u.fds.handles {
-		if h.refs > 0 || h.pinned {
-			f.t.Errorf("handle %v of %s still in use", h.key.slot, h.key.node.path())
-		}
+	if n := f.u.fds.InUse(); n > 0 {
+		f.t.Errorf("%d handles are still in use", n)
 	}
 }
 

@@ -3,13 +3,14 @@ package unionmount
 import (
 	"testing"
 
+	"github.com/rcrun/rcrun/unionmount/internal/workdir"
 	"golang.org/x/sys/unix"
 )
 
 // TestWorkIsOfOneUnion opens a union that is open, which is refused and spoils nothing, and one that is just being closed.
 func TestWorkIsOfOneUnion(t *testing.T) {
 	f := newUnion(t, tree{"lower": file("x")})
-	draft := f.opts.Work + "/" + stageName + "/draft"
+	draft := f.opts.Work + "/" + workdir.DraftsName + "/draft"
 	must(t, unix.Mkdir(draft, 0o700))
 	if second, err := Open(f.opts); err == nil {
 		second.Close()

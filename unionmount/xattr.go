@@ -1,8 +1,6 @@
 package unionmount
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"slices"
 	"strings"
@@ -11,10 +9,11 @@ import (
 
 	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
+	"github.com/rcrun/rcrun/unionmount/internal/encoding"
+	"github.com/rcrun/rcrun/unionmount/internal/fdcache"
+	"github.com/rcrun/rcrun/unionmount/internal/quota"
+	"github.com/rcrun/rcrun/unionmount/internal/sys"
 )
-
-// capsXattr holds file capabilities, which a change of the data or the owner drops.
-const capsXattr = "security.capability"
 
 // capState is what is known of a file's capabilities.
 type capState uint8
@@ -24,7 +23,7 @@ const (
 	capsNone
 )
 
-// checkXattr refuses names of namespaces that there are not, as filesystems do: EOPNOTSUPP.
+// checkXattr returns EOPNOTSUPP for names of unknown namespaces, as filesystems do.
 func checkXattr(name string) error {
 	namespace, rest, ok := strings.Cut(name, ".")
 	switch {
@@ -32,7 +31,7 @@ func checkXattr(name string) error {
 		return unix.EOPNOTSUPP
 	case rest == "":
 		return unix.EINVAL
-	case namespace == "system" && !isACL(name):
+	case namespace == "system" && !encoding.IsACL(name):
 		return unix.EOPNOTSUPP
 	}
 	return nil
@@ -52,9 +51,9 @@ func (u *Union) GetXattr(n *Node, name string) ([]byte, error) {
 	return value, err
 }
 
-// getXattr is GetXattr with meta held.
+// getXattr is GetXattr for a caller that holds meta.
 func (u *Union) getXattr(n *Node, name string) ([]byte, error) {
-	if n.bare || !u.mayHaveXattrs(n) || name == capsXattr && n.caps == capsNone {
+	if n.bare || !u.mayHaveXattrs(n) || name == encoding.CapsXattr && n.caps == capsNone {
 		return nil, unix.ENODATA
 	}
 	if k := n.known(); k != nil {
@@ -64,19 +63,19 @@ func (u *Union) getXattr(n *Node, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer u.fds.release(h)
-	disk := n.topLayer().diskXattr(name)
-	if _, visible := n.topLayer().seenXattr(disk); !visible {
+	defer u.fds.Release(h)
+	disk := n.topLayer().DiskXattr(name)
+	if _, visible := n.topLayer().SeenXattr(disk); !visible {
 		return nil, unix.ENODATA
 	}
-	value, err := n.topLayer().xattrs.read(beneath.File{FD: h.fd}, disk)
+	value, err := n.topLayer().Xattrs.Read(beneath.File{FD: h.FD}, disk)
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EACCES) && n.firstSlot() >= 0 {
 		err = unix.ENODATA
 	}
-	return n.topLayer().seenValue(name, value), err
+	return n.topLayer().SeenValue(name, value), err
 }
 
-// mayHaveXattrs tells whether there is a backing file that can carry xattrs of a user.
+// mayHaveXattrs tells whether there is a backing file that can have xattrs.
 func (u *Union) mayHaveXattrs(n *Node) bool {
 	if n.inUpper.Load() {
 		return true
@@ -92,7 +91,7 @@ func (u *Union) ListXattr(n *Node) ([]string, error) {
 	return names, n.fault("list xattrs of", err)
 }
 
-// listXattr is ListXattr with meta held.
+// listXattr is ListXattr for a caller that holds meta.
 func (u *Union) listXattr(n *Node) ([]string, error) {
 	if n.bare || !u.mayHaveXattrs(n) {
 		return nil, nil
@@ -104,15 +103,15 @@ func (u *Union) listXattr(n *Node) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer u.fds.release(h)
+	defer u.fds.Release(h)
 	l := n.topLayer()
-	disk, err := l.xattrs.list(beneath.File{FD: h.fd})
+	disk, err := l.Xattrs.List(beneath.File{FD: h.FD})
 	if err != nil {
 		return nil, err
 	}
 	var names []string
 	for _, name := range disk {
-		if seen, ok := l.seenXattr(name); ok {
+		if seen, ok := l.SeenXattr(name); ok {
 			names = append(names, seen)
 		}
 	}
@@ -124,62 +123,37 @@ func (u *Union) SetXattr(n *Node, name string, value []byte, flags int) error {
 	if err := checkXattr(name); err != nil {
 		return err
 	}
-	g, err := u.quota.reserve(u.quota.forXattr(value))
+	g, err := u.quota.ReserveXattr(value)
 	if err != nil {
 		return n.fault("change xattr "+name+" of", err)
 	}
-	defer g.release()
+	defer g.Release()
 	return u.changeXattr(n, name, func(fd int) error {
-		if isACL(name) {
+		if encoding.IsACL(name) {
 			return u.setACL(n, fd, name, value, flags)
 		}
-		if name == capsXattr && u.upper.Ownership == CallerOwned {
-			value = ofRoot(value)
+		if name == encoding.CapsXattr && !u.upper.HostOwned {
+			value = encoding.CapsOfRoot(value)
 		}
-		return u.upper.xattrs.set(fd, u.upper.diskXattr(name), string(value), flags&^XattrKillSgid)
+		return u.upper.Xattrs.Set(fd, u.upper.DiskXattr(name), string(value), flags&^XattrKillSgid)
 	})
-}
-
-// Sizes and revisions of struct vfs_cap_data and vfs_ns_cap_data (linux/capability.h), all little endian.
-const (
-	capsSize         = 20
-	capsSizeOfRoot   = 24 // with the user id of the root to whose user namespaces the capabilities apply
-	capsRevision     = 0x02000000
-	capsRevisionRoot = 0x03000000
-	capsRevisionMask = 0xff000000
-)
-
-// ofRoot returns file capabilities in the form without a root, if they have one that is user 0 of the mount. The kernel
-// makes them of what the root of a user namespace below that of the mount sets. Both forms mean the same there, and the
-// form without a root is what images have.
-func ofRoot(value []byte) []byte {
-	if len(value) != capsSizeOfRoot {
-		return value
-	}
-	magic, root := binary.LittleEndian.Uint32(value), binary.LittleEndian.Uint32(value[capsSize:])
-	if magic&capsRevisionMask != capsRevisionRoot || root != 0 {
-		return value
-	}
-	plain := bytes.Clone(value[:capsSize])
-	binary.LittleEndian.PutUint32(plain, magic&^capsRevisionMask|capsRevision)
-	return plain
 }
 
 // RemoveXattr removes an extended attribute; ENODATA when there is none of the name.
 func (u *Union) RemoveXattr(n *Node, name string) error {
-	if isACL(name) {
+	if encoding.IsACL(name) {
 		return u.SetXattr(n, name, nil, 0)
 	}
 	if _, err := u.GetXattr(n, name); err != nil {
 		return err
 	}
-	return u.changeXattr(n, name, func(fd int) error { return u.upper.xattrs.remove(fd, u.upper.diskXattr(name)) })
+	return u.changeXattr(n, name, func(fd int) error { return u.upper.Xattrs.Remove(fd, u.upper.DiskXattr(name)) })
 }
 
-// changeXattr has n in the upper and calls change with its backing file.
+// changeXattr copies n up and calls change with its backing file.
 func (u *Union) changeXattr(n *Node, name string, change func(fd int) error) error {
 	if n.kind == unix.S_IFLNK && u.upper != nil && !u.linkTakes(name) {
-		return unix.EOPNOTSUPP // before there is a copy that shows no change
+		return unix.EOPNOTSUPP // before a copy is made for nothing
 	}
 	if err := u.copyUp(n, contentBelow); err != nil {
 		return err
@@ -189,19 +163,19 @@ func (u *Union) changeXattr(n *Node, name string, change func(fd int) error) err
 	}
 	n.meta.Lock()
 	defer n.meta.Unlock()
-	h, err := u.backing(n, slotUpper)
+	h, err := u.backing(n, fdcache.Upper)
 	if err != nil {
 		return err
 	}
-	defer u.fds.release(h)
-	defer u.settle(n, h.fd, &grant{})
+	defer u.fds.Release(h)
+	defer n.account.Settle(h.FD, &quota.Grant{})
 	n.bare = false
-	if name == capsXattr {
+	if name == encoding.CapsXattr {
 		n.caps = capsUnknown
 	}
-	err = owning(h.fd, func() error { return change(h.fd) })
+	err = sys.Owning(h.FD, func() error { return change(h.FD) })
 	if err == nil {
-		err = u.upper.xattrs.changed(h.fd)
+		err = u.upper.Xattrs.Changed(h.FD)
 	}
 	if err == unix.ENODATA || err == unix.EEXIST {
 		return err
@@ -209,10 +183,10 @@ func (u *Union) changeXattr(n *Node, name string, change func(fd int) error) err
 	return n.fault("change xattr "+name+" of", err)
 }
 
-// linkTakes tells whether a symbolic link can be given an xattr. Where a link stands for it on disk, that is one that is
-// not stored as a user's, because those Linux knows of files and directories only.
+// linkTakes tells whether a symbolic link can be given an xattr. If a link stands for it on disk, the xattr must not
+// be stored as a user's, because Linux knows those of files and directories only.
 func (u *Union) linkTakes(name string) bool {
-	return carriesXattrs(u.upper.copied(layerfmt.Stat{Mode: unix.S_IFLNK})) || !strings.HasPrefix(u.upper.diskXattr(name), "user.")
+	return encoding.CarriesXattrs(u.upper.Copied(layerfmt.Stat{Mode: unix.S_IFLNK})) || !strings.HasPrefix(u.upper.DiskXattr(name), "user.")
 }
 
 // dropCaps removes the file capabilities of n, whose backing file in the upper is behind fd. Meta of n is held.
@@ -220,7 +194,7 @@ func (u *Union) dropCaps(n *Node, fd int) error {
 	if n.caps == capsNone || n.kind != unix.S_IFREG {
 		return nil
 	}
-	err := u.upper.xattrs.remove(fd, u.upper.diskXattr(capsXattr))
+	err := u.upper.Xattrs.Remove(fd, u.upper.DiskXattr(encoding.CapsXattr))
 	if err != nil && err != unix.ENODATA && err != unix.EOPNOTSUPP && err != unix.EPERM {
 		return err
 	}

@@ -39,6 +39,18 @@ var floors = []imports{
 		"internal/layerindex": {"internal/layerfmt"},
 		"internal/xattrlog":   {},
 	},
+	{ // the parts of a union
+		"unionmount/internal/encoding": {"internal/layerfmt", "internal/xattrlog", "unionmount/internal/sys"},
+		"unionmount/internal/fdcache":  {"unionmount/internal/sys"},
+		"unionmount/internal/layer": {
+			"internal/layerfmt", "internal/layerindex", "internal/xattrlog", "unionmount/internal/encoding",
+			"unionmount/internal/sys", "unionmount/internal/workdir",
+		},
+		"unionmount/internal/listing": {},
+		"unionmount/internal/quota":   {"unionmount/internal/sys"},
+		"unionmount/internal/sys":     {},
+		"unionmount/internal/workdir": {"internal/layerfmt", "unionmount/internal/sys"},
+	},
 	{ // one subject each, which know nothing of one another
 		"engine/events":           {},
 		"layers/blobcache":        {},
@@ -48,7 +60,11 @@ var floors = []imports{
 		"layers/tree":             {"internal/layerfmt", "internal/layerindex", "internal/xattrlog"},
 		"rootless":                {},
 		"runtime":                 {},
-		"unionmount":              {"internal/layerfmt", "internal/layerindex", "internal/xattrlog"},
+		"unionmount": {
+			"internal/layerfmt", "internal/layerindex", "unionmount/internal/encoding", "unionmount/internal/fdcache",
+			"unionmount/internal/layer", "unionmount/internal/listing", "unionmount/internal/quota",
+			"unionmount/internal/sys", "unionmount/internal/workdir",
+		},
 	},
 	{ // the FUSE server of a union; how layers are on disk
 		"fusefs": {"unionmount"},
