@@ -3,7 +3,7 @@ package fusefs
 import "github.com/hanwen/go-fuse/v2/fuse"
 
 // answers are the methods of fuse.RawFileSystem that server has of its own, so that a change of go-fuse's signatures
-// is an error here and not a silent ENOSYS of the embedded default. Not among them, and thus ENOSYS:
+// is an error here and not a silent ENOSYS of the embedded default. Methods that are not among them answer ENOSYS:
 //
 //	Access                     the kernel checks permissions (default_permissions) and does not ask
 //	GetLk, SetLk, SetLkw       not negotiated: the kernel keeps locks by itself

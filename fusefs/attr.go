@@ -21,7 +21,7 @@ func (s *server) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOu
 	return fuse.OK
 }
 
-// Statx answers STATX, which the kernel sends when somebody asks for a time of birth.
+// Statx answers STATX, which the kernel sends when a program asks for a time of birth.
 func (s *server) Statx(_ <-chan struct{}, in *fuse.StatxIn, out *fuse.StatxOut) fuse.Status {
 	n, code := s.node(in.NodeId)
 	if !code.Ok() {
@@ -69,12 +69,14 @@ func (s *server) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOu
 }
 
 func (s *server) changes(in *fuse.SetAttrIn) unionmount.SetAttr {
-	// That nothing is to be changed is what a change to no other owner looks like, which drops suid and sgid all the same.
-	// Where the kernel keeps the times, for the sake of writeback, it names the ctime then. It asks for the same before
-	// somebody writes, but then the WRITE says so, too: so of others than the owner it is no reason to drop anything.
-	// Otherwise anybody could disarm a program that others rely on.
+	// A request that changes nothing comes from a chown(2) to the present owner, which drops suid and sgid all the
+	// same. With the writeback cache the kernel keeps the times, and such a request names the ctime. The kernel also
+	// sends it before a write; but then the WRITE itself says that it drops the bits. So from any caller but the
+	// owner, the request is no reason to drop them. Otherwise any user could disarm a program that other users rely
+	// on.
 	nothing := in.Valid&^fuse.FATTR_CTIME == 0
-	c := unionmount.SetAttr{KillPriv: nothing || in.Valid&fuse.FATTR_KILL_SUIDGID != 0, OwnerOnly: nothing, By: s.callerOf(&in.InHeader)}
+	c := unionmount.SetAttr{KillPriv: nothing || in.Valid&fuse.FATTR_KILL_SUIDGID != 0, OwnerOnly: nothing,
+		By: s.callerOf(&in.InHeader)}
 	if mode, ok := in.GetMode(); ok {
 		c.Mode = &mode
 	}
@@ -111,7 +113,7 @@ func (s *server) fillAttrOut(out *fuse.AttrOut, a *unionmount.Attr) {
 // fillEntry describes a node that was looked up.
 func (s *server) fillEntry(out *fuse.EntryOut, n *unionmount.Node, a *unionmount.Attr) {
 	out.NodeId = n.ID()
-	if out.NodeId != fuse.FUSE_ROOT_ID { // of which the kernel wants 0
+	if out.NodeId != fuse.FUSE_ROOT_ID { // for which the kernel wants 0
 		out.Generation = 1 // ids are not used again
 	}
 	out.EntryValid, out.EntryValidNsec = s.leases.entry.seconds, s.leases.entry.nanoseconds

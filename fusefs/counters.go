@@ -14,7 +14,8 @@ type byteCounters struct{ read, write, copyFileRange atomic.Uint64 }
 // count notes a request.
 func (c *Counters) count(opcode uint32) { c.requests[opcode%opcodes].Add(1) }
 
-// byKind returns the numbers of requests, and as "total" of all that somebody waits for, which is all but forget.
+// byKind returns the numbers of requests by kind, and as "total" the number of all but forget, because no caller
+// waits for those.
 func (c *Counters) byKind() map[string]uint64 {
 	values := map[string]uint64{}
 	for opcode := range c.requests {
@@ -34,10 +35,12 @@ func (c *Counters) byKind() map[string]uint64 {
 	return values
 }
 
-// byKind returns the numbers of bytes.
+// byKind returns the numbers of bytes by kind of request.
 func (c *byteCounters) byKind() map[string]uint64 {
 	values := map[string]uint64{}
-	for kind, n := range map[string]uint64{"read": c.read.Load(), "write": c.write.Load(), "copyfilerange": c.copyFileRange.Load()} {
+	for kind, n := range map[string]uint64{
+		"read": c.read.Load(), "write": c.write.Load(), "copyfilerange": c.copyFileRange.Load(),
+	} {
 		if n > 0 {
 			values[kind] = n
 		}

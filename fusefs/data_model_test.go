@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestDataModel does random operations on a file's data, through descriptors, a mapping and fallocate(2), and compares all
-// of it with a plain slice of bytes. The file is one of a lower layer with two names, so that it is copied up somewhere on
-// the way. RCRUN_DATA_SEED repeats a run, RCRUN_DATA_STEPS makes longer ones.
+// TestDataModel does random operations on a file's data, through descriptors, a mapping and fallocate(2), and
+// compares all of it with a plain slice of bytes. The file is one of a lower layer with two names, so that it is
+// copied up somewhere on the way. RCRUN_DATA_SEED repeats a run, RCRUN_DATA_STEPS makes longer ones.
 func TestDataModel(t *testing.T) {
 	for name, set := range map[string]func(m *mounted){"plain": func(*mounted) {}, "writeback": func(m *mounted) { m.tuning.Writeback = true },
 		"direct_io": func(m *mounted) { m.tuning.DirectIO = true }, "one thread": func(m *mounted) { m.tuning.Threads = 1 }} {

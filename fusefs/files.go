@@ -26,7 +26,7 @@ func (s *server) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.Read
 // openRead implements source.
 func (s *server) openRead(node uint64, offset int64, size int) (fd, length int, release func(), ok bool) {
 	defer func() {
-		if cause := recover(); cause != nil { // as the protocol does for all other requests
+		if cause := recover(); cause != nil { // as go-fuse does for all other requests
 			s.panicked(cause)
 			ok = false
 		}
@@ -57,14 +57,14 @@ func (s *server) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32
 	return uint32(put), s.status("write", err)
 }
 
-// callerOf tells who sent a request. Root is taken for privileged where the kernel does not say who is, but not that of
-// a user namespace.
+// callerOf returns the caller of a request. Where the kernel does not say whether the caller is privileged, root of
+// the host is taken to be, and root of a user namespace is not.
 func (s *server) callerOf(in *fuse.InHeader) unionmount.Caller {
 	return unionmount.Caller{UID: in.Uid, GID: in.Gid, Privileged: in.Uid == 0 && s.hostRoot}
 }
 
-// staleMode makes the kernel ask for the mode of a file again: it leaves dropping suid and sgid to the server, but
-// goes on believing, and executing by, the mode it knows.
+// staleMode makes the kernel ask for the mode of a file again. The kernel leaves dropping suid and sgid to the
+// server, but goes on using the mode that it knows, also to execute the file.
 func (s *server) staleMode(n *unionmount.Node) {
 	if err := s.link.attributesChanged(n.ID()); err != nil && err != unix.ENOENT {
 		s.log.Error("tell the kernel of a changed mode", "error", err)
@@ -80,7 +80,8 @@ func (s *server) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status 
 	if n.Privileged() {
 		defer s.staleMode(n)
 	}
-	return s.status("fallocate", s.union.Fallocate(n, in.Mode, int64(in.Offset), int64(in.Length), s.callerOf(&in.InHeader)))
+	by := s.callerOf(&in.InHeader)
+	return s.status("fallocate", s.union.Fallocate(n, in.Mode, int64(in.Offset), int64(in.Length), by))
 }
 
 // Lseek answers LSEEK, which the kernel sends for SEEK_DATA and SEEK_HOLE.
@@ -108,7 +109,8 @@ func (s *server) CopyFileRange(_ <-chan struct{}, in *fuse.CopyFileRangeIn) (uin
 		defer s.staleMode(to)
 	}
 	const most = 1 << 30 // the answer has 32 bits
-	n, err := s.union.CopyFileRange(from, int64(in.OffIn), to, int64(in.OffOut), int(min(in.Len, most)), s.callerOf(&in.InHeader))
+	length, by := int(min(in.Len, most)), s.callerOf(&in.InHeader)
+	n, err := s.union.CopyFileRange(from, int64(in.OffIn), to, int64(in.OffOut), length, by)
 	s.counters.bytes.copyFileRange.Add(uint64(n))
 	return uint32(n), s.status("copy_file_range", err)
 }
@@ -139,8 +141,9 @@ func (s *server) StatFs(_ <-chan struct{}, _ *fuse.InHeader, out *fuse.StatfsOut
 	return fuse.OK
 }
 
-// Ioctl answers IOCTL: reading and setting the flags of chattr(1). There are no others, which to the caller is ENOTTY.
-func (s *server) Ioctl(_ <-chan struct{}, in *fuse.IoctlIn, value []byte, out *fuse.IoctlOut, answer []byte) fuse.Status {
+// Ioctl answers IOCTL: reading and setting the flags of chattr(1). All others are ENOTTY.
+func (s *server) Ioctl(_ <-chan struct{}, in *fuse.IoctlIn, value []byte, _ *fuse.IoctlOut,
+	answer []byte) fuse.Status {
 	n, code := s.node(in.NodeId)
 	if !code.Ok() {
 		return code

@@ -6,26 +6,27 @@ import (
 	"time"
 )
 
-// Gate holds up the requests that change the filesystem while it is closed, so that what is on disk can be read in one
-// state. Requests that only read go on, as long as not too many others wait; but the kernel has a reader of what is just
-// being written wait for the writer. The zero value is open.
+// Gate holds up the requests that change the filesystem while it is closed, so that the files on disk can be read in
+// one state. Requests that only read go on, as long as not too many others wait. But the kernel makes a reader of
+// data that is just being written wait for the writer. The zero value is open.
 //
-// It is there instead of stopping the processes: those that do not write notice nothing, nobody sees them stopped, and
-// no cgroup is needed.
+// It is used instead of stopping the processes of a container: processes that do not write notice nothing, no process
+// shows as stopped, and no cgroup is needed.
 type Gate struct {
 	changes sync.RWMutex
-	came    atomic.Uint64 // how many changes did
+	came    atomic.Uint64 // number of changes that came to the gate
 }
 
 const (
-	// stillness is for how long no change has to come before the gate closes, and mostPatience how long that is waited for.
+	// stillness is how long no change may come before the gate closes. mostPatience bounds how long Close waits for
+	// that.
 	stillness    = 50 * time.Millisecond
 	mostPatience = time.Second
 )
 
-// Close returns when no change is under way any more. Only one who has closed the gate opens it. What the kernel had only in
-// memory it sends upon syncfs(2), which does not wait for the answers: so nothing may have come for a moment, unless the
-// changes never cease.
+// Close returns when no change is under way any more. Only the caller of Close may call Open. Data that the kernel
+// had only in memory it sends upon syncfs(2), which does not wait for the answers. So Close first waits until no
+// change has come for a moment, unless the changes never cease.
 func (g *Gate) Close() {
 	for before, end := g.came.Load(), time.Now().Add(mostPatience); time.Now().Before(end); {
 		time.Sleep(stillness)

@@ -2,13 +2,13 @@ package fusefs
 
 import "github.com/rcrun/rcrun/internal/idmap"
 
-// idView shows the ids that the mount's user namespace maps, and others as one that it does map: root, where it can.
-// The kernel would show those as nobody's and deny root the access to them, so that in a namespace of few ids half of
-// an image could not be used. What a file's owner is on disk stays as it is.
+// idView shows ids that the mount's user namespace maps as they are, and all others as one that it does map, if
+// possible root. The kernel would show the others as nobody's and deny root access to them, so in a namespace of few
+// ids half of an image could not be used. The owner of a file on disk stays as it is.
 type idView struct {
 	mapped   idmap.Ranges
 	fallback uint32
-	squash   *uint32 // shown instead of any, if not nil
+	squash   *uint32 // shown instead of every id, if not nil
 }
 
 // newIDView returns the view of a namespace that maps the given ids; none given means all.

@@ -16,27 +16,27 @@ import (
 
 // MountOptions say how a filesystem is mounted.
 type MountOptions struct {
-	// Source is shown as what is mounted.
+	// Source is shown as the source of the mount.
 	Source string
 	// Subtype is the second half of the type that is shown, fuse.SUBTYPE.
 	Subtype string
 	// Flags are those of mount(2): unix.MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOATIME, ...
 	Flags uintptr
-	// AllowOther lets users other than UID in.
+	// AllowOther lets users other than UID use the mount.
 	AllowOther bool
-	// DefaultPermissions has the kernel check permissions.
+	// DefaultPermissions makes the kernel check permissions.
 	DefaultPermissions bool
-	// MaxRead bounds a read request in bytes; 0 leaves it to the kernel.
+	// MaxRead bounds a read request in bytes. 0 leaves that to the kernel.
 	MaxRead int
 	// Context is the SELinux label of all files; empty for none.
 	Context string
-	// UID and GID are whose the mount is, in ids of the calling process.
+	// UID and GID are the owner of the mount, in ids of the calling process.
 	UID, GID uint32
 }
 
-// Mount mounts a FUSE connection on a directory and returns its end, which is to be given to Serve. The connection
-// belongs to the user namespace of the calling process, whose ids its requests carry. Where the process may not mount,
-// fusermount3 does it for the user.
+// Mount mounts a FUSE connection on a directory and returns the connection, for Serve. It belongs to the user
+// namespace of the calling process, and its requests carry the ids of that namespace. If the process may not mount,
+// fusermount3 mounts for the user.
 func Mount(target string, o MountOptions) (*os.File, error) {
 	dev, err := mountDirect(target, o)
 	if !errors.Is(err, unix.EPERM) {
@@ -49,9 +49,9 @@ func Mount(target string, o MountOptions) (*os.File, error) {
 	return mountThrough(helper, target, o)
 }
 
-// Remount gives a mount other flags of mount(2); ro holds for the filesystem as a whole. Nothing else can be changed
-// while it is mounted, and what else mount(8) says of it, which repeats all the options, is not looked at. It takes
-// root: no helper does it for users. When it returns, the server goes by the new flags.
+// Remount changes the flags of mount(2) of a mount. The read-only flag holds for the filesystem as a whole. Nothing
+// else can be changed while it is mounted; mount(8) repeats all options, and the others are ignored. Only root may
+// remount, because no helper does it for users. When Remount returns, the server goes by the new flags.
 func Remount(target string, flags uintptr) error {
 	if err := unix.Mount("", target, "", flags|unix.MS_REMOUNT, ""); err != nil {
 		return &os.PathError{Op: "remount", Path: target, Err: err}
@@ -60,29 +60,29 @@ func Remount(target string, flags uintptr) error {
 	return nil
 }
 
-// Unmount undoes Mount, by the same means. A mount that is in use goes when its last user does.
+// Unmount undoes Mount, by the same means. A mount that is in use stays until its last user has gone.
 func Unmount(target string) error { return unmount(target, unix.MNT_DETACH, "-z") }
 
 const (
-	// serverAnswers and serverEnds bound how long UnmountAndWait waits, for who the server is and for its end, which
-	// does not come while other mount namespaces have the mount, too.
+	// serverAnswers bounds how long UnmountAndWait waits for the server to name itself, and serverEnds how long it
+	// waits for its end. The end does not come while other mount namespaces have the mount, too.
 	serverAnswers = time.Second
 	serverEnds    = 2 * time.Second
 )
 
 // UnmountAndWait is Unmount that returns when the server has ended, unless the mount is in use. Until then the server
-// has what is below it open, which keeps others from unmounting that. It is not for the server itself.
+// has files of the layers open, and filesystems with layers cannot be unmounted. The server itself must not call it.
 func UnmountAndWait(ctx context.Context, target string) error {
 	server := serverOf(ctx, target)
-	if unmount(target, 0) != nil { // it is in use, or what is wrong is wrong for Unmount, too, which tells
+	if unmount(target, 0) != nil { // it is in use, or Unmount meets the same error and returns it
 		return Unmount(target)
 	}
 	_, err := server.Wait(ctx, serverEnds)
 	return err
 }
 
-// serverOf returns who serves the filesystem that is mounted at target; nobody where the server is dead, does not
-// answer, or is not one of ours.
+// serverOf returns the process that serves the filesystem mounted at target. It returns none if the server is dead,
+// does not answer, or is another program.
 func serverOf(ctx context.Context, target string) process.ID {
 	ctx, cancel := context.WithTimeout(ctx, serverAnswers)
 	defer cancel()
@@ -107,7 +107,7 @@ func unmount(target string, flags int, args ...string) error {
 		return fmt.Errorf("unmount %s: %w (and %w)", target, err, helperErr)
 	}
 	cmd := exec.Command(helper, append(append([]string{"-u"}, args...), "--", target)...)
-	cmd.Dir = "/" // which is no mount of ours
+	cmd.Dir = "/" // which cannot be the mount
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("unmount %s: %s", target, said(text, err))
 	}
@@ -128,7 +128,7 @@ func mountDirect(target string, o MountOptions) (*os.File, error) {
 	return dev, nil
 }
 
-// data returns the options that are FUSE's own.
+// data returns the options for the FUSE filesystem, apart from mount(2)'s flags.
 func (o MountOptions) data() []string {
 	var data []string
 	if o.AllowOther {
@@ -146,7 +146,7 @@ func (o MountOptions) data() []string {
 	return data
 }
 
-// fusermount finds the setuid program that mounts for users.
+// fusermount returns the path of the setuid program that mounts for users.
 func fusermount() (string, error) {
 	for _, name := range []string{"fusermount3", "fusermount"} {
 		if path, err := exec.LookPath(name); err == nil {
@@ -156,7 +156,8 @@ func fusermount() (string, error) {
 	return "", errors.New("there is no fusermount3; it is in the package fuse3")
 }
 
-// mountThrough has fusermount mount. It opens the device and passes it over a socket that _FUSE_COMMFD names.
+// mountThrough lets fusermount mount. fusermount opens the device and passes it over the socket that _FUSE_COMMFD
+// names.
 func mountThrough(helper, target string, o MountOptions) (*os.File, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -180,7 +181,7 @@ func mountThrough(helper, target string, o MountOptions) (*os.File, error) {
 	return dev, nil
 }
 
-// said is what a program said when it ended with err.
+// said returns what a program printed before it ended with err.
 func said(text []byte, err error) string {
 	if message := strings.TrimSpace(string(text)); message != "" {
 		return message
@@ -188,7 +189,7 @@ func said(text []byte, err error) string {
 	return err.Error()
 }
 
-// helperOptions returns the options in fusermount's syntax. Flags that only root may set it refuses by itself.
+// helperOptions returns the options in fusermount's syntax. fusermount itself refuses flags that only root may set.
 func (o MountOptions) helperOptions() string {
 	escape := strings.NewReplacer(`\`, `\\`, `,`, `\,`)
 	options := append(o.data(), "fsname="+escape.Replace(o.Source), "subtype="+escape.Replace(o.Subtype))
@@ -200,8 +201,9 @@ func (o MountOptions) helperOptions() string {
 	return strings.Join(options, ",")
 }
 
-// helperFlags are the flags whose names fusermount knows; it sets nosuid and nodev by itself. Older ones do not know
-// nosymfollow. The other options of access times, which but newer ones know, the server holds to all the same.
+// helperFlags are the flags whose names fusermount knows. It sets nosuid and nodev by itself. Old versions do not
+// know nosymfollow. Only new versions know the other options for access times, which are left out: the server obeys
+// them in any case.
 var helperFlags = []struct {
 	flag uintptr
 	name string

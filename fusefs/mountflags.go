@@ -12,9 +12,9 @@ import (
 
 const mountInfo = "/proc/self/mountinfo"
 
-// mountFlags follows the flags of the mount that is served, which the kernel does not tell a server of: access times
-// are the server's to give. The kernel says when the mounts of a namespace have changed, and to read which there are
-// asks no server.
+// mountFlags follows the flags of the mount that is served, because the server sets access times by them, and the
+// kernel does not tell it the flags. The kernel says when the mounts of a namespace have changed, and reading the
+// list of mounts sends no request to any server.
 type mountFlags struct {
 	target string
 	apply  func(unionmount.AccessTimes)
@@ -27,7 +27,7 @@ type mountFlags struct {
 // followFlags follows the flags of the mount at target, until stop is called. It does nothing where there is none.
 func followFlags(target string, apply func(unionmount.AccessTimes)) (f *mountFlags, stop func(), err error) {
 	f = &mountFlags{target: target, apply: apply}
-	mounts, err := unix.Open(mountInfo, unix.O_RDONLY|unix.O_CLOEXEC, 0) // os.Open lets others wait for it, too
+	mounts, err := unix.Open(mountInfo, unix.O_RDONLY|unix.O_CLOEXEC, 0) // the poller of os.Open would wait for it, too
 	if err != nil {
 		return nil, nil, &os.PathError{Op: "open", Path: mountInfo, Err: err}
 	}
@@ -58,25 +58,25 @@ func (f *mountFlags) follow(mounts, stop int) {
 	}
 }
 
-// look finds out what the flags are now.
+// look reads the flags.
 func (f *mountFlags) look() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	text, err := os.ReadFile(mountInfo)
 	if err != nil {
-		return // and it stays as it is
+		return // and the flags stay as they are
 	}
 	device, flags, ok := findMount(string(text), f.target, f.device)
 	if !ok || flags == f.flags {
 		return
 	}
-	if f.flags != "" { // at first, what it was mounted with holds: fusermount does not pass on all of that
+	if f.flags != "" { // at first the options of the mount hold, because fusermount does not pass on all of them
 		f.apply(accessTimesOf(flags))
 	}
 	f.device, f.flags = device, flags
 }
 
-// findMount finds in the text of mountinfo what is mounted last at a path, of a device if that is known.
+// findMount finds in the text of mountinfo the last mount at a path, of a device if that is known.
 func findMount(text, target, device string) (on, flags string, ok bool) {
 	escape := strings.NewReplacer(" ", `\040`, "\t", `\011`, "\n", `\012`, `\`, `\134`)
 	target = escape.Replace(target)
@@ -90,7 +90,7 @@ func findMount(text, target, device string) (on, flags string, ok bool) {
 	return on, flags, ok
 }
 
-// accessTimesOf reads the flags of a mount that are about access times. Those that do without relatime are strict.
+// accessTimesOf reads the flags of a mount that are about access times. Without noatime and relatime they are strict.
 func accessTimesOf(flags string) (a unionmount.AccessTimes) {
 	strict := unionmount.StrictAtime
 	for flag := range strings.SplitSeq(flags, ",") {
@@ -107,7 +107,7 @@ func accessTimesOf(flags string) (a unionmount.AccessTimes) {
 	return a | strict
 }
 
-// AccessTimesOf returns what flags of mount(2) say of access times.
+// AccessTimesOf returns what flags of mount(2) say about access times.
 func AccessTimesOf(flags uintptr) (a unionmount.AccessTimes) {
 	switch {
 	case flags&unix.MS_STRICTATIME != 0:

@@ -9,7 +9,7 @@ import (
 	"github.com/rcrun/rcrun/unionmount"
 )
 
-// Lookup answers LOOKUP. That there is no such name is an answer like others, for the kernel to remember.
+// Lookup answers LOOKUP. A missing name is not an error here but an answer, which the kernel remembers.
 func (s *server) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
 	dir, code := s.node(in.NodeId)
 	if !code.Ok() {
@@ -23,8 +23,8 @@ func (s *server) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, out *
 	return s.entry("lookup", n, a, err, out)
 }
 
-// lookup finds a name. "." and ".." are asked for when a file was opened by its handle and the kernel no longer knows how
-// it was reached.
+// lookup finds a name. The kernel asks for "." and ".." when a file was opened by its handle and it no longer knows
+// the directories above.
 func (s *server) lookup(dir *unionmount.Node, name string) (*unionmount.Node, unionmount.Attr, error) {
 	switch name {
 	case ".":
@@ -66,7 +66,7 @@ func (s *server) Mknod(_ <-chan struct{}, in *fuse.MknodIn, name string, out *fu
 	return s.entry("mknod", n, a, err, out)
 }
 
-// Tmpfile answers TMPFILE: O_TMPFILE, which is the one way to open a file that needs the server.
+// Tmpfile answers TMPFILE. O_TMPFILE is the only way to open a file that needs the server.
 func (s *server) Tmpfile(_ <-chan struct{}, in *fuse.CreateIn, out *fuse.CreateOut) fuse.Status {
 	dir, code := s.node(in.NodeId)
 	if !code.Ok() {

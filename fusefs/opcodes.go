@@ -12,7 +12,7 @@ const (
 	opInit    = 26
 )
 
-// requestKind is what the server has to know of a kind of request, besides how to answer it.
+// requestKind is what the server must know of a kind of request, besides how to answer it.
 type requestKind struct {
 	name    string // in the counters
 	changes bool   // whether it may change the filesystem, so that a closed Gate holds it up

@@ -4,29 +4,30 @@ import "time"
 
 const (
 	// longSpin and shortSpin bound how long the leader looks for a request before it sleeps. Waking up costs some
-	// tens of microseconds; requests that are not a part of a sequence are not worth looking for.
+	// tens of microseconds. Looking does not pay for requests that are not part of a sequence.
 	longSpin  = 120 * time.Microsecond
 	shortSpin = 4 * time.Microsecond
-	// crowd is how long it takes to make way when others than callers want the processor, and throng how long when they
-	// want all of it.
-	crowd  = 200 * time.Microsecond
-	throng = 500 * time.Microsecond
-	// leastRelief and mostRelief bound how long the processor is left to them.
+	// A turn of other threads that takes longer than idleTurn and brings no request shows that threads other than
+	// callers want the processor. One longer than busyTurn shows that they want all of it.
+	idleTurn = 200 * time.Microsecond
+	busyTurn = 500 * time.Microsecond
+	// leastRelief and mostRelief bound how long the leader leaves the processor to them.
 	leastRelief = 10 * time.Millisecond
 	mostRelief  = 640 * time.Millisecond
 )
 
-// patience decides how long a reader looks for the next request, by how looking has gone before.
-// Between tries a leader makes way for other threads, best of all for the caller, which on the same processor then runs,
-// and asks, without either of them having to be woken up. Others that take a long turn are a reason not to look for a
-// while: who sleeps gets the processor sooner than who made way. Times are as transport.now has them.
+// patience decides how long a reader looks for the next request, by how often looking has paid before. Between tries
+// the leader yields the processor to other threads. At best this is the caller on the same processor, which then runs
+// and sends a request, and neither thread has to be woken up. If other threads take a long turn, the leader does not
+// look for a while, because a thread that sleeps gets the processor sooner than one that has yielded it. Times are as
+// in transport.now.
 type patience struct {
 	spin    time.Duration
 	relief  time.Duration
-	crowded int64 // until when not to look at all
+	crowded int64 // the leader does not look at all before this time
 }
 
-// ends tells until when to look, from a time on.
+// ends returns the time until which a reader looks that begins at from.
 func (p *patience) ends(from int64) int64 {
 	if from <= p.crowded {
 		return from
@@ -34,16 +35,16 @@ func (p *patience) ends(from int64) int64 {
 	return from + int64(max(p.spin, shortSpin))
 }
 
-// madeWay notes how long others took, and whether there was a request afterwards.
+// madeWay notes the turn of other threads after the leader yielded, and whether there was a request afterwards.
 func (p *patience) madeWay(from, to int64, found bool) {
 	turn := time.Duration(to - from)
-	if turn > throng || turn > crowd && !found {
+	if turn > busyTurn || turn > idleTurn && !found {
 		p.relief = min(max(2*p.relief, leastRelief), mostRelief)
 		p.crowded = to + int64(p.relief)
 	}
 }
 
-// came notes how long a request took to come, and whether it was found without sleeping.
+// came notes how long a reader waited for a request, and whether it found the request without sleeping.
 func (p *patience) came(waited time.Duration, found bool) {
 	switch {
 	case waited < longSpin && found:

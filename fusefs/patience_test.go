@@ -24,14 +24,14 @@ func TestPatience(t *testing.T) {
 	p.came(longSpin/2, true)
 
 	// A caller's turn is no reason to stop looking, others' are one, each time for longer.
-	p.madeWay(0, int64(crowd)+1, true)
+	p.madeWay(0, int64(idleTurn)+1, true)
 	if got := look(1); got != longSpin {
 		t.Errorf("after a caller's turn looks for %v", got)
 	}
 	now, want := int64(0), leastRelief
 	for range 10 {
-		p.madeWay(now, now+int64(throng)+1, true)
-		now += int64(throng) + 1
+		p.madeWay(now, now+int64(busyTurn)+1, true)
+		now += int64(busyTurn) + 1
 		if look(now+int64(want)-1) != 0 || look(now+int64(want)+1) == 0 {
 			t.Errorf("relief is %v, want %v", p.relief, want)
 		}
@@ -39,7 +39,7 @@ func TestPatience(t *testing.T) {
 		want = min(2*want, mostRelief)
 	}
 	p.came(longSpin/2, true)
-	p.madeWay(now, now+int64(crowd)+1, false)
+	p.madeWay(now, now+int64(idleTurn)+1, false)
 	if p.relief != leastRelief {
 		t.Errorf("relief after a request was found is %v", p.relief)
 	}

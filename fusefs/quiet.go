@@ -9,29 +9,29 @@ import (
 	"time"
 )
 
-// A container chooses how often requests of its fail, and the names in messages about that. So of one kind of message
-// only so many pass in a period, and long names are cut.
+// A container decides how often its requests fail, and chooses the names in messages about that. So only a bounded
+// number of messages of one kind pass in a period, and long names are cut.
 const (
 	quietPeriod = time.Minute
-	// loudest is how many messages of one kind pass in a period.
+	// loudest bounds the messages of one kind that pass in a period.
 	loudest = 10
 	// longestText bounds a message and each of its attributes, in bytes.
 	longestText = 400
 )
 
-// quiet is a log handler that passes on only so much.
+// quiet is a log handler that passes on a bounded number of messages.
 type quiet struct {
 	slog.Handler
 	kinds *messageKinds
 }
 
-// messageKinds counts what was logged. There are as many kinds as operations times errnos.
+// messageKinds counts messages by kind. There are no more kinds than operations times errnos.
 type messageKinds struct {
 	mu    sync.Mutex
 	kinds map[messageKind]*messageCount
 }
 
-// messageKind is what messages are counted by: the request that failed, and how.
+// messageKind is the request that failed, and the error.
 type messageKind struct {
 	op    string
 	errno syscall.Errno
@@ -40,14 +40,15 @@ type messageKind struct {
 type messageCount struct {
 	since  time.Time // when the period began
 	passed int
-	left   int // out, since the last that passed
+	left   int // left out since the last one that passed
 }
 
 func newQuiet(to slog.Handler) *quiet {
 	return &quiet{to, &messageKinds{kinds: map[messageKind]*messageCount{}}}
 }
 
-// Handle passes a message on, unless there were too many of its kind; the next that passes says how many were left out.
+// Handle passes a message on, unless there were too many of its kind. The next message that passes says how many were
+// left out.
 func (q *quiet) Handle(ctx context.Context, r slog.Record) error {
 	left, pass := q.kinds.count(kindOf(r), r.Time)
 	if !pass {
@@ -87,8 +88,8 @@ func (q *quiet) WithGroup(name string) slog.Handler {
 	return &quiet{q.Handler.WithGroup(name), q.kinds}
 }
 
-// count tells whether a message passes, and if so how many of its kind were left out before it. That there are too
-// many open files is said once, whatever it keeps from being done.
+// count tells whether a message passes, and how many of its kind were left out before it. A lack of descriptors
+// passes once in a period, whichever operation meets it.
 func (m *messageKinds) count(kind messageKind, now time.Time) (left int, pass bool) {
 	most := loudest
 	if kind.errno == syscall.EMFILE || kind.errno == syscall.ENFILE {
@@ -113,7 +114,7 @@ func (m *messageKinds) count(kind messageKind, now time.Time) (left int, pass bo
 	return left, true
 }
 
-// cut leaves out the middle of a long text: what is at its end tells most.
+// cut leaves out the middle of a long text, because the end says most.
 func cut(text string) string {
 	if len(text) <= longestText {
 		return text

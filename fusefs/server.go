@@ -17,39 +17,39 @@ import (
 const (
 	// maxWrite is the largest read or write request the kernel sends.
 	maxWrite = 1 << 20
-	// maxBackground is how many read-ahead requests may be under way; the kernel's default of 12 keeps fast disks idle.
+	// maxBackground bounds the read-ahead requests under way. The kernel's default of 12 leaves fast disks idle.
 	maxBackground = 64
 )
 
-// capabilities are what the server can always do besides what go-fuse takes for granted.
-const capabilities = fuse.CAP_HANDLE_KILLPRIV_V2 | fuse.CAP_NO_OPENDIR_SUPPORT | fuse.CAP_DONT_MASK | fuse.CAP_SETXATTR_EXT |
-	fuse.CAP_EXPORT_SUPPORT
+// capabilities are those that the server always has, besides the ones that go-fuse asks for by itself.
+const capabilities = fuse.CAP_HANDLE_KILLPRIV_V2 | fuse.CAP_NO_OPENDIR_SUPPORT | fuse.CAP_DONT_MASK |
+	fuse.CAP_SETXATTR_EXT | fuse.CAP_EXPORT_SUPPORT
 
 // Options are for Serve; the zero value is a quiet server.
 type Options struct {
 	// Debug logs every request and reply.
 	Debug bool
-	// Logger takes what goes wrong; nil means slog.Default.
+	// Logger gets the messages about errors; nil means slog.Default.
 	Logger *slog.Logger
-	// UIDs and GIDs are the ids that the mount's user namespace maps: none given means all of them. Files of others
-	// are shown as root's, or where root is not mapped as those of the first id that is.
+	// UIDs and GIDs are the ids that the mount's user namespace maps. None given means all ids. Files of other owners
+	// are shown as root's, or, if root is not mapped, as those of the first id that is.
 	UIDs, GIDs idmap.Ranges
-	// SquashUID and SquashGID, if not nil, are whom all files are shown to belong to. On disk nothing changes.
+	// SquashUID and SquashGID, if not nil, are shown as the owner of all files. On disk nothing changes.
 	SquashUID, SquashGID *uint32
-	// HostRoot says that the mount's root is the host's, and not only that of a user namespace.
+	// HostRoot says that root in the mount is root of the host, and not only of a user namespace.
 	HostRoot bool
-	// NoACL does without POSIX ACLs. With them, the kernel asks once for that of every file and directory that is used
-	// by others than its owner.
+	// NoACL switches POSIX ACLs off. With them, the kernel asks once for the ACL of every file and directory that
+	// users other than its owner use.
 	NoACL bool
-	// AccessTimes is when files get new access times; the flags of the mount say else as soon as they change, if Target
-	// is where it is mounted as this process sees it. Whether it is strict cannot change: then every read and
-	// listing is a request.
+	// AccessTimes says when access times are set. If Target is the place of the mount as this process sees it, the
+	// flags of the mount replace AccessTimes as soon as they change. Only whether it is strict cannot change: if it
+	// is, every read and every listing is a request.
 	AccessTimes unionmount.AccessTimes
 	Target      string
-	// NoXattrs refuses to set xattrs, ACLs among them: EOPNOTSUPP.
+	// NoXattrs refuses to set xattrs, including ACLs: EOPNOTSUPP.
 	NoXattrs bool
 	Tuning
-	// Anonymous keeps from those who reach the mount which process serves it, as in a container.
+	// Anonymous does not tell users of the mount which process serves it. It is for containers.
 	Anonymous bool
 	// Gate, if not nil, holds up requests that change something.
 	Gate *Gate
@@ -57,8 +57,8 @@ type Options struct {
 	Counters *Counters
 }
 
-// Serve answers requests on dev, an open /dev/fuse that is mounted, until the mount is gone; first of all the
-// kernel's INIT. dev stays the caller's.
+// Serve answers requests on dev, an open /dev/fuse that is mounted, until the mount is gone. The first is the
+// kernel's INIT. The caller keeps dev, and closes it.
 func Serve(dev *os.File, u *unionmount.Union, opts Options) error {
 	fd, err := duplicate(dev)
 	if err != nil {
@@ -84,7 +84,7 @@ func Serve(dev *os.File, u *unionmount.Union, opts Options) error {
 	}
 	s.link = newTransport(fd, fuse.NewProtocolServer(s, s.mountOptions(opts)), opts.Counters)
 	s.link.gate, s.link.most = opts.Gate, opts.readers()
-	if !opts.Debug { // what goes past the protocol is not logged
+	if !opts.Debug { // go-fuse does not log what it does not answer
 		s.link.source = s
 	}
 	if err := s.link.serve(); err != nil {
@@ -93,7 +93,7 @@ func Serve(dev *os.File, u *unionmount.Union, opts Options) error {
 	return nil
 }
 
-// logger is what the server logs to.
+// logger returns the logger of the server.
 func (opts Options) logger() *slog.Logger {
 	log := opts.Logger
 	if log == nil {
@@ -105,10 +105,10 @@ func (opts Options) logger() *slog.Logger {
 	return slog.New(newQuiet(log.Handler()))
 }
 
-// strict tells whether the server has to see everything that is read.
+// strict tells whether every read must be a request.
 func (o *Options) strict() bool { return o.AccessTimes&unionmount.StrictAtime != 0 }
 
-// duplicate returns a descriptor of dev that does not block in read(2): who waits does so in poll(2).
+// duplicate returns a descriptor of dev that does not block in read(2): readers wait in poll(2).
 func duplicate(dev *os.File) (fd int, err error) {
 	conn, err := dev.SyscallConn()
 	if err != nil {
@@ -126,8 +126,8 @@ func duplicate(dev *os.File) (fd int, err error) {
 	return fd, nil
 }
 
-// server adapts a union to the requests of the kernel. What it does not override of the embedded default answers
-// ENOSYS; api.go lists that.
+// server adapts a union to the requests of the kernel. Methods of the embedded default that it does not override
+// answer ENOSYS; api.go lists them.
 type server struct {
 	fuse.RawFileSystem
 	union     *unionmount.Union
@@ -139,7 +139,7 @@ type server struct {
 	hostRoot  bool
 	anonymous bool
 	noXattrs  bool
-	strict    bool        // every reading of anything is a request
+	strict    bool        // every read and listing is a request
 	flags     *mountFlags // nil where they are not followed
 	tuning    Tuning
 	leases    leases
@@ -161,7 +161,7 @@ func (s *server) mountOptions(opts Options) *fuse.MountOptions {
 	}
 }
 
-// panicked is the last resort for a mistake in the server.
+// panicked answers a request in which the server has panicked.
 func (s *server) panicked(cause any) fuse.Status {
 	s.log.Error("panic while serving a request", "cause", cause, "stack", string(debug.Stack()))
 	return fuse.EIO
@@ -169,7 +169,7 @@ func (s *server) panicked(cause any) fuse.Status {
 
 func (s *server) String() string { return "rcrun" }
 
-// node returns the node of a request. The kernel names only nodes that it was told of and has not forgotten.
+// node returns the node of a request. The kernel names only nodes that it knows from an answer and has not forgotten.
 func (s *server) node(id uint64) (*unionmount.Node, fuse.Status) {
 	if id == fuse.FUSE_ROOT_ID {
 		return s.union.Root(), fuse.OK

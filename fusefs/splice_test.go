@@ -21,8 +21,8 @@ func largeData(size int) []byte {
 	return data
 }
 
-// TestLargeReads reads what the kernel does not know yet: from a lower file, from one whose attributes were changed, from
-// a copy, and at places that are not aligned.
+// TestLargeReads reads what the kernel does not know yet: from a lower file, from one whose attributes were changed,
+// from a copy, and at places that are not aligned.
 func TestLargeReads(t *testing.T) {
 	files := map[string]string{}
 	for _, size := range largeSizes {

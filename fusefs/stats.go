@@ -13,9 +13,10 @@ import (
 	"github.com/rcrun/rcrun/unionmount"
 )
 
-// Xattrs that every mount's root has, in no list and read-only; serverXattr not in a container, since it tells a
-// process of the host and when that was started. No container can have xattrs of these names on disk, since layer trees
-// reserve them. So a process that can reach a mount can ask its server, with no file or socket beside it.
+// The root of every mount has these xattrs. They are read-only and in no list. By them a process that can reach a
+// mount can ask its server, with no file or socket beside the mount. serverXattr is missing in containers, because it
+// names a process of the host and when that was started. No container can have xattrs of these names on disk, because
+// layer trees reserve them.
 const (
 	statsXattr  = "user.rcrun.stats"  // a Stats in JSON
 	serverXattr = "user.rcrun.server" // a process.ID in JSON
@@ -23,8 +24,8 @@ const (
 
 // Stats are the counters of a running server.
 type Stats struct {
-	// Requests counts the requests of each kind, and as "total" all but forget, which nobody waits for; kinds that
-	// never came are left out.
+	// Requests counts the requests of each kind, and as "total" all but forget, because no caller waits for those.
+	// Kinds that never came are left out.
 	Requests map[string]uint64 `json:"requests"`
 	// Bytes counts the bytes of file data that requests moved, likewise.
 	Bytes map[string]uint64 `json:"bytes"`
@@ -87,7 +88,7 @@ func (s *server) getOwn(name string, buf []byte) (uint32, fuse.Status) {
 	}
 	var value any = Stats{Requests: s.counters.byKind(), Bytes: s.counters.bytes.byKind(), Stats: s.union.Stats()}
 	if name == serverXattr {
-		if s.flags != nil { // who has changed them asks this, and then they hold
+		if s.flags != nil { // Remount asks for this xattr, and returns when the new flags hold
 			s.flags.look()
 		}
 		self, err := process.Identify(os.Getpid())

@@ -9,8 +9,8 @@ import (
 	"github.com/rcrun/rcrun/unionmount"
 )
 
-// status is the one place where an error becomes what the kernel is told. What the errno does not say is logged, at
-// the level that fits: a full disk or a file that the caller may not read is no fault of the server's.
+// status turns an error into the answer for the kernel; no other place does. What the errno does not say is logged,
+// at the level that fits: a full disk, or a file that the caller may not read, is no fault of the server.
 func (s *server) status(op string, err error) fuse.Status {
 	if err == nil {
 		return fuse.OK
@@ -23,7 +23,7 @@ func (s *server) status(op string, err error) fuse.Status {
 	var fault *unionmount.Error
 	switch errno {
 	case syscall.ENOSYS:
-		// To the kernel it means that the server does not know the request, for good.
+		// To the kernel it means that the server will never know this kind of request.
 		s.log.Error("system call missing", "op", op, "error", err)
 		return fuse.EIO
 	case syscall.EIO, syscall.ESTALE, syscall.EMFILE, syscall.ENFILE, syscall.EBADF, syscall.EFAULT, syscall.EUCLEAN:

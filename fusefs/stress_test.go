@@ -15,9 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestManyWorkers has many workers change the same few names of a mount at once, and each a file of its own, by calls and
-// through a mapping. What they leave is there when the layers are mounted again. Requests that wait for each other would
-// show with one thread first.
+// TestManyWorkers has many workers change the same few names of a mount at once, and each a file of its own, by calls
+// and through a mapping. What they leave is there when the layers are mounted again. Requests that wait for each
+// other would show with one thread first.
 func TestManyWorkers(t *testing.T) {
 	for name, threads := range map[string]int{"threads": 0, "one thread": 1} {
 		t.Run(name, func(t *testing.T) {

@@ -18,34 +18,34 @@ const (
 	maxReaders = 32
 	// bufferSize holds the largest request and the largest reply, with their headers.
 	bufferSize = maxWrite + 4096
-	// slow is what a request takes on average when another reader leads meanwhile, if there are others who would wait: to
-	// wake a reader up costs more than to let a single caller's next request come.
+	// slow is the average duration of a kind of request from which on another reader leads meanwhile, if there are
+	// several callers. With a single caller, waking another reader up costs more than waiting for the next request.
 	slow = 100 * time.Microsecond
-	// tick is how long a single request may hold up the others, and rest for how many ticks without requests the
-	// watch goes on.
+	// tick bounds how long a single request may hold up others. rest is the number of ticks without requests after
+	// which the watch sleeps.
 	tick = time.Millisecond
 	rest = 10
-	// always is the average of events that happen every time; manyWait is the share of requests that had to wait from which
-	// on there are several callers.
+	// always is fixed-point 1.0 for the moving averages below. If more than manyWait (25%) of requests were already
+	// queued when read, we assume several concurrent callers.
 	always   = 1 << 16
 	manyWait = always / 4
 )
 
 // transport moves requests and replies between /dev/fuse and the protocol. One reader, the leader, waits for requests
-// and answers them itself: with one reader no thread sleeps while another wakes up, which is most of what a request
-// costs. What is slow on average is answered after another reader was made the leader, and a leader that is held up
-// unexpectedly is replaced by the watch. A leader that is done looks for the next request for some time before it
-// sleeps, because a caller that has got its reply mostly has another one.
+// and answers them itself: with one reader no thread goes to sleep while another wakes up, which is most of the cost
+// of a request. Before a request of a slow kind is answered, another reader becomes the leader. If a leader is held
+// up unexpectedly, the watch replaces it. After a reply the leader looks for the next request for some time before it
+// sleeps, because most callers have another one.
 type transport struct {
 	fd       int
 	protocol *fuse.ProtocolServer
 	counters *Counters
-	source   source // nil where every READ is the protocol's
-	gate     *Gate  // nil where nothing is ever held up
+	source   source // nil if the protocol answers every READ
+	gate     *Gate  // nil if nothing is ever held up
 	start    time.Time
 
 	leader  atomic.Pointer[reader]
-	waited  atomic.Int64          // how often a request was there already when a reader looked for it: an average
+	waited  atomic.Int64          // the average of whether a request was there when a reader looked for one
 	usual   [opcodes]atomic.Int64 // the average duration of requests by opcode, in nanoseconds
 	dozing  atomic.Bool           // the watch waits for rouse
 	rouse   chan struct{}
@@ -55,25 +55,26 @@ type transport struct {
 	mu    sync.Mutex // guards what follows
 	free  []*reader  // that wait until they lead
 	count int        // of readers
-	most  int        // that there may be; not changed while the transport serves
+	most  int        // bound of count; not changed while the transport serves
 	err   error      // why the transport ended, other than by an unmount
 	ended bool
 }
 
-// reader is one that reads and answers requests.
+// reader reads and answers requests, in a goroutine of its own.
 type reader struct {
 	t       *transport
 	in, out []byte
-	lead    chan struct{} // has a token when the reader was made the leader
+	lead    chan struct{} // has a token when the reader has become the leader
 	pipe    pipe
 	patience
-	busy atomic.Int64 // when the request that it answers came, in nanoseconds of now; 0 between requests
+	busy atomic.Int64 // when the request came that it is answering, as now returns; 0 between requests
 }
 
 var errGone = errors.New("the filesystem was unmounted")
 
 func newTransport(fd int, protocol *fuse.ProtocolServer, counters *Counters) *transport {
-	return &transport{fd: fd, protocol: protocol, counters: counters, start: time.Now(), most: maxReaders, rouse: make(chan struct{}, 1), gone: make(chan struct{})}
+	return &transport{fd: fd, protocol: protocol, counters: counters, start: time.Now(), most: maxReaders,
+		rouse: make(chan struct{}, 1), gone: make(chan struct{})}
 }
 
 // serve answers requests until the mount is gone.
@@ -95,7 +96,7 @@ func (t *transport) startLocked() {
 	go r.run()
 }
 
-// replace makes another reader the leader if r is, and if there may be another.
+// replace makes another reader the leader if r is, and if there is or may be another.
 func (t *transport) replace(r *reader) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -111,7 +112,7 @@ func (t *transport) replace(r *reader) {
 	}
 }
 
-// retire lets r wait until it is to lead again. It returns false when there is nothing more to do.
+// retire waits until r is made the leader again. It returns false if the transport has ended.
 func (t *transport) retire(r *reader) bool {
 	t.mu.Lock()
 	if t.ended {
@@ -128,7 +129,7 @@ func (t *transport) retire(r *reader) bool {
 	}
 }
 
-// end has all readers end.
+// end makes all readers end.
 func (t *transport) end(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -224,7 +225,8 @@ func (r *reader) next() (int, error) {
 			if err := r.sleep(); err != nil {
 				return 0, fmt.Errorf("wait for a request: %w", err)
 			}
-		case unix.EINTR, unix.ENOENT: // ENOENT: the caller was killed before the request was read
+		case unix.EINTR, unix.ENOENT:
+			// ENOENT: the request was withdrawn before it was read, because its caller was killed.
 		case unix.ENODEV:
 			return 0, errGone
 		default:
@@ -237,13 +239,13 @@ func (r *reader) next() (int, error) {
 // try reads a request if there is one, else it returns EAGAIN.
 func (r *reader) try() (int, error) { return unix.Read(r.t.fd, r.in) }
 
-// sleep returns when there is a request, or none will come any more.
+// sleep returns when there is a request, or there will be none any more.
 func (r *reader) sleep() error {
 	fds := [1]unix.PollFd{{Fd: int32(r.t.fd), Events: unix.POLLIN}}
 	return eintr.Repeat(func() error { _, err := unix.Poll(fds[:], -1); return err })
 }
 
-// look tries for as long as there is patience.
+// look tries as long as the patience of the reader lasts.
 func (r *reader) look(start int64) (int, error) {
 	n, err := r.try()
 	r.t.noteWaited(err == nil)
@@ -257,7 +259,7 @@ func (r *reader) look(start int64) (int, error) {
 	return n, err
 }
 
-// answer answers a request, leaving the lead to another reader if it takes long.
+// answer answers a request. If its kind is slow, another reader leads meanwhile.
 func (r *reader) answer(request []byte) {
 	start := r.t.now()
 	r.busy.Store(start)
@@ -292,18 +294,20 @@ func (t *transport) noteWaited(did bool) {
 	t.waited.Store(average + (now-average)/8)
 }
 
-// handsOver tells whether another reader is to lead while a request is answered that takes so long on average.
+// handsOver tells whether another reader should lead while a request is answered that takes so long on average.
 func (t *transport) handsOver(usual int64) bool {
 	return usual > int64(tick) || usual > int64(slow) && t.waited.Load() > manyWait
 }
 
-// reply handles a request and writes the reply. That it cannot be written means that nobody waits for it any more.
+// reply handles a request and writes the reply. An error of writing is ignored: it means that no caller waits for the
+// reply any more.
 func (r *reader) reply(request []byte) {
 	n, status := r.t.protocol.HandleRequest([][]byte{request}, [][]byte{r.out})
 	if !status.Ok() { // no reply was made, because the request is malformed
 		header := (*fuse.InHeader)(unsafe.Pointer(&request[0]))
 		n = int(unsafe.Sizeof(fuse.OutHeader{}))
-		*(*fuse.OutHeader)(unsafe.Pointer(&r.out[0])) = fuse.OutHeader{Length: uint32(n), Status: -int32(status), Unique: header.Unique}
+		*(*fuse.OutHeader)(unsafe.Pointer(&r.out[0])) = fuse.OutHeader{
+			Length: uint32(n), Status: -int32(status), Unique: header.Unique}
 	}
 	if n > 0 {
 		eintr.Repeat(func() error { _, err := unix.Write(r.t.fd, r.out[:n]); return err })

@@ -6,18 +6,18 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// Tuning is how a mount is to work where that is a matter of what it is used for. The zero value is best for most.
+// Tuning are settings of a mount that depend on its use. The zero value is best for most uses.
 type Tuning struct {
-	// Writeback has the kernel collect what is written and send it late: many small writes become few requests. It
-	// costs a request for the attributes of a file after each time it was closed, and a full disk shows only then.
+	// Writeback makes the kernel collect written data and send it late, so that many small writes become few
+	// requests. In return the kernel asks for the attributes of a file each time after it was closed, and a full disk
+	// shows only then.
 	Writeback bool
-	// DirectIO has the kernel keep no data: every read and write is a request, and memory is used once.
+	// DirectIO makes the kernel keep no data. Every read and write is a request, and no data is in memory twice.
 	DirectIO bool
-	// EntryTimeout, NegativeTimeout and AttrTimeout are for how long the kernel may believe what it was told of names, of
-	// names that are not there, and of attributes; nil is for ever, which is right as long as nobody else changes the
-	// directories.
+	// EntryTimeout, NegativeTimeout and AttrTimeout bound how long the kernel may keep names, missing names and
+	// attributes. Nil means forever, which is right as long as no other program changes the directories.
 	EntryTimeout, NegativeTimeout, AttrTimeout *time.Duration
-	// Threads is how many requests are answered at once, at most; 0 is maxReaders.
+	// Threads bounds the requests that are answered at once; 0 means maxReaders.
 	Threads int
 }
 
@@ -27,7 +27,7 @@ type lease struct {
 	nanoseconds uint32
 }
 
-// forever is a timeout that does not come.
+// forever is a timeout that never ends.
 var forever = lease{seconds: 1 << 32}
 
 func newLease(timeout *time.Duration) lease {
@@ -45,7 +45,7 @@ func (t *Tuning) leases() leases {
 	return leases{newLease(t.EntryTimeout), newLease(t.NegativeTimeout), newLease(t.AttrTimeout)}
 }
 
-// capabilities are what is to be asked of the kernel.
+// capabilities returns the capabilities to ask the kernel for.
 func (t *Tuning) capabilities() uint64 {
 	caps := uint64(capabilities)
 	if t.Writeback {
@@ -57,7 +57,7 @@ func (t *Tuning) capabilities() uint64 {
 	return caps
 }
 
-// openFlags are those of files that the server opens.
+// openFlags returns the flags of files that the server opens.
 func (t *Tuning) openFlags() uint32 {
 	if t.DirectIO {
 		return fuse.FOPEN_DIRECT_IO
@@ -65,7 +65,7 @@ func (t *Tuning) openFlags() uint32 {
 	return fuse.FOPEN_KEEP_CACHE
 }
 
-// readers returns how many readers there may be.
+// readers returns the bound of the number of readers.
 func (t *Tuning) readers() int {
 	if t.Threads > 0 {
 		return t.Threads

@@ -2,9 +2,9 @@ package fusefs
 
 import "github.com/hanwen/go-fuse/v2/fuse"
 
-// The requests that are answered ENOSYS on purpose. After the first answer the kernel does without them.
+// These requests are answered ENOSYS on purpose. After the first answer the kernel sends no more of them.
 
-// Open makes the kernel open files by itself, unless it is to be told each time that it keeps no data.
+// Open makes the kernel open files by itself, except with DirectIO, which it must be told at each open.
 func (s *server) Open(_ <-chan struct{}, _ *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
 	if s.tuning.DirectIO {
 		out.OpenFlags = s.tuning.openFlags()
@@ -13,7 +13,8 @@ func (s *server) Open(_ <-chan struct{}, _ *fuse.OpenIn, out *fuse.OpenOut) fuse
 	return fuse.ENOSYS
 }
 
-// OpenDir makes the kernel open directories by itself, unless it is to ask each time what is in them.
+// OpenDir makes the kernel open directories by itself, except with strict access times, where it must read them from
+// the server each time.
 func (s *server) OpenDir(_ <-chan struct{}, _ *fuse.OpenIn, _ *fuse.OpenOut) fuse.Status {
 	if s.strict {
 		return fuse.OK

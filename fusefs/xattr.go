@@ -53,7 +53,7 @@ func fit(buf, data []byte) (uint32, fuse.Status) {
 // SetXAttr answers SETXATTR.
 func (s *server) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, value []byte) fuse.Status {
 	if s.noXattrs {
-		return fuse.ENOSYS // which the kernel remembers, and to the caller is EOPNOTSUPP
+		return fuse.ENOSYS // which the kernel remembers, and makes EOPNOTSUPP for the caller
 	}
 	if isOwn(in.NodeId, name) {
 		return fuse.EPERM

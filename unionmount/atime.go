@@ -87,7 +87,10 @@ func (u *Union) wasListed(n *Node) {
 
 // atimeIsDue tells whether relatime gives a file a new access time when it is read.
 func atimeIsDue(st *unix.Stat_t) bool {
-	return !before(st.Mtim, st.Atim) || !before(st.Ctim, st.Atim) || time.Since(time.Unix(st.Atim.Unix())) >= 24*time.Hour
+	if !before(st.Mtim, st.Atim) || !before(st.Ctim, st.Atim) {
+		return true
+	}
+	return time.Since(time.Unix(st.Atim.Unix())) >= 24*time.Hour
 }
 
 // before tells whether one time was before another. It compares times of all years, which nanoseconds since 1970 in

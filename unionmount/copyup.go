@@ -14,7 +14,7 @@ const (
 	contentBelow    content = iota // the data of the lower file, by a reference
 	contentOwn                     // a copy of it
 	contentNone                    // none, because it would be cut off at once
-	contentToRemove                // contentBelow, for a directory in which a name will be removed, which no quota forbids
+	contentToRemove                // contentBelow, for a directory of a name to remove, which no quota forbids
 )
 
 // copyUp gives a node a backing file in the upper, after the directories above it: a copy of its lower file, complete

@@ -155,7 +155,8 @@ func (n *Node) madeNow(bare bool) {
 }
 
 // makeEntry makes an entry in the upper. The caller owns the descriptor, which is that of the draft.
-func (u *Union) makeEntry(dir *Node, name string, m mark, id layerfmt.Stat, target string, acls birthACLs) (_ *object, fd int, err error) {
+func (u *Union) makeEntry(dir *Node, name string, m mark, id layerfmt.Stat, target string,
+	acls birthACLs) (_ *object, fd int, err error) {
 	parent, err := u.backing(dir, fdcache.Upper)
 	if err != nil {
 		return nil, -1, err

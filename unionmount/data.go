@@ -204,7 +204,8 @@ func (u *Union) Lseek(n *Node, offset int64, whence int) (int64, error) {
 }
 
 // CopyFileRange copies data between files, sharing it where the filesystem can, and returns how much.
-func (u *Union) CopyFileRange(in *Node, inOffset int64, out *Node, outOffset int64, length int, by Caller) (int, error) {
+func (u *Union) CopyFileRange(in *Node, inOffset int64, out *Node, outOffset int64, length int,
+	by Caller) (int, error) {
 	to, err := u.writable(out, by)
 	if err != nil {
 		return 0, err
@@ -239,7 +240,8 @@ func (u *Union) Fsync(n *Node, dataOnly bool) error {
 		return err
 	}
 	defer unix.Close(fd)
-	if err := u.upper.Xattrs.Sync(); err != nil { // first: after a crash a missing file is better than one with another owner
+	// The xattrs first: after a crash a missing file is better than one with another owner.
+	if err := u.upper.Xattrs.Sync(); err != nil {
 		return n.fault("sync xattrs of", err)
 	}
 	sync := unix.Fsync

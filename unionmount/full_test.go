@@ -41,8 +41,8 @@ var fullOperations = map[string]func(f *fixture) error{
 	"remove a directory":   func(f *fixture) error { return f.rmdir("none") },
 }
 
-// TestFullDisk has the disk of the upper be full at each step of what takes several, of blocks or of inodes: what is to be
-// seen stays as it was, nothing is left in the stage, the error is ENOSPC, and once there is space it works.
+// TestFullDisk has the disk of the upper be full at each step of what takes several, of blocks or of inodes: what is
+// to be seen stays as it was, nothing is left in the stage, the error is ENOSPC, and once there is space it works.
 func TestFullDisk(t *testing.T) {
 	if dir := os.Getenv(fullEnv); dir != "" {
 		for kind, as := range modelLayers() {
@@ -83,8 +83,8 @@ func fillDisk(t *testing.T, dir string, as *Layer, name, limit string) {
 	}
 }
 
-// tryFull does an operation on a disk with a given number of pages or inodes, and again when it has more. It tells whether
-// there was too little.
+// tryFull does an operation on a disk with a given number of pages or inodes, and again when it has more. It tells
+// whether there was too little.
 func tryFull(t *testing.T, dir string, as *Layer, name, limit string, space int) (full bool) {
 	work, err := os.MkdirTemp(dir, "")
 	must(t, err)

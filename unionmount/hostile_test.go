@@ -36,8 +36,8 @@ func hostileLayer() tree {
 		"pipe": {typ: unix.S_IFIFO}, "a/pipe": {typ: unix.S_IFIFO}, "a/gone": whiteout(), ".wh.f": file(""), "a/.wh.b": file(""), "a/b/.wh..wh..opq": file("")}
 }
 
-// TestHostileLayers opens unions of layers whose files have any marks, reads and changes all that is to be seen, and wants
-// it to be done with in the end, with nothing seen or changed outside the layers.
+// TestHostileLayers opens unions of layers whose files have any marks, reads and changes all that is to be seen, and
+// wants it to be done with in the end, with nothing seen or changed outside the layers.
 func TestHostileLayers(t *testing.T) {
 	for _, as := range []*Layer{nil, ptr(rootIsMe())} {
 		runs, seed := modelRuns(25)

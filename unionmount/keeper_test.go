@@ -31,8 +31,8 @@ func (f *fixture) openIn(table string) (n int) {
 	return n
 }
 
-// TestOpenFilesWithoutNames has more files open without a name than the cache has descriptors: each is as it was, and what
-// the process has open stays bounded.
+// TestOpenFilesWithoutNames has more files open without a name than the cache has descriptors: each is as it was, and
+// what the process has open stays bounded.
 func TestOpenFilesWithoutNames(t *testing.T) {
 	const max, files = 16, 200
 	f := newUnion(t, tree{"lower": file("of the lower")})

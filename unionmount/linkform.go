@@ -98,7 +98,8 @@ func (u *Union) reserveIno(n *Node) error {
 	defer u.fds.Release(h)
 	err = unix.Linkat(h.FD, "", u.work.Index, workdir.HeldName(n.ino), unix.AT_EMPTY_PATH)
 	if err == unix.ENOENT { // what AT_EMPTY_PATH gives users without privileges
-		err = unix.Linkat(unix.AT_FDCWD, beneath.ProcPath(h.FD), u.work.Index, workdir.HeldName(n.ino), unix.AT_SYMLINK_FOLLOW)
+		path := beneath.ProcPath(h.FD)
+		err = unix.Linkat(unix.AT_FDCWD, path, u.work.Index, workdir.HeldName(n.ino), unix.AT_SYMLINK_FOLLOW)
 	}
 	if err == unix.EEXIST {
 		return nil
@@ -109,7 +110,8 @@ func (u *Union) reserveIno(n *Node) error {
 // releaseIno undoes reserveIno when the last name of the replacement, found as o, is gone. Most links have nothing
 // there.
 func (u *Union) releaseIno(n *Node, o *object) {
-	if n.kind == unix.S_IFLNK && o.presentIn() == presentFile && o.top.Stat.Mode&unix.S_IFMT == unix.S_IFREG && o.top.Stat.Nlink == 1 {
+	st := &o.top.Stat
+	if n.kind == unix.S_IFLNK && o.presentIn() == presentFile && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Nlink == 1 {
 		u.dropIndexed(workdir.HeldName(n.ino))
 	}
 }

@@ -58,8 +58,8 @@ func (m *model) links(count uint64) uint64 {
 	return count
 }
 
-// setTime describes a time that doUtimes has set, and none other: those are when something happened. A crash may catch a
-// directory before it gets its time back.
+// setTime describes a time that doUtimes has set, and none other: those are when something happened. A crash may
+// catch a directory before it gets its time back.
 func (m *model) setTime(mtime unix.Timespec) string {
 	if m.crashed || mtime.Sec >= latestSet {
 		return ""

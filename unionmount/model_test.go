@@ -19,8 +19,8 @@ import (
 
 // TestModel does the same random operations on a union and on a plain directory of the host, and wants the same
 // errors and the same trees. The lower layers of the union together show what the directory has at the start.
-// RCRUN_MODEL_SEED repeats a run, and with RCRUN_MODEL_RUNS those that follow it; RCRUN_MODEL_FACTOR makes so many times as many,
-// which is how a million steps are made where there is time for them.
+// RCRUN_MODEL_SEED repeats a run, and with RCRUN_MODEL_RUNS those that follow it; RCRUN_MODEL_FACTOR makes so many
+// times as many, which is how a million steps are made where there is time for them.
 func TestModel(t *testing.T) {
 	for kind, as := range modelLayers() {
 		t.Run(kind, func(t *testing.T) { testModel(t, as) })

@@ -36,7 +36,8 @@ func (u *Union) birthHeld(n *Node) (unix.Timespec, error) {
 	}
 	defer u.fds.Release(h)
 	if n.inUpper.Load() {
-		if noted, ok := u.work.Origins.Get(n.upperKey.Ino); ok && !encoding.CarriesXattrs(n.kind) && noted.From.Ino == n.ino {
+		noted, ok := u.work.Origins.Get(n.upperKey.Ino)
+		if ok && !encoding.CarriesXattrs(n.kind) && noted.From.Ino == n.ino {
 			return noted.From.Born, nil
 		}
 		if value, err := u.upper.Xattrs.Read(beneath.File{FD: h.FD}, workdir.OriginXattr); err == nil {

@@ -76,7 +76,8 @@ func (u *Union) openQuota() error {
 	if beside, ok := u.upper.Xattrs.(encoding.Beside); ok {
 		beside.Watch(u.quota.RecordIs)
 	}
-	if recorded && !u.upper.HostOwned && u.quota.Trusts(record.Grown) { // other programs may have written to the other kind meanwhile
+	// Other programs may have written to a HostOwned upper meanwhile.
+	if recorded && !u.upper.HostOwned && u.quota.Trusts(record.Grown) {
 		u.quota.Begin(quota.Usage{Bytes: record.Bytes, Inodes: record.Inodes}, record.Grown)
 		return nil
 	}

@@ -18,8 +18,8 @@ import (
 
 const kib = 1 << 10
 
-// writeOut has the blocks of a file allocated for good, and waits for that: ext4 changes how many they are when it writes
-// data, which may be at any time. What is no regular file has its blocks at once.
+// writeOut has the blocks of a file allocated for good, and waits for that: ext4 changes how many they are when it
+// writes data, which may be at any time. What is no regular file has its blocks at once.
 func writeOut(fd int) {
 	file, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -452,8 +452,8 @@ func TestQuotaRecord(t *testing.T) {
 	}
 }
 
-// splitLater makes a file of four extents, as many as the inode of ext4 has room for, of which one is split when data is
-// written out.
+// splitLater makes a file of four extents, as many as the inode of ext4 has room for, of which one is split when data
+// is written out.
 func (f *fixture) splitLater(name string) *Node {
 	f.t.Helper()
 	must(f.t, f.create(name, 0o644))
@@ -467,7 +467,8 @@ func (f *fixture) splitLater(name string) *Node {
 	return n
 }
 
-// TestQuotaWrittenLater checks what becomes of blocks that a filesystem allocates, or takes back, when it writes data out.
+// TestQuotaWrittenLater checks what becomes of blocks that a filesystem allocates, or takes back, when it writes data
+// out.
 func TestQuotaWrittenLater(t *testing.T) {
 	f := newLimited(t, Quota{Bytes: 4096 * kib}, tree{"lower": file("x")})
 	var nodes []*Node

@@ -123,8 +123,8 @@ func TestExchangeMergedDirectories(t *testing.T) {
 	f.remounted(func() { f.wantNames("e", "o"); f.wantNames("other/top", "old"); f.want("other/sub/deep/x", "x") })
 }
 
-// TestRenameKeepsTime checks the time of a directory that is renamed, also where a whiteout was, with which it changes places:
-// XFS counts that as a change of the directory.
+// TestRenameKeepsTime checks the time of a directory that is renamed, also where a whiteout was, with which it
+// changes places: XFS counts that as a change of the directory.
 func TestRenameKeepsTime(t *testing.T) {
 	f := newUnion(t, tree{"removed": file("x"), "free/file": file("x"), "lower/file": file("x")})
 	must(t, f.unlink("removed"))

@@ -183,7 +183,8 @@ func (t *redirectWalk) step(dirs []layer.Place, name string) (found []layer.Plac
 }
 
 // further follows a reference on the way.
-func (t *redirectWalk) further(ref *encoding.Reference, l *layer.Layer, rest []layer.Place, name string, dir bool) ([]layer.Place, error) {
+func (t *redirectWalk) further(ref *encoding.Reference, l *layer.Layer, rest []layer.Place, name string,
+	dir bool) ([]layer.Place, error) {
 	if ref.Exact != nil {
 		return nil, fmt.Errorf("reference to layers below %s", l.Dir)
 	}

@@ -22,9 +22,9 @@ const (
 	stressFactor = 8
 )
 
-// TestStress has workers do random operations on the same few names of one union. Which of them succeed is not known; no
-// error may be one that a filesystem does not give, and what is there in the end is there after a remount, too. It finds
-// most when built with the race detector. RCRUN_MODEL_SEED and RCRUN_MODEL_FACTOR are as for TestModel.
+// TestStress has workers do random operations on the same few names of one union. Which of them succeed is not known;
+// no error may be one that a filesystem does not give, and what is there in the end is there after a remount, too. It
+// finds most when built with the race detector. RCRUN_MODEL_SEED and RCRUN_MODEL_FACTOR are as for TestModel.
 func TestStress(t *testing.T) {
 	for kind, as := range modelLayers() {
 		runs, seed := modelRuns(2)

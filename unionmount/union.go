@@ -196,9 +196,11 @@ func (l *Layer) open(index, depth int) (*layer.Layer, error) {
 	if l.Ownership != CallerOwned && l.Ownership != HostOwned {
 		return nil, fmt.Errorf("layer %s: unknown ownership %q", l.Dir, l.Ownership)
 	}
-	return layer.Open(layer.Source{Dir: l.Dir, HostOwned: l.Ownership == HostOwned, Index: l.Index, Plain: l.Plain, Side: l.Side,
-		HostTree: encoding.HostTree{UIDs: l.UIDs, GIDs: l.GIDs, Unmapped: l.Unmapped, StatXattr: l.StatXattr, Follow: l.Follow,
-			Redirect: l.Redirect, Metacopy: l.Metacopy}}, index, depth)
+	source := layer.Source{Dir: l.Dir, HostOwned: l.Ownership == HostOwned, Index: l.Index, Plain: l.Plain,
+		Side: l.Side,
+		HostTree: encoding.HostTree{UIDs: l.UIDs, GIDs: l.GIDs, Unmapped: l.Unmapped, StatXattr: l.StatXattr,
+			Follow: l.Follow, Redirect: l.Redirect, Metacopy: l.Metacopy}}
+	return layer.Open(source, index, depth)
 }
 
 // openRoot makes the root node of the root directories of all layers down to the first opaque one.

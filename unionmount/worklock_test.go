@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestWorkIsOfOneUnion opens a union that is open, which is refused and spoils nothing, and one that is just being closed.
+// TestWorkIsOfOneUnion opens a union that is open, which is refused and spoils nothing, and one that is just being
+// closed.
 func TestWorkIsOfOneUnion(t *testing.T) {
 	f := newUnion(t, tree{"lower": file("x")})
 	draft := f.opts.Work + "/" + workdir.DraftsName + "/draft"

@@ -186,7 +186,10 @@ func (u *Union) changeXattr(n *Node, name string, change func(fd int) error) err
 // linkTakes tells whether a symbolic link can be given an xattr. If a link stands for it on disk, the xattr must not
 // be stored as a user's, because Linux knows those of files and directories only.
 func (u *Union) linkTakes(name string) bool {
-	return encoding.CarriesXattrs(u.upper.Copied(layerfmt.Stat{Mode: unix.S_IFLNK})) || !strings.HasPrefix(u.upper.DiskXattr(name), "user.")
+	if encoding.CarriesXattrs(u.upper.Copied(layerfmt.Stat{Mode: unix.S_IFLNK})) {
+		return true
+	}
+	return !strings.HasPrefix(u.upper.DiskXattr(name), "user.")
 }
 
 // dropCaps removes the file capabilities of n, whose backing file in the upper is behind fd. Meta of n is held.

@@ -70,7 +70,7 @@ func (f Filesystem) mountFor(server Control) error {
 		return err
 	}
 	err = server.Serve(dev)
-	dev.Close() // as long as it is open here, nobody would be told of a server that died
+	dev.Close() // as long as it is open here, users of the mount would wait for a server that has died
 	if err == nil {
 		err = f.awaitAnswer()
 	}

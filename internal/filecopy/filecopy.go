@@ -1,5 +1,5 @@
-// Package filecopy copies what is in a file at the least cost that the filesystem allows: layers are made of other
-// layers, and files of a union copied up, without reading what is in them where that can be avoided.
+// Package filecopy copies the data of files at the least cost that the filesystem allows. Layers are made from other
+// layers, and files of a union are copied up, without reading the data if that can be avoided.
 package filecopy
 
 import (
@@ -11,8 +11,8 @@ import (
 	"github.com/rcrun/rcrun/internal/eintr"
 )
 
-// Copy copies size bytes to an empty file: sharing them where the filesystem can, else copying what is data and
-// leaving holes holes.
+// Copy copies size bytes to an empty file. It shares them if the filesystem can. Otherwise it copies data, and leaves
+// holes holes.
 func Copy(to, from int, size int64) error {
 	if size == 0 {
 		return nil
@@ -39,11 +39,11 @@ func Copy(to, from int, size int64) error {
 	return nil
 }
 
-// oneBlock is how much a filesystem allocates at least, mostly: so small a file is data or a hole.
+// oneBlock is the least that most filesystems allocate: a file of that size is either data or a hole.
 const oneBlock = 4096
 
-// copyBlock copies so small a file, which to read and write takes half of what it costs to look for holes and to have
-// the kernel copy.
+// copyBlock copies a file of at most oneBlock. To read and write it takes half of the time of looking for holes and
+// letting the kernel copy.
 func copyBlock(to, from int, size int64) error {
 	buf := make([]byte, size)
 	n, err := eintr.Retry(func() (int, error) { return unix.Pread(from, buf, 0) })
@@ -51,7 +51,7 @@ func copyBlock(to, from int, size int64) error {
 		return err
 	}
 	hole := bytes.Count(buf[:n], []byte{0}) == n
-	if hole || n < len(buf) { // the file became shorter: the rest is a hole, too
+	if hole || n < len(buf) { // the file has become shorter: the rest is a hole, too
 		err = unix.Ftruncate(to, size)
 	}
 	if err == nil && !hole {
@@ -66,7 +66,7 @@ func NextData(fd int, offset, size int64) (start, end int64, err error) {
 	switch {
 	case errors.Is(err, unix.ENXIO):
 		return size, size, nil
-	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP): // a filesystem that knows no holes
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP): // the filesystem knows no holes
 		return offset, size, nil
 	case err != nil:
 		return 0, 0, err
@@ -78,7 +78,7 @@ func NextData(fd int, offset, size int64) (start, end int64, err error) {
 	return min(start, size), min(end, size), nil
 }
 
-// copyRange copies the bytes from start to end to the same place.
+// copyRange copies the bytes from start to end to the same place in the other file.
 func copyRange(to, from int, start, end int64) error {
 	for start < end {
 		readAt, writeAt := start, start
@@ -128,7 +128,7 @@ func copyByHand(to, from int, start, end int64) error {
 	return nil
 }
 
-// WriteAll writes data at the offset, however many calls that takes.
+// WriteAll writes all of data at the offset, in as many calls as that takes.
 func WriteAll(fd int, data []byte, offset int64) error {
 	for len(data) > 0 {
 		n, err := eintr.Retry(func() (int, error) { return unix.Pwrite(fd, data, offset) })

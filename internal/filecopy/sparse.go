@@ -10,8 +10,8 @@ import (
 
 var zeroBlock [oneBlock]byte
 
-// Fill writes what r has into an empty file, in pieces of the size of buf, a multiple of 4,096 bytes. Blocks of zeros
-// are not written and become holes. It returns how many bytes the file has then.
+// Fill writes the data of r into an empty file, in pieces of the size of buf, which must be a multiple of 4,096
+// bytes. Blocks of zeros become holes. It returns the size of the file.
 func Fill(fd int, r io.Reader, buf []byte) (size int64, err error) {
 	written := int64(0) // the end of the last block that was written
 	for {
@@ -33,8 +33,8 @@ func Fill(fd int, r io.Reader, buf []byte) (size int64, err error) {
 	}
 }
 
-// writeData writes the blocks of data that are not all zeros at their places from offset on, and returns where the
-// last of them ends; 0 if there are none.
+// writeData writes the blocks of data that are not all zeros to their places from offset on. It returns the end of
+// the last one; 0 if there are none.
 func writeData(fd int, data []byte, offset int64) (end int64, err error) {
 	for len(data) > 0 {
 		run := runOf(data, true)
@@ -51,7 +51,7 @@ func writeData(fd int, data []byte, offset int64) (end int64, err error) {
 	return end, nil
 }
 
-// runOf returns how many bytes the blocks have with which data begins and that hold something, or that do not.
+// runOf returns the size of the run of blocks at the beginning of data that are all zeros, or that are not.
 func runOf(data []byte, hold bool) int {
 	n := 0
 	for n < len(data) {
@@ -64,8 +64,8 @@ func runOf(data []byte, hold bool) int {
 	return n
 }
 
-// Reader reads a file of a certain size from its beginning. Holes are zeros, which nobody reads from the disk. A file
-// that grows is read up to that size; the end of one that shrinks is io.ErrUnexpectedEOF.
+// Reader reads a file of a given size from its beginning. It returns holes as zeros without reading them. A file that
+// grows is read up to that size. If the file shrinks, the error is io.ErrUnexpectedEOF.
 type Reader struct {
 	file       *os.File
 	offset     int64 // of the next byte
@@ -73,16 +73,16 @@ type Reader struct {
 	size       int64
 }
 
-// NewReader returns a Reader of the first size bytes of file, which stays the caller's.
+// NewReader returns a Reader of the first size bytes of file. The caller closes the file.
 func NewReader(file *os.File, size int64) *Reader {
 	r := &Reader{file: file, size: size}
 	if size <= oneBlock {
-		r.end = size // to read it costs less than to look for holes
+		r.end = size // reading it costs less than looking for holes
 	}
 	return r
 }
 
-// Read reads data or zeros, not both at once.
+// Read reads either data or zeros in one call.
 func (r *Reader) Read(p []byte) (int, error) {
 	if r.offset >= r.size {
 		return 0, io.EOF
@@ -109,7 +109,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return 0, err
 }
 
-// next looks for the next data. Of a file that has become too short the kernel says that it has none.
+// next looks for the next data. If the file has become too short, the kernel says that there is none.
 func (r *Reader) next() (err error) {
 	if r.start, r.end, err = NextData(int(r.file.Fd()), r.offset, r.size); err != nil {
 		return &os.PathError{Op: "look for data in", Path: r.file.Name(), Err: err}

@@ -8,14 +8,14 @@ import (
 // overlayArgs are the arguments of a program that is called like fuse-overlayfs.
 type overlayArgs struct {
 	foreground, debug, version, help bool
-	single                           bool     // one request at a time
-	unknown                          []string // arguments that nobody knows
+	single                           bool     // answer one request at a time
+	unknown                          []string // unknown arguments
 	options                          []string // the values of all -o
 	operands                         []string // [SOURCE] MOUNTPOINT
 }
 
-// parseOverlayArgs reads arguments as libfuse does: options and operands in any order, and what mount(8) adds to them.
-// Callers pass what one version or another of fuse-overlayfs takes, so what is not known is no error.
+// parseOverlayArgs reads arguments as libfuse does: options and operands in any order, and those that mount(8) adds.
+// Callers pass what some version of fuse-overlayfs takes, so an unknown argument is no error.
 func parseOverlayArgs(args []string) (overlayArgs, error) {
 	var a overlayArgs
 	for i := 0; i < len(args); i++ {
@@ -40,7 +40,7 @@ func parseOverlayArgs(args []string) (overlayArgs, error) {
 		case arg == "-s":
 			a.single = true
 		case arg == "-n" || arg == "-v":
-		case arg == "-N" || arg == "-t": // a namespace that mount(8) has entered; the type
+		case arg == "-N" || arg == "-t": // a namespace that mount(8) has entered; the filesystem type
 			i++
 		case arg == "--":
 			a.operands = append(a.operands, args[i+1:]...)
@@ -54,8 +54,8 @@ func parseOverlayArgs(args []string) (overlayArgs, error) {
 	return a, nil
 }
 
-// source returns what the mount is to be shown as the source of: mount(8) passes on the one it was given, and tells by
-// it and the mount point whether an entry of fstab is mounted already.
+// source returns the source that the mount shows. mount(8) passes on its own source: by that and the mount point it
+// tells whether an entry of fstab is mounted already.
 func (a overlayArgs) source(otherwise string) string {
 	if len(a.operands) == 2 {
 		return a.operands[0]

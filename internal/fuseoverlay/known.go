@@ -10,9 +10,10 @@ import (
 	"github.com/rcrun/rcrun/internal/spelling"
 )
 
-// unused are options that other programs know and that change nothing here, with the reason, as --help prints them.
+// unused are options of other programs that change nothing here, with the reason, as --help prints them.
 var unused = []struct{ names, why string }{
-	{"xino index fast_ino nfs_filehandles uuid", "inode numbers are unique and stay the same, and hard links hold, always"},
+	{"xino index fast_ino nfs_filehandles uuid",
+		"inode numbers are unique and stay the same, and hard links hold, always"},
 	{"nfs_export", "files can be opened by handles for as long as the kernel knows them, always"},
 	{"userxattr override_creds nooverride_creds",
 		"the server works as the mounting user, and xattrs are those that this user may set"},
@@ -22,7 +23,7 @@ var unused = []struct{ names, why string }{
 	{"splice_read splice_write splice_move no_splice_read no_splice_write no_splice_move",
 		"large reads go through a pipe, other data does not"},
 	{"kernel_cache auto_cache noauto_cache ac_attr_timeout remember noforget",
-		"the kernel keeps what it has read; see direct_io and timeout"},
+		"the kernel keeps the data that it has read; see direct_io and timeout"},
 	{"auto_unmount", "a server that ends unmounts; one that was killed cannot"},
 	{"plugins", "there are no plugins"},
 	{"umask uid gid", "owners and modes are real; see squash_to_uid and uidmapping"},
@@ -47,7 +48,7 @@ func isUnused(name string) bool {
 	return false
 }
 
-// unusedHelp describes them.
+// unusedHelp returns their part of --help.
 func unusedHelp() string {
 	const width, indent = 90, "       "
 	var text strings.Builder
@@ -65,9 +66,9 @@ func unusedHelp() string {
 	return text.String()
 }
 
-// unknown is what becomes of an option that nobody knows. One that resembles another is an error: a mount without an
-// upper, or with other owners, is not what somebody wants who misspelled it. So is one that names a directory. Of the
-// rest, callers of fuse-overlayfs' arguments are told that they are ignored, as by fuse-overlayfs.
+// unknown handles an unknown option. It is an error if it resembles a known one, because a user who misspells an
+// option does not want a mount without an upper, or with other owners. It is also an error if its value is a
+// directory. Other unknown options are ignored with a warning, as fuse-overlayfs does, unless the options are strict.
 func (o *overlayOptions) unknown(option, name, value string) error {
 	close := closest(name)
 	switch info, err := os.Stat(unescape(value)); {
@@ -76,13 +77,13 @@ func (o *overlayOptions) unknown(option, name, value string) error {
 	case err == nil && info.IsDir():
 		return errors.New("unknown, but it names a directory: see fuse-rcrun --help")
 	case o.strict:
-		return errors.New("unknown; fuse-rcrun --help lists those that there are")
+		return errors.New("unknown; fuse-rcrun --help lists the known ones")
 	}
 	o.ignored = append(o.ignored, option)
 	return nil
 }
 
-// closest returns the option that has an effect and is most like a name; "" where none is.
+// closest returns the option with an effect that a name resembles most; "" if it resembles none.
 func closest(name string) string {
 	var names []string
 	for known := range valueOptions {
@@ -95,7 +96,7 @@ func closest(name string) string {
 		names = append(names, known)
 	}
 	slices.Sort(names)
-	const least, most = 4, 2 // letters of a name that is the beginning of another, letters that are wrong
+	const least, most = 4, 2 // least letters of the beginning of an option, most wrong letters
 	best, wrong := "", min(most, len(name)/3)+1
 	for _, known := range names {
 		if d := spelling.Distance(strings.ToLower(name), known); d < wrong {

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// overlayOptions are what -o says.
+// overlayOptions are the values of -o.
 type overlayOptions struct {
 	mount      mounted.Filesystem
 	lowers     []string
@@ -21,17 +21,17 @@ type overlayOptions struct {
 	uids, gids idmap.Map
 	statXattr  string
 	squashRoot bool
-	allowOther bool // whatever the default is
-	remount    bool // change the flags of the mount that is there
+	allowOther bool // whatever the default says
+	remount    bool // change the flags of an existing mount
 
 	redirect, metacopy bool // whether the upper refers to the layers below
-	nofollow           bool // whether what refers to layers below is left alone
+	nofollow           bool // whether references to the layers below are ignored
 
-	strict  bool     // whether an option that nobody knows is an error
-	ignored []string // those that are not
+	strict  bool     // whether an unknown option is an error
+	ignored []string // unknown options that are no error
 }
 
-// parseOverlayOptions reads options in order: what comes later holds.
+// parseOverlayOptions reads options in order: later ones override earlier ones.
 func parseOverlayOptions(lists []string, defaults overlayOptions) (overlayOptions, error) {
 	o := defaults
 	for _, list := range lists {
@@ -44,38 +44,62 @@ func parseOverlayOptions(lists []string, defaults overlayOptions) (overlayOption
 	return o, nil
 }
 
-// valueOptions are the options that have a value, which is parsed by their function.
+// valueOptions are the options with a value, which their function parses.
 var valueOptions = map[string]func(o *overlayOptions, value string) error{
 	"lowerdir": func(o *overlayOptions, value string) error {
 		o.lowers = nil
 		return o.addLowers(splitEscaped(value, ':'))
 	},
-	"lowerdir+":         func(o *overlayOptions, value string) error { return o.addLowers([]string{value}) },
-	"datadir+":          func(*overlayOptions, string) error { return errDataOnly },
-	"verity":            (*overlayOptions).setVerity,
-	"upperdir":          func(o *overlayOptions, value string) error { return setDir(&o.mount.Union.Upper, value) },
-	"workdir":           func(o *overlayOptions, value string) error { return setDir(&o.mount.Union.Work, value) },
-	"ownership":         (*overlayOptions).setOwnership,
-	"uidmapping":        func(o *overlayOptions, value string) (err error) { o.uids, err = parseMapping(value); return err },
-	"gidmapping":        func(o *overlayOptions, value string) (err error) { o.gids, err = parseMapping(value); return err },
+	"lowerdir+": func(o *overlayOptions, value string) error { return o.addLowers([]string{value}) },
+	"datadir+":  func(*overlayOptions, string) error { return errDataOnly },
+	"verity":    (*overlayOptions).setVerity,
+	"upperdir":  func(o *overlayOptions, value string) error { return setDir(&o.mount.Union.Upper, value) },
+	"workdir":   func(o *overlayOptions, value string) error { return setDir(&o.mount.Union.Work, value) },
+	"ownership": (*overlayOptions).setOwnership,
+	"uidmapping": func(o *overlayOptions, value string) (err error) {
+		o.uids, err = parseMapping(value)
+		return err
+	},
+	"gidmapping": func(o *overlayOptions, value string) (err error) {
+		o.gids, err = parseMapping(value)
+		return err
+	},
 	"squash_to_uid":     func(o *overlayOptions, value string) error { return parseID(&o.mount.SquashUID, value) },
 	"squash_to_gid":     func(o *overlayOptions, value string) error { return parseID(&o.mount.SquashGID, value) },
 	"xattr_permissions": (*overlayOptions).setXattrPermissions,
 	"redirect_dir":      (*overlayOptions).setRedirect,
-	"metacopy":          func(o *overlayOptions, value string) error { return parseEither(&o.metacopy, value, "off", "on") },
+	"metacopy": func(o *overlayOptions, value string) error {
+		return parseEither(&o.metacopy, value, "off", "on")
+	},
 	"fsync": func(o *overlayOptions, value string) error {
 		return parseEither(&o.mount.Union.Volatile, value, "1", "0")
 	},
-	"writeback":        func(o *overlayOptions, value string) error { return parseEither(&o.mount.Writeback, value, "0", "1") },
-	"noxattrs":         func(o *overlayOptions, value string) error { return parseEither(&o.mount.NoXattrs, value, "0", "1") },
-	"timeout":          (*overlayOptions).setTimeout,
-	"entry_timeout":    func(o *overlayOptions, value string) error { return parseSeconds(&o.mount.EntryTimeout, value) },
-	"negative_timeout": func(o *overlayOptions, value string) error { return parseSeconds(&o.mount.NegativeTimeout, value) },
-	"attr_timeout":     func(o *overlayOptions, value string) error { return parseSeconds(&o.mount.AttrTimeout, value) },
-	"max_threads":      func(o *overlayOptions, value string) error { return parseCount(&o.mount.Threads, value) },
-	"threaded":         (*overlayOptions).setThreaded,
-	"fsname":           func(o *overlayOptions, value string) error { o.mount.Mount.Source = unescape(value); return nil },
-	"subtype":          func(o *overlayOptions, value string) error { o.mount.Mount.Subtype = unescape(value); return nil },
+	"writeback": func(o *overlayOptions, value string) error {
+		return parseEither(&o.mount.Writeback, value, "0", "1")
+	},
+	"noxattrs": func(o *overlayOptions, value string) error {
+		return parseEither(&o.mount.NoXattrs, value, "0", "1")
+	},
+	"timeout": (*overlayOptions).setTimeout,
+	"entry_timeout": func(o *overlayOptions, value string) error {
+		return parseSeconds(&o.mount.EntryTimeout, value)
+	},
+	"negative_timeout": func(o *overlayOptions, value string) error {
+		return parseSeconds(&o.mount.NegativeTimeout, value)
+	},
+	"attr_timeout": func(o *overlayOptions, value string) error {
+		return parseSeconds(&o.mount.AttrTimeout, value)
+	},
+	"max_threads": func(o *overlayOptions, value string) error { return parseCount(&o.mount.Threads, value) },
+	"threaded":    (*overlayOptions).setThreaded,
+	"fsname": func(o *overlayOptions, value string) error {
+		o.mount.Mount.Source = unescape(value)
+		return nil
+	},
+	"subtype": func(o *overlayOptions, value string) error {
+		o.mount.Mount.Subtype = unescape(value)
+		return nil
+	},
 	"size": func(o *overlayOptions, value string) (err error) {
 		o.mount.Union.Quota.Bytes, err = layerfmt.ParseSize(value)
 		return err
@@ -106,10 +130,10 @@ var switchOptions = map[string]func(o *overlayOptions){
 	"remount":             func(o *overlayOptions) { o.remount = true },
 }
 
-// accessTimes are the flags of mount(2) of which one at a time holds.
+// accessTimes are the flags of mount(2) that exclude one another.
 const accessTimes = unix.MS_NOATIME | unix.MS_RELATIME | unix.MS_STRICTATIME
 
-// mountFlags are the options that are flags of mount(2), and those that take one back.
+// mountFlags are the options that set or clear flags of mount(2).
 var mountFlags = map[string]struct{ clear, set uintptr }{
 	"ro": {0, unix.MS_RDONLY}, "rw": {unix.MS_RDONLY, 0},
 	"nosuid": {0, unix.MS_NOSUID}, "suid": {unix.MS_NOSUID, 0},
@@ -126,10 +150,11 @@ var mountFlags = map[string]struct{ clear, set uintptr }{
 
 var (
 	errNoDir    = errors.New("it names no directory")
-	errDataOnly = errors.New("layers of data only are not supported: make it a lower directory like others, whose names show")
+	errDataOnly = errors.New("layers of data only are not supported: " +
+		"make it a lower directory like others, whose names show")
 )
 
-// setDir takes a directory.
+// setDir sets a directory.
 func setDir(dir *string, value string) error {
 	*dir = unescape(value)
 	if *dir == "" {
@@ -138,7 +163,7 @@ func setDir(dir *string, value string) error {
 	return nil
 }
 
-// addLowers takes further lower directories, still escaped. An empty one stands before those of data only.
+// addLowers adds lower directories, which are still escaped. An empty one separates the layers of data only.
 func (o *overlayOptions) addLowers(dirs []string) error {
 	for i, dir := range dirs {
 		if dir == "" && i > 0 && i < len(dirs)-1 {
@@ -153,7 +178,7 @@ func (o *overlayOptions) addLowers(dirs []string) error {
 	return nil
 }
 
-// setVerity refuses what would seem to protect.
+// setVerity refuses an option that would seem to protect.
 func (o *overlayOptions) setVerity(value string) error {
 	if value != "off" {
 		return errors.New("digests of lower files are not checked: want off")
@@ -164,12 +189,12 @@ func (o *overlayOptions) setVerity(value string) error {
 func (o *overlayOptions) setOwnership(value string) error {
 	o.ownership = unionmount.Ownership(value)
 	if o.ownership != unionmount.CallerOwned && o.ownership != unionmount.HostOwned {
-		return fmt.Errorf("%q is none: want %s or %s", value, unionmount.HostOwned, unionmount.CallerOwned)
+		return fmt.Errorf("%q is unknown: want %s or %s", value, unionmount.HostOwned, unionmount.CallerOwned)
 	}
 	return nil
 }
 
-// setTimeout sets for how long the kernel may believe anything.
+// setTimeout sets how long the kernel may keep names and attributes.
 func (o *overlayOptions) setTimeout(value string) error {
 	for _, timeout := range []**time.Duration{&o.mount.EntryTimeout, &o.mount.NegativeTimeout, &o.mount.AttrTimeout} {
 		if err := parseSeconds(timeout, value); err != nil {
@@ -179,7 +204,7 @@ func (o *overlayOptions) setTimeout(value string) error {
 	return nil
 }
 
-// setThreaded has one thread do everything, or not.
+// setThreaded sets whether more than one request may be answered at once.
 func (o *overlayOptions) setThreaded(value string) error {
 	single := false
 	err := parseEither(&single, value, "1", "0")
@@ -190,7 +215,7 @@ func (o *overlayOptions) setThreaded(value string) error {
 	return err
 }
 
-// set applies one option. allow_root keeps others out, root too: the kernel knows but one of them or all.
+// set applies one option. allow_root keeps all other users out, also root: the kernel can let in only all or none.
 func (o *overlayOptions) set(option string) error {
 	name, value, hasValue := strings.Cut(option, "=")
 	if set, ok := valueOptions[name]; ok {
@@ -227,7 +252,7 @@ func (o *overlayOptions) setXattrPermissions(value string) error {
 	return nil
 }
 
-// setRedirect takes the values that the kernel's overlay knows. None changes nothing.
+// setRedirect takes the values that the kernel's overlay knows. An empty value changes nothing.
 func (o *overlayOptions) setRedirect(value string) error {
 	switch value {
 	case "on", "off", "follow", "nofollow":

@@ -13,10 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// overflowID is what the kernel shows for an id that has no other in a user namespace.
+// overflowID is the id that the kernel shows for an id that a user namespace does not map.
 const overflowID = 65534
 
-// union completes the description of the mount at a directory: absolute paths, and layers of one kind.
+// union completes the description of the mount at a directory: it makes paths absolute, and layers of one kind.
 func (o overlayOptions) union(target string) (mounted.Filesystem, error) {
 	m := o.mount
 	if len(o.lowers) == 0 && m.Union.Upper == "" {
@@ -46,17 +46,18 @@ func (o overlayOptions) union(target string) (mounted.Filesystem, error) {
 		if err := makeAbsolute(&lower.Dir); err != nil {
 			return m, err
 		}
-		if o.ownership == unionmount.CallerOwned { // as the layers of the store have it
+		if o.ownership == unionmount.CallerOwned { // as for the layers of the store
 			lower.Index = filepath.Join(filepath.Dir(lower.Dir), "index")
 		}
 		m.Union.Lowers = append(m.Union.Lowers, lower)
 	}
 	upper := o.layer()
 	upper.StatXattr = o.statXattr
-	if o.ownership == unionmount.HostOwned { // the others refer in their own way
+	if o.ownership == unionmount.HostOwned { // other uppers refer in their own way
 		upper.Redirect, upper.Metacopy = o.redirect, o.metacopy
 	}
-	m.Union.UpperAs, m.Union.SideXattrs = &upper, o.ownership == unionmount.CallerOwned && layerfmt.WithoutXattrs(os.Getenv)
+	m.Union.UpperAs = &upper
+	m.Union.SideXattrs = o.ownership == unionmount.CallerOwned && layerfmt.WithoutXattrs(os.Getenv)
 	m.Mount.AllowOther = m.Mount.AllowOther || o.allowOther
 	o.squash(&m)
 	return m, nil
@@ -75,7 +76,7 @@ func makeAbsolute(path *string) error {
 	return nil
 }
 
-// layer describes any layer, but for where it is.
+// layer describes any layer, except its directory.
 func (o overlayOptions) layer() unionmount.Layer {
 	l := unionmount.Layer{Ownership: o.ownership}
 	if o.ownership == unionmount.HostOwned {
@@ -91,7 +92,7 @@ func (o overlayOptions) layer() unionmount.Layer {
 	return l
 }
 
-// squash shows all files as root's unless an owner was named.
+// squash shows all files as root's, unless an owner was named.
 func (o overlayOptions) squash(m *mounted.Filesystem) {
 	if !o.squashRoot {
 		return

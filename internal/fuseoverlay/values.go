@@ -12,7 +12,7 @@ import (
 	"github.com/rcrun/rcrun/internal/idmap"
 )
 
-// parseEither takes one of two values, that for no or that for yes.
+// parseEither takes one of two values, one for no and one for yes.
 func parseEither(into *bool, value, no, yes string) error {
 	if value != no && value != yes {
 		return fmt.Errorf("want %s or %s", no, yes)
@@ -21,7 +21,7 @@ func parseEither(into *bool, value, no, yes string) error {
 	return nil
 }
 
-// parseSeconds parses a time in seconds, which may be a fraction. One of many years is for ever.
+// parseSeconds parses a number of seconds, which may be a fraction. A time of many years means forever.
 func parseSeconds(timeout **time.Duration, value string) error {
 	seconds, err := strconv.ParseFloat(value, 64)
 	if err != nil || !(seconds >= 0) {
@@ -35,7 +35,8 @@ func parseSeconds(timeout **time.Duration, value string) error {
 	return nil
 }
 
-// parseMapping reads triples of an id on disk, the id that it is shown as, and how many follow, all with colons.
+// parseMapping reads triples of an id on disk, the id that is shown for it, and the number of ids, separated by
+// colons.
 func parseMapping(text string) (idmap.Map, error) {
 	fields := strings.Split(text, ":")
 	if len(fields)%3 != 0 {
@@ -76,8 +77,8 @@ func parseID(into **uint32, text string) error {
 	return nil
 }
 
-// splitEscaped splits text at a separator unless a backslash comes before it. The backslashes stay: what is left may be
-// split again before it is unescaped.
+// splitEscaped splits text at separators without a backslash before them. The backslashes stay, because the parts may
+// be split again before they are unescaped.
 func splitEscaped(text string, separator byte) []string {
 	var parts []string
 	start := 0
@@ -93,7 +94,7 @@ func splitEscaped(text string, separator byte) []string {
 	return append(parts, text[start:])
 }
 
-// splitOptions splits the value of -o at commas. The label of a context may have commas; then it is in quotes.
+// splitOptions splits the value of -o at commas. The label of a context may contain commas if it is in quotes.
 func splitOptions(list string) []string {
 	options := splitEscaped(list, ',')
 	for i := 0; i < len(options); i++ {
@@ -110,7 +111,7 @@ func splitOptions(list string) []string {
 	return options
 }
 
-// unescape removes the backslashes before characters that mean themselves.
+// unescape removes the backslashes before characters.
 func unescape(text string) string {
 	if !strings.Contains(text, `\`) {
 		return text

@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// The xattrs by which an entry of a writable layer refers to what the layers below it hold, so that changing a file's
-// metadata or a directory's name copies no data. Their values are those of [Below.Encode]. They count only in the
-// layer that the union filesystem writes; its lower layers stay the same ones for as long as there are any. Whoever
-// reads such a layer without the layers below must refuse it.
+// These xattrs make an entry of a writable layer refer to files of the layers below, so that changing a file's
+// metadata or a directory's name copies no data. [Below.Encode] returns their values. They count only in the layer
+// that the union filesystem writes, and as long as there are any, that layer must keep the same lower layers. A
+// program that reads such a layer without the layers below must refuse it.
 const (
-	// DataXattr is set on a regular file whose data is that of a file below. The file itself is a hole of that size.
+	// DataXattr is set on a regular file whose data is in a file below. The file itself is a hole of the same size.
 	DataXattr = "user.rcrun.data"
-	// RedirectXattr is set on a directory into which directories below are merged, other than those that have its
-	// name now, or no others. It is opaque to readers that do not know this xattr.
+	// RedirectXattr is set on a directory that names the directories below that are merged into it, because they do
+	// not have its present name. The directory is also opaque, for readers that do not know this xattr.
 	RedirectXattr = "user.rcrun.redirect"
 )
 
@@ -26,7 +26,7 @@ type Below struct {
 	Path   string // from the layer's root: no component is empty, "." or ".."
 }
 
-// maxLayer bounds the numbers of layers, and with it what the value of an xattr can make of them.
+// maxLayer bounds the numbers of layers, so that the value of an xattr cannot take any amount of memory.
 const maxLayer = 1 << 16
 
 // Encode returns "LAYERS:PATH", where LAYERS are numbers and runs of them, as in "7,4-2".
@@ -49,7 +49,7 @@ func (b Below) Encode() string {
 	return text.String() + ":" + b.Path
 }
 
-// DecodeBelow reads what Encode returns. Whatever is not exactly of the form is an error.
+// DecodeBelow reads what Encode returns. Any other form is an error.
 func DecodeBelow(value string) (Below, error) {
 	numbers, path, ok := strings.Cut(value, ":")
 	if !ok || !isPlainPath(path) {
@@ -73,7 +73,7 @@ func DecodeBelow(value string) (Below, error) {
 	return b, nil
 }
 
-// isBelowAll tells whether a layer is farther than those that b names.
+// isBelowAll tells whether a layer is below all layers that b names.
 func (b Below) isBelowAll(n int) bool { return len(b.Layers) == 0 || n < b.Layers[len(b.Layers)-1] }
 
 func isPlainPath(path string) bool {

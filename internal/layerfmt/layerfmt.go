@@ -1,21 +1,22 @@
-// Package layerfmt is the on-disk encoding of a layer tree: what one writer puts into plain files so that every
-// reader sees the owners, modes, devices, whiteouts and privileged xattrs that plain files of one user cannot carry.
-// It is all that the layer store and the union filesystem share.
+// Package layerfmt is the on-disk encoding of a layer tree: what a writer puts into plain files so that every reader
+// sees the owners, modes, devices, whiteouts and privileged xattrs that plain files of one user cannot carry. It also
+// has the rule by which a union of layers shows a name ([Merge]). The layer store and the union filesystem share this
+// package.
 //
 // A layer tree is a directory of files owned by the caller, with owner access always on:
 //
-//   - A regular file or directory has on disk the permission bits of [BackingPerm]. What differs from that (owner,
-//     group, bits the owner needs, suid, sgid, sticky) is in the xattr [StatXattr]. No xattr means 0:0 and the
-//     permission bits on disk.
-//   - A symbolic link owned by 0:0 is a symbolic link. Linux allows no user xattr on a link, so a link with another
-//     owner or with anything else to be noted of it, and every device, fifo and socket, is an empty regular file (a
-//     link: a file whose content is the target) with a StatXattr that names the type.
-//   - Xattrs that a user may not set (security.*, trusted.*, system.*), and those whose names mean something to a
-//     reader of layer trees, are stored under an escaped name: [EscapeXattr].
-//   - A deleted name is a whiteout, in any of three forms, and a directory made anew over a deleted one carries an
+//   - A regular file or directory has on disk the permission bits of [BackingPerm]. Anything that differs (owner,
+//     group, bits that the owner needs, suid, sgid, sticky) is in the xattr [StatXattr]. Without that xattr, the
+//     owner is 0:0 and the permission bits are those on disk.
+//   - A symbolic link owned by 0:0 is a symbolic link. Linux allows no user xattr on a link. So a link with another
+//     owner, or with any other note, is a regular file whose content is the target. Every device, fifo and socket is
+//     an empty regular file. Both have a StatXattr that names the type.
+//   - Xattrs that a user may not set (security.*, trusted.*, system.*), and xattrs that mean something to a reader of
+//     layer trees, are stored under an escaped name: [EscapeXattr].
+//   - A deleted name is a whiteout, in any of three forms. A new directory in the place of a deleted one carries an
 //     opaque mark: see whiteout.go.
-//   - In a writable layer, a file may have its data in a layer below, and a directory that was renamed may be merged
-//     with directories below that have another name: see below.go.
+//   - In a writable layer, a file may have its data in a layer below. A renamed directory may be merged with
+//     directories below that have another name: see below.go.
 //
 // StatXattr is the one that podman's storage library reads and writes on filesystems without chown, so that trees
 // can be exchanged with it.
@@ -49,9 +50,9 @@ type Stat struct {
 	Rdev     uint64 // of devices, as in st_rdev
 }
 
-// BackingPerm returns the permission bits that an entry of the given logical mode has on disk: its own, with what
-// the caller needs to read and change it added, and without suid, sgid and sticky, which on a file of the caller's
-// would mean something to the host.
+// BackingPerm returns the permission bits on disk of an entry with the given logical mode. The bits that the owner
+// needs to read and change it are added. Suid, sgid and sticky are removed, because on a file of the user they would
+// mean something to the host.
 func BackingPerm(mode uint32) uint32 {
 	perm := mode & 0o777
 	switch mode & unix.S_IFMT {
@@ -74,7 +75,7 @@ func (s Stat) BackingType() uint32 {
 	return unix.S_IFREG
 }
 
-// NeedsXattr tells whether plain files cannot show the entry, so that it must carry a StatXattr.
+// NeedsXattr tells whether the entry must carry a StatXattr, because a plain file cannot show it.
 func (s Stat) NeedsXattr() bool {
 	switch s.Mode & unix.S_IFMT {
 	case unix.S_IFREG, unix.S_IFDIR:
@@ -108,9 +109,8 @@ func (s Stat) typeName() string {
 	return "file"
 }
 
-// Decode reads the value of a StatXattr. backing is the st_mode of the file on disk, whose type holds where the
-// value names none. The value comes from disk and may have been written by anyone: whatever is not exactly of the
-// form is an error.
+// Decode reads the value of a StatXattr. backing is the st_mode of the file on disk, whose type holds where the value
+// names none. The value comes from disk and may have been written by any program, so any other form is an error.
 func Decode(value string, backing uint32) (Stat, error) {
 	fields := strings.Split(value, ":")
 	if len(fields) != 3 && len(fields) != 4 {

@@ -38,7 +38,7 @@ func ParseQuota(options map[string]string) (q Quota, err error) {
 	return q, nil
 }
 
-// ParseSize reads a number of bytes with a unit, as Docker has them.
+// ParseSize reads a number of bytes with a unit, in Docker's form.
 func ParseSize(text string) (int64, error) {
 	size, err := units.RAMInBytes(text)
 	if err != nil || size <= 0 {

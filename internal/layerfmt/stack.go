@@ -1,6 +1,6 @@
 package layerfmt
 
-// The storage drivers that a store can have, which say how the trees of its layers are encoded.
+// The storage drivers of a store. They decide how the trees of its layers are encoded.
 const (
 	// DriverFuse trees are encoded as this package says.
 	DriverFuse = "fuse"
@@ -19,13 +19,13 @@ type Stack struct {
 	Work   string  // empty, on the filesystem of Upper
 	Lowers []Lower // read-only, the nearest first
 	Quota  Quota   // of Upper; only with DriverFuse
-	Plain  bool    // the store is without xattrs: Work has those of Upper, in a record as package xattrlog has it
+	Plain  bool    // the store has no xattrs: a record in Work has those of Upper (package xattrlog)
 }
 
 // Lower is a layer of an image.
 type Lower struct {
 	Dir   string
-	Index string // of Dir, as package layerindex has it; layers of older stores have none
+	Index string // the index of Dir (package layerindex); layers of older stores have none
 	Plain bool   // Dir has plain files, and Index alone says what they stand for
-	Side  string // the record of the xattrs of Dir, as package xattrlog has it; "" where its files have them
+	Side  string // the record of the xattrs of Dir (package xattrlog); "" if its files have them
 }

@@ -14,12 +14,12 @@ type Index struct {
 	data   []byte
 	mapped bool
 	root   Entry
-	// large holds the positions of large blocks whose checksum was found to hold; no others, since to verify one of the
-	// usual size takes no longer than to remember it.
+	// large holds the positions of large blocks whose checksum holds. Blocks of the usual size are not remembered,
+	// because that would take as long as verifying them again.
 	large sync.Map
 }
 
-// largeBlock is the size from which on a block is verified only once.
+// largeBlock is the size from which a block is verified only once.
 const largeBlock = 64 << 10
 
 // Open opens the index at path. The file may be replaced while it is open, but not changed.
@@ -85,7 +85,7 @@ func sumHolds(b []byte) bool {
 // Root returns the entry of the root directory.
 func (x *Index) Root() Entry { return x.root }
 
-// Close ends the use of the index and of the directories in it. Entries stay.
+// Close closes the index. Its directories must not be used any more, but entries may.
 func (x *Index) Close() error {
 	if !x.mapped {
 		return nil
@@ -93,10 +93,10 @@ func (x *Index) Close() error {
 	return unix.Munmap(x.data[:cap(x.data)])
 }
 
-// Dir is a directory of an index. It is immutable; the zero value is none.
+// Dir is a directory of an index. It does not change. The zero value is no directory.
 type Dir struct {
 	index *Index
-	at    uint64 // of the block in the index; 0 when there are no entries
+	at    uint64 // position of the block in the index; 0 if there are no entries
 	count int
 	size  int // of the records
 }
@@ -116,7 +116,7 @@ func (x *Index) Dir(e *Entry, parent Dir) (Dir, error) {
 	return x.block(e.dir, before)
 }
 
-// block checks the block at a position that must be before another.
+// block checks the block at a position, which must be before another position.
 func (x *Index) block(at, before uint64) (Dir, error) {
 	if before > uint64(len(x.data)) || at < uint64(len(magic)) || at >= before || before-at < blockHead+4 {
 		return Dir{}, errCorrupt
@@ -151,7 +151,7 @@ func (d Dir) Known() bool { return d.index != nil }
 // Len returns the number of entries.
 func (d Dir) Len() int { return d.count }
 
-// record returns the bytes of record i and of those behind it; none if the position is wrong.
+// record returns the bytes from record i on; none if the position is wrong.
 func (d Dir) record(i int) []byte {
 	b := d.index.data[d.at+blockHead:]
 	from := int(binary.LittleEndian.Uint32(b[4*i:]))
@@ -162,7 +162,7 @@ func (d Dir) record(i int) []byte {
 	return records[from:]
 }
 
-// name returns the name in record i; it refers to the index.
+// name returns the name in record i. It points into the index.
 func (d Dir) name(i int) ([]byte, error) {
 	record := decoder{b: d.record(i)}
 	name := record.bytes()
@@ -194,7 +194,7 @@ func (d Dir) Lookup(name string) (e Entry, found bool, err error) {
 	return Entry{}, false, nil
 }
 
-// Names calls f with all names, sorted, those of whiteouts included.
+// Names calls f with all names, also of whiteouts, in order.
 func (d Dir) Names(f func(name string)) error {
 	for i := range d.count {
 		name, err := d.name(i)
@@ -206,7 +206,7 @@ func (d Dir) Names(f func(name string)) error {
 	return nil
 }
 
-// Each calls f with all names, sorted, and whether they are of directories, until it returns false.
+// Each calls f with all names, in order, and whether they are directories, until f returns false.
 func (d Dir) Each(f func(name string, isDir bool) bool) error {
 	for i := range d.count {
 		record := decoder{b: d.record(i)}

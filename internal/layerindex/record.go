@@ -12,14 +12,14 @@ import (
 
 // Entry is what a layer has at a name.
 type Entry struct {
-	Name string // empty of the root
-	// Whiteout says that the name is deleted from the layers below. Nothing else is known of a whiteout.
+	Name string // empty for the root
+	// Whiteout says that the name is deleted from the layers below. The other fields of a whiteout are not set.
 	Whiteout bool
-	// Opaque says that the directory hides those of its name in the layers below.
+	// Opaque says that the directory hides the directories of its name in the layers below.
 	Opaque bool
 	// Stat is the owner, mode and device as a container sees them.
 	Stat layerfmt.Stat
-	// The following are of the file on disk.
+	// The following fields are of the file on disk.
 	Ino    uint64
 	Nlink  uint32
 	Size   int64
@@ -29,7 +29,7 @@ type Entry struct {
 	Target string  // of a symbolic link
 	Xattrs []Xattr // that a container sees, sorted by name
 
-	dir uint64 // position of the block of a directory; 0 of an empty one
+	dir uint64 // position of the block of a directory; 0 if it is empty
 }
 
 // IsDir tells whether the entry is a directory.
@@ -52,7 +52,7 @@ const (
 	allBits = 1<<iota - 1
 )
 
-// errCorrupt is the error of whatever an index cannot contain.
+// errCorrupt is the error of bytes that no index can contain.
 var errCorrupt = errors.New("the index is corrupt")
 
 // appendRecord appends the record of e: name, bits, then as varints mode, uid, gid, ino, nlink, size, blocks, mtime and
@@ -213,7 +213,7 @@ func (d *decoder) bytes() []byte {
 
 func (d *decoder) xattrs() []Xattr {
 	n := d.uint64()
-	if n > uint64(len(d.b)) { // of which each takes a byte at least
+	if n > uint64(len(d.b)) { // each takes at least a byte
 		d.fail()
 		return nil
 	}
@@ -227,7 +227,7 @@ func (d *decoder) xattrs() []Xattr {
 	return list
 }
 
-// validName tells whether name can be one in a directory.
+// validName tells whether name can be a name in a directory.
 func validName(name []byte) bool {
 	s := string(name)
 	return s != "" && s != "." && s != ".." && len(s) <= unix.NAME_MAX && !strings.ContainsAny(s, "/\x00")

@@ -21,8 +21,8 @@ const (
 // Writer writes an index: each directory after all of its subdirectories.
 type Writer struct {
 	w    io.Writer
-	size uint64 // of what is written
-	err  error  // of the first write that failed
+	size uint64 // of what was written
+	err  error  // the error of the first write that failed
 }
 
 // NewWriter starts an index.
@@ -32,7 +32,7 @@ func NewWriter(w io.Writer) *Writer {
 	return x
 }
 
-// SetDir writes the entries of the directory e, in any order. No two may have the same name.
+// SetDir writes the entries of the directory e, which may be in any order. No two may have the same name.
 func (x *Writer) SetDir(e *Entry, entries []Entry) error {
 	if len(entries) == 0 {
 		return x.err
@@ -43,7 +43,7 @@ func (x *Writer) SetDir(e *Entry, entries []Entry) error {
 	return err
 }
 
-// Close writes the root, whose entries have been set, and ends the index. The writer below stays open.
+// Close writes the root, whose entries were set before, and ends the index. The underlying writer stays open.
 func (x *Writer) Close(root Entry) error {
 	root.Name = ""
 	at, err := x.block([]Entry{root})

@@ -19,7 +19,7 @@ const (
 	maxContent = 1 << 20 // more than the largest name and value
 )
 
-// What a record is.
+// The kinds of records.
 const (
 	opSet    = 1
 	opRemove = 2
@@ -27,7 +27,7 @@ const (
 	opClosed = 4
 )
 
-// ErrDamaged is the error of a file that is not a log, or that of another tree.
+// ErrDamaged is the error of a file that is not a log, or is the log of another tree.
 var ErrDamaged = errors.New("the record of owners and xattrs cannot be used")
 
 func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
@@ -38,7 +38,7 @@ func encodeHead(root uint64) []byte {
 	return binary.LittleEndian.AppendUint32(b, checksum(b[len(magic):]))
 }
 
-// checkHead tells why a file is not the log of the tree with the given root.
+// checkHead returns an error if a file is not the log of the tree with the given root.
 func checkHead(b []byte, root uint64) error {
 	if len(b) < headSize || string(b[:len(magic)]) != magic {
 		return fmt.Errorf("%w: it does not begin as one does", ErrDamaged)
@@ -55,7 +55,7 @@ func checkHead(b []byte, root uint64) error {
 	return nil
 }
 
-// appendRecord appends a record; name and value count where what it is has them.
+// appendRecord appends a record. name and value are used if records of its kind have them.
 func appendRecord(b []byte, op byte, ino uint64, name, value string) []byte {
 	start := len(b)
 	b = append(b, make([]byte, frameSize)...)
@@ -76,7 +76,7 @@ func appendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-// replay applies the records in b, up to the first that is not whole, and returns how many bytes those before it take
+// replay applies the records in b, up to the first one that is torn. It returns the size of the records before that,
 // and whether the last of them says that the log was closed.
 func (r *Records) replay(b []byte) (whole int, closed bool) {
 	for {
@@ -97,7 +97,7 @@ func (r *Records) replay(b []byte) (whole int, closed bool) {
 	}
 }
 
-// apply does what one record says; false if that cannot be understood.
+// apply applies one record. It returns false if the record makes no sense.
 func (r *Records) apply(content []byte) bool {
 	if len(content) == 0 {
 		return false
@@ -125,7 +125,7 @@ func (r *Records) apply(content []byte) bool {
 	return d.good()
 }
 
-// decoder reads the content of a record. Once something is missing, it returns zeros.
+// decoder reads the content of a record. After the first error it returns zeros.
 type decoder struct {
 	rest  []byte
 	whole bool
@@ -154,8 +154,8 @@ func (d *decoder) text() string {
 	return s
 }
 
-// Read returns what the log at path says of the tree whose root has the given inode number. Somebody may be writing to
-// it.
+// Read returns what the log at path says of the tree whose root has the given inode number. Another process may be
+// writing to it.
 func Read(path string, root uint64) (*Records, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {

@@ -10,9 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Log is a log that is open for writing, by nobody else. It may be used by any number of goroutines.
+// Log is a log that is open for writing. No other process may have it open for writing. It may be used by any number
+// of goroutines.
 type Log struct {
-	dir     int // the directory that it is in
+	dir     int // the directory of the file
 	unclean bool
 
 	mu      sync.Mutex // guards what follows
@@ -20,15 +21,15 @@ type Log struct {
 	file    *os.File
 	root    uint64
 	size    int64 // of the file
-	useful  int64 // of what it would have if it were written anew
-	broken  error // why nothing can be written any more
+	useful  int64 // size that the file would have if it were written again
+	broken  error // the reason why nothing can be written any more
 	watch   func(size int64)
 }
 
-// newName is the name of a log that is being written anew.
+// newName is the name of a log while it is written again.
 const newName = Name + ".new"
 
-// slack is how many bytes a log has more than twice the useful ones before it is written anew.
+// slack is the number of bytes beyond twice the useful ones that a log may have before it is written again.
 const slack = 256 << 10
 
 // Create makes an empty log in the directory behind dirfd, for the tree whose root has the given inode number, and
@@ -67,21 +68,21 @@ func install(dirfd int, data []byte) (*os.File, error) {
 	return file, nil
 }
 
-// syncDir has the names in a directory on disk.
+// syncDir writes the names in a directory to the disk.
 func syncDir(dirfd int) error {
 	fd, err := unix.Openat(dirfd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	// by which filesystems say that they need none
+	// which means that the filesystem needs no sync
 	if err := unix.Fsync(fd); err != nil && err != unix.EINVAL && err != unix.ENOSYS {
 		return err
 	}
 	return nil
 }
 
-// Open opens the log in the directory behind dirfd. The error is os.ErrNotExist where there is none.
+// Open opens the log in the directory behind dirfd. The error is os.ErrNotExist if there is none.
 func Open(dirfd int, root uint64) (_ *Log, err error) {
 	fd, err := unix.Openat(dirfd, Name, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -113,7 +114,7 @@ func Open(dirfd int, root uint64) (_ *Log, err error) {
 	return l, nil
 }
 
-// Unclean tells whether whoever had the log open last did not close it: the log may have records of files that are
+// Unclean tells whether the log was not closed when it was last open. Then it may have records of files that are
 // gone.
 func (l *Log) Unclean() bool { return l.unclean }
 
@@ -131,7 +132,7 @@ func (l *Log) Names(ino uint64) []string {
 	return l.records.Names(ino)
 }
 
-// Set gives a file an xattr. flags are those of setxattr(2).
+// Set sets an xattr of a file. flags are those of setxattr(2).
 func (l *Log) Set(ino uint64, name, value string, flags int) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -156,7 +157,7 @@ func (l *Log) Set(ino uint64, name, value string, flags int) error {
 	return nil
 }
 
-// Remove takes an xattr away; ENODATA if there is none.
+// Remove removes an xattr; ENODATA if there is none.
 func (l *Log) Remove(ino uint64, name string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -172,7 +173,7 @@ func (l *Log) Remove(ino uint64, name string) error {
 	return nil
 }
 
-// Forget takes all xattrs of a file away, which has just been made or is gone. Of one without it costs nothing.
+// Forget removes all xattrs of a file that is new or gone. If there are none, it writes nothing.
 func (l *Log) Forget(ino uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -194,7 +195,7 @@ func (l *Log) forgetLocked(ino uint64) error {
 	return nil
 }
 
-// Retain forgets the files of other inode numbers than those given.
+// Retain removes the xattrs of all inode numbers except the given ones.
 func (l *Log) Retain(inos map[uint64]bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -209,7 +210,8 @@ func (l *Log) Retain(inos map[uint64]bool) error {
 	return nil
 }
 
-// appendLocked appends records in one write, all or nothing, and before that writes the log anew if that is worth it.
+// appendLocked appends records in one write, all or none. If most of the log is outdated, it writes the log again
+// before.
 func (l *Log) appendLocked(b []byte) error {
 	if l.broken != nil {
 		return l.broken
@@ -221,7 +223,7 @@ func (l *Log) appendLocked(b []byte) error {
 	}
 	if _, err := l.file.WriteAt(b, l.size); err != nil {
 		if back := l.file.Truncate(l.size); back != nil {
-			l.broken = errors.Join(err, back) // what was written in part would end the log for whoever reads it
+			l.broken = errors.Join(err, back) // readers would take the partial record for the end of the log
 		}
 		return bare(err)
 	}
@@ -236,7 +238,7 @@ func (l *Log) resizeLocked(size int64) {
 	}
 }
 
-// Watch calls f with the size of the file, and again whenever it changes. f must not use the log.
+// Watch calls f with the size of the file now, and whenever it changes. f must not use the log.
 func (l *Log) Watch(f func(size int64)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -253,7 +255,7 @@ func bare(err error) error {
 	return err
 }
 
-// encode returns the whole log as it would be written anew.
+// encode returns the whole log without outdated records.
 func (l *Log) encode() []byte {
 	b := encodeHead(l.root)
 	for ino, xattrs := range l.records.files {
@@ -264,20 +266,20 @@ func (l *Log) encode() []byte {
 	return b
 }
 
-// rewriteLocked writes the log anew, into a file that takes its place once it is on disk.
+// rewriteLocked writes the log without outdated records, into a file that takes its place once it is on disk.
 func (l *Log) rewriteLocked() error {
 	b := l.encode()
 	file, err := install(l.dir, b)
 	if err != nil {
 		return bare(err)
 	}
-	l.file.Close() // of which nothing is needed any more
+	l.file.Close() // an error does not matter any more
 	l.file, l.useful = file, int64(len(b))
 	l.resizeLocked(int64(len(b)))
 	return nil
 }
 
-// Sync has what was set and removed so far on disk.
+// Sync writes all changes so far to the disk.
 func (l *Log) Sync() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// Records are the xattrs of files, by inode number. The zero value has none, and is to be used by one goroutine.
+// Records are the xattrs of files, by inode number. The zero value has none. Only one goroutine may use Records at a
+// time.
 type Records struct {
 	files map[uint64]map[string]string
 }
@@ -24,7 +25,7 @@ func (r *Records) Names(ino uint64) []string {
 	return slices.Sorted(maps.Keys(r.files[ino]))
 }
 
-// Set gives a file an xattr.
+// Set sets an xattr of a file.
 func (r *Records) Set(ino uint64, name, value string) {
 	if r.files == nil {
 		r.files = map[uint64]map[string]string{}
@@ -35,7 +36,7 @@ func (r *Records) Set(ino uint64, name, value string) {
 	r.files[ino][name] = value
 }
 
-// Remove takes an xattr away.
+// Remove removes an xattr.
 func (r *Records) Remove(ino uint64, name string) {
 	delete(r.files[ino], name)
 	if len(r.files[ino]) == 0 {
@@ -43,5 +44,5 @@ func (r *Records) Remove(ino uint64, name string) {
 	}
 }
 
-// Forget takes all xattrs of a file away.
+// Forget removes all xattrs of a file.
 func (r *Records) Forget(ino uint64) { delete(r.files, ino) }

@@ -8,14 +8,14 @@ import (
 )
 
 // POSIX ACLs are stored like other xattrs that users may not set, with the container's ids in them. The kernel checks
-// permissions by them; as in any filesystem, it is left to the union to keep mode and access ACL in step, and to let
-// new entries inherit the default ACL of their directory, where it takes the place of the umask.
+// permissions by them. As in any filesystem, the union must keep mode and access ACL in step, and new entries must
+// inherit the default ACL of their directory, which takes the place of the umask.
 const (
 	AccessACL  = "system.posix_acl_access"
 	DefaultACL = "system.posix_acl_default"
 )
 
-// The tags of ACL entries, and the version of the form in which they are in an xattr.
+// The tags of ACL entries, and the version of their form in an xattr.
 const (
 	aclUserObj  = 0x01
 	aclUser     = 0x02
@@ -28,7 +28,7 @@ const (
 	aclEntrySize = 8
 )
 
-// ACL is a list of entries in the order of their tags. An empty one is none.
+// ACL is a list of entries in the order of their tags. An empty list means that there is no ACL.
 type ACL []aclEntry
 
 type aclEntry struct {
@@ -36,6 +36,7 @@ type aclEntry struct {
 	id        uint32 // of aclUser and aclGroup
 }
 
+// IsACL tells whether an xattr is an ACL.
 func IsACL(name string) bool { return name == AccessACL || name == DefaultACL }
 
 // ParseACL reads the value of an ACL's xattr; EINVAL if it is not one.
@@ -65,6 +66,7 @@ func ParseACL(value []byte) (ACL, error) {
 	return a, nil
 }
 
+// Encode returns the value of the xattr.
 func (a ACL) Encode() []byte {
 	value := binary.LittleEndian.AppendUint32(nil, aclVersion)
 	for _, e := range a {
@@ -75,8 +77,8 @@ func (a ACL) Encode() []byte {
 	return value
 }
 
-// translateACL returns the value of an ACL's xattr with the ids of users and groups translated. One that is malformed,
-// as on disk it may be, stays so.
+// translateACL returns the value of an ACL's xattr with the ids of users and groups translated. A malformed value,
+// which may be on disk, is returned as it is.
 func translateACL(value []byte, translate func(m idmap.Map, id uint32) uint32, uids, gids idmap.Map) []byte {
 	a, err := ParseACL(value)
 	if err != nil || len(a) == 0 {
@@ -93,17 +95,18 @@ func translateACL(value []byte, translate func(m idmap.Map, id uint32) uint32, u
 	return a.Encode()
 }
 
-// SaysMore tells whether the nine bits of a mode cannot stand for a.
+// SaysMore tells whether a says more than the nine bits of a mode can.
 func (a ACL) SaysMore() bool { return len(a) > 3 }
 
-// Mode returns the nine bits of the mode that goes with a.
+// Mode returns the nine bits of the mode that fits a.
 func (a ACL) Mode() uint32 {
 	var mode uint32
 	a.eachClass(func(e *aclEntry, shift int) { mode |= uint32(e.perm) << shift })
 	return mode
 }
 
-// eachClass calls f with the entries that the mode shows, and where: the group's bits are those of the mask, if any.
+// eachClass calls f with the entries that the mode shows, and the position of their bits. The bits of the group are
+// those of the mask, if there is one.
 func (a ACL) eachClass(f func(e *aclEntry, shift int)) {
 	group := uint16(aclGroupObj)
 	for _, e := range a {
@@ -123,14 +126,14 @@ func (a ACL) eachClass(f func(e *aclEntry, shift int)) {
 	}
 }
 
-// With returns a as chmod changes it.
+// With returns the ACL that chmod makes of a.
 func (a ACL) With(mode uint32) ACL {
 	changed := append(ACL(nil), a...)
 	changed.eachClass(func(e *aclEntry, shift int) { e.perm = uint16(mode>>shift) & 7 })
 	return changed
 }
 
-// Within returns a as a new entry inherits it that is made with a mode.
+// Within returns the ACL that a new entry with a mode inherits from a.
 func (a ACL) Within(mode uint32) ACL {
 	limited := append(ACL(nil), a...)
 	limited.eachClass(func(e *aclEntry, shift int) { e.perm &= uint16(mode>>shift) & 7 })

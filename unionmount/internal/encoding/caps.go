@@ -17,9 +17,9 @@ const (
 	capsRevisionMask = 0xff000000
 )
 
-// CapsOfRoot returns file capabilities in the form without a root, if they have one that is user 0 of the mount. The
-// kernel makes them of what the root of a user namespace below that of the mount sets. Both forms mean the same
-// there, and the form without a root is what images have.
+// CapsOfRoot returns file capabilities that name user 0 of the mount as root in the form that names no root. The
+// kernel stores the first form when the root of a user namespace below that of the mount sets capabilities. Both
+// forms mean the same there, and images have the form without a root.
 func CapsOfRoot(value []byte) []byte {
 	if len(value) != capsSizeOfRoot {
 		return value

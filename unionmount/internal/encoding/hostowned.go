@@ -16,12 +16,12 @@ import (
 	"github.com/rcrun/rcrun/unionmount/internal/sys"
 )
 
-// hostOwned keeps everything where an ordinary filesystem does, with ids translated: what other overlay filesystems
-// write and read.
+// hostOwned keeps everything where an ordinary filesystem does, with ids translated. Other overlay filesystems write
+// and read such trees.
 type hostOwned struct {
 	uids, gids idmap.Map
 	unmapped   uint32
-	self       owner // whose a file is that this process makes, on disk
+	self       owner // the owner on disk of files that this process makes
 
 	redirect, metacopy bool // as in Layer
 	prefix             string
@@ -46,8 +46,8 @@ func NewHostOwned(t HostTree, root int) (_ Policy, statXattr string, err error) 
 	return annotated{hostOwned: h, xattr: statXattr}, statXattr, nil
 }
 
-// OverlayPrefix returns the prefix of the xattrs by which entries of a layer refer to others, "" where they are not
-// followed. What any user can set does not count for root.
+// OverlayPrefix returns the prefix of the xattrs by which entries of a layer refer to others, or "" if references are
+// not followed. Root does not follow references that any user can set.
 func OverlayPrefix(follow bool) string {
 	switch {
 	case !follow:
@@ -78,11 +78,11 @@ func (p hostOwned) AtOnce(id layerfmt.Stat) bool {
 	return err == nil && to == p.self && id.Mode&0o7000 == 0
 }
 
-// owner is whom a file belongs to on disk.
+// owner is the owner of a file on disk.
 type owner struct{ uid, gid uint32 }
 
-// onDisk returns the owner that an entry has on disk. One that the maps do not have is the unmapped one there, too; but
-// never root: then it is EINVAL, as of chown(2).
+// onDisk returns the owner that an entry has on disk. An owner that the maps do not have is stored as the unmapped
+// one. If that is root, the error is EINVAL instead, as from chown(2).
 func (p hostOwned) onDisk(id layerfmt.Stat) (owner, error) {
 	uid, known := toHost(p.uids, id.UID, p.unmapped)
 	gid, alsoKnown := toHost(p.gids, id.GID, p.unmapped)
@@ -130,8 +130,8 @@ func (p hostOwned) Change(fd int, have *layerfmt.Stat, want layerfmt.Stat) error
 	return nil
 }
 
-// setPerm sets the permission bits of a file. A link has none, but its ctime changes as that of all others does, also
-// when the bits are what they were.
+// setPerm sets the permission bits of a file. Its ctime changes even if the bits stay the same. A link has no bits,
+// but its ctime changes, too.
 func setPerm(fd int, mode uint32) error {
 	if mode&unix.S_IFMT == unix.S_IFLNK {
 		return unix.Fchownat(fd, "", -1, -1, unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW)
@@ -144,13 +144,13 @@ func chown(fd int, to owner) error {
 	return unix.Fchownat(fd, "", int(to.uid), int(to.gid), unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW)
 }
 
-// InFirstUserNamespace tells whether root is root here: only then are there trusted xattrs.
+// InFirstUserNamespace tells whether root here is root of the host: only then are there trusted xattrs.
 func InFirstUserNamespace() bool {
 	ids, err := idmap.OwnUIDs()
 	return err == nil && ids.IsEverything()
 }
 
-// Refer returns the path from the layers' roots: what the kernel looks up there is what the union has found.
+// Refer returns the path from the roots of the layers. The kernel finds there what the union has found.
 func (p hostOwned) Refer(below iter.Seq2[int, string], dir bool) *Reference {
 	if p.prefix == "" || dir && !p.redirect || !dir && !p.metacopy {
 		return nil
@@ -172,15 +172,15 @@ func (p hostOwned) Marks(ref *Reference, dir bool) []Mark {
 	return []Mark{path, {p.prefix + layerfmt.OverlayMetacopy, ""}}
 }
 
-// LeastBorrowed is more than one block, so that a file without data is seen to be one.
+// LeastBorrowed is more than one block, so that the blocks of a file show that it has no data.
 func (hostOwned) LeastBorrowed() int64 { return 4096 + 1 }
 
 func (p hostOwned) OverlayPrefix() string { return p.prefix }
 
-// XattrsAreOurs is not so where the host has security modules, which label files.
+// XattrsAreOurs is false because security modules of the host may label files.
 func (hostOwned) XattrsAreOurs() bool { return false }
 
-// DiskXattr leaves names that mean to the host what they mean to the container, and escapes those that mean something
+// DiskXattr keeps names that mean to the host what they mean to the container, and escapes those that mean something
 // to overlay filesystems or to the host's security modules.
 func (hostOwned) DiskXattr(name string) string {
 	trusted := strings.HasPrefix(name, "trusted.") && !strings.HasPrefix(name, layerfmt.PrivilegedOverlayPrefix)
@@ -217,8 +217,8 @@ func (p hostOwned) SeenValue(name string, value []byte) []byte {
 	}, p.uids, p.gids)
 }
 
-// MakeOpaque makes the mark that the kernel reads; one in the name of users, and fuse-overlayfs's own, where the
-// process may not.
+// MakeOpaque sets the mark that the kernel reads for root. If the process may not, it sets the mark for users and
+// that of fuse-overlayfs.
 func (hostOwned) MakeOpaque(fd int) error {
 	err := sys.SetXattr(fd, layerfmt.PrivilegedOpaqueXattr, "y", 0)
 	if !errors.Is(err, unix.EPERM) {
@@ -232,15 +232,15 @@ func (hostOwned) MakeOpaque(fd int) error {
 	return nil
 }
 
-// annotated is hostOwned where the owner cannot be set: like fuse-overlayfs with xattr_permissions, it keeps owner and
-// mode in an xattr of every entry, also of those for which plain files would do.
+// annotated is hostOwned for trees whose owners cannot be set. Like fuse-overlayfs with xattr_permissions, it keeps
+// owner and mode in an xattr of every entry, also of entries for which plain files would do.
 type annotated struct {
 	hostOwned
 	xattr string
 }
 
-// claimStatXattr finds out in which xattr, if any, a tree keeps owners and modes: the one that its root has, or else
-// the one that is asked for, which the root then gets.
+// claimStatXattr returns the xattr in which a tree keeps owners and modes, or "". It is the one that the root has, or
+// else the one that is asked for, which the root then gets.
 func claimStatXattr(asked string, root int, h hostOwned) (string, error) {
 	for _, name := range layerfmt.StatXattrs {
 		if _, err := (beneath.File{FD: root}).Xattr(name); err == nil {
@@ -295,7 +295,7 @@ func (p annotated) Change(fd int, have *layerfmt.Stat, want layerfmt.Stat) error
 	return setPerm(fd, p.Backing(want))
 }
 
-// annotate sets the xattr. A link can carry it only in a namespace of xattrs that users cannot write.
+// annotate sets the xattr. A link can carry it only if its name is not in the user namespace of xattrs.
 func (p annotated) annotate(fd int, id layerfmt.Stat) error {
 	if id.Mode&unix.S_IFMT == unix.S_IFLNK && strings.HasPrefix(p.xattr, "user.") {
 		return nil
@@ -308,8 +308,9 @@ func (p annotated) annotate(fd int, id layerfmt.Stat) error {
 	return sys.SetXattr(fd, p.xattr, id.Encode(), 0)
 }
 
-// setsApart tells whether an xattr is stored under another name because of what it would mean on disk: ACLs are about
-// the permissions there, and capabilities can be set by root only, as long as it is not root who keeps the owners.
+// setsApart tells whether an xattr is stored under another name because of what it would mean on disk. An ACL would
+// apply to the permissions there. Capabilities can be set by root only, and with a user xattr it is not root that
+// keeps the owners.
 func (p annotated) setsApart(name string) bool {
 	return IsACL(name) || name == CapsXattr && strings.HasPrefix(p.xattr, "user.")
 }

@@ -11,25 +11,26 @@ import (
 )
 
 // Policy is how the files of a tree stand for the entries of a layer: where owner, mode, device and xattrs are kept.
-// All that reads or writes those asks it; whatever else happens in a layer is the same for all policies.
+// All code that reads or writes those asks the policy. Everything else in a layer is the same for all policies.
 type Policy interface {
-	// FromStat returns the identity of an entry whose file says all of it.
+	// FromStat returns the identity of an entry whose file says all of it on its own.
 	FromStat(st *unix.Stat_t) layerfmt.Stat
-	// IdentityXattr is the name of the xattr that says more, "" where none does.
+	// IdentityXattr is the name of the xattr that says more of the identity, or "" if none does.
 	IdentityXattr() string
 	// Decode returns the identity of an entry by the value of that xattr.
 	Decode(value string, st *unix.Stat_t) (layerfmt.Stat, error)
-	// Backing returns the type and permissions, as in st_mode, that the file of an entry has.
+	// Backing returns the type and permissions, as in st_mode, of the file of an entry.
 	Backing(id layerfmt.Stat) uint32
-	// Copied is backing for the copy of a lower entry, which is to carry an xattr if any file that stands for it can.
+	// Copied is Backing for the copy of a lower entry. The copy must carry an xattr, if some file that can stand for
+	// it does.
 	Copied(id layerfmt.Stat) uint32
-	// AtOnce tells whether a file made with these stands for the entry without more being done to it.
+	// AtOnce tells whether a file that is made with Backing stands for the entry without a further step.
 	AtOnce(id layerfmt.Stat) bool
-	// Identify makes the file behind fd, just made and with attributes st, stand for id.
+	// Identify makes the new file behind fd, which has attributes st, stand for id.
 	Identify(fd int, st *unix.Stat_t, id layerfmt.Stat) error
-	// Change makes the file behind fd stand for want instead of *have, and notes it there.
+	// Change makes the file behind fd stand for want instead of *have, which it sets to want.
 	Change(fd int, have *layerfmt.Stat, want layerfmt.Stat) error
-	// Refer returns the reference to what an entry of the upper has below, nil where it must have all of it itself.
+	// Refer returns the reference to what an entry of the upper has below, or nil if the upper must have all of it.
 	// below are the numbers of the layers, as in layerfmt.Below, and the paths in them, the nearest first; at least
 	// one.
 	Refer(below iter.Seq2[int, string], dir bool) *Reference
@@ -37,24 +38,25 @@ type Policy interface {
 	Marks(ref *Reference, dir bool) []Mark
 	// LeastBorrowed is the size of the smallest file that refers to another for its data.
 	LeastBorrowed() int64
-	// OverlayPrefix starts the xattrs by which the kernel's overlay refers to layers below, where those count; else it
-	// is "".
+	// OverlayPrefix is the prefix of the xattrs by which the kernel's overlay refers to layers below, or "" if they
+	// do not count.
 	OverlayPrefix() string
-	// XattrsAreOurs tells that what is seen as an xattr is there because it was set here: the host gives files none.
+	// XattrsAreOurs tells whether all xattrs that a container sees were set through the union: the host gives files
+	// none.
 	XattrsAreOurs() bool
-	// DiskXattr returns the name under which an xattr is stored that the container calls name.
+	// DiskXattr returns the name on disk of an xattr that the container calls name.
 	DiskXattr(name string) string
-	// SeenXattr is its inverse; ok is false for what no container sees.
+	// SeenXattr is its inverse. ok is false for an xattr that no container sees.
 	SeenXattr(disk string) (name string, ok bool)
-	// DiskValue returns what is stored as the value of an xattr that the container gives one.
+	// DiskValue returns the value on disk for a value that the container sets.
 	DiskValue(name string, value []byte) []byte
 	// SeenValue is its inverse.
 	SeenValue(name string, value []byte) []byte
-	// MakeOpaque marks the directory behind fd.
+	// MakeOpaque marks the directory behind fd as opaque.
 	MakeOpaque(fd int) error
 }
 
-// CarriesXattrs tells whether Linux lets a user give xattrs to a file of the given mode.
+// CarriesXattrs tells whether Linux lets a user set xattrs of a file of the given mode.
 func CarriesXattrs(mode uint32) bool {
 	return mode&unix.S_IFMT == unix.S_IFREG || mode&unix.S_IFMT == unix.S_IFDIR
 }
@@ -62,7 +64,7 @@ func CarriesXattrs(mode uint32) bool {
 // NewCallerOwned returns the policy of a CallerOwned tree whose xattrs are in a store.
 func NewCallerOwned(xattrs Store) Policy { return callerOwned{xattrs} }
 
-// callerOwned keeps everything as package layerfmt says, in files of the caller's.
+// callerOwned keeps everything as package layerfmt says, in files of one user.
 type callerOwned struct{ xattrs Store }
 
 func (callerOwned) FromStat(st *unix.Stat_t) layerfmt.Stat {
@@ -79,7 +81,7 @@ func (callerOwned) Backing(id layerfmt.Stat) uint32 {
 	return id.BackingType() | layerfmt.BackingPerm(id.Mode)
 }
 
-// Copied has a file stand for a link, also for one that could be a link.
+// Copied lets a file stand for a link, even if a link could.
 func (p callerOwned) Copied(id layerfmt.Stat) uint32 {
 	if id.Mode&unix.S_IFMT == unix.S_IFLNK {
 		return unix.S_IFREG | layerfmt.BackingPerm(id.Mode)
@@ -106,8 +108,9 @@ func (p callerOwned) Identify(fd int, st *unix.Stat_t, id layerfmt.Stat) error {
 	return FixPerm(fd, st, layerfmt.BackingPerm(id.Mode))
 }
 
-// Change sets the xattr first: with it, the bits on disk do not show. One that is needed no longer is removed last, or
-// later changes that need none would not show. A link on disk has nothing to change but its ctime: see convertLink.
+// Change sets the xattr first, because with it the bits on disk do not show. An xattr that is no longer needed is
+// removed last: otherwise later changes that need none would not show. A link on disk has nothing to change but its
+// ctime, because the union replaces it by a file before its owner changes.
 func (p callerOwned) Change(fd int, have *layerfmt.Stat, want layerfmt.Stat) error {
 	st, err := sys.Stat(fd)
 	if err != nil {

@@ -7,27 +7,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Store are where the xattrs of a layer's files are kept: all that the union notes of a file besides what a plain one
-// shows, and those that a container sets. Everything that reads or writes xattrs goes through it.
+// Store is where the xattrs of a layer's files are: the notes of the union about a file, and the xattrs that a
+// container sets. All code that reads or writes xattrs goes through it.
 type Store interface {
 	// List returns the names of all xattrs.
 	List(x beneath.File) ([]string, error)
-	// Read returns the value of one; ENODATA when there is none.
+	// Read returns the value of an xattr; ENODATA if there is none.
 	Read(x beneath.File, name string) ([]byte, error)
-	// Set sets one of the file behind fd, which may be O_PATH. flags are those of setxattr(2).
+	// Set sets an xattr of the file behind fd, which may be O_PATH. flags are those of setxattr(2).
 	Set(fd int, name, value string, flags int) error
-	// Remove removes one; ENODATA when there is none.
+	// Remove removes an xattr; ENODATA if there is none.
 	Remove(fd int, name string) error
-	// Changed lets a change that a container made show in the file's ctime.
+	// Changed changes the ctime of the file, after a container has changed an xattr.
 	Changed(fd int) error
-	// Forget takes all of a file away that has just been made, or has no name and is about to be closed.
+	// Forget removes all xattrs of an inode number: of a new file, or of a file without a name that is about to be
+	// closed.
 	Forget(ino uint64) error
-	// Sync has all of them on disk, as fsync(2) of a file has its own.
+	// Sync writes all xattrs to the disk, as fsync(2) does with those on a file.
 	Sync() error
 	Close() error
 }
 
-// OnDisk are those that the filesystem keeps, with the files that have them.
+// OnDisk is the store of the filesystem: xattrs are with their files.
 type OnDisk struct{}
 
 func (OnDisk) List(x beneath.File) ([]string, error) { return x.Xattrs() }
@@ -48,7 +49,7 @@ func (OnDisk) Sync() error { return nil }
 
 func (OnDisk) Close() error { return nil }
 
-// Recorded are those of a lower that nobody changes any more, in a record beside it.
+// Recorded is a record of the xattrs of a lower, which does not change.
 type Recorded struct{ records *xattrlog.Records }
 
 func (r Recorded) List(x beneath.File) ([]string, error) {
@@ -80,7 +81,7 @@ func (Recorded) Sync() error { return nil }
 
 func (Recorded) Close() error { return nil }
 
-// Beside are those of an upper on a filesystem that keeps none, in a record in its work directory.
+// Beside is a record, in the work directory, of the xattrs of an upper on a filesystem that keeps none.
 type Beside struct{ Log *xattrlog.Log }
 
 // Linux bounds the name and the value of an xattr.
@@ -128,7 +129,7 @@ func (s Beside) Remove(fd int, name string) error {
 	return s.Log.Remove(ino, name)
 }
 
-// Changed gives the file the permissions that it has.
+// Changed sets the permissions of the file to what they are, which changes its ctime.
 func (Beside) Changed(fd int) error {
 	st, err := sys.Stat(fd)
 	if err != nil {
@@ -141,7 +142,7 @@ func (s Beside) Forget(ino uint64) error { return s.Log.Forget(ino) }
 
 func (s Beside) Sync() error { return s.Log.Sync() }
 
-// Watch has f called with the size of the record whenever that changes.
+// Watch calls f with the size of the record now, and whenever it changes.
 func (s Beside) Watch(f func(size int64)) { s.Log.Watch(f) }
 
 func (s Beside) Close() error { return s.Log.Close() }

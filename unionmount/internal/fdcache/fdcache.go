@@ -9,34 +9,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Cache keeps the descriptors of backing files open between requests, as many as fit, and closes the one that was
-// not used for longest when there are more. A descriptor in use or pinned is not closed.
+// Cache keeps descriptors of backing files open, as many as fit. If there are more, it closes the one that was unused
+// for longest. It does not close descriptors that are in use or pinned.
 type Cache struct {
 	Max          int
 	hits, misses atomic.Uint64 // of Get
 
 	mu      sync.Mutex // guards what follows, and every handle in it
 	handles map[Key]*Handle
-	idle    *list.List // of *handle that are neither in use nor pinned, the longest unused first
-	pinned  int        // how many handles are
+	idle    *list.List // of handles that are neither in use nor pinned, the longest unused first
+	pinned  int        // number of pinned handles
 	parked  map[Key]parked
 	keepers []*keeper
 }
 
-// Key says which descriptor of a node: one of the slots below, or the index of a lower directory.
+// Key names a descriptor of a node. The slot is one of the following, or the index of a lower.
 type Key struct {
 	Node uint64 // its id
 	Slot int
 }
 
 const (
-	Upper     = -1 // O_PATH, or as it was made: the backing file in the upper
-	UpperData = -2 // open for reading and writing, the backing file in the upper
-	LowerData = -3 // open for reading, the backing file in a lower
+	Upper     = -1 // the backing file in the upper, O_PATH or as it was made
+	UpperData = -2 // the backing file in the upper, open for reading and writing
+	LowerData = -3 // the backing file in a lower, open for reading
 	firstSlot = LowerData
 )
 
-// Handle is an open descriptor; whoever got it from the cache releases it.
+// Handle is an open descriptor. Its user must release it.
 type Handle struct {
 	FD     int
 	key    Key
@@ -62,7 +62,7 @@ func Open(max int) (*Cache, error) {
 			return nil, fmt.Errorf("raise limit of open files: %w", err)
 		}
 	}
-	const most = 32 << 10 // more would only hold kernel memory
+	const most = 32 << 10 // more would only take kernel memory
 	return newCache(int(min(limit.Cur/2, most))), nil
 }
 
@@ -70,7 +70,7 @@ func newCache(max int) *Cache {
 	return &Cache{Max: max, handles: map[Key]*Handle{}, idle: list.New(), parked: map[Key]parked{}}
 }
 
-// Get returns the handle of key, or nil.
+// Get returns the handle of a key, or nil if no descriptor is open or parked.
 func (c *Cache) Get(key Key) *Handle {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -92,7 +92,7 @@ func (c *Cache) useLocked(h *Handle) {
 	}
 }
 
-// Add takes fd over and returns a handle of it, or of the descriptor that key has got meanwhile.
+// Add takes over fd and returns a handle of it, or of the descriptor that the key has got meanwhile.
 func (c *Cache) Add(key Key, fd int) *Handle {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -113,6 +113,7 @@ func (c *Cache) shrinkLocked() {
 	}
 }
 
+// Release ends the use of a handle.
 func (c *Cache) Release(h *Handle) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -127,8 +128,8 @@ func (c *Cache) Release(h *Handle) {
 	}
 }
 
-// Pin keeps the file of h open until its node is dropped, because it can no longer be opened by a name. unopened is the
-// slot of the O_PATH descriptor of the same file: what a keeper gives back is one.
+// Pin keeps the file of h open until its node is dropped, because it can no longer be opened by a name. unopened is
+// the slot of the O_PATH descriptor of the same file, because a keeper gives back such a descriptor.
 func (c *Cache) Pin(h *Handle, unopened int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -143,7 +144,7 @@ func (c *Cache) Pin(h *Handle, unopened int) {
 	c.pinned++
 }
 
-// Drop forgets one descriptor of a node.
+// Drop closes one descriptor of a node.
 func (c *Cache) Drop(key Key) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -157,7 +158,7 @@ func (c *Cache) forgetLocked(key Key) {
 	c.unparkLocked(key)
 }
 
-// DropNode forgets all descriptors of a node, whose slots end before end.
+// DropNode closes all descriptors of a node, whose slots are below end.
 func (c *Cache) DropNode(node uint64, end int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -203,7 +204,7 @@ func (c *Cache) Size() int {
 	return len(c.handles)
 }
 
-// SetNoAtime has the descriptors that data of the upper is read by give new access times or not.
+// SetNoAtime changes whether reading data of the upper through open descriptors sets access times.
 func (c *Cache) SetNoAtime(on bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -219,11 +220,12 @@ func (c *Cache) SetNoAtime(on bool) {
 		if on {
 			flags |= unix.O_NOATIME
 		}
-		unix.FcntlInt(uintptr(h.FD), unix.F_SETFL, flags) // fails for files of others, as opening them so does
+		// Fails for files of other users, as opening them with O_NOATIME does.
+		unix.FcntlInt(uintptr(h.FD), unix.F_SETFL, flags)
 	}
 }
 
-// Parked returns how many files keepers hold, and the threads that they are.
+// Parked returns the number of files that keepers hold, and the threads of the keepers.
 func (c *Cache) Parked() (count int, threads []int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -233,7 +235,7 @@ func (c *Cache) Parked() (count int, threads []int) {
 	return len(c.parked), threads
 }
 
-// InUse returns how many handles cannot be closed, because they have not been released or are pinned.
+// InUse returns the number of handles that are not released or are pinned.
 func (c *Cache) InUse() (count int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -16,13 +16,13 @@ import (
 	"github.com/rcrun/rcrun/unionmount/internal/sys"
 )
 
-// keeper is a thread with a table of descriptors of its own. A file that it holds open takes no descriptor of those
-// that the rest of the process shares, and is opened from there when it is needed.
+// keeper is a thread with a table of descriptors of its own. A file that it holds open takes none of the descriptors
+// that the rest of the process shares. When the file is needed, it is opened through the keeper's descriptor.
 type keeper struct {
 	max  int
-	held int // how many descriptors it has; its user counts them
+	held int // number of descriptors; its user counts them
 	tid  int
-	work chan func() // done by the thread; when it is closed, the thread ends and its descriptors with it
+	work chan func() // the thread calls these; when the channel is closed, the thread ends, and its descriptors with it
 }
 
 // newKeeper starts a thread that can hold max descriptors.
@@ -33,11 +33,13 @@ func newKeeper(max int) (*keeper, error) {
 	return k, <-started
 }
 
-// run is the thread. It is never unlocked, so that no other goroutine meets its table, and ends with the goroutine.
+// run is the thread. It is never unlocked, so no other goroutine gets its table, and the thread ends with the
+// goroutine.
 func (k *keeper) run(started chan<- error) {
 	runtime.LockOSThread()
 	if k.tid = unix.Gettid(); k.tid == unix.Getpid() {
-		// The table of the first thread is what /proc/self/fd shows. While that thread waits here, another is taken.
+		// /proc/self/fd shows the table of the first thread. While that thread waits here, the goroutine gets
+		// another.
 		taken := make(chan error)
 		go k.run(taken)
 		err := <-taken
@@ -55,8 +57,9 @@ func (k *keeper) run(started chan<- error) {
 	}
 }
 
-// part gives the calling thread a table of its own. Of what the process has open it keeps the standard files, for what
-// the Go runtime has to say, and what the runtime wakes its poller by on any thread: without, it ends the process.
+// part gives the calling thread a table of its own. It keeps two kinds of the process's descriptors: the standard
+// files, because the Go runtime prints there, and those by which the runtime wakes its poller on any thread, because
+// it would end the process without them.
 func (k *keeper) part() error {
 	kept, err := pollerFDs()
 	if err != nil {
@@ -80,9 +83,9 @@ func (k *keeper) part() error {
 	return nil
 }
 
-// pollerFDs returns the process's descriptors of the kinds that the runtime's poller consists of, in ascending order.
+// pollerFDs returns the process's descriptors of the kinds that the runtime's poller uses, in ascending order.
 func pollerFDs() ([]int, error) {
-	timer := time.NewTimer(time.Hour) // the runtime makes the poller for the first timer at the latest
+	timer := time.NewTimer(time.Hour) // by now the runtime has made the poller, at the latest for this timer
 	defer timer.Stop()
 	dir, err := beneath.Open(unix.AT_FDCWD, "/proc/self/fd", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -107,9 +110,9 @@ func (k *keeper) do(job func()) {
 	<-done
 }
 
-// hold opens the file behind fd, which is one of the process's, once more in the keeper, and returns its number there.
+// hold opens the file behind fd, a descriptor of the process, once more in the keeper, and returns its number there.
 func (k *keeper) hold(fd int) (number int, err error) {
-	// The way of reopen leads to the table of the process's first thread, whichever thread goes it.
+	// The path that Reopen uses leads to the table of the process's first thread, whichever thread opens it.
 	k.do(func() { number, err = sys.Reopen(fd, unix.O_PATH) })
 	if err == nil {
 		k.held++
@@ -117,7 +120,7 @@ func (k *keeper) hold(fd int) (number int, err error) {
 	return number, err
 }
 
-// open returns an O_PATH descriptor of the process for what the keeper holds as number.
+// open returns an O_PATH descriptor of the process for the keeper's descriptor number.
 func (k *keeper) open(number int) (int, error) {
 	path := fmt.Sprintf("/proc/self/task/%d/fd/%d", k.tid, number)
 	return eintr.Retry(func() (int, error) { return unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0) })
@@ -130,13 +133,13 @@ func (k *keeper) drop(number int) {
 
 func (k *keeper) end() { close(k.work) }
 
-// parked is where a descriptor is held that the cache has no room for.
+// parked says where a descriptor is that the cache has no room for.
 type parked struct {
 	keeper *keeper
 	number int
 }
 
-// parkLocked has a keeper hold what h does, to be fetched by key. Keepers are started as they are needed.
+// parkLocked lets a keeper hold the file of h, to be fetched by key. It starts a keeper if all are full.
 func (c *Cache) parkLocked(h *Handle, key Key) error {
 	for _, k := range c.keepers {
 		if k.held < k.max {
@@ -159,7 +162,7 @@ func (c *Cache) parkInLocked(k *keeper, h *Handle, key Key) error {
 	return err
 }
 
-// fetchLocked opens what is parked of key; nil without.
+// fetchLocked opens the file that is parked under key; nil if there is none.
 func (c *Cache) fetchLocked(key Key) *Handle {
 	p, ok := c.parked[key]
 	if !ok {
@@ -171,7 +174,7 @@ func (c *Cache) fetchLocked(key Key) *Handle {
 		fd, err = p.keeper.open(p.number)
 	}
 	if err != nil {
-		return nil // the caller's way through the names fails, and tells of it
+		return nil // the caller then tries to open the file by its names, and reports that error
 	}
 	h := &Handle{FD: fd, key: key, refs: 1}
 	c.handles[key] = h

@@ -11,8 +11,8 @@ import (
 	"github.com/rcrun/rcrun/unionmount/internal/sys"
 )
 
-// openIndex opens the index of a lower whose root has the given attributes. It returns nil where there is none, it is
-// of another tree, or it cannot be read: it holds nothing that the tree does not, which then is read itself.
+// openIndex opens the index of a lower whose root has the given attributes. It returns nil if there is none, it is of
+// another tree, or it cannot be read: the tree holds everything that the index does, and is then read itself.
 func openIndex(path string, root *unix.Stat_t) *layerindex.Index {
 	if path == "" {
 		return nil
@@ -28,7 +28,7 @@ func openIndex(path string, root *unix.Stat_t) *layerindex.Index {
 	return x
 }
 
-// FromIndex is probe for what the layer's index has.
+// FromIndex is Probe for an entry of the layer's index.
 func (l *Layer) FromIndex(e *layerindex.Entry) Probed {
 	p := Probed{ID: e.Stat, Whiteout: e.Whiteout, Opaque: e.Opaque, Entry: e}
 	p.Stat = unix.Stat_t{Dev: l.Dev, Ino: e.Ino, Mode: e.Stat.Mode, Rdev: e.Stat.Rdev, Size: e.Size, Blocks: e.Blocks,
@@ -38,11 +38,11 @@ func (l *Layer) FromIndex(e *layerindex.Entry) Probed {
 	return p
 }
 
-// errNotIndexed is the error of what is in a tree whose index alone says what is in it.
+// errNotIndexed is the error of a file that the index does not have, in a tree that the index alone describes.
 var errNotIndexed = fmt.Errorf("its owner is in the index of the layer alone, which does not have it: %w", unix.EIO)
 
-// OpenDir opens what the index has of the directory e, which was found in parent; none if that cannot be read, so that
-// the directory on disk is, unless nothing but the index knows what that stands for.
+// OpenDir opens what the index has of the directory e, which was found in parent. If that cannot be read, it returns
+// none, and the directory on disk is read; but it is an error if the index alone knows what that stands for.
 func (l *Layer) OpenDir(e *layerindex.Entry, parent layerindex.Dir) (layerindex.Dir, error) {
 	if !e.IsDir() {
 		return layerindex.Dir{}, nil
@@ -76,7 +76,7 @@ func (l *Layer) PlaceAt(path string) (Place, error) {
 	return p, err
 }
 
-// ifPlain is for errors that matter only where nothing but the index tells.
+// ifPlain returns err only if the index alone describes the tree.
 func (l *Layer) ifPlain(err error) error {
 	if l.Plain {
 		return err
@@ -84,7 +84,7 @@ func (l *Layer) ifPlain(err error) error {
 	return nil
 }
 
-// ProbeRoot is probe for the root directory.
+// ProbeRoot is Probe for the root directory.
 func (l *Layer) ProbeRoot() (Probed, Place, error) {
 	if l.Contents != nil {
 		root := l.Contents.Root()

@@ -22,21 +22,21 @@ type Source struct {
 	encoding.HostTree
 }
 
-// Layer is an open layer. It is immutable.
+// Layer is an open layer. It does not change.
 type Layer struct {
 	Source
 	encoding.Policy
 	Order int // 0 is the upper, lowers follow, the nearest first
-	Depth int // of lowers, as layerfmt.Below numbers them: the lowest is 1; 0 of the upper
+	Depth int // the number of a lower as in layerfmt.Below: the lowest has 1; 0 for the upper
 	Root  int // O_PATH
 	Dev   uint64
 	mount uint64 // id of the mount that root is in; 0 where the kernel does not tell
-	space uint64 // goes into the high bits of st_ino; see numberSpaces
+	space uint64 // goes into the high bits of st_ino; see NumberSpaces
 
-	Contents *layerindex.Index // what the files in it are; nil when they have to be asked
-	blksize  int64             // of all files
+	Contents *layerindex.Index // the index; nil if the files themselves must be read
+	blksize  int64             // of every file
 
-	// Xattrs is where the files have them.
+	// Xattrs is where the xattrs of the files are.
 	Xattrs encoding.Store
 	// Access is held while a file of the upper is made accessible for a moment.
 	Access sync.Mutex
@@ -78,7 +78,7 @@ func Open(l Source, index, depth int) (*Layer, error) {
 	return opened, nil
 }
 
-// openMetadata opens what says what the files of a CallerOwned lower are, besides the files themselves.
+// openMetadata opens the index or the record of a CallerOwned lower, which say what its files are.
 func (l *Layer) openMetadata(root *unix.Stat_t) (err error) {
 	switch {
 	case l.Plain:
@@ -98,6 +98,7 @@ func (l *Layer) openMetadata(root *unix.Stat_t) (err error) {
 	return nil
 }
 
+// Close closes the layer. Its xattrs are closed by the caller.
 func (l *Layer) Close() {
 	unix.Close(l.Root)
 	if l.Contents != nil {
@@ -105,4 +106,5 @@ func (l *Layer) Close() {
 	}
 }
 
+// IsUpper tells whether the layer is the upper.
 func (l *Layer) IsUpper() bool { return l.Order == 0 }

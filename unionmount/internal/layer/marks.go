@@ -33,7 +33,7 @@ func reopenAt(dirfd int, name string) (int, error) {
 	return beneath.Open(dirfd, name, unix.O_PATH, 0)
 }
 
-// readMarks reads the xattrs among names that say something about the entry itself.
+// readMarks reads those of the named xattrs that say something about the entry itself.
 func (l *Layer) readMarks(p *Probed, names []string, x beneath.File) error {
 	var refers overlayMarks
 	for _, name := range names {
@@ -65,7 +65,7 @@ func (l *Layer) readMarks(p *Probed, names []string, x beneath.File) error {
 	return nil
 }
 
-// readMark reads the xattr name if it is one that has a meaning in this layer.
+// readMark reads an xattr if it has a meaning in this layer.
 func (l *Layer) readMark(p *Probed, name string, read func() (string, error)) error {
 	switch {
 	case name == l.IdentityXattr():
@@ -82,8 +82,8 @@ func (l *Layer) readMark(p *Probed, name string, read func() (string, error)) er
 	return nil
 }
 
-// readBelow reads a reference to numbered layers, which only the upper may hold: in another layer it was left by a
-// union of other layers.
+// readBelow reads a reference to numbered layers. Only the upper may hold one: in another layer, a union of other
+// layers has left it.
 func (l *Layer) readBelow(into **encoding.Reference, name string, read func() (string, error)) error {
 	if !l.IsUpper() {
 		return fmt.Errorf("%s: not in the topmost layer", name)
@@ -107,7 +107,7 @@ func decodeMark[T any](into *T, read func() (string, error), decode func(string)
 	return nil
 }
 
-// Below returns what an entry refers to instead of what has its name in the lowers, or nil.
+// Below returns the reference by which an entry finds what is below it; nil if it does by its name.
 func (p *Probed) Below() *encoding.Reference {
 	if p.IsDir() {
 		return p.redirect
@@ -131,8 +131,8 @@ func (m *overlayMarks) read(name string, value func() (string, error)) (err erro
 	return err
 }
 
-// apply notes what the marks say of an entry. An opaque directory has nothing below, and a path alone says nothing of
-// a file.
+// apply notes in p what the marks say. An opaque directory has nothing below, and a path without metacopy means
+// nothing for a file.
 func (m *overlayMarks) apply(p *Probed) {
 	switch p.Stat.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
@@ -146,9 +146,9 @@ func (m *overlayMarks) apply(p *Probed) {
 	}
 }
 
-// mayBeHollow tells whether a file of a lower may have its data elsewhere. It then is a hole, but for the block in
-// which its xattrs may lie: that of a small file tells nothing, and no other than the kernel lets one refer to
-// another.
+// mayBeHollow tells whether a file of a lower may have its data elsewhere. Such a file is a hole, except perhaps for
+// the block of its xattrs. So the blocks of a small file tell nothing; but only the kernel makes small files that
+// refer to others.
 func (l *Layer) mayBeHollow(st *unix.Stat_t) bool {
 	const block = 8
 	return st.Blocks <= block && l.OverlayPrefix() != "" &&

@@ -9,9 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// spaceShift leaves 2^48 inode numbers to each device, which no filesystem in use exceeds; larger ones are folded.
+// spaceShift leaves 2^48 inode numbers to each device. No filesystem in use has more; larger numbers are folded.
 const spaceShift = 48
 
+// ShowIno returns the st_ino that a union shows for an inode number of the layer.
 func (l *Layer) ShowIno(ino uint64) uint64 {
 	return l.space<<spaceShift | (ino^ino>>spaceShift)&(1<<spaceShift-1)
 }
@@ -19,9 +20,9 @@ func (l *Layer) ShowIno(ino uint64) uint64 {
 // fileID is a file of the host.
 type fileID struct{ dev, ino uint64 }
 
-// NumberSpaces gives the layers on each device a number of their own, so that inode numbers of different ones differ. A
-// host directory within which another layer lies, or that lies within another, has one besides: in a union, the same
-// files may be seen twice.
+// NumberSpaces gives each device of the layers a number of its own, so that inode numbers of different devices
+// differ. A host directory that has another layer within it, or lies within another, gets a number for itself,
+// because a union may show its files twice.
 func NumberSpaces(layers []*Layer) error {
 	overlapping, err := overlaps(layers)
 	if err != nil {
@@ -31,7 +32,7 @@ func NumberSpaces(layers []*Layer) error {
 	for i, l := range layers {
 		dev := l.Dev
 		if l.HostOwned && overlapping[i] {
-			dev = 0 // no other's
+			dev = 0 // of no other layer
 		}
 		number := slices.Index(devs, dev)
 		if number < 0 || dev == 0 {
@@ -43,7 +44,7 @@ func NumberSpaces(layers []*Layer) error {
 	return nil
 }
 
-// overlaps tells of each layer whether it lies within another one or has one within.
+// overlaps tells for each layer whether it lies within another or has another within it.
 func overlaps(layers []*Layer) ([]bool, error) {
 	found := make([]bool, len(layers))
 	if !slices.ContainsFunc(layers, func(l *Layer) bool { return l.HostOwned }) {
@@ -88,7 +89,7 @@ func ancestors(dirfd int) ([]fileID, error) {
 		unix.Close(below)
 	}
 	if len(ids) > 0 {
-		return ids, nil // what is above is closed to this process, and so are layers there
+		return ids, nil // this process may not look above, and so has no layers there
 	}
 	return nil, err
 }

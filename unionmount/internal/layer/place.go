@@ -16,17 +16,17 @@ import (
 // move, so a place stays valid.
 type Place struct {
 	Layer *Layer
-	// Base is the directory that path starts at, of a path that would be long; nil of others. Otherwise the paths of
-	// directories that lie deep, one below the other, would together grow with the square of the depth.
+	// Base is the directory at which a path starts that would be long otherwise; nil for other paths. Without it, the
+	// paths of directories that lie one below the other would together grow with the square of the depth.
 	Base *Place
 	path string
-	Dir  layerindex.Dir // what the layer's index has of a directory; unknown without one
+	Dir  layerindex.Dir // what the index of the layer has of a directory; unknown if there is none
 }
 
-// longPlace is from which length of path on the places below a directory are relative to it.
+// longPlace is the length of a directory's path from which on the places below it are relative to it.
 const longPlace = 1024
 
-// Child returns the place of an entry of a directory, without what an index has of it.
+// Child returns the place of an entry of a directory, without Dir.
 func (p Place) Child(name string) Place {
 	switch {
 	case len(p.path) >= longPlace:
@@ -37,7 +37,7 @@ func (p Place) Child(name string) Place {
 	return Place{Layer: p.Layer, Base: p.Base, path: p.path + "/" + name}
 }
 
-// IsIn tells whether a place is that of an entry of a directory, as child made it.
+// IsIn tells whether p is the place that dir.Child(name) returns.
 func (p Place) IsIn(dir Place, name string) bool {
 	if p.Layer != dir.Layer {
 		return false
@@ -117,7 +117,7 @@ func SamePlaces(a, b []Place) bool {
 }
 
 // Probe returns what shows at a name of a directory, nil for nothing, and tells whether the directories below count.
-// found is that of layerfmt.Merge.
+// found is as for layerfmt.Merge.
 func (at Place) Probe(name string, found bool) (_ *Probed, more bool, err error) {
 	fd, err := at.Open(unix.O_PATH | unix.O_DIRECTORY)
 	if err == unix.ENOTDIR || err == unix.ENOENT {

@@ -18,18 +18,19 @@ type Probed struct {
 	ID       layerfmt.Stat // owner, mode and device as the container sees them
 	Whiteout bool
 	Opaque   bool
-	Foreign  bool           // a mount point, of which st tells no more than type and inode number
-	Origin   workdir.Origin // of copies in the upper
+	Foreign  bool           // a mount point: only type and inode number are known
+	Origin   workdir.Origin // of a copy in the upper
 	Group    *workdir.Group
 	Data     *encoding.Reference // where a file has its data, if not in itself
-	redirect *encoding.Reference // what is merged into a directory, if not what has its name below
-	Entry    *layerindex.Entry   // where it is known from the index of the layer
+	redirect *encoding.Reference // what is merged into a directory, if not the directories of its name below
+	Entry    *layerindex.Entry   // if it was found in the index of the layer
 }
 
+// IsDir tells whether a container sees a directory.
 func (p *Probed) IsDir() bool { return p.ID.Mode&unix.S_IFMT == unix.S_IFDIR }
 
-// Seen returns what layerfmt.Merge asks of what was probed, without the marks that seeMarks looks for. err is the
-// probe's: that there is no entry is no error here.
+// Seen returns what layerfmt.Merge needs to know, without the marks that SeeMarks looks for. err is the error of
+// Probe: a missing entry is no error here.
 func (p *Probed) Seen(err error) (layerfmt.Seen, error) {
 	if errors.Is(err, unix.ENOENT) {
 		return layerfmt.Seen{}, nil
@@ -56,11 +57,13 @@ func (l *Layer) Probe(dirfd int, name string) (Probed, error) {
 	return l.interpret(st, beneath.File{FD: dirfd, Name: name})
 }
 
-// probeHost is probe where there may be mounts. It asks the filesystems in them nothing: one may be the union's own.
+// probeHost is Probe for trees in which there may be mounts. It asks nothing of mounted filesystems, because one of
+// them may be the union's own.
 func (l *Layer) probeHost(dirfd int, name string) (Probed, error) {
 	st, mount, err := sys.StatMount(dirfd, name)
 	switch {
-	case err == unix.EACCES || err == nil && mount == 0: // a mount of another user's, or a kernel that does not tell
+	case err == unix.EACCES || err == nil && mount == 0:
+		// A mount of another user, or a kernel that does not tell mounts apart.
 		return l.probeOpened(dirfd, name)
 	case err != nil:
 		return Probed{}, err
@@ -70,7 +73,7 @@ func (l *Layer) probeHost(dirfd int, name string) (Probed, error) {
 	return l.interpret(st, beneath.File{FD: dirfd, Name: name})
 }
 
-// probeOpened does without stat(2) by name, which would enter a mount.
+// probeOpened is probeHost without stat(2) by name, which would enter a mount.
 func (l *Layer) probeOpened(dirfd int, name string) (Probed, error) {
 	fd, err := beneath.OpenPath(dirfd, name, unix.O_PATH)
 	if errors.Is(err, unix.EXDEV) {
@@ -87,7 +90,7 @@ func (l *Layer) probeOpened(dirfd int, name string) (Probed, error) {
 	return l.interpret(st, beneath.File{FD: fd})
 }
 
-// interpret finds out what the backing file with the given attributes stands for.
+// interpret returns what a backing file with the given attributes stands for.
 func (l *Layer) interpret(st unix.Stat_t, x beneath.File) (Probed, error) {
 	p := Probed{Stat: st, ID: l.FromStat(&st)}
 	switch st.Mode & unix.S_IFMT {
@@ -100,7 +103,7 @@ func (l *Layer) interpret(st unix.Stat_t, x beneath.File) (Probed, error) {
 			return p, nil
 		}
 	default:
-		if l.StatXattr != layerfmt.PrivilegedStatXattr { // which alone other types than those above can have
+		if l.StatXattr != layerfmt.PrivilegedStatXattr { // the only xattr that files of other types can have
 			return p, nil
 		}
 	}
@@ -115,8 +118,8 @@ func (l *Layer) interpret(st unix.Stat_t, x beneath.File) (Probed, error) {
 	return p, err
 }
 
-// foreign describes a mount point in the layer without touching what is mounted there. Only its directory's listing
-// tells what the mount covers.
+// foreign describes a mount point in the layer without touching what is mounted there. What the mount covers is read
+// from the listing of its directory.
 func (l *Layer) foreign(dirfd int, name string) (Probed, error) {
 	root, err := sys.Stat(l.Root)
 	if err != nil {
@@ -145,7 +148,7 @@ func (l *Layer) foreign(dirfd int, name string) (Probed, error) {
 	return p, err
 }
 
-// SeeMarks completes what was seen at a name of the directory dirfd of l by the marks that are files.
+// SeeMarks adds to s the marks at a name of the directory dirfd that are files.
 func (l *Layer) SeeMarks(s *layerfmt.Seen, dirfd int, name string) {
 	s.Covered = l.hasWhiteoutFile(dirfd, name)
 	s.Opaque = s.Opaque || s.Kind == layerfmt.Directory && !s.Covered && opaqueInside(dirfd, name)
@@ -166,7 +169,7 @@ func opaqueInside(dirfd int, name string) bool {
 	return err == nil
 }
 
-// IsWhiteout tells whether the file that would stand for an entry in l means that there is none.
+// IsWhiteout tells whether the file that would stand for an entry in l is a whiteout.
 func (l *Layer) IsWhiteout(id layerfmt.Stat) bool {
 	return id.Rdev == 0 && l.Policy.Backing(id)&unix.S_IFMT == unix.S_IFCHR
 }

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ChooseXattrs finds out where the xattrs of an upper that is not HostOwned are: where they were put when it was new,
-// or, if it is, in a record only if the filesystem keeps none or beside asks for it.
+// ChooseXattrs finds out where the xattrs of an upper that is not HostOwned are. An upper keeps the choice that was
+// made when it was new. A new one gets a record if the filesystem keeps no xattrs or beside asks for it.
 func (l *Layer) ChooseXattrs(workDir string, beside bool) error {
 	if l.HostOwned {
 		return nil
@@ -55,7 +55,7 @@ func (l *Layer) hasXattrs() bool {
 	return err != unix.EOPNOTSUPP && err != unix.ENOSYS
 }
 
-// newRecord makes the record of an upper, which must be new: what the files of another stand for would be lost.
+// newRecord makes the record of an upper, which must be empty: otherwise nothing would say what its files stand for.
 func (l *Layer) newRecord(work int, root uint64) (*xattrlog.Log, error) {
 	if left, err := os.ReadDir(l.Dir); err != nil {
 		return nil, err
@@ -65,8 +65,8 @@ func (l *Layer) newRecord(work int, root uint64) (*xattrlog.Log, error) {
 	return xattrlog.Create(work, root)
 }
 
-// dropGone has the record forget the files that are neither in the tree nor in the index of hard links any more,
-// after a crash.
+// dropGone removes from the record, after a crash, the files that are neither in the tree nor in the index of hard
+// links.
 func (l *Layer) dropGone(log *xattrlog.Log, work int) error {
 	root, err := sys.Stat(l.Root)
 	if err != nil {

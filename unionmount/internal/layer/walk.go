@@ -8,13 +8,13 @@ import (
 	"github.com/rcrun/rcrun/unionmount/internal/sys"
 )
 
-// Walk visits what is in a tree of the upper, but no whiteouts.
+// Walk visits the files in a tree of the upper, except whiteouts.
 type Walk struct {
 	Visit func(dir int, name string, st *unix.Stat_t)
 }
 
-// Tree visits all that is below a directory. It goes from one to the next, down and up, with one of them open: how deep
-// they lie was for the container to decide.
+// Tree visits everything below a directory. It walks down and up with only one directory open, because a container
+// decides how deep they lie.
 func (w *Walk) Tree(root int) error {
 	dir, err := beneath.Open(root, ".", unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -53,7 +53,7 @@ func (w *Walk) Tree(root int) error {
 	return err
 }
 
-// Dir visits what is in a directory, and returns the directories among it.
+// Dir visits the files in a directory, and returns the names of the directories among them.
 func (w *Walk) Dir(dir int) (dirs []string, err error) {
 	var names []string
 	err = sys.Owning(dir, func() error {

@@ -8,28 +8,29 @@ import (
 	"sync/atomic"
 )
 
-// Listing is the order in which a directory's names are read. Every name has a position that it keeps, and a cookie
-// that stands for it. A reader goes on after a cookie and needs no open directory: it sees every name that was there
-// all the time exactly once, whatever is made and removed meanwhile.
+// Listing is the order in which the names of a directory are read. Every name has a position, which it keeps, and a
+// cookie that stands for the position. A reader goes on after a cookie. It sees every name that was there all the
+// time exactly once, whatever is made and removed meanwhile.
 //
-// A name that comes in gets a position before all others. So a reader that renames or makes entries while it reads
-// comes to an end: it meets no name that came in after its first request. At the end of the listing such a reader would
+// A new name gets a position before all others. So a reader that renames or makes entries while it reads comes to an
+// end, because it meets no name that was added after its first request. If new names came last, such a reader would
 // meet its own names again and again.
 //
-// It holds the names that some layer has; whether they are to be seen is for a lookup to say.
+// It holds the names that some layer has. A lookup decides whether a name shows.
 type Listing struct {
 	mu     sync.Mutex // guards what follows
 	loaded bool
-	// read are the names that were found when the listing was loaded, by ascending positions.
+	// read are the names that were found when the listing was loaded, in the order of their positions.
 	read []Entry
-	// came are the names that came in since, by descending positions: all before those of read.
+	// came are the names that were added since, in the reverse order of their positions. All come before those in
+	// read.
 	came    []Entry
-	at      map[string]int // index in read, or the complement of one in came
-	removed int            // slots without a name
+	at      map[string]int // index in read, or the complement of an index in came
+	removed int            // entries without a name
 	// doubtful are names that are not in at but may have a mark in the upper.
 	doubtful map[string]bool
-	// unread says that no cookie was given out yet: new names then come last, and a listing that was not loaded,
-	// because its directory came into being empty, may be given up again.
+	// unread says that no cookie was given out yet. Then new names come last, and the listing of a new directory,
+	// which was never read from disk, may be given up again.
 	unread bool
 
 	// Index is nil before it is made, and replaced but never changed.
@@ -67,8 +68,8 @@ func (l *Listing) IsLoaded() bool {
 	return l.loaded
 }
 
-// Pays counts lookups, and tells whether loading the listing takes no more time than all that were counted. least is
-// the number of lookups below which that is not the question, price what returns the number that takes the same time.
+// Pays counts lookups, and tells whether loading the listing takes no more time than all lookups so far. Fewer than
+// least never pay. price returns the number of lookups that take the same time; it is called once.
 func (l *Listing) Pays(lookups, least int64, price func() int64) bool {
 	asked := l.asked.Add(lookups)
 	if asked < least {
@@ -91,21 +92,20 @@ func (l *Listing) OfferIndex(x *NameIndex) *NameIndex {
 	return x
 }
 
-// Entry is a name with its position. The name of one that was removed is empty.
+// Entry is a name with its position. The name of a removed entry is empty.
 type Entry struct {
 	Name string
 	Pos  Position
 }
 
-// Position is a place in the order of a directory, never 0. That of the first name that is read is middle.
+// Position is a place in the order of a directory, never 0. The first name that is read has the position middle.
 type Position int64
 
-// middle leaves room for as many names that come in later as a server can live to see.
+// middle leaves room for more new names than a server can ever see.
 const middle Position = 1 << 62
 
-// The cookies of positions around middle fit into 31 bits, because 32-bit programs refuse others. Cookies that no
-// 32-bit program can use are those of the 2^30th name that comes in while the kernel knows the directory, and of later
-// ones.
+// The cookies of positions around middle fit into 31 bits, because 32-bit programs refuse others. Only the 2^30th
+// name that is added while the kernel knows the directory, and later ones, have larger cookies.
 const (
 	CookieDot    = 1
 	CookieDotDot = 2
@@ -113,7 +113,7 @@ const (
 	cookieShort  = 1 << 31 // cookies below it are relative to middle
 )
 
-// Cookie returns what stands for a position outside.
+// Cookie returns the cookie of a position.
 func (p Position) Cookie() uint64 {
 	if short := p - middle + cookieMiddle; short > CookieDotDot && short < cookieShort {
 		return uint64(short)
@@ -121,7 +121,7 @@ func (p Position) Cookie() uint64 {
 	return uint64(p)
 }
 
-// PositionOf returns the position that a cookie stands for; 0 of one before all names.
+// PositionOf returns the position that a cookie stands for; 0 for the cookies before all names.
 func PositionOf(cookie uint64) Position {
 	switch {
 	case cookie <= CookieDotDot:
@@ -132,7 +132,7 @@ func PositionOf(cookie uint64) Position {
 	return Position(min(cookie, math.MaxInt64))
 }
 
-// Add takes in a new name. A listing that is not loaded yet will find it.
+// Add adds a new name. A listing that is not loaded yet will find it.
 func (l *Listing) Add(name string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -149,14 +149,14 @@ func (l *Listing) Add(name string) {
 	}
 }
 
-// isNewLocked tells whether a name that is about to come in is not there yet.
+// isNewLocked tells whether a name that is about to be added is not there yet.
 func (l *Listing) isNewLocked(name string) bool {
 	_, known := l.at[name]
 	delete(l.doubtful, name)
 	return !known
 }
 
-// firstLocked returns the position that no name is before.
+// firstLocked returns the first position in use.
 func (l *Listing) firstLocked() Position {
 	if n := len(l.came); n > 0 {
 		return l.came[n-1].Pos
@@ -164,7 +164,7 @@ func (l *Listing) firstLocked() Position {
 	return middle
 }
 
-// readLocked takes in a name after all others, as long as no reader can be behind them.
+// readLocked adds a name after all others, which is right as long as no reader can be past them.
 func (l *Listing) readLocked(name string) {
 	if !l.isNewLocked(name) {
 		return
@@ -181,10 +181,10 @@ func (l *Listing) readLocked(name string) {
 	l.read = append(l.read, Entry{name, pos})
 }
 
-// MostUnread is how many names are kept of a directory that nobody has listed.
+// MostUnread bounds the names that are kept of a directory that was not listed yet.
 const MostUnread = 4096
 
-// StartEmpty loads the listing of a directory that has just been made.
+// StartEmpty makes the listing of a new directory: it is loaded, and empty.
 func (l *Listing) StartEmpty() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -192,7 +192,7 @@ func (l *Listing) StartEmpty() {
 	l.loaded, l.unread = true, true
 }
 
-// Lacks tells whether it is known that no layer has anything at a name, not even a mark in the upper.
+// Lacks tells whether it is known that no layer has anything at a name, and the upper not even a mark.
 func (l *Listing) Lacks(name string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -220,7 +220,7 @@ func (l *Listing) doubtLocked(name string) {
 	l.doubtful[name] = true
 }
 
-// Remove takes a name out, which left a mark in the upper or did not. The same name made anew is a new entry.
+// Remove removes a name. marked says that it left a mark in the upper. If the name is made again, it is a new entry.
 func (l *Listing) Remove(name string, marked bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -243,7 +243,7 @@ func (l *Listing) Remove(name string, marked bool) {
 	}
 }
 
-// compactLocked drops the slots without a name, but for the first one: no position is used twice.
+// compactLocked drops the entries without a name, except the first one, because no position may be used twice.
 func (l *Listing) compactLocked() {
 	first := l.firstLocked()
 	isFree := func(s Entry) bool { return s.Name == "" && s.Pos != first }
@@ -255,7 +255,7 @@ func (l *Listing) compactLocked() {
 	for i, s := range l.came {
 		l.at[s.Name] = ^i
 	}
-	delete(l.at, "") // of the first slot
+	delete(l.at, "") // of the first entry
 }
 
 // After returns up to max entries that follow a position.

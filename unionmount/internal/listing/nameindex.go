@@ -3,11 +3,11 @@ package listing
 import "math"
 
 // NameIndex knows which lowers have which names of a directory, so that the cost of a lookup does not depend on the
-// number of layers. It is made of what the indexes of the layers hold, at the first lookup in a directory of many
-// layers; or, when a directory is listed, of all its names.
+// number of layers. It is made of the indexes of the layers at the first lookup in a directory of many layers, or of
+// all names when a directory is listed.
 type NameIndex struct {
-	From    int            // the number of the lower from which on it has all
-	left    int            // the lower that it leaves out, which has to be asked itself; -1 for none
+	From    int            // the first lower that it covers; it covers all that follow
+	left    int            // a lower that it leaves out, which must be asked itself; -1 for none
 	head    map[string]int // by name, the first of its holders
 	holders []holder       // the first is none
 }
@@ -18,7 +18,7 @@ type holder struct {
 	next  int // the holder of the name in the next lower; 0 if this is the last
 }
 
-// NewNameIndex returns an index of the lowers from one on, but for the one left out, given the names in each.
+// NewNameIndex returns an index of the lowers from one on, except the one left out, given the names in each.
 func NewNameIndex(from, left int, names [][]string) *NameIndex {
 	x := &NameIndex{From: from, left: left, head: map[string]int{}, holders: make([]holder, 1)}
 	for lower := len(names) - 1; lower >= from; lower-- {
@@ -39,10 +39,10 @@ type candidates struct {
 	at         int
 }
 
-// never is no lower.
+// never is the number of no lower.
 const never = math.MaxInt
 
-// Candidates returns the lowers that may have a name; of a nil index, all may.
+// Candidates returns the lowers that may have a name. For a nil index these are all lowers.
 func (x *NameIndex) Candidates(name string) candidates {
 	if x == nil {
 		return candidates{}
@@ -50,7 +50,8 @@ func (x *NameIndex) Candidates(name string) candidates {
 	return candidates{x, x.head[name]}
 }
 
-// Next returns the first lower, not before one, that has to be asked; never if there is none. lower may not decrease.
+// Next returns the first lower from the given one on that must be asked, or never. The given lower may not decrease
+// from call to call.
 func (c *candidates) Next(lower int) int {
 	if c.NameIndex == nil || lower < c.From {
 		return lower

@@ -13,7 +13,7 @@ import (
 	"github.com/rcrun/rcrun/internal/eintr"
 )
 
-// ReadUmask returns the umask of the process without changing it, for which there is no system call.
+// ReadUmask returns the umask of the process without changing it, which no system call does.
 func ReadUmask() (uint32, error) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -32,8 +32,8 @@ func Reopen(fd int, flags int) (int, error) {
 	})
 }
 
-// StatMount is lstat(2) of an entry of dirfd that tells the mount it is in, too (0 before Linux 5.8), and that waits
-// for no filesystem's server: what it says of an entry in another mount may be out of date.
+// StatMount is lstat(2) of an entry of dirfd that also returns the id of its mount (0 before Linux 5.8). It does not
+// wait for the server of a filesystem, so the attributes of an entry in another mount may be out of date.
 func StatMount(dirfd int, name string) (st unix.Stat_t, mount uint64, err error) {
 	var x unix.Statx_t
 	const flags = unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT | unix.AT_STATX_DONT_SYNC
@@ -58,6 +58,7 @@ func timespec(t unix.StatxTimestamp) unix.Timespec {
 	return unix.Timespec{Sec: t.Sec, Nsec: int64(t.Nsec)}
 }
 
+// Stat is fstat(2).
 func Stat(fd int) (st unix.Stat_t, err error) {
 	err = unix.Fstat(fd, &st)
 	return st, err
@@ -80,8 +81,8 @@ func SetXattr(fd int, name, value string, flags int) error {
 	return Owning(fd, func() error { return beneath.SetXattr(fd, name, value, flags) })
 }
 
-// Owning calls f, and where the permissions of the file behind fd forbid what f does, again while they do not: they are
-// about those who asked for it, and were checked.
+// Owning calls f. If the permissions of the file behind fd forbid what f does, it calls f again with more permissive
+// ones: the permissions are for the caller in the container, and the kernel has checked them.
 func Owning(fd int, f func() error) error {
 	err := f()
 	if !errors.Is(err, unix.EACCES) {
@@ -105,12 +106,12 @@ func WithOwnerAccess(fd int, f func() error) error {
 	}
 	err = f()
 	if now, statErr := Stat(fd); statErr != nil || now.Mode != st.Mode|needed {
-		return errors.Join(err, statErr) // somebody else gave it a mode meanwhile
+		return errors.Join(err, statErr) // another process has set the mode meanwhile
 	}
 	return errors.Join(err, beneath.Chmod(fd, st.Mode&0o7777))
 }
 
-// OpenQuietly opens an entry of dirfd without giving it a new access time, where the caller may do that.
+// OpenQuietly opens an entry of dirfd so that reading it does not set its access time, if the process may do that.
 func OpenQuietly(dirfd int, name string, flags int) (int, error) {
 	fd, err := beneath.Open(dirfd, name, flags|unix.O_NOATIME, 0)
 	if errors.Is(err, unix.EPERM) { // O_NOATIME is for the file's owner
@@ -119,7 +120,7 @@ func OpenQuietly(dirfd int, name string, flags int) (int, error) {
 	return fd, err
 }
 
-// BirthOf returns when the file behind fd was made, zero where its filesystem does not know.
+// BirthOf returns when the file behind fd was made, or zero if its filesystem does not know.
 func BirthOf(fd int) (unix.Timespec, error) {
 	var st unix.Statx_t
 	err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_BTIME, &st)

@@ -13,15 +13,14 @@ import (
 	"github.com/rcrun/rcrun/unionmount/internal/sys"
 )
 
-// Dir is the work directory: where entries are made before they are renamed into the upper, and where what is
-// removed from the upper goes first; and the index of hard links and inode numbers.
+// Dir is an open work directory.
 type Dir struct {
 	root    int  // the work directory itself
-	Drafts  int  // files being made; all of it is rubbish after a crash
-	Index   int  // copies of lower hard links, by backingKey.indexName
+	Drafts  int  // directory of the files that are being made or taken apart
+	Index   int  // directory of the copies of lower files with several names, by Key.IndexName, and of notes
 	Devices bool // whiteouts can be made as devices
-	// MayHaveLinks says that the index may hold something. While it does not, names of hard-linked files cost no look
-	// there.
+	// MayHaveLinks says that the index may hold copies or notes of hidden names. As long as it does not, lookups of
+	// files with several names do not look there.
 	MayHaveLinks atomic.Bool
 	Origins      Origins
 	next         atomic.Uint64
@@ -29,7 +28,7 @@ type Dir struct {
 
 const (
 	DraftsName   = "stage"
-	WhiteoutName = "whiteout" // in the stage, the device that whiteouts are links of
+	WhiteoutName = "whiteout" // among the drafts, the device that whiteouts are links of
 )
 
 // Open opens the work directory of an upper, which is on the filesystem dev, and removes the drafts in it.
@@ -68,7 +67,7 @@ func Open(work, upper string, dev uint64) (_ *Dir, err error) {
 	return s, nil
 }
 
-// findIndexed finds out whether there is anything in the index.
+// findIndexed loads the origins in the index, and finds out whether it holds anything else.
 func (s *Dir) findIndexed() error {
 	fd, err := beneath.Open(s.Index, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -82,7 +81,7 @@ func (s *Dir) findIndexed() error {
 	})
 }
 
-// MakeDir opens the directory name, making it when it is missing.
+// MakeDir opens a directory, and makes it first if it is missing.
 func MakeDir(dirfd int, name string) (int, error) {
 	if err := unix.Mkdirat(dirfd, name, 0o700); err != nil && err != unix.EEXIST {
 		return -1, err
@@ -90,6 +89,7 @@ func MakeDir(dirfd int, name string) (int, error) {
 	return beneath.Open(dirfd, name, unix.O_PATH|unix.O_DIRECTORY, 0)
 }
 
+// Close closes the work directory.
 func (s *Dir) Close() {
 	for _, fd := range []int{s.root, s.Drafts, s.Index} {
 		if fd >= 0 {
@@ -98,7 +98,7 @@ func (s *Dir) Close() {
 	}
 }
 
-// NewName returns one that no file in the stage has.
+// NewName returns a name that no draft has.
 func (s *Dir) NewName() string { return strconv.FormatUint(s.next.Add(1), 10) }
 
 // probeDevices finds out whether a whiteout device can be made and have links.
@@ -116,8 +116,8 @@ func (s *Dir) MakeDevice() error {
 	return unix.Renameat(s.Drafts, name, s.Drafts, WhiteoutName)
 }
 
-// PutDevice makes a whiteout device: a link, because to find a free inode takes most of the time of a removal. When the
-// device has as many links as the filesystem allows, the next one begins.
+// PutDevice makes a whiteout device. It is a link, because finding a free inode would take most of the time of a
+// removal. If the device has as many links as the filesystem allows, it makes a new one.
 func (s *Dir) PutDevice(dirfd int, name string) error {
 	err := unix.Linkat(s.Drafts, WhiteoutName, dirfd, name, 0)
 	if err != unix.EMLINK {

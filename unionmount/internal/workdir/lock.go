@@ -9,15 +9,15 @@ import (
 )
 
 const (
-	// lockPatience is how long a Union waits for another one to be closed: unmounting a filesystem returns before its
-	// server has come to an end.
+	// lockPatience bounds how long a Union waits for another one to be closed: umount(2) returns before the server
+	// has ended.
 	lockPatience = 3 * time.Second
 	lockInterval = 5 * time.Millisecond
 )
 
-// Lock keeps others from opening a work directory, and with it the upper, for as long as the descriptor that it
-// returns is open: whoever opens it takes what is being made there for what a crash has left. Where the filesystem
-// knows no locks, nobody is kept.
+// Lock takes an exclusive flock on the work directory until the returned descriptor is closed. Without it a second
+// Union would mistake our files in progress for crash debris and delete them. If the filesystem has no flock, it is
+// skipped.
 func Lock(work string) (int, error) {
 	fd, err := unix.Open(work, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -12,10 +12,10 @@ import (
 // OriginXattr is set on copies in the upper; its value is an origin.
 const OriginXattr = "user.rcrun.origin"
 
-// Origin is what a copy is to show of the file that it was made from, because no file can be given it.
+// Origin is what a copy shows of the file that it was made from, because it cannot be set in a file.
 type Origin struct {
-	Ino  uint64        // st_ino; 0 of what is no copy
-	Born unix.Timespec // time of birth; zero where it is not known
+	Ino  uint64        // st_ino; 0 if the file is no copy
+	Born unix.Timespec // time of birth; zero if it is not known
 }
 
 // Encode returns "INO" or "INO:SECONDS.NANOSECONDS".
@@ -27,6 +27,7 @@ func (o Origin) Encode() string {
 	return fmt.Sprintf("%s:%d.%09d", ino, o.Born.Sec, o.Born.Nsec)
 }
 
+// ParseOrigin reads what Encode returns.
 func ParseOrigin(value string) (o Origin, err error) {
 	ino, born, timed := strings.Cut(value, ":")
 	if o.Ino, err = strconv.ParseUint(ino, 10, 64); err != nil || !timed {

@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Origins are the origins of copies that can carry no xattr: special files, and links that are links on disk. Each is
-// the name of an empty file in the index, so that one listing tells all of them. It is there before the copy gets its
-// name, and goes after the last name of the copy; the time of birth in it tells a copy that it is of from another
-// file that got its inode number after a crash.
+// Origins are the origins of copies that can carry no xattr, by inode number: special files, and links that are links
+// on disk. Each is the name of an empty file in the index, so that one listing tells all of them. The file is made
+// before the copy gets its name, and removed after the last name of the copy. It has the time of birth of the copy,
+// because after a crash another file may get the inode number.
 type Origins struct {
 	index int // where the files are
 
@@ -21,18 +21,19 @@ type Origins struct {
 
 // Copy is the origin of one copy.
 type Copy struct {
-	Ino  uint64        // of the copy in the upper
+	Ino  uint64        // inode number of the copy in the upper
 	Born unix.Timespec // and when it was made
 	From Origin
 }
 
 const CopyPrefix = "copy-"
 
+// FileName returns the name of the note in the index.
 func (n Copy) FileName() string {
 	return fmt.Sprintf("%s%d-%d.%09d-%s", CopyPrefix, n.Ino, n.Born.Sec, n.Born.Nsec, n.From.Encode())
 }
 
-// parseCopy reads the name of a file; not ok of any other.
+// parseCopy reads what FileName returns; ok is false for any other name.
 func parseCopy(name string) (n Copy, ok bool) {
 	fields := strings.SplitN(strings.TrimPrefix(name, CopyPrefix), "-", 3)
 	if !strings.HasPrefix(name, CopyPrefix) || len(fields) != 3 {
@@ -46,8 +47,8 @@ func parseCopy(name string) (n Copy, ok bool) {
 	return n, err == nil
 }
 
-// load takes over a file that was found in the index, and tells whether it is one of these. Of two for one inode number
-// the later is right.
+// load takes over a file of the index, and tells whether it notes an origin. If two have the same inode number, the
+// later one is right.
 func (s *Origins) load(name string) bool {
 	n, ok := parseCopy(name)
 	if ok && (s.of[n.Ino].From.Ino == 0 || later(n.Born, s.of[n.Ino].Born)) {
@@ -58,7 +59,7 @@ func (s *Origins) load(name string) bool {
 
 func later(a, b unix.Timespec) bool { return a.Sec > b.Sec || a.Sec == b.Sec && a.Nsec > b.Nsec }
 
-// Get returns what is noted of a file of the upper: it may be of one that is gone.
+// Get returns the note for an inode number of the upper. It may be of a file that is gone.
 func (s *Origins) Get(ino uint64) (Copy, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,7 +81,7 @@ func (s *Origins) Note(n Copy) error {
 	return nil
 }
 
-// Drop forgets a copy that is gone.
+// Drop removes the note of a copy that is gone.
 func (s *Origins) Drop(ino uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

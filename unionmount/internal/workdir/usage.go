@@ -12,10 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// UsageName is the file in the work directory that keeps what the upper takes, from one use to the next.
+// UsageName is the name of the file in the work directory that keeps what the upper takes from one Open to the next.
 const UsageName = "usage"
 
-// Usage is what is in it. After a reboot it does not count: it is not flushed to the disk, nor is its removal.
+// Usage is what that file has. After a reboot it does not count, because neither the file nor its removal is flushed
+// to the disk.
 type Usage struct {
 	Boot   string `json:"boot"`
 	Bytes  int64  `json:"bytes"`
@@ -23,7 +24,7 @@ type Usage struct {
 	Grown  int64  `json:"grown"` // the bytes that came since the files were last counted
 }
 
-// BootID names the time since the machine was started, "" where it has no name.
+// BootID returns the kernel's id of this boot of the machine, or "" if there is none.
 func BootID() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -32,7 +33,7 @@ func BootID() string {
 	return strings.TrimSpace(string(id))
 }
 
-// TakeUsage reads the record and removes it; ok is false where there is none that counts.
+// TakeUsage reads the file and removes it. ok is false if there is none that counts.
 func (s *Dir) TakeUsage() (record Usage, ok bool) {
 	fd, err := beneath.Open(s.root, UsageName, unix.O_RDONLY, 0)
 	if err != nil {
@@ -48,7 +49,7 @@ func (s *Dir) TakeUsage() (record Usage, ok bool) {
 	return record, record.Boot != "" && record.Boot == BootID()
 }
 
-// KeepUsage writes the record, in one step.
+// KeepUsage writes the file, in one step.
 func (s *Dir) KeepUsage(record Usage) error {
 	text, err := json.Marshal(record)
 	if err != nil {
@@ -67,7 +68,7 @@ func (s *Dir) KeepUsage(record Usage) error {
 		err = unix.Renameat(s.Drafts, name, s.root, UsageName)
 	}
 	if err != nil {
-		unix.Unlinkat(s.Drafts, name, 0) // else it goes with the next Open, which counts
+		unix.Unlinkat(s.Drafts, name, 0) // if this fails, the next Open removes it, and counts
 		return fmt.Errorf("keep the usage of the upper directory: %w", err)
 	}
 	return nil
