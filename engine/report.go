@@ -28,7 +28,8 @@ func (e *Engine) Report(c *Container, action api.Action, attributes map[string]s
 	c.report(e.events, action, attributes)
 }
 
-// eventAttributes are the labels of the container and what else each of its events has, over attributes.
+// eventAttributes returns attributes with those that each event of the container has: its labels, image and name. As
+// with Docker, a label hides another attribute of the same key.
 func (c *Container) eventAttributes(attributes map[string]string) map[string]string {
 	all := map[string]string{}
 	maps.Copy(all, attributes)

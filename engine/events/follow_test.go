@@ -177,7 +177,7 @@ func TestRemovedDirectory(t *testing.T) {
 func TestCancelFollowers(t *testing.T) {
 	j := New(filepath.Join(t.TempDir(), "events"))
 	j.mustAppend(t, event("a"))
-	j.follow(t).end(t, "a") // so that what the process keeps for good is there
+	j.follow(t).end(t, "a") // so that the process has what it keeps to its end
 	goroutines, descriptors := runtime.NumGoroutine(), openFiles(t)
 	var followers []*follower
 	for range 50 {

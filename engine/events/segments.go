@@ -16,8 +16,7 @@ func (j *Journal) path(name string) string { return filepath.Join(j.dir, name) }
 
 func (j *Journal) segment(number uint64) string { return j.path(fmt.Sprintf("%0*d", digits, number)) }
 
-// numbers lists the segments, the oldest first. Other files are not looked at. A journal that nobody has written to has
-// none.
+// numbers lists the segments, the oldest first. Other files do not count. A journal without an event has none.
 func (j *Journal) numbers() ([]uint64, error) {
 	entries, err := os.ReadDir(j.dir)
 	if errors.Is(err, os.ErrNotExist) {
