@@ -107,14 +107,7 @@ func TestHolesAndRanges(t *testing.T) {
 	const block = 64 << 10
 	m := withLower(t, map[string]string{"sparse": ""})
 	if !inside() {
-		f, err := os.OpenFile(m.lower(0)+"/sparse", os.O_WRONLY, 0)
-		must(t, err)
-		for _, at := range []int64{2 * block, 6 * block} {
-			_, err = f.WriteAt([]byte(strings.Repeat("d", block)), at)
-			must(t, err)
-		}
-		must(t, f.Truncate(10*block))
-		must(t, f.Close())
+		fillSparse(t, m.lower(0)+"/sparse", block)
 	}
 	m.run(t, func(t *testing.T, mnt string) {
 		f, err := os.OpenFile(mnt+"/sparse", os.O_RDWR, 0)
@@ -163,6 +156,19 @@ func TestHolesAndRanges(t *testing.T) {
 			t.Errorf("in the hole is %q, %v", buf, err)
 		}
 	})
+}
+
+// fillSparse gives a file ten blocks, of which the third and the seventh are no holes.
+func fillSparse(t *testing.T, path string, block int64) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	must(t, err)
+	for _, at := range []int64{2 * block, 6 * block} {
+		_, err = f.WriteAt([]byte(strings.Repeat("d", int(block))), at)
+		must(t, err)
+	}
+	must(t, f.Truncate(10*block))
+	must(t, f.Close())
 }
 
 // extents returns where the data of a file begins and ends, by turns, in blocks.

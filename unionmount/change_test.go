@@ -93,16 +93,18 @@ func TestWhiteoutFilesWhereDevicesAreForbidden(t *testing.T) {
 	}
 }
 
+// renameCase is a rename, and what is there afterwards.
+type renameCase struct {
+	from, to string
+	flags    uint
+	errno    unix.Errno
+	gone     string
+	at, has  string
+}
+
 func TestRenameTable(t *testing.T) {
-	lower := tree{"file": file("f"), "other": file("o"), "full/x": file("x"), "empty": directory(), "link": symlink("file")}
 	const noreplace, exchange = unix.RENAME_NOREPLACE, unix.RENAME_EXCHANGE
-	for _, c := range []struct {
-		from, to string
-		flags    uint
-		errno    unix.Errno
-		gone     string // afterwards
-		at, has  string
-	}{
+	for _, c := range []renameCase{
 		{"file", "new", 0, 0, "file", "new", "f"},
 		{"file", "other", 0, 0, "file", "other", "f"},
 		{"file", "full/x", 0, 0, "file", "full/x", "f"},
@@ -138,37 +140,37 @@ func TestRenameTable(t *testing.T) {
 		{"over", "new", 0, 0, "over", "new/o", "o"},
 		{"over", "hollow", 0, 0, "over", "hollow/o", "o"},
 	} {
-		t.Run(strings.ReplaceAll(c.from+" to "+c.to, "/", "-"), func(t *testing.T) {
-			all := tree{"was/lower": file("w"), "hollow/lower": file("h"), "over/lower": file("v")}
-			for path, e := range lower {
-				all[path] = e
-			}
-			f := newUnion(t, all)
-			must(t, f.mkdir("upper", 0o755))
-			must(t, f.create("upper/u", 0o644))
-			must(t, f.write("upper/u", "u", 0))
-			must(t, f.unlink("was/lower"))
-			must(t, f.rmdir("was"))
-			must(t, f.unlink("hollow/lower"))
-			must(t, f.unlink("over/lower"))
-			must(t, f.rmdir("over"))
-			must(t, f.mkdir("over", 0o755))
-			must(t, f.create("over/o", 0o644))
-			must(t, f.write("over/o", "o", 0))
-			wantErrno(t, "rename", f.rename(c.from, c.to, c.flags), c.errno)
-			for range 2 {
-				f.want(c.gone, gone)
-				f.want(c.at, c.has)
-				f.want(c.to+"/lower", "!"+errnoOf(f.at(c.to+"/lower", func(*Node) error { return nil })).Error())
-				if names := f.ls("/"); slices.Contains(names, c.gone) {
-					t.Errorf("%s is listed: %q", c.gone, names)
-				}
-				for _, path := range []string{"was/lower", "hollow/lower", "over/lower"} {
-					f.want(path, gone)
-				}
-				f.reopen()
-			}
-		})
+		t.Run(strings.ReplaceAll(c.from+" to "+c.to, "/", "-"), func(t *testing.T) { testRename(t, c) })
+	}
+}
+
+// testRename renames in a union with entries of a lower, of the upper, and of the upper over removed ones of the lower.
+func testRename(t *testing.T, c renameCase) {
+	f := newUnion(t, tree{"file": file("f"), "other": file("o"), "full/x": file("x"), "empty": directory(),
+		"link": symlink("file"), "was/lower": file("w"), "hollow/lower": file("h"), "over/lower": file("v")})
+	must(t, f.mkdir("upper", 0o755))
+	must(t, f.create("upper/u", 0o644))
+	must(t, f.write("upper/u", "u", 0))
+	must(t, f.unlink("was/lower"))
+	must(t, f.rmdir("was"))
+	must(t, f.unlink("hollow/lower"))
+	must(t, f.unlink("over/lower"))
+	must(t, f.rmdir("over"))
+	must(t, f.mkdir("over", 0o755))
+	must(t, f.create("over/o", 0o644))
+	must(t, f.write("over/o", "o", 0))
+	wantErrno(t, "rename", f.rename(c.from, c.to, c.flags), c.errno)
+	for range 2 {
+		f.want(c.gone, gone)
+		f.want(c.at, c.has)
+		f.want(c.to+"/lower", "!"+errnoOf(f.at(c.to+"/lower", func(*Node) error { return nil })).Error())
+		if names := f.ls("/"); slices.Contains(names, c.gone) {
+			t.Errorf("%s is listed: %q", c.gone, names)
+		}
+		for _, path := range []string{"was/lower", "hollow/lower", "over/lower"} {
+			f.want(path, gone)
+		}
+		f.reopen()
 	}
 }
 

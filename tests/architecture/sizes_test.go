@@ -27,12 +27,6 @@ var largePackages = map[string]int{
 	"unionmount": 60,
 }
 
-// longFunctions are those with more lines. The list may only become shorter.
-var longFunctions = []string{
-	"fusefs/features_test.go: TestHolesAndRanges",
-	"unionmount/change_test.go: TestRenameTable",
-}
-
 // longLines lists the files that have lines over mostColumns. The list may only become shorter: -prune does that.
 const longLines = "testdata/long_lines"
 
@@ -62,7 +56,7 @@ func TestFunctionsStayShort(t *testing.T) {
 				continue
 			}
 			from, to := s.fset.Position(f.Pos()).Line, s.fset.Position(f.End()).Line
-			if n := to - from + 1; n > mostLines && !slices.Contains(longFunctions, s.path+": "+f.Name.Name) {
+			if n := to - from + 1; n > mostLines {
 				t.Errorf("%s:%d: %s has %d lines and may have %d: make functions of its parts", s.path, from,
 					f.Name.Name, n, mostLines)
 			}
