@@ -7,7 +7,7 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// A server answers by the class of an error, so each kind of failure has its own.
+// A server answers by the class of an error, so each kind of failure needs its own.
 func TestErrorClasses(t *testing.T) {
 	taken, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {

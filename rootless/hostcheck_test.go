@@ -12,7 +12,7 @@ import (
 	"github.com/rcrun/rcrun/internal/idmap"
 )
 
-// goodHost is a host on which everything is found; its files are those of a directory of the test's.
+// goodHost is a host that has everything. Its files are in a directory of the test.
 func goodHost(t *testing.T) host {
 	t.Helper()
 	h := host{

@@ -110,7 +110,7 @@ func TestPlanMapWithoutSubordinateIDs(t *testing.T) {
 	}
 }
 
-// TestPlanMapIsAcceptable checks what the kernel demands of any map: no id twice, inside or outside.
+// TestPlanMapIsAcceptable checks what the kernel requires of any map: no id occurs twice, inside or outside.
 func TestPlanMapIsAcceptable(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		small := rapid.Uint32Range(0, 40)
@@ -196,7 +196,7 @@ func TestFindHelpers(t *testing.T) {
 	}
 }
 
-// TestWriteMap gives real user namespaces their maps, by the way that is open to whoever runs it.
+// TestWriteMap writes the maps of real user namespaces, in the way that the user of the test may use.
 func TestWriteMap(t *testing.T) {
 	caller := CurrentCaller()
 	if caller.Problem != (Problem{}) {

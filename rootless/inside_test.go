@@ -17,7 +17,7 @@ import (
 	"github.com/rcrun/rcrun/tests/patience"
 )
 
-// runnerName is argv[0] of the test binary where it is to run something inside and be killed.
+// runnerName is argv[0] of the test binary that runs something inside and is killed.
 const runnerName = "rootless-test-runner"
 
 // insideMain is what the test binary does inside: it writes a report to a file and ends, or stays.
@@ -48,7 +48,7 @@ func insideMain(task, file string) int {
 	return 1
 }
 
-// write makes a file that is there with its content or not at all.
+// write makes a file that has its whole content as soon as it has its name.
 func write(path, text string) error {
 	if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
 		return err

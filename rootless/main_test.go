@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// childEnv makes the test binary, started again in namespaces of its own, serve instead of testing.
+// childEnv makes the test binary serve instead of test, when it is started again in namespaces of its own.
 const childEnv = "ROOTLESS_TEST_CHILD"
 
 func TestMain(m *testing.M) {

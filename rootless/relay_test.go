@@ -12,7 +12,7 @@ import (
 	"github.com/rcrun/rcrun/tests/patience"
 )
 
-// testRelay is a relay of a UDP port of the host to a server that answers each datagram with its text in capitals.
+// testRelay relays a UDP port of the host to a server that answers each datagram with its text in capitals.
 type testRelay struct {
 	*relay
 	server net.Addr
@@ -72,8 +72,8 @@ func expect(t *testing.T, conn net.Conn, text string) {
 	}
 }
 
-// A connection into the container that takes its time keeps neither other clients nor the end of the relay waiting, and
-// what its client has sent meanwhile is not lost.
+// A slow connection into the container delays neither other clients nor the end of the relay, and the datagrams that
+// its client sends meanwhile are not lost.
 func TestRelayWhileDialing(t *testing.T) {
 	first := make(chan struct{})
 	var dials atomic.Int32

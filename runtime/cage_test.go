@@ -19,7 +19,7 @@ import (
 // attackEnv tells the test binary, executed in a container, what to try there.
 const attackEnv = "RCRUN_ATTACK"
 
-// attacks are programs of a hostile container. What they print are their successes.
+// attacks are programs of a hostile container. They print what they achieve.
 var attacks = map[string]func(){
 	"look":    lookAtOthers,
 	"stop":    stopOthers,
@@ -30,7 +30,7 @@ var attacks = map[string]func(){
 	"hang":    serveNothing,
 }
 
-// attacked makes a container's command an attack with arguments.
+// attacked makes an attack with arguments the command of a container.
 func attacked(t *testing.T, c *Config, name string, args ...string) {
 	t.Helper()
 	program, err := os.ReadFile(selfExe)
@@ -40,7 +40,7 @@ func attacked(t *testing.T, c *Config, name string, args ...string) {
 	c.Spec.Process.Env = append(c.Spec.Process.Env, attackEnv+"="+name)
 }
 
-// others calls do for every other process but the first, over and over.
+// others calls do for every other process except the first, again and again.
 func others(do func(pid int)) {
 	fmt.Println("ready")
 	for {
@@ -54,8 +54,8 @@ func others(do func(pid int)) {
 	}
 }
 
-// lookAtOthers finds processes through which files of the host, whose name is in the arguments, can be reached, and
-// processes of ours.
+// lookAtOthers looks for processes that give access to files of the host, whose name is in the arguments, and for
+// processes of the runtime.
 func lookAtOthers() {
 	goruntime.LockOSThread() // the tracer is a thread
 	secret := os.Args[1]
@@ -115,7 +115,8 @@ func traceFirst() {
 	}
 }
 
-// rewriteSelf is executed from the stage's binary and tries to write to it, at once and once nothing executes it.
+// rewriteSelf is executed from the stage's binary. It tries to write to the binary at once, and again when no process
+// executes it.
 func rewriteSelf() {
 	for _, flags := range []int{os.O_WRONLY, os.O_RDWR, os.O_WRONLY | os.O_TRUNC} {
 		if _, err := os.OpenFile(selfExe, flags, 0); err == nil {
@@ -145,7 +146,7 @@ func readKeys() {
 
 const keyName = "rcrun-test-key"
 
-// TestExecShowsNothingOfTheHost has a container as strong as there is look at every process that an exec makes.
+// TestExecShowsNothingOfTheHost has a container with all capabilities examine every process that an exec makes.
 func TestExecShowsNothingOfTheHost(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "secret")
 	must(t, os.WriteFile(secret, []byte("x"), 0o600))
@@ -168,8 +169,8 @@ func TestExecShowsNothingOfTheHost(t *testing.T) {
 	}
 }
 
-// TestExecIsStopped has a container stop every process that it sees: an exec that is not yet the command goes on, or is
-// reported as what it is.
+// TestExecIsStopped has a container stop every process that it sees. An exec that has not become the command goes on,
+// or the error says that the container stopped it.
 func TestExecIsStopped(t *testing.T) {
 	b := run(t, nil, func(c *Config) { attacked(t, c, "stop") })
 	for range 40 {
@@ -208,7 +209,7 @@ func TestFirstProcessIsOutOfReach(t *testing.T) {
 	}
 }
 
-// TestReaperIsNoStrongerThanPayload compares what is left to the first process with what the payload has.
+// TestReaperIsNoStrongerThanPayload compares the privileges of the first process with those of the payload.
 func TestReaperIsNoStrongerThanPayload(t *testing.T) {
 	for _, nnp := range []bool{false, true} {
 		out, stderr, _ := finish(t, `for p in 1 self; do grep -E '^(CapBnd|NoNewPrivs|Seccomp):' /proc/$p/status; done
@@ -250,7 +251,7 @@ func TestPayloadIsOurBinary(t *testing.T) {
 	}
 }
 
-// TestMountsAreLocked has a container as strong as there is try to undo what was mounted for it.
+// TestMountsAreLocked has a container with all capabilities try to undo its mounts.
 func TestMountsAreLocked(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, "file"), nil, 0o666))
@@ -271,7 +272,7 @@ func TestMountsAreLocked(t *testing.T) {
 	expect(t, "what the container could undo", out, "")
 }
 
-// TestSessionKeyring has a key in the creator's session, where the container must not find it.
+// TestSessionKeyring puts a key into the creator's session keyring, where the container must not find it.
 func TestSessionKeyring(t *testing.T) {
 	root := tree(t)
 	program, err := os.ReadFile(selfExe)
@@ -298,7 +299,7 @@ func keyHolderMain() int {
 		_, err = unix.AddKey("user", keyName, []byte("secret"), unix.KEY_SPEC_SESSION_KEYRING)
 	}
 	if err == nil {
-		// As the creator's processes will: what a thread executes or forks has its keyring.
+		// The processes of the creator have the keyring of the thread that forks or executes them.
 		if _, err = unix.KeyctlSearch(unix.KEY_SPEC_SESSION_KEYRING, "user", keyName, 0); err == nil {
 			err = syscall.Exec(selfExe, append([]string{creatorName}, os.Args[1:]...), os.Environ())
 		}
@@ -307,7 +308,8 @@ func keyHolderMain() int {
 	return 1
 }
 
-// TestExecIsKilled has a container kill every process that it sees: it is not the container that has ended.
+// TestExecIsKilled has a container kill every process that it sees. The error must not say that the container has
+// ended.
 func TestExecIsKilled(t *testing.T) {
 	b := run(t, nil, func(c *Config) { attacked(t, c, "kill") })
 	killed := 0
@@ -328,7 +330,7 @@ func TestExecIsKilled(t *testing.T) {
 	}
 }
 
-// TestLongPrograms has more to search and to make than a program has steps otherwise.
+// TestLongPrograms needs more steps than a program usually has.
 func TestLongPrograms(t *testing.T) {
 	var search strings.Builder
 	for i := range 2000 {
@@ -344,7 +346,7 @@ func TestLongPrograms(t *testing.T) {
 	}
 }
 
-// TestUserWithoutID names a user whose id in the container's own file is none.
+// TestUserWithoutID names a user whose number in the container's own file is not a valid id.
 func TestUserWithoutID(t *testing.T) {
 	b := create(t, []string{"true"}, func(c *Config) {
 		c.Spec.Process.User.Username = "odd"
@@ -356,11 +358,11 @@ func TestUserWithoutID(t *testing.T) {
 	}
 }
 
-// TestOpenMounts has a container do with its mounts what a privileged one may.
+// TestOpenMounts has a container change its mounts as a privileged one may.
 func TestOpenMounts(t *testing.T) {
 	dir := t.TempDir()
 	for name, change := range map[string]func(*Config){
-		// Only where the host's ids that busybox reads as options of the mount are in the map, too.
+		// busybox reads ids of the host as options of the mount; that works only if the map has these ids, too.
 		"default": func(c *Config) { c.Spec.Process.Env = append(c.Spec.Process.Env, "RESIZE=1") },
 		"reaper":  func(c *Config) { c.Init = true },
 		"nomap":   func(c *Config) { c.MapIDs = mapNone(t) },

@@ -29,7 +29,7 @@ func serveNothing() {
 	time.Sleep(time.Hour)
 }
 
-// stuck starts a container with a filesystem on /work that answers nothing.
+// stuck starts a container with a filesystem on /work that answers no request.
 func stuck(t *testing.T) box {
 	t.Helper()
 	fuse, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
@@ -58,8 +58,8 @@ func stuck(t *testing.T) box {
 	return b
 }
 
-// A container can make its working directory one that nothing comes back from. An exec there ends with its context, and
-// nothing of it is left.
+// A container can serve the filesystem of a working directory and not answer. An exec there ends with its context, and
+// leaves nothing behind.
 func TestExecCancelled(t *testing.T) {
 	b := stuck(t)
 	process := DefaultSpec("true").Process

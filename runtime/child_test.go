@@ -13,9 +13,8 @@ import (
 	"github.com/rcrun/rcrun/tests/patience"
 )
 
-// Once a child has said that a program is done, its parent writes the next one, and with it where the child finds its
-// control socket. The child may not have come to waiting for that program by then: here the socket is full, so that the
-// child goes on after the parent.
+// When a child has reported the end of a program, its parent writes the next one, which may move the control socket.
+// The child may not yet wait for that program: here the socket is full, so that the child continues after the parent.
 func TestChildIsLateForTheNextProgram(t *testing.T) {
 	for range 20 {
 		lateChild(t)

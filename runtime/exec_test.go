@@ -142,7 +142,7 @@ func TestExecEndsWithContainer(t *testing.T) {
 	}
 }
 
-// An exec that meets the end of the container either runs or says so.
+// An exec at the end of the container either runs or fails with ErrExited.
 func TestExecMeetsEnd(t *testing.T) {
 	for range 5 {
 		b := run(t, []string{"sleep", "1000"}, nil)
@@ -163,7 +163,7 @@ func TestExecMeetsEnd(t *testing.T) {
 	}
 }
 
-// A server answers by the class of an error, also where that comes from a stage.
+// A server answers by the class of an error, also if a stage reports the error.
 func TestErrorClasses(t *testing.T) {
 	b := create(t, []string{"sleep", "1000"}, nil)
 	if _, err := b.Exec(t.Context(), ExecConfig{Process: shell("true")}); !errdefs.IsConflict(err) {

@@ -28,7 +28,7 @@ func TestSandboxKilled(t *testing.T) {
 }
 
 func TestCreatorKilled(t *testing.T) {
-	// Where others may not execute the binary, a sealed copy takes the place of its read-only mount.
+	// Where other users may not execute the binary, a sealed copy takes the place of its read-only mount.
 	private := filepath.Join(t.TempDir(), "private")
 	program, err := os.ReadFile(selfExe)
 	must(t, err)
@@ -71,7 +71,7 @@ func TestClosedBeforeStart(t *testing.T) {
 	}
 }
 
-// TestStoppedSandboxIsKilled kills a container whose sandbox is stopped: how it ended is told all the same.
+// TestStoppedSandboxIsKilled kills a container whose sandbox is stopped: its end is reported all the same.
 func TestStoppedSandboxIsKilled(t *testing.T) {
 	b := run(t, []string{"sleep", "1000"}, nil)
 	must(t, syscall.Kill(b.sandbox.proc.Pid, syscall.SIGSTOP))
@@ -81,7 +81,7 @@ func TestStoppedSandboxIsKilled(t *testing.T) {
 	}
 }
 
-// TestSignalAfterClose signals a container that has been closed: it has exited.
+// TestSignalAfterClose signals a container that has been closed. The error is ErrExited.
 func TestSignalAfterClose(t *testing.T) {
 	b := run(t, []string{"sleep", "1000"}, nil)
 	must(t, b.Close())

@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// bindRoot is the simplest root file system: a directory.
+// bindRoot is the simplest root filesystem: a directory.
 type bindRoot struct{ Path string }
 
 func newBindRoot(config json.RawMessage) (Root, error) {
@@ -50,7 +50,7 @@ func (r bindRoot) Mount(target string) (*os.File, error) {
 	return nil, unix.Mount(r.Path, target, "", unix.MS_BIND|unix.MS_REC, "")
 }
 
-// movedRoot is a bindRoot the way to which is replaced when it has just been mounted.
+// movedRoot is a bindRoot that replaces the way to its mount point as soon as it is mounted.
 type movedRoot struct{ Path, Dir, Other string }
 
 func newMovedRoot(config json.RawMessage) (Root, error) {
@@ -148,7 +148,7 @@ func newConfig(t testing.TB, args []string, change func(*Config)) Config {
 	return c
 }
 
-// create makes a container, and sees to it that nothing of it remains after the test.
+// create makes a container, and checks after the test that nothing of it remains.
 func create(t testing.TB, args []string, change func(*Config)) box {
 	t.Helper()
 	c := newConfig(t, args, change)
@@ -196,7 +196,7 @@ func finish(t testing.TB, script string, change func(*Config)) (stdout, stderr s
 	return b.stdout.all(), b.stderr.all(), status.Code
 }
 
-// checkGone fails if one of the processes is there or something is mounted below the test's directory.
+// checkGone fails if one of the processes runs or something is mounted below the test's directory.
 func checkGone(t testing.TB, pids ...int) {
 	t.Helper()
 	for _, pid := range pids {
@@ -209,7 +209,7 @@ func checkGone(t testing.TB, pids ...int) {
 	}
 }
 
-// alive says whether a process runs; one that is a zombie has ended.
+// alive tells whether a process runs; a zombie does not.
 func alive(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -219,7 +219,7 @@ func alive(pid int) bool {
 	return !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X")
 }
 
-// eventually waits for what another process is about to do.
+// eventually waits until another process has done something.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	patience.Eventually(t, what, holds)
@@ -302,8 +302,8 @@ func bindMount(source, destination string, options ...string) specs.Mount {
 
 const creatorName = "test-creator"
 
-// creatorMain creates a container on the root and the directory in its arguments, with the command that follows
-// them, says which are its processes, and waits for its end.
+// creatorMain creates a container on the root and the directory in its arguments, with the command that follows them.
+// It prints the pids of its processes and waits for its end.
 func creatorMain() int {
 	spec := DefaultSpec(os.Args[3:]...)
 	if attack, ok := os.LookupEnv(attackEnv); ok && attack == "" { // which the payload makes

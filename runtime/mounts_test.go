@@ -65,7 +65,7 @@ func TestBindOfUnreadable(t *testing.T) {
 	}
 }
 
-// Symlinks of the image lead to places in the image, never to the host's.
+// Symbolic links of the image lead to places in the image, never to the host's.
 func TestMountPointsStayInside(t *testing.T) {
 	host, outside := t.TempDir(), t.TempDir()
 	must(t, os.WriteFile(filepath.Join(host, "file"), []byte("x"), 0o644))
@@ -142,7 +142,7 @@ func TestSysctl(t *testing.T) {
 	expect(t, "sysctls "+stderr, out, "80 4096")
 }
 
-// TestSysctlIsTheKernels has files of the image where the kernel's should be, which are not written to.
+// TestSysctlIsTheKernels has files of the image in place of the kernel's, which must not be written to.
 func TestSysctlIsTheKernels(t *testing.T) {
 	out, stderr, _ := finish(t, `cat /proc/sys/kernel/msgmax /work/sys/kernel/msgmax`, func(c *Config) {
 		dir := filepath.Join(c.RootConfig.(bindRoot).Path, "proc/sys/kernel")
@@ -169,7 +169,7 @@ func TestOOMScore(t *testing.T) {
 	}
 }
 
-// The caller's umask says nothing about the mount points of an image.
+// The caller's umask does not affect the mount points in an image.
 func TestMountPointModes(t *testing.T) {
 	defer unix.Umask(unix.Umask(0o077))
 	out, _, _ := finish(t, `stat -c %a /new /new/deep /dev/pts/. /dev/null`, func(c *Config) {
@@ -178,7 +178,7 @@ func TestMountPointModes(t *testing.T) {
 	expect(t, "modes", out, "755 755 755 666")
 }
 
-// What the host mounts later shows in a bind that asks for it, and in no other.
+// A later mount of the host shows in a bind that asks for it, and in no other.
 func TestPropagation(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can mount on the host")

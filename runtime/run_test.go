@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// expect compares what a container printed, but for white space.
+// expect compares what a container printed, ignoring white space.
 func expect(t *testing.T, what, got, want string) {
 	t.Helper()
 	if strings.Join(strings.Fields(got), " ") != strings.Join(strings.Fields(want), " ") {
@@ -93,7 +93,7 @@ func TestUserByName(t *testing.T) {
 	}
 }
 
-// A user file that is none keeps nobody waiting.
+// A user file that is a fifo must not block the start.
 func TestUserFileIsFifo(t *testing.T) {
 	b := create(t, []string{"true"}, func(c *Config) {
 		must(t, unix.Mkfifo(filepath.Join(c.RootConfig.(bindRoot).Path, "etc", "passwd"), 0o644))
@@ -214,7 +214,7 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// The first process of a pid namespace ignores what it has no handler for.
+// The first process of a pid namespace ignores signals that it has no handler for.
 func TestTermIgnored(t *testing.T) {
 	b := run(t, []string{"sleep", "1000"}, nil)
 	must(t, b.Signal(unix.SIGTERM))
@@ -243,7 +243,7 @@ func TestFileLimit(t *testing.T) {
 	})
 	expect(t, "limits", out, "99 0")
 
-	// Go raises the limit for itself; the payload gets the one that was there before.
+	// Go raises its own limit; the payload gets the limit from before that.
 	own, err := exec.Command("sh", "-c", "ulimit -n").Output()
 	must(t, err)
 	out, _, _ = finish(t, `ulimit -n`, nil)
@@ -292,7 +292,7 @@ func TestBadWorkingDirectory(t *testing.T) {
 	}
 }
 
-// A working directory that is missing is made, also below a mount; one that cannot be is an error.
+// A missing working directory is made, also below a mount. One that cannot be made is an error.
 func TestMissingWorkingDirectory(t *testing.T) {
 	b := create(t, []string{"true"}, func(c *Config) { c.Spec.Process.Cwd = "/made/by/init" })
 	if err := b.Start(t.Context()); err != nil {
@@ -380,7 +380,7 @@ func TestReaper(t *testing.T) {
 	}
 }
 
-// BenchmarkTrue measures a container from its creation until all of it has gone.
+// BenchmarkTrue measures a container from its creation until everything of it has gone.
 func BenchmarkTrue(b *testing.B) {
 	config := newConfig(b, []string{"true"}, nil)
 	for b.Loop() {

@@ -16,7 +16,7 @@ func specWithCaps(caps ...string) *specs.Spec {
 	return spec
 }
 
-// TestLoadSeccompIsDefault reads Docker's own profile as a file has it: it means what the built-in one means.
+// TestLoadSeccompIsDefault reads Docker's own profile from a file: it means the same as the built-in one.
 func TestLoadSeccompIsDefault(t *testing.T) {
 	text, err := json.Marshal(seccomp.DefaultProfile())
 	must(t, err)
@@ -68,7 +68,7 @@ func TestLoadSeccompConditions(t *testing.T) {
 	}
 }
 
-// TestLoadSeccompErrors reads errors by name, as podman's profiles have them beside the numbers.
+// TestLoadSeccompErrors reads errors by name, which podman's profiles have besides the numbers.
 func TestLoadSeccompErrors(t *testing.T) {
 	const text = `{"defaultAction":"SCMP_ACT_ERRNO","defaultErrno":"ENOSYS","defaultErrnoRet":1,"syscalls":[
 		{"names":["a"],"action":"SCMP_ACT_ERRNO","errno":"EAGAIN"},

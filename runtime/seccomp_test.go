@@ -12,7 +12,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// filterVM runs a compiled profile on system calls, in place of the kernel.
+// filterVM runs a compiled profile on system calls, as the kernel would.
 type filterVM struct{ vm *bpf.VM }
 
 func newFilterVM(t rapid.TB, profile *specs.LinuxSeccomp) filterVM {
@@ -31,7 +31,7 @@ func newFilterVM(t rapid.TB, profile *specs.LinuxSeccomp) filterVM {
 	return filterVM{vm}
 }
 
-// run returns the filter's value. The machine loads words as big endian, where the kernel's is native.
+// run returns the filter's value. This machine loads words as big endian, whereas the kernel uses the native order.
 func (f filterVM) run(t rapid.TB, audit, nr uint32, args [6]uint64) uint32 {
 	t.Helper()
 	var data []byte
@@ -152,7 +152,7 @@ func TestSyscallTable(t *testing.T) {
 	}
 }
 
-// holds is what a condition means, written the simple way.
+// holds is the meaning of a condition, written in the simplest way.
 func holds(arg specs.LinuxSeccompArg, value uint64) bool {
 	switch arg.Op {
 	case specs.OpEqualTo:
@@ -172,7 +172,7 @@ func holds(arg specs.LinuxSeccompArg, value uint64) bool {
 	}
 }
 
-// judge is what a profile of distinct argument numbers means for a call by name.
+// judge is the meaning of a profile with distinct argument numbers, for a call by name.
 func judge(profile *specs.LinuxSeccomp, name string, args [6]uint64) specs.LinuxSeccompAction {
 	for _, conditional := range []bool{true, false} {
 		for _, entry := range profile.Syscalls {
@@ -188,7 +188,7 @@ func judge(profile *specs.LinuxSeccomp, name string, args [6]uint64) specs.Linux
 	return profile.DefaultAction
 }
 
-// Values near the borders of the two halves in which the machine compares.
+// Values near the borders of the two halves that the machine compares.
 var interesting = []uint64{0, 1, 2, 1 << 31, 1<<32 - 1, 1 << 32, 1<<32 + 1, 2 << 32, 1<<63 - 1, 1 << 63, 1<<64 - 2,
 	1<<64 - 1}
 

@@ -148,7 +148,7 @@ func TestHostIsOutOfSight(t *testing.T) {
 
 func capName(n uintptr) string { return "CAP_" + strings.ToUpper(capability.Cap(n).String()) }
 
-// TestRootReplaced has another directory at the path of the root as soon as that is mounted.
+// TestRootReplaced puts another directory at the path of the root as soon as the root is mounted.
 func TestRootReplaced(t *testing.T) {
 	dir, own, other := filepath.Join(t.TempDir(), "run", "root"), tree(t), tree(t)
 	must(t, os.MkdirAll(dir, 0o700))

@@ -92,7 +92,7 @@ func setField(v reflect.Value, steps []int) {
 	}
 }
 
-// Generators of specifications leave behind what asks for nothing.
+// Generated specifications contain fields that ask for nothing.
 func TestEmptyFieldsAreNotRefused(t *testing.T) {
 	spec := DefaultSpec("true")
 	spec.Hooks = &specs.Hooks{}

@@ -122,7 +122,7 @@ func TestExecTerminal(t *testing.T) {
 	}
 }
 
-// A terminal of the container's own: it has a name there, and the host's devpts has nothing of it.
+// The terminal is the container's own: it has a name there, and the host's devpts does not show it.
 func TestTerminalIsTheContainers(t *testing.T) {
 	const script = "stat -c %u $(tty); echo end; sleep 1000"
 	b := run(t, []string{"sh", "-c", script}, func(c *Config) { withTerminal(c.Spec.Process) })
