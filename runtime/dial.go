@@ -35,7 +35,11 @@ func (c *Container) DialUDP(ctx context.Context, address netip.AddrPort) (net.Co
 		return nil, fmt.Errorf("dial %s in the container: %w", address, err)
 	}
 	theirs.Close() // so that this side sees the end of the sandbox
-	files, err := await(ctx, conn, msgDialed, 1)
+	var files []*os.File
+	err = conn.Within(ctx, func() (err error) {
+		files, err = conn.Expect(msgDialed, nil, 1)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("dial %s in the container: %w", address, err)
 	}

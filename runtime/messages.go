@@ -1,13 +1,9 @@
 package runtime
 
 import (
-	"context"
 	"encoding/json"
-	"os"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
-
-	"github.com/rcrun/rcrun/internal/wire"
 )
 
 // The kinds of messages between creator and sandbox, in the order in which they are sent.
@@ -62,15 +58,4 @@ type started struct {
 type ExitStatus struct {
 	Code   int // as a shell has it: 128+n after signal n
 	Signal int // the signal that ended it, or 0
-}
-
-// await receives an answer over a wire of its own, and closes the wire when ctx ends.
-func await(ctx context.Context, conn *wire.Conn, kind string, files int) ([]*os.File, error) {
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	received, err := conn.Expect(kind, nil, files)
-	if !stop() {
-		wire.CloseFiles(received)
-		return nil, context.Cause(ctx)
-	}
-	return received, err
 }

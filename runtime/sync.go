@@ -24,7 +24,11 @@ func (c *Container) Sync(ctx context.Context) error {
 		return fmt.Errorf("sync the root: %w", err)
 	}
 	theirs.Close() // so that this side sees the end of the sandbox
-	if _, err := await(ctx, conn, msgSynced, 0); err != nil {
+	err = conn.Within(ctx, func() error {
+		_, err := conn.Expect(msgSynced, nil, 0)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("sync the root: %w", err)
 	}
 	return nil

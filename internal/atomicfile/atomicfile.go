@@ -1,5 +1,5 @@
-// Package atomicfile replaces files so that a reader, and whoever comes after a crash, sees the old content or the
-// new one, never half of it.
+// Package atomicfile replaces files atomically: a reader sees the old content or the new one, never a part of it, and
+// so does a process after a crash.
 package atomicfile
 
 import (
@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 )
 
-// Write replaces the file at path with content: it writes a temporary file beside it, flushes it to the disk and
-// renames it. On an error the old file is as it was and no temporary file is left.
+// Write replaces the file at path with content: it writes a temporary file beside it, flushes that to the disk and
+// renames it. After an error the old file is unchanged and no temporary file is left.
 func Write(path string, content []byte, perm os.FileMode) error {
 	return WriteFrom(path, perm, func(w io.Writer) error {
 		_, err := w.Write(content)
@@ -19,7 +19,7 @@ func Write(path string, content []byte, perm os.FileMode) error {
 	})
 }
 
-// WriteFrom is Write for content that write produces. An error of write's is returned in the same way as our own.
+// WriteFrom is Write for content that the function write produces. It returns an error of write like one of its own.
 func WriteFrom(path string, perm os.FileMode, write func(w io.Writer) error) (err error) {
 	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {

@@ -1,18 +1,18 @@
-// Package beneath works on directories whose content others may be changing, an enemy among them: by descriptors, one
-// step from a directory to an entry at a time, and never through a symbolic link.
+// Package beneath works on directories that other processes, hostile ones included, may change at the same time. It
+// uses descriptors, goes from a directory to an entry one step at a time, and never follows a symbolic link.
 //
-// Decisions, and their reasons:
+// # Decisions and rationale
 //
-//   - Each system call that gets a path resolves it again. A process that can exchange a directory on the way for a
-//     link leads the second of two calls elsewhere. A descriptor stays what it is.
-//   - A name is looked up in a descriptor with O_NOFOLLOW or AT_SYMLINK_NOFOLLOW. A link is so either the file that is
+//   - Each system call that gets a path resolves it again. A process that can replace a directory on the way by a link
+//     leads the second of two calls elsewhere. A descriptor always refers to the same file.
+//   - A name is looked up in a descriptor with O_NOFOLLOW or AT_SYMLINK_NOFOLLOW. So a link is either the file that is
 //     examined, or an error.
-//   - Only a path of several components, below a directory, needs openat2(2), with RESOLVE_BENEATH and
+//   - Only a path of several components below a directory needs openat2(2), with RESOLVE_BENEATH and
 //     RESOLVE_NO_SYMLINKS. It is cut into pieces that the kernel takes.
-//   - A tree can be deeper than a process may have descriptors. A [Pool] keeps few of them, and comes back to a
-//     directory that it has closed by the name ".." in one below it. A container can have moved that one meanwhile, so
-//     the directory must then be the same one: the device and the inode number tell. If it is not, the walk goes down
-//     again from the root.
+//   - A tree can be deeper than a process may have descriptors. A [Pool] keeps few of them. It returns to a directory
+//     that it has closed by the name ".." in a directory below. A container can have moved the latter meanwhile, so
+//     device and inode number must show that it is the same directory. If it is not, the walk goes down again from the
+//     root.
 package beneath
 
 import (
@@ -24,15 +24,15 @@ import (
 	"github.com/rcrun/rcrun/internal/eintr"
 )
 
-// maxPath is how much of a path is given to one system call.
+// maxPath is the longest part of a path that is given to one system call.
 const maxPath = unix.PathMax - 1
 
 // resolveBeneath keeps a walk inside its tree and its mount.
 const resolveBeneath = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS |
 	unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV
 
-// ProcPath names the file that fd refers to. Only through it can a descriptor opened with O_PATH be used for the system
-// calls that take no such descriptor, and it takes several times as long, so that others are tried directly first.
+// ProcPath names the file that fd refers to. Some system calls take no O_PATH descriptor and need this path. It takes
+// several times as long, so the calls on the descriptor are tried first.
 func ProcPath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
 // procPathAt names an entry of the directory dirfd, which may be the working directory, for l*xattr(2).
@@ -43,8 +43,8 @@ func procPathAt(dirfd int, name string) string {
 	return ProcPath(dirfd) + "/" + name
 }
 
-// orByPath returns err, of a system call with fd; where that was refused because fd is O_PATH, it does the same by
-// path.
+// orByPath returns err, the result of a system call on fd. If the kernel refused the call because fd is O_PATH,
+// orByPath makes it again by path.
 func orByPath(err error, fd int, do func(path string) error) error {
 	if err == unix.EBADF {
 		return do(ProcPath(fd))
@@ -64,8 +64,8 @@ func Open(dirfd int, name string, flags int, perm uint32) (int, error) {
 	})
 }
 
-// OpenPath opens a path of any length below root, in the same mount and without following links. The empty path
-// is root itself. It does not wait for the other end of a fifo.
+// OpenPath opens a path of any length below root, in the same mount and without following links. The empty path is root
+// itself. It does not wait for the other end of a fifo.
 func OpenPath(root int, path string, flags int) (int, error) {
 	if path == "" {
 		path = "."
@@ -73,15 +73,15 @@ func OpenPath(root int, path string, flags int) (int, error) {
 	if len(path) > maxPath {
 		return openLong(root, path, flags)
 	}
-	if flags&unix.O_PATH == 0 { // with which openat2 accepts no others
+	if flags&unix.O_PATH == 0 { // openat2 accepts no further flags with it
 		flags |= unix.O_NOCTTY | unix.O_NONBLOCK
 	}
 	how := &unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC | unix.O_NOFOLLOW), Resolve: resolveBeneath}
 	return Openat2(root, path, how)
 }
 
-// Openat2 is openat2(2) until it is disturbed neither by a signal nor by a rename anywhere, which the kernel reports as
-// EAGAIN where it cannot tell whether the path is concerned.
+// Openat2 is openat2(2), repeated while a signal interrupts it, or a rename anywhere: the kernel then returns EAGAIN
+// where it cannot tell whether the rename concerns the path.
 func Openat2(dirfd int, path string, how *unix.OpenHow) (int, error) {
 	for {
 		fd, err := unix.Openat2(dirfd, path, how)

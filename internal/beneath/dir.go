@@ -9,33 +9,33 @@ import (
 	"github.com/rcrun/rcrun/internal/eintr"
 )
 
-// maxOpen is how many directories a Pool keeps open, beside roots that cannot be opened again. Few trees are deeper.
+// maxOpen is how many directories a Pool keeps open, besides roots that cannot be opened again. Few trees are deeper.
 const maxOpen = 48
 
-// Pool keeps few of the directories open that are used through it. It is for one goroutine at a time.
+// Pool keeps open a few of the directories that are used through it. It is for one goroutine at a time.
 type Pool struct {
-	open list.List // of *Dir, the one that was used last in front
+	open list.List // of *Dir, the most recently used one first
 }
 
 // Dir is a directory of a tree.
 type Dir struct {
 	pool   *Pool
 	root   *Dir
-	parent *Dir   // nil of the root
-	name   string // in the parent; of the root its path, "" for one that cannot be opened again
+	parent *Dir   // nil for the root
+	name   string // in the parent; for the root its path, or "" if it cannot be opened again
 	id     identity
 	mode   uint32        // when it was entered
 	fd     int           // -1 while it is closed
 	opened *list.Element // of Pool.open
 }
 
-// identity is what stays the same of a directory wherever it is moved.
+// identity holds what stays the same for a directory wherever it is moved.
 type identity struct{ dev, ino, mount uint64 }
 
 // sameMount tells whether two files are in one mount.
 func (i identity) sameMount(other identity) bool { return i.dev == other.dev && i.mount == other.mount }
 
-// identify examines the file behind fd. Where the kernel does not tell the mount, that is 0.
+// identify examines the file behind fd. Where the kernel does not tell the mount, the mount is 0.
 func identify(fd int) (id identity, mode uint32, err error) {
 	var x unix.Statx_t
 	err = unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC,
@@ -47,12 +47,12 @@ func identify(fd int) (id identity, mode uint32, err error) {
 		}
 		return id, uint32(x.Mode), nil
 	}
-	var st unix.Stat_t // some seccomp filters refuse the other call
+	var st unix.Stat_t // some seccomp filters refuse statx(2)
 	err = unix.Fstat(fd, &st)
 	return identity{dev: st.Dev, ino: st.Ino}, st.Mode, err
 }
 
-// Open opens the directory at path, which may be reached by links. It is the root of a tree.
+// Open opens the directory at path, which may contain links. It is the root of a tree.
 func (p *Pool) Open(path string) (*Dir, error) {
 	fd, err := openRoot(path)
 	if err == nil {
@@ -66,8 +66,8 @@ func (p *Pool) Open(path string) (*Dir, error) {
 	return nil, &os.PathError{Op: "open", Path: path, Err: err}
 }
 
-// Hold makes the directory behind fd the root of a tree. The caller closes the descriptor, when
-// nothing of the tree is used any more.
+// Hold makes the directory behind fd the root of a tree. The caller closes the descriptor when nothing of the tree is
+// used any more.
 func (p *Pool) Hold(fd int) (*Dir, error) {
 	d, err := p.root(fd, "")
 	if err != nil {
@@ -98,10 +98,10 @@ func (p *Pool) Close() {
 	}
 }
 
-// dirFlags open a directory to look at what is in it, which is all that a lookup needs.
+// dirFlags open a directory for lookups in it only.
 const dirFlags = unix.O_PATH | unix.O_DIRECTORY
 
-// openDir opens a directory. A link is none.
+// openDir opens a directory. A link does not count as one.
 func openDir(dirfd int, name string) (int, error) {
 	fd, err := Open(dirfd, name, dirFlags, 0)
 	if err == unix.ELOOP {
@@ -110,7 +110,7 @@ func openDir(dirfd int, name string) (int, error) {
 	return fd, err
 }
 
-// Enter opens the directory name in d. The error is ENOTDIR if that is no directory, a link included, and EXDEV if it
+// Enter opens the directory name in d. The error is ENOTDIR if name is not a directory (a link is not), and EXDEV if it
 // is in another mount.
 func (d *Dir) Enter(name string) (*Dir, error) {
 	at, err := d.FD()
@@ -134,8 +134,8 @@ func (d *Dir) Enter(name string) (*Dir, error) {
 	return child, nil
 }
 
-// FD returns the descriptor of the directory, an O_PATH one, which stays open until a few others have been used. The
-// error is ENOENT if the directory has been closed and is not found in its place any more.
+// FD returns an O_PATH descriptor of the directory, which stays open until a few other directories have been used. The
+// error is ENOENT if the directory had been closed and is not in its place any more.
 func (d *Dir) FD() (int, error) {
 	switch {
 	case d.opened != nil:
@@ -147,7 +147,7 @@ func (d *Dir) FD() (int, error) {
 	return d.descend()
 }
 
-// descend opens a closed directory from the nearest one above it that is open.
+// descend opens a closed directory from the nearest open one above it.
 func (d *Dir) descend() (int, error) {
 	var way []*Dir
 	for at := d; at != nil && at.fd < 0; at = at.parent {
@@ -180,7 +180,7 @@ func (d *Dir) reopen() (int, error) {
 	return openDir(above, d.name)
 }
 
-// adopt keeps a descriptor if it is one of the directory, and closes it if not.
+// adopt keeps a descriptor if it refers to the directory, and closes it otherwise.
 func (d *Dir) adopt(fd int) bool {
 	if id, _, err := identify(fd); err != nil || id != d.id {
 		unix.Close(fd)
@@ -203,8 +203,8 @@ func (d *Dir) close() {
 	d.fd, d.opened = -1, nil
 }
 
-// Leave closes the directory, which is not used any more. From one that is left the way to its parent is the shortest:
-// so the parent is opened, if need be and if it is still there.
+// Leave closes a directory that is not used any more. The way to the parent is the shortest from here, so Leave opens
+// the parent if it is closed and still there.
 func (d *Dir) Leave() {
 	if d.opened == nil {
 		return
@@ -214,7 +214,7 @@ func (d *Dir) Leave() {
 			up.adopt(fd)
 		}
 	}
-	if d.opened != nil { // else the parent has taken its place
+	if d.opened != nil { // otherwise the parent has taken its place in the pool
 		d.close()
 	}
 }
@@ -222,10 +222,10 @@ func (d *Dir) Leave() {
 // Root returns the root of the tree that the directory is in.
 func (d *Dir) Root() *Dir { return d.root }
 
-// Mode is the type and the permissions that the directory had when it was entered.
+// Mode returns the type and the permissions that the directory had when it was entered.
 func (d *Dir) Mode() uint32 { return d.mode }
 
-// Read calls f with every entry of the directory but "." and "..".
+// Read calls f with every entry of the directory except "." and "..".
 func (d *Dir) Read(f func(Entry)) error {
 	at, err := d.FD()
 	if err != nil {
@@ -239,7 +239,7 @@ func (d *Dir) Read(f func(Entry)) error {
 	return ReadDir(fd, f)
 }
 
-// Path returns the path of the directory from the root, "" being the root itself.
+// Path returns the path of the directory from the root. The path of the root itself is "".
 func (d *Dir) Path() string {
 	if d.parent == nil {
 		return ""

@@ -16,7 +16,7 @@ type Entry struct {
 	Type uint8 // DT_*
 }
 
-// ReadDir calls f with every entry of the directory behind fd, which must be at its start, but "." and "..".
+// ReadDir calls f with every entry, except "." and "..", of the directory behind fd, which must be at its start.
 func ReadDir(fd int, f func(Entry)) error {
 	var buf [16 << 10]byte // small enough for the stack, where it costs nothing
 	for {

@@ -8,18 +8,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// File is a file whose xattrs are read: the entry Name of the directory behind FD, links not followed, or, with an
-// empty name, the file behind FD itself, which may be O_PATH.
+// File is a file whose xattrs are read: the entry Name of the directory behind FD, without following links, or, if Name
+// is empty, the file behind FD itself, which may be O_PATH.
 type File struct {
 	FD   int
 	Name string
 }
 
-// hasXattrAt tells whether the kernel (since 6.13) reads xattrs relative to a directory. Before, the way leads through
-// /proc, which takes four times as long.
+// hasXattrAt tells whether the kernel (since 6.13) reads xattrs relative to a directory. Otherwise they are read
+// through /proc, which takes four times as long.
 var hasXattrAt = sync.OnceValue(func() bool {
 	_, err := listXattrAt(unix.AT_FDCWD, "/", nil)
-	return err != unix.ENOSYS && err != unix.EPERM // the latter is what some seccomp filters answer
+	return err != unix.ENOSYS && err != unix.EPERM // some seccomp filters answer EPERM
 })
 
 // Xattr returns the value of an xattr.
@@ -52,7 +52,7 @@ func (f File) get(attr string, buf []byte) (int, error) {
 	return unix.Lgetxattr(procPathAt(f.FD, f.Name), attr, buf)
 }
 
-// Xattrs returns the names of all xattrs, none where the filesystem keeps none.
+// Xattrs returns the names of all xattrs; none if the filesystem has no xattrs.
 func (f File) Xattrs() ([]string, error) {
 	var most [512]byte
 	buf := most[:]
@@ -108,7 +108,7 @@ func splitNames(list []byte) []string {
 	return names
 }
 
-// getXattrAt is getxattrat(2), links not followed.
+// getXattrAt is getxattrat(2) without following links.
 func getXattrAt(dirfd int, name, attr string, buf []byte) (int, error) {
 	path, err := unix.BytePtrFromString(name)
 	if err != nil {
@@ -132,7 +132,7 @@ func getXattrAt(dirfd int, name, attr string, buf []byte) (int, error) {
 	return int(n), nil
 }
 
-// listXattrAt is listxattrat(2), links not followed.
+// listXattrAt is listxattrat(2) without following links.
 func listXattrAt(dirfd int, name string, buf []byte) (int, error) {
 	path, err := unix.BytePtrFromString(name)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Retry calls f until it ends with something else than EINTR.
+// Retry calls f until it returns anything else than EINTR.
 func Retry[T any](f func() (T, error)) (T, error) {
 	for {
 		v, err := f()
@@ -21,7 +21,7 @@ func Retry[T any](f func() (T, error)) (T, error) {
 	}
 }
 
-// Repeat is Retry for a call that returns nothing but an error.
+// Repeat is Retry for a call that returns only an error.
 func Repeat(f func() error) error {
 	for {
 		if err := f(); !interrupted(err) {

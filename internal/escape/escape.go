@@ -1,5 +1,5 @@
-// Package escape writes text that may contain whatever a terminal obeys, such as names that images, registries and
-// containers chose, so that it is one line and does nothing to the terminal.
+// Package escape makes text safe to print on a terminal, as a single line. Names that images, registries and containers
+// choose may contain anything, also what a terminal obeys.
 package escape
 
 import (
@@ -14,10 +14,10 @@ func IsCommand(r rune) bool {
 	return unicode.IsControl(r) || unicode.In(r, unicode.Bidi_Control, unicode.Zl, unicode.Zp)
 }
 
-// Text writes what IsCommand names as Go does in quotes.
+// Text escapes the characters that IsCommand reports, as Go does in quotes.
 func Text(text string) string { return Except(text, "") }
 
-// Except is Text but for the characters of keep.
+// Except is Text that leaves the characters of keep as they are.
 func Except(text, keep string) string {
 	var line strings.Builder
 	for _, r := range text {
@@ -30,11 +30,11 @@ func Except(text, keep string) string {
 	return line.String()
 }
 
-// maxMessage bounds a message in bytes: a container decides how long the paths are that an error names.
+// maxMessage bounds a message in bytes, because a container decides how long the paths in an error are.
 const maxMessage = 2000
 
-// Message is a line of ours as it is printed. A long one is cut in the middle: an error begins with the operation and
-// ends with the cause.
+// Message returns a line of output as it is printed. It cuts a long one in the middle, because an error begins with the
+// operation and ends with the cause.
 func Message(line string) string {
 	if len(line) <= maxMessage {
 		return Text(line)
@@ -44,7 +44,7 @@ func Message(line string) string {
 	return Text(strings.ToValidUTF8(line[:half], "")) + cut + Text(strings.ToValidUTF8(line[len(line)-half:], ""))
 }
 
-// Error is the message of an error. The lines of several that were joined become one.
+// Error returns the message of an error. The lines of joined errors become one line.
 func Error(err error) string {
 	return Message(strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
 }

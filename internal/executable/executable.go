@@ -1,5 +1,5 @@
-// Package executable executes programs from open files. That is how processes are started whose program nobody may
-// write to, or that is on no disk: a copy in memory that is sealed stays what it is, whoever owns it.
+// Package executable executes programs from open files. This is how processes start whose program no other process may
+// write to, or whose program is on no disk: a sealed copy in memory cannot change, whoever owns it.
 package executable
 
 import (
@@ -13,7 +13,7 @@ import (
 
 const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
 
-// Seal returns a copy of a program in memory that can be executed by everybody and changed by nobody.
+// Seal returns a copy of a program in memory that every user can execute and none can change.
 func Seal(name string, program io.Reader) (*os.File, error) {
 	fd, err := create(name)
 	if err != nil {
@@ -30,7 +30,8 @@ func Seal(name string, program io.Reader) (*os.File, error) {
 	return file, nil
 }
 
-// seal makes a file what it is for good. Linux 6.3 can also keep its owner from taking away that it can be executed.
+// seal forbids every change of a file. Since Linux 6.3 it can also keep the owner from taking away the permission to
+// execute.
 func seal(file *os.File) error {
 	_, err := unix.FcntlInt(file.Fd(), unix.F_ADD_SEALS, seals|unix.F_SEAL_EXEC)
 	if errors.Is(err, unix.EINVAL) {
@@ -39,8 +40,8 @@ func seal(file *os.File) error {
 	return err
 }
 
-// create makes a file in memory. Linux 6.3 wants to be told that it is to be executed, and may refuse that
-// (vm.memfd_noexec); before that nobody could be told.
+// create makes a file in memory. Linux since 6.3 must be told that the file will be executed, and may refuse that
+// (vm.memfd_noexec). Older kernels do not know the flag.
 func create(name string) (int, error) {
 	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
 	if errors.Is(err, unix.EINVAL) {
@@ -49,14 +50,14 @@ func create(name string) (int, error) {
 	return fd, err
 }
 
-// IsSealed tells whether a file is what Seal makes.
+// IsSealed tells whether a file is one that Seal has made.
 func IsSealed(file *os.File) bool {
 	has, err := unix.FcntlInt(file.Fd(), unix.F_GET_SEALS, 0)
 	return err == nil && has&seals == seals
 }
 
-// aside is the first number for a descriptor that is executed. The numbers from 0 on, and some of those that follow on
-// what a process has open, are used between fork and exec for the files of the child.
+// aside is the first number for a descriptor that is executed. Between fork and exec, the numbers from 0 on, and some
+// of those after the last that the process has open, are used for the files of the child.
 func aside() int {
 	const usual, last = 256, 8 // the last numbers of a low limit
 	var limit unix.Rlimit
@@ -66,8 +67,8 @@ func aside() int {
 	return max(0, int(limit.Cur)-last)
 }
 
-// Open returns the file once more, as a descriptor whose Path a child can be executed from. Like others it is not
-// inherited.
+// Open opens the file once more, as a descriptor whose Path a child can be executed from. Like other descriptors it is
+// not inherited.
 func Open(file *os.File) (*os.File, error) {
 	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, aside())
 	if err != nil {
@@ -76,5 +77,5 @@ func Open(file *os.File) (*os.File, error) {
 	return os.NewFile(uintptr(fd), file.Name()), nil
 }
 
-// Path is how a child of the calling process executes what Open returned.
+// Path returns the path by which a child of the calling process executes what Open returned.
 func Path(file *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", file.Fd()) }

@@ -45,7 +45,8 @@ func CheckAbove(path string) error {
 	return nil
 }
 
-// checkWay checks dir, which is there, and all directories above it. path is what is to be safe there.
+// checkWay checks the existing directory dir and all directories above it. path is what other users must not be able to
+// replace.
 func checkWay(dir, path string) error {
 	for ; ; dir = filepath.Dir(dir) {
 		var st unix.Stat_t
@@ -62,9 +63,9 @@ func checkWay(dir, path string) error {
 	}
 }
 
-// openToOthers tells whether users besides the caller, root and the owner of a directory may replace what is in it. The
-// caller's primary group is taken for one of the caller alone, as most distributions have it, where programs make
-// directories that it may write to. Group 0 is root's.
+// openToOthers tells whether users besides the caller, root and the owner of a directory may replace its entries. Group
+// 0 is root's. The caller's primary group counts as the caller's alone, because with most distributions it has no other
+// member, and programs make directories that it may write to.
 func openToOthers(st *unix.Stat_t) bool {
 	if st.Mode&unix.S_ISVTX != 0 {
 		return false
@@ -73,7 +74,7 @@ func openToOthers(st *unix.Stat_t) bool {
 	return st.Mode&0o002 != 0 || st.Mode&0o020 != 0 && !trusted
 }
 
-// closing is the change of mode that closes a directory to others.
+// closing returns the change of mode that closes a directory to other users.
 func closing(st *unix.Stat_t) string {
 	if st.Mode&0o002 == 0 {
 		return "g-w"

@@ -1,7 +1,7 @@
-// Package own tells what is the caller's own from what another user may have put in its place: directories of state,
+// Package own tells what belongs to the caller from what another user may have put in its place: directories of state,
 // and the processes at the other end of a socket.
 //
-// Decisions and rationale:
+// # Decisions and rationale
 //
 //   - A directory of state belongs to the caller, and no other user may write to it; otherwise another user could put
 //     sockets, records or images there.
@@ -20,7 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MakeDir makes a directory for its owner alone, with all that is missing above it, or checks the one that is there.
+// MakeDir makes a directory for its owner alone, with all that is missing above it, or checks the existing directory.
 func MakeDir(path string) error {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return err
@@ -28,7 +28,7 @@ func MakeDir(path string) error {
 	return CheckDir(path)
 }
 
-// CheckDir returns an error if a directory is not the caller's, or others may write to it.
+// CheckDir returns an error if a directory does not belong to the caller, or other users may write to it.
 func CheckDir(path string) error {
 	var link, dir unix.Stat_t
 	if err := unix.Lstat(path, &link); err != nil {
@@ -50,8 +50,8 @@ func CheckDir(path string) error {
 	return nil
 }
 
-// CheckPeer returns an error if the process at the other end of a connected socket is another user's. The kernel keeps
-// who called connect(2), or listen(2).
+// CheckPeer returns an error if the process at the other end of a connected socket belongs to another user. The kernel
+// records which user called connect(2) or listen(2).
 func CheckPeer(conn *net.UnixConn) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {

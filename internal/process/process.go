@@ -1,4 +1,5 @@
-// Package process names processes for good, ends them and waits for them.
+// Package process identifies processes, ends them and waits for them, and knows what the kernel does with the calling
+// process.
 package process
 
 import (
@@ -13,16 +14,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ID names a process for good: a number alone may mean another process later.
+// ID identifies a process even after its end, when its number alone may belong to another process.
 type ID struct {
 	Pid   int
-	Start uint64 // when it started, in clock ticks since boot; 0 with Pid 0 where there is none
+	Start uint64 // when it started, in clock ticks since boot; 0 with Pid 0 if there is no process
 }
 
-// SetName gives the calling process a name of up to 15 bytes for those who list processes: one that was executed from a
-// file in memory has the descriptor's number for a name. A program that it executes has its own again.
+// SetName gives the calling process a name of up to 15 bytes, which lists of processes show. Without it, a process that
+// was executed from a file in memory has the number of a descriptor for a name. A program that the process executes
+// gets its own name again.
 func SetName(name string) {
-	// By the file, since prctl(2) names the calling thread. Where it cannot be written, the process has the other name.
+	// The file names the process, whereas prctl(2) names the calling thread. Where the file cannot be written, the
+	// process keeps the other name.
 	os.WriteFile("/proc/self/comm", []byte(name), 0)
 }
 
@@ -80,7 +83,7 @@ func (p ID) open() (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	// The descriptor holds the number: what it says now stays true.
+	// While the descriptor is open, the number is not reused, so what Identify returns now stays true.
 	if now, err := Identify(p.Pid); err != nil || now != p {
 		unix.Close(fd)
 		return -1, nil
@@ -88,7 +91,7 @@ func (p ID) open() (int, error) {
 	return fd, nil
 }
 
-// Kill ends the process, if it is still the same.
+// Kill kills the process, if it is still the same.
 func (p ID) Kill() error {
 	fd, err := p.open()
 	if err != nil {
@@ -114,7 +117,7 @@ func (p ID) Wait(ctx context.Context, most time.Duration) (ended bool, err error
 	if fd < 0 {
 		return true, nil
 	}
-	unix.SetNonblock(fd, true) // which has the file below be one that deadlines hold for; it cannot fail
+	unix.SetNonblock(fd, true) // so that the file below has deadlines; it cannot fail
 	file := os.NewFile(uintptr(fd), "pidfd")
 	defer file.Close()
 	switch err := waitReadable(ctx, file, most); {

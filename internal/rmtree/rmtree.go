@@ -1,16 +1,17 @@
 // Package rmtree removes trees that a container may have made.
 //
-// Decisions, and their reasons:
+// # Decisions and rationale
 //
-//   - os.RemoveAll holds a descriptor for each level of a tree. Where a tree has more levels than the process may have
-//     descriptors, it always fails, and the maker of a tree decides how deep it is. Here a few descriptors are enough,
+//   - os.RemoveAll holds a descriptor for each level of a tree. It always fails if a tree has more levels than the
+//     process may have descriptors, and the maker of a tree decides how deep it is. Here a few descriptors are enough,
 //     and no path has more than one component.
-//   - Directories are not moved out of each other to make a deep tree flat: that would need room on the disk, and a
+//   - Directories are not moved out of each other to make a deep tree flat. That would need room on the disk, and a
 //     full disk is a reason to remove something.
-//   - The tree may be changed while it is removed. Whatever happens to it, nothing outside of it is removed: each name
-//     is looked up in a descriptor, links are removed and not followed, and other mounts are left alone.
-//   - A directory may forbid its owner to read or change it. It gets a mode that allows that.
-//   - One file that cannot be removed does not keep the rest from being removed.
+//   - Other processes may change the tree while it is removed. Whatever they do, nothing outside of the tree is
+//     removed: each name is looked up in a descriptor, links are removed and not followed, and other mounts are left
+//     alone.
+//   - A directory may forbid its owner to read or change it. It gets a mode that allows both.
+//   - If one file cannot be removed, the rest is removed all the same.
 package rmtree
 
 import (
@@ -23,11 +24,11 @@ import (
 	"github.com/rcrun/rcrun/internal/eintr"
 )
 
-// maxReturns is how often directories are read again because something has come into them meanwhile.
+// maxReturns bounds how often directories are read again because something has come into them meanwhile.
 const maxReturns = 1000
 
-// Remove removes the file or the tree at path. That there is none is no error. Without a path there is nothing to
-// remove, and what has no name of its own in its directory is refused, as os.RemoveAll does.
+// Remove removes the file or the tree at path. It is no error if there is none. Without a path it does nothing. It
+// refuses a path whose last component is no name, as os.RemoveAll does.
 func Remove(path string) error {
 	if path == "" {
 		return nil
@@ -49,7 +50,7 @@ func Remove(path string) error {
 	return remove(dir, filepath.Base(path), filepath.Dir(path))
 }
 
-// At removes the file or the tree name in the directory dirfd. That there is none is no error.
+// At removes the file or the tree name in the directory dirfd. It is no error if there is none.
 func At(dirfd int, name string) error {
 	if err := unix.Unlinkat(dirfd, name, 0); err == nil || err == unix.ENOENT {
 		return nil
@@ -61,7 +62,7 @@ func At(dirfd int, name string) error {
 	return remove(dir, name, "")
 }
 
-// Below removes all that is in the directory dirfd.
+// Below removes all entries of the directory dirfd.
 func Below(dirfd int) error {
 	dir, err := beneath.Open(dirfd, ".", unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -70,12 +71,12 @@ func Below(dirfd int) error {
 	return start(dir, "", func(r *remover, top *level) { r.files(top) })
 }
 
-// remove removes name in the directory dir, a descriptor that it closes.
+// remove removes name in the directory behind the descriptor dir, and closes dir.
 func remove(dir int, name, path string) error {
 	return start(dir, path, func(r *remover, top *level) { r.entry(top, beneath.Entry{Name: name}) })
 }
 
-// start removes from the directory behind fd, a descriptor that it closes, what first removes or notes.
+// start removes from the directory behind the descriptor fd what first removes or notes, and closes fd.
 func start(fd int, path string, first func(*remover, *level)) error {
 	defer unix.Close(fd)
 	pool := &beneath.Pool{}
@@ -103,11 +104,11 @@ type remover struct {
 type level struct {
 	dir  *beneath.Dir
 	name string
-	dirs []string // in it, that are to be removed
+	dirs []string // the directories in it that are still there
 }
 
-// tree removes the directory name in dir. It goes down and up by itself, for the stack of calls is no place for a depth
-// that others decide.
+// tree removes the directory name in dir. It walks down and up without recursion, because others decide how deep the
+// tree is and the stack of calls is bounded.
 func (r *remover) tree(dir *beneath.Dir, name string) {
 	way := []level{{dir: dir, dirs: []string{name}}}
 	for {
@@ -128,7 +129,8 @@ func (r *remover) tree(dir *beneath.Dir, name string) {
 	}
 }
 
-// enter opens the directory name in dir, and removes all in it but directories. ok is false if it is none any more.
+// enter opens the directory name in dir, and removes all its entries that are not directories. ok is false if name is
+// not a directory any more.
 func (r *remover) enter(dir *beneath.Dir, name string) (l level, ok bool) {
 	below, err := dir.Enter(name)
 	if err == unix.ENOTDIR {
@@ -147,7 +149,7 @@ func (r *remover) enter(dir *beneath.Dir, name string) (l level, ok bool) {
 	return l, true
 }
 
-// files removes all in a directory but directories, which it notes.
+// files removes all entries of a directory that are not directories, and notes the others.
 func (r *remover) files(l *level) {
 	var entries []beneath.Entry
 	if err := l.dir.Read(func(e beneath.Entry) { entries = append(entries, e) }); err != nil {
@@ -158,7 +160,7 @@ func (r *remover) files(l *level) {
 	}
 }
 
-// allow lets the owner read and change a directory. Where that fails, its entries cannot be removed, and tell why.
+// allow lets the owner read and change a directory. If that fails, removing its entries fails as well and reports why.
 func allow(dir *beneath.Dir) {
 	if fd, err := dir.FD(); err == nil {
 		_ = beneath.Chmod(fd, 0o700)
@@ -184,7 +186,7 @@ func (r *remover) entry(l *level, e beneath.Entry) {
 	r.fail(l.dir, e.Name, err)
 }
 
-// empty removes the directory name, which is empty unless something has come into it or could not be removed.
+// empty removes the directory name. It is empty unless something has come into it or could not be removed.
 func (r *remover) empty(l *level, name string) {
 	fd, err := l.dir.FD()
 	if err == nil {
@@ -201,7 +203,7 @@ func (r *remover) empty(l *level, name string) {
 	r.fail(l.dir, name, err)
 }
 
-// fail notes why an entry could not be removed. That it is gone is no reason.
+// fail notes why an entry could not be removed. An entry that is gone is no failure.
 func (r *remover) fail(dir *beneath.Dir, name string, err error) {
 	if err == nil || err == unix.ENOENT || r.failed != nil {
 		return

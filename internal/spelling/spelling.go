@@ -1,7 +1,7 @@
-// Package spelling tells how far apart names are, to say which one was meant.
+// Package spelling tells how similar names are, so that an error can suggest the name that was meant.
 package spelling
 
-// Distance returns how many letters have to be put in, taken out or replaced to make b of a.
+// Distance returns how many letters must be inserted, removed or replaced to turn a into b.
 func Distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
@@ -22,8 +22,8 @@ func Distance(a, b string) int {
 	return row[len(b)]
 }
 
-// Close tells whether a name is likely to be another one with a mistake: two letters may be wrong, of a short one
-// fewer.
+// Close tells whether a name is likely to be another one with a mistake: two letters may be wrong, fewer in a short
+// name.
 func Close(name, other string) bool {
 	const most = 2
 	return Distance(name, other) <= min(most, len(name)/3)

@@ -1,6 +1,6 @@
-// Package strictjson decodes JSON that restricts something. What encoding/json does not know it leaves out, and the
-// rest may then allow more than the text says: a misspelled rule, or one of a newer version. It also tells which
-// values JSON would change without a word.
+// Package strictjson decodes JSON that restricts something. Package encoding/json ignores fields that it does not know,
+// and without these the rest may allow more than the text says: a field may be misspelled, or of a newer version. This
+// package also finds values that JSON would change silently.
 package strictjson
 
 import (
@@ -11,7 +11,7 @@ import (
 	"io"
 )
 
-// Decode decodes text, which must be one value whose fields into has.
+// Decode decodes text, which must be a single value all of whose fields are known to into.
 func Decode(text []byte, into any) error {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
@@ -24,14 +24,13 @@ func Decode(text []byte, into any) error {
 	return nil
 }
 
-// CheckText returns an error if JSON does not keep a string of value as it is: it puts U+FFFD in place of bytes that
-// are not UTF-8.
+// CheckText returns an error if JSON would change a string in value: it replaces bytes that are not UTF-8 by U+FFFD.
 func CheckText(value any) error {
 	text, err := json.Marshal(value)
 	if err != nil {
 		return err
 	}
-	const mark = `\ufffd` // the encoder's; the character itself, where it was there before, is not escaped
+	const mark = `\ufffd` // the encoder writes this; it does not escape a U+FFFD of the value itself
 	for at := 0; ; at += len(mark) {
 		next := bytes.Index(text[at:], []byte(mark))
 		if next < 0 {
@@ -44,12 +43,12 @@ func CheckText(value any) error {
 	}
 }
 
-// escapes tells whether a backslash after text is the first of an escape sequence, and not itself escaped.
+// escapes tells whether a backslash after text begins an escape sequence, and is not itself escaped.
 func escapes(text []byte) bool {
 	return (len(text)-len(bytes.TrimRight(text, `\`)))%2 == 0
 }
 
-// around returns the string in text that has a position in it.
+// around returns the string in text that contains a position.
 func around(text []byte, at int) string {
 	start := at
 	for start > 0 && !(text[start-1] == '"' && escapes(text[:start-1])) {

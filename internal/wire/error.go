@@ -11,18 +11,18 @@ import (
 	"github.com/rcrun/rcrun/internal/fault"
 )
 
-// Error is a failure in another process, in the form in which it travels to the user.
+// Error is a failure in another process, in the form in which it is sent to the user.
 type Error struct {
 	Stage string        `json:"stage"`           // the process: "sandbox", "init", "exec", "fuse server", ...
 	Op    string        `json:"op"`              // what it was doing, as a verb phrase: "mount proc"
-	Path  string        `json:"path,omitempty"`  // what it was doing it to
+	Path  string        `json:"path,omitempty"`  // what the operation was done to
 	Errno syscall.Errno `json:"errno,omitempty"` // the cause, where it was a system call's
 	Text  string        `json:"text,omitempty"`  // the cause in words, where it was not
-	Class string        `json:"class,omitempty"` // of the error, as package fault names it
+	Class string        `json:"class,omitempty"` // the class of the error by its name in package fault
 
-	// Whole: the text is the whole message, and what is above describes only its cause.
+	// Whole tells that Text is the whole message, and that the fields above describe only its cause.
 	Whole bool `json:"whole,omitempty"`
-	// Code is the exit code of a command that ends with this error; 0 where the command has to choose.
+	// Code is the exit code of a command that ends with this error; with 0 the command chooses.
 	Code int `json:"code,omitempty"`
 }
 
@@ -55,7 +55,8 @@ func (e *Error) Unwrap() []error {
 	return causes
 }
 
-// Errorf describes err, met by stage while doing op to path. An err that is an *Error already keeps its own story.
+// Errorf describes err, which stage met while it did op to path. It returns an *Error in err as it is, because that
+// tells of the cause itself.
 func Errorf(stage, op, path string, err error) *Error {
 	var known *Error
 	if errors.As(err, &known) {
@@ -70,15 +71,15 @@ func Errorf(stage, op, path string, err error) *Error {
 	var sysErr *os.SyscallError
 	switch {
 	case err == error(errno), errors.As(err, &sysErr), errors.As(err, &pathErr) && pathErr.Path == path:
-		// The errno says it all.
+		// The errno is the whole cause.
 	default:
 		e.Text = err.Error()
 	}
 	return e
 }
 
-// Report describes err with its whole text, for a command that prints it and ends with the exit code. What an *Error
-// in it says of the cause is kept.
+// Report describes err with its whole text, for a command that prints it and ends with the exit code. It keeps what an
+// *Error in err tells of the cause.
 func Report(stage string, err error, code int) *Error {
 	e := *Errorf(stage, "", "", err)
 	e.Text, e.Whole, e.Code, e.Class = err.Error(), true, code, fault.Name(err)
@@ -90,13 +91,13 @@ func (c *Conn) SendError(stage string, err error) error {
 	return c.Send(kindError, Errorf(stage, "run", "", err))
 }
 
-// SendReport sends err as the answer to a command, as Report describes it.
+// SendReport sends err as the answer to a command, in the form of Report.
 func (c *Conn) SendReport(stage string, err error, code int) error {
 	return c.Send(kindError, Report(stage, err, code))
 }
 
-// decodeError decodes an error message. One without an operation has only a whole text, as in the first version of the
-// protocol.
+// decodeError decodes an error message. A message without an operation has only a whole text, as in the first version
+// of the protocol.
 func decodeError(body json.RawMessage) error {
 	e := &Error{}
 	if err := json.Unmarshal(body, e); err != nil {

@@ -1,9 +1,10 @@
-// Package wire is how the processes of a container speak to each other: typed, length-prefixed JSON messages over a
-// Unix stream socket, each with the file descriptors it names. Both sides know the order of the messages; one of
-// another kind than expected is an error. Every error travels in one form (Error), as a message of its own kind: it
-// reaches the user with its text, stage, operation, path and errno, and a caller with its class and exit code.
+// Package wire lets the processes of a container speak to each other: they send typed, length-prefixed JSON messages
+// over a Unix stream socket, each with the file descriptors that it names. Both sides know the order of the messages; a
+// message of an unexpected kind is an error. Every error is sent in one form (Error), as a message of a kind of its
+// own: it reaches the user with its text, stage, operation, path and errno, and a caller with its class and exit code.
 //
-// A stream socket rather than a packet one: an OCI spec with its seccomp profile may be larger than a socket buffer.
+// The socket is a stream socket, because an OCI specification with its seccomp profile may be larger than a packet that
+// fits into a socket buffer.
 package wire
 
 import (
@@ -39,23 +40,23 @@ func (m Message) Decode(body any) error {
 	return nil
 }
 
-// Conn is one end of a conversation. Send and Recv may be called from different goroutines; each of them by any
-// number, one message at a time.
+// Conn is one end of a connection. Any number of goroutines may call Send and Recv; each of the two handles one message
+// at a time.
 type Conn struct {
 	sock *net.UnixConn
 	send sync.Mutex
 	recv sync.Mutex
 }
 
-// Message is what Recv returns. Its receiver owns Files and closes them.
+// Message is what Recv returns. The receiver owns Files and must close them.
 type Message struct {
 	Kind  string          `json:"kind"`
 	Body  json.RawMessage `json:"body,omitempty"`
 	Files []*os.File      `json:"-"`
 }
 
-// Pair returns a connected pair: one end to speak through and the other as a file to be inherited by a child. The
-// caller closes the file once the child has it.
+// Pair returns a connected pair: one end to speak through, and the other as a file for a child to inherit. The caller
+// closes the file once the child has it.
 func Pair() (*Conn, *os.File, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -70,7 +71,7 @@ func Pair() (*Conn, *os.File, error) {
 	return ours, theirs, nil
 }
 
-// FromFile speaks over a connected Unix stream socket. It takes the file over, also when it fails.
+// FromFile speaks over a connected Unix stream socket. It owns the file, also when it fails.
 func FromFile(f *os.File) (*Conn, error) {
 	defer f.Close()
 	c, err := net.FileConn(f)
@@ -85,14 +86,14 @@ func FromFile(f *os.File) (*Conn, error) {
 	return New(sock), nil
 }
 
-// New speaks over sock and takes it over.
+// New speaks over sock and owns it.
 func New(sock *net.UnixConn) *Conn { return &Conn{sock: sock} }
 
-// SetDeadline bounds all sending and receiving from then on; the zero time means no bound.
+// SetDeadline bounds all sending and receiving from now on; the zero time means no bound.
 func (c *Conn) SetDeadline(t time.Time) error { return c.sock.SetDeadline(t) }
 
-// Within runs talk, which sends and receives. When ctx ends first, the connection is closed: talk fails then, and the
-// error is that of ctx.
+// Within runs talk, which sends and receives. If ctx ends before talk does, the connection is closed, talk fails, and
+// the error is that of ctx.
 func (c *Conn) Within(ctx context.Context, talk func() error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -105,10 +106,10 @@ func (c *Conn) Within(ctx context.Context, talk func() error) error {
 	return err
 }
 
-// Close ends the conversation; the other side's Recv returns io.EOF.
+// Close closes the connection; Recv on the other side returns io.EOF.
 func (c *Conn) Close() error { return c.sock.Close() }
 
-// Send sends one message with the files it names. The files stay the caller's.
+// Send sends one message with the files that it names. The caller keeps the files.
 func (c *Conn) Send(kind string, body any, files ...*os.File) error {
 	raw, err := json.Marshal(body)
 	if err != nil {
@@ -136,7 +137,7 @@ func (c *Conn) Send(kind string, body any, files ...*os.File) error {
 	}
 	c.send.Lock()
 	defer c.send.Unlock()
-	// The descriptors ride on the first bytes; the rest may take several writes.
+	// The descriptors are sent with the first bytes; the rest may take several writes.
 	n, _, err := c.sock.WriteMsgUnix(packet, rights, nil)
 	if err == nil && n < len(packet) {
 		_, err = c.sock.Write(packet[n:])
@@ -147,7 +148,7 @@ func (c *Conn) Send(kind string, body any, files ...*os.File) error {
 	return nil
 }
 
-// Recv returns the next message, or io.EOF when the other side has closed between two messages.
+// Recv returns the next message, or io.EOF if the other side has closed the connection between two messages.
 func (c *Conn) Recv() (_ Message, err error) {
 	c.recv.Lock()
 	defer c.recv.Unlock()
@@ -189,8 +190,8 @@ func (c *Conn) Recv() (_ Message, err error) {
 	return m, nil
 }
 
-// Expect receives a message of the given kind, decodes its body into body (unless nil) and returns its files, of
-// which there must be exactly want. A message of kind error is returned as the *Error it carries.
+// Expect receives a message of the given kind, decodes its body into body (unless that is nil) and returns its files,
+// of which there must be exactly want. It returns an error message as the *Error that it carries.
 func (c *Conn) Expect(kind string, body any, want int) ([]*os.File, error) {
 	m, err := c.Recv()
 	if err != nil {
@@ -210,8 +211,8 @@ func (c *Conn) Expect(kind string, body any, want int) ([]*os.File, error) {
 	return m.Files, nil
 }
 
-// Expect checks the kind of a message, whose files it closes if that is another. A message of kind error is returned as
-// the *Error it carries.
+// Expect checks the kind of a message, and closes its files if the kind is another. It returns an error message as the
+// *Error that it carries.
 func (m *Message) Expect(kind string) error {
 	if m.Kind == kind {
 		return nil
@@ -224,7 +225,7 @@ func (m *Message) Expect(kind string) error {
 	return fmt.Errorf("wait for %s: got %s", kind, m.Kind)
 }
 
-// descriptors returns the files' descriptors, as File.Fd would but for not making them blocking.
+// descriptors returns the files' descriptors like File.Fd, but without making them blocking.
 func descriptors(files []*os.File) ([]int, error) {
 	var fds []int
 	for _, f := range files {
@@ -251,7 +252,7 @@ func parseRights(rights []byte) ([]*os.File, error) {
 	for i := range controls {
 		fds, err := unix.ParseUnixRights(&controls[i])
 		if err != nil {
-			continue // another kind of control message; nothing was received with it
+			continue // another kind of control message, which has no descriptors
 		}
 		for _, fd := range fds {
 			unix.CloseOnExec(fd)
