@@ -18,7 +18,7 @@ import (
 // requestTime is how long one who connects may take to say what it wants.
 const requestTime = 10 * time.Second
 
-// stdin is the payload's standard input, fed by whoever is attached.
+// stdin is the payload's standard input, fed by the attached clients.
 type stdin struct {
 	sink   *os.File
 	closes bool // the payload sees the end of the first client's input

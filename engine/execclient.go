@@ -76,8 +76,8 @@ func (c *Container) SignalExec(ctx context.Context, id string, sig syscall.Signa
 	return err
 }
 
-// Execs lists the executions of a running container: those that are to be started, those that run, and some that have
-// ended. A container that does not run has none.
+// Execs lists the executions of a running container: those that were not started yet, those that run, and some that
+// have ended. A container that does not run has none.
 func (c *Container) Execs(ctx context.Context) ([]ExecInfo, error) {
 	if err := c.refresh(); err != nil {
 		return nil, c.goneError(err)

@@ -9,7 +9,7 @@ import (
 // execStart is how a process that was created before is started.
 type execStart struct {
 	ID      string
-	Detach  bool // with a terminal: nobody takes it
+	Detach  bool // with a terminal: no client takes it
 	Streams streamSet
 	Size    WinSize
 }

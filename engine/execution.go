@@ -20,7 +20,7 @@ import (
 type execution struct {
 	mu      sync.Mutex
 	info    ExecInfo             // guarded by mu
-	claimed bool                 // somebody has started it; guarded by mu
+	claimed bool                 // a client has started it; guarded by mu
 	process *runtime.ExecProcess // nil before it runs; guarded by mu
 }
 
@@ -227,7 +227,7 @@ func (x *execution) await(process *runtime.ExecProcess) (code int, err error) {
 }
 
 // obey does what the client says until it goes away. When a client goes that has the terminal, the process's session is
-// hung up: nobody else has the terminal open then.
+// hung up, because no other process has the terminal open.
 func (x *execution) obey(conn *wire.Conn, terminal bool, left func()) {
 	for {
 		message, err := conn.Recv()

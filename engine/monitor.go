@@ -49,9 +49,10 @@ func refuse(conn *wire.Conn, err error) int {
 // monitor supervises a container. It holds the container's lock, its log and its sockets for as long as it lives, and
 // knows those who are attached. What belongs to one run of the payload is in run.
 type monitor struct {
-	mu  sync.Mutex // guards run and the state of c, and is held while the state is written
-	c   *Container // its state is read by state and changed by record
-	run *run       // the one that goes on, or the last; nil before the first
+	mu   sync.Mutex // guards run, over and the state of c, and is held while the state is written
+	c    *Container // its state is read by state and changed by record
+	run  *run       // the one that goes on, or the last; nil before the first
+	over bool       // the lock is gone, and with it the right to write the state
 
 	root    rootPlan
 	whole   *os.File // the program of the command that started it, which has the image store

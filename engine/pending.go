@@ -13,7 +13,7 @@ type Pending struct {
 	done    chan struct{} // closed when session or err holds
 	session *Session
 	err     error
-	taken   atomic.Bool // the session is somebody's
+	taken   atomic.Bool // Session has returned the session
 }
 
 // AttachNext attaches to the payload of a container: to the one that runs, or else to the next one, from the first byte

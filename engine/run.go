@@ -14,7 +14,7 @@ import (
 	"github.com/rcrun/rcrun/runtime"
 )
 
-// run is one run of a container's payload: what bringUp starts and takeDown ends. A monitor that is to start its
+// run is one run of a container's payload: what bringUp starts and takeDown ends. A monitor that starts its
 // container again makes another one, with the same lock, log and sockets.
 type run struct {
 	m        *monitor
@@ -25,7 +25,7 @@ type run struct {
 	fuse    *fuseServer // nil for a root without one
 	uplink  *uplink     // nil for a network without one
 	box     *runtime.Container
-	stdin   *stdin         // nil where nobody can write to it
+	stdin   *stdin         // nil where no client can write to it
 	copying sync.WaitGroup // the goroutines that pass the payload's output on
 	execs   execTable
 	frozen  freezing

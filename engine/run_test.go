@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"io"
+	"os"
 	"testing"
 )
 
@@ -45,6 +46,19 @@ func TestRunAgain(t *testing.T) {
 	}
 	m.closeFiles()
 	m.letGo()
+	if err := c.refresh(); err != nil || c.State.Status != Exited || c.State.ExitCode != 2 || !c.State.StopRequested {
+		t.Errorf("the record: %+v, %v", c.State, err)
+	}
+	if err := os.Remove(c.path(stateFile)); err != nil {
+		t.Fatal(err)
+	}
+	m.recordStopRequest() // for a client that comes late
+	if _, err := os.Lstat(c.path(stateFile)); err == nil {
+		t.Error("a monitor without the lock writes the state")
+	}
+	if err := c.writeState(); err != nil {
+		t.Error(err)
+	}
 	var out bytes.Buffer
 	err = c.Logs(t.Context(), LogOptions{Tail: -1}, &out, io.Discard)
 	if err != nil || out.String() != "run\nrun\nrun\n" {

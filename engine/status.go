@@ -59,7 +59,7 @@ func (c *Container) removal() (begun bool, failure string) {
 	return err == nil, string(text)
 }
 
-// applyRemoval puts a removal that has begun into the state: it goes on for as long as somebody holds the lock.
+// applyRemoval puts a removal that has begun into the state: it goes on for as long as a process holds the lock.
 func (c *Container) applyRemoval() error {
 	begun, failure := c.removal()
 	if !begun {
@@ -79,7 +79,7 @@ func (c *Container) applyRemoval() error {
 	return nil
 }
 
-// errMarked is of a container of which a removal has begun, while nobody goes on with it.
+// errMarked is of a container of which a removal has begun, and no process goes on with it.
 var errMarked = errors.New("is marked for removal, and can only be removed")
 
 // requireWhole is an error for a container of which a removal has begun: parts of it may be missing.

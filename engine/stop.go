@@ -19,7 +19,7 @@ type StopOptions struct {
 // Stop asks the payload to end, and waits until it has. The monitor kills it when it has not in time, whether or not
 // the caller still waits. A container that does not run is left as it is.
 func (c *Container) Stop(ctx context.Context, options StopOptions) error {
-	if !c.State.Status.Up() {
+	if !c.monitored && (c.refresh() != nil || !c.monitored) { // it may have been started since its record was read
 		return nil
 	}
 	conn, err := c.dial(ctx)
@@ -80,13 +80,13 @@ func (c *Container) stopFromHere(ctx context.Context, options StopOptions) error
 func (c *Container) signalOrEnded(ctx context.Context, sig syscall.Signal) error {
 	err := c.Signal(ctx, sig)
 	if isAnswer(err) {
-		return nil // the monitor is there, and has nobody to give the signal to any more
+		return nil // the monitor is there, and the process that would get the signal is not
 	}
 	return c.ignoreEnded(ctx, err)
 }
 
-// stopMethod returns the signal that asks the payload to end, and how long it has for that. A signal that an image
-// names and nobody knows is no reason not to stop.
+// stopMethod returns the signal that asks the payload to end, and how long it has for that. An unknown
+// signal of an image's is no reason not to stop.
 func (c *Container) stopMethod(options StopOptions) (sig syscall.Signal, patience time.Duration) {
 	sig, patience = syscall.SIGTERM, defaultStopTimeout
 	if parsed, err := ParseSignal(c.Config.StopSignal); err == nil {

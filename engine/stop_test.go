@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rcrun/rcrun/internal/wire"
 )
@@ -70,5 +71,17 @@ func TestStopOfOldMonitor(t *testing.T) {
 	})
 	if err := c.Stop(t.Context(), StopOptions{}); err != nil || syscall.Signal(got.Load()) != syscall.SIGTERM {
 		t.Errorf("stop: signal %d, %v", got.Load(), err)
+	}
+}
+
+// TestStopAfterStart stops a container by the object that it was created with, and looks at what is recorded.
+func TestStopAfterStart(t *testing.T) {
+	_, c := started(t, "trap '' TERM; while :; do sleep 0.1; done", nil)
+	patience := 100 * time.Millisecond
+	if err := c.Stop(t.Context(), StopOptions{Timeout: &patience}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.refresh(); err != nil || c.State.Status != Exited || c.State.ExitCode != 137 || !c.State.StopRequested {
+		t.Errorf("state: %+v, %v", c.State, err)
 	}
 }

@@ -15,8 +15,8 @@ import (
 // A container that goes with its end is removed by another process, which is started as soon as the payload has ended,
 // so that it is ready when all else is down.
 //
-// After letGo the container can be started or removed by others. What remains is to give those who are attached the
-// rest of the output, for as long as they take it.
+// After letGo the container can be started or removed by other processes. The monitor then only gives the attached
+// clients the rest of the output, for as long as they take it.
 func (m *monitor) oversee(first *attachment) int {
 	err := m.open()
 	var r *run
@@ -112,6 +112,9 @@ func (m *monitor) closeFiles() {
 // letGo lets the lock go and tells those who wait that the container has ended. Who hears of the end, by an event or by
 // an answer, may start the container again at once.
 func (m *monitor) letGo() {
+	m.mu.Lock()
+	m.over = true
+	m.mu.Unlock()
 	m.lock.release()
 	close(m.ended)
 }

@@ -18,10 +18,14 @@ func (m *monitor) state() State {
 	return m.c.State
 }
 
-// record changes the container's state, here and on disk. A state that cannot be written holds here all the same.
+// record changes the container's state, here and on disk. A state that cannot be written holds here all the same. A
+// client that comes late must not change it: the state may be another monitor's by then.
 func (m *monitor) record(change func(*State)) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.over {
+		return conflictf("container %s has ended", m.c.Name)
+	}
 	change(&m.c.State)
 	return m.c.writeState()
 }
