@@ -124,8 +124,7 @@ func (m *monitor) requests() map[string]func(*wire.Conn, wire.Message) error {
 
 // unknownRequest answers a command of another version.
 func unknownRequest(_ *wire.Conn, request wire.Message) error {
-	return fault.Errorf(errdefs.ErrNotImplemented, "unknown request %s: the container's monitor is of another version",
-		request.Kind)
+	return fault.Errorf(errdefs.ErrNotImplemented, "unknown request %s", request.Kind)
 }
 
 // handleWait tells the client how the container ends.
@@ -145,7 +144,7 @@ func (m *monitor) handleAttach(conn *wire.Conn, request wire.Message) error {
 // takeAttachment attaches the client that asks for it.
 func (m *monitor) takeAttachment(conn *wire.Conn, request wire.Message) (*attachment, error) {
 	var body attachRequest
-	err := request.Decode(&body)
+	err := decodeRequest(request, &body)
 	a := &attachment{conn: conn}
 	if err == nil {
 		a.streams, err = body.Streams.take(request.Files)

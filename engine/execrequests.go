@@ -24,7 +24,7 @@ type execRequest struct {
 // handleExec creates and starts an execution in one.
 func (m *monitor) handleExec(conn *wire.Conn, request wire.Message) error {
 	var options ExecOptions
-	if err := request.Decode(&options); err != nil {
+	if err := decodeRequest(request, &options); err != nil {
 		return err
 	}
 	r := m.current()
@@ -38,7 +38,7 @@ func (m *monitor) handleExec(conn *wire.Conn, request wire.Message) error {
 
 func (m *monitor) handleExecCreate(conn *wire.Conn, request wire.Message) error {
 	var options ExecOptions
-	if err := request.Decode(&options); err != nil {
+	if err := decodeRequest(request, &options); err != nil {
 		return err
 	}
 	x, err := m.current().createExec(options)
@@ -50,7 +50,7 @@ func (m *monitor) handleExecCreate(conn *wire.Conn, request wire.Message) error 
 
 func (m *monitor) handleExecStart(conn *wire.Conn, request wire.Message) error {
 	var start execStart
-	if err := request.Decode(&start); err != nil {
+	if err := decodeRequest(request, &start); err != nil {
 		return err
 	}
 	r := m.current()
@@ -68,7 +68,7 @@ func (m *monitor) handleExecList(conn *wire.Conn, _ wire.Message) error {
 // handleExecution answers the requests about one execution.
 func (m *monitor) handleExecution(conn *wire.Conn, request wire.Message) error {
 	var body execRequest
-	if err := request.Decode(&body); err != nil {
+	if err := decodeRequest(request, &body); err != nil {
 		return err
 	}
 	x, err := m.current().execs.find(body.ID)

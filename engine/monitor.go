@@ -29,7 +29,7 @@ func MonitorMain() int {
 		return 1
 	}
 	var request startRequest
-	if err := message.Decode(&request); err != nil {
+	if err := decodeRequest(message, &request); err != nil {
 		return refuse(conn, err)
 	}
 	m, first, err := newMonitor(conn, request, message.Files)

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/internal/own"
+	"github.com/rcrun/rcrun/internal/strictjson"
 	"github.com/rcrun/rcrun/internal/wire"
 )
 
@@ -118,7 +120,32 @@ func receive(conn *wire.Conn, kind string) (wire.Message, error) {
 	if err != nil {
 		return m, fmt.Errorf("wait for the monitor: %w", err)
 	}
-	return m, m.Expect(kind)
+	return m, adviseVersion(conn, m.Expect(kind))
+}
+
+// adviseVersion says what to do where a monitor of another version refuses a request because it does not know it.
+func adviseVersion(conn *wire.Conn, err error) error {
+	peer := conn.PeerVersion()
+	switch {
+	case peer == wire.Version || !isAnswer(err):
+		return err
+	case peer == 1 && strings.HasPrefix(err.Error(), "unknown request"):
+		err = fault.As(errdefs.ErrNotImplemented, err)
+	case !errdefs.IsNotImplemented(err):
+		return err
+	}
+	return fmt.Errorf("%w (the monitor of the container speaks version %d of the protocol, and this program version "+
+		"%d: stop the container and start it again, so that it gets a monitor of this version)", err, peer,
+		wire.Version)
+}
+
+// decodeRequest decodes what a command asks for. A field that this version does not know asks for something that it
+// cannot do, so the request is refused.
+func decodeRequest(request wire.Message, body any) error {
+	if err := strictjson.Decode(request.Body, body); err != nil {
+		return fault.Errorf(errdefs.ErrNotImplemented, "decode %s request: %w", request.Kind, err)
+	}
+	return nil
 }
 
 const socketName = "sock"

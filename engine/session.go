@@ -164,7 +164,7 @@ func (s *Session) awaitStart() error {
 func (s *Session) Wait(ctx context.Context) (Exit, error) {
 	var message wire.Message
 	err := s.conn.Within(ctx, func() (err error) {
-		message, err = s.conn.Recv()
+		message, err = s.last()
 		return err
 	})
 	switch {
@@ -177,7 +177,7 @@ func (s *Session) Wait(ctx context.Context) (Exit, error) {
 	case message.Kind == msgHangup:
 		return Exit{}, ErrHangup
 	}
-	if err := message.Expect(msgExited); err != nil {
+	if err := adviseVersion(s.conn, message.Expect(msgExited)); err != nil {
 		return Exit{}, err
 	}
 	var exit Exit
@@ -188,6 +188,18 @@ func (s *Session) Wait(ctx context.Context) (Exit, error) {
 		t.finish()
 	}
 	return exit, nil
+}
+
+// last receives the message that ends the session. One that this version does not know is of a newer monitor, and is
+// left out: what an older command must know comes in messages that it knows.
+func (s *Session) last() (wire.Message, error) {
+	for {
+		message, err := s.conn.Recv()
+		if err != nil || message.IsError() || message.Kind == msgExited || message.Kind == msgHangup {
+			return message, err
+		}
+		wire.CloseFiles(message.Files)
+	}
 }
 
 // Resize tells the container's terminal the size of ours.

@@ -2,9 +2,10 @@ package engine
 
 import (
 	"context"
-	"strings"
 	"syscall"
 	"time"
+
+	"github.com/containerd/errdefs"
 )
 
 // defaultStopTimeout is how long stop waits before it kills.
@@ -35,7 +36,7 @@ func (c *Container) Stop(ctx context.Context, options StopOptions) error {
 		_, err := receive(conn, msgDone)
 		return err
 	})
-	if isUnknownRequest(err) {
+	if errdefs.IsNotImplemented(err) { // the monitor is of an older version
 		return c.stopFromHere(ctx, options)
 	}
 	if err != nil {
@@ -44,11 +45,6 @@ func (c *Container) Stop(ctx context.Context, options StopOptions) error {
 	conn.SetDeadline(time.Time{})
 	_, err = (&Session{conn: conn}).Wait(ctx)
 	return c.ignoreEnded(ctx, err)
-}
-
-// isUnknownRequest tells whether a monitor of an older version refused a request that it does not know.
-func isUnknownRequest(err error) bool {
-	return isAnswer(err) && strings.HasPrefix(err.Error(), "unknown request")
 }
 
 // stopFromHere stops a container whose monitor is of a version that cannot.

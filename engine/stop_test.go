@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"errors"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -15,6 +14,18 @@ import (
 // serveAs serves the socket of a container as a monitor that answers with the given function. It returns the container
 // as a command finds it.
 func serveAs(t *testing.T, answer func(conn *wire.Conn, request wire.Message)) *Container {
+	t.Helper()
+	return serveSockets(t, func(sock *net.UnixConn) {
+		conn := wire.New(sock)
+		defer conn.Close()
+		if request, err := conn.Recv(); err == nil {
+			answer(conn, request)
+		}
+	})
+}
+
+// serveSockets is serveAs for a function that speaks the protocol itself.
+func serveSockets(t *testing.T, serve func(sock *net.UnixConn)) *Container {
 	t.Helper()
 	e := &Engine{Dirs: testDirs(t)}
 	c := makeRecord(t, e, strings.Repeat("a", 64), "served", Running)
@@ -36,18 +47,10 @@ func serveAs(t *testing.T, answer func(conn *wire.Conn, request wire.Message)) *
 			if err != nil {
 				return
 			}
-			go serveOne(sock, answer)
+			go serve(sock)
 		}
 	}()
 	return c
-}
-
-func serveOne(sock *net.UnixConn, answer func(*wire.Conn, wire.Message)) {
-	conn := wire.New(sock)
-	defer conn.Close()
-	if request, err := conn.Recv(); err == nil {
-		answer(conn, request)
-	}
 }
 
 // TestStopOfOldMonitor stops a container whose monitor knows no stop, but signals.
@@ -66,7 +69,7 @@ func TestStopOfOldMonitor(t *testing.T) {
 			<-ended
 			conn.Send(msgExited, Exit{Code: 143})
 		default:
-			tell(conn, errors.New("unknown request "+request.Kind))
+			tell(conn, unknownRequest(conn, request))
 		}
 	})
 	if err := c.Stop(t.Context(), StopOptions{}); err != nil || syscall.Signal(got.Load()) != syscall.SIGTERM {

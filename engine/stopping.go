@@ -67,7 +67,7 @@ func (m *monitor) stopOnSignal() {
 // the record says so, since such a container must stay stopped.
 func (m *monitor) handleStop(conn *wire.Conn, request wire.Message) error {
 	var options StopOptions
-	if err := request.Decode(&options); err != nil {
+	if err := decodeRequest(request, &options); err != nil {
 		return err
 	}
 	m.recordStopRequest()
@@ -91,7 +91,7 @@ func (m *monitor) userSignal(sig syscall.Signal) error {
 
 func (m *monitor) handleSignal(conn *wire.Conn, request wire.Message) error {
 	var body signalRequest
-	if err := request.Decode(&body); err != nil {
+	if err := decodeRequest(request, &body); err != nil {
 		return err
 	}
 	if err := m.userSignal(body.Signal); err != nil {

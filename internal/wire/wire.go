@@ -3,6 +3,12 @@
 // message of an unexpected kind is an error. Every error is sent in one form (Error), as a message of a kind of its
 // own: it reaches the user with its text, stage, operation, path and errno, and a caller with its class and exit code.
 //
+// A monitor runs for as long as its container does, so the two ends may be of different versions of the program. The
+// first message of each end says which version of the protocol it speaks (PeerVersion). What a request means does not
+// change between versions: what is new is a request of a new kind, or a field that is left out where it is not needed.
+// A receiver refuses a request, or a field of one, that it does not know, with the class not implemented, because it
+// would do something else than was asked for. Then the sender says what to do.
+//
 // The socket is a stream socket, because an OCI specification with its seccomp profile may be larger than a packet that
 // fits into a socket buffer.
 package wire
@@ -17,6 +23,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,6 +35,10 @@ const (
 	maxFiles   = 16
 	kindError  = "failed" // Error
 )
+
+// Version is the version of the protocol that this program speaks. The first version told no number; its requests are
+// start, attach, exec, signal, wait and freeze.
+const Version = 2
 
 // Decode decodes the body of the message into body, unless that is nil.
 func (m Message) Decode(body any) error {
@@ -46,13 +57,17 @@ type Conn struct {
 	sock *net.UnixConn
 	send sync.Mutex
 	recv sync.Mutex
+
+	begun atomic.Bool  // a message was sent
+	peer  atomic.Int64 // the version of the other end, 0 as long as it has said nothing
 }
 
 // Message is what Recv returns. The receiver owns Files and must close them.
 type Message struct {
-	Kind  string          `json:"kind"`
-	Body  json.RawMessage `json:"body,omitempty"`
-	Files []*os.File      `json:"-"`
+	Kind    string          `json:"kind"`
+	Version int             `json:"version,omitempty"` // of the protocol; in the first message of each end
+	Body    json.RawMessage `json:"body,omitempty"`
+	Files   []*os.File      `json:"-"`
 }
 
 // Pair returns a connected pair: one end to speak through, and the other as a file for a child to inherit. The caller
@@ -89,6 +104,9 @@ func FromFile(f *os.File) (*Conn, error) {
 // New speaks over sock and owns it.
 func New(sock *net.UnixConn) *Conn { return &Conn{sock: sock} }
 
+// PeerVersion is the version of the protocol that the other end speaks, or 0 as long as it has said nothing.
+func (c *Conn) PeerVersion() int { return int(c.peer.Load()) }
+
 // SetDeadline bounds all sending and receiving from now on; the zero time means no bound.
 func (c *Conn) SetDeadline(t time.Time) error { return c.sock.SetDeadline(t) }
 
@@ -115,7 +133,11 @@ func (c *Conn) Send(kind string, body any, files ...*os.File) error {
 	if err != nil {
 		return fmt.Errorf("encode %s message: %w", kind, err)
 	}
-	text, err := json.Marshal(Message{Kind: kind, Body: raw})
+	message := Message{Kind: kind, Body: raw}
+	if c.begun.CompareAndSwap(false, true) {
+		message.Version = Version
+	}
+	text, err := json.Marshal(message)
 	if err != nil {
 		return fmt.Errorf("encode %s message: %w", kind, err)
 	}
@@ -187,6 +209,7 @@ func (c *Conn) Recv() (_ Message, err error) {
 		return Message{}, fmt.Errorf("receive message: %w", err)
 	}
 	m.Files = files
+	c.peer.CompareAndSwap(0, int64(max(m.Version, 1)))
 	return m, nil
 }
 
@@ -210,6 +233,9 @@ func (c *Conn) Expect(kind string, body any, want int) ([]*os.File, error) {
 	}
 	return m.Files, nil
 }
+
+// IsError tells whether the message carries an *Error, which Expect returns.
+func (m *Message) IsError() bool { return m.Kind == kindError }
 
 // Expect checks the kind of a message, and closes its files if the kind is another. It returns an error message as the
 // *Error that it carries.
