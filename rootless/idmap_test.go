@@ -255,6 +255,6 @@ func TestWriteMapSaysWhatIsWrong(t *testing.T) {
 	m := Map{UIDs: idmap.Map{{Container: 0, Host: 4_000_000_000, Size: 1}}, newUIDMap: helper}
 	err = m.Write(t.Context(), cmd.Process.Pid)
 	if err == nil || !strings.Contains(err.Error(), "newuidmap: ") || !strings.Contains(err.Error(), "uid_map") {
-		t.Errorf("a range of nobody's: %v", err)
+		t.Errorf("a range of no user: %v", err)
 	}
 }

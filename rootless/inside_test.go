@@ -124,8 +124,16 @@ func TestRunInsideEndsWithStarter(t *testing.T) {
 	if err := runner.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var pid int
-	eventually(t, "it runs inside", func() bool {
+	pid := awaitPid(t, file)
+	runner.Process.Kill()
+	runner.Wait() // it was killed
+	awaitEnd(t, pid)
+}
+
+// awaitPid waits until the process inside has written its pid.
+func awaitPid(t *testing.T, file string) (pid int) {
+	t.Helper()
+	patience.Eventually(t, "it runs inside", func() bool {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			return false
@@ -133,15 +141,37 @@ func TestRunInsideEndsWithStarter(t *testing.T) {
 		pid, err = strconv.Atoi(string(text))
 		return err == nil
 	})
-	runner.Process.Kill()
-	runner.Wait() // it was killed
-	eventually(t, "it has ended", func() bool { return syscall.Kill(pid, 0) == syscall.ESRCH })
+	return pid
 }
 
-// eventually waits until condition holds.
-func eventually(t *testing.T, what string, condition func() bool) {
+func awaitEnd(t *testing.T, pid int) {
 	t.Helper()
-	patience.Eventually(t, what, condition)
+	patience.Eventually(t, "it has ended", func() bool { return syscall.Kill(pid, 0) == syscall.ESRCH })
+}
+
+// TestRunInsideCancelled ends the context while a process runs inside.
+func TestRunInsideCancelled(t *testing.T) {
+	m, _, err := PlanMap(ModeHost, CurrentCaller())
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := t.TempDir() + "/pid"
+	ctx, cancel := context.WithCancelCause(t.Context())
+	enough := errors.New("enough")
+	result := make(chan error, 1)
+	go func() {
+		_, err := RunInside(ctx, m, []string{"stay", file}, os.Environ())
+		result <- err
+	}()
+	pid := awaitPid(t, file)
+	cancel(enough)
+	if err := <-result; !errors.Is(err, enough) {
+		t.Errorf("ended with %v", err)
+	}
+	awaitEnd(t, pid)
+	if _, err := RunInside(ctx, m, []string{"report", file}, os.Environ()); !errors.Is(err, enough) {
+		t.Errorf("after the end of the context: %v", err)
+	}
 }
 
 func TestRunInsideRefused(t *testing.T) {
@@ -151,6 +181,6 @@ func TestRunInsideRefused(t *testing.T) {
 	}
 	code, err := RunInside(context.Background(), m, []string{"report", t.TempDir() + "/report"}, os.Environ())
 	if err == nil || !strings.Contains(err.Error(), "write id map") {
-		t.Errorf("a map of somebody else's ids: exit code %d, %v", code, err)
+		t.Errorf("a map of ids of other users: exit code %d, %v", code, err)
 	}
 }

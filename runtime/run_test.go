@@ -89,7 +89,7 @@ func TestUserByName(t *testing.T) {
 	}
 	b := create(t, []string{"true"}, withUsers("nosuch"))
 	if err := b.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "find the user") {
-		t.Errorf("start as nobody that exists: %v", err)
+		t.Errorf("start as a user that does not exist: %v", err)
 	}
 }
 
