@@ -3,7 +3,6 @@ package runtime
 import (
 	"fmt"
 	"os"
-	"reflect"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -71,7 +70,7 @@ func validate(spec *specs.Spec) error {
 	if spec == nil || spec.Process == nil || spec.Linux == nil {
 		return fault.Errorf(errdefs.ErrInvalidArgument, "the specification has no process or no linux section")
 	}
-	if err := checkFields(reflect.ValueOf(spec), ""); err != nil {
+	if err := specFields.Check(spec, ""); err != nil {
 		return err
 	}
 	if err := checkNamespaces(spec.Linux.Namespaces); err != nil {

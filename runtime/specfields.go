@@ -1,26 +1,12 @@
 package runtime
 
 import (
-	"reflect"
-	"strings"
-
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/rcrun/rcrun/internal/fault"
+	"github.com/rcrun/rcrun/internal/fields"
 )
-
-// treatment tells what the runtime does with a field of the specification that is set. The zero value means that it
-// does what the field asks for, as far as the fields within do not say otherwise.
-type treatment struct {
-	refused string // the reason, if the field is an error
-	unused  string // the reason, if the runtime ignores the field and may do so
-}
-
-var honoured = treatment{}
-
-func refuse(reason string) treatment { return treatment{refused: reason} }
-func ignore(reason string) treatment { return treatment{unused: reason} }
 
 const (
 	otherPlatform = "it is of another platform"
@@ -32,173 +18,106 @@ const (
 // specFields has the treatment of each field of the specification by its path in JSON. Elements of lists and maps have
 // the path of the list or map. A field that is missing here, such as one of a later version of the specification, is
 // refused.
-var specFields = map[string]treatment{
-	"ociVersion":  ignore("what matters is which fields are set"),
-	"hostname":    honoured,
-	"domainname":  honoured,
-	"hooks":       refuse("the runtime calls no hooks"),
-	"annotations": ignore("they are for programs that read the specification"),
-	"solaris":     refuse(otherPlatform),
-	"windows":     refuse(otherPlatform),
-	"vm":          refuse(otherPlatform),
-	"zos":         refuse(otherPlatform),
-	"freebsd":     refuse(otherPlatform),
+var specFields = fields.Table{
+	"ociVersion":  fields.Ignore("what matters is which fields are set"),
+	"hostname":    fields.Honour(),
+	"domainname":  fields.Honour(),
+	"hooks":       fields.Refuse("the runtime calls no hooks"),
+	"annotations": fields.Ignore("they are for programs that read the specification"),
+	"solaris":     fields.Refuse(otherPlatform),
+	"windows":     fields.Refuse(otherPlatform),
+	"vm":          fields.Refuse(otherPlatform),
+	"zos":         fields.Refuse(otherPlatform),
+	"freebsd":     fields.Refuse(otherPlatform),
 
-	"process":                          honoured,
-	"process.terminal":                 honoured,
-	"process.consoleSize":              honoured,
-	"process.consoleSize.height":       honoured,
-	"process.consoleSize.width":        honoured,
-	"process.user":                     honoured,
-	"process.user.uid":                 honoured,
-	"process.user.gid":                 honoured,
-	"process.user.umask":               honoured,
-	"process.user.additionalGids":      honoured,
-	"process.user.username":            honoured,
-	"process.args":                     honoured,
-	"process.commandLine":              refuse(otherPlatform),
-	"process.env":                      honoured,
-	"process.cwd":                      honoured,
-	"process.capabilities":             honoured,
-	"process.capabilities.bounding":    honoured,
-	"process.capabilities.effective":   honoured,
-	"process.capabilities.inheritable": honoured,
-	"process.capabilities.permitted":   honoured,
-	"process.capabilities.ambient":     honoured,
-	"process.rlimits":                  honoured,
-	"process.rlimits.type":             honoured,
-	"process.rlimits.hard":             honoured,
-	"process.rlimits.soft":             honoured,
-	"process.noNewPrivileges":          honoured,
-	"process.apparmorProfile":          refuse(noModule),
-	"process.selinuxLabel":             refuse(noModule),
-	"process.oomScoreAdj":              honoured,
-	"process.scheduler":                refuse("the payload has the scheduling policy of the caller"),
-	"process.ioPriority":               refuse("the payload has the I/O priority of the caller"),
-	"process.execCPUAffinity":          refuse("a further process may use the CPUs that the caller may use"),
+	"process":                          fields.Honour(),
+	"process.terminal":                 fields.Honour(),
+	"process.consoleSize":              fields.Honour(),
+	"process.consoleSize.height":       fields.Honour(),
+	"process.consoleSize.width":        fields.Honour(),
+	"process.user":                     fields.Honour(),
+	"process.user.uid":                 fields.Honour(),
+	"process.user.gid":                 fields.Honour(),
+	"process.user.umask":               fields.Honour(),
+	"process.user.additionalGids":      fields.Honour(),
+	"process.user.username":            fields.Honour(),
+	"process.args":                     fields.Honour(),
+	"process.commandLine":              fields.Refuse(otherPlatform),
+	"process.env":                      fields.Honour(),
+	"process.cwd":                      fields.Honour(),
+	"process.capabilities":             fields.Honour(),
+	"process.capabilities.bounding":    fields.Honour(),
+	"process.capabilities.effective":   fields.Honour(),
+	"process.capabilities.inheritable": fields.Honour(),
+	"process.capabilities.permitted":   fields.Honour(),
+	"process.capabilities.ambient":     fields.Honour(),
+	"process.rlimits":                  fields.Honour(),
+	"process.rlimits.type":             fields.Honour(),
+	"process.rlimits.hard":             fields.Honour(),
+	"process.rlimits.soft":             fields.Honour(),
+	"process.noNewPrivileges":          fields.Honour(),
+	"process.apparmorProfile":          fields.Refuse(noModule),
+	"process.selinuxLabel":             fields.Refuse(noModule),
+	"process.oomScoreAdj":              fields.Honour(),
+	"process.scheduler":                fields.Refuse("the payload has the scheduling policy of the caller"),
+	"process.ioPriority":               fields.Refuse("the payload has the I/O priority of the caller"),
+	"process.execCPUAffinity":          fields.Refuse("a further process may use the CPUs that the caller may use"),
 
-	"root":          honoured,
-	"root.path":     ignore("Config.RootKind says what the root is"),
-	"root.readonly": honoured,
+	"root":          fields.Honour(),
+	"root.path":     fields.Ignore("Config.RootKind says what the root is"),
+	"root.readonly": fields.Honour(),
 
-	"mounts":             honoured,
-	"mounts.destination": honoured,
-	"mounts.type":        honoured,
-	"mounts.source":      honoured,
-	"mounts.options":     honoured,
-	"mounts.uidMappings": refuse("the runtime maps no ids of a mount"),
-	"mounts.gidMappings": refuse("the runtime maps no ids of a mount"),
+	"mounts":             fields.Honour(),
+	"mounts.destination": fields.Honour(),
+	"mounts.type":        fields.Honour(),
+	"mounts.source":      fields.Honour(),
+	"mounts.options":     fields.Honour(),
+	"mounts.uidMappings": fields.Refuse("the runtime maps no ids of a mount"),
+	"mounts.gidMappings": fields.Refuse("the runtime maps no ids of a mount"),
 
-	"linux":                         honoured,
-	"linux.uidMappings":             ignore("Config.MapIDs writes the map"),
-	"linux.gidMappings":             ignore("Config.MapIDs writes the map"),
-	"linux.sysctl":                  honoured,
-	"linux.resources":               refuse(noCgroup),
-	"linux.cgroupsPath":             refuse(noCgroup),
-	"linux.namespaces":              honoured,
-	"linux.namespaces.type":         honoured,
-	"linux.namespaces.path":         honoured,
-	"linux.devices":                 honoured,
-	"linux.devices.path":            honoured,
-	"linux.devices.type":            honoured,
-	"linux.devices.major":           honoured,
-	"linux.devices.minor":           honoured,
-	"linux.devices.fileMode":        refuse(hostNode),
-	"linux.devices.uid":             refuse(hostNode),
-	"linux.devices.gid":             refuse(hostNode),
-	"linux.netDevices":              refuse("a user cannot move network devices of the host"),
-	"linux.rootfsPropagation":       honoured,
-	"linux.maskedPaths":             honoured,
-	"linux.readonlyPaths":           honoured,
-	"linux.mountLabel":              refuse(noModule),
-	"linux.intelRdt":                refuse("only root of the host may change resctrl"),
-	"linux.memoryPolicy":            refuse("the payload has the memory policy of the caller"),
-	"linux.personality":             refuse("the payload has the execution domain of the caller"),
-	"linux.timeOffsets":             refuse("the runtime makes no time namespaces"),
-	"linux.seccomp":                 honoured,
-	"linux.seccomp.defaultAction":   honoured,
-	"linux.seccomp.defaultErrnoRet": honoured,
-	"linux.seccomp.architectures":   honoured,
-	"linux.seccomp.flags":           honoured,
+	"linux":                         fields.Honour(),
+	"linux.uidMappings":             fields.Ignore("Config.MapIDs writes the map"),
+	"linux.gidMappings":             fields.Ignore("Config.MapIDs writes the map"),
+	"linux.sysctl":                  fields.Honour(),
+	"linux.resources":               fields.Refuse(noCgroup),
+	"linux.cgroupsPath":             fields.Refuse(noCgroup),
+	"linux.namespaces":              fields.Honour(),
+	"linux.namespaces.type":         fields.Honour(),
+	"linux.namespaces.path":         fields.Honour(),
+	"linux.devices":                 fields.Honour(),
+	"linux.devices.path":            fields.Honour(),
+	"linux.devices.type":            fields.Honour(),
+	"linux.devices.major":           fields.Honour(),
+	"linux.devices.minor":           fields.Honour(),
+	"linux.devices.fileMode":        fields.Refuse(hostNode),
+	"linux.devices.uid":             fields.Refuse(hostNode),
+	"linux.devices.gid":             fields.Refuse(hostNode),
+	"linux.netDevices":              fields.Refuse("a user cannot move network devices of the host"),
+	"linux.rootfsPropagation":       fields.Honour(),
+	"linux.maskedPaths":             fields.Honour(),
+	"linux.readonlyPaths":           fields.Honour(),
+	"linux.mountLabel":              fields.Refuse(noModule),
+	"linux.intelRdt":                fields.Refuse("only root of the host may change resctrl"),
+	"linux.memoryPolicy":            fields.Refuse("the payload has the memory policy of the caller"),
+	"linux.personality":             fields.Refuse("the payload has the execution domain of the caller"),
+	"linux.timeOffsets":             fields.Refuse("the runtime makes no time namespaces"),
+	"linux.seccomp":                 fields.Honour(),
+	"linux.seccomp.defaultAction":   fields.Honour(),
+	"linux.seccomp.defaultErrnoRet": fields.Honour(),
+	"linux.seccomp.architectures":   fields.Honour(),
+	"linux.seccomp.flags":           fields.Honour(),
 
-	"linux.seccomp.listenerPath":           refuse("nothing listens to filters"),
-	"linux.seccomp.listenerMetadata":       refuse("nothing listens to filters"),
-	"linux.seccomp.syscalls":               honoured,
-	"linux.seccomp.syscalls.names":         honoured,
-	"linux.seccomp.syscalls.action":        honoured,
-	"linux.seccomp.syscalls.errnoRet":      honoured,
-	"linux.seccomp.syscalls.args":          honoured,
-	"linux.seccomp.syscalls.args.index":    honoured,
-	"linux.seccomp.syscalls.args.value":    honoured,
-	"linux.seccomp.syscalls.args.valueTwo": honoured,
-	"linux.seccomp.syscalls.args.op":       honoured,
-}
-
-// checkFields refuses fields that are set in v and that the runtime would leave out. path is the path of v in the
-// specification.
-func checkFields(v reflect.Value, path string) error {
-	switch v.Kind() {
-	case reflect.Pointer:
-		return checkFields(v.Elem(), path)
-	case reflect.Slice:
-		for i := range v.Len() {
-			if err := checkFields(v.Index(i), path); err != nil {
-				return err
-			}
-		}
-	case reflect.Struct:
-		for i := range v.NumField() {
-			if err := checkField(v.Field(i), fieldPath(path, v.Type().Field(i))); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func checkField(v reflect.Value, path string) error {
-	if !isSet(v) {
-		return nil
-	}
-	treatment, known := specFields[path]
-	switch {
-	case !known:
-		treatment = refuse("the runtime does not know it")
-	case treatment.unused != "":
-		return nil
-	}
-	if treatment.refused != "" {
-		return fault.Errorf(errdefs.ErrNotImplemented, "%s is not supported: %s", path, treatment.refused)
-	}
-	return checkFields(v, path)
-}
-
-// fieldPath returns the path of a field of what is at parent.
-func fieldPath(parent string, field reflect.StructField) string {
-	name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-	if parent == "" {
-		return name
-	}
-	return parent + "." + name
-}
-
-// isSet tells whether a field asks for anything. An empty list does not, nor does a struct of unset fields, because
-// generated specifications contain them. A pointer to a number does, whatever the number.
-func isSet(v reflect.Value) bool {
-	switch v.Kind() {
-	case reflect.Slice, reflect.Map:
-		return v.Len() > 0
-	case reflect.Pointer:
-		return !v.IsNil() && (v.Elem().Kind() != reflect.Struct || isSet(v.Elem()))
-	case reflect.Struct:
-		for i := range v.NumField() {
-			if isSet(v.Field(i)) {
-				return true
-			}
-		}
-		return false
-	}
-	return !v.IsZero()
+	"linux.seccomp.listenerPath":           fields.Refuse("nothing listens to filters"),
+	"linux.seccomp.listenerMetadata":       fields.Refuse("nothing listens to filters"),
+	"linux.seccomp.syscalls":               fields.Honour(),
+	"linux.seccomp.syscalls.names":         fields.Honour(),
+	"linux.seccomp.syscalls.action":        fields.Honour(),
+	"linux.seccomp.syscalls.errnoRet":      fields.Honour(),
+	"linux.seccomp.syscalls.args":          fields.Honour(),
+	"linux.seccomp.syscalls.args.index":    fields.Honour(),
+	"linux.seccomp.syscalls.args.value":    fields.Honour(),
+	"linux.seccomp.syscalls.args.valueTwo": fields.Honour(),
+	"linux.seccomp.syscalls.args.op":       fields.Honour(),
 }
 
 // validateExec refuses the description of a further process that asks for what the process would not get.
@@ -210,5 +129,5 @@ func validateExec(process *specs.Process) error {
 		return fault.Errorf(errdefs.ErrNotImplemented,
 			"process.oomScoreAdj is not supported: of further processes it is that of the sandbox")
 	}
-	return checkFields(reflect.ValueOf(process), "process")
+	return specFields.Check(process, "process")
 }

@@ -23,6 +23,7 @@ var floors = []imports{
 		"internal/escape":     {},
 		"internal/executable": {},
 		"internal/fault":      {},
+		"internal/fields":     {"internal/fault"},
 		"internal/filecopy":   {"internal/eintr"},
 		"internal/filewatch":  {},
 		"internal/idmap":      {},
@@ -33,6 +34,9 @@ var floors = []imports{
 		"internal/stage":      {"internal/executable", "internal/process", "internal/wire"},
 		"internal/strictjson": {},
 		"internal/wire":       {"internal/fault"},
+	},
+	{ // what the tests of the small tools' users share
+		"internal/fields/fieldtest": {},
 	},
 	{ // the files of layers on disk
 		"internal/layerfmt":   {},
