@@ -2,6 +2,7 @@ package engine
 
 import (
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/moby/moby/api/types/container"
@@ -31,6 +32,12 @@ type HostConfig struct {
 
 // wantsInit tells whether process 1 of the container is to be an init of rcrun's.
 func (h *HostConfig) wantsInit() bool { return h.Init != nil && *h.Init }
+
+// consoleSize is the size that a terminal has until another one is set. A larger one than there can be is cut.
+func (h *HostConfig) consoleSize() WinSize {
+	rows, cols := h.ConsoleSize[0], h.ConsoleSize[1]
+	return WinSize{Rows: uint16(min(rows, math.MaxUint16)), Cols: uint16(min(cols, math.MaxUint16))}
+}
 
 // defaultShmSize is the size of /dev/shm, as Docker has it.
 const defaultShmSize = 64 << 20

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/network"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/internal/rmtree"
 	"github.com/rcrun/rcrun/internal/strictjson"
@@ -23,6 +24,8 @@ type CreateOptions struct {
 	Name       string // empty: one is drawn
 	Config     Config
 	HostConfig HostConfig
+	// NetworkingConfig may name the network that HostConfig names.
+	NetworkingConfig network.NetworkingConfig
 }
 
 // Image is the image that a container is made of.
@@ -147,6 +150,9 @@ func (options *CreateOptions) Validate() error {
 	if err := strictjson.CheckText(options); err != nil {
 		return invalid(err)
 	}
+	if err := requestFields.Check(options, ""); err != nil {
+		return err
+	}
 	if options.Name != "" {
 		if err := checkName(options.Name); err != nil {
 			return err
@@ -179,8 +185,9 @@ func (options *CreateOptions) Validate() error {
 			return conflictf("container ID file %s exists: make sure that the other container isn't running, or delete it", path)
 		}
 	}
-	return invalid(errors.Join(host.validateResources(), validateNames(&options.Config, host), validateNetwork(host),
-		validateMounts(host), validateSecurity(host)))
+	return invalid(errors.Join(host.validateResources(), validateNames(&options.Config, host), validateNetwork(&options.Config, host), options.validateEndpoints(), validatePorts(host.PortBindings),
+		host.validateUserns(), host.validateSysctls(), validateSignal(options.Config.StopSignal), validateMounts(host),
+		validateSecurity(host)))
 }
 
 // Settle drops what the other options leave without effect, and returns a sentence for each.

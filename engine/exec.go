@@ -108,7 +108,7 @@ func (c *Container) execProcess(options ExecOptions, ids rootless.Map) (*specs.P
 		process.ConsoleSize = &specs.Box{Height: uint(options.Size.Rows), Width: uint(options.Size.Cols)}
 	}
 	process.Args = options.Args
-	process.User.Username = c.user()
+	process.User.Username, process.User.Umask = c.user(), c.HostConfig.Umask
 	if options.User != "" {
 		process.User.Username = options.User
 	}

@@ -75,7 +75,6 @@ func (c *Container) inspectState() *container.State {
 func (c *Container) inspectNetworks() *NetworkSettings {
 	n := &NetworkSettings{}
 	n.Ports = network.PortMap{}
-	name, end := c.Network(), Endpoint{}
 	if c.State.Status.Up() {
 		for port := range c.Config.ExposedPorts {
 			n.Ports[port] = nil
@@ -83,13 +82,35 @@ func (c *Container) inspectNetworks() *NetworkSettings {
 		for port, bindings := range c.State.Ports {
 			n.Ports[port] = boundAddresses(bindings)
 		}
-		if name == networkSlirp {
-			end.IPAddress, end.IPPrefixLen, end.Gateway = rootless.SlirpAddress, rootless.SlirpPrefix, rootless.SlirpGateway
-		}
 	}
+	settings := c.Endpoint()
+	end := &Endpoint{EndpointSettings: settings, Gateway: addressText(settings.Gateway),
+		IPAddress: addressText(settings.IPAddress)}
 	n.IPAddress, n.IPPrefixLen, n.Gateway = end.IPAddress, end.IPPrefixLen, end.Gateway
-	n.Networks = map[string]*Endpoint{name: &end}
+	n.Networks = map[string]*Endpoint{c.Network(): end}
 	return n
+}
+
+// Endpoint is where the container is in its network. Addresses are those that the container itself has.
+func (c *Container) Endpoint() (end network.EndpointSettings) {
+	if c.State.Status.Up() && c.Network() == networkSlirp {
+		end.IPAddress, end.IPPrefixLen = slirpAddress(rootless.SlirpAddress), rootless.SlirpPrefix
+		end.Gateway = slirpAddress(rootless.SlirpGateway)
+	}
+	return end
+}
+
+// slirpAddress reads an address that slirp4netns has.
+func slirpAddress(text string) netip.Addr {
+	address, _ := netip.ParseAddr(text) // it is a constant
+	return address
+}
+
+func addressText(address netip.Addr) string {
+	if !address.IsValid() {
+		return ""
+	}
+	return address.String()
 }
 
 // boundAddresses says of bindings to all addresses that they are.

@@ -107,6 +107,15 @@ func (c *Container) removeRunDirs() error {
 	return errors.Join(rmtree.Remove(c.State.RunDir), rmtree.Remove(c.dirs.runtimeDir(c.ID)))
 }
 
+// validateSignal refuses what is no signal; "" is the usual one.
+func validateSignal(text string) error {
+	if text == "" {
+		return nil
+	}
+	_, err := ParseSignal(text)
+	return err
+}
+
 // ParseSignal reads a signal by number or by name, with or without SIG.
 func ParseSignal(text string) (syscall.Signal, error) {
 	if n, err := strconv.Atoi(text); err == nil {

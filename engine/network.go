@@ -24,8 +24,10 @@ const (
 // network is the mode that was asked for; an empty one means default, and so does bridge, which is what Docker calls
 // its default.
 func (c *Container) network() string {
-	switch mode := string(c.HostConfig.NetworkMode); mode {
-	case "", "bridge":
+	switch mode := string(c.HostConfig.NetworkMode); {
+	case c.Config.NetworkDisabled:
+		return networkNone
+	case mode == "" || mode == "bridge":
 		return networkDefault
 	default:
 		return mode
@@ -65,7 +67,10 @@ func validateNames(config *Config, host *HostConfig) error {
 	return err
 }
 
-func validateNetwork(host *HostConfig) error {
+func validateNetwork(config *Config, host *HostConfig) error {
+	if config.NetworkDisabled && len(host.PortBindings) > 0 {
+		return invalidf("ports cannot be published: the container is to have no network")
+	}
 	switch host.NetworkMode {
 	case "", "bridge", networkDefault, networkSlirp:
 		return nil

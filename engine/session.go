@@ -57,6 +57,9 @@ func (e *Engine) Start(ctx context.Context, c *Container, streams Streams, size 
 		return nil, fmt.Errorf("open the monitor's log: %w", err)
 	}
 	defer log.Close()
+	if size == (WinSize{}) {
+		size = c.HostConfig.consoleSize()
+	}
 	cmd, conn, err := e.spawn(MonitorStage, log)
 	if err != nil {
 		return nil, err

@@ -46,7 +46,7 @@ func (c *Container) spec(ids rootless.Map) (*specs.Spec, error) {
 	}
 	spec.Process.Env = c.environment(c.user(), c.Config.Tty)
 	spec.Process.Cwd = c.workingDir()
-	spec.Process.User.Username = c.user()
+	spec.Process.User.Username, spec.Process.User.Umask = c.user(), c.HostConfig.Umask
 	spec.Process.NoNewPrivileges = security.noNewPrivileges
 	return spec, nil
 }
@@ -61,9 +61,8 @@ func (c *Container) setIsolation(spec *specs.Spec, security security) (err error
 	if c.network() == networkHost {
 		spec.Linux.Namespaces = slices.DeleteFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.NetworkNamespace })
 	}
-	if c.HostConfig.Privileged {
-		spec.Linux.MaskedPaths, spec.Linux.ReadonlyPaths = nil, nil
-	}
+	c.setPaths(spec.Linux)
+	spec.Linux.Sysctl = c.HostConfig.Sysctls
 	switch {
 	case security.seccomp.text != nil:
 		spec.Linux.Seccomp, err = runtime.LoadSeccomp(security.seccomp.text, spec)
@@ -71,6 +70,20 @@ func (c *Container) setIsolation(spec *specs.Spec, security security) (err error
 		spec.Linux.Seccomp, err = runtime.DefaultSeccomp(spec)
 	}
 	return err
+}
+
+// setPaths sets the paths that the container cannot see or write: those that it names, or else the usual ones, or with
+// all privileges none.
+func (c *Container) setPaths(linux *specs.Linux) {
+	if c.HostConfig.Privileged {
+		linux.MaskedPaths, linux.ReadonlyPaths = nil, nil
+	}
+	if paths := c.HostConfig.MaskedPaths; paths != nil {
+		linux.MaskedPaths = paths
+	}
+	if paths := c.HostConfig.ReadonlyPaths; paths != nil {
+		linux.ReadonlyPaths = paths
+	}
 }
 
 // setOption replaces the value of the mount option that starts with name.

@@ -24,10 +24,14 @@ type Treatment struct {
 	refused string   // the reason why it is an error
 	but     []string // values that are no error all the same, as text
 	unused  string   // the reason why it is no error, although the program does not look at it
+	whole   bool     // whether the fields within the field are honoured, too, whatever they are
 }
 
 // Honour does what the field asks for, as far as the fields within it go.
 func Honour() Treatment { return Treatment{} }
+
+// Whole honours the field with all that is in it.
+func Whole() Treatment { return Treatment{whole: true} }
 
 // Refuse makes the field an error for a reason. Values in but mean what the program does anyway, and are none.
 func Refuse(reason string, but ...string) Treatment { return Treatment{refused: reason, but: but} }
@@ -35,11 +39,14 @@ func Refuse(reason string, but ...string) Treatment { return Treatment{refused: 
 // Ignore takes the field for a reason without an effect.
 func Ignore(reason string) Treatment { return Treatment{unused: reason} }
 
-// IsHonoured tells whether the treatment is Honour: the fields within the field have treatments of their own.
+// IsHonoured tells whether the treatment is Honour or Whole.
 func (t Treatment) IsHonoured() bool { return t.refused == "" && t.unused == "" }
 
 // Refused is the reason why the field is an error, "" if it is none.
 func (t Treatment) Refused() string { return t.refused }
+
+// Unused is the reason why the field is ignored, "" if it is not.
+func (t Treatment) Unused() string { return t.unused }
 
 // Table has the treatment of each field of a struct by its path: the names of the fields in JSON with dots between
 // them. Elements of lists and maps have the path of the list or map, and an embedded struct has that of its struct.
@@ -94,7 +101,7 @@ func (t Table) checkField(v reflect.Value, parent string, field reflect.StructFi
 	switch {
 	case !known:
 		treatment = Refuse("this version does not know it")
-	case treatment.unused != "":
+	case treatment.unused != "" || treatment.whole:
 		return nil
 	}
 	if treatment.refused == "" {
@@ -174,7 +181,7 @@ func (t Table) walk(of reflect.Type, path string, index []int, visit func(path s
 			if inner != path {
 				visit(inner, way)
 			}
-			if treatment := t[inner]; inner == path || treatment.IsHonoured() {
+			if treatment := t[inner]; inner == path || treatment.IsHonoured() && !treatment.whole {
 				t.walk(field.Type, inner, way, visit)
 			}
 		}

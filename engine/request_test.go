@@ -1,0 +1,132 @@
+package engine
+
+import (
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+	"github.com/rcrun/rcrun/internal/fields/fieldtest"
+	"github.com/rcrun/rcrun/internal/idmap"
+	"github.com/rcrun/rcrun/rootless"
+)
+
+// TestFieldsOfRequests fails on a field of Docker's that has no treatment.
+func TestFieldsOfRequests(t *testing.T) {
+	fieldtest.Run(t, requestFields, func() any { return &CreateOptions{} })
+}
+
+// TestLimitsAreWarnedOf sets each field of which the table says that a warning tells of it.
+func TestLimitsAreWarnedOf(t *testing.T) {
+	requestFields.Walk(reflect.TypeFor[CreateOptions](), "", func(path string, index []int) {
+		if requestFields[path].Unused() != warnedOf {
+			return
+		}
+		var options CreateOptions
+		fieldtest.Set(reflect.ValueOf(&options).Elem(), index)
+		if options.HostConfig.Warning() == "" {
+			t.Errorf("%s is ignored without a warning", path)
+		}
+	})
+}
+
+// TestValuesThatChangeNothing takes what clients send although it means what rcrun does anyway.
+func TestValuesThatChangeNothing(t *testing.T) {
+	options := CreateOptions{HostConfig: HostConfig{HostConfig: container.HostConfig{
+		LogConfig: container.LogConfig{Type: "json-file", Config: map[string]string{}}, IpcMode: "private",
+		RestartPolicy: container.RestartPolicy{Name: "no"}, CgroupnsMode: "private", Isolation: "default",
+		NetworkMode: "none", Resources: container.Resources{Devices: []container.DeviceMapping{}},
+	}}, NetworkingConfig: network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{"none": {}}}}
+	if err := options.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRefusedRequests names the field or the value, and has a class.
+func TestRefusedRequests(t *testing.T) {
+	for want, change := range map[string]func(o *CreateOptions){
+		`HostConfig.IpcMode "host" is not supported`: func(o *CreateOptions) { o.HostConfig.IpcMode = "host" },
+		"HostConfig.Mounts is not supported": func(o *CreateOptions) {
+			fieldtest.Set(reflect.ValueOf(&o.HostConfig.Mounts).Elem(), nil)
+		},
+		"NetworkingConfig.EndpointsConfig.Aliases": func(o *CreateOptions) {
+			endpoint := &network.EndpointSettings{Aliases: []string{"db"}}
+			o.NetworkingConfig.EndpointsConfig = map[string]*network.EndpointSettings{"default": endpoint}
+		},
+		"endpoint in the network mine": func(o *CreateOptions) {
+			o.NetworkingConfig.EndpointsConfig = map[string]*network.EndpointSettings{"mine": {}}
+		},
+		"user namespace mode": func(o *CreateOptions) { o.HostConfig.UsernsMode = "odd" },
+		"invalid signal":      func(o *CreateOptions) { o.Config.StopSignal = "SIGODD" },
+		"invalid sysctl":      func(o *CreateOptions) { o.HostConfig.Sysctls = map[string]string{"a/../../b": "1"} },
+		"sctp": func(o *CreateOptions) {
+			port, _ := network.PortFrom(80, network.SCTP)
+			o.HostConfig.PortBindings = network.PortMap{port: {{HostPort: "80"}}}
+		},
+		"to have no network": func(o *CreateOptions) {
+			o.Config.NetworkDisabled = true
+			o.HostConfig.PortBindings = network.PortMap{{}: nil}
+		},
+	} {
+		var options CreateOptions
+		change(&options)
+		err := options.Validate()
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		if !errdefs.IsNotImplemented(err) && !errdefs.IsInvalidArgument(err) {
+			t.Errorf("%v has no class", err)
+		}
+	}
+}
+
+// TestSpecOfRequest has the specification say what the request does, where no flag of the command asks for it.
+func TestSpecOfRequest(t *testing.T) {
+	umask := uint32(0o77)
+	c := &Container{dirs: testDirs(t), Config: Config{Cmd: []string{"true"}, NetworkDisabled: true},
+		HostConfig: HostConfig{HostConfig: container.HostConfig{Umask: &umask, MaskedPaths: []string{"/masked"},
+			ReadonlyPaths: []string{}, Sysctls: map[string]string{"kernel.msgmax": "1"}}}}
+	root := idmap.Map{{Container: 0, Host: 1000, Size: 1}}
+	ids := rootless.Map{UIDs: root, GIDs: root}
+	spec, err := c.spec(ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *spec.Process.User.Umask != umask || spec.Linux.Sysctl["kernel.msgmax"] != "1" ||
+		!slices.Equal(spec.Linux.MaskedPaths, []string{"/masked"}) || len(spec.Linux.ReadonlyPaths) != 0 {
+		t.Errorf("got %+v, %+v", spec.Process.User, spec.Linux)
+	}
+	c.HostConfig.ConsoleSize = [2]uint{24, 1 << 20}
+	if got, want := c.HostConfig.consoleSize(), (WinSize{Rows: 24, Cols: 1<<16 - 1}); got != want {
+		t.Errorf("the console's size is %v, want %v", got, want)
+	}
+	if c.Network() != networkNone {
+		t.Errorf("the network is %s", c.Network())
+	}
+	c.HostConfig.MaskedPaths = nil
+	if spec, err = c.spec(ids); err != nil || len(spec.Linux.MaskedPaths) < 2 {
+		t.Errorf("without paths of its own it has %q, %v", spec.Linux.MaskedPaths, err)
+	}
+}
+
+// TestBindingText has what ParsePublish reads come back.
+func TestBindingText(t *testing.T) {
+	for _, flag := range []string{"80/tcp", "8080:80/tcp", "127.0.0.1:8080:80/udp", "[::1]:8080-8090:80/tcp"} {
+		bindings, err := ParsePublish([]string{flag})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for port, list := range bindings {
+			if got := bindingText(port, list[0]); got != flag {
+				t.Errorf("%s comes back as %s", flag, got)
+			}
+			if addr := list[0].HostIP; addr.IsValid() && addr != netip.MustParseAddr(addr.String()) {
+				t.Errorf("%s: the address is %s", flag, addr)
+			}
+		}
+	}
+}
