@@ -75,13 +75,14 @@ func (o *ListOptions) choose(list []*engine.Container) []*engine.Container {
 
 // summary describes a container without its sizes.
 func summary(c *engine.Container, now time.Time) Container {
+	end := c.Endpoint()
 	s := container.Summary{
 		ID: c.ID, Names: []string{"/" + c.Name}, Image: cmp.Or(c.ImageName, c.HostConfig.Rootfs),
 		ImageID: imageRef(c.ImageID), Command: c.CommandLine(), Created: c.Created.Unix(), Ports: ports(c),
 		Labels: c.Config.Labels, State: container.ContainerState(c.State.Status), Status: c.StatusText(now),
 		Mounts: mounts(c),
 		NetworkSettings: &container.NetworkSettingsSummary{
-			Networks: map[string]*network.EndpointSettings{c.Network(): {}},
+			Networks: map[string]*network.EndpointSettings{c.Network(): &end},
 		},
 	}
 	s.HostConfig.NetworkMode, s.HostConfig.Annotations = string(c.HostConfig.NetworkMode), c.HostConfig.Annotations
