@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,13 +15,11 @@ import (
 	"github.com/moby/moby/api/types/network"
 	"github.com/rcrun/rcrun/engine/events"
 	"github.com/rcrun/rcrun/internal/atomicfile"
-	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/internal/process"
-	"github.com/rcrun/rcrun/internal/strictjson"
 )
 
-// Container is the record of one container as it is kept on disk: config.json and hostconfig.json never change after
-// its creation, state.json is written by whoever holds the container's lock.
+// Container is the record of one container as it is kept on disk: config.v2.json and hostconfig.json never change
+// after its creation, state.json is written by whoever holds the container's lock.
 type Container struct {
 	ID         string     `json:"Id"`
 	Name       string     `json:"Name"`
@@ -56,14 +53,6 @@ type State struct {
 	StopRequested bool
 }
 
-const (
-	configFile     = "config.json"
-	removedFile    = "removed.json" // the configuration of a container that is being removed
-	hostConfigFile = "hostconfig.json"
-	stateFile      = "state.json"
-	lockFile       = "lock"
-)
-
 // killedExit is the exit code of a container whose monitor was killed: the sandbox then kills the payload.
 const (
 	killedExit    = 137
@@ -76,42 +65,6 @@ func (c *Container) lockPath() string        { return c.path(lockFile) }
 func (c *Container) tryLock() (*lock, error) { return tryLock(c.lockPath()) }
 func (c *Container) writeState() error       { return atomicfile.WriteJSON(c.path(stateFile), c.State) }
 func (c *Container) setRunDir(dirs Dirs)     { c.State.RunDir = dirs.runtimeDir(c.ID) }
-
-// write makes the record complete. The configuration file comes last: without it the container does not exist.
-func (c *Container) write() error {
-	if err := atomicfile.WriteJSON(c.path(hostConfigFile), c.HostConfig); err != nil {
-		return err
-	}
-	if err := c.writeState(); err != nil {
-		return err
-	}
-	return atomicfile.WriteJSON(c.path(configFile), c)
-}
-
-// load reads the record of the container with the full id and finds out whether it runs.
-func (d Dirs) load(id string) (*Container, error) {
-	c := &Container{dirs: d}
-	if err := readJSON(filepath.Join(d.Container(id), configFile), c); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, noContainer(id)
-		}
-		return nil, err
-	}
-	if c.ID != id {
-		return nil, fault.Errorf(errdefs.ErrDataLoss, "read container record %s: it names another id, %q", c.path(configFile), c.ID)
-	}
-	if len(commandOf(&c.Config)) == 0 {
-		return nil, fault.Errorf(errdefs.ErrDataLoss, "read container record %s: it names no command", c.path(configFile))
-	}
-	err := readJSON(c.path(hostConfigFile), &c.HostConfig)
-	if err == nil {
-		err = c.refresh()
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, noContainer(id) // removed since its configuration was read
-	}
-	return c, err
-}
 
 // refresh reads the state again. What it says of a running container holds only if a monitor has the lock.
 func (c *Container) refresh() error {
@@ -176,32 +129,6 @@ func (s *State) monitorKilled() {
 	s.Status, s.Pid, s.Monitor, s.NetworkProblem = Exited, 0, process.ID{}, ""
 	s.Init = process.ID{}
 	s.ExitCode, s.Error = killedExit, monitorKilled
-}
-
-func readJSON(path string, into any) error {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("read container record: %w", err)
-	}
-	if err := json.Unmarshal(text, into); err != nil {
-		return fault.Errorf(errdefs.ErrDataLoss, "read container record %s: %w", path, err)
-	}
-	return nil
-}
-
-// checkRecord refuses a record with settings that this version does not know, and would leave out: a newer version made
-// the container with a limit, say. It can be listed and removed all the same.
-func (c *Container) checkRecord() error {
-	for file, into := range map[string]any{configFile: &Container{}, hostConfigFile: &HostConfig{}} {
-		text, err := os.ReadFile(c.path(file))
-		if err == nil {
-			err = strictjson.Decode(text, into)
-		}
-		if err != nil {
-			return fmt.Errorf("read container record %s: %w", c.path(file), err)
-		}
-	}
-	return nil
 }
 
 // ids lists the ids of all containers, complete or not.

@@ -77,6 +77,9 @@ func (e *Engine) build(ctx context.Context, c *Container, name string) (err erro
 			err = errors.Join(err, e.erase(context.WithoutCancel(ctx), c.ID))
 		}
 	}()
+	if err := markUnfinished(c.dir()); err != nil {
+		return err
+	}
 	if err := c.chooseHostname(); err != nil {
 		return err
 	}
@@ -214,7 +217,8 @@ func writeCIDFile(path, id string) error {
 }
 
 // sweep removes what creators and removers left that were killed in the middle, where nobody holds the lock: directories
-// without a configuration file, and those that are marked for removal.
+// of unfinished containers, and those that are marked for removal. A directory that has data and no record is left
+// alone: it is a container that has lost its record.
 func (e *Engine) sweep(ctx context.Context) error {
 	ids, err := e.Dirs.ids()
 	if err != nil {
@@ -258,10 +262,14 @@ func isInterrupted(dir string) bool {
 	return err == nil && info.Size() == 0
 }
 
-// isUnfinished tells whether a container's directory lacks the configuration, which is written last.
+// isUnfinished tells whether a container's directory is that of one that is being made or removed, or was when the
+// process that did so was killed.
 func isUnfinished(dir string) bool {
-	_, err := os.Lstat(filepath.Join(dir, configFile))
-	return errors.Is(err, fs.ErrNotExist)
+	if _, err := os.Lstat(filepath.Join(dir, configFile)); err == nil {
+		return false
+	}
+	presence, err := recordIn(dir)
+	return err == nil && presence == unfinished
 }
 
 // isYoung tells whether a directory has just been made, or is gone.
@@ -273,9 +281,9 @@ func isYoung(dir string) bool {
 // destroy is erase for a container that has been there, of which it writes an event.
 func (e *Engine) destroy(ctx context.Context, id string) error {
 	c := &Container{ID: id, dirs: e.Dirs}
-	unfinished := readJSON(c.path(configFile), c)
+	unfinished := c.readConfig(c.dir())
 	if errors.Is(unfinished, fs.ErrNotExist) {
-		unfinished = readJSON(c.path(removedFile), c)
+		unfinished = c.readRemoved()
 	}
 	c.ID = id                                                       // where the record cannot be read, the event has little more than this
 	if err := e.erase(context.WithoutCancel(ctx), id); err != nil { // half a container is of no use to anybody
@@ -325,14 +333,10 @@ func (e *Engine) eraseRecord(id string) error {
 			return err
 		}
 	}
-	err = os.Rename(filepath.Join(dir, configFile), filepath.Join(dir, removedFile))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove container: %w", err)
+	if err := unrecord(dir); err != nil {
+		return err
 	}
-	if err := rmtree.Remove(dir); err != nil {
-		return fmt.Errorf("remove container: %w", err)
-	}
-	return nil
+	return removeDir(dir)
 }
 
 // commandOf is the argument vector of the payload.

@@ -48,8 +48,13 @@
 // there: that takes a cgroup, and a policy that starts containers again.
 //
 // Names are symbolic links names/NAME -> ID: symlink(2) is atomic and refuses an existing name, which is all that a
-// reservation needs. A container whose record is not complete belongs to nobody but the process that holds its lock;
-// where nobody does, its maker was killed, and the next create sweeps it up.
+// reservation needs. The directory of a container that is being made or removed says so (record.go), and belongs to the
+// process that holds its lock; if no process does, it was killed, and the next create sweeps the directory up. A
+// directory that lacks a file of its record and does not say so is a container that has lost its record: its data is
+// kept until the user removes it, because a lost record can be written again and data cannot.
+//
+// A record is in config.v2.json, which does not depend on the host, and hostconfig.json, which does. config.json, the
+// name until version 2, is a link: versions that know only this name would take a directory without it for leftovers.
 //
 // Attaching hands pipes to the monitor (by SCM_RIGHTS) instead of framing the streams into the socket: bytes go
 // through unchanged, end of file means end of file, and a client that dies shows as EPIPE. The socket beside them

@@ -21,6 +21,9 @@ func TestSweepLeavesFinished(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if err := markUnfinished(c.dir()); err != nil {
+			t.Fatal(err)
+		}
 		made := make(chan struct{})
 		var sweepers sync.WaitGroup
 		for range 4 {

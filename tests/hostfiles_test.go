@@ -83,7 +83,7 @@ func TestOtherUsersSeeNothing(t *testing.T) {
 				"echo secret >/secret; chmod 644 /secret; exec sleep 1000")...)
 			script := fmt.Sprintf(`setpriv --reuid 5000 --regid 5000 --clear-groups sh -c 'find %s -mindepth 1; find %[1]s -type f -exec cat {} +; ls -R %[1]s'`, base)
 			r := u.finish(u.command("unshare", "--user", "--map-root-user", "--map-auto", "sh", "-ec", script))
-			for _, part := range []string{id, "secret\n", "overlay-layers", "config.json", "busybox"} {
+			for _, part := range []string{id, "secret\n", "overlay-layers", "config.v2.json", "busybox"} {
 				if strings.Contains(r.stdout, part) {
 					t.Errorf("another user sees %q in\n%.2000s", part, r.stdout)
 				}

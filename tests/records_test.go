@@ -25,6 +25,32 @@ func TestNewerRecord(t *testing.T) {
 	u.prints("newer", "rm", "newer")
 }
 
+// TestLostRecord loses the configuration of a container: the next create does not take its data for the leftovers of a
+// killed one, and what is lost is told of.
+func TestLostRecord(t *testing.T) {
+	u := newUserWithImage(t)
+	u.run("run", "--name", "c1", "--network", "none", "bb", "sh", "-c", "echo kept >/file")
+	id := u.run("inspect", "-f", "{{.Id}}", "c1")
+	dir := u.path("home", ".local/share/rcrun/containers", id)
+	config, aside := dir+"/config.v2.json", u.path("home", "aside")
+	if err := os.Rename(config, aside); err != nil {
+		t.Fatal(err)
+	}
+	u.run("run", "--rm", "--network", "none", "bb", "true")
+	contains(t, u.try("ps", "-a").stderr, config)
+	u.fails(125, []string{config}, "inspect", "c1")
+	check := u.try("store", "check")
+	contains(t, check.stdout, config)
+	if check.code == 0 {
+		t.Error("the check finds nothing wrong")
+	}
+	if err := os.Rename(aside, config); err != nil {
+		t.Fatal(err)
+	}
+	contains(t, u.run("diff", "c1"), "A /file")
+	u.run("rm", "c1")
+}
+
 // TestMonitorLogIsBounded writes to what the filesystem server's messages go to, far more than is to be kept of them.
 func TestMonitorLogIsBounded(t *testing.T) {
 	u := newUserWithImage(t)

@@ -141,7 +141,7 @@ func TestKilledWhileCreating(t *testing.T) {
 func TestDamagedRecord(t *testing.T) {
 	u := newUserWithImage(t)
 	u.run("create", "--name", "good", "bb", "true")
-	for _, file := range []string{"config.json", "state.json"} {
+	for _, file := range []string{"config.v2.json", "hostconfig.json", "state.json"} {
 		id := u.run("create", "--name", "bad", "bb", "true")
 		record := u.path("home", ".local", "share", "rcrun", "containers", id, file)
 		if err := os.WriteFile(record, []byte("{"), 0o600); err != nil {
