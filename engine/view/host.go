@@ -69,11 +69,15 @@ func Describe(ctx context.Context, e *layered.Engine, version string) (Info, err
 func (info *Info) count(list []*engine.Container) {
 	info.Containers = len(list)
 	for _, c := range list {
-		if c.State.Status == engine.Running {
+		switch {
+		case c.State.Status == engine.Paused:
+			info.ContainersPaused++
+		case c.State.Status.Up():
 			info.ContainersRunning++
+		default:
+			info.ContainersStopped++
 		}
 	}
-	info.ContainersStopped = info.Containers - info.ContainersRunning
 }
 
 // KernelVersion is the release of the kernel: 6.12.1.

@@ -16,8 +16,10 @@ func TestParseRelease(t *testing.T) {
 func TestInfoCounts(t *testing.T) {
 	var info Info
 	info.count([]*engine.Container{{State: engine.State{Status: engine.Running}},
-		{State: engine.State{Status: engine.Created}}, {State: engine.State{Status: engine.Exited}}})
-	if info.Containers != 3 || info.ContainersRunning != 1 || info.ContainersStopped != 2 {
+		{State: engine.State{Status: engine.Created}},
+		{State: engine.State{Status: engine.Paused}}, {State: engine.State{Status: engine.Exited}}})
+	if info.Containers != 4 || info.ContainersPaused != 1 || info.ContainersRunning != 1 ||
+		info.ContainersStopped != 2 {
 		t.Errorf("got %+v", info.Info)
 	}
 }

@@ -21,7 +21,6 @@ import (
 
 // The reasons why fields of Docker's answers stay empty.
 const (
-	noState     = "a container is never in this state"
 	noModule    = "these labels need root"
 	noSnapshot  = "it is for stores of containerd's"
 	noVolumes   = "there are no named volumes"
@@ -66,9 +65,10 @@ func samples(t *testing.T) []*engine.Container {
 		Config:     config,
 		HostConfig: host, State: engine.State{Status: engine.Running, Pid: 7, StartedAt: made, Ports: bound}}
 	running.HostConfig.NetworkMode = "slirp4netns"
-	ended := *running
+	paused, restarting, dead, ended := *running, *running, *running, *running
+	paused.State.Status, restarting.State.Status, dead.State.Status = engine.Paused, engine.Restarting, engine.Dead
 	ended.State = engine.State{Status: engine.Exited, ExitCode: 3, Error: "odd", FinishedAt: made}
-	return []*engine.Container{running, &ended}
+	return []*engine.Container{running, &paused, &restarting, &dead, &ended}
 }
 
 // endpoint adds the fields of an endpoint at a path. Addresses are shown where the container has a network of its own.
@@ -105,13 +105,13 @@ func honourAll(table fields.Table, paths ...string) fields.Table {
 
 func TestInspectionHasDockersFields(t *testing.T) {
 	table := fields.Table{
-		"State.Paused": fields.Ignore(noState), "State.Restarting": fields.Ignore(noState),
-		"State.Dead": fields.Ignore(noState), "State.OOMKilled": fields.Ignore(noCgroup),
-		"State.Health": fields.Ignore(noHealth), "GraphDriver.Data": fields.Ignore("it is the store's"),
+		"State.OOMKilled": fields.Ignore(noCgroup),
+		"State.Health":    fields.Ignore(noHealth), "GraphDriver.Data": fields.Ignore("it is the store's"),
 		"RestartCount": fields.Ignore("containers are not started again"),
 		"MountLabel":   fields.Ignore(noModule), "ProcessLabel": fields.Ignore(noModule),
-		"AppArmorProfile": fields.Ignore(noModule), "ExecIDs": fields.Ignore("executed processes have no ids"),
-		"Storage": fields.Ignore(noSnapshot), "ImageManifestDescriptor": fields.Ignore(noSnapshot),
+		"AppArmorProfile": fields.Ignore(noModule),
+		"ExecIDs":         fields.Ignore("the monitor of a running container tells them"),
+		"Storage":         fields.Ignore(noSnapshot), "ImageManifestDescriptor": fields.Ignore(noSnapshot),
 		// These are the container's own, whose fields package engine has in a table.
 		"Config": fields.Whole(), "HostConfig": fields.Whole(),
 		"NetworkSettings.SandboxID":  fields.Ignore("the network namespace has no name"),
@@ -120,14 +120,15 @@ func TestInspectionHasDockersFields(t *testing.T) {
 	honourAll(table, "Id", "Created", "Path", "Args", "Image", "ResolvConfPath", "HostnamePath", "HostsPath", "LogPath",
 		"Name", "Driver", "Platform", "GraphDriver", "GraphDriver.Name", "SizeRw", "SizeRootFs", "State",
 		"State.Status",
-		"State.Running", "State.Pid", "State.ExitCode", "State.Error", "State.StartedAt", "State.FinishedAt",
+		"State.Running", "State.Paused", "State.Restarting", "State.Dead", "State.Pid", "State.ExitCode",
+		"State.Error", "State.StartedAt", "State.FinishedAt",
 		"NetworkSettings", "NetworkSettings.Ports", "NetworkSettings.Ports.HostIp", "NetworkSettings.Ports.HostPort",
 		"NetworkSettings.Networks")
 	endpoint(table, "NetworkSettings.Networks", fields.Honour())
 	mountPoints(table)
 	var shown []any
 	for _, c := range samples(t) {
-		i, err := c.Inspect("fuse")
+		i, err := c.Inspect(t.Context(), "fuse")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -188,8 +189,8 @@ func TestImagesHaveDockersFields(t *testing.T) {
 func TestInfoHasDockersFields(t *testing.T) {
 	table := fields.Table{}
 	for reason, paths := range map[string][]string{
-		"there is no id of an engine": {"ID"}, noState: {"ContainersPaused"},
-		noSwarm: {"SystemStatus", "Swarm", "GenericResources"}, "there are no plugins": {"Plugins"},
+		"there is no id of an engine": {"ID"}, noSwarm: {"SystemStatus", "Swarm", "GenericResources"},
+		"there are no plugins": {"Plugins"},
 		noCgroup: {"MemoryLimit", "SwapLimit", "CpuCfsPeriod", "CpuCfsQuota", "CPUShares", "CPUSet", "PidsLimit",
 			"OomKillDisable"},
 		noDaemon: {"Debug", "NFd", "NGoroutines", "NEventsListener", "HttpProxy", "HttpsProxy", "NoProxy", "Labels",
@@ -206,7 +207,8 @@ func TestInfoHasDockersFields(t *testing.T) {
 			table[path] = fields.Ignore(reason)
 		}
 	}
-	honourAll(table, "Containers", "ContainersRunning", "ContainersStopped", "Images", "Driver", "DriverStatus",
+	honourAll(table, "Containers", "ContainersRunning", "ContainersPaused", "ContainersStopped", "Images", "Driver",
+		"DriverStatus",
 		"SystemTime", "LoggingDriver", "CgroupDriver", "CgroupVersion", "KernelVersion", "OperatingSystem", "OSVersion",
 		"OSType", "Architecture", "NCPU", "MemTotal", "DockerRootDir", "Name", "ServerVersion", "SecurityOptions")
 	info := Host("1")

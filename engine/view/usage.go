@@ -93,7 +93,7 @@ func containerUsage(list []Container) *container.DiskUsage {
 	for i := range list {
 		sum.Items = append(sum.Items, list[i].Summary)
 		sum.TotalSize += list[i].SizeRw
-		if list[i].State == container.StateRunning {
+		if engine.Status(list[i].State).Up() {
 			sum.ActiveCount++
 		} else {
 			sum.Reclaimable += list[i].SizeRw
