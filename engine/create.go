@@ -14,6 +14,7 @@ import (
 
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/network"
+	"github.com/rcrun/rcrun/engine/request"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/internal/rmtree"
 	"github.com/rcrun/rcrun/internal/strictjson"
@@ -153,7 +154,7 @@ func (options *CreateOptions) Validate() error {
 	if err := strictjson.CheckText(options); err != nil {
 		return invalid(err)
 	}
-	if err := requestFields.Check(options, ""); err != nil {
+	if err := request.Fields.Check(options, ""); err != nil {
 		return err
 	}
 	if options.Name != "" {

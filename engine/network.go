@@ -200,3 +200,15 @@ func (c *Container) portMappings() ([]rootless.PortMapping, error) {
 	}
 	return mappings, nil
 }
+
+// validateEndpoints refuses endpoints in networks that the container does not have.
+func (options *CreateOptions) validateEndpoints() error {
+	c := Container{Config: options.Config, HostConfig: options.HostConfig}
+	for name := range options.NetworkingConfig.EndpointsConfig {
+		if !c.HasNetwork(name) {
+			return invalidf("the container is in the network %s and cannot have an endpoint in the network %s",
+				c.Network(), name)
+		}
+	}
+	return nil
+}

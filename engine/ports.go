@@ -90,3 +90,15 @@ func publishedPorts(mappings []rootless.PortMapping) network.PortMap {
 	}
 	return bindings
 }
+
+// validatePorts refuses bindings that cannot be published on any host.
+func validatePorts(bindings network.PortMap) error {
+	for port, list := range bindings {
+		for _, b := range list {
+			if _, err := rootless.ParsePort(bindingText(port, b)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

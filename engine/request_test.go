@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
+	"github.com/rcrun/rcrun/engine/request"
 	"github.com/rcrun/rcrun/internal/fields/fieldtest"
 	"github.com/rcrun/rcrun/internal/idmap"
 	"github.com/rcrun/rcrun/rootless"
@@ -17,13 +18,13 @@ import (
 
 // TestFieldsOfRequests fails on a field of Docker's that has no treatment.
 func TestFieldsOfRequests(t *testing.T) {
-	fieldtest.Run(t, requestFields, func() any { return &CreateOptions{} })
+	fieldtest.Run(t, request.Fields, func() any { return &CreateOptions{} })
 }
 
 // TestLimitsAreWarnedOf sets each field of which the table says that a warning tells of it.
 func TestLimitsAreWarnedOf(t *testing.T) {
-	requestFields.Walk(reflect.TypeFor[CreateOptions](), "", func(path string, index []int) {
-		if requestFields[path].Unused() != warnedOf {
+	request.Fields.Walk(reflect.TypeFor[CreateOptions](), "", func(path string, index []int) {
+		if request.Fields[path].Unused() != request.WarnedOf {
 			return
 		}
 		var options CreateOptions

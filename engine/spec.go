@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"os"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -139,4 +140,27 @@ func (c *Container) environment(user string, tty bool) []string {
 		}
 	}
 	return mergeEnv(env, defaults)
+}
+
+// validateUserns refuses modes of the user namespace that there are not.
+func (h *HostConfig) validateUserns() error {
+	mode := string(h.UsernsMode)
+	if slices.Contains([]string{"", rootless.ModeHost, rootless.ModeKeepID, rootless.ModeNoMap}, mode) {
+		return nil
+	}
+	return invalidf("invalid user namespace mode %q: use host, keep-id or nomap", mode)
+}
+
+// validateSysctls refuses names that lead out of the kernel's settings.
+func (h *HostConfig) validateSysctls() error {
+	for name := range h.Sysctls {
+		file := name
+		if !strings.Contains(name, "/") {
+			file = strings.ReplaceAll(name, ".", "/")
+		}
+		if file == "" || path.Clean("/"+file) != "/"+file {
+			return invalidf("invalid sysctl %q: want a name such as net.ipv4.ip_forward", name)
+		}
+	}
+	return nil
 }

@@ -57,6 +57,7 @@ var floors = []imports{
 	},
 	{ // one subject each, which know nothing of one another
 		"engine/events":           {},
+		"engine/request":          {},
 		"layers/blobcache":        {},
 		"layers/imagename":        {},
 		"layers/internal/scratch": {},
@@ -118,7 +119,8 @@ var floors = []imports{
 	},
 	{ // containers, without the store of images
 		"engine": {
-			"engine/events", "fusefs", "fusefs/mounted", "internal/layerfmt", "internal/xattrlog", "rootless",
+			"engine/events", "engine/request", "fusefs", "fusefs/mounted", "internal/layerfmt", "internal/xattrlog",
+			"rootless",
 			"runtime", "unionmount",
 		},
 	},

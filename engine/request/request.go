@@ -1,19 +1,12 @@
-package engine
+// Package request says what becomes of each field of a request for a container. It is one long table, which a reader of
+// the engine looks up and does not read, and therefore a package of its own.
+package request
 
-import (
-	"path"
-	"slices"
-	"strings"
-
-	"github.com/moby/moby/api/types/network"
-	"github.com/rcrun/rcrun/internal/fields"
-	"github.com/rcrun/rcrun/rootless"
-)
+import "github.com/rcrun/rcrun/internal/fields"
 
 // Reasons that several fields share.
 const (
 	noCgroup    = "it needs a cgroup, and rcrun makes none"
-	warnedOf    = "a limit needs a cgroup, and rcrun makes none, which HostConfig.Warning tells"
 	forWindows  = "it is for Windows"
 	noVolumes   = "there are no named volumes, but directories of the host can be mounted"
 	noNames     = "containers do not see each other, but their ports can be published"
@@ -25,9 +18,12 @@ const (
 	forBuilds   = "it is for builds, and Docker does not look at it either when a container runs"
 )
 
-// requestFields are the fields of CreateOptions. What is honoured does what Docker does. A value that is refused and
+// WarnedOf is the reason why a limit is ignored, with a warning.
+const WarnedOf = "a limit needs a cgroup, and rcrun makes none, which HostConfig.Warning tells"
+
+// Fields are the fields of engine.CreateOptions. What is honoured does what Docker does. A value that is refused and
 // means what rcrun does anyway is taken.
-var requestFields = fields.Table{
+var Fields = fields.Table{
 	"Name":             fields.Honour(),
 	"Config":           fields.Honour(),
 	"HostConfig":       fields.Honour(),
@@ -107,28 +103,28 @@ var requestFields = fields.Table{
 	"HostConfig.ReadonlyPaths":   fields.Honour(),
 	"HostConfig.Init":            fields.Honour(),
 
-	"HostConfig.CpuShares":            fields.Ignore(warnedOf),
-	"HostConfig.Memory":               fields.Ignore(warnedOf),
-	"HostConfig.NanoCpus":             fields.Ignore(warnedOf),
-	"HostConfig.CgroupParent":         fields.Ignore(warnedOf),
-	"HostConfig.BlkioWeight":          fields.Ignore(warnedOf),
-	"HostConfig.BlkioWeightDevice":    fields.Ignore(warnedOf),
-	"HostConfig.BlkioDeviceReadBps":   fields.Ignore(warnedOf),
-	"HostConfig.BlkioDeviceWriteBps":  fields.Ignore(warnedOf),
-	"HostConfig.BlkioDeviceReadIOps":  fields.Ignore(warnedOf),
-	"HostConfig.BlkioDeviceWriteIOps": fields.Ignore(warnedOf),
-	"HostConfig.CpuPeriod":            fields.Ignore(warnedOf),
-	"HostConfig.CpuQuota":             fields.Ignore(warnedOf),
-	"HostConfig.CpuRealtimePeriod":    fields.Ignore(warnedOf),
-	"HostConfig.CpuRealtimeRuntime":   fields.Ignore(warnedOf),
-	"HostConfig.CpusetCpus":           fields.Ignore(warnedOf),
-	"HostConfig.CpusetMems":           fields.Ignore(warnedOf),
-	"HostConfig.MemoryReservation":    fields.Ignore(warnedOf),
-	"HostConfig.MemorySwap":           fields.Ignore(warnedOf),
-	"HostConfig.MemorySwappiness":     fields.Ignore(warnedOf),
-	"HostConfig.OomKillDisable":       fields.Ignore(warnedOf),
-	"HostConfig.PidsLimit":            fields.Ignore(warnedOf),
-	"HostConfig.KernelMemory":         fields.Ignore(warnedOf),
+	"HostConfig.CpuShares":            fields.Ignore(WarnedOf),
+	"HostConfig.Memory":               fields.Ignore(WarnedOf),
+	"HostConfig.NanoCpus":             fields.Ignore(WarnedOf),
+	"HostConfig.CgroupParent":         fields.Ignore(WarnedOf),
+	"HostConfig.BlkioWeight":          fields.Ignore(WarnedOf),
+	"HostConfig.BlkioWeightDevice":    fields.Ignore(WarnedOf),
+	"HostConfig.BlkioDeviceReadBps":   fields.Ignore(WarnedOf),
+	"HostConfig.BlkioDeviceWriteBps":  fields.Ignore(WarnedOf),
+	"HostConfig.BlkioDeviceReadIOps":  fields.Ignore(WarnedOf),
+	"HostConfig.BlkioDeviceWriteIOps": fields.Ignore(WarnedOf),
+	"HostConfig.CpuPeriod":            fields.Ignore(WarnedOf),
+	"HostConfig.CpuQuota":             fields.Ignore(WarnedOf),
+	"HostConfig.CpuRealtimePeriod":    fields.Ignore(WarnedOf),
+	"HostConfig.CpuRealtimeRuntime":   fields.Ignore(WarnedOf),
+	"HostConfig.CpusetCpus":           fields.Ignore(WarnedOf),
+	"HostConfig.CpusetMems":           fields.Ignore(WarnedOf),
+	"HostConfig.MemoryReservation":    fields.Ignore(WarnedOf),
+	"HostConfig.MemorySwap":           fields.Ignore(WarnedOf),
+	"HostConfig.MemorySwappiness":     fields.Ignore(WarnedOf),
+	"HostConfig.OomKillDisable":       fields.Ignore(WarnedOf),
+	"HostConfig.PidsLimit":            fields.Ignore(WarnedOf),
+	"HostConfig.KernelMemory":         fields.Ignore(WarnedOf),
 	"HostConfig.Ulimits":              fields.Honour(),
 	"HostConfig.Ulimits.Name":         fields.Honour(),
 	"HostConfig.Ulimits.Hard":         fields.Honour(),
@@ -159,51 +155,4 @@ var requestFields = fields.Table{
 	"NetworkingConfig.EndpointsConfig.GlobalIPv6Address":   fields.Ignore(operational),
 	"NetworkingConfig.EndpointsConfig.GlobalIPv6PrefixLen": fields.Ignore(operational),
 	"NetworkingConfig.EndpointsConfig.DNSNames":            fields.Ignore(operational),
-}
-
-// validateEndpoints refuses endpoints in networks that the container does not have.
-func (options *CreateOptions) validateEndpoints() error {
-	c := Container{Config: options.Config, HostConfig: options.HostConfig}
-	for name := range options.NetworkingConfig.EndpointsConfig {
-		if !c.HasNetwork(name) {
-			return invalidf("the container is in the network %s and cannot have an endpoint in the network %s",
-				c.Network(), name)
-		}
-	}
-	return nil
-}
-
-// validateUserns refuses modes of the user namespace that there are not.
-func (h *HostConfig) validateUserns() error {
-	mode := string(h.UsernsMode)
-	if slices.Contains([]string{"", rootless.ModeHost, rootless.ModeKeepID, rootless.ModeNoMap}, mode) {
-		return nil
-	}
-	return invalidf("invalid user namespace mode %q: use host, keep-id or nomap", mode)
-}
-
-// validateSysctls refuses names that lead out of the kernel's settings.
-func (h *HostConfig) validateSysctls() error {
-	for name := range h.Sysctls {
-		file := name
-		if !strings.Contains(name, "/") {
-			file = strings.ReplaceAll(name, ".", "/")
-		}
-		if file == "" || path.Clean("/"+file) != "/"+file {
-			return invalidf("invalid sysctl %q: want a name such as net.ipv4.ip_forward", name)
-		}
-	}
-	return nil
-}
-
-// validatePorts refuses bindings that cannot be published on any host.
-func validatePorts(bindings network.PortMap) error {
-	for port, list := range bindings {
-		for _, b := range list {
-			if _, err := rootless.ParsePort(bindingText(port, b)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
