@@ -18,7 +18,6 @@ import (
 	"github.com/rcrun/rcrun/layers"
 	"github.com/rcrun/rcrun/layers/driver"
 	"github.com/rcrun/rcrun/layers/internal/storetest"
-	"github.com/rcrun/rcrun/layers/tree"
 )
 
 func TestContainer(t *testing.T) {
@@ -113,7 +112,7 @@ func TestContainerWithoutImage(t *testing.T) {
 	if err != nil || len(stack.Lowers) != 0 {
 		t.Errorf("got %+v, %v", stack, err)
 	}
-	if st, err := tree.ReadStat(stack.Upper); err != nil || st.Mode != unix.S_IFDIR|driver.RootPerm {
+	if st, err := storetest.ReadStat(stack.Upper); err != nil || st.Mode != unix.S_IFDIR|driver.RootPerm {
 		t.Errorf("the root is %+v, %v", st, err)
 	}
 }
@@ -128,7 +127,7 @@ func TestContainerRoot(t *testing.T) {
 	if err := s.CreateContainer(context.Background(), storetest.ContainerID(1), "", img); err != nil {
 		t.Fatal(err)
 	}
-	if st, err := tree.ReadStat(s.Core().Layout.Diff(storetest.ContainerID(1))); err != nil ||
+	if st, err := storetest.ReadStat(s.Core().Layout.Diff(storetest.ContainerID(1))); err != nil ||
 		st.Mode != unix.S_IFDIR|0o711 {
 		t.Errorf("the root is %+v, %v", st, err)
 	}

@@ -25,7 +25,6 @@ import (
 	"github.com/rcrun/rcrun/layers/driver"
 	"github.com/rcrun/rcrun/layers/internal/core"
 	"github.com/rcrun/rcrun/layers/internal/storetest"
-	"github.com/rcrun/rcrun/layers/tree"
 )
 
 // again runs this test in a process of its own, which finds env set.
@@ -317,7 +316,7 @@ func compareTree(t *testing.T, in io.Reader, dir string) (n int) {
 			t.Fatal(err)
 		}
 		path := filepath.Join(dir, hdr.Name)
-		st, err := tree.ReadStat(path)
+		st, err := storetest.ReadStat(path)
 		if err != nil {
 			t.Error(err)
 			continue

@@ -11,6 +11,8 @@ import (
 	"github.com/rcrun/rcrun/layers/internal/core"
 	"github.com/rcrun/rcrun/layers/internal/scratch"
 	"github.com/rcrun/rcrun/layers/internal/storetest"
+
+	"github.com/rcrun/rcrun/layers/internal/fewfiles"
 )
 
 // tooDeep is deeper than a process may have descriptors with the limit that goes with it.
@@ -30,7 +32,7 @@ func TestRemoveDeepContainer(t *testing.T) {
 		t.Fatal(err)
 	}
 	storetest.MakeDeep(t, stack.Upper, tooDeep)
-	storetest.LimitFiles(t, fewFiles)
+	fewfiles.Limit(t, fewFiles)
 	if err := s.RemoveContainer(context.Background(), storetest.ContainerID(1)); err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +60,7 @@ func TestStaleRemoval(t *testing.T) {
 			}
 			storetest.MakeDeep(t, dir+"/0-layer", tooDeep)
 			holder := storetest.HoldLock(t, filepath.Join(root, "lock-2"))
-			storetest.LimitFiles(t, fewFiles)
+			fewfiles.Limit(t, fewFiles)
 			other, err := layers.Open(layers.Options{Root: s.Core().Root, RunRoot: t.TempDir()})
 			if err != nil {
 				t.Fatal(err)

@@ -25,7 +25,6 @@ import (
 	"github.com/rcrun/rcrun/layers/driver"
 	"github.com/rcrun/rcrun/layers/internal/scratch"
 	"github.com/rcrun/rcrun/layers/internal/storetest"
-	"github.com/rcrun/rcrun/layers/tree"
 )
 
 func TestImport(t *testing.T) {
@@ -47,7 +46,7 @@ func TestImport(t *testing.T) {
 	if want := img.Config.RootFS.DiffIDs[0]; img.Layers[0].DiffID != want {
 		t.Errorf("layer has digest %s, the configuration says %s", img.Layers[0].DiffID, want)
 	}
-	st, err := tree.ReadStat(filepath.Join(s.Core().Layout.Diff(img.TopLayer), "etc/shadow"))
+	st, err := storetest.ReadStat(filepath.Join(s.Core().Layout.Diff(img.TopLayer), "etc/shadow"))
 	if err != nil || st.GID != 42 || st.Mode != unix.S_IFREG|0o640 {
 		t.Errorf("etc/shadow is %+v, %v", st, err)
 	}

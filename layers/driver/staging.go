@@ -12,32 +12,6 @@ import (
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
-// staging unpacks layers while the store is not locked: it implements graphdriver.ApplyDiffStaging. The types of that
-// interface's methods are the library's own, which a driver from outside cannot name. So they are type parameters,
-// inferred from the interface itself: A records where a staged layer is and can move it into place, C removes what is
-// left over.
-type staging[C ~func() error, A ~struct{ Path string }, P interface {
-	*A
-	Commit(destination string) error
-}] struct {
-	layout Layout
-	limits *tree.Limits
-}
-
-// newStager returns a staging that heeds limits, which may be set until it is used.
-func newStager(l Layout, limits *tree.Limits) graphdriver.ApplyDiffStaging {
-	return inferStaging(graphdriver.ApplyDiffStaging.StartStagingDiffToApply, l, limits)
-}
-
-// inferStaging makes a staging with the types of the method, which it does not call.
-func inferStaging[C ~func() error, A ~struct{ Path string }, P interface {
-	*A
-	Commit(destination string) error
-}](_ func(graphdriver.ApplyDiffStaging, string, graphdriver.ApplyDiffOpts) (C, *A, int64, error), l Layout,
-	limits *tree.Limits) staging[C, A, P] {
-	return staging[C, A, P]{layout: l, limits: limits}
-}
-
 // StartStagingDiffToApply unpacks a tar into a tree that belongs to no layer yet. It returns the function that removes
 // the tree if it has not been moved into place, the tree, and the size of its files in bytes.
 func (s staging[C, A, P]) StartStagingDiffToApply(parent string, options graphdriver.ApplyDiffOpts) (C, *A, int64,

@@ -33,6 +33,12 @@ func (m *Meter) add(n int) {
 	}
 }
 
+// count passes on the result of a read or write, which it counts.
+func (m *Meter) count(n int, err error) (int, error) {
+	m.add(n)
+	return n, err
+}
+
 // Reader counts what is read.
 func (m *Meter) Reader(r io.Reader) io.Reader { return meteredReader{r, m} }
 
@@ -53,9 +59,7 @@ type meteredReader struct {
 }
 
 func (r meteredReader) Read(p []byte) (int, error) {
-	n, err := r.Reader.Read(p)
-	r.meter.add(n)
-	return n, err
+	return r.meter.count(r.Reader.Read(p))
 }
 
 type meteredWriter struct {
@@ -64,7 +68,5 @@ type meteredWriter struct {
 }
 
 func (w meteredWriter) Write(p []byte) (int, error) {
-	n, err := w.Writer.Write(p)
-	w.meter.add(n)
-	return n, err
+	return w.meter.count(w.Writer.Write(p))
 }

@@ -71,7 +71,7 @@ func TestCloneParents(t *testing.T) {
 		"a/b": {Mode: unix.S_IFDIR | 0o755},
 		"d":   {Mode: unix.S_IFDIR | 0o711, UID: 4},
 	} {
-		if got, err := ReadStat(filepath.Join(clone, name)); err != nil || got != want {
+		if got, err := statAt(filepath.Join(clone, name)); err != nil || got != want {
 			t.Errorf("%q is %+v, %v; want %+v", name, got, err, want)
 		}
 	}

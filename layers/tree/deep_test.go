@@ -12,6 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/internal/rmtree"
+
+	"github.com/rcrun/rcrun/layers/internal/fewfiles"
 )
 
 // makeDeep makes a directory with that many of a name in each other, and a file of five bytes in the last.
@@ -44,29 +46,12 @@ func makeDeep(t *testing.T, depth int, name string) (dir string) {
 	return dir
 }
 
-// limitFiles gives the process few descriptors for the time of a test.
-func limitFiles(t *testing.T, most uint64) {
-	t.Helper()
-	var before unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: most, Max: before.Max}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
 // TestDeepTree has a tree of as many levels as a container can make read, written, cloned and indexed with few
 // descriptors.
 func TestDeepTree(t *testing.T) {
 	const levels = MaxDepth - 1
 	dir := makeDeep(t, levels, "d")
-	limitFiles(t, 256)
+	fewfiles.Limit(t, 256)
 	if size, err := Size(context.Background(), Tree{Dir: dir}); size != 5 || err != nil {
 		t.Errorf("size %d, %v", size, err)
 	}

@@ -158,25 +158,16 @@ func TestCloneBelowLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := layerfmt.Stat{UID: 9, Mode: unix.S_IFDIR | 0o700}
-	if st, err := ReadStat(root.Name() + "/usr/d"); err != nil || st != want {
+	if st, err := statAt(root.Name() + "/usr/d"); err != nil || st != want {
 		t.Errorf("the directory is %+v, %v; want %+v", st, err, want)
 	}
 }
 
 func packedTree(t *testing.T, tree Tree) (list []string) {
 	t.Helper()
-	for tr := tar.NewReader(bytes.NewReader(mustPack(t, tree, PackOptions{OmitRoot: true}))); ; {
-		hdr, err := tr.Next()
-		if err == io.EOF {
-			return list
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err := io.ReadAll(tr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, hdr.Name+" "+string(hdr.Typeflag)+" "+hdr.Linkname+string(body))
-	}
+	packed := mustPack(t, tree, PackOptions{OmitRoot: true})
+	eachEntry(t, bytes.NewReader(packed), func(hdr *tar.Header, body string) {
+		list = append(list, hdr.Name+" "+string(hdr.Typeflag)+" "+hdr.Linkname+body)
+	})
+	return list
 }

@@ -2,24 +2,11 @@ package tree
 
 import (
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/rcrun/rcrun/internal/beneath"
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
-
-// ReadStat returns the logical identity of a file of a layer tree that has its xattrs on disk.
-func ReadStat(path string) (layerfmt.Stat, error) {
-	pool := &beneath.Pool{}
-	defer pool.Close()
-	parent, err := pool.Open(filepath.Dir(path))
-	if err != nil {
-		return layerfmt.Stat{}, err
-	}
-	return readStat(location{parent, filepath.Base(path), onDisk{}})
-}
 
 // readStat returns the logical identity of a file.
 func readStat(at location) (layerfmt.Stat, error) {

@@ -73,20 +73,9 @@ func makeTar(t testing.TB, entries ...entry) []byte {
 func readTar(t *testing.T, r io.Reader) []entry {
 	t.Helper()
 	var list []entry
-	for tr := tar.NewReader(r); ; {
-		hdr, err := tr.Next()
-		if err == io.EOF {
-			return list
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err := io.ReadAll(tr)
-		if err != nil {
-			t.Fatal(err)
-		}
+	eachEntry(t, r, func(hdr *tar.Header, body string) {
 		e := entry{
-			name: hdr.Name, typ: hdr.Typeflag, mode: hdr.Mode, uid: hdr.Uid, gid: hdr.Gid, body: string(body),
+			name: hdr.Name, typ: hdr.Typeflag, mode: hdr.Mode, uid: hdr.Uid, gid: hdr.Gid, body: body,
 			link: hdr.Linkname, maj: hdr.Devmajor, min: hdr.Devminor, size: hdr.Size, xattrs: map[string]string{},
 		}
 		if !hdr.ModTime.Equal(then) {
@@ -98,6 +87,26 @@ func readTar(t *testing.T, r io.Reader) []entry {
 			}
 		}
 		list = append(list, e)
+	})
+	return list
+}
+
+// eachEntry calls visit for each entry of a tar.
+func eachEntry(t *testing.T, r io.Reader, visit func(hdr *tar.Header, body string)) {
+	t.Helper()
+	for tr := tar.NewReader(r); ; {
+		hdr, err := tr.Next()
+		if err == io.EOF {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(tr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		visit(hdr, string(body))
 	}
 }
 

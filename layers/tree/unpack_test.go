@@ -186,7 +186,7 @@ func packedNames(t *testing.T, dir string) []string {
 func TestReplacedMetadata(t *testing.T) {
 	dir := mustUnpack(t, nil, entry{name: "a/", mode: 0o1700, uid: 3}, entry{name: "a/b"},
 		entry{name: "a/", mode: 0o755})
-	st, err := ReadStat(filepath.Join(dir, "a"))
+	st, err := statAt(filepath.Join(dir, "a"))
 	if want := (layerfmt.Stat{Mode: unix.S_IFDIR | 0o755}); err != nil || st != want {
 		t.Errorf("got %+v, %v; want %+v", st, err, want)
 	}
@@ -202,7 +202,7 @@ func TestMissingParent(t *testing.T) {
 		"srv/new": {Mode: unix.S_IFDIR | 0o755},
 		"gone":    {Mode: unix.S_IFDIR | 0o755},
 	} {
-		if st, err := ReadStat(filepath.Join(top, name)); err != nil || st != want {
+		if st, err := statAt(filepath.Join(top, name)); err != nil || st != want {
 			t.Errorf("%s: got %+v, %v; want %+v", name, st, err, want)
 		}
 	}

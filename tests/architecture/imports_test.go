@@ -108,9 +108,11 @@ var floors = []imports{
 		},
 	},
 	{ // what their tests share
+		"layers/internal/fewfiles": {},
 		"layers/internal/storetest": {
-			"layers", "layers/archive", "layers/imagename", "layers/internal/core", "layers/internal/intake",
-			"layers/progress", "layers/registry", "layers/tree", "layers/upkeep",
+			"internal/layerfmt", "layers", "layers/archive", "layers/imagename", "layers/internal/core",
+			"layers/internal/intake",
+			"layers/progress", "layers/registry", "layers/upkeep",
 		},
 	},
 	{ // mounted unions, and the drop-in for fuse-overlayfs

@@ -20,10 +20,10 @@ import (
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/internal/layerfmt"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/rcrun/rcrun/layers/archive"
 	"github.com/rcrun/rcrun/layers/imagename"
-	"github.com/rcrun/rcrun/layers/tree"
 	"github.com/rcrun/rcrun/layers/upkeep"
 )
 
@@ -226,7 +226,7 @@ func CheckSample(t *testing.T, s *layers.Store, img *Sample) {
 	if st, ok := lowers.Lookup([]string{"etc", "shadow"}); !ok || st.GID != 42 || st.Mode != unix.S_IFREG|0o640 {
 		t.Errorf("etc/shadow is %+v, %v", st, ok)
 	}
-	if st, err := tree.ReadStat(filepath.Join(lowers[0].Dir, "etc")); err != nil || st.Mode != unix.S_IFDIR|0o755 {
+	if st, err := ReadStat(filepath.Join(lowers[0].Dir, "etc")); err != nil || st.Mode != unix.S_IFDIR|0o755 {
 		t.Errorf("etc of the upper layer is %+v, %v", st, err)
 	}
 }
@@ -308,23 +308,6 @@ func BlobOf(t *testing.T, img *Sample, n int) digest.Digest {
 	return digest.FromBytes(Compress(t, img.Layers[n]))
 }
 
-// LimitFiles gives the process few descriptors for the time of a test.
-func LimitFiles(t *testing.T, most uint64) {
-	t.Helper()
-	var before unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: most, Max: before.Max}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
 // MakeDeep makes that many directories in each other below dir, each with a file.
 func MakeDeep(t *testing.T, dir string, depth int) {
 	t.Helper()
@@ -369,4 +352,21 @@ type OnlyReader struct{ io.Reader }
 func IsPlatformError(err error) bool {
 	var platform *imagename.PlatformError
 	return errors.As(err, &platform) && errdefs.IsNotFound(err)
+}
+
+// ReadStat returns the owner, mode and device that a container sees of a file in a layer's tree.
+func ReadStat(path string) (layerfmt.Stat, error) {
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return layerfmt.Stat{}, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	value := make([]byte, 256)
+	n, err := unix.Lgetxattr(path, layerfmt.StatXattr, value)
+	if errors.Is(err, unix.ENODATA) { // root's, with the mode on disk
+		return layerfmt.Stat{Mode: st.Mode}, nil
+	}
+	if err != nil {
+		return layerfmt.Stat{}, &os.PathError{Op: "read the owner of", Path: path, Err: err}
+	}
+	return layerfmt.Decode(string(value[:n]), st.Mode)
 }
