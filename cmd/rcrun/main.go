@@ -2,8 +2,11 @@
 //
 // The processes of a container are a small program of their own (package stage below), which this one carries in itself
 // and executes from memory, so that it can be copied alone. It can be each of them as well, and a union filesystem that
-// is called like fuse-overlayfs: argv[0] tells it which. Everything about the command line is in this package: a
-// command reads its flags into an options struct and makes one call to the packages below.
+// is called like fuse-overlayfs: argv[0] tells it which.
+//
+// Everything about the command line is in this package, and nothing else: a command reads its flags into the options of
+// a call to the packages below, makes the call, and prints what it returns. Where it does more than one thing (run
+// provides the image, creates, starts and attaches; rm takes several names), it makes a call for each.
 //
 // Exit codes: 0; that of the container's or executed process (128+n where signal n killed it); 125 where rcrun itself
 // could not do what was asked; 126 where the container's command cannot be executed, 127 where it is not there.
