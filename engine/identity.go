@@ -176,7 +176,7 @@ func (c *Container) warnOfUser() []string {
 	case rootless.ModeKeepID, rootless.ModeNoMap:
 		return nil
 	}
-	if !ok || uid == 0 || uid != os.Getuid() || len(c.HostConfig.Binds) == 0 {
+	if !ok || uid == 0 || uid != os.Getuid() || !c.HostConfig.hasBinds() {
 		return nil
 	}
 	return []string{fmt.Sprintf("in the container, you are user 0, and user %d is somebody else, "+

@@ -25,13 +25,13 @@ func (c *Container) imageVolumes() []string {
 
 // mountsOn tells whether the user mounts something on a path.
 func (h *HostConfig) mountsOn(target string) bool {
-	for _, text := range h.Binds {
-		if b, err := parseBind(text); err == nil && b.target == target {
-			return true
-		}
+	binds, _ := h.binds()
+	if slices.ContainsFunc(binds, func(b bind) bool { return b.target == target }) {
+		return true
 	}
-	for mounted := range h.Tmpfs {
-		if path.Clean(mounted) == target {
+	memory, _ := h.tmpfs()
+	for _, m := range memory {
+		if path.Clean(m.target) == target {
 			return true
 		}
 	}

@@ -135,11 +135,11 @@ func imageRef(id string) string {
 // Mounts lists what is mounted in the container from the host.
 func (c *Container) Mounts() ([]container.MountPoint, error) {
 	mounts := []container.MountPoint{}
-	for _, text := range c.HostConfig.Binds {
-		b, err := parseBind(text)
-		if err != nil {
-			return nil, err
-		}
+	binds, err := c.HostConfig.binds()
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range binds {
 		mounts = append(mounts, container.MountPoint{Type: mount.TypeBind, Source: b.source, Destination: b.target,
 			Mode: b.options[2], RW: b.options[2] == "rw", Propagation: mount.Propagation(b.options[1])})
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net/netip"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/network"
 	"github.com/rcrun/rcrun/engine/request"
 	"github.com/rcrun/rcrun/internal/fields/fieldtest"
@@ -51,8 +53,16 @@ func TestValuesThatChangeNothing(t *testing.T) {
 func TestRefusedRequests(t *testing.T) {
 	for want, change := range map[string]func(o *CreateOptions){
 		`HostConfig.IpcMode "host" is not supported`: func(o *CreateOptions) { o.HostConfig.IpcMode = "host" },
-		"HostConfig.Mounts is not supported": func(o *CreateOptions) {
-			fieldtest.Set(reflect.ValueOf(&o.HostConfig.Mounts).Elem(), nil)
+		`HostConfig.Mounts.Type "volume" is not supported`: func(o *CreateOptions) {
+			o.HostConfig.Mounts = []mount.Mount{{Type: mount.TypeVolume, Source: "v", Target: "/v"}}
+		},
+		`unknown type ""`: func(o *CreateOptions) { o.HostConfig.Mounts = []mount.Mount{{Target: "/v"}} },
+		"duplicate mount point '/v'": func(o *CreateOptions) {
+			o.HostConfig.Mounts = []mount.Mount{{Type: mount.TypeTmpfs, Target: "/v"}}
+			o.HostConfig.Binds = []string{"/:/v"}
+		},
+		"the source does not exist": func(o *CreateOptions) {
+			o.HostConfig.Mounts = []mount.Mount{{Type: mount.TypeBind, Source: "/does/not/exist", Target: "/v"}}
 		},
 		"NetworkingConfig.EndpointsConfig.Aliases": func(o *CreateOptions) {
 			endpoint := &network.EndpointSettings{Aliases: []string{"db"}}
@@ -111,6 +121,44 @@ func TestSpecOfRequest(t *testing.T) {
 	c.HostConfig.MaskedPaths = nil
 	if spec, err = c.spec(ids); err != nil || len(spec.Linux.MaskedPaths) < 2 {
 		t.Errorf("without paths of its own it has %q, %v", spec.Linux.MaskedPaths, err)
+	}
+}
+
+// TestMountsOfRequest has mounts in the specification as the request describes them, beside those of Binds and Tmpfs.
+func TestMountsOfRequest(t *testing.T) {
+	source := t.TempDir() + "/made"
+	c := &Container{HostConfig: HostConfig{HostConfig: container.HostConfig{
+		Binds: []string{"/srv:/srv:ro"}, Tmpfs: map[string]string{"/t": "size=1m"},
+		Mounts: []mount.Mount{
+			{Type: mount.TypeBind, Source: source, Target: "/made", ReadOnly: true, BindOptions: &mount.BindOptions{
+				Propagation: mount.PropagationRSlave, NonRecursive: true, CreateMountpoint: true}},
+			{Type: mount.TypeTmpfs, Target: "/mem", TmpfsOptions: &mount.TmpfsOptions{SizeBytes: 4096,
+				Mode: os.ModeSticky | 0o777, Options: [][]string{{"noatime"}, {"uid", "5"}}}},
+		}}}}
+	mounts, err := c.userMounts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, m := range mounts {
+		got = append(got, m.Type+" "+m.Source+" "+m.Destination+" "+strings.Join(m.Options, ","))
+	}
+	want := []string{"bind /srv /srv rbind,rprivate,ro", "bind " + source + " /made bind,rslave,ro",
+		"tmpfs tmpfs /t nosuid,nodev,noexec,size=1m",
+		"tmpfs tmpfs /mem nosuid,nodev,noexec,size=4096,mode=1777,noatime,uid=5"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if _, err := os.Stat(source); err != nil {
+		t.Error(err)
+	}
+	shown, err := c.Mounts()
+	if err != nil || len(shown) != 2 || shown[1].RW || shown[1].Destination != "/made" ||
+		shown[1].Propagation != "rslave" {
+		t.Errorf("shown are %+v, %v", shown, err)
+	}
+	if !c.HostConfig.mountsOn("/mem") || !c.HostConfig.mountsOn("/made") || c.HostConfig.mountsOn("/other") {
+		t.Error("what is mounted on is not known")
 	}
 }
 

@@ -9,10 +9,13 @@ const (
 	noCgroup    = "it needs a cgroup, and rcrun makes none"
 	forWindows  = "it is for Windows"
 	noVolumes   = "there are no named volumes, but directories of the host can be mounted"
+	mountTypes  = "a directory or file of the host can be mounted, and memory, and nothing else"
+	allReadOnly = "a read-only mount is read-only with all that is mounted below it"
 	noNames     = "containers do not see each other, but their ports can be published"
 	ownNetwork  = "every container has a network of its own, with the same address"
 	noRestart   = "rcrun does not start a container again"
 	operational = "it tells of a container that runs, and Docker does not look at it either"
+	otherHosts  = "it is for hosts that run containers in a virtual machine"
 	oneLog      = "rcrun keeps the output of containers in one form"
 	boundedLog  = "the log is bounded at 64 MiB, and as much of what came before"
 	forBuilds   = "it is for builds, and Docker does not look at it either when a container runs"
@@ -98,10 +101,29 @@ var Fields = fields.Table{
 	"HostConfig.Runtime":         fields.Refuse("rcrun has one runtime, its own"),
 	"HostConfig.Umask":           fields.Honour(),
 	"HostConfig.Isolation":       fields.Refuse("there is one kind of isolation", "default"),
-	"HostConfig.Mounts":          fields.Refuse("Binds mounts a directory of the host, and Tmpfs memory"),
+	"HostConfig.Mounts":          fields.Honour(),
 	"HostConfig.MaskedPaths":     fields.Honour(),
 	"HostConfig.ReadonlyPaths":   fields.Honour(),
 	"HostConfig.Init":            fields.Honour(),
+
+	"HostConfig.Mounts.Type":                               fields.Refuse(mountTypes, "bind", "tmpfs"),
+	"HostConfig.Mounts.Source":                             fields.Honour(),
+	"HostConfig.Mounts.Target":                             fields.Honour(),
+	"HostConfig.Mounts.ReadOnly":                           fields.Honour(),
+	"HostConfig.Mounts.Consistency":                        fields.Ignore(otherHosts),
+	"HostConfig.Mounts.BindOptions":                        fields.Honour(),
+	"HostConfig.Mounts.BindOptions.Propagation":            fields.Honour(),
+	"HostConfig.Mounts.BindOptions.NonRecursive":           fields.Honour(),
+	"HostConfig.Mounts.BindOptions.CreateMountpoint":       fields.Honour(),
+	"HostConfig.Mounts.BindOptions.ReadOnlyNonRecursive":   fields.Refuse(allReadOnly),
+	"HostConfig.Mounts.BindOptions.ReadOnlyForceRecursive": fields.Honour(),
+	"HostConfig.Mounts.VolumeOptions":                      fields.Refuse(noVolumes),
+	"HostConfig.Mounts.ImageOptions":                       fields.Refuse(mountTypes),
+	"HostConfig.Mounts.TmpfsOptions":                       fields.Honour(),
+	"HostConfig.Mounts.TmpfsOptions.SizeBytes":             fields.Honour(),
+	"HostConfig.Mounts.TmpfsOptions.Mode":                  fields.Honour(),
+	"HostConfig.Mounts.TmpfsOptions.Options":               fields.Honour(),
+	"HostConfig.Mounts.ClusterOptions":                     fields.Ignore("it has no fields"),
 
 	"HostConfig.CpuShares":            fields.Ignore(WarnedOf),
 	"HostConfig.Memory":               fields.Ignore(WarnedOf),
