@@ -117,7 +117,7 @@ func compress(t *testing.T, content []byte) []byte {
 	return out.Bytes()
 }
 
-// upperLayer changes busyboxTree: it deletes, replaces and adds, and makes a directory anew.
+// upperLayer changes busyboxTree: it deletes, replaces and adds, and removes a directory and makes it again.
 func upperLayer(t *testing.T) []byte {
 	return pack(t, file("etc/.wh.secret", 0, ""), file("etc/group", 0o640, "root:x:0:\n").owned(0, 42),
 		directory("home/alice", 0o755), file("home/alice/.wh..wh..opq", 0, ""),

@@ -104,7 +104,7 @@ func (u *user) savesWhatCame(name string, p picture) {
 }
 
 // changesAndKeeps changes what plain files cannot show, as several users, and finds it again in a container that was
-// started anew.
+// started again.
 func (u *user) changesAndKeeps(name string) {
 	u.t.Helper()
 	u.run("run", "-d", "--name", "cc", "--network", "none", name, "sleep", "1000")

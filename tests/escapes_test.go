@@ -33,7 +33,7 @@ func (u *user) safe(what, text string) {
 		u.t.Errorf("%s prints a line that is not of ours: %q", what, text)
 	}
 	if !strings.Contains(text, "evil") {
-		u.t.Errorf("%s does not print what is to be escaped: %q", what, text)
+		u.t.Errorf("%s does not print the text that must be escaped: %q", what, text)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// interchanged checks that the image in the user's store is p, whoever it came from.
+// interchanged checks that the image in the user's store is p.
 func (u *user) interchanged(name string, p picture) {
 	u.t.Helper()
 	u.hasImage(name, p.id(u.t))
@@ -36,7 +36,7 @@ func TestInterchangePodman(t *testing.T) {
 	u.succeeded(u.tryWith(p.dockerArchive(t), "load"))
 	defer u.removePodman()
 	for format, compressions := range map[string][]string{
-		"docker-archive": {"none"}, // Debian's podman cannot read a compressed one, whoever wrote it
+		"docker-archive": {"none"}, // Debian's podman cannot read a compressed one, also not its own
 		"oci-archive":    {"none", "gzip", "zstd"},
 	} {
 		for _, compression := range compressions {

@@ -51,7 +51,8 @@ func TestLostRecord(t *testing.T) {
 	u.run("rm", "c1")
 }
 
-// TestMonitorLogIsBounded writes to what the filesystem server's messages go to, far more than is to be kept of them.
+// TestMonitorLogIsBounded writes to what the filesystem server's messages go to, far more than the log may keep of
+// them.
 func TestMonitorLogIsBounded(t *testing.T) {
 	u := newUserWithImage(t)
 	id := u.run("run", "-d", "--name", "c1", "bb", "sleep", "1000")

@@ -236,7 +236,7 @@ func TestUnionSharesLayers(t *testing.T) {
 				"names2 f 0 0:0 2", "\nchanged\n", "tree/in/two f", "\nthree\nfour\n")
 			for reader, mount := range overlays {
 				if writer == "fuse" && reader == "kernel" {
-					continue // it marks directories made anew by files that the kernel does not know
+					continue // it marks directories that were made again by files that the kernel does not know
 				}
 				for as, layers := range map[string]string{"upper": "lower=lower upper=upper",
 					"lower": "lower=upper:lower upper=empty"} {

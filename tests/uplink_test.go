@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// TestNetworkComesBack kills slirp4netns: the container gets its network again, with its published ports; and where it
-// cannot, that is to be seen.
+// TestNetworkComesBack kills slirp4netns: the container gets its network again, with its published ports; where it
+// cannot, inspect and ps say so.
 func TestNetworkComesBack(t *testing.T) {
 	u := newUserWithImage(t)
 	port := freePort(t)
@@ -33,7 +33,7 @@ func TestNetworkComesBack(t *testing.T) {
 
 	// Somebody else takes the port in the moment in which nobody has it.
 	taken := u.takePort(port)
-	eventually(t, "what is wrong is to be seen", func() bool {
+	eventually(t, "inspect and ps say what is wrong", func() bool {
 		return strings.Contains(u.inspect("c1").State.Error, "already allocated") &&
 			strings.Contains(u.run("ps"), "(no network)")
 	})

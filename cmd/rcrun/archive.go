@@ -74,7 +74,7 @@ func importFrom(ctx context.Context, e *layered.Engine, source string, options a
 	return e.Import(ctx, input, options)
 }
 
-// openSource opens what is to be imported, and tells its size in bytes, 0 if that is not known.
+// openSource opens the tar of an import, and tells its size in bytes, 0 if that is not known.
 func openSource(ctx context.Context, s *layers.Store, source string) (input io.ReadCloser, size int64, err error) {
 	file := os.Stdin
 	switch {

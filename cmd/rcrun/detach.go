@@ -16,7 +16,7 @@ type detachReader struct {
 	keys   []byte
 	detach func()
 	held   int    // keys of the sequence that were read and held back
-	ready  []byte // what is to be returned next
+	ready  []byte // input that Read returns next
 }
 
 func (r *detachReader) Read(p []byte) (int, error) {

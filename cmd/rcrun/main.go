@@ -59,7 +59,7 @@ func stages() map[string]func() int {
 }
 
 // stageProgram returns the program of a container's processes, which is a small one because each of them pays for its
-// start; nil if this binary is to be executed instead: where it was built without the other, or where a host has no
+// start. It returns nil where this binary must be executed instead: it was built without the other, or the host has no
 // programs in memory.
 func stageProgram() *os.File {
 	if embeddedStage == "" {

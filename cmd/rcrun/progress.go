@@ -24,7 +24,7 @@ type layerLines struct {
 	places map[digest.Digest][]int        // a layer's lines: an image may have one several times
 }
 
-// pullProgress shows a pull on a file, nowhere when it is to be quiet.
+// pullProgress shows a pull on a file, and nowhere with --quiet.
 func pullProgress(file *os.File, quiet bool) progress.Reporter {
 	if quiet {
 		return nil
@@ -39,7 +39,7 @@ func pullProgress(file *os.File, quiet bool) progress.Reporter {
 	})
 }
 
-// pushProgress shows a push on a file, nowhere when it is to be quiet.
+// pushProgress shows a push on a file, and nowhere with --quiet.
 func pushProgress(file *os.File, quiet bool) progress.Reporter {
 	if quiet {
 		return nil

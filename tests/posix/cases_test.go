@@ -11,7 +11,7 @@ import (
 // layer where the union's can be lowers in turn. It has a directory of its own, D.
 type script [3]string
 
-// TestCases runs all cases on a union each, the kernel's included: what is not as in a directory is to be what is
+// TestCases runs all cases on a union each, the kernel's included. What differs from a directory must be what is
 // listed.
 func TestCases(t *testing.T) {
 	for name, k := range kinds {

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dump describes all files below a directory, by their paths; those that have several names by the first, if inode
-// numbers are to be believed.
+// dump describes all files below a directory, by their paths; those that have several names by the first, if
+// numbered says that inode numbers are right.
 func dump(root string, numbered bool) map[string]string {
 	tree := map[string]string{}
 	first := map[uint64]string{}
