@@ -74,7 +74,7 @@ func (h host) checkDevice(path, module string) Finding {
 	case h.inContainer():
 		f.Detail, f.Fix = cause(err)+" in this container", "run the container with --device "+path
 		if f.Required {
-			f.Fix += ", or use --storage-driver overlay"
+			f.Fix += ", or use the storage driver overlay"
 		}
 		f.Fix += fmt.Sprintf(" (a container of rcrun gets the device with -v %[1]s:%[1]s)", path)
 	default:

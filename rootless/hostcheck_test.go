@@ -166,7 +166,7 @@ func TestCheckInContainer(t *testing.T) {
 	h.remove(t, "dev/fuse")
 	h.remove(t, "dev/net/tun")
 	h.tryUserNamespace = func() error { return unix.EPERM }
-	want := map[string]string{"/dev/fuse": "--device /dev/fuse, or use --storage-driver overlay",
+	want := map[string]string{"/dev/fuse": "--device /dev/fuse, or use the storage driver overlay",
 		"/dev/net/tun":    "--device /dev/net/tun",
 		"user namespaces": "--security-opt seccomp=unconfined"}
 	for _, f := range h.check() {

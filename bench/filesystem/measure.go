@@ -110,7 +110,7 @@ type trial struct {
 	mounted *mounted // nil while it is not
 }
 
-// on measures on a subject that it mounts anew, and leaves it unmounted and clean.
+// on measures on a subject that it mounts again, and leaves it unmounted and clean.
 func (m measurement) on(s subject, trees trees) (value float64, err error) {
 	stack := trees.stack(m.layers)
 	stack.spoils = m.changes

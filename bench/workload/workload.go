@@ -28,8 +28,8 @@ type Entry struct {
 	Layers int
 	// Changes tells that Setup or Run changes more than Scratch.
 	Changes bool
-	// Remount tells that the filesystem must be mounted anew between Setup and Run, so that the kernel knows nothing of
-	// what Setup made.
+	// Remount tells that the filesystem must be mounted again between Setup and Run, so that the kernel knows nothing
+	// of what Setup made.
 	Remount bool
 	// Options are mount options for this module's filesystem only.
 	Options string
