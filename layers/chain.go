@@ -21,14 +21,15 @@ type LayerInfo struct {
 	ChainID digest.Digest
 	// DiffID is the digest of the layer's tar.
 	DiffID digest.Digest
-	// CacheID is the layer's id in this store, and the name of its directory. It follows from the content where the
-	// content was known beforehand (pull, load): so two processes that fetch the same layer at once find each other's.
+	// CacheID is the layer's id in this store, and the name of its directory. Where the content was known beforehand
+	// (pull, load), the id follows from the content: so two processes that fetch the same layer at once find each
+	// other's layer.
 	CacheID string
 	// Parent is the chain id of the layer below, "" for the undermost.
 	Parent digest.Digest
 	// Size is that of the tar, in bytes.
 	Size int64
-	// TarSplit is the file which tells, together with the tree, every byte of the tar.
+	// TarSplit is the file that tells, together with the tree, every byte of the tar.
 	TarSplit string
 	// Created is when the layer came into this store.
 	Created time.Time
@@ -44,7 +45,7 @@ func ChainID(parent, diffID digest.Digest) digest.Digest {
 	return digest.FromString(parent.String() + " " + diffID.String())
 }
 
-// ImageLayers lists the layers that images consist of, or that are left of images whose transfer was cut off: each
+// ImageLayers lists the layers of images, and the layers that transfers have left which were cut off. Each layer comes
 // after the one below it.
 func (s *Store) ImageLayers(ctx context.Context) ([]LayerInfo, error) {
 	r, err := s.core.Records(ctx)
@@ -81,7 +82,8 @@ type chains struct {
 	order []string              // the keys of done, the lower ones first
 }
 
-// add describes a layer after those below it. One that has a layer missing below it has no chain id, and is left out.
+// add describes a layer after the layers below it. A layer that has a layer missing below it has no chain id and is
+// left out.
 func (c *chains) add(id string) {
 	var path []string // from the layer downwards
 	for next := id; next != ""; next = c.known[next].Parent {
@@ -114,7 +116,7 @@ func (s *Store) layerInfo(layer storage.Layer, parent *LayerInfo) *LayerInfo {
 	return info
 }
 
-// ImageLayer returns the layer of a chain id, diff id or cache id, which may be abbreviated.
+// ImageLayer returns the layer with a chain id, diff id or cache id, which may be abbreviated.
 func (s *Store) ImageLayer(ctx context.Context, ref string) (*LayerInfo, error) {
 	all, err := s.ImageLayers(ctx)
 	if err != nil {
@@ -142,7 +144,7 @@ func (s *Store) ImageLayer(ctx context.Context, ref string) (*LayerInfo, error) 
 	for _, l := range found {
 		candidates = append(candidates, l.ChainID.String())
 	}
-	// Two imports of one tar are two layers that do not differ.
+	// Two imports of one tar make two layers that do not differ.
 	if candidates = slices.Compact(slices.Sorted(slices.Values(candidates))); len(candidates) > 1 {
 		return nil, ambiguous("layer", ref, candidates)
 	}

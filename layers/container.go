@@ -27,14 +27,14 @@ type Quota = layerfmt.Quota
 // Lower is a layer of an image.
 type Lower = layerfmt.Lower
 
-// CreateContainer makes the read-write layer of a container. id is the container's full id; name is a further name for
-// it that the store keeps unique, "" for none. A container without an image has no lower layers. The error is
-// of the class errdefs.ErrConflict when the id or the name is taken.
+// CreateContainer makes the read-write layer of a container. id is the container's full id. name is a further name,
+// which the store keeps unique, or "". A container without an image has no lower layers. The error has the class
+// errdefs.ErrConflict when the id or the name is taken.
 func (s *Store) CreateContainer(ctx context.Context, id, name string, image *Image) error {
 	return s.CreateLimited(ctx, id, name, image, Quota{})
 }
 
-// CreateLimited is CreateContainer for a container that has a quota, which takes DriverFuse.
+// CreateLimited is CreateContainer for a container with a quota, which only the driver "fuse" can keep.
 func (s *Store) CreateLimited(ctx context.Context, id, name string, image *Image, limit Quota) error {
 	if err := driver.CheckID(id); err != nil {
 		return fmt.Errorf("create container: %w", err)
@@ -65,10 +65,10 @@ func (s *Store) CreateLimited(ctx context.Context, id, name string, image *Image
 	return nil
 }
 
-// RemoveContainer removes the read-write layer of a container, given its full id. A container that is gone, or that a
-// killed process has made or removed in part, is no error.
+// RemoveContainer removes the read-write layer of a container, given its full id. It is no error if the container is
+// gone, or if a killed process has made or removed it in part.
 func (s *Store) RemoveContainer(ctx context.Context, id string) error {
-	// The library takes names and abbreviated ids, too, which would be another container here.
+	// The library also takes names and abbreviated ids, which would mean another container here.
 	record, err := s.core.Lib.Container(id)
 	if err == nil && record.ID == id {
 		return wrapRemove(id, s.core.Free(ctx, id, func() error { return s.core.Lib.DeleteContainer(id) }))
@@ -140,7 +140,7 @@ func (s *Store) upperTree(id string, stack Stack) tree.Tree {
 	return tree.Tree{Dir: stack.Upper, HostOwned: true}
 }
 
-// vfsCopy returns the tree of a container with DriverVFS.
+// vfsCopy returns the tree of a container in a store with the driver "vfs".
 func (s *Store) vfsCopy(id string, between []string) (tree.Copy, error) {
 	layer, err := s.core.Lib.Layer(id)
 	if err != nil {
@@ -149,5 +149,6 @@ func (s *Store) vfsCopy(id string, between []string) (tree.Copy, error) {
 	return s.core.VFS().Copy(id, layer.Parent, between), nil
 }
 
-// ContainerIDs returns the ids of the containers that have a layer, those included whose making or removal was cut off.
+// ContainerIDs returns the ids of the containers that have a layer. Containers whose making or removal was cut off are
+// among them.
 func (s *Store) ContainerIDs(ctx context.Context) ([]string, error) { return s.core.ContainerIDs(ctx) }

@@ -11,8 +11,8 @@ import (
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
-// VfsDiff writes the tar of what a container has changed.
-func (s *Store) VfsDiff(ctx context.Context, w io.Writer, id string, between []string) error {
+// VFSDiff writes the tar of what a container has changed, in a store with the driver "vfs".
+func (s *Store) VFSDiff(ctx context.Context, w io.Writer, id string, between []string) error {
 	c, err := s.vfsCopy(id, between)
 	if err != nil {
 		return err
@@ -20,7 +20,7 @@ func (s *Store) VfsDiff(ctx context.Context, w io.Writer, id string, between []s
 	return c.Pack(ctx, w)
 }
 
-// Below returns the tree that a container's layer lies on, the layer parent's.
+// Below returns the tree of the layer parent, on which a container's layer lies.
 func (s *Store) Below(parent string, opts tree.PackOptions) tree.Tree {
 	if image := opts.Lowers[opts.Writable.Hidden:]; s.core.DriverName != driver.Fuse && len(image) > 0 {
 		return image[0]
@@ -30,7 +30,8 @@ func (s *Store) Below(parent string, opts tree.PackOptions) tree.Tree {
 	return s.core.Layout.ParentTree(parent)
 }
 
-// PackOptions returns the tree of a container's layer, and what it lies on. With DriverVFS it has all in itself.
+// PackOptions returns the tree of a container's layer and what it lies on. With the driver "vfs" the tree contains
+// everything.
 func (s *Store) PackOptions(ctx context.Context, id string, between []string) (t tree.Tree, opts tree.PackOptions,
 	err error) {
 	stack, err := s.ContainerStack(ctx, id)
@@ -55,7 +56,8 @@ func (s *Store) PackOptions(ctx context.Context, id string, between []string) (t
 	return s.upperTree(id, stack), opts, nil
 }
 
-// ContainerChanges lists what a container, given its full id, has changed in its image. between is as in CommitOptions.
+// ContainerChanges lists what a container, given its full id, has changed in its image. between are the layers between
+// the image and the container's own, as in archive.CommitOptions.
 func (s *Store) ContainerChanges(ctx context.Context, id string, between []string) ([]tree.Change, error) {
 	changes, err := s.changes(ctx, id, between)
 	if err != nil {

@@ -22,7 +22,7 @@ type ImageFilter struct {
 	References []string
 }
 
-// FilterImages keeps those of the images that the filter takes, in their order. Where it names references, an image
+// FilterImages returns the images that the filter takes, in their order. If the filter has patterns of names, an image
 // keeps only the names that fit.
 func (s *Store) FilterImages(ctx context.Context, images []Image, f ImageFilter) ([]Image, error) {
 	before, err := s.createdWhen(ctx, f.Before)
@@ -73,7 +73,8 @@ func (f *ImageFilter) matches(img *Image) bool {
 		!slices.ContainsFunc(f.Labels, lacksLabel) && !slices.ContainsFunc(f.NotLabels, hasLabel)
 }
 
-// keepNames drops the names that fit none of the patterns, and tells whether any is left. No pattern fits everything.
+// keepNames drops the names that fit none of the patterns, and tells whether any name is left. Without patterns every
+// name fits.
 func (img *Image) keepNames(patterns []string) (bool, error) {
 	if len(patterns) == 0 {
 		return true, nil
@@ -99,7 +100,7 @@ func (img *Image) keepNames(patterns []string) (bool, error) {
 func matchesAny(patterns []string, name string) (bool, error) {
 	ref, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
-		return false, nil // a name that nothing can be asked for by
+		return false, nil // no user can ask for such a name
 	}
 	for _, pattern := range patterns {
 		fits, err := reference.FamiliarMatch(pattern, ref)

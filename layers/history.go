@@ -13,8 +13,8 @@ type HistoryEntry struct {
 	Layer     *Layer // that the step has added; nil where it has changed the configuration only
 }
 
-// History returns the steps by which the image was made, the last first. Layers that its configuration tells nothing of
-// come as steps without a description.
+// History returns the steps by which the image was made, the last first. A layer that the configuration does not
+// mention is a step without a description.
 func (img *Image) History() []HistoryEntry {
 	var steps []HistoryEntry
 	layers := img.Layers

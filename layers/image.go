@@ -26,14 +26,14 @@ type Image struct {
 	ID          string   // hex digest of the configuration
 	Names       []string // in full: docker.io/library/debian:12
 	RepoTags    []string // as people write them: debian:12
-	RepoDigests []string // debian@sha256:..., by which a registry knows it that it was pulled from or pushed to
+	RepoDigests []string // debian@sha256:..., its name in the registries that it was pulled from or pushed to
 	Digest      digest.Digest
 	Created     time.Time
 	Size        int64        // of the layers' tars together, in bytes
 	Config      v1.Image     // platform, what to run and how, history
 	Docker      DockerConfig // what docker adds to that
-	Comment     string       // of who made it
-	// DockerVersion is that of the docker that made the image; "" where it was another program.
+	Comment     string       // by whoever made it
+	// DockerVersion is the version of the docker that made the image; "" where another program made it.
 	DockerVersion string
 	TopLayer      string  // id of the uppermost layer; "" for an image without any
 	Layers        []Layer // the undermost first
@@ -46,7 +46,7 @@ type Layer struct {
 	Size   int64         // of its tar, in bytes
 }
 
-// DockerConfig is what docker keeps in an image's configuration and the image specification does not know.
+// DockerConfig is what docker keeps in an image's configuration beyond the image specification.
 type DockerConfig struct {
 	Healthcheck *Healthcheck `json:",omitempty"`
 	OnBuild     []string     `json:",omitempty"`
@@ -64,8 +64,8 @@ type Healthcheck struct {
 	Retries       int           `json:",omitempty"`
 }
 
-// Images lists all images, the newest first. An image whose records are damaged does not hide the others: it comes
-// without its configuration, and the error says which it was.
+// Images lists all images, the newest first. An image with damaged records does not hide the others: it is listed
+// without its configuration, and the error names it.
 func (s *Store) Images(ctx context.Context) ([]Image, error) {
 	r, err := s.core.Records(ctx)
 	if err != nil {
@@ -92,8 +92,8 @@ func (s *Store) Images(ctx context.Context) ([]Image, error) {
 }
 
 // Image returns the image that ref names: name[:tag], name@digest, or an id, which may be abbreviated and may begin
-// with "sha256:". An error about ref has the class errdefs.ErrNotFound,
-// or errdefs.ErrInvalidArgument where an abbreviated id fits several images.
+// with "sha256:". If there is no such image, the error has the class errdefs.ErrNotFound; if an abbreviated id fits
+// several images, errdefs.ErrInvalidArgument.
 func (s *Store) Image(ctx context.Context, ref string) (*Image, error) {
 	record, err := s.Find(ctx, ref)
 	if err != nil {
@@ -110,7 +110,7 @@ func (s *Store) Image(ctx context.Context, ref string) (*Image, error) {
 	return &img, nil
 }
 
-// DriverData returns the name of the graph driver, and what it says of the uppermost layer of an image.
+// DriverData returns the name of the graph driver, and what the driver says of the uppermost layer of an image.
 func (s *Store) DriverData(img *Image) (driver string, data map[string]string, err error) {
 	d, err := s.core.Lib.GraphDriver()
 	if err != nil {
@@ -137,7 +137,7 @@ func (s *Store) layersByID() (map[string]storage.Layer, error) {
 	return known, nil
 }
 
-// describe fills in an Image. With an error, the rest of it is good nevertheless.
+// describe fills in an Image. If there is an error, the other fields are right nevertheless.
 func (s *Store) describe(record storage.Image, known map[string]storage.Layer) (Image, error) {
 	img := Image{
 		ID: record.ID, Names: record.Names, Digest: record.Digest, Created: record.Created, TopLayer: record.TopLayer,
@@ -191,7 +191,7 @@ func familiarTags(record storage.Image) (tags []string) {
 	for _, name := range record.Names {
 		ref, err := reference.ParseNormalizedNamed(name)
 		if err != nil {
-			continue // not a name that we would have given
+			continue // this program gives no such name
 		}
 		if _, isDigest := ref.(reference.Digested); !isDigest {
 			tags = append(tags, reference.FamiliarString(ref))
@@ -200,8 +200,8 @@ func familiarTags(record storage.Image) (tags []string) {
 	return tags
 }
 
-// Fits tells why an image is not one for a platform, "os/arch[/variant]" or a part of that; nil if it is one, and for
-// "". ref is how the user calls the image. The error is a *PlatformError.
+// Fits tells why an image is not for a platform, "os/arch[/variant]" or a part of that. It returns nil if the image is
+// for the platform, and for "". ref is how the user calls the image. The error is an *imagename.PlatformError.
 func (img *Image) Fits(platform, ref string) error {
 	system, arch, variant, err := imagename.ParsePlatform(platform)
 	if err != nil || platform == "" {

@@ -15,7 +15,7 @@ import (
 	"github.com/rcrun/rcrun/layers/imagename"
 )
 
-// Find returns the record that ref names. A name goes before an id that begins the same, a full id before a name.
+// Find returns the record that ref names. A full id comes before a name, and a name before an abbreviated id.
 func (s *Store) Find(ctx context.Context, ref string) (storage.Image, error) {
 	if ctx.Err() != nil {
 		return storage.Image{}, context.Cause(ctx)
@@ -36,7 +36,7 @@ func (s *Store) Find(ctx context.Context, ref string) (storage.Image, error) {
 	return findPrefix(ref, id, records)
 }
 
-// indexNamed returns which record has ref for a name, -1 if none has.
+// indexNamed returns the index of the record that has the name ref, -1 if none has.
 func indexNamed(ref string, records []storage.Image) int {
 	for name := range imagename.Meanings(ref) {
 		if i := slices.IndexFunc(records, named(name)); i >= 0 {
@@ -46,7 +46,7 @@ func indexNamed(ref string, records []storage.Image) int {
 	return -1
 }
 
-// named returns a test for images that have a name.
+// named returns a test whether an image has a name.
 func named(name reference.Named) func(storage.Image) bool {
 	digested, ok := name.(reference.Digested)
 	if !ok {
@@ -80,7 +80,7 @@ func findPrefix(ref, id string, records []storage.Image) (storage.Image, error) 
 	return storage.Image{}, ambiguous("image", ref, ids)
 }
 
-// ambiguous is the error of an abbreviated id that several objects of a kind have.
+// ambiguous is the error of an abbreviated id that fits several objects of a kind.
 func ambiguous(kind, ref string, candidates []string) error {
 	return fault.Errorf(errdefs.ErrInvalidArgument, "%s id %q is ambiguous, it may be %s", kind, ref,
 		strings.Join(candidates, " or "))

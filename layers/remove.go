@@ -15,28 +15,28 @@ import (
 	"github.com/rcrun/rcrun/layers/internal/core"
 )
 
-// Removal is one step of removing an image: a name that it lost, or an id of an image or layer that is gone.
+// Removal is one step of removing an image: the image lost a name, or an image or layer is gone.
 type Removal struct {
-	Image    string // the id of the image; "" for what belongs to none
+	Image    string // the id of the image; "" for a layer of no image
 	Untagged string // as people write it
 	Deleted  string // "sha256:" and the id
 }
 
 // RemoveOptions is how to remove an image.
 type RemoveOptions struct {
-	// Force removes an image that has names in several repositories, and takes the names from one that containers
-	// need, which then stays until they are gone.
+	// Force also removes an image that has names in several repositories. From an image that containers need it takes
+	// the names; the image then stays until the containers are gone.
 	Force bool
-	// Runs tells of the id of a container whether it runs. An image that a running container needs is not removed by
-	// its id even with Force. nil: none does.
+	// Runs tells whether the container with an id runs. An image that a running container needs is not removed by its
+	// id, even with Force. nil means that no container runs.
 	Runs func(container string) bool
 }
 
-// RemoveImage takes from an image the name that ref is, or all if ref is an id, and removes the image when no name is
+// RemoveImage takes the name ref from an image, or all names if ref is an id, and removes the image when no name is
 // left. Layers that other images or containers need stay.
 //
-// Without force, an image that a container needs keeps its last name, and one with names in several
-// repositories is not removed by id: both are errors of the class errdefs.ErrConflict.
+// Without Force, an image that a container needs keeps its last name, and an image with names in several repositories
+// is not removed by id. Both are errors of the class errdefs.ErrConflict.
 func (s *Store) RemoveImage(ctx context.Context, ref string, opts RemoveOptions) ([]Removal, error) {
 	record, err := s.Find(ctx, ref)
 	if err != nil {
@@ -49,7 +49,7 @@ func (s *Store) RemoveImage(ctx context.Context, ref string, opts RemoveOptions)
 	if err := s.mayRemove(ref, record, byID, opts); err != nil {
 		return nil, err
 	}
-	// The names go with the record, so that a crash leaves all or none.
+	// The library removes the names with the record, so a crash leaves all of them or none.
 	removed, err := s.core.DeleteImage(ctx, record.ID)
 	if opts.Force && errors.Is(err, storage.ErrImageUsedByContainer) {
 		return s.untag(ctx, record.ID, names)
@@ -64,7 +64,7 @@ func (s *Store) RemoveImage(ctx context.Context, ref string, opts RemoveOptions)
 	return steps, nil
 }
 
-// namesToRemove returns those names of the image that ref means: itself, or all where ref is an id.
+// namesToRemove returns the names of the image that ref means: the name itself, or all names where ref is an id.
 func namesToRemove(ref string, record storage.Image) (names []string, byID bool) {
 	name, err := imagename.Parse(ref)
 	full, isName := imagename.Among(ref, record.Names)
@@ -83,7 +83,7 @@ func namesToRemove(ref string, record storage.Image) (names []string, byID bool)
 	return names, false
 }
 
-// mayRemove tells why an image may not lose the last of its names.
+// mayRemove tells why an image must keep its last name.
 func (s *Store) mayRemove(ref string, record storage.Image, byID bool, opts RemoveOptions) error {
 	inSeveral := slices.ContainsFunc(record.Names,
 		func(n string) bool { return imagename.Repository(n) != imagename.Repository(record.Names[0]) })

@@ -13,19 +13,19 @@ import (
 	"github.com/rcrun/rcrun/layers/imagename"
 )
 
-// By which digest a registry knows an image is seen when the image is pulled or pushed, and noted then. It is not to be
-// told from the image: the manifest that the store makes of one which was made here is in no registry, since layers are
-// compressed when they are pushed.
+// The digest by which a registry knows an image shows only when the image is pulled or pushed, and is noted then. It
+// cannot be computed from an image that was made here: no registry has the manifest that the store makes of it, because
+// layers are compressed when they are pushed.
 
-// repoDigestsKey names the "NAME@DIGEST" of an image, the last one first, among the data that the library keeps with
-// it.
+// repoDigestsKey names the data that the library keeps with an image for this package: "NAME@DIGEST" of each registry,
+// the last one first.
 const repoDigestsKey = "rcrun-repo-digests"
 
-// maxRepoDigests bounds how many of them an image has.
+// maxRepoDigests bounds how many digests are noted of an image.
 const maxRepoDigests = 64
 
-// NoteRepoDigest notes that a registry has an image in the repository of name as the given manifest, which may be a
-// list. By its digest, the image is found from then on.
+// NoteRepoDigest notes that a registry has an image, in the repository of name, under the digest of the given manifest,
+// which may be a list. From then on Find finds the image by this digest.
 func (s *Store) NoteRepoDigest(id string, name reference.Named, data []byte) error {
 	sum := digest.FromBytes(data)
 	named, err := reference.WithDigest(reference.TrimNamed(name), sum)
@@ -57,7 +57,7 @@ func (s *Store) NoteRepoDigest(id string, name reference.Named, data []byte) err
 	return nil
 }
 
-// repoDigests returns what was noted, in full.
+// repoDigests returns the noted names with digests, in full.
 func (s *Store) repoDigests(record storage.Image) (noted []string, err error) {
 	if !slices.Contains(record.BigDataNames, repoDigestsKey) {
 		return nil, nil
@@ -73,7 +73,8 @@ func (s *Store) repoDigests(record storage.Image) (noted []string, err error) {
 }
 
 // familiarDigests returns the digests by which registries know an image, as people write them: in the repositories in
-// which it has a name, and in all where it has none any more. The names by which it was pulled may be digests, too.
+// which the image has a name, or in all if it has no name any more. The image may also have been pulled by a digest;
+// then a digest is among its names.
 func familiarDigests(record storage.Image, noted []string) (digests []string) {
 	inRepository := map[string]bool{}
 	for _, name := range record.Names {
@@ -82,7 +83,7 @@ func familiarDigests(record storage.Image, noted []string) (digests []string) {
 	for _, name := range slices.Concat(noted, record.Names) {
 		ref, err := reference.ParseNormalizedNamed(name)
 		if err != nil {
-			continue // not one that we would have given
+			continue // this program gives no such name
 		}
 		_, isDigest := ref.(reference.Digested)
 		if text := reference.FamiliarString(ref); isDigest && (len(inRepository) == 0 || inRepository[ref.Name()]) &&

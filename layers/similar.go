@@ -16,10 +16,10 @@ import (
 	"github.com/rcrun/rcrun/layers/imagename"
 )
 
-// maxSimilar is how many images are named to somebody who asks for one that is not there.
+// maxSimilar is how many images an error names that are like the one which is not in the store.
 const maxSimilar = 3
 
-// SimilarTo says which images are here whose names are like ref: "debian:12 is here". It is "" if there are none.
+// SimilarTo says which images in the store have names like ref: "debian:12 is here". It is "" if there are none.
 func (s *Store) SimilarTo(ctx context.Context, ref string) string {
 	if ctx.Err() != nil {
 		return ""
@@ -63,7 +63,8 @@ func similarTo(ref string, records []storage.Image) string {
 	return strings.Join(names[:last], ", ") + " and " + names[last] + " are here"
 }
 
-// NotFoundAmong is the error of an image that is not among those that are here.
+// NotFoundAmong is the error of an image that is not in the store. It names images with similar names among the
+// records.
 func NotFoundAmong(ref string, records []storage.Image) error {
 	text := fmt.Sprintf("no image %q in the store", ref)
 	if similar := similarTo(ref, records); similar != "" {

@@ -13,12 +13,12 @@ type Options = core.Options
 // store at once.
 type Store struct{ core *core.Store }
 
-// Open opens the store, making it if it is not there.
+// Open opens the store, and makes it if it is not there.
 //
-// The storage library reads the host's storage.conf at the first call in a process, and fails where that is broken;
-// what it says has no influence on the store. There is no option against it. A program that is to be independent of
-// that file sets CONTAINERS_STORAGE_CONF for itself before it begins to work: this package leaves the environment
-// alone.
+// The storage library reads the host's storage.conf at the first call in a process, and fails if that file is broken.
+// What the file says has no influence on the store. The library has no option against it, and this package leaves the
+// environment alone: a program that must be independent of that file sets CONTAINERS_STORAGE_CONF for itself before it
+// starts other work.
 func Open(opts Options) (*Store, error) {
 	s, err := core.Open(opts)
 	if err != nil {
@@ -27,16 +27,17 @@ func Open(opts Options) (*Store, error) {
 	return &Store{s}, nil
 }
 
-// Core returns what the packages below this directory work on: the library's store, its records and its files.
+// Core returns the open store below: the library's store, its records and its files. Only packages of layers/ can use
+// it.
 func (s *Store) Core() *core.Store { return s.core }
 
 // Close releases the store.
 func (s *Store) Close() error { return s.core.Close() }
 
-// Driver is the driver of the store.
+// Driver returns the name of the store's graph driver.
 func (s *Store) Driver() string { return s.core.DriverName }
 
-// Status tells how the driver works here, as pairs of a key and a value.
+// Status tells how the graph driver works on this host, as pairs of a key and a value.
 func (s *Store) Status(ctx context.Context) ([][2]string, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)

@@ -11,7 +11,7 @@ import (
 	"github.com/rcrun/rcrun/layers/imagename"
 )
 
-// Tag gives an image further names. An image that had one of them loses it.
+// Tag gives an image further names. If another image had one of the names, it loses that name.
 func (s *Store) Tag(ctx context.Context, ref string, names ...string) error {
 	full := make([]string, len(names))
 	for i, name := range names {
@@ -31,7 +31,7 @@ func (s *Store) Tag(ctx context.Context, ref string, names ...string) error {
 	return nil
 }
 
-// Untag takes names from an image, all if none is given, and returns them. The image stays.
+// Untag takes names from an image and returns them. Without names it takes all. The image stays.
 func (s *Store) Untag(ctx context.Context, ref string, names ...string) ([]Removal, error) {
 	record, err := s.Find(ctx, ref)
 	if err != nil {

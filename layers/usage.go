@@ -5,27 +5,28 @@ import (
 	"fmt"
 )
 
-// Usage is what the images of a store take. All sizes are those on record, of the layers' tars: nothing is walked.
+// Usage is the space that the images of a store take. All sizes are those of the layers' tars on record; no file is
+// read.
 type Usage struct {
 	// Images are all images, the newest first.
 	Images []ImageUsage
 	// Layers is the size of the layers of all images in bytes, each counted once.
 	Layers int64
-	// Kept are layers of no image: what was pulled or loaded of an image before that was cut off. They make repeating
-	// it cheaper, for a day.
+	// Kept are layers of no image: a pull or load was cut off after it had brought them in. They make its repetition
+	// cheaper, and stay for a day.
 	Kept []LayerInfo
-	// Downloads are the sizes of blobs that were not fetched to the end, or are being fetched, in bytes by name.
+	// Downloads are the sizes in bytes, by name, of blobs that a process is fetching or has not fetched to the end.
 	Downloads map[string]int64
 }
 
-// ImageUsage is an image and what it takes.
+// ImageUsage is an image and the space that it takes.
 type ImageUsage struct {
 	Image
-	Shared int64 // size of the layers that other images have, too; in bytes
-	Unique int64 // size of the layers that would go with the image; in bytes
+	Shared int64 // size in bytes of the layers that other images have, too
+	Unique int64 // size in bytes of the layers that only this image has
 }
 
-// Usage measures the images. With an error about damaged images, the rest of it is good nevertheless.
+// Usage measures the images. If the error is about damaged images, the rest of the result is right nevertheless.
 func (s *Store) Usage(ctx context.Context) (Usage, error) {
 	images, broken := s.Images(ctx)
 	r, err := s.core.Records(ctx)
@@ -64,7 +65,7 @@ func (s *Store) Usage(ctx context.Context) (Usage, error) {
 	return u, broken
 }
 
-// Reclaimable returns how many bytes of the images' layers would go if all images but the active ones were removed.
+// Reclaimable returns how many bytes of layers would become free if all images but the active ones were removed.
 func (u *Usage) Reclaimable(active func(ImageUsage) bool) int64 {
 	needed := map[string]int64{}
 	for _, img := range u.Images {

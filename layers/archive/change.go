@@ -49,7 +49,7 @@ func changeEntrypoint(config *runConfig, args string) error {
 	return nil
 }
 
-// command reads a JSON list of words, or makes the shell run the text.
+// command reads a JSON list of words, or makes a command of the shell with the text.
 func (config *runConfig) command(args string) []string {
 	if words, ok := jsonWords(args); ok {
 		return words
@@ -154,7 +154,7 @@ func changeUser(config *runConfig, args string) error {
 	return nil
 }
 
-// changeWorkdir takes a relative path from the directory that is set before.
+// changeWorkdir takes a relative path from the working directory that was set before.
 func changeWorkdir(config *runConfig, args string) error {
 	if !path.IsAbs(args) {
 		args = path.Join("/", config.WorkingDir, args)
@@ -186,7 +186,7 @@ func keyValues(args string) ([]keyValue, error) {
 	return pairs, nil
 }
 
-// splitWords splits at blanks, with single and double quotes and backslashes as a shell has them.
+// splitWords splits at blanks. Single and double quotes and backslashes work as in a shell.
 func splitWords(text string) ([]string, error) {
 	var words []string
 	var word strings.Builder

@@ -10,7 +10,7 @@ import (
 	"github.com/rcrun/rcrun/layers"
 )
 
-// changeShell sets what runs the commands of later instructions that are not lists.
+// changeShell sets the shell for commands of later instructions that are not lists.
 func changeShell(config *runConfig, args string) error {
 	words, ok := jsonWords(args)
 	if !ok || len(words) == 0 {
@@ -20,7 +20,7 @@ func changeShell(config *runConfig, args string) error {
 	return nil
 }
 
-// changeOnBuild notes an instruction for those who build on the image.
+// changeOnBuild notes an instruction for images that are built on this one.
 func changeOnBuild(config *runConfig, args string) error {
 	name, _, _ := strings.Cut(args, " ")
 	switch strings.ToUpper(name) {

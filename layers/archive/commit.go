@@ -26,8 +26,8 @@ type CommitOptions struct {
 	Config v1.ImageConfig
 	// StopTimeout is in seconds; nil for the default.
 	StopTimeout *int
-	// Between are the layers between the image and the container's own, the nearest first: they become no part of the
-	// image. In a store without xattrs each has a record of them like a container's, in the directory work beside it.
+	// Between are the layers between the image and the container's own, the nearest first. They become no part of the
+	// image. In a store without xattrs each has a record of xattrs like a container's, in the directory work beside it.
 	Between []string
 	// Name is the name of the image; "" for none.
 	Name string
@@ -37,12 +37,12 @@ type CommitOptions struct {
 	CreatedBy, Message, Author string
 	// Squash makes one layer of all.
 	Squash bool
-	// Progress is told how much of the layer there is; nil is quiet.
+	// Progress is told how much of the layer was read; nil is quiet.
 	Progress progress.Func
 }
 
-// Commit makes an image of what a container, given its full id, has changed, and returns the image's id. A container
-// that has changed nothing makes an image of the same layers. Nobody may write to the container meanwhile.
+// Commit makes an image of what a container, given its full id, has changed, and returns the image's id. If the
+// container has changed nothing, the image has the same layers. No process may write to the container meanwhile.
 func Commit(ctx context.Context, s *layers.Store, id string, opts CommitOptions) (image string, err error) {
 	image, err = commit(ctx, s, id, opts)
 	if err != nil {
@@ -84,7 +84,7 @@ func commit(ctx context.Context, s *layers.Store, id string, opts CommitOptions)
 	return recordUpon(s, config, content, names)
 }
 
-// commitConfig makes the configuration of the image, but for the layer that is to come and what is said of that.
+// commitConfig makes the configuration of the image without the new layer and its history.
 func commitConfig(ctx context.Context, s *layers.Store, opts CommitOptions) (*imageConfig, error) {
 	config := newImageConfig(time.Now().UTC())
 	if opts.Image != "" {
@@ -102,8 +102,8 @@ func commitConfig(ctx context.Context, s *layers.Store, opts CommitOptions) (*im
 	return config, config.change(opts.Changes)
 }
 
-// inherit takes over what an image hands down to one that is made of it. Its history gets an entry for each layer, if
-// it has not.
+// inherit takes over what an image hands down to an image that is made of it. If its history lacks entries for layers,
+// it gets them.
 func (c *imageConfig) inherit(base *layers.Image) {
 	c.Platform, c.History = base.Config.Platform, base.Config.History
 	c.Config.Healthcheck, c.Config.Shell = base.Docker.Healthcheck, base.Docker.Shell
@@ -121,7 +121,7 @@ func (c *imageConfig) inherit(base *layers.Image) {
 	}
 }
 
-// dropLayers leaves of all steps so far only the description.
+// dropLayers drops the layers of all steps so far, and keeps their descriptions.
 func (c *imageConfig) dropLayers() {
 	c.layers, c.RootFS.DiffIDs = nil, c.RootFS.DiffIDs[:0]
 	history := make([]v1.History, len(c.History))
@@ -132,10 +132,11 @@ func (c *imageConfig) dropLayers() {
 	c.History = history
 }
 
-// containerTar returns the tar of what a container has changed, or of all of it to squash. Closing it ends the packing.
+// containerTar returns the tar of what a container has changed or, to squash, of all that it shows. Closing it ends the
+// packing.
 func containerTar(ctx context.Context, s *layers.Store, id, parent string, opts CommitOptions) (io.ReadCloser, error) {
 	if s.Core().DriverName == driver.VFS && !opts.Squash {
-		return packed(ctx, func(w io.Writer) error { return s.VfsDiff(ctx, w, id, opts.Between) }), nil
+		return packed(ctx, func(w io.Writer) error { return s.VFSDiff(ctx, w, id, opts.Between) }), nil
 	}
 	t, pack, err := s.PackOptions(ctx, id, opts.Between)
 	if err != nil {
@@ -157,7 +158,7 @@ func packed(ctx context.Context, pack func(io.Writer) error) io.ReadCloser {
 	return r
 }
 
-// isEmptyTar tells whether a tar has no entries: it is the two blocks of zeros that end one.
+// isEmptyTar tells whether a tar has no entries: then it has only the two blocks of zeros that end a tar.
 func isEmptyTar(r *bufio.Reader) (bool, error) {
 	const end = 1024
 	head, err := r.Peek(end + 1)
@@ -167,8 +168,8 @@ func isEmptyTar(r *bufio.Reader) (bool, error) {
 	return false, err
 }
 
-// Export writes all that a container, given its full id, shows as one tar, the layers between its image and its own
-// included. Nobody may write to the container meanwhile.
+// Export writes all that a container, given its full id, shows as one tar, with the layers between its image and its
+// own. No process may write to the container meanwhile.
 func Export(ctx context.Context, s *layers.Store, w io.Writer, id string, between []string) error {
 	t, opts, err := s.PackOptions(ctx, id, between)
 	if err != nil {

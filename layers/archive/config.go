@@ -38,7 +38,7 @@ func newImageConfig(now time.Time) *imageConfig {
 	}}
 }
 
-// change carries out instructions of a Dockerfile. As there, an ENTRYPOINT makes the CMD from before void.
+// change carries out instructions of a Dockerfile. As there, an ENTRYPOINT cancels an earlier CMD.
 func (c *imageConfig) change(changes []string) error {
 	named := map[string]bool{}
 	for _, change := range changes {
@@ -68,7 +68,7 @@ func (c *imageConfig) top() string {
 	return c.layers[len(c.layers)-1].ID
 }
 
-// manifest describes the image with its layers uncompressed, which is how the store can give them back.
+// manifest describes the image with uncompressed layers, which is how the store gives them back.
 func (c *imageConfig) manifest(config []byte) ([]byte, error) {
 	m := v1.Manifest{
 		Versioned: specs.Versioned{SchemaVersion: 2},
@@ -82,7 +82,7 @@ func (c *imageConfig) manifest(config []byte) ([]byte, error) {
 	return json.Marshal(m)
 }
 
-// recordImage makes an image of a configuration, whose layers are in the store, and names it last.
+// recordImage records an image of a configuration, whose layers are in the store. The image gets its names last.
 func recordImage(s *layers.Store, config *imageConfig, names []string) (id string, err error) {
 	configData, err := json.Marshal(config)
 	if err != nil {
@@ -94,6 +94,6 @@ func recordImage(s *layers.Store, config *imageConfig, names []string) (id strin
 	}
 	id = digest.FromBytes(configData).Encoded()
 	return id, s.Core().CreateImage(core.ImageRecord{
-		Id: id, Top: config.top(), Created: *config.Created, Config: configData, Manifest: manifestData, Names: names,
+		ID: id, Top: config.top(), Created: *config.Created, Config: configData, Manifest: manifestData, Names: names,
 	})
 }

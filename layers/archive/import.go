@@ -27,19 +27,19 @@ type ImportOptions struct {
 	// Changes are instructions as in a Dockerfile, such as `CMD ["sh"]`: CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK,
 	// LABEL, ONBUILD, SHELL, STOPSIGNAL, USER, VOLUME, WORKDIR.
 	Changes []string
-	// Message is the comment in the image's history; "" for a general one.
+	// Message is the comment in the image's history; "" is a general one.
 	Message string
 	// Platform is "os/arch[/variant]"; "" is the host's.
 	Platform string
 	// Progress is told how much of the tar was read; nil is quiet.
 	Progress progress.Func
-	// Size is how many bytes the tar has, as far as that is known.
+	// Size is how many bytes the tar has; 0 if that is not known.
 	Size int64
 }
 
-// Import makes an image with one layer of a tar, compressed or not, and returns its id. A tar whose content is in the
-// store already makes no further layer. Of an r that is an io.Seeker and not compressed that is seen before anything
-// is unpacked; others are read once.
+// Import makes an image with one layer of a tar, compressed or not, and returns its id. If the store has the content of
+// the tar, Import makes no further layer. If r is an io.Seeker and not compressed, Import finds that out before it
+// unpacks anything; any other r is read once.
 func Import(ctx context.Context, s *layers.Store, r io.Reader, opts ImportOptions) (id string, err error) {
 	id, err = importTar(ctx, s, r, opts)
 	if err != nil {
@@ -49,7 +49,7 @@ func Import(ctx context.Context, s *layers.Store, r io.Reader, opts ImportOption
 }
 
 func importTar(ctx context.Context, s *layers.Store, r io.Reader, opts ImportOptions) (id string, err error) {
-	// What can be wrong without the tar is found before it is read.
+	// Errors that do not depend on the tar are found before it is read.
 	config, err := newConfig(opts)
 	if err != nil {
 		return "", err
@@ -78,7 +78,7 @@ func importTar(ctx context.Context, s *layers.Store, r io.Reader, opts ImportOpt
 	return recordUpon(s, config, &wholeTar{r: content}, names)
 }
 
-// openTar decompresses a tar of whatever compression.
+// openTar decompresses a tar.
 func openTar(r io.Reader) (io.ReadCloser, error) {
 	buffered := bufio.NewReader(r)
 	if _, err := buffered.Peek(1); err == io.EOF {
@@ -93,9 +93,9 @@ func openTar(r io.Reader) (io.ReadCloser, error) {
 	return content, nil
 }
 
-// wholeTar is a tar whose end is an error if it lacks the block of zeros that ends a tar: it was cut off between two
-// entries. A layer of a registry is known by its digest, but of a tar that somebody's program writes into a pipe
-// nothing else would show that the program died.
+// wholeTar is a tar whose end is an error if the block of zeros is missing that ends a tar: then it was cut off between
+// two entries. A layer of a registry has a digest; but if a program dies that writes a tar into a pipe, nothing else
+// shows it.
 type wholeTar struct {
 	r    io.Reader
 	last [512]byte // the last bytes read
@@ -115,7 +115,7 @@ func (t *wholeTar) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// newConfig makes the configuration of an imported image, but for the digest of its layer.
+// newConfig makes the configuration of an imported image without the digest of its layer.
 func newConfig(opts ImportOptions) (*imageConfig, error) {
 	now := time.Now().UTC()
 	message := opts.Message

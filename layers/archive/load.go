@@ -33,19 +33,19 @@ import (
 
 // LoadOptions is how to load an archive of images.
 type LoadOptions struct {
-	// Progress is told how the load of each image gets on; nil is quiet.
+	// Progress is told how far the load of each image is; nil is quiet.
 	Progress progress.Reporter
-	// Copied is told how much there is of a copy of the archive, which is made of one that is compressed or comes from
-	// a pipe.
+	// Copied is told how much of the archive was copied. Load copies an archive that is compressed or comes from a
+	// pipe.
 	Copied progress.Func
 }
 
 // containerdName is the annotation that holds the whole name of an image in the archives of docker and containerd.
 const containerdName = "io.containerd.image.name"
 
-// Load brings in the images of a docker-archive or oci-archive, told apart by what is in it, compressed or not, or of
-// an image layout that is a directory. Of an image for several platforms it takes the host's. path "-" reads r. It
-// returns the names of the images, or "sha256:ID" of those without.
+// Load brings in the images of a docker-archive or oci-archive, compressed or not, or of an image layout in a
+// directory; it tells them apart by their content. Of an image for several platforms it takes the host's. For the path
+// "-" it reads r. It returns the names of the images, or "sha256:ID" for images without a name.
 func Load(ctx context.Context, s *layers.Store, path string, r io.Reader, opts LoadOptions) (loaded []string,
 	err error) {
 	t, err := intake.NewTransfer(ctx, s, "")
@@ -75,7 +75,7 @@ type loading struct {
 	opts LoadOptions
 }
 
-// isDir tells whether path is a directory; "-" is not, whatever there is of that name.
+// isDir tells whether path is a directory. "-" never is.
 func isDir(path string) bool {
 	info, err := os.Stat(path)
 	return path != "-" && err == nil && info.IsDir()
@@ -135,8 +135,8 @@ func (l *loading) plainArchive(ctx context.Context, path string, r io.Reader) (*
 	return file, nil
 }
 
-// copyAtMost copies to an empty file what may not have more bytes than limit. Zeros become holes: an archive has those
-// of the files in its layers.
+// copyAtMost copies to an empty file, and fails if there are more bytes than limit. Zeros become holes, because an
+// archive has the holes of the files in its layers as zeros.
 func copyAtMost(file *os.File, r io.Reader, limit int64) error {
 	n, err := filecopy.Fill(int(file.Fd()), io.LimitReader(r, limit), make([]byte, copyBuffer))
 	if err != nil || n < limit {
@@ -159,8 +159,8 @@ func isPlainFile(file *os.File) bool {
 	return (err == nil || err == io.EOF) && archive.DetectCompression(head[:n]) == archive.Uncompressed
 }
 
-// archiveKind looks at the names in an archive. One that is both, as newer versions of docker write it, is taken for a
-// docker-archive, which has all names of the images.
+// archiveKind looks at the names in an archive. If the archive is of both kinds, as newer versions of docker write it,
+// it is read as a docker-archive, which has all names of the images.
 func archiveKind(file *os.File) (ArchiveFormat, error) {
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return "", err
@@ -211,7 +211,7 @@ func (l *loading) loadDocker(ctx context.Context, file string) (loaded []string,
 	return loaded, nil
 }
 
-// loadOne brings in an image and adds what it is called to loaded.
+// loadOne brings in an image and appends its names to loaded.
 func (l *loading) loadOne(ctx context.Context, src types.ImageReference, names []reference.Named,
 	loaded []string) ([]string, error) {
 	id, err := intake.WhileRemoved(func() (string, error) { return l.bring(ctx, src, names) })
@@ -227,7 +227,7 @@ func (l *loading) loadOne(ctx context.Context, src types.ImageReference, names [
 	return loaded, nil
 }
 
-// bring copies an image, unless it is there, and gives it its names.
+// bring copies an image unless it is there, and gives it its names.
 func (l *loading) bring(ctx context.Context, src types.ImageReference, names []reference.Named) (id string, err error) {
 	var first reference.Named
 	var full []string
@@ -251,8 +251,8 @@ func (l *loading) bring(ctx context.Context, src types.ImageReference, names []r
 	return id, l.t.Store.Core().Lib.AddNames(id, full)
 }
 
-// present begins the report and returns the id of the image if it is in the store. One that was made here has other
-// layers there than the library would give it, so that the library refuses to copy it.
+// present begins the report and returns the id of the image if it is in the store. An image that was made here has
+// other layers than the library would give it, so that the library refuses to copy it.
 func (l *loading) present(ctx context.Context, src types.ImageReference, name reference.Named,
 	report *progress.Report) (id string, err error) {
 	contents, err := l.t.Describe(ctx, src)
@@ -263,12 +263,12 @@ func (l *loading) present(ctx context.Context, src types.ImageReference, name re
 	for _, layer := range contents.Layers {
 		blobs = append(blobs, layer.Digest)
 	}
-	label := digest.NewDigestFromEncoded(digest.Canonical, contents.Id).String()
+	label := digest.NewDigestFromEncoded(digest.Canonical, contents.ID).String()
 	if name != nil {
 		label = reference.FamiliarString(name)
 	}
 	report.Begin(label, blobs)
-	record, err := l.t.Store.Core().Lib.Image(contents.Id)
+	record, err := l.t.Store.Core().Lib.Image(contents.ID)
 	if core.IsMissing(err) || err == nil && !intake.HasLayers(l.t.Store, record) {
 		return "", nil
 	}
@@ -281,8 +281,8 @@ func (l *loading) present(ctx context.Context, src types.ImageReference, name re
 	return record.ID, nil
 }
 
-// loadLayout copies the images of an image layout. packed are the blobs that are not in the directory but in an
-// archive.
+// loadLayout copies the images of an image layout. packed are the blobs that lie in an archive and not in the
+// directory.
 func (l *loading) loadLayout(ctx context.Context, dir string, packed packedBlobs) (loaded []string, err error) {
 	images, err := ocilayout.List(dir)
 	if err != nil {
@@ -308,7 +308,8 @@ func (l *loading) loadLayout(ctx context.Context, dir string, packed packedBlobs
 }
 
 // annotatedName returns the name of an image in an index, nil if it has none. The standard annotation often holds the
-// tag alone, which is no name; and one with the digest of something else would pass the image off as that.
+// tag alone, which is not a name. A name with the digest of something else is ignored: it would pass the image off as
+// that.
 func annotatedName(image v1.Descriptor) reference.Named {
 	text := image.Annotations[containerdName]
 	if text == "" {

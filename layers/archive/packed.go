@@ -19,18 +19,20 @@ import (
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
-// The library reads an image layout from a directory. Of one in an archive only what is small, the index, manifests and
-// configurations, is written out into one: layers are read where they are, so that nothing is written twice.
+// The library reads an image layout from a directory. If the layout is in an archive, this file writes only its small
+// files into a directory: the index, manifests and configurations. Layers are read where they are, so that nothing is
+// written twice.
 
-// maxExtracted is how large a file of a layout may be to be written out: no layer of any size is, all else is.
+// maxExtracted bounds the files of a layout that are written out. Layers of any size to speak of are larger, everything
+// else is smaller.
 const maxExtracted = 1 << 20
 
 // packedBlobs are blobs that lie in an archive.
 type packedBlobs map[digest.Digest]*io.SectionReader
 
-// unpackLayout writes out the files of an image layout, and nothing else that the archive may hold, except for large
-// blobs, which it returns. The files have no more bytes than the archive itself: a sparse entry of a few blocks could
-// fill the disk.
+// unpackLayout writes out the files of an image layout, and nothing else that the archive may hold. It returns the
+// large blobs instead of writing them. The files together have no more bytes than the archive, because a sparse entry
+// of a few blocks could fill the disk.
 func unpackLayout(ctx context.Context, file *os.File, dir string) (packedBlobs, error) {
 	left, err := file.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -72,7 +74,7 @@ func unpackLayout(ctx context.Context, file *os.File, dir string) (packedBlobs, 
 	}
 }
 
-// keep notes where the content of an entry is, if it is that of a large blob. The file is there where it begins.
+// keep notes where the content of an entry is, if it is a large blob. The file's position is where the content begins.
 func (p packedBlobs) keep(file *os.File, hdr *tar.Header, name string) bool {
 	algorithm, encoded, _ := strings.Cut(strings.TrimPrefix(name, v1.ImageBlobsDir+"/"), "/")
 	blob := digest.NewDigestFromEncoded(digest.Algorithm(algorithm), encoded)
@@ -104,7 +106,7 @@ func extractFile(root *os.Root, name string, content io.Reader) error {
 	return errors.Join(err, file.Close())
 }
 
-// packedReference is an image of a layout some of whose blobs lie in an archive.
+// packedReference is an image of a layout that has some of its blobs in an archive.
 type packedReference struct {
 	types.ImageReference
 	packed packedBlobs
@@ -129,7 +131,7 @@ type packedSource struct {
 	packed packedBlobs
 }
 
-// GetBlob returns a blob, which nobody has verified.
+// GetBlob returns a blob, which is not verified yet.
 func (s packedSource) GetBlob(ctx context.Context, blob types.BlobInfo, cache types.BlobInfoCache) (io.ReadCloser,
 	int64, error) {
 	content := s.packed[blob.Digest]

@@ -24,7 +24,7 @@ import (
 	"github.com/rcrun/rcrun/layers/progress"
 )
 
-// ArchiveFormat is a form in which images travel in one file.
+// ArchiveFormat is the format of a file with images.
 type ArchiveFormat string
 
 // The formats that can be loaded and saved.
@@ -33,7 +33,7 @@ const (
 	OCIArchive    ArchiveFormat = "oci-archive"    // a tar of an image layout
 )
 
-// Compression is how a stream is made smaller.
+// Compression is the compression of a stream.
 type Compression string
 
 // The compressions that can be written.
@@ -47,16 +47,16 @@ const (
 type SaveOptions struct {
 	// Format is DockerArchive unless set.
 	Format ArchiveFormat
-	// Compression is that of the whole file for a docker-archive, whose layers always lie in it uncompressed, and that
-	// of the layers for an oci-archive. "" is none of the one, and gzip of the other.
+	// Compression is, for a docker-archive, that of the whole file, in which layers are always uncompressed; for an
+	// oci-archive it is that of the layers. "" means none for the former and gzip for the latter.
 	Compression Compression
-	// Progress is told how much is written of all layers, uncompressed; nil is quiet.
+	// Progress is told how much of all layers was written, uncompressed; nil is quiet.
 	Progress progress.Func
 	// Saved is called for each image when the archive is complete; nil is not.
 	Saved func(*layers.Image)
 }
 
-// normalize fills in what is not set, and refuses what is not known.
+// normalize fills in what is not set, and refuses unknown values.
 func (o *SaveOptions) normalize() error {
 	switch o.Format {
 	case "":
@@ -78,9 +78,9 @@ func (o *SaveOptions) normalize() error {
 	return nil
 }
 
-// Save writes images to one archive, with their layers and histories and the names by which they are asked for: a name
-// without a tag stands for all tags that it has, an id for the image without a name. Configurations are written as they
-// are, so that the images keep their ids; layers byte for byte as they came in.
+// Save writes images to one archive, with their layers and histories and the names by which they are asked for. A name
+// without a tag stands for all tags that it has; an id stands for the image without a name. Configurations are written
+// as they are, so that the images keep their ids, and layers byte for byte as they came in.
 func Save(ctx context.Context, s *layers.Store, w io.Writer, refs []string, opts SaveOptions) error {
 	if err := opts.normalize(); err != nil {
 		return fmt.Errorf("save images: %w", err)
@@ -116,7 +116,7 @@ type savedImage struct {
 func (i *savedImage) addName(name string) {
 	ref, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
-		return // not a name that we would have given
+		return // this program gives no such name
 	}
 	tagged, ok := ref.(reference.NamedTagged)
 	if ok && !slices.ContainsFunc(i.names,
@@ -125,7 +125,7 @@ func (i *savedImage) addName(name string) {
 	}
 }
 
-// toSave finds the images, each once, in the order in which they are asked for.
+// toSave finds the images, each once, in the order of refs.
 func toSave(ctx context.Context, s *layers.Store, refs []string) ([]*savedImage, error) {
 	var images []*savedImage
 	known := map[string]*savedImage{}
@@ -166,7 +166,7 @@ func findSaved(ctx context.Context, s *layers.Store, ref string) (*savedImage, e
 	return &savedImage{Image: img, config: config}, nil
 }
 
-// tagsOf returns the names that ref stands for if it is one, by the ids of their images.
+// tagsOf returns the names that ref stands for, by the ids of their images. It returns none if ref is an id.
 func tagsOf(s *layers.Store, ref string) (map[string][]string, error) {
 	name, err := reference.ParseNormalizedNamed(ref)
 	if err != nil {
@@ -202,7 +202,7 @@ type plainWriter struct{ io.Writer }
 
 func (plainWriter) Close() error { return nil }
 
-// archiver writes an archive: every file once, all with the same owner, mode and time, so that the same images make the
+// archiver writes an archive: each file once, all with the same owner, mode and time, so that the same images make the
 // same archive.
 type archiver struct {
 	ctx  context.Context
@@ -214,8 +214,8 @@ func newArchiver(ctx context.Context, w io.Writer) *archiver {
 	return &archiver{ctx: ctx, tw: tar.NewWriter(w), have: map[string]bool{}}
 }
 
-// addDirs writes directories, the outer ones first. Readers that have to make them themselves want to give them to
-// root.
+// addDirs writes directories, the outer ones first. Readers that have to make missing directories would give them to
+// root, and fail.
 func (a *archiver) addDirs(names ...string) error {
 	for _, name := range names {
 		hdr := &tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: 0o755, ModTime: time.Unix(0, 0),
@@ -227,7 +227,7 @@ func (a *archiver) addDirs(names ...string) error {
 	return nil
 }
 
-// add writes a file of the given size, unless it is there already.
+// add writes a file of the given size, unless the archive has it already.
 func (a *archiver) add(name string, size int64, content func(w io.Writer) error) error {
 	if a.have[name] {
 		return nil
@@ -263,7 +263,7 @@ type dockerManifest struct {
 	Layers   []string // the undermost first
 }
 
-// saveDocker writes a docker-archive. Nothing of it is collected but the names.
+// saveDocker writes a docker-archive. It keeps nothing of the images in memory but their names.
 func saveDocker(ctx context.Context, s *layers.Store, w io.Writer, images []*savedImage, compression Compression,
 	counted *progress.Meter) error {
 	out, err := compressor(w, compression)
@@ -299,7 +299,7 @@ func saveDocker(ctx context.Context, s *layers.Store, w io.Writer, images []*sav
 	return errors.Join(a.tw.Close(), out.Close())
 }
 
-// sizeOf returns the sum of the sizes of layers in bytes, each content once.
+// sizeOf returns the sum of the sizes of the layers in bytes. It counts each content once.
 func sizeOf(images []*savedImage) (size int64) {
 	seen := map[string]bool{}
 	for _, img := range images {

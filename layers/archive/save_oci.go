@@ -34,8 +34,8 @@ type ociSaver struct {
 	layers      map[digest.Digest]v1.Descriptor // that are in the archive, by the digest of their tar
 }
 
-// saveOCI writes an oci-archive. Manifests are made anew: those that an image came with are about other compressed
-// layers.
+// saveOCI writes an oci-archive. Manifests are made anew, because those that an image came with describe other
+// compressed layers.
 func saveOCI(ctx context.Context, s *layers.Store, w io.Writer, images []*savedImage, compression Compression,
 	counted *progress.Meter) (err error) {
 	place, err := scratch.New(s.Core().TempRoot())
@@ -102,8 +102,8 @@ func (o *ociSaver) image(img *savedImage) ([]v1.Descriptor, error) {
 	return entries, nil
 }
 
-// nameAnnotations are the names of an image in an index. The standard one is the tag alone, which is what tools for
-// layouts take for a name; docker, containerd and podman look at the other one.
+// nameAnnotations are the names of an image in an index. The standard annotation has the tag alone, which tools for
+// image layouts use as a name; docker, containerd and podman read the other one.
 func nameAnnotations(name reference.NamedTagged) map[string]string {
 	return map[string]string{v1.AnnotationRefName: name.Tag(), containerdName: name.String()}
 }
@@ -118,8 +118,8 @@ func blobName(d digest.Digest) string {
 	return v1.ImageBlobsDir + "/" + d.Algorithm().String() + "/" + d.Encoded()
 }
 
-// layer writes a layer, if it is not there already. A compressed one goes through a file, since its digest and size
-// come before it in the archive.
+// layer writes a layer, unless the archive has it already. A compressed layer goes through a file, because its digest
+// and size come before it in the archive.
 func (o *ociSaver) layer(layer layers.Layer) (v1.Descriptor, error) {
 	d, ok := o.layers[layer.DiffID]
 	if ok {

@@ -17,12 +17,13 @@ import (
 	"github.com/rcrun/rcrun/layers/progress"
 )
 
-// An image that is made here gets no layer of its own where the store has one of the same content upon the same
-// layers. Of a tar in a file the digest can be told at once; its layer gets the id that the library would give it, so
-// that an image with it that is pulled later has it, too. Of others it is known when all is unpacked, and what was
-// unpacked then goes.
+// An image that is made here gets no layer of its own if the store has a layer of the same content upon the same
+// layers. For a tar in a file, the digest is computed first, and the layer gets the id that the library would give it;
+// an image with this layer that is pulled later has it then, too. For any other tar the digest is known when everything
+// is unpacked; what was unpacked is removed then.
 
-// recordUpon makes an image of a configuration and of one more layer upon those that it has, whose tar is content.
+// recordUpon makes an image of a configuration and one more layer, whose tar is content, upon the layers of the
+// configuration.
 func recordUpon(s *layers.Store, config *imageConfig, content io.Reader, names []string) (id string, err error) {
 	parent := config.top()
 	made, _, err := s.Core().Lib.PutLayer("", parent, nil, "", false, nil, content)
@@ -39,7 +40,7 @@ func recordUpon(s *layers.Store, config *imageConfig, content io.Reader, names [
 	}
 	config.addLayer(layer)
 	id, err = recordImage(s, config, names)
-	if twin != "" && core.IsMissing(err) { // it was removed meanwhile
+	if twin != "" && core.IsMissing(err) { // another process has removed it
 		config.layers[len(config.layers)-1].ID = made.ID
 		twin = ""
 		id, err = recordImage(s, config, names)
@@ -50,7 +51,7 @@ func recordUpon(s *layers.Store, config *imageConfig, content io.Reader, names [
 	return id, err
 }
 
-// dropLayer removes a layer that was just made, unless somebody else has come to need it.
+// dropLayer removes a layer that was just made, unless something has come to need it.
 func dropLayer(s *layers.Store, id string) error {
 	err := s.Core().Lib.DeleteLayer(id)
 	if core.IsMissing(err) || core.IsNeeded(err) {
@@ -63,7 +64,7 @@ func layerOf(record *storage.Layer) layers.Layer {
 	return layers.Layer{ID: record.ID, DiffID: record.UncompressedDigest, Size: record.UncompressedSize}
 }
 
-// twin returns the id of another layer than one with the same content and the same parent; "" if there is none.
+// twin returns the id of a layer with the same content and parent that is not the layer than; "" if there is none.
 func twin(s *layers.Store, diffID digest.Digest, parent, than string) (string, error) {
 	same, err := s.Core().Lib.LayersByUncompressedDigest(diffID)
 	if err != nil && !errors.Is(err, storage.ErrLayerUnknown) {
@@ -77,8 +78,8 @@ func twin(s *layers.Store, diffID digest.Digest, parent, than string) (string, e
 	return "", nil
 }
 
-// plainTar tells whether r can be read twice and is not compressed, and returns it and the digest of what it has from
-// where it is. Whatever is wrong with it, reading it once more will say.
+// plainTar tells whether r can be read twice and is not compressed, and returns it with the digest of what it has from
+// its position on. It reports no errors, because reading the tar again will.
 func plainTar(ctx context.Context, r io.Reader, counted *progress.Meter) (io.ReadSeeker, digest.Digest) {
 	file, ok := r.(io.ReadSeeker)
 	if !ok {
@@ -128,7 +129,7 @@ func importFile(ctx context.Context, s *layers.Store, file io.ReadSeeker, diffID
 	})
 }
 
-// layerOfFile returns the layer of a tar upon no other layer.
+// layerOfFile returns the layer of a tar that lies upon no other layer.
 func layerOfFile(ctx context.Context, s *layers.Store, file io.Reader, diffID digest.Digest) (layers.Layer, error) {
 	there, err := twin(s, diffID, "", "")
 	if err != nil {

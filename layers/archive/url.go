@@ -16,7 +16,7 @@ import (
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
-// Bounds of what a server that a tar comes from may do.
+// Bounds on the server of a tar.
 const (
 	urlConnect = 30 * time.Second // to take a connection, and to begin its answer
 	urlStall   = 60 * time.Second // to send anything
@@ -27,9 +27,9 @@ func IsURL(source string) bool {
 	return strings.HasPrefix(source, "http://") || strings.HasPrefix(source, "https://")
 }
 
-// OpenURL asks a server for a tar that is to be imported. size is in bytes, 0 where the server does not say. A body
-// that is shorter than the server has said, that is larger than a layer may be, or of which nothing comes for a
-// minute, ends in an error. Certificates and proxies are those of the host.
+// OpenURL asks a server for a tar to import. size is in bytes, 0 if the server does not tell it. Reading body fails if
+// it is shorter than the server has said, if it is larger than a layer may be, or if nothing comes for a minute.
+// Certificates and proxies are the host's.
 func OpenURL(ctx context.Context, s *layers.Store, source string) (body io.ReadCloser, size int64, err error) {
 	body, size, err = openURL(ctx, source, s.Core().Limits.OrDefaults().Bytes, urlStall)
 	if err != nil {
@@ -69,13 +69,13 @@ func getURL(ctx context.Context, source string) (*http.Response, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DialContext = (&net.Dialer{Timeout: urlConnect}).DialContext
 	transport.ResponseHeaderTimeout = urlConnect
-	transport.DisableCompression = true // the tar is to come as it is
+	transport.DisableCompression = true // the tar must come as it is
 	client := &http.Client{Transport: transport, CheckRedirect: checkRedirect}
 	resp, err := client.Do(req)
 	return resp, withoutURL(err)
 }
 
-// checkRedirect follows a server to others, but not from one that is verified to one that is not.
+// checkRedirect follows redirects, but not from a verified server to one that is not.
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	switch from := via[len(via)-1]; {
 	case len(via) >= 10:
@@ -86,7 +86,7 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// withoutURL leaves out of an error the address, which the caller names and which may have a password.
+// withoutURL removes the address from an error, because the caller names it and because it may have a password.
 func withoutURL(err error) error {
 	var of *url.Error
 	if errors.As(err, &of) {
@@ -103,7 +103,7 @@ func withoutPassword(source string) string {
 	return parsed.Redacted()
 }
 
-// urlBody is what a server sends, as long as it sends something.
+// urlBody is the body of a server's answer. Reading it fails if the server stops sending.
 type urlBody struct {
 	body   io.ReadCloser
 	left   int64 // bytes that it may still have
@@ -128,7 +128,7 @@ func (b *urlBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close gives up what was not read.
+// Close ends the request, even if not all was read.
 func (b *urlBody) Close() error {
 	b.timer.Stop()
 	b.cancel(nil)

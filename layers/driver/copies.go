@@ -10,7 +10,7 @@ import (
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
-// copies are trees that are to become layers, by the ids of those.
+// copies are trees that will become layers, by the ids of these layers.
 type copies struct {
 	mu    sync.Mutex
 	ready map[string]*scratch.Dir
@@ -22,7 +22,7 @@ func (c *copies) Put(id string, place *scratch.Dir) {
 	c.ready[id] = place
 }
 
-// Take returns nil where there is none.
+// Take returns the tree of a layer and forgets it. It returns nil if there is none.
 func (c *copies) Take(id string) *scratch.Dir {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -55,7 +55,8 @@ func (d *Driver) CopyTree(parent, same string, named map[string]bool) (_ *scratc
 	return place, d.Layout.clone(dir, d.Layout.Tree(same), options)
 }
 
-// commitCopy makes a tree and its index those of a layer, which has none yet, and removes what it was made in.
+// commitCopy makes a tree and its index those of a layer, which has an empty tree, and removes the scratch directory
+// that they were made in.
 func (d *Driver) commitCopy(id string, place *scratch.Dir) error {
 	err := os.Rename(filepath.Join(place.Path, IndexName), d.Layout.Index(id))
 	if err == nil {

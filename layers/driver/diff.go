@@ -14,8 +14,8 @@ import (
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
-// Diff returns the tar of a layer's own tree, or, compared with no layer, of all that it shows with those below it. The
-// mappings do not matter, since owners are kept unmapped.
+// Diff returns the tar of a layer's own tree or, compared with no layer, of all that the layer shows together with
+// those below it. The mappings do not matter, because owners are kept unmapped.
 func (d *Driver) Diff(id string, _ *idtools.IDMappings, parent string, _ *idtools.IDMappings, _ string) (io.ReadCloser,
 	error) {
 	chain, err := d.Layout.Chain(id)
@@ -42,7 +42,8 @@ func (d *Driver) Diff(id string, _ *idtools.IDMappings, parent string, _ *idtool
 	return r, nil
 }
 
-// SameRoot tells whether a tree leaves the root directory as the one below has it, the zero Tree being none.
+// SameRoot tells whether a tree leaves the root directory as the tree below has it. The zero Tree means that there is
+// no tree below.
 func SameRoot(t, below tree.Tree) (bool, error) {
 	if below.Dir == "" {
 		return false, nil
@@ -55,13 +56,13 @@ func SameRoot(t, below tree.Tree) (bool, error) {
 	return mine == theirs, err
 }
 
-// writable says what there is to know of a container's layer; an image layer has no index of links.
+// writable returns what tree needs to know of a container's layer. An image layer has no index of links.
 func (d *Driver) writable(id string) tree.Writable {
 	return tree.Writable{Links: filepath.Join(d.Layout.work(id), layerfmt.LinkIndex)}
 }
 
-// Changes lists what a layer changes in the ones below it, at a cost that depends on the changes only. Compared with
-// another layer than the one below, both are read as a whole.
+// Changes lists what a layer changes in the layers below it, at a cost that depends on the changes only. Compared with
+// another layer than the one below, it reads both as a whole.
 func (d *Driver) Changes(id string, _ *idtools.IDMappings, parent string, _ *idtools.IDMappings,
 	_ string) ([]archive.Change, error) {
 	chain, err := d.Layout.Chain(id)

@@ -18,7 +18,7 @@ import (
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
-// What the library asks a driver for.
+// The interfaces that the library asks a driver for.
 var (
 	_ graphdriver.Driver           = (*Driver)(nil)
 	_ graphdriver.DiffGetterDriver = (*Driver)(nil)
@@ -27,14 +27,14 @@ var (
 
 func init() { graphdriver.MustRegister(Fuse, newDriver) }
 
-// Driver is the graph driver. The embedded driver of the library lists the directories of layers, and supplies the
-// methods whose types are the library's own.
+// Driver is the graph driver. The embedded driver of the library lists the directories of layers, and has the methods
+// whose types only the library can name.
 type Driver struct {
 	graphdriver.Driver
 	graphdriver.ApplyDiffStaging
 	Layout Layout
 	Limits *tree.Limits // of what is unpacked
-	unions *unions      // nil where nobody can mount
+	unions *unions      // nil where nothing can mount
 	Copies copies       // that CreateFromTemplate is to use
 }
 
@@ -47,7 +47,7 @@ func newDriver(home string, options graphdriver.Options) (graphdriver.Driver, er
 	if err != nil {
 		return nil, err
 	}
-	_ = scratch.Sweep(l.Staging()) // what remains of it, a check of the store finds
+	_ = scratch.Sweep(l.Staging()) // a check of the store finds what remains
 	limits := &tree.Limits{}
 	return &Driver{Driver: inferRemoval(graphdriver.Driver.DeferredRemove, base, l),
 		ApplyDiffStaging: newStager(l, limits), Layout: l, Limits: limits,
@@ -72,11 +72,11 @@ func (d *Driver) CreateReadWrite(id, parent string, opts *graphdriver.CreateOpts
 	return d.create(id, parent, opts, true)
 }
 
-// MountWith has Get mount unions.
+// MountWith has Get mount unions by m.
 func (d *Driver) MountWith(m Mounter) { d.unions = newUnions(d.Layout, m) }
 
-// CreateFromTemplate makes a layer with the content of another one: of a copy that was made beforehand, or on the same
-// parent. The mappings do not matter, since owners are kept unmapped.
+// CreateFromTemplate makes a layer with the content of another one: from a copy that was made beforehand, or on the
+// same parent. The mappings do not matter, because owners are kept unmapped.
 func (d *Driver) CreateFromTemplate(id, template string, _ *idtools.IDMappings, parent string, _ *idtools.IDMappings,
 	opts *graphdriver.CreateOpts, readWrite bool) (err error) {
 	if place := d.Copies.Take(id); place != nil {
@@ -142,8 +142,8 @@ func quotaOf(opts *graphdriver.CreateOpts) (layerfmt.Quota, error) {
 	return layerfmt.ParseQuota(opts.StorageOpt)
 }
 
-// makeLayerDir makes the directory of a layer. The library asks for that only while it has no record of the layer: what
-// is there nevertheless is what a crash has left, and would be in the way of its image for ever.
+// makeLayerDir makes the directory of a layer. The library asks for that only while it has no record of the layer. So a
+// directory that is there was left by a crash, and would prevent the making of its image for ever.
 func (d *Driver) makeLayerDir(id string) error {
 	dir := d.Layout.Layer(id)
 	if err := rmtree.Remove(dir); err != nil {
@@ -152,8 +152,8 @@ func (d *Driver) makeLayerDir(id string) error {
 	return os.Mkdir(dir, 0o700)
 }
 
-// Get returns where a layer is to be seen with those below it: a mount, which every further Get shares, until as many
-// calls of Put. Where nobody can mount, it is the layer's own tree.
+// Get returns where a layer can be seen together with those below it: a mount, which all further calls of Get share,
+// until Put was called as often. If nothing can mount, it is the layer's own tree.
 func (d *Driver) Get(id string, options graphdriver.MountOpts) (string, error) {
 	dir := d.Layout.Diff(id)
 	if _, err := os.Stat(dir); err != nil {
@@ -181,8 +181,8 @@ func (d *Driver) Cleanup() error {
 	return d.unions.putAll()
 }
 
-// ApplyDiff unpacks a tar into the tree of a layer. Without xattrs that must be an image's, which nothing was unpacked
-// into before.
+// ApplyDiff unpacks a tar into the tree of a layer. In a store without xattrs the layer must be an image's, and nothing
+// may have been unpacked into it before.
 func (d *Driver) ApplyDiff(id string, options graphdriver.ApplyDiffOpts) (int64, error) {
 	if d.Layout.Tree(id).Side != "" {
 		return -1, fmt.Errorf("unpack into layer %s, which is a container's, in a store without xattrs: %w", id,
@@ -209,7 +209,7 @@ func (d *Driver) ReadWriteDiskUsage(id string) (*directory.DiskUsage, error) {
 	return directory.Usage(d.Layout.Diff(id))
 }
 
-// UpdateLayerIDMap has nothing to do: no file shows a mapped id.
+// UpdateLayerIDMap has nothing to do, because no file has a mapped id.
 func (d *Driver) UpdateLayerIDMap(string, *idtools.IDMappings, *idtools.IDMappings, string) error {
 	return nil
 }
@@ -217,7 +217,7 @@ func (d *Driver) UpdateLayerIDMap(string, *idtools.IDMappings, *idtools.IDMappin
 // SupportsShifting says that one layer serves all id maps.
 func (d *Driver) SupportsShifting(_, _ []idtools.IDMap) bool { return true }
 
-// DiffGetter returns the files of a layer by the names that they have in its tar.
+// DiffGetter returns the files of a layer by their names in the layer's tar.
 func (d *Driver) DiffGetter(id string) (graphdriver.FileGetCloser, error) {
 	return tree.OpenFiles(d.Layout.Tree(id))
 }

@@ -16,18 +16,19 @@ import (
 
 // The drivers that a store can have.
 const (
-	// Fuse is this package's own: caller-owned trees, of which a union filesystem in user space shows the owners.
+	// Fuse is the driver of this package: all files belong to the caller, and a union filesystem in user space shows
+	// their owners.
 	Fuse = layerfmt.DriverFuse
-	// Overlay is the library's for the kernel's overlay filesystem. Its files have their owners on disk.
+	// Overlay is the library's driver for the kernel's overlay filesystem. Its files have their owners on disk.
 	Overlay = layerfmt.DriverOverlay
-	// VFS is the library's that copies a whole tree for each layer. Its files have their owners on disk.
+	// VFS is the library's driver that copies a whole tree for each layer. Its files have their owners on disk.
 	VFS = layerfmt.DriverVFS
 )
 
-// Names are all of them, the best first.
+// Names returns the names of all drivers, the best first.
 func Names() []string { return []string{Fuse, Overlay, VFS} }
 
-// Check refuses a name that is no driver's; "" is none.
+// Check refuses a name that no driver has; "" is allowed.
 func Check(wanted string) error {
 	if wanted == "" || slices.Contains(Names(), wanted) {
 		return nil
@@ -36,8 +37,8 @@ func Check(wanted string) error {
 		strings.Join(Names(), ", "))
 }
 
-// Find returns the driver of the store at root, which has one from the moment that it is made. wanted is the one
-// to make it with, "" for DriverFuse; a store that has another is an error.
+// Find returns the driver of the store at root. For a store that is not there yet it returns wanted, or Fuse if that is
+// "". It is an error if a store is there and has another driver than wanted.
 func Find(root, wanted string) (string, error) {
 	if err := Check(wanted); err != nil {
 		return "", err
@@ -61,15 +62,15 @@ func Find(root, wanted string) (string, error) {
 	return wanted, nil
 }
 
-// CheckMounts refuses an open store at root whose overlay driver found that the kernel does not let it mount: it would
-// call another program, without which the roots of containers are mounted here.
+// CheckMounts refuses an open store at root if its overlay driver has found that the kernel does not let it mount. The
+// driver would then call another program; without that program this engine mounts the roots of containers itself.
 func CheckMounts(root, driver string) error {
 	if driver != Overlay {
 		return nil
 	}
 	needsProgram, err := os.ReadFile(filepath.Join(root, Overlay, ".has-mount-program"))
 	if err != nil || strings.TrimSpace(string(needsProgram)) != "true" {
-		return nil // it has not found so
+		return nil // the driver has found that it can mount
 	}
 	return fault.Errorf(errdefs.ErrNotImplemented,
 		"the kernel does not let users mount an overlay filesystem here: use the storage driver fuse or vfs")

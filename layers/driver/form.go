@@ -14,16 +14,16 @@ import (
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
-// plainName is the file in the driver's directory that says that the store's trees are plain files: what those cannot
-// show is in the indexes of image layers, and in records in the work directories of containers. A store is made so
-// where its filesystem keeps no xattrs of users, and stays so wherever it is taken.
+// plainName is the file in the driver's directory that says that the store's trees are plain files. What plain files
+// cannot show is in the indexes of image layers, and in records in the work directories of containers. A store is made
+// plain where its filesystem keeps no xattrs of users, and stays plain on any other filesystem.
 const plainName = "plain"
 
 const plainText = "The files of these layers have no xattrs. Owners, modes and devices are in the file index of " +
 	"each image layer,\n" +
 	"and in the file work/xattrs of each container.\n"
 
-// findForm returns the layout of the driver's home, with the form that the trees there have.
+// findForm returns the layout of the driver's home, with the form of its trees.
 func findForm(home string) (Layout, error) {
 	_, err := os.Stat(filepath.Join(home, plainName))
 	if errors.Is(err, os.ErrNotExist) {
@@ -32,8 +32,8 @@ func findForm(home string) (Layout, error) {
 	return Layout{Home: home, Plain: err == nil}, err
 }
 
-// SettleForm decides the form of the trees below the driver's directory: of a store that is to be made, plain if the
-// filesystem keeps no xattrs or if the caller wishes that.
+// SettleForm decides the form of the trees below the driver's directory. A new store is made plain if the filesystem
+// keeps no xattrs or if the caller wants that.
 func SettleForm(home string, plain bool) (Layout, error) {
 	if _, err := os.Stat(filepath.Join(home, layersDir)); errors.Is(err, os.ErrNotExist) {
 		if err := os.MkdirAll(home, 0o700); err != nil {
@@ -54,13 +54,13 @@ func SettleForm(home string, plain bool) (Layout, error) {
 			"store to one that does", home)
 }
 
-// readsXattrs tells whether the filesystem of a directory knows xattrs of users at all.
+// readsXattrs tells whether the filesystem of a directory knows xattrs of users.
 func readsXattrs(dir string) bool {
 	_, err := unix.Getxattr(dir, layerfmt.StatXattr, nil)
 	return !errors.Is(err, unix.ENOTSUP) && !errors.Is(err, unix.ENOSYS)
 }
 
-// keepsXattrs tries out whether it keeps one.
+// keepsXattrs tries whether the filesystem of a directory keeps an xattr.
 func keepsXattrs(dir string) bool {
 	const probe = "user.rcrun.probe"
 	return unix.Setxattr(dir, probe, nil, 0) == nil && unix.Removexattr(dir, probe) == nil

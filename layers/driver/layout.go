@@ -20,7 +20,7 @@ import (
 
 // The entries of a layer's directory.
 const (
-	layersDir  = "dir" // of all layers, as the library has it
+	layersDir  = "dir" // of all layers; the name is the library's
 	DiffDir    = "diff"
 	IndexName  = "index" // of the tree
 	WorkDir    = "work"
@@ -28,8 +28,8 @@ const (
 	quotaName  = "quota" // of a layer that is limited
 )
 
-// CheckID refuses what would name a directory other than a layer's own. The library does not: asked to remove the
-// layer "..", it removes the directory of all.
+// CheckID refuses an id that would name another directory than a layer's own. The library does not check that: asked to
+// remove the layer "..", it removes the directory of all layers.
 func CheckID(id string) error {
 	if id == "" || strings.HasPrefix(id, ".") || strings.Contains(id, "/") {
 		return fault.Errorf(errdefs.ErrInvalidArgument, "%q is not an id", id)
@@ -40,7 +40,7 @@ func CheckID(id string) error {
 // Layout finds the files of layers below the driver's home directory.
 type Layout struct {
 	Home  string
-	Plain bool // what plain files cannot show is in other files: see plainName
+	Plain bool // the trees are plain files: see plainName
 }
 
 func (l Layout) Layer(id string) string { return filepath.Join(l.Home, layersDir, filepath.Base(id)) }
@@ -70,7 +70,7 @@ func (l Layout) Tree(id string) tree.Tree {
 	return t
 }
 
-// Between returns the tree at dir, which is no layer of the store's but was written like one.
+// Between returns the tree at dir, which is not a layer of the store but was written like one.
 func (l Layout) Between(dir string) tree.Tree {
 	t := tree.Tree{Dir: dir}
 	if l.Plain {
@@ -79,7 +79,7 @@ func (l Layout) Between(dir string) tree.Tree {
 	return t
 }
 
-// recordIn is the record of xattrs in a work directory.
+// recordIn returns the record of xattrs in a work directory.
 func recordIn(work string) string { return filepath.Join(work, xattrlog.Name) }
 
 func (l Layout) parentFile(id string) string { return filepath.Join(l.Layer(id), parentName) }
@@ -94,10 +94,10 @@ func (l Layout) Parent(id string) (string, error) {
 	return string(data), err
 }
 
-// MaxLayers bounds the length of a chain of parents, so that one that leads back to itself ends.
+// MaxLayers bounds the length of a chain of parents, so that a chain that leads back to itself ends.
 const MaxLayers = 1024
 
-// Chain returns the trees of the layer id and of those below it, the nearest first. "" has none.
+// Chain returns the trees of the layer id and of those below it, the nearest first. For "" there are none.
 func (l Layout) Chain(id string) (tree.Lowers, error) {
 	var dirs tree.Lowers
 	for id != "" {
@@ -123,7 +123,7 @@ func lowersOf(trees tree.Lowers) []layerfmt.Lower {
 	return lowers
 }
 
-// Stack returns the directories of a container's layer, which is one with a work directory.
+// Stack returns the directories of a container's layer. Such a layer has a work directory.
 func (l Layout) Stack(id string) (layerfmt.Stack, error) {
 	if _, err := os.Stat(l.work(id)); err != nil {
 		return layerfmt.Stack{}, err
@@ -145,12 +145,12 @@ func (l Layout) ParentTree(parent string) tree.Tree {
 	return l.Tree(parent)
 }
 
-// RootPerm are the permissions of a root directory of which no layer says anything: those that all drivers of the
-// library give it, so that an image is the same with each of them.
+// RootPerm are the permissions of a root directory that no layer mentions. All drivers of the library use them, so that
+// an image is the same with each driver.
 const RootPerm = 0o555
 
 // makeTree makes an empty tree whose root has the owner and mode of the root of the tree below. work is the work
-// directory of a container's, "" for an image layer.
+// directory of a container, "" for an image layer.
 func (l Layout) makeTree(dir string, below tree.Tree, work string) error {
 	st := layerfmt.Stat{Mode: unix.S_IFDIR | RootPerm}
 	if below.Dir != "" {
@@ -171,7 +171,7 @@ func (l Layout) makeTree(dir string, below tree.Tree, work string) error {
 	return startIndex(dir, st)
 }
 
-// startIndex writes the index of an empty tree, which alone has the owner and mode of its root directory.
+// startIndex writes the index of an empty tree. Only this index has the owner and mode of the root directory.
 func startIndex(dir string, st layerfmt.Stat) error {
 	root, err := os.Open(dir)
 	if err != nil {
@@ -201,7 +201,7 @@ func (l Layout) unpack(dir string, r io.Reader, opts tree.UnpackOptions) (size i
 	return size, nil
 }
 
-// clone makes the empty tree at dir like another one.
+// clone fills the empty tree at dir with the content of another one.
 func (l Layout) clone(dir string, from tree.Tree, opts tree.CloneOptions) error {
 	return l.fill(dir, func(root *os.File, m *tree.Metadata) error {
 		opts.Metadata = m
@@ -234,8 +234,8 @@ func (l Layout) fill(dir string, write func(root *os.File, m *tree.Metadata) err
 	return nil
 }
 
-// WriteIndex writes the index of a tree, in place of one that others may be using. m is what is known of a tree without
-// xattrs, nil of one with them.
+// WriteIndex writes the index of a tree, in place of an index that other processes may be using. m is the metadata of a
+// tree without xattrs, nil for a tree with xattrs.
 func WriteIndex(root *os.File, path string, m *tree.Metadata) (err error) {
 	if err := removeIndex(path); err != nil {
 		return err

@@ -13,8 +13,8 @@ import (
 // OverlayLayout finds the files of the library's overlay driver.
 type OverlayLayout struct{ Home string }
 
-// lowersName is the file in which the driver lists the layers below one, by links relative to its home, as the kernel
-// takes them.
+// lowersName is the file in which the overlay driver lists the layers below a layer: links relative to its home, in the
+// form that the kernel takes.
 const lowersName = "lower"
 
 // Stack returns the directories of a container's layer.
@@ -47,8 +47,8 @@ func (l VFSLayout) Stack(id string) (layerfmt.Stack, error) {
 // Tree returns where the driver keeps the tree of a layer.
 func (l VFSLayout) Tree(id string) string { return filepath.Join(l.Home, layersDir, filepath.Base(id)) }
 
-// Copy returns the tree of a container: a copy of the tree of the layer parent, "" for none, into which all was put
-// that lies in layers between with other drivers.
+// Copy returns the tree of a container. It is a copy of the tree of the layer parent, "" for none. What other drivers
+// keep in layers between was put into the copy.
 func (l VFSLayout) Copy(id, parent string, between []string) tree.Copy {
 	c := tree.Copy{Tree: tree.Tree{Dir: l.Tree(id), HostOwned: true}}
 	if parent != "" {

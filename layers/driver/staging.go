@@ -42,8 +42,8 @@ func (s staging[C, A, P]) unpack(dir, parent string, options graphdriver.ApplyDi
 	return s.layout.unpack(dir, options.Diff, tree.UnpackOptions{Lowers: lowers, Limits: *s.limits})
 }
 
-// CommitStagedLayer makes a staged tree and its index those of a layer, in the place of the empty tree that the layer
-// was created with.
+// CommitStagedLayer makes a staged tree and its index those of a layer, in place of the empty tree that the layer was
+// created with.
 func (s staging[C, A, P]) CommitStagedLayer(id string, staged *A) error {
 	dir := s.layout.Diff(id)
 	index := indexOf(struct{ Path string }(*staged).Path)

@@ -14,7 +14,7 @@ import (
 	"github.com/rcrun/rcrun/layers/internal/scratch"
 )
 
-// Status tells what the driver makes of the filesystem that it is on, which it tries out.
+// Status tells what the filesystem below the driver can do. It tries that out.
 func (d *Driver) Status() [][2]string {
 	status := [][2]string{{"Backing Filesystem", BackingFilesystem(d.Layout.Home)}}
 	place, err := scratch.New(d.Layout.Staging())
@@ -35,7 +35,7 @@ func (d *Driver) Status() [][2]string {
 	)
 }
 
-// BackingFilesystem names the filesystem of a directory as the library's drivers do.
+// BackingFilesystem returns the name of a directory's filesystem, as the library's drivers call it.
 func BackingFilesystem(dir string) string {
 	magic, err := graphdriver.GetFSMagic(dir)
 	if err != nil {
@@ -47,7 +47,7 @@ func BackingFilesystem(dir string) string {
 	return fmt.Sprintf("type %#x", uint32(magic))
 }
 
-// whiteoutKind says how deletions are written.
+// whiteoutKind tells how deletions are written.
 func whiteoutKind(dir string) string {
 	if err := unix.Mknod(filepath.Join(dir, "whiteout"), unix.S_IFCHR, 0); err != nil {
 		return "files " + layerfmt.WhiteoutPrefix + "NAME"

@@ -13,8 +13,8 @@ import (
 	"github.com/rcrun/rcrun/internal/rmtree"
 )
 
-// unions are the mounts that Get asks for: one for each layer, however often it is asked for, until the last Put.
-// They are not below the layers' directories, so that whoever removes a layer cannot get into its mount.
+// unions are the mounts that Get makes: one for each layer, however often Get is called, until the last Put. They are
+// not below the layers' directories, so that a process that removes a layer cannot reach into its mount.
 type unions struct {
 	layout  Layout
 	mounter Mounter
@@ -27,7 +27,7 @@ func newUnions(l Layout, m Mounter) *unions {
 	return &unions{layout: l, mounter: m, mounts: mounts, uses: graphdriver.NewRefCounter(mounts)}
 }
 
-// get returns where the union of a layer and those below it is mounted.
+// get returns where the union of a layer and those below it is mounted, and mounts it first if it is not.
 func (u *unions) get(id string, options graphdriver.MountOpts) (target string, err error) {
 	target = u.layout.mountPoint(id)
 	if u.uses.Increment(target) > 1 {
@@ -58,7 +58,7 @@ func (u *unions) get(id string, options graphdriver.MountOpts) (target string, e
 	if chain[0].Index != "" {
 		return "", errors.New("it is an image's, in a store without xattrs, and can only be mounted read-only")
 	}
-	if err := removeIndex(u.layout.Index(id)); err != nil { // the tree is about to differ
+	if err := removeIndex(u.layout.Index(id)); err != nil { // the index will not fit the tree any more
 		return "", err
 	}
 	quota, err := u.layout.quota(id)
@@ -70,7 +70,7 @@ func (u *unions) get(id string, options graphdriver.MountOpts) (target string, e
 	return target, u.mounter.Mount(stack, target)
 }
 
-// put releases what get returned.
+// put releases a mount that get returned.
 func (u *unions) put(id string) error {
 	target := u.layout.mountPoint(id)
 	if u.uses.Decrement(target) > 0 {
@@ -89,7 +89,7 @@ func (u *unions) unmount(id string) error {
 	return u.clear(id)
 }
 
-// clear removes the directories of what is not mounted any more.
+// clear removes the directories of a mount that is gone.
 func (u *unions) clear(id string) error {
 	if err := os.Remove(u.layout.mountPoint(id)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -97,7 +97,7 @@ func (u *unions) clear(id string) error {
 	return rmtree.Remove(filepath.Dir(u.layout.mountPoint(id)))
 }
 
-// putAll unmounts everything, whoever it was mounted for.
+// putAll unmounts all unions, whoever uses them.
 func (u *unions) putAll() error {
 	entries, err := os.ReadDir(u.layout.mounts())
 	if errors.Is(err, os.ErrNotExist) {

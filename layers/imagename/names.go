@@ -31,8 +31,8 @@ func Familiar(name string) string {
 	return reference.FamiliarString(ref)
 }
 
-// New normalizes a name that an image is to get. A digest is refused: it says what an image is, not what it is
-// called. So is a name that reads like the beginning of one, and would hide the image that it is the id of.
+// New normalizes a name that an image is to get. It refuses a digest, which identifies an image and is not a name for
+// it, and a name that reads like the beginning of an id, which would hide the image with that id.
 func New(name string) (reference.Named, error) {
 	ref, err := Parse(name)
 	if err != nil {
@@ -47,12 +47,12 @@ func New(name string) (reference.Named, error) {
 	return ref, nil
 }
 
-// ReadsLikeID tells whether a name is written as an abbreviated id is, "sha256:0123".
+// ReadsLikeID tells whether a name is written like an abbreviated id, "sha256:0123".
 func ReadsLikeID(name reference.Named) bool {
 	return reference.FamiliarName(name) == digest.Canonical.String()
 }
 
-// Parse returns the full form of an image name: with registry, and with the tag "latest" where there is neither a
+// Parse returns the full form of an image name: with a registry, and with the tag "latest" if the name has neither a
 // tag nor a digest.
 func Parse(name string) (reference.Named, error) {
 	ref, err := reference.ParseNormalizedNamed(name)
@@ -75,8 +75,8 @@ func ParseRepository(name string) (reference.Named, error) {
 	return ref, nil
 }
 
-// Meanings yields the full names that ref may stand for: docker's, and for a name without a registry then what it would
-// be pulled as. The configuration which says that is read only when it is needed.
+// Meanings yields the full names that ref may stand for: first Docker's meaning, then, for a name without a registry,
+// the names that a pull would try. The configuration that lists those is read only when they are needed.
 func Meanings(ref string) iter.Seq[reference.Named] {
 	return func(yield func(reference.Named) bool) {
 		name, err := Parse(ref)
@@ -85,7 +85,7 @@ func Meanings(ref string) iter.Seq[reference.Named] {
 		}
 		others, err := Candidates(ref)
 		if err != nil {
-			return // which pulling the name says
+			return // a pull of the name reports it
 		}
 		for _, other := range others {
 			if !yield(other) {
@@ -95,7 +95,7 @@ func Meanings(ref string) iter.Seq[reference.Named] {
 	}
 }
 
-// Among returns which of an image's full names ref is. It is none where ref is an id, or has a digest that the image
+// Among returns which of an image's full names ref means. It means none if ref is an id, or has a digest that the image
 // was not pulled by.
 func Among(ref string, names []string) (string, bool) {
 	for name := range Meanings(ref) {
@@ -106,7 +106,7 @@ func Among(ref string, names []string) (string, bool) {
 	return "", false
 }
 
-// NewList normalizes the name that an image is to get; "" is none.
+// NewList normalizes the name that an image is to get; "" is no name.
 func NewList(name string) ([]string, error) {
 	if name == "" {
 		return nil, nil
@@ -118,7 +118,7 @@ func NewList(name string) ([]string, error) {
 	return []string{full.String()}, nil
 }
 
-// Likeness tells how alike two names are: 0 for the same repository, more for less, 4 for not at all.
+// Likeness tells how alike two names are: 0 for the same repository, higher numbers for less, 4 for not at all.
 func Likeness(asked, have reference.Named) int {
 	a, b := reference.FamiliarName(asked), reference.FamiliarName(have)
 	switch {

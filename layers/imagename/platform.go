@@ -17,7 +17,7 @@ import (
 	"github.com/rcrun/rcrun/internal/fault"
 )
 
-// What a platform that is one word may be; anything else is a mistake.
+// The words that may stand alone for a platform. Any other single word is a mistake.
 var (
 	knownSystems = []string{"aix", "android", "darwin", "dragonfly", "freebsd", "illumos", "ios", "js", "linux",
 		"netbsd", "openbsd", "plan9",
@@ -27,14 +27,14 @@ var (
 		"s390x", "wasm"}
 )
 
-// otherArchitectures are names of architectures that people use, by the names that images use.
+// otherArchitectures are other names of architectures that people use, with the names that images use.
 var otherArchitectures = map[string]string{"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "386",
 	"i686": "386", "armhf": "arm"}
 
 var platformWord = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 
-// ParsePlatform reads "os/arch[/variant]", "os" or "arch", where what is left out is the host's. "" leaves all to the
-// library, which takes the host's. The error is one of arguments.
+// ParsePlatform reads "os/arch[/variant]", "os" or "arch"; the missing parts are the host's. For "" it returns "" three
+// times, for which the library takes the host's platform. The error has the class errdefs.ErrInvalidArgument.
 func ParsePlatform(platform string) (system, arch, variant string, err error) {
 	if platform == "" {
 		return "", "", "", nil
@@ -60,7 +60,7 @@ func ParsePlatform(platform string) (system, arch, variant string, err error) {
 				"for instance linux/arm64", platform)
 	}
 	if parts[1] == "arm64" && parts[2] == "v8" {
-		parts[2] = "" // which all are
+		parts[2] = "" // every arm64 is a v8
 	}
 	return parts[0], parts[1], parts[2], nil
 }
@@ -71,7 +71,7 @@ func CheckPlatform(platform string) error {
 	return err
 }
 
-// Fits tells why an image of a certain platform is not for the one that is wanted. An image that does not say its
+// Fits tells why an image of a platform is not for the one that the caller wants. An image that does not say its
 // platform fits any.
 func Fits(sys *types.SystemContext, is v1.Platform, ref string) error {
 	if is.OS == "" || is.Architecture == "" {
@@ -84,7 +84,7 @@ func Fits(sys *types.SystemContext, is v1.Platform, ref string) error {
 	return &PlatformError{Ref: ref, Is: platformText(is), Wanted: WantedPlatform(sys)}
 }
 
-// WantedPlatform is the platform that is wanted as people write it.
+// WantedPlatform returns the platform that the caller wants, as people write it.
 func WantedPlatform(sys *types.SystemContext) string {
 	return platformText(v1.Platform{OS: cmp.Or(sys.OSChoice, runtime.GOOS),
 		Architecture: cmp.Or(sys.ArchitectureChoice, runtime.GOARCH),

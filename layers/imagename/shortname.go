@@ -12,10 +12,10 @@ import (
 	"github.com/rcrun/rcrun/internal/fault"
 )
 
-// Candidates returns the images that a name to pull may mean, in the order in which to try them. A name without a
-// registry is resolved as podman does it, by the aliases and the search list of registries.conf; a host that has
-// neither for it gets docker's rule, by which it is an image of docker.io. With a digest the tag says nothing, and
-// registries take one only.
+// Candidates returns the images that a name to pull may mean, in the order in which a pull should try them. A name
+// without a registry is resolved as podman does it, by the aliases and the search list of registries.conf. If the host
+// has neither for it, Docker's rule holds: the name is one of docker.io. If the name has a digest, its tag is dropped,
+// because registries take only one of them.
 func Candidates(ref string) ([]reference.Named, error) {
 	name, err := Parse(ref)
 	if err != nil {
@@ -43,7 +43,7 @@ func isShort(ref string) bool {
 	return !ok || !strings.ContainsAny(domain, ".:") && domain != "localhost"
 }
 
-// resolveShort returns what a short name stands for; byDefault is its meaning where nothing is configured.
+// resolveShort returns what a short name stands for. byDefault is its meaning where nothing is configured.
 func resolveShort(ref string, byDefault reference.Named) ([]reference.Named, error) {
 	sys := &types.SystemContext{}
 	repository, version := splitVersion(ref)
@@ -73,7 +73,7 @@ func resolveShort(ref string, byDefault reference.Named) ([]reference.Named, err
 	return names, checkUnique(sys, ref, names)
 }
 
-// checkUnique refuses a name that may mean several images where the host's configuration says that nobody guesses.
+// checkUnique refuses a name that may mean several images, if the host's configuration forbids to guess.
 func checkUnique(sys *types.SystemContext, ref string, names []reference.Named) error {
 	mode, err := sysregistriesv2.GetShortNameMode(sys)
 	if err != nil || mode != types.ShortNameModeEnforcing || len(names) == 1 {
@@ -88,7 +88,7 @@ func checkUnique(sys *types.SystemContext, ref string, names []reference.Named) 
 		strings.Join(full, " or "))
 }
 
-// splitVersion parts a name without a registry from its tag and digest.
+// splitVersion splits a name without a registry into the repository and the tag or digest.
 func splitVersion(ref string) (repository, version string) {
 	if i := strings.IndexAny(ref, ":@"); i >= 0 {
 		return ref[:i], ref[i:]

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// Func is told how many bytes of long work are done, and of how many; total is 0 where nobody knows. It is called
-// by one goroutine at a time.
+// Func is told how many bytes of long work are done, and of how many; total is 0 if nobody knows it. Calls do not
+// overlap.
 type Func func(done, total int64)
 
-// Meter counts what is done, and tells a Progress of it now and then.
+// Meter counts what is done, and tells a Func of it from time to time.
 type Meter struct {
 	To    Func // nil is quiet
 	Total int64
@@ -45,7 +45,7 @@ func (m *Meter) Reader(r io.Reader) io.Reader { return meteredReader{r, m} }
 // Writer counts what is written.
 func (m *Meter) Writer(w io.Writer) io.Writer { return meteredWriter{w, m} }
 
-// CountWritten returns a writer that tells of what is written to w; w itself where nobody wants to know.
+// CountWritten returns a writer to w that tells a Func how much is written; w itself if the Func is nil.
 func CountWritten(w io.Writer, to Func) io.Writer {
 	if to == nil {
 		return w

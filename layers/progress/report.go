@@ -15,14 +15,14 @@ type LayerState int
 
 // The states of a layer. A layer that is there already goes straight to LayerExists.
 const (
-	LayerWaiting     LayerState = iota // for another process that has begun with it
+	LayerWaiting     LayerState = iota // another process is fetching it
 	LayerTransfer                      // its content is on its way
-	LayerTransferred                   // a layer that is pulled is still to be unpacked
+	LayerTransferred                   // of a pull; it is not yet unpacked
 	LayerDone
 	LayerExists
 )
 
-// Reporter is told how a transfer gets on. Its methods are called by one goroutine at a time.
+// Reporter is told how far a transfer is. Calls of its methods do not overlap.
 type Reporter interface {
 	// Begin says which image is transferred, by its full name, and which layers it has, the lowest first.
 	Begin(name string, layers []digest.Digest)
@@ -33,7 +33,7 @@ type Reporter interface {
 // reportInterval is the time between two reports of how much of a layer has arrived.
 const reportInterval = 100 * time.Millisecond
 
-// Report passes on to a Reporter, which may be nil, what several goroutines have to say about layers.
+// Report passes on to a Reporter, which may be nil, what several goroutines tell about layers.
 type Report struct {
 	to Reporter
 
@@ -60,8 +60,8 @@ func (r *Report) Begin(name string, layers []digest.Digest) {
 	}
 }
 
-// Layer reports the state of a layer; other blobs are not of interest. A layer that is there stays so, whichever other
-// place in the image has the same one.
+// Layer reports the state of a layer. Other blobs are ignored. A layer that was there already stays in that state, even
+// if the image has it in another place, too.
 func (r *Report) Layer(d digest.Digest, state LayerState, done, total int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -78,7 +78,7 @@ func (r *Report) Layer(d digest.Digest, state LayerState, done, total int64) {
 	r.to.Layer(d, state, done, total)
 }
 
-// Finish reports all layers to be done that are not known to have been there.
+// Finish reports that all layers are done, except those that were there already.
 func (r *Report) Finish() {
 	for _, layer := range r.layers {
 		r.Layer(layer, LayerDone, 0, 0)
@@ -104,8 +104,8 @@ func (r *reportReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Follow lets a copy report its layers. meanings says what events of the copy mean; others mean nothing. The copy's end
-// must be told by calling the function that is returned.
+// Follow lets a copy by the library report its layers. meanings says what the events of the copy mean; other events are
+// ignored. The caller must call the returned function when the copy has ended.
 func (r *Report) Follow(options *imagecopy.Options, meanings map[types.ProgressEvent]LayerState) (end func()) {
 	events, done := make(chan types.ProgressProperties), make(chan struct{})
 	options.Progress, options.ProgressInterval = events, reportInterval

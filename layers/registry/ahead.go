@@ -17,11 +17,11 @@ const maxDownloads = 6
 type future struct {
 	blob types.BlobInfo
 	done chan struct{} // closed at the end
-	err  error         // to be read after that
+	err  error         // valid after that
 }
 
-// fetchAhead fetches layers while those below are being unpacked. When one cannot be fetched, the others are given up
-// for the same reason.
+// fetchAhead fetches layers while the layers below are being unpacked. If one cannot be fetched, the others are given
+// up for the same reason.
 func (d *download) fetchAhead(parent context.Context, layers []intake.NewLayer) (stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	d.ahead = map[digest.Digest]*future{}

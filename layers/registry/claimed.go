@@ -10,7 +10,7 @@ import (
 	"go.podman.io/image/v5/types"
 )
 
-// claimedReference is an image in a registry whose blobs come from the cache of claimed ones.
+// claimedReference is an image in a registry whose blobs come from the cache of claimed blobs.
 type claimedReference struct {
 	types.ImageReference
 	download *download
@@ -31,11 +31,11 @@ type claimedSource struct {
 	download *download
 }
 
-// Close leaves the source to the download, which may need it again.
+// Close leaves the source open, because the download may need it again.
 func (s claimedSource) Close() error { return nil }
 
-// GetManifest returns what has been judged by the signature policy: the manifest of the image that the download chose,
-// also where the registry has a list under the name.
+// GetManifest returns what the signature policy has judged: the manifest of the image that the download chose, even if
+// the registry has a list under the name.
 func (s claimedSource) GetManifest(ctx context.Context, instance *digest.Digest) ([]byte, string, error) {
 	if instance != nil && *instance != s.download.digest() {
 		return nil, "", fmt.Errorf("manifest %s is not that of the image", *instance)
@@ -50,7 +50,7 @@ func (s claimedSource) GetBlob(ctx context.Context, blob types.BlobInfo, _ types
 	return body, blob.Size, err
 }
 
-// GetSignatures returns none: the policy has judged by them, and the store keeps none.
+// GetSignatures returns none: the policy has judged by them, and the store keeps no signatures.
 func (s claimedSource) GetSignatures(context.Context, *digest.Digest) ([][]byte, error) {
 	return nil, nil
 }

@@ -58,7 +58,7 @@ func pullFrom(ctx context.Context, t *intake.Transfer, name reference.Named, opt
 	if d.claims, err = intake.Claim(t.Store, slices.Concat(layers, config, []digest.Digest{d.digest()})); err != nil {
 		return Pulled{}, err
 	}
-	// What has been fetched is of use to the next attempt.
+	// The next attempt can use what has been fetched.
 	defer func() { err = errors.Join(err, d.claims.Release(err != nil)) }()
 	d.report.Begin(name.String(), layers)
 	return d.run(ctx)
@@ -75,8 +75,8 @@ func (d *download) open(ctx context.Context) (err error) {
 	})
 }
 
-// choose finds the image of the platform that is wanted, and sees to it that the signature policy allows it. From there
-// on nothing but what has been judged is used: the manifest names all else by digest.
+// choose finds the image for the wanted platform, and asks the signature policy about it. From then on the pull uses
+// only what the policy has judged: the manifest names everything else by digest.
 func (d *download) choose(ctx context.Context) error {
 	return d.opts.Retry.do(ctx, func() error {
 		top, _, err := d.src.GetManifest(ctx, nil)
@@ -98,8 +98,8 @@ func (d *download) choose(ctx context.Context) error {
 	})
 }
 
-// checkPlatform refuses an image of another platform than the one that was asked for by name. What a list says of its
-// images is not taken for the truth.
+// checkPlatform refuses an image of another platform than the caller has named. It does not believe what a list says of
+// its images.
 func (d *download) checkPlatform(ctx context.Context) error {
 	if d.opts.Platform == "" {
 		return nil
@@ -117,7 +117,7 @@ func (d *download) checkPlatform(ctx context.Context) error {
 
 // parts returns the digests of the image's layers, the lowest first, and of its configuration, if it has one.
 func (d *download) parts() (layers, config []digest.Digest, err error) {
-	_, kind, err := d.image.Manifest(context.Background()) // which is known already
+	_, kind, err := d.image.Manifest(context.Background()) // is in memory already
 	if err != nil {
 		return nil, nil, err
 	}
@@ -137,7 +137,8 @@ func (d *download) parts() (layers, config []digest.Digest, err error) {
 	return layers, config, nil
 }
 
-// checkSize refuses a layer whose size would not bound its download. Manifests of the first kind tell none.
+// checkSize refuses a layer whose size in the manifest would not bound its download. Manifests of the first kind tell
+// no sizes.
 func (d *download) checkSize(layer types.BlobInfo, kind string) error {
 	first := kind == manifest.DockerV2Schema1MediaType || kind == manifest.DockerV2Schema1SignedMediaType
 	switch most := d.largestBlob(); {
@@ -150,8 +151,8 @@ func (d *download) checkSize(layer types.BlobInfo, kind string) error {
 	return nil
 }
 
-// largestBlob is how many bytes a layer may have as it is fetched: the content of its files, and what a tar says of
-// them.
+// largestBlob is how many bytes the blob of a layer may have: the content of the layer's files, and the headers of its
+// tar.
 func (d *download) largestBlob() int64 {
 	const header = 4 << 10
 	limits := d.t.Store.Core().Limits.OrDefaults()
@@ -162,7 +163,8 @@ func (d *download) largestBlob() int64 {
 func (d *download) digest() digest.Digest { return digest.FromBytes(d.manifest) }
 
 // run gets the image into the store unless it is there. Of several processes that want the same image, one works and
-// the others find it afterwards. Whoever holds the lock of an image waits for those of its blobs, never the other way.
+// the others find it afterwards. A process that holds the lock of an image waits for the locks of its blobs, never the
+// other way round.
 func (d *download) run(ctx context.Context) (_ Pulled, err error) {
 	done, err := d.claims[d.digest()].Lock(ctx, nil)
 	if err != nil {
@@ -192,7 +194,7 @@ func (d *download) run(ctx context.Context) (_ Pulled, err error) {
 	}, nil
 }
 
-// current returns the id of the image that has the name now, "" if there is none.
+// current returns the id of the image that has the name now, "" if none has it.
 func (d *download) current(ctx context.Context) string {
 	if record, err := d.t.Store.Find(ctx, d.name.String()); err == nil {
 		return record.ID
@@ -200,7 +202,7 @@ func (d *download) current(ctx context.Context) string {
 	return ""
 }
 
-// adopt gives the name to the image if the store has it, and returns its id, else "".
+// adopt gives the name to the image if the store has it, and returns the image's id, else "".
 func (d *download) adopt() (id string, err error) {
 	record, err := d.find()
 	if record == nil || err != nil {
@@ -215,8 +217,9 @@ func (d *download) adopt() (id string, err error) {
 	return record.ID, d.nameIt(record.ID)
 }
 
-// find looks for the image by its manifest, or by its configuration: one that was made here has another manifest than
-// the registry, and other layers than the library would give it, so that the library refuses to copy it. nil is none.
+// find looks for the image by its manifest and by its configuration, and returns nil if it is not there. An image that
+// was made here has another manifest than the one in the registry, and other layers than the library would give it, so
+// that the library refuses to copy it.
 func (d *download) find() (*storage.Image, error) {
 	records, err := d.t.Store.Core().Lib.ImagesByDigest(d.digest())
 	if err == nil && len(records) > 0 {
@@ -243,7 +246,8 @@ func (d *download) find() (*storage.Image, error) {
 	return record, nil
 }
 
-// nameIt gives the name to an image that is in the store. The list that led to it is one more digest that finds it.
+// nameIt gives the name to an image that is in the store. From then on the digest of the list that led to it finds the
+// image, too.
 func (d *download) nameIt(id string) error {
 	if err := d.t.Store.NoteRepoDigest(id, d.name, d.top); err != nil {
 		return err
@@ -267,7 +271,7 @@ func (d *download) fetch(ctx context.Context) (id string, err error) {
 	return id, d.t.Store.NoteRepoDigest(id, d.name, d.top)
 }
 
-// blob returns a blob from among those that are claimed.
+// blob returns one of the claimed blobs.
 func (d *download) blob(ctx context.Context, info types.BlobInfo) (io.ReadCloser, error) {
 	if f := d.ahead[info.Digest]; f != nil {
 		select {
@@ -282,7 +286,7 @@ func (d *download) blob(ctx context.Context, info types.BlobInfo) (io.ReadCloser
 	return d.fetchBlob(ctx, info)
 }
 
-// fetchBlob returns a blob, fetching it if nobody has done so.
+// fetchBlob returns a blob, and fetches it if no process has done so.
 func (d *download) fetchBlob(ctx context.Context, info types.BlobInfo) (body io.ReadCloser, err error) {
 	claim, ok := d.claims[info.Digest]
 	if !ok {
@@ -311,7 +315,7 @@ func (d *download) fetchBlob(ctx context.Context, info types.BlobInfo) (body io.
 	return body, nil
 }
 
-// boundedBody is a blob of unknown size, which fails where it becomes larger than any layer may be.
+// boundedBody is a blob of unknown size. Reading it fails when it becomes larger than any layer may be.
 type boundedBody struct {
 	io.ReadCloser
 	left int64 // bytes

@@ -55,7 +55,7 @@ func openRange(ctx context.Context, src types.ImageSource, blob types.BlobInfo, 
 	}
 }
 
-// cancelReader ends the request when it is closed; the library would first read it to its end.
+// cancelReader ends the request when it is closed. The library would first read the body to its end.
 type cancelReader struct {
 	io.ReadCloser
 	cancel context.CancelFunc

@@ -19,10 +19,10 @@ import (
 	"github.com/rcrun/rcrun/internal/own"
 )
 
-// Credentials are what a user has to show to a registry.
+// Credentials are what a user shows to a registry.
 type Credentials struct{ Username, Password string }
 
-// KnownCredentials returns the credentials for a registry that were kept by whichever program, none if there are none.
+// KnownCredentials returns the credentials for a registry that any program has kept; none if there are none.
 func KnownCredentials(ctx context.Context, registry string, opts Options) (Credentials, error) {
 	registry, sys, err := loginSystem(ctx, registry, opts)
 	if err != nil {
@@ -35,9 +35,9 @@ func KnownCredentials(ctx context.Context, registry string, opts Options) (Crede
 	return Credentials{Username: known.Username, Password: known.Password}, nil
 }
 
-// Login shows credentials to a registry (HOST[:PORT][/REPOSITORY]) and keeps them if it accepts them, where podman
-// looks for them too: in a file or with a credential helper. Where the registry does not accept them, the error has the
-// class errdefs.ErrUnauthenticated.
+// Login shows credentials to a registry (HOST[:PORT][/REPOSITORY]). If the registry accepts them, it keeps them where
+// podman looks for them, too: in a file or with a credential helper. If the registry does not accept them, the error
+// has the class errdefs.ErrUnauthenticated.
 func Login(ctx context.Context, registry string, with Credentials, opts Options) error {
 	registry, sys, err := loginSystem(ctx, registry, opts)
 	if err != nil {
@@ -112,15 +112,15 @@ func loginSystem(ctx context.Context, registry string, opts Options) (string, *t
 	return plain, sys, err
 }
 
-// host returns the HOST[:PORT] of what credentials are for.
+// host returns the HOST[:PORT] in a name that credentials are kept for.
 func host(registry string) string {
 	name, _, _ := strings.Cut(registry, "/")
 	return name
 }
 
-// loginFile returns the file that keeps credentials: the one that is chosen, else "" for the library's, which is in the
-// directory of the user's session. On a host without such a directory the library would take one that only root can
-// make; it reads the one in the user's configuration all the same, and so does podman.
+// loginFile returns the file that keeps credentials: the chosen one, else "" for the library's file, which is in the
+// directory of the user's session. On a host without such a directory the library would take a file that only root can
+// make. Then it is the file in the user's configuration, which the library and podman read, too.
 func loginFile(chosen string) (string, error) {
 	if chosen != "" {
 		return chosen, nil
@@ -140,7 +140,7 @@ func loginFile(chosen string) (string, error) {
 }
 
 // SessionDirError says that credentials cannot be kept in the directory that XDG_RUNTIME_DIR names. Another value of
-// that variable helps, and so does RegistryOptions.AuthFile. Its class is errdefs.ErrFailedPrecondition.
+// that variable helps, and so does Options.AuthFile. Its class is errdefs.ErrFailedPrecondition.
 type SessionDirError struct{ cause error }
 
 func (e *SessionDirError) Error() string {

@@ -19,28 +19,28 @@ import (
 // PullOptions is how to pull an image.
 type PullOptions struct {
 	Options
-	// Progress is told how the pull gets on; nil is quiet.
+	// Progress is told how far the pull is; nil is quiet.
 	Progress progress.Reporter
-	// Platform is "os/arch[/variant]" of the image to take from several; "" is the host's.
+	// Platform is "os/arch[/variant]" of the image to take where there are several; "" is the host's.
 	Platform string
 }
 
 // Pulled is an image that was pulled.
 type Pulled struct {
 	layers.Image
-	// Name is the full name under which it was pulled, FamiliarName what people call that.
+	// Name is the full name under which the image was pulled, FamiliarName the name as people write it.
 	Name, FamiliarName string
 	// RepoDigest is the digest of what the registry has under the name, which may be a list of images.
 	RepoDigest digest.Digest
-	// UpToDate says that the name stood for this image before.
+	// UpToDate says that the name meant this image before.
 	UpToDate bool
 }
 
-// Pull copies an image from a registry into the store. Its name then means this image; another image that had the name
-// before stays, without it.
+// Pull copies an image from a registry into the store. Its name then means this image. If another image had the name,
+// that image stays without it.
 //
 // Several processes may pull at once: each blob is fetched by one of them. A pull that ends early leaves no image and
-// no layer, and the next one goes on with what it has fetched.
+// no layer, and the next pull goes on with what it has fetched.
 func Pull(ctx context.Context, s *layers.Store, ref string, opts PullOptions) (Pulled, error) {
 	pulled, err := pull(ctx, s, ref, opts)
 	if err != nil {

@@ -28,23 +28,22 @@ import (
 // PushOptions is how to push an image.
 type PushOptions struct {
 	Options
-	// Progress is told how the push gets on; nil is quiet.
+	// Progress is told how far the push is; nil is quiet.
 	Progress progress.Reporter
-	// To is the name that the image gets in the registry; "" is the one it has here.
+	// To is the name that the image gets in the registry; "" is the name that it has here.
 	To string
 }
 
 // Pushed is an image that was pushed.
 type Pushed struct {
 	Name   string        // in full
-	Tag    string        // that is in the name
+	Tag    string        // in the name
 	Digest digest.Digest // of the manifest in the registry
 	Size   int64         // of the manifest in bytes
 }
 
-// Push copies an image to the registry that its name says, or that opts.To says. What arrives is its configuration and
-// its layers, compressed, without anything else that the store knows about them; layers that the registry has are not
-// sent again.
+// Push copies an image to the registry in its name, or in opts.To. It sends the configuration and the layers,
+// compressed, and nothing else that the store knows about the image. It does not send layers that the registry has.
 func Push(ctx context.Context, s *layers.Store, ref string, opts PushOptions) (Pushed, error) {
 	pushed, err := push(ctx, s, ref, opts)
 	if err != nil {
@@ -79,7 +78,7 @@ func push(ctx context.Context, s *layers.Store, ref string, opts PushOptions) (_
 	if err != nil {
 		return Pushed{}, registryError(err, reference.Domain(name))
 	}
-	// it may have been removed meanwhile
+	// another process may have removed the image meanwhile
 	if err := s.NoteRepoDigest(img.ID, name, manifest); err != nil && !core.IsMissing(err) {
 		return Pushed{}, err
 	}
@@ -87,7 +86,7 @@ func push(ctx context.Context, s *layers.Store, ref string, opts PushOptions) (_
 		nil
 }
 
-// pushName returns the name under which to push what ref found among an image's names.
+// pushName returns the name under which to push the image that ref found. names are the image's names.
 func pushName(ref, to string, names []string) (reference.NamedTagged, error) {
 	var name reference.Named
 	var err error
@@ -150,7 +149,8 @@ func upload(ctx context.Context, t *intake.Transfer, dest types.ImageReference, 
 	return uploaded, intake.Remember(t.Store, img.Layers, layers)
 }
 
-// send has the library copy an image to a registry. The signature policy is about what comes into the store.
+// send has the library copy an image to a registry. The signature policy is not asked, because it is about images that
+// come into the store.
 func send(ctx context.Context, t *intake.Transfer, dest, src types.ImageReference, sys *types.SystemContext,
 	report *progress.Report) (_ []byte, err error) {
 	policy, err := signature.NewPolicyContext(intake.AcceptAll())

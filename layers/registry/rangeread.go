@@ -9,8 +9,8 @@ import (
 	"go.podman.io/image/v5/types"
 )
 
-// openBlobAt opens a blob of an image at an offset. A registry that cannot do that sends the blob from its beginning,
-// and what comes before the offset is thrown away.
+// openBlobAt opens a blob of an image at an offset. If the registry cannot send a part, it sends the blob from its
+// beginning, and openBlobAt throws away what comes before the offset.
 func openBlobAt(ctx context.Context, src types.ImageSource, blob types.BlobInfo, offset int64) (io.ReadCloser, error) {
 	if offset > 0 {
 		body, err := openRange(ctx, src, blob, offset)

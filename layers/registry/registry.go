@@ -14,18 +14,19 @@ import (
 
 // Options says how to talk to registries.
 type Options struct {
-	// DockerConfig is a directory whose config.json keeps credentials, in Docker's form; AuthFile comes before it.
+	// DockerConfig is a directory whose config.json keeps credentials in Docker's form. AuthFile comes before it.
 	DockerConfig string
-	// AuthFile keeps credentials; "" is where podman and docker keep them.
+	// AuthFile is the file that keeps credentials; "" is where podman and docker keep them.
 	AuthFile string
-	// Credentials go before those that are kept, unless they are empty.
+	// Credentials come before those that are kept, unless they are empty.
 	Credentials Credentials
-	// TLSVerify says whether a registry needs a certificate that this host trusts; nil is yes, except for registries on
-	// the loopback interface and those that registries.conf calls insecure, which may speak plain HTTP.
+	// TLSVerify says whether a registry must have a certificate that this host trusts. nil means yes, except for
+	// registries on the loopback interface and those that registries.conf calls insecure: these may speak plain HTTP.
 	TLSVerify *bool
-	// CertDir has the certificates for a registry, as the directories of /etc/containers/certs.d do; "" is those.
+	// CertDir has certificates for a registry, in the form of the directories of /etc/containers/certs.d; "" is those
+	// directories.
 	CertDir string
-	// Retry is for what may pass: lost connections, and a registry that is overloaded or being restarted.
+	// Retry is for errors that may pass: lost connections, and a registry that is overloaded or being restarted.
 	Retry Retry
 }
 
@@ -46,7 +47,7 @@ func (o Options) apply(sys *types.SystemContext, domain string) {
 	sys.DockerInsecureSkipTLSVerify = insecure(domain, o.TLSVerify)
 }
 
-// insecure tells whether to do without a trusted certificate.
+// insecure tells whether a connection may do without a trusted certificate.
 func insecure(domain string, verify *bool) types.OptionalBool {
 	if verify != nil {
 		return types.NewOptionalBool(!*verify)

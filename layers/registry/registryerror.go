@@ -12,8 +12,8 @@ import (
 	"github.com/rcrun/rcrun/internal/fault"
 )
 
-// registryError gives an error of a call to a registry its class, and a sentence where the registry cannot be reached.
-// domain is the registry's as the image's name has it. An error that has a class keeps it.
+// registryError gives an error of a call to a registry its class, and a sentence of its own if the registry cannot be
+// reached. domain is the registry's in the image's name. An error that has a class keeps it.
 func registryError(err error, domain string) error {
 	err = unreachable(err, domain)
 	if err == nil || fault.Class(err) != nil {
@@ -25,7 +25,7 @@ func registryError(err error, domain string) error {
 	return err
 }
 
-// registryClass returns the class of what a registry answers, nil where the answer tells none.
+// registryClass returns the class of a registry's answer, nil if the answer tells none.
 func registryClass(err error) error {
 	var code errcode.ErrorCoder
 	var refused docker.ErrUnauthorizedForCredentials

@@ -17,24 +17,24 @@ import (
 	"github.com/rcrun/rcrun/layers/blobcache"
 )
 
-// Retry says how often to try again what failed for a reason that may pass. The zero value is not at all.
+// Retry says how often to try again after an error that may pass. The zero value means not at all.
 type Retry struct {
 	Times int
-	// Delay goes before the first further attempt; it doubles before each one after that.
+	// Delay is the time before the first further attempt. It doubles before each attempt after that.
 	Delay time.Duration
 }
 
-// DefaultRetry is what users get who ask for nothing else.
+// DefaultRetry is for users who ask for nothing else.
 func DefaultRetry() Retry { return Retry{Times: 3, Delay: time.Second} }
 
 const (
 	maxRetryDelay = 30 * time.Second
-	// enoughProgress in bytes makes an attempt that failed count for nothing.
+	// enoughProgress is how many bytes a failed attempt must have fetched to be not counted.
 	enoughProgress = 1 << 20
 )
 
-// do calls attempt until it succeeds, fails for good, or has been given enough chances. Downloads that were broken off
-// but got on have as many left as before.
+// do calls attempt until it succeeds, fails with an error that cannot pass, or has been called often enough. An attempt
+// that has fetched enoughProgress starts the count again.
 func (r Retry) do(ctx context.Context, attempt func() error) error {
 	best := int64(0)
 	for left, delay := r.Times, r.Delay; ; left-- {
@@ -52,7 +52,7 @@ func (r Retry) do(ctx context.Context, attempt func() error) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(delay + rand.N(delay/10+1)): // not all at once
+		case <-time.After(delay + rand.N(delay/10+1)): // so that not all clients come at once
 		}
 		delay = min(2*delay, maxRetryDelay)
 	}
@@ -65,8 +65,8 @@ func (r Retry) gaveUp(err error) error {
 	return fmt.Errorf("%w (after %d attempts)", err, r.Times+1)
 }
 
-// isTransient tells whether a registry or the way to it may do better at the next attempt. One that says it is asked
-// too often is not asked again: the library has waited and asked several times before it passes that on.
+// isTransient tells whether a further attempt may succeed. A registry that answers "too many requests" is not asked
+// again, because the library has waited and asked several times before it passes that answer on.
 func isTransient(err error) bool {
 	var interrupted *blobcache.InterruptedError
 	var status docker.UnexpectedHTTPStatusError

@@ -19,8 +19,8 @@ type unreachableError struct {
 func (e *unreachableError) Error() string   { return e.text }
 func (e *unreachableError) Unwrap() []error { return []error{e.err, errdefs.ErrUnavailable} }
 
-// unreachable says in one sentence that a registry, or what leads to it, cannot be reached, if that is what an error
-// means. domain is the registry's as the image's name has it. Errors of several mirrors are left as they are.
+// unreachable says in one sentence that a registry, or a server on the way to it, cannot be reached, if the error means
+// that. domain is the registry's in the image's name. Errors of several mirrors stay as they are.
 func unreachable(err error, domain string) error {
 	if err == nil || strings.Contains(err.Error(), "Mirrors also failed") {
 		return err

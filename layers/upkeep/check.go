@@ -56,8 +56,8 @@ const (
 	LostRecords     ProblemKind = "records"  // a file has records that could not be read, and were taken out of use
 )
 
-// Check looks for what is listed but cannot be used, and for what is there but not listed. It holds no lock while it
-// reads files, and may run beside anything else: what a living process works on is not a leftover.
+// Check looks for what is on record but cannot be used, and for what is there but not on record. It holds no lock while
+// it reads files, and may run beside anything else: work of a living process is not a leftover.
 func Check(ctx context.Context, s *layers.Store, opts CheckOptions) ([]Problem, error) {
 	problems, err := check(ctx, s, opts)
 	if err != nil {
@@ -67,8 +67,9 @@ func Check(ctx context.Context, s *layers.Store, opts CheckOptions) ([]Problem, 
 }
 
 func check(ctx context.Context, s *layers.Store, opts CheckOptions) ([]Problem, error) {
-	s.Core().TakeOver() // as whoever opens the store does
-	// What is there is listed before what is on record: a layer or an image gets its record first.
+	s.Core().TakeOver() // as an opening of the store does
+	// Files are listed before records: a layer or an image gets its record before its files, so a file that is listed
+	// has a record.
 	present, err := s.Core().PresentFiles()
 	if err != nil {
 		return nil, err
@@ -89,7 +90,7 @@ func check(ctx context.Context, s *layers.Store, opts CheckOptions) ([]Problem, 
 		c.checkContainer(container)
 	}
 	c.checkKept()
-	// What went away meanwhile was not broken but being removed.
+	// What is not on record any more was not broken but is being removed.
 	after, err := s.Core().Records(ctx)
 	if err != nil {
 		return nil, err
@@ -307,7 +308,7 @@ func checkImageFile(s *layers.Store, record storage.Image, name string) error {
 	}
 	got, err := digest.FromBytes(data), error(nil)
 	if strings.HasPrefix(name, storage.ImageDigestManifestBigDataNamePrefix) {
-		got, err = manifest.Digest(data) // leaves out the signature that docker's first registries put in
+		got, err = manifest.Digest(data) // without the signature that docker's first registries put in
 	}
 	if want := record.BigDataDigests[name]; err != nil || want != got {
 		return fmt.Errorf("its file %q has not the digest %s", name, want)
@@ -322,10 +323,10 @@ func (c *checker) checkContainer(record storage.Container) {
 	}
 }
 
-// checkKept looks for layers that nobody came back for.
+// checkKept looks for layers of cut-off transfers that nobody has needed for core.KeepTime.
 func (c *checker) checkKept() {
 	if c.store.Core().AtWork() {
-		return // somebody may be about to use them
+		return // that process may be about to use them
 	}
 	for _, layer := range c.records.Abandoned(time.Now().Add(-core.KeepTime)) {
 		c.add(Leftover, c.store.Core().LayerDir(layer.ID), nil, "no image or container has this layer, since %s",

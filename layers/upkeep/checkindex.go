@@ -13,8 +13,8 @@ import (
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
-// checkIndex looks at the index of a layer: whether it can be used at all and, if deep, whether the layer's tree still
-// is as the index says. The error is tree.ErrBadIndex where the index is at fault. A layer may have none.
+// checkIndex looks at the index of a layer: whether it can be used and, if deep, whether the layer's tree still is as
+// the index says. The error is tree.ErrBadIndex if the index is wrong. A layer may have no index.
 func checkIndex(s *layers.Store, id string, deep bool) error {
 	path := s.Core().Layout.Index(id)
 	if s.Core().Layout.Plain {
@@ -33,8 +33,8 @@ func checkIndex(s *layers.Store, id string, deep bool) error {
 	return compareIndex(s, id)
 }
 
-// checkOnlyIndex is checkIndex where nothing else knows the owners of a layer's files: without its index, the layer is
-// lost.
+// checkOnlyIndex is checkIndex for a store in which only the index knows the owners of a layer's files: without its
+// index the layer is lost.
 func checkOnlyIndex(s *layers.Store, id string, deep bool) error {
 	err := tree.VerifyIndex(s.Core().Layout.Index(id))
 	if err == nil && deep {
@@ -63,7 +63,7 @@ func compareIndex(s *layers.Store, id string) error {
 	return tree.CheckIndex(root, scratch, s.Core().Layout.Index(id), s.Core().Layout.Plain)
 }
 
-// repairIndex writes the index of a layer anew.
+// repairIndex writes a new index of a layer.
 func repairIndex(s *layers.Store, id string) error {
 	root, err := os.Open(s.Core().Layout.Diff(id))
 	if err != nil {

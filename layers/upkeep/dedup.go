@@ -16,26 +16,27 @@ import (
 	"github.com/rcrun/rcrun/layers/driver"
 )
 
-// The library can share the content of files, too, but holds the lock on all layers while it reads every one of them.
-// None is needed: the kernel shares what it finds to be equal itself, whoever writes or removes meanwhile.
+// The library can share the content of files, too, but holds the lock on all layers while it reads all of them. No lock
+// is needed: the kernel compares the files itself before it shares them, even if another process writes or removes one
+// meanwhile.
 
 const (
-	// leastShared is the size in bytes from which on files are compared: what is smaller lies in no block of its own.
+	// leastShared is the size in bytes from which files are compared. Smaller files have no block of their own.
 	leastShared = 4096
-	// shareAtOnce is how many bytes the kernel is asked to compare in one call. btrfs takes no more.
+	// shareAtOnce is how many bytes the kernel compares in one call. btrfs takes no more.
 	shareAtOnce = 16 << 20
 )
 
-// Deduped is what [Store.Dedup] has found.
+// Deduped is what Dedup has found.
 type Deduped struct {
-	// Files are those that share their content with another one, those from before included.
+	// Files are the files that share their content with another one, those from before included.
 	Files int
 	// Bytes is the size of these files.
 	Bytes int64
 }
 
-// Dedup has equal files of image layers share their content on disk, which the filesystem must be able to. Nothing
-// changes for whoever uses the layers, and the store stays in use.
+// Dedup has equal files of image layers share their content on disk, if the filesystem can do that. Nothing changes for
+// the users of the layers, and the store stays in use.
 func Dedup(ctx context.Context, s *layers.Store) (Deduped, error) {
 	if s.Core().DriverName != driver.Fuse {
 		return Deduped{}, fmt.Errorf("share equal files: the storage driver is %s; this is for %s: %w",
@@ -122,7 +123,7 @@ func ignoreMissing(err error) error {
 	return err
 }
 
-// share has those among files of one size share their content that are equal.
+// share has equal files among files of one size share their content.
 func (d *Deduped) share(ctx context.Context, size int64, paths []string) error {
 	if len(paths) < 2 {
 		return nil
@@ -175,7 +176,8 @@ func shareFiles(from, to string, size int64) (bool, error) {
 		return false, err
 	}
 	defer source.Close()
-	// To read is enough for the owner; to open an image's file for writing would keep it from being executed.
+	// The owner may share the content of a file that is open for reading. A file of an image that is open for writing
+	// could not be executed.
 	dest, err := os.Open(to)
 	if err != nil {
 		return false, err

@@ -16,19 +16,19 @@ import (
 
 // PruneOptions is which images to prune.
 type PruneOptions struct {
-	// All takes all images that no container needs; without it, only those of them that have no name.
+	// All takes all images that no container needs. Without it only those are taken that have no name.
 	All bool
 	// Filter limits it further.
 	Filter layers.ImageFilter
 }
 
-// Pruned is what a pruning has removed.
+// Pruned is what was removed.
 type Pruned struct {
 	Removals []layers.Removal
 	Space    int64 // size of the layers that are gone, in bytes
 }
 
-// Prune removes images that no container needs. An image that a living process is just about to name stays.
+// Prune removes images that no container needs. An image that a living process is about to name stays.
 func Prune(ctx context.Context, s *layers.Store, opts PruneOptions) (Pruned, error) {
 	var p Pruned
 	if !opts.All && opts.Filter.Dangling == nil {
@@ -56,7 +56,7 @@ func Prune(ctx context.Context, s *layers.Store, opts PruneOptions) (Pruned, err
 	return p, failed
 }
 
-// isNew tells whether an image was made within the last minute, so that its maker may not have named it yet.
+// isNew tells whether an image was made within the last minute: its maker may not have named it yet.
 func isNew(s *layers.Store, id string) bool {
 	info, err := os.Stat(filepath.Join(s.Core().RecordDir(core.ImageRecords), id))
 	return err == nil && time.Since(info.ModTime()) < time.Minute
@@ -84,7 +84,7 @@ func pruneImage(ctx context.Context, s *layers.Store, img *layers.Image, p *Prun
 	return nil
 }
 
-// PruneKept removes what pulls and loads that were cut off have left, unless a living process may be about to use it.
+// PruneKept removes what pulls and loads have left that were cut off, unless a living process may be about to use it.
 func PruneKept(ctx context.Context, s *layers.Store) (Pruned, error) {
 	var p Pruned
 	removed, err := s.Core().Tidy(ctx, time.Now())

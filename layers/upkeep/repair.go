@@ -18,36 +18,36 @@ import (
 	"github.com/rcrun/rcrun/layers/internal/scratch"
 )
 
-// Repaired is what became of a Problem.
+// Repaired is a Problem and what became of it.
 type Repaired struct {
 	Problem
-	// Fixed tells whether it is a problem no more.
+	// Fixed tells whether the problem is gone.
 	Fixed bool
-	// Action says what was done, or why nothing was. "" where that is the user's choice, which Remedy tells.
+	// Action says what was done, or why nothing was. It is "" where the user must choose, which Remedy tells.
 	Action string
-	// Remedy is what the user may do besides.
+	// Remedy is what else the user may do.
 	Remedy Remedy
 }
 
-// Remedy is what a user may do about a problem that Repair cannot mend wholly.
+// Remedy is what a user may do about a problem that Repair cannot solve completely.
 type Remedy int
 
-// The remedies. PullAgain is about the images that Problem.Names names.
+// The remedies. PullAgain is about the images in Problem.Names.
 const (
 	NoRemedy Remedy = iota
 	RemoveContainer
 	PullAgain
 )
 
-// Repair removes what a check has found: leftovers, and images and layers that cannot be used, but nothing that a
-// container needs, and nothing that is good. It looks again whether a problem is still there as far as that matters.
+// Repair removes what a check has found: leftovers, and images and layers that cannot be used. It removes nothing that
+// a container needs and nothing that is good. Where it matters, it checks again whether a problem is still there.
 func Repair(ctx context.Context, s *layers.Store, problems []Problem) ([]Repaired, error) {
 	r, err := s.Core().Records(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("repair the store %s: %w", s.Core().Root, err)
 	}
 	var done []Repaired
-	// Images before their layers, which they hold.
+	// Images come before their layers, because an image holds its layers.
 	for _, kind := range []ProblemKind{BrokenContainer, OrphanLayer, BrokenImage, BrokenLayer, BrokenIndex, LostRecords,
 		Leftover} {
 		for _, p := range problems {
@@ -76,8 +76,8 @@ func Repair(ctx context.Context, s *layers.Store, problems []Problem) ([]Repaire
 	return done, nil
 }
 
-// hasUnlistedWork tells whether a container has written something that is still there, while the record of its layer is
-// lost. The library would take that for garbage.
+// hasUnlistedWork tells whether what a container has written is there while the record of its layer is lost. The
+// library would remove it as garbage.
 func hasUnlistedWork(s *layers.Store, r *core.Records) bool {
 	return slices.ContainsFunc(r.Containers, func(c storage.Container) bool {
 		_, listed := r.Layers[c.LayerID]
@@ -115,7 +115,7 @@ func repairOne(ctx context.Context, s *layers.Store, p Problem, r *core.Records)
 	return done
 }
 
-// outcome says how a removal went.
+// outcome tells the result of a removal.
 func outcome(err error) string {
 	if err != nil {
 		return err.Error()
@@ -129,14 +129,14 @@ func repairImage(ctx context.Context, s *layers.Store, p Problem, r *core.Record
 			return false, fmt.Sprintf("container %s uses it: remove that first", c.ID)
 		}
 	}
-	// The layers that are missing are no reason not to remove the others.
+	// If some layers are missing, the others can be removed nevertheless.
 	if _, err := s.Core().DeleteImage(ctx, p.ID); err != nil && !core.IsMissing(err) {
 		return false, err.Error()
 	}
 	return true, "removed"
 }
 
-// repairLayer removes a layer with all that are built on it, unless an image or container has one of them.
+// repairLayer removes a layer with all layers upon it, unless an image or container has one of them.
 func repairLayer(ctx context.Context, s *layers.Store, p Problem, r *core.Records) (fixed bool, action string) {
 	now, err := s.Core().Records(ctx)
 	if err != nil {
@@ -163,7 +163,7 @@ func repairLayer(ctx context.Context, s *layers.Store, p Problem, r *core.Record
 	return true, "removed"
 }
 
-// isBelow tells whether the layer id is the layer top or one of those below it.
+// isBelow tells whether the layer id is the layer top or below it.
 func isBelow(r *core.Records, id, top string) bool {
 	for n := 0; top != "" && n < driver.MaxLayers; n++ {
 		if top == id {
@@ -174,7 +174,8 @@ func isBelow(r *core.Records, id, top string) bool {
 	return false
 }
 
-// repairLeftover removes what is no file of a layer, image or container; the others go in one sweep afterwards.
+// repairLeftover removes a leftover that is not a file of a layer, image or container. The library removes those
+// together afterwards.
 func repairLeftover(ctx context.Context, s *layers.Store, p Problem, r *core.Records) (fixed bool, action string) {
 	name, dir := filepath.Base(p.ID), filepath.Dir(p.ID)
 	switch {

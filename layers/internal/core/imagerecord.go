@@ -11,9 +11,9 @@ import (
 	"go.podman.io/storage"
 )
 
-// ImageRecord is an image that is to be put on record, whose layers are in the store.
+// ImageRecord is an image to record. Its layers are in the store.
 type ImageRecord struct {
-	Id       string // hex digest of the configuration
+	ID       string // hex digest of the configuration
 	Top      string // id of the uppermost layer, "" for none
 	Created  time.Time
 	Config   []byte
@@ -21,7 +21,7 @@ type ImageRecord struct {
 	Names    []string // in full
 }
 
-// CreateImage makes the record of an image, as the library does when it has copied one, and names it last.
+// CreateImage records an image, as the library does after it has copied one. The image gets its names last.
 func (s *Store) CreateImage(r ImageRecord) error {
 	options := &storage.ImageOptions{CreationDate: r.Created}
 	sum, err := manifest.Digest(r.Manifest)
@@ -30,15 +30,15 @@ func (s *Store) CreateImage(r ImageRecord) error {
 	}
 	options.Digest = sum
 	options.BigData = []storage.ImageBigDataOption{
-		{Key: ConfigKey(r.Id), Data: r.Config, Digest: digest.FromBytes(r.Config)},
+		{Key: ConfigKey(r.ID), Data: r.Config, Digest: digest.FromBytes(r.Config)},
 		{Key: storage.ImageDigestBigDataKey, Data: r.Manifest, Digest: sum},
 		{Key: storage.ImageDigestManifestBigDataNamePrefix + "-" + sum.String(), Data: r.Manifest, Digest: sum},
 	}
-	if _, err := s.Lib.CreateImage(r.Id, nil, r.Top, "", options); err != nil {
+	if _, err := s.Lib.CreateImage(r.ID, nil, r.Top, "", options); err != nil {
 		return fmt.Errorf("record image: %w", err)
 	}
-	if err := s.Lib.AddNames(r.Id, r.Names); err != nil {
-		_, undo := s.Lib.DeleteImage(r.Id, true)
+	if err := s.Lib.AddNames(r.ID, r.Names); err != nil {
+		_, undo := s.Lib.DeleteImage(r.ID, true)
 		return errors.Join(fmt.Errorf("name image: %w", err), undo)
 	}
 	return nil

@@ -11,11 +11,12 @@ import (
 	"github.com/rcrun/rcrun/layers/driver"
 )
 
-// KeepTime is how long layers stay that a cut-off pull or load has left: for its repetition.
+// KeepTime is how long the store keeps the layers that a pull or load has left which was cut off: its repetition can
+// use them.
 const KeepTime = 24 * time.Hour
 
-// Abandoned returns the image layers made before a time that no image or container needs, those above before those
-// below. What a container has written is never among them, whatever has become of the container's record.
+// Abandoned returns the image layers made before a time that no image or container needs, each before the layer below
+// it. A container's own layer is never among them, even if the container's record is lost.
 func (r *Records) Abandoned(before time.Time) []storage.Layer {
 	needed := r.Needed()
 	var left []storage.Layer
@@ -34,10 +35,10 @@ func (r *Records) Abandoned(before time.Time) []storage.Layer {
 	return left
 }
 
-// Tidy removes the layers that a cut-off pull or load has left and that nobody came back for.
+// Tidy removes the layers that a pull or load has left which was cut off, if nobody has needed them since.
 func (s *Store) Tidy(ctx context.Context, before time.Time) (removed []storage.Layer, err error) {
 	if s.AtWork() {
-		return nil, nil // somebody may be about to use them
+		return nil, nil // that process may be about to use them
 	}
 	r, err := s.Records(ctx)
 	if err != nil {
@@ -47,7 +48,7 @@ func (s *Store) Tidy(ctx context.Context, before time.Time) (removed []storage.L
 		if err := s.deleteUnneeded(layer.ID); err != nil {
 			return removed, fmt.Errorf("remove layer %s: %w", layer.ID, err)
 		}
-		if !s.Lib.Exists(layer.ID) { // else somebody has come back for it
+		if !s.Lib.Exists(layer.ID) { // else another process has come to need it
 			removed = append(removed, layer)
 		}
 	}

@@ -18,10 +18,10 @@ import (
 	"github.com/rcrun/rcrun/internal/fault"
 )
 
-// WriteLayer writes the uncompressed tar of a layer as it was when the layer came in, byte for byte, and checks that.
+// WriteLayer writes the uncompressed tar of a layer, byte for byte as the layer came in, and checks its digest.
 //
-// The library can do so, too, but holds the lock on all layers meanwhile, which every other command would wait for
-// when the reader at the other end is slow. A layer that is removed meanwhile is an error here instead.
+// The library could write it, too, but would hold the lock on all layers meanwhile: if the reader at the other end is
+// slow, all other commands would wait. Here it is an error if the layer is removed meanwhile.
 func (s *Store) WriteLayer(w io.Writer, id string, diffID digest.Digest) error {
 	verifier := diffID.Verifier()
 	if err := s.WriteTar(io.MultiWriter(w, verifier), id); err != nil {
@@ -33,7 +33,7 @@ func (s *Store) WriteLayer(w io.Writer, id string, diffID digest.Digest) error {
 	return nil
 }
 
-// WriteTar is writeLayer without the check.
+// WriteTar is WriteLayer without the check.
 func (s *Store) WriteTar(w io.Writer, id string) error {
 	library, err := s.Lib.GraphDriver()
 	if err != nil {

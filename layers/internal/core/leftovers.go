@@ -18,8 +18,8 @@ import (
 // those that belong to nothing.
 type presentFiles struct {
 	owned     map[string][]string // kind of record and id, joined by a slash, to paths
-	Temporary []string            // whose writers were killed over them
-	Damaged   []string            // copies of files of records that had damaged ones
+	Temporary []string            // their writers were killed
+	Damaged   []string            // copies of files of records that had damaged records
 }
 
 func (s *Store) PresentFiles() (*presentFiles, error) {
@@ -61,8 +61,8 @@ func (p *presentFiles) list(kind, dir string) error {
 	return err
 }
 
-// recordOwner finds the id in the name of a file beside the records: that of a directory of an image's or container's
-// files, or of the headers of a layer's tar.
+// recordOwner finds the id in the name of a file beside the records. The file is a directory with an image's or a
+// container's files, or has the headers of a layer's tar.
 func recordOwner(name string) (string, bool) {
 	id, isHeaders := strings.CutSuffix(name, tarSplitSuffix)
 	if !isHeaders && (len(id) != 64 || strings.Trim(id, "0123456789abcdef") != "") {
@@ -71,11 +71,11 @@ func recordOwner(name string) (string, bool) {
 	return id, true
 }
 
-// TemporaryPrefix is how the library's unfinished files begin.
+// TemporaryPrefix begins the names of the library's unfinished files.
 const TemporaryPrefix = ".tmp-"
 
-// listTemporary notes files that somebody was killed over while writing. They are written under a lock, so that who
-// has the lock finds none that is still being written.
+// listTemporary notes files whose writer was killed while it wrote them. Writers hold a lock; so a process that has the
+// lock finds no file that is still being written.
 func (p *presentFiles) listTemporary(kind, dir string) error {
 	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -96,7 +96,7 @@ func (p *presentFiles) listTemporary(kind, dir string) error {
 	return nil
 }
 
-// UnfinishedWork lists the scratch directories that nobody uses any more.
+// UnfinishedWork lists the scratch directories that no process uses any more.
 func (s *Store) UnfinishedWork() (paths []string, err error) {
 	for _, root := range s.ScratchRoots() {
 		abandoned, _, err := scratch.Abandoned(root)
@@ -117,7 +117,7 @@ type leftover struct {
 	Why  string // part of a sentence
 }
 
-// Unlisted returns what belongs to nothing that is on record before or after, and is still there.
+// Unlisted returns what is still there and belongs to nothing that is on record, neither before nor after.
 func (p *presentFiles) Unlisted(before, after *Records) ([]leftover, error) {
 	var found []leftover
 	for owner, paths := range p.owned {
@@ -162,14 +162,14 @@ func (s *Store) AtWork() bool {
 			dir.Close()
 		}
 		if err != nil || inUse > 0 {
-			return true // with an error, to be on the safe side
+			return true // after an error the answer must be the safe one
 		}
 	}
 	return false
 }
 
-// RemoveTemporary removes an unfinished file of the library's. It was found under the lock of those who write such
-// files, and their names are never used again.
+// RemoveTemporary removes an unfinished file of the library. The file was found under the lock that its writers hold,
+// and its name is never used again.
 func RemoveTemporary(path string) error {
 	if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
 		return err

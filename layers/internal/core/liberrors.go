@@ -16,11 +16,11 @@ func IsMissing(err error) bool {
 		errors.Is(err, storage.ErrNotAnImage) || errors.Is(err, storage.ErrNotAnID)
 }
 
-// ConfigKey is the name under which the library keeps an image's configuration: its digest.
+// ConfigKey is the name under which the library keeps an image's configuration: the digest.
 func ConfigKey(id string) string { return digest.NewDigestFromEncoded(digest.SHA256, id).String() }
 
-// IsUnfinished tells whether an image is one whose making was cut off: its record comes first and its name last, with
-// its files in between. As long as its maker lives, the maker holds the lock, and nobody sees the record.
+// IsUnfinished tells whether the making of an image was cut off. The record of an image comes first, its files next and
+// its name last. The maker holds the lock until then, so no other process sees the record while the maker lives.
 func IsUnfinished(record storage.Image) bool {
 	return len(record.Names) == 0 &&
 		!(slices.Contains(record.BigDataNames, ConfigKey(record.ID)) &&

@@ -10,7 +10,7 @@ import (
 	"github.com/rcrun/rcrun/layers/internal/scratch"
 )
 
-// LayerDir is the directory of a layer, which the driver has.
+// LayerDir returns the directory in which the driver keeps a layer.
 func (s *Store) LayerDir(id string) string {
 	if s.DriverName == driver.Overlay {
 		return filepath.Join(s.Root, driver.Overlay, filepath.Base(id))
@@ -18,23 +18,23 @@ func (s *Store) LayerDir(id string) string {
 	return filepath.Join(s.Root, s.DriverName, "dir", filepath.Base(id))
 }
 
-// TarSplit is the file which tells, together with its tree, every byte of a layer's tar.
+// TarSplit returns the file that tells, together with the layer's tree, every byte of a layer's tar.
 func (s *Store) TarSplit(id string) string {
 	return filepath.Join(s.RecordDir(LayerRecords), id+tarSplitSuffix)
 }
 
 const tarSplitSuffix = ".tar-split.gz"
 
-// RecordDir is the directory with the records of a kind.
+// RecordDir returns the directory with the records of a kind.
 func (s *Store) RecordDir(kind string) string {
 	return filepath.Join(s.Root, s.DriverName+"-"+kind)
 }
 
-// TempRoot is where unfinished work is kept: downloads, and archives that have to be unpacked to be read.
+// TempRoot returns the directory of unfinished work: downloads, and archives that must be unpacked to be read.
 func (s *Store) TempRoot() string { return filepath.Join(s.Root, "tmp") }
 
-// Downloads returns the names of blobs that are on their way, or were broken off, and how much of each is there in
-// bytes.
+// Downloads returns the blobs that a process is fetching or has not fetched to the end, by name, with the number of
+// bytes that are there.
 func (s *Store) Downloads() (map[string]int64, error) {
 	dir := filepath.Join(s.Root, "blobs")
 	names, err := scratch.NamesIn(dir)
@@ -50,10 +50,10 @@ func (s *Store) Downloads() (map[string]int64, error) {
 	return sizes, err
 }
 
-// Blobs is where blobs are kept while they are pulled.
+// Blobs returns the cache that keeps blobs while they are pulled.
 func (s *Store) Blobs() blobcache.Cache { return blobcache.New(filepath.Join(s.Root, "blobs")) }
 
-// VFS finds the files of a store with DriverVFS.
+// VFS finds the files of a store with the driver "vfs".
 func (s *Store) VFS() driver.VFSLayout {
 	return driver.VFSLayout{Home: filepath.Join(s.Root, driver.VFS)}
 }

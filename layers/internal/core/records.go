@@ -9,7 +9,7 @@ import (
 	"go.podman.io/storage"
 )
 
-// Records is what the store's files list at one moment.
+// Records are the layers, images and containers on record at one moment.
 type Records struct {
 	Layers     map[string]storage.Layer
 	Images     []storage.Image
@@ -40,7 +40,8 @@ func (s *Store) Records(ctx context.Context) (*Records, error) {
 	return r, nil
 }
 
-// ContainerIDs returns the ids of the containers that have a layer, those included whose making or removal was cut off.
+// ContainerIDs returns the ids of the containers that have a layer. Containers whose making or removal was cut off are
+// among them.
 func (s *Store) ContainerIDs(ctx context.Context) ([]string, error) {
 	r, err := s.Records(ctx)
 	if err != nil {

@@ -7,7 +7,8 @@ import (
 	"go.podman.io/storage/types"
 )
 
-// openLibrary opens the library's store. Where damaged records keep it from that, they are taken out.
+// openLibrary opens the library's store. If damaged records prevent that, it takes them out of their files and tries
+// again.
 func openLibrary(opts types.StoreOptions) (storage.Store, error) {
 	lib, err := tryLibrary(opts)
 	if err == nil {
@@ -23,8 +24,8 @@ func openLibrary(opts types.StoreOptions) (storage.Store, error) {
 	return tryLibrary(opts)
 }
 
-// tryLibrary opens the library's store and reads what it reads only when first asked for, so that all errors about
-// records show here.
+// tryLibrary opens the library's store and has it read all records, which the library does only when it is first asked
+// for some: so all errors about records show here.
 func tryLibrary(opts types.StoreOptions) (storage.Store, error) {
 	lib, err := storage.GetStore(opts)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// On a full disk, not even removing an image is possible without room: the records without it are written before those
-// with it go. So a store keeps a little room of its own, and gives it up for that.
+// On a full disk the library cannot even remove an image: it writes the records without the image before it deletes the
+// records with it. So a store keeps a file that takes up a little room, and deletes that file when it needs the room.
 
 const (
 	reserveName = "reserve"
@@ -19,20 +19,20 @@ const (
 
 func (s *Store) Reserve() string { return filepath.Join(s.Root, reserveName) }
 
-// keepReserve makes the reserve if it is not there. That there is no room for it is no error.
+// keepReserve makes the reserve if it is not there. It is no error if the disk has no room for it.
 func (s *Store) keepReserve() {
 	path := s.Reserve()
 	if _, err := os.Lstat(path); err == nil {
 		return
 	}
-	// Written, because not every filesystem can set room aside for a file without.
+	// The file is written, because not every filesystem can set room aside for an empty file.
 	if err := os.WriteFile(path, make([]byte, ReserveSize), 0o600); err != nil {
 		_ = os.Remove(path)
 	}
 }
 
-// withReserve does something that makes room, or that the store cannot be used without: again with the room of the
-// reserve, if there is not enough otherwise.
+// withReserve does something that makes room, or that the store cannot be used without. If the disk is full, it gives
+// up the reserve and does it again.
 func (s *Store) withReserve(do func() error) error {
 	err := do()
 	if isFull(err) && os.Remove(s.Reserve()) == nil {
@@ -41,5 +41,5 @@ func (s *Store) withReserve(do func() error) error {
 	return err
 }
 
-// isFull tells whether an error is that the disk, or one's share of it, is full.
+// isFull tells whether an error says that the disk, or the user's quota on it, is full.
 func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }

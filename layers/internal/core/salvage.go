@@ -18,10 +18,11 @@ import (
 	"github.com/rcrun/rcrun/layers/driver"
 )
 
-// The library keeps all records of a kind in one file, and refuses the store when one of them cannot be read. Such a
-// record is taken out here, so that the others can be used; the file as it was is kept beside.
+// The library keeps all records of a kind in one file, and opens no store while it cannot read one of them. This file
+// takes such a record out, so that the others can be used. A copy of the file as it was stays beside it.
 
-// damagedMark is in the name of a file that had damaged records, before the time at which they were taken out.
+// damagedMark is in the name of the copy of a file that had damaged records. The time at which they were taken out
+// follows.
 const damagedMark = ".damaged-"
 
 // recordFiles are the files of records of each kind, with the test that a record must pass.
@@ -34,7 +35,7 @@ var recordFiles = map[string]struct {
 	containerRecords: {[]string{"containers.json", "volatile-containers.json"}, checkContainerRecord},
 }
 
-// salvage takes damaged records out of the files below root that a driver has, and tells whether there were any.
+// salvage takes damaged records out of the record files of a driver below root, and tells whether there were any.
 func salvage(root, driver string) (found bool, err error) {
 	for kind, files := range recordFiles {
 		for _, name := range files.names {
@@ -71,17 +72,17 @@ func salvageFile(dir, lock, name string, check func(json.RawMessage) error) (fou
 	if err := atomicfile.Write(kept, data, 0o600); err != nil {
 		return false, err
 	}
-	if _, err := held.RecordWrite(); err != nil { // so that others read the file again
+	if _, err := held.RecordWrite(); err != nil { // so that other processes read the file again
 		return false, err
 	}
 	return true, atomicfile.Write(path, joinRecords(good), 0o600)
 }
 
-// splitRecords returns the good records of a file, and whether these are all that is in it. After a syntax error
-// nothing more is found, since where the next record begins is anybody's guess.
+// splitRecords returns the good records of a file, and whether the file has nothing else. After a syntax error it finds
+// no more records, because nothing tells where the next one begins.
 func splitRecords(data []byte, check func(json.RawMessage) error) (good []json.RawMessage, whole bool) {
 	if len(data) == 0 {
-		return nil, true // as a store begins
+		return nil, true // a new store
 	}
 	in := json.NewDecoder(bytes.NewReader(data))
 	if start, err := in.Token(); start == nil && err == nil {
@@ -129,7 +130,7 @@ func checkContainerRecord(data json.RawMessage) error {
 	return driver.CheckID(c.ID)
 }
 
-// checkImageRecord looks at the digests, too, one bad of which is enough for the library.
+// checkImageRecord also checks the digests, because the library refuses a record with a bad one.
 func checkImageRecord(data json.RawMessage) error {
 	var img storage.Image
 	if err := json.Unmarshal(data, &img); err != nil {

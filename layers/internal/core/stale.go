@@ -12,17 +12,18 @@ import (
 	"github.com/rcrun/rcrun/layers/internal/scratch"
 )
 
-// The library stages layers that it removes in directories of its own. One that a killed process has left it removes
-// when the store is next opened, and where that fails, it opens no store. So they are moved out of its sight before.
+// The library moves layers that it removes into directories of its own first. When it next opens the store, it removes
+// the directories that a killed process has left, and opens no store if that fails. So this file moves such directories
+// to abandoned work before the library looks for them.
 
 const (
 	staleDirs   = "tempdirs"  // in a driver's directory
 	stalePrefix = "temp-dir-" // of a directory
-	lockPrefix  = "lock-"     // of the file that the process holds a lock on which uses the directory
+	lockPrefix  = "lock-"     // of the file that the user of the directory holds a lock on
 )
 
-// moveStale makes scratch directories that nobody uses of what killed processes have left in the library's directories.
-// What cannot be moved stays for the library.
+// moveStale turns what killed processes have left in the library's directories into abandoned scratch directories. What
+// cannot be moved stays where it is.
 func (s *Store) moveStale() {
 	for _, root := range []string{filepath.Join(s.Root, s.DriverName, staleDirs),
 		filepath.Join(s.RecordDir(LayerRecords), "tmp")} {
@@ -43,7 +44,7 @@ func (s *Store) moveStaleDir(root, id string) {
 	}
 	defer lock.Close()
 	whole := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
-	// Unlike the library's kind of lock, this kind also tells of one that this process holds.
+	// Unlike the library's kind of lock, this kind also conflicts with a lock that this process holds.
 	if unix.FcntlFlock(lock.Fd(), unix.F_OFD_SETLK, &whole) != nil {
 		return
 	}
@@ -51,6 +52,6 @@ func (s *Store) moveStaleDir(root, id string) {
 		return
 	}
 	if os.Rename(filepath.Join(root, stalePrefix+id), filepath.Join(s.TempRoot(), rand.Text())) == nil {
-		_ = os.Remove(lock.Name()) // without the directory it is in nobody's way
+		_ = os.Remove(lock.Name()) // without the directory the file does no harm
 	}
 }

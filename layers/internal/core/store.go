@@ -19,18 +19,20 @@ import (
 
 // Options says where a store is.
 type Options struct {
-	// Root is the directory that keeps everything, made if missing.
+	// Root is the directory that keeps everything. It is made if it is missing.
 	Root string
-	// RunRoot is a directory for what may be lost at the next boot, made if missing.
+	// RunRoot is a directory for what may be lost at the next boot. It is made if it is missing.
 	RunRoot string
-	// Driver is the driver of a store that is to be made, "" for DriverFuse. The others need to be run as user 0 of a
-	// user namespace with many ids, and in a mount namespace of one's own.
+	// Driver is the graph driver of a store that is made now; "" is "fuse". The other drivers need a process that is
+	// user 0 of a user namespace with many ids, in a mount namespace of its own.
 	Driver string
-	// Limits bound what a layer may unpack to, and their Bytes also what a compressed archive of images may.
+	// Limits bound what a layer may unpack to. Their Bytes also bound what a compressed archive of images may unpack
+	// to.
 	Limits tree.Limits
-	// Plain has a store of DriverFuse that is to be made do without xattrs, also where the filesystem keeps them.
+	// Plain has a new store of the driver "fuse" do without xattrs, even if the filesystem keeps them.
 	Plain bool
-	// Mounter, if not nil, mounts what the library asks the driver for. Nothing in this package needs it.
+	// Mounter mounts what the library asks the driver for; nil if nothing can. Nothing in the packages of layers/ needs
+	// it.
 	Mounter driver.Mounter
 }
 
@@ -40,11 +42,11 @@ type Store struct {
 	Root       string
 	DriverName string
 	Lib        storage.Store
-	Layout     driver.Layout // of DriverFuse
+	Layout     driver.Layout // of the driver "fuse"
 	Limits     tree.Limits
 }
 
-// Open opens the store, making it if it is not there.
+// Open opens the store, and makes it if it is not there.
 func Open(opts Options) (*Store, error) {
 	s, err := open(opts)
 	if err != nil {
@@ -92,7 +94,7 @@ func open(opts Options) (*Store, error) {
 	return s, nil
 }
 
-// setUpDriver tells the driver, which the library has made, what else it has to know.
+// setUpDriver gives the driver, which the library has made, the limits and the mounter.
 func (s *Store) setUpDriver(m driver.Mounter) error {
 	lib, err := s.Lib.GraphDriver()
 	if err != nil {
@@ -107,8 +109,8 @@ func (s *Store) setUpDriver(m driver.Mounter) error {
 	return nil
 }
 
-// makeOwnDirs makes the directories and sees to it that they can be written to, since the library's errors about that
-// name a lock file that nobody has heard of.
+// makeOwnDirs makes the directories and checks that they can be written to. The library would name a lock file in its
+// error, which tells a user nothing.
 func makeOwnDirs(dirs ...string) error {
 	for _, dir := range dirs {
 		if err := own.MakeDir(dir); err != nil {
@@ -127,7 +129,7 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Status tells how the driver works here, as pairs of a key and a value.
+// Status tells how the graph driver works on this host, as pairs of a key and a value.
 func (s *Store) Status() ([][2]string, error) {
 	status, err := s.Lib.Status()
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/rcrun/rcrun/layers/internal/scratch"
 )
 
-// TakeOver ends the work of processes that were killed. Where that is not possible, because the disk is full, say, it
-// can wait: what is unfinished is not listed.
+// TakeOver cleans up after processes that were killed over their work. If that fails, because the disk is full for
+// instance, a later call does it: nothing lists what is unfinished.
 func (s *Store) TakeOver() {
 	abandoned, _, err := scratch.Abandoned(s.TempRoot())
 	var layers []string
@@ -28,12 +28,12 @@ func (s *Store) TakeOver() {
 		return
 	}
 	for _, dir := range abandoned {
-		_ = rmtree.Remove(dir.Name()) // what remains of it is found again, like all that was abandoned
+		_ = rmtree.Remove(dir.Name()) // a later call finds what remains of it
 	}
 }
 
 // clean removes what killed or failed work has left: images without their files, containers without their layer, the
-// layers given unless something needs them, and files that are not on record.
+// given layers unless something needs them, and files that are not on record.
 func (s *Store) clean(layers []string) error {
 	files, err := s.PresentFiles()
 	if err != nil {
@@ -56,9 +56,10 @@ func (s *Store) clean(layers []string) error {
 		return err
 	}
 	unlisted, err := files.Unlisted(r, after)
-	// Where records were lost, files without a record may be what somebody wants to save.
+	// If records were lost, a user may want to save the files without a record.
 	if err == nil && len(unlisted) > 0 && len(files.Damaged) == 0 {
-		// The library does so under its locks, since otherwise what they belong to could be made anew meanwhile.
+		// The library collects garbage under its locks. Without them another process could be making what the files
+		// belong to.
 		err = s.Lib.GarbageCollect()
 	}
 	for _, path := range files.Temporary {
@@ -67,8 +68,8 @@ func (s *Store) clean(layers []string) error {
 	return err
 }
 
-// dropHalves removes images that were not made to the end, and containers that were not removed to the end: the layer
-// goes before the record.
+// dropHalves removes images that were not made to the end, and containers that were not removed to the end: a
+// container's layer is removed before its record.
 func (s *Store) dropHalves(r *Records) error {
 	for _, img := range r.Images {
 		if !IsUnfinished(img) {
@@ -90,7 +91,7 @@ func (s *Store) dropHalves(r *Records) error {
 	return nil
 }
 
-// deleteUnneeded removes a layer, unless something needs it or it is gone.
+// deleteUnneeded removes a layer, unless something needs the layer or it is gone.
 func (s *Store) deleteUnneeded(id string) error {
 	err := s.Lib.DeleteLayer(id)
 	for _, reason := range []error{storage.ErrLayerHasChildren, storage.ErrLayerUsedByImage,

@@ -15,14 +15,14 @@ import (
 	"github.com/rcrun/rcrun/layers/internal/scratch"
 )
 
-// Whatever changes the store has a scratch directory of its own meanwhile. One that nobody holds any more tells whoever
-// opens the store next that a process was killed over its work, which may have left files that are not on record. Only
-// then is the store searched for such files, so that opening it costs no more for being safe.
+// A process that changes the store holds a locked scratch directory meanwhile. If such a directory is not locked, its
+// process was killed, and may have left files that are not on record. Only then does the process that opens the store
+// next search for such files; so a usual opening costs no more.
 
-// removalName is the file in a scratch directory which lists the layers that go with an image.
+// removalName is the file in a scratch directory that lists the layers of an image which is being removed.
 const removalName = "removal"
 
-// Begin starts work on the store, unless ctx has ended. What has begun is finished: of a change that was cut off in the
+// Begin starts work on the store, unless ctx has ended. Work that has begun is finished: if a change stopped in the
 // middle, the next process would have to clean up.
 func (s *Store) Begin(ctx context.Context) (*scratch.Dir, error) {
 	if ctx.Err() != nil {
@@ -31,8 +31,8 @@ func (s *Store) Begin(ctx context.Context) (*scratch.Dir, error) {
 	return scratch.New(s.TempRoot())
 }
 
-// Finish ends work on the store, and removes what it has left unfinished. If that cannot be done now, because the disk
-// is full, say, whoever opens the store next does it.
+// Finish ends work on the store, and removes what the work has left unfinished. If that fails, because the disk is full
+// for instance, the process that opens the store next does it.
 func (s *Store) Finish(place *scratch.Dir) error {
 	clean := func() error { return errors.Join(s.Forget(), s.clean(nil)) }
 	if s.withReserve(clean) == nil {
@@ -41,8 +41,8 @@ func (s *Store) Finish(place *scratch.Dir) error {
 	return place.Abandon(removalName)
 }
 
-// Forget has the library read the records from disk before it next uses them. After a write that failed it goes on with
-// what it failed to write.
+// Forget has the library read the records from disk before it next uses them. After a failed write the library would go
+// on with the records that it failed to write.
 func (s *Store) Forget() error {
 	for _, kind := range []string{LayerRecords, ImageRecords, containerRecords} {
 		lock, err := lockfile.GetLockFile(filepath.Join(s.RecordDir(kind), kind+".lock"))
@@ -70,15 +70,15 @@ func (s *Store) Change(ctx context.Context, do func() error) error {
 	return place.Close()
 }
 
-// Free is Change for what removes a container, given its full id.
+// Free is Change for work that removes a container, given the container's full id.
 func (s *Store) Free(ctx context.Context, id string, do func() error) error {
 	return s.withReserve(func() error {
 		return s.Change(ctx, func() error { return errors.Join(s.removeTrees(id), do()) })
 	})
 }
 
-// DeleteImage removes an image with all its names, and the layers that nothing else needs, whose ids it returns. Should
-// the process be killed after the first of it, the rest of the layers goes when the store is next opened.
+// DeleteImage removes an image with all its names, and the layers that nothing else needs, and returns the ids of these
+// layers. If the process is killed in the middle, the next opening of the store removes the remaining layers.
 func (s *Store) DeleteImage(ctx context.Context, id string) (removed []string, err error) {
 	err = s.withReserve(func() error {
 		place, err := s.Begin(ctx)
@@ -111,8 +111,8 @@ func (s *Store) noteRemoval(ctx context.Context, place *scratch.Dir, imageID str
 	return os.WriteFile(filepath.Join(place.Path, removalName), []byte(strings.Join(ids, "\n")), 0o600)
 }
 
-// removeTrees removes what a container has written, with a driver of the library's, so that the library has nothing
-// deep to remove. A container of which that is gone is removed to the end when it is removed again.
+// removeTrees removes what a container has written, with one of the library's drivers, so that the library has no deep
+// tree to remove. If the process is killed after that, a repeated removal of the container finishes it.
 func (s *Store) removeTrees(id string) error {
 	switch s.DriverName {
 	case driver.VFS:

@@ -13,7 +13,7 @@ import (
 	"github.com/rcrun/rcrun/layers/internal/core"
 )
 
-// Claims are the blobs of an image that is being pulled.
+// Claims are the contents that a transfer claims, by digest.
 type Claims map[digest.Digest]*blobcache.Claim
 
 func Claim(s *layers.Store, blobs []digest.Digest) (Claims, error) {
@@ -39,8 +39,8 @@ func (c Claims) Release(keep bool) error {
 	return errors.Join(errs...)
 }
 
-// ReleaseLayers gives up the claims to layers of an image. If its transfer ended early, those that came into the store
-// with it are removed, the highest first, except what others need.
+// ReleaseLayers gives up the claims to the layers of an image. If the transfer ended early, it removes the layers that
+// came into the store with it, the highest first, except those that something else needs.
 func ReleaseLayers(s *layers.Store, claimed Claims, diffIDs []digest.Digest, abandoned bool) error {
 	if !abandoned {
 		return claimed.Release(true)
@@ -55,7 +55,7 @@ func ReleaseLayers(s *layers.Store, claimed Claims, diffIDs []digest.Digest, aba
 	return errors.Join(errs...)
 }
 
-// removeUnused removes the layers of a certain content that no image, container or other layer needs.
+// removeUnused removes the layers with a content that no image, container or other layer needs.
 func removeUnused(s *layers.Store, diffID digest.Digest) error {
 	layers, err := s.Core().Lib.LayersByUncompressedDigest(diffID)
 	if errors.Is(err, storage.ErrLayerUnknown) {

@@ -19,9 +19,9 @@ import (
 	"github.com/rcrun/rcrun/layers"
 )
 
-// A registry knows a layer by the digest of its compressed form, which cannot be told from the layer. So that nothing
-// is compressed and sent that the registry has, the store remembers in which forms it has pulled and pushed each layer.
-// The library's own memory for that needs a database that Go without C does not have.
+// A registry knows a layer by the digest of its compressed form, which cannot be computed from the layer. So the store
+// remembers in which forms it has pulled and pushed each layer, and a push neither compresses nor sends a form that the
+// registry has. The library's own memory for that needs a database that Go without C does not have.
 
 // compressedForm is a layer's content as registries have it, compressed with gzip.
 type compressedForm struct {
@@ -29,7 +29,8 @@ type compressedForm struct {
 	Size   int64
 }
 
-// formsKey names the forms of a layer that was pushed among the data that the library keeps with a layer.
+// formsKey names the data that the library keeps with a layer for this package: the forms in which the layer was
+// pushed.
 const formsKey = "rcrun-compressed"
 
 // maxForms bounds how many forms of a layer are remembered.
@@ -57,10 +58,10 @@ func forms(s *layers.Store, id string) ([]compressedForm, error) {
 	return append(forms, pushed...), errors.Join(err, data.Close())
 }
 
-// Remember notes the forms in which the layers of an image have come to a registry.
+// Remember notes the forms in which the layers of an image are in a registry.
 func Remember(s *layers.Store, layers []layers.Layer, pushed []types.BlobInfo) error {
 	if len(layers) != len(pushed) {
-		return nil // an image of the old kind, with layers that are not in the store
+		return nil // an image of the old kind: some of its layers are not in the store
 	}
 	for i, blob := range pushed {
 		if err := rememberForm(s, layers[i].ID, compressedForm{blob.Digest, blob.Size}); err != nil {
@@ -86,13 +87,13 @@ func rememberForm(s *layers.Store, id string, form compressedForm) error {
 	return nil
 }
 
-// KnownReference is an image of the store that offers some layers in the form that the registry has.
+// KnownReference is an image of the store some of whose layers it offers in the form that the registry has.
 type KnownReference struct {
 	types.ImageReference
 	There map[digest.Digest]compressedForm // by diff id
 }
 
-// ThereAlready asks a registry which layers it has in one of the forms that are known.
+// ThereAlready asks a registry which layers it has in one of the known forms.
 func ThereAlready(ctx context.Context, s *layers.Store, dest types.ImageReference, sys *types.SystemContext,
 	layers []layers.Layer) (_ map[digest.Digest]compressedForm, err error) {
 	registry, err := dest.NewImageDestination(ctx, sys)
@@ -133,8 +134,8 @@ type knownSource struct {
 	there map[digest.Digest]compressedForm
 }
 
-// LayerInfosForCopy says what the layers are to be copied as. Those that the registry has are found there by these
-// digests, and nobody asks for their content.
+// LayerInfosForCopy tells the library in which forms to copy the layers. The library finds in the registry, by these
+// digests, the layers that are there, and does not ask for their content.
 func (s knownSource) LayerInfosForCopy(ctx context.Context, instance *digest.Digest) ([]types.BlobInfo, error) {
 	infos, err := s.ImageSource.LayerInfosForCopy(ctx, instance)
 	if err != nil {

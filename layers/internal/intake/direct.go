@@ -28,13 +28,13 @@ type NewLayer struct {
 	Blob       types.BlobInfo
 	diffID     digest.Digest
 	parent, id string
-	same       string // a layer with the same content, if there is one
-	there      bool   // says that the layer itself is
+	same       string // the id of a layer with the same content, if there is one
+	there      bool   // the layer itself is in the store
 }
 
-// newLayers returns the layers of an image, the lowest first, those that are there and those that are to be made. It
-// leaves to the library what the image does not tell enough about, and with other drivers than ours all from a layer
-// on whose content is there above another parent: the library takes it from there.
+// newLayers returns the layers of an image, the lowest first: those that are there and those that must be made. It
+// leaves some layers to the library: all layers of an image that does not tell their digests, and, with other drivers
+// than "fuse", all from the first layer on whose content is in the store above another parent.
 func newLayers(s *layers.Store, c contents) (layers []NewLayer, err error) {
 	if !c.tellsLayers() {
 		return nil, nil
@@ -71,8 +71,8 @@ func sameContent(s *layers.Store, diffID digest.Digest) (id string, err error) {
 	return same[0].ID, nil
 }
 
-// unpackLayers brings the layers of an image into the store in one pass each: they are decompressed, verified,
-// unpacked and indexed while they are read. The library, when it copies the image, then finds them there. By itself it
+// unpackLayers brings the layers of an image into the store in one pass each: a layer is decompressed, verified,
+// unpacked and indexed while it is read. When the library copies the image, it finds the layers in the store. Alone it
 // would copy each blob into a file, decompress it to learn its digest, and decompress the file again to unpack it.
 func (t *Transfer) unpackLayers(ctx context.Context, in Incoming, c contents) (err error) {
 	layers, err := newLayers(t.Store, c)
@@ -119,7 +119,7 @@ func (c contents) tellsLayers() bool {
 	return true
 }
 
-// LayerID returns the id that the library gives to a layer of some content above another one, "" for none.
+// LayerID returns the id that the library gives to a layer with a content above a parent, "" for none.
 func LayerID(parent string, diffID digest.Digest) string {
 	if parent == "" {
 		return diffID.Encoded()
@@ -134,7 +134,7 @@ func (t *Transfer) unpackLayer(ctx context.Context, in Incoming, source types.Im
 		return err
 	}
 	defer body.Close()
-	if in.Ahead == nil { // else what was fetched is reported
+	if in.Ahead == nil { // else the fetching is reported
 		body = in.Report.Reader(blob.Digest, body, 0, blob.Size)
 	}
 	content, err := NewLayerReader(ctxio.Reader(ctx, body), blob, layer.diffID)
@@ -148,7 +148,7 @@ func (t *Transfer) unpackLayer(ctx context.Context, in Incoming, source types.Im
 	}
 	_, _, err = t.Store.Core().Lib.PutLayer(layer.id, layer.parent, nil, "", false, options, content)
 	if errors.Is(err, storage.ErrDuplicateID) {
-		return nil // by another process, at the same time
+		return nil // another process has made it at the same time
 	}
 	if err == nil && content.compression == archive.Gzip {
 		err = rememberForm(t.Store, layer.id, compressedForm{blob.Digest, blob.Size})
@@ -156,15 +156,15 @@ func (t *Transfer) unpackLayer(ctx context.Context, in Incoming, source types.Im
 	return err
 }
 
-// layerReader reads the content of a layer from its blob. It ends with an error instead of io.EOF if blob or content
-// are not what their digests say, before anything that was made of them is put on record.
+// layerReader reads the content of a layer from its blob. If the blob or the content does not match its digest, the
+// last read returns an error instead of io.EOF, before anything made of them is put on record.
 type layerReader struct {
 	blob        countedReader // reading it feeds isBlob
 	size        int64         // of the blob; -1 if it is not known
 	plain       io.ReadCloser
 	content     io.Reader // of plain, from its beginning
 	compression archive.Compression
-	// isBlob and isContent are one and the same for a blob that is not compressed.
+	// isBlob and isContent are the same if the blob is not compressed.
 	isBlob, isContent digest.Verifier
 }
 
@@ -209,7 +209,7 @@ func (l *layerReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// verify judges what was read, once all of it was.
+// verify checks the sizes and digests after everything was read.
 func (l *layerReader) verify() error {
 	if _, err := io.Copy(io.Discard, &l.blob); err != nil {
 		return err

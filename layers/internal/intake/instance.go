@@ -17,21 +17,21 @@ import (
 	"github.com/rcrun/rcrun/layers/imagename"
 )
 
-// A registry or an image layout may have under a name an image or an index of images for several platforms, which may
-// have indexes within it. The library looks into the outermost index only. So the image is chosen here, and the
-// library is then shown that one alone.
+// Under a name, a registry or an image layout has an image, or an index of images for several platforms, which may
+// contain further indexes. The library looks into the outermost index only. So this file chooses the image, and shows
+// the library that one alone.
 
-// Bounds of what an index leads to, whose author may be anybody.
+// Bounds of what an index leads to, because anybody may have written it.
 const (
 	maxIndexDepth = 8   // of indexes within each other
 	maxIndexes    = 100 // of indexes in all
 )
 
-// AttestationKey annotates the manifests that BuildKit puts beside an image and that are about that image.
+// AttestationKey annotates manifests that BuildKit puts beside an image: they describe that image and are none.
 const AttestationKey = "vnd.docker.reference.type"
 
-// InstanceOf returns the digest of the image of the platform that is wanted among what src has, nil where src has one
-// image and no index.
+// InstanceOf returns the digest of the image in src for the wanted platform. It returns nil if src has one image and no
+// index.
 func InstanceOf(ctx context.Context, sys *types.SystemContext, src types.ImageSource) (*digest.Digest, error) {
 	top, kind, err := src.GetManifest(ctx, nil)
 	if err != nil || !manifest.MIMETypeIsMultiImage(kind) {
@@ -56,7 +56,7 @@ type indexSearch struct {
 	images []v1.Descriptor
 }
 
-// index collects what an index has. Its entries are for the given platform where they say none.
+// index collects the entries of an index. Entries that say no platform are for the given one.
 func (s *indexSearch) index(ctx context.Context, data []byte, platform *v1.Platform, depth int) error {
 	var index v1.Index // a manifest list of docker has the same fields
 	if err := json.Unmarshal(data, &index); err != nil {
@@ -94,7 +94,7 @@ func (s *indexSearch) index(ctx context.Context, data []byte, platform *v1.Platf
 	return nil
 }
 
-// IsAttestation tells whether an entry of an index is no image but about one.
+// IsAttestation tells whether an entry of an index is not an image but describes one.
 func IsAttestation(entry v1.Descriptor) bool {
 	p := entry.Platform
 	return entry.Annotations[AttestationKey] != "" || entry.ArtifactType != "" ||
@@ -121,7 +121,7 @@ func (r instanceReference) NewImage(ctx context.Context, sys *types.SystemContex
 	return NewImage(ctx, sys, r)
 }
 
-// NewImage opens what a reference's source has.
+// NewImage opens the image that a reference's source has.
 func NewImage(ctx context.Context, sys *types.SystemContext, ref types.ImageReference) (types.ImageCloser, error) {
 	src, err := ref.NewImageSource(ctx, sys)
 	if err != nil {

@@ -17,7 +17,8 @@ import (
 	"github.com/rcrun/rcrun/internal/fault"
 )
 
-// newPolicy reads which images to trust from policy.json where podman would find it; without one all are accepted.
+// newPolicy reads from policy.json, where podman would find it, which images to trust. Without that file all are
+// accepted.
 func newPolicy(sys *types.SystemContext) (*signature.PolicyContext, error) {
 	policy, err := signature.DefaultPolicy(sys)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -29,7 +30,7 @@ func newPolicy(sys *types.SystemContext) (*signature.PolicyContext, error) {
 	return signature.NewPolicyContext(policy)
 }
 
-// AcceptAll is a policy that allows all images.
+// AcceptAll returns a policy that allows all images.
 func AcceptAll() *signature.Policy {
 	return &signature.Policy{Default: signature.PolicyRequirements{signature.NewPRInsecureAcceptAnything()}}
 }
@@ -47,8 +48,8 @@ func Allow(ctx context.Context, policy *signature.PolicyContext, img *image.Unpa
 	return err
 }
 
-// AllowTar asks the signature policy whether a tar may be imported: it is an image without signatures, of the transport
-// "tarball" as for podman.
+// AllowTar asks the signature policy whether a tar may be imported. For the policy it is an image without signatures,
+// of the transport "tarball", as for podman.
 func AllowTar(ctx context.Context) (err error) {
 	policy, err := newPolicy(&types.SystemContext{})
 	if err != nil {
@@ -62,7 +63,7 @@ func AllowTar(ctx context.Context) (err error) {
 	return Allow(ctx, policy, image.UnparsedInstance(tarSource{ref: ref}, nil))
 }
 
-// tarSource is the source of an image that is a tar, as far as a signature policy looks at it.
+// tarSource is a tar as the signature policy sees it.
 type tarSource struct {
 	types.ImageSource
 	ref types.ImageReference

@@ -19,12 +19,13 @@ import (
 	"github.com/rcrun/rcrun/layers/tree"
 )
 
-// A layer whose content is in the store under another id, because it was imported or lies above another parent, is made
-// of the one that is there: nothing is fetched, decompressed or parsed. Its content is what the image's configuration
-// says by digest. That the blob which the manifest names has that content is not looked at, and so it is not put on
-// record either; since the library would fetch the blob to find out, the record of such an image is made here.
+// The content of a new layer may be in the store under another id, because it was imported or lies above another
+// parent. Then the new layer is made of that one: nothing is fetched, decompressed or parsed. The image's configuration
+// names the content by digest. This file does not check that the blob which the manifest names has that content, so the
+// blob is not put on record. The library would fetch the blob to find out; so the record of such an image is made here.
 
-// reuse makes a layer of another one with the same content. The lock on the layers is not held while files are copied.
+// reuse makes a layer of another layer with the same content. It does not hold the lock on the layers while it copies
+// files.
 func reuse(s *layers.Store, layer NewLayer) error {
 	library, err := s.Core().Lib.GraphDriver()
 	if err != nil {
@@ -43,7 +44,7 @@ func reuse(s *layers.Store, layer NewLayer) error {
 	}
 	place, err := ours.CopyTree(layer.parent, layer.same, named)
 	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%w: %w", storage.ErrLayerUnknown, err) // by another process, meanwhile
+		return fmt.Errorf("%w: %w", storage.ErrLayerUnknown, err) // another process has removed it
 	}
 	if err != nil {
 		return err
@@ -51,16 +52,16 @@ func reuse(s *layers.Store, layer NewLayer) error {
 	ours.Copies.Put(layer.id, place)
 	_, err = s.Core().Lib.CreateLayer(layer.id, layer.parent, nil, "", false,
 		&storage.LayerOptions{TemplateLayer: layer.same})
-	if rest := ours.Copies.Take(layer.id); rest != nil { // the library did not get as far as using it
+	if rest := ours.Copies.Take(layer.id); rest != nil { // the library has not used it
 		err = errors.Join(err, rest.Close())
 	}
 	if errors.Is(err, storage.ErrDuplicateID) {
-		return nil // by another process, at the same time
+		return nil // another process has made it at the same time
 	}
 	return err
 }
 
-// tarNames returns the paths in the tree of a layer that its tar has entries for, "" being the root.
+// tarNames returns the paths in the tree of a layer that the layer's tar has entries for; "" is the root.
 func tarNames(s *layers.Store, id string) (map[string]bool, error) {
 	record, err := os.Open(s.Core().TarSplit(id))
 	if err != nil {
@@ -91,10 +92,10 @@ func tarNames(s *layers.Store, id string) (map[string]bool, error) {
 	}
 }
 
-// needsRecord tells whether all layers of an image are there, under the ids that the library gives them, and the image
-// is not, while the library could not tell by the manifest: it would fetch them again.
+// needsRecord tells whether the image is not on record, but all its layers are, under the ids that the library gives
+// them, and the library could not tell that from the manifest: it would fetch the layers again.
 func needsRecord(s *layers.Store, c contents) (bool, error) {
-	if _, err := s.Core().Lib.Image(c.Id); !core.IsMissing(err) || !c.tellsLayers() {
+	if _, err := s.Core().Lib.Image(c.ID); !core.IsMissing(err) || !c.tellsLayers() {
 		return false, err
 	}
 	parent, needs := "", false
@@ -125,7 +126,7 @@ func knowsBlob(s *layers.Store, blob digest.Digest) (bool, error) {
 	return false, nil
 }
 
-// makeRecord makes the record of an image whose layers are all there, as the library does when it has copied one.
+// makeRecord records an image whose layers are all there, as the library does after it has copied one.
 func (t *Transfer) makeRecord(ctx context.Context, in Incoming, c contents) (id string, err error) {
 	source, err := in.Src.NewImageSource(ctx, t.Sys)
 	if err != nil {
@@ -140,17 +141,17 @@ func (t *Transfer) makeRecord(ctx context.Context, in Incoming, c contents) (id 
 	if err != nil {
 		return "", err
 	}
-	record.Id = c.Id
+	record.ID = c.ID
 	for _, diffID := range c.diffIDs {
 		record.Top = LayerID(record.Top, diffID)
 	}
 	if in.Name != nil {
 		record.Names = []string{in.Name.String()}
 	}
-	return c.Id, t.Store.Core().CreateImage(record)
+	return c.ID, t.Store.Core().CreateImage(record)
 }
 
-// imageRecord returns of the record of an image what the image itself tells.
+// imageRecord returns the part of an image's record that the image itself tells.
 func (t *Transfer) imageRecord(ctx context.Context, unparsed *image.UnparsedImage) (r core.ImageRecord, err error) {
 	img, err := image.FromUnparsedImage(ctx, t.Sys, unparsed)
 	if err != nil {

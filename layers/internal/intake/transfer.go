@@ -24,7 +24,7 @@ import (
 	"github.com/rcrun/rcrun/layers/progress"
 )
 
-// Transfer brings images into the store. It has a scratch directory of its own, removed by close.
+// Transfer brings images into the store. It has a scratch directory of its own, which Close removes.
 type Transfer struct {
 	Store   *layers.Store
 	Scratch *scratch.Dir
@@ -32,14 +32,15 @@ type Transfer struct {
 	Sys     *types.SystemContext
 }
 
-// NewTransfer prepares a transfer. Its files are kept inside the store, so that moving them is a rename and a disk that
-// fills up is the one that the user has been told of.
+// NewTransfer prepares a transfer. Its files are kept inside the store: so moving them is a rename, and the disk that
+// fills up is the one that the user knows of.
 func NewTransfer(ctx context.Context, s *layers.Store, platform string) (_ *Transfer, err error) {
 	system, arch, variant, err := imagename.ParsePlatform(platform)
 	if err != nil {
 		return nil, err
 	}
-	// What earlier ones have left for too long is removed; that this fails is no reason not to begin.
+	// Layers that earlier transfers have left for too long are removed. If that fails, this transfer can begin
+	// nevertheless.
 	_, _ = s.Core().Tidy(ctx, time.Now().Add(-core.KeepTime))
 	place, err := s.Core().Begin(ctx)
 	if err != nil {
@@ -69,7 +70,8 @@ type Incoming struct {
 	Name   reference.Named // nil for an image without one
 	Policy *signature.PolicyContext
 	Report *progress.Report // of what happens to the layers
-	// ahead begins to fetch what will be asked for, until stop is called; nil where there is nothing to fetch.
+	// Ahead begins to fetch the layers before they are asked for, until stop is called; nil where there is nothing to
+	// fetch.
 	Ahead func(ctx context.Context, layers []NewLayer) (stop func())
 }
 
@@ -95,10 +97,10 @@ func (t *Transfer) Take(ctx context.Context, in Incoming) (id string, err error)
 	return t.copyImage(ctx, in, contents)
 }
 
-// copyImage has the library copy an image, whose layers it finds in the store where they have been unpacked.
+// copyImage has the library copy an image. The library finds the layers in the store, where they have been unpacked.
 func (t *Transfer) copyImage(ctx context.Context, in Incoming, contents contents) (id string, err error) {
 	if in.Name == nil {
-		id = contents.Id
+		id = contents.ID
 	}
 	dest, err := istorage.Transport.NewStoreReference(t.Store.Core().Lib, in.Name, id)
 	if err != nil {
@@ -118,18 +120,18 @@ func (t *Transfer) copyImage(ctx context.Context, in Incoming, contents contents
 	return record.ID, nil
 }
 
-// HasLayers tells whether the layers of an image are on record, too: where they were lost, it is brought in again.
+// HasLayers tells whether the layers of an image are on record, too. If they were lost, the image is brought in again.
 func HasLayers(s *layers.Store, record *storage.Image) bool {
 	_, err := s.Core().Lib.Layer(record.TopLayer)
 	return err == nil || record.TopLayer == ""
 }
 
-// removalTries is how often an image is brought in anew. A removal is quick, and what it has taken is then not there to
-// be found again.
+// removalTries is how often an image is brought in again. A removal is quick, and after it the layers are not found
+// again.
 const removalTries = 5
 
-// WhileRemoved brings in an image, and does so anew where another process has removed meanwhile what was there when it
-// began: a layer that went with the last image which had it, or the image, before it was named.
+// WhileRemoved brings in an image. It tries again if another process has meanwhile removed something that was there at
+// the beginning: a layer, together with the last image that had it, or the image before it got its name.
 func WhileRemoved(bring func() (id string, err error)) (id string, err error) {
 	for range removalTries {
 		if id, err = bring(); !core.IsMissing(err) {
@@ -139,8 +141,8 @@ func WhileRemoved(bring func() (id string, err error)) (id string, err error) {
 	return id, err
 }
 
-// explain adds to an error that the disk is full, where the library has lost that: of a small blob which it could not
-// write it says that its size is wrong.
+// explain adds to an error that the disk is full, where the library has lost that: if it cannot write a small blob, it
+// says that the blob has the wrong size.
 func (t *Transfer) explain(err error) error {
 	var disk unix.Statfs_t
 	if !errors.Is(err, istorage.ErrBlobSizeMismatch) || unix.Statfs(t.Scratch.Path, &disk) != nil || disk.Bavail > 16 {
@@ -151,7 +153,7 @@ func (t *Transfer) explain(err error) error {
 
 // contents is what an image's configuration says.
 type contents struct {
-	Id      string // of the image: the digest of the configuration
+	ID      string // of the image: the digest of the configuration
 	diffIDs []digest.Digest
 	Layers  []types.BlobInfo // as the image has them, compressed or not
 }
@@ -166,12 +168,12 @@ func (t *Transfer) Describe(ctx context.Context, src types.ImageReference) (_ co
 	if err != nil {
 		return contents{}, err
 	}
-	return contents{Id: img.ConfigInfo().Digest.Encoded(), diffIDs: config.RootFS.DiffIDs, Layers: img.LayerInfos()},
+	return contents{ID: img.ConfigInfo().Digest.Encoded(), diffIDs: config.RootFS.DiffIDs, Layers: img.LayerInfos()},
 		nil
 }
 
-// Ask asks the signature policy about an image, whatever of it is in the store: with a name it gets the trust in that,
-// too.
+// Ask asks the signature policy about an image, even if the store has all of it: with a name the image gets the trust
+// that people have in that name.
 func (t *Transfer) Ask(ctx context.Context, src types.ImageReference) (err error) {
 	source, err := src.NewImageSource(ctx, t.Sys)
 	if err != nil {
@@ -181,7 +183,7 @@ func (t *Transfer) Ask(ctx context.Context, src types.ImageReference) (err error
 	return Allow(ctx, t.Policy, image.UnparsedInstance(source, nil))
 }
 
-// Choose returns the image of the platform that is wanted in what ref is, which may be an index.
+// Choose returns the image for the wanted platform in what ref names, which may be an index.
 func (t *Transfer) Choose(ctx context.Context, ref types.ImageReference) (_ types.ImageReference, err error) {
 	src, err := ref.NewImageSource(ctx, t.Sys)
 	if err != nil {
@@ -195,5 +197,5 @@ func (t *Transfer) Choose(ctx context.Context, ref types.ImageReference) (_ type
 	return instanceReference{ref, *instance}, nil
 }
 
-// UserAgent is how rcrun calls itself to registries.
+// UserAgent is the name of this program towards registries and other servers.
 const UserAgent = "rcrun"

@@ -13,8 +13,8 @@ import (
 	"github.com/rcrun/rcrun/internal/rmtree"
 )
 
-// Dir is a directory for unfinished work. It lives as long as the process that made it: the process holds a lock
-// on it, and what nobody holds a lock on has been left behind by one that was killed.
+// Dir is a directory for unfinished work. It lives as long as the process that made it: the process holds a lock on it.
+// If no process holds a lock on a directory, its process was killed.
 type Dir struct {
 	Path string
 	Lock *os.File // on the directory itself
@@ -25,7 +25,7 @@ func New(root string) (*Dir, error) {
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, err
 	}
-	// Nobody may look for abandoned directories until this one is locked.
+	// No process may look for abandoned directories until this one is locked.
 	making, err := lockDir(root, unix.LOCK_SH)
 	if err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func New(root string) (*Dir, error) {
 	return &Dir{Path: path, Lock: lock}, nil
 }
 
-// lockDir opens a directory and locks it as flock(2) does by how.
+// lockDir opens a directory and locks it as flock(2) does.
 func lockDir(path string, how int) (*os.File, error) {
 	dir, err := os.Open(path)
 	if err != nil {
@@ -55,12 +55,13 @@ func lockDir(path string, how int) (*os.File, error) {
 	return dir, nil
 }
 
-// Close removes the directory. Closing twice does nothing more.
+// Close removes the directory. A second call does nothing.
 func (s *Dir) Close() error {
 	return errors.Join(rmtree.Remove(s.Path), ignoreClosed(s.Lock.Close()))
 }
 
-// Abandon empties the directory but for the file keep, and leaves it to whoever opens the store next.
+// Abandon removes everything in the directory but the file keep, and leaves the rest to the process that opens the
+// store next.
 func (s *Dir) Abandon(keep string) error {
 	names, err := NamesIn(s.Path)
 	for _, name := range names {
@@ -78,7 +79,7 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// Sweep removes the scratch directories in root that nobody uses any more.
+// Sweep removes the scratch directories in root that no process uses any more.
 func Sweep(root string) error {
 	abandoned, _, err := Abandoned(root)
 	for _, dir := range abandoned {
@@ -90,8 +91,7 @@ func Sweep(root string) error {
 	return nil
 }
 
-// Abandoned returns the scratch directories in root that nobody uses any more, locked, and how many others there
-// are.
+// Abandoned returns the scratch directories in root that no process uses any more, locked, and how many are in use.
 func Abandoned(root string) (abandoned []*os.File, inUse int, err error) {
 	looking, err := lockDir(root, unix.LOCK_EX)
 	if errors.Is(err, os.ErrNotExist) {
