@@ -75,7 +75,7 @@ func (e *Engine) build(ctx context.Context, c *Container, name string) (err erro
 	defer held.release()
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, e.erase(context.WithoutCancel(ctx), c.ID))
+			err = errors.Join(err, e.erase(context.WithoutCancel(ctx), c.ID, func() {}))
 		}
 	}()
 	if err := markUnfinished(c.dir()); err != nil {
@@ -247,14 +247,28 @@ func (e *Engine) sweepOne(ctx context.Context, id string) error {
 	case isYoung(dir):
 		return nil // its maker may be about to lock it
 	}
-	switch {
-	case isInterrupted(dir):
-		e.destroy(ctx, id) // an error is in its record: it must not keep others from being created
-		return nil
-	case !isUnfinished(dir):
+	if !isUnfinished(dir) && !isInterrupted(dir) {
 		return nil // its maker finished it before we had the lock
 	}
-	return e.destroy(ctx, id)
+	return e.sweepLeft(ctx, id)
+}
+
+// sweepLeft removes a container that no process makes. A remover that is at work holds the lock of the container's life.
+// Such a container cannot be started, so no start fails because this takes that lock.
+func (e *Engine) sweepLeft(ctx context.Context, id string) error {
+	dir := e.Dirs.Container(id)
+	held, err := tryLock(filepath.Join(dir, lockFile))
+	switch {
+	case err == nil:
+		defer held.release()
+	case !errors.Is(err, fs.ErrNotExist) || isYoung(dir):
+		return nil // its remover is at work
+	}
+	interrupted := isInterrupted(dir)
+	if err := e.destroy(ctx, id); err != nil && !interrupted {
+		return err
+	}
+	return nil // the error of an interrupted one is in its record: it must not keep others from being created
 }
 
 // isInterrupted tells whether a container is left of a removal that was killed. One that failed is left to its user.
@@ -282,23 +296,18 @@ func isYoung(dir string) bool {
 // destroy is erase for a container that has been there, of which it writes an event.
 func (e *Engine) destroy(ctx context.Context, id string) error {
 	c := &Container{ID: id, dirs: e.Dirs}
-	unfinished := c.readConfig(c.dir())
-	if errors.Is(unfinished, fs.ErrNotExist) {
-		unfinished = c.readRemoved()
+	if err := c.readConfig(c.dir()); errors.Is(err, fs.ErrNotExist) {
+		c.readRemoved()
 	}
-	c.ID = id                                                       // where the record cannot be read, the event has little more than this
-	if err := e.erase(context.WithoutCancel(ctx), id); err != nil { // half a container is of no use to anybody
-		return err
-	}
-	if !errors.Is(unfinished, fs.ErrNotExist) {
-		c.report(e.events, events.ActionDestroy, nil)
-	}
-	return nil
+	c.ID = id // where the record cannot be read, the event has little more than this
+	// Half a container is of no use to anybody.
+	return e.erase(context.WithoutCancel(ctx), id, func() { c.report(e.events, events.ActionDestroy, nil) })
 }
 
 // erase removes every trace of a container: the caller holds its lock. Where that fails half-way the container is dead,
-// and can only be removed again. Once it has begun, ctx does not end it.
-func (e *Engine) erase(ctx context.Context, id string) error {
+// and can only be removed again. Once it has begun, ctx does not end it. gone is called when a container that had a record
+// is gone, but for files without a meaning.
+func (e *Engine) erase(ctx context.Context, id string, gone func()) error {
 	c := &Container{ID: id, dirs: e.Dirs}
 	store, err := e.OpenStore(ctx)
 	if err != nil {
@@ -312,7 +321,7 @@ func (e *Engine) erase(ctx context.Context, id string) error {
 	}
 	err = store.RemoveContainer(context.WithoutCancel(ctx), id)
 	if err == nil {
-		err = e.eraseRecord(id)
+		err = e.eraseRecord(id, gone)
 	}
 	if err != nil {
 		return c.failRemoval(err)
@@ -321,9 +330,10 @@ func (e *Engine) erase(ctx context.Context, id string) error {
 }
 
 // eraseRecord removes what is left of a container without a layer. Without its configuration the rest of the directory
-// counts as unfinished, and is swept up later. The configuration is kept up to the end under another name: another process
-// may have to finish the work, and must know what the event says.
-func (e *Engine) eraseRecord(id string) error {
+// counts as unfinished, and is swept up later. The configuration is kept under another name until gone is called: another
+// process may have to finish the work, and must know what the event says. One process alone removes that file, so gone is
+// called once.
+func (e *Engine) eraseRecord(id string, gone func()) error {
 	dir := e.Dirs.Container(id)
 	names, err := e.Dirs.allNames()
 	if err != nil {
@@ -336,6 +346,9 @@ func (e *Engine) eraseRecord(id string) error {
 	}
 	if err := unrecord(dir); err != nil {
 		return err
+	}
+	if os.Remove(filepath.Join(dir, removedFile)) == nil {
+		gone()
 	}
 	return removeDir(dir)
 }
