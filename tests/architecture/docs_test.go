@@ -1,9 +1,11 @@
 package architecture
 
 import (
+	"go/ast"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -52,20 +54,26 @@ func checkLinks(t *testing.T, document, text string) {
 	}
 }
 
-// checkNames checks that the files, packages and tests are there that a document names in backquotes. A test is in the
-// package that was named last on its line, and anywhere where none was.
+// checkNames checks that the files, packages, functions and tests are there that a document names in backquotes. A test
+// is in the package that was named last on its line, and anywhere where none was. Functions follow their file and a
+// colon.
 func checkNames(t *testing.T, document, text string) {
 	t.Helper()
 	for line := range strings.Lines(text) {
-		dir := ""
-		for _, found := range quoted.FindAllStringSubmatch(line, -1) {
-			switch name := found[1]; {
+		dir, file, end := "", "", 0
+		for _, at := range quoted.FindAllStringSubmatchIndex(line, -1) {
+			name, between := line[at[2]:at[3]], line[end:at[0]]
+			end = at[1]
+			follows := file != "" && (between == ": " || between == ", ")
+			switch {
 			case goFile.MatchString(name):
-				if info, err := os.Stat(filepath.Join(root, name)); err != nil {
-					t.Errorf("%s names %s, which is not there: correct it", document, name)
-				} else if info.IsDir() {
+				if file = ""; checkFile(t, document, name) {
 					dir = name
+				} else {
+					file = name
 				}
+			case follows && !hasFunction(t, file, name):
+				t.Errorf("%s names %s of %s, which is not there: correct it", document, name, file)
 			case testName.MatchString(name) && !hasTest(t, dir, name):
 				t.Errorf("%s names %s of %q, which is not there: correct it", document, name, dir)
 			}
@@ -73,13 +81,32 @@ func checkNames(t *testing.T, document, text string) {
 	}
 }
 
+// checkFile checks that a file or directory is there that a document names, and tells whether it is a directory.
+func checkFile(t *testing.T, document, name string) bool {
+	t.Helper()
+	info, err := os.Stat(filepath.Join(root, name))
+	if err != nil {
+		t.Errorf("%s names %s, which is not there: correct it", document, name)
+		return false
+	}
+	return info.IsDir()
+}
+
 // hasTest tells whether a package, or any with "", has a test.
 func hasTest(t *testing.T, dir, name string) bool {
 	t.Helper()
-	for _, s := range sources(t) {
-		if s.isTest() && (dir == "" || s.dir() == dir) && strings.Contains(s.text, "\nfunc "+name+"(t *testing.T)") {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(sources(t), func(s source) bool {
+		return s.isTest() && (dir == "" || s.dir() == dir) && strings.Contains(s.text, "\nfunc "+name+"(t *testing.T)")
+	})
+}
+
+// hasFunction tells whether a file has a function or a method.
+func hasFunction(t *testing.T, path, name string) bool {
+	t.Helper()
+	return slices.ContainsFunc(sources(t), func(s source) bool {
+		return s.path == path && slices.ContainsFunc(s.file.Decls, func(decl ast.Decl) bool {
+			f, ok := decl.(*ast.FuncDecl)
+			return ok && f.Name.Name == name
+		})
+	})
 }
