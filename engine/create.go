@@ -177,7 +177,8 @@ func (options *CreateOptions) Validate() error {
 			return invalidf("find the root filesystem: %s is not a directory", dir)
 		}
 		if dir == "/" && !host.RootfsOverlay {
-			return invalidf("--rootfs / would let the container write to the host's own root: use --rootfs /:O, which keeps its changes apart")
+			return invalidf("HostConfig.Rootfs / would let the container write to the host's own root: use " +
+				"HostConfig.RootfsOverlay, which keeps its changes apart")
 		}
 		host.Rootfs = dir
 	}

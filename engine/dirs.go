@@ -44,7 +44,7 @@ func DefaultDirs(env func(string) string) (Dirs, error) {
 		home := env("HOME")
 		if home == "" {
 			return Dirs{}, fmt.Errorf("find the data directory: neither XDG_DATA_HOME nor HOME is set, "+
-				"and user %d has no home in /etc/passwd; give --root", os.Getuid())
+				"and user %d has no home in /etc/passwd", os.Getuid())
 		}
 		data, variable = filepath.Join(home, ".local", "share"), "HOME"
 	}
@@ -52,7 +52,7 @@ func DefaultDirs(env func(string) string) (Dirs, error) {
 		return Dirs{}, fmt.Errorf("find the data directory: %s is not an absolute path", data)
 	}
 	if err := checkWritable(filepath.Join(data, "rcrun")); err != nil {
-		return Dirs{}, fmt.Errorf("find the data directory: %s is %s: %w; set it to a directory of yours, or give --root",
+		return Dirs{}, fmt.Errorf("find the data directory: %s is %s: %w; set it to a directory of yours",
 			variable, env(variable), err)
 	}
 	dirs := Dirs{Data: filepath.Join(data, "rcrun")}

@@ -89,6 +89,9 @@
 // An error of the filesystem server counts as its death only until the monitor has asked it to end. A server that is
 // slow to close its files, or fails then, has served the container to its end.
 //
+// Texts name a setting of a container as Docker's API does (HostConfig.Memory), and no flag: a caller may be no command
+// line. The one of rcrun puts its flags in the place of these names, and adds hints to errors by their type.
+//
 // Every call that can block takes a context. A cancelled call closes its connection to the monitor, which is all that
 // the monitor needs to forget it: the container, and a process executed in it, run on. A removal that has begun is not
 // undone, and a start that was handed to a monitor goes on. The command line cancels only where something has to be

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/containerd/errdefs"
 	"github.com/rcrun/rcrun/internal/fault"
@@ -60,3 +61,23 @@ func invalid(err error) error {
 	}
 	return fault.As(errdefs.ErrInvalidArgument, err)
 }
+
+// DamagedError is the error of a container that cannot be removed without force, because its record cannot be read.
+type DamagedError struct{ Err error }
+
+func (e *DamagedError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *DamagedError) Unwrap() error { return e.Err }
+
+// RunDirError is the error of a running container that can only be removed by force, because nothing connects to its
+// monitor.
+type RunDirError struct{ Container, Dir string }
+
+func (e *RunDirError) Error() string {
+	return fmt.Sprintf("connect to the monitor of %s: the run directory %s was removed, as it may be at the end of a "+
+		"login session", e.Container, e.Dir)
+}
+
+// Unwrap returns the class.
+func (e *RunDirError) Unwrap() error { return errdefs.ErrUnavailable }

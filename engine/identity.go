@@ -164,7 +164,7 @@ func checkUser(name string, ids rootless.Map) error {
 	}
 	advice := "choose one that it has (cat /proc/self/uid_map in a container shows them)"
 	if uid == os.Getuid() {
-		advice = "with --userns=keep-id, you have this id inside, too"
+		advice = "with HostConfig.UsernsMode=keep-id, you have this id inside, too"
 	}
 	return fmt.Errorf("user %d:%d is not in the id map of the container: %s", uid, gid, advice)
 }
@@ -180,5 +180,6 @@ func (c *Container) warnOfUser() []string {
 		return nil
 	}
 	return []string{fmt.Sprintf("in the container, you are user 0, and user %d is somebody else, "+
-		"who may not be able to write to what -v mounts: leave out -u, or add --userns=keep-id", uid)}
+		"who may not be able to write to what HostConfig.Binds mounts: leave out Config.User, or add "+
+		"HostConfig.UsernsMode=keep-id", uid)}
 }

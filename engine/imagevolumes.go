@@ -43,7 +43,7 @@ func (c *Container) Undone() []string {
 	var missing []string
 	if volumes := c.imageVolumes(); len(volumes) > 0 {
 		missing = append(missing, fmt.Sprintf("volumes of their own for %s (a part of the container's root instead, "+
-			"which -v avoids)", strings.Join(volumes, ", ")))
+			"which HostConfig.Binds avoids)", strings.Join(volumes, ", ")))
 	}
 	if check := c.Config.Healthcheck; check != nil && !slices.Equal(check.Test, []string{"NONE"}) {
 		missing = append(missing, "its health check")

@@ -51,7 +51,7 @@ func (e *Engine) Remove(ctx context.Context, ref string, force bool) error {
 	case errdefs.IsNotFound(err):
 		return e.sweep(ctx) // its maker, or its remover, was killed
 	case err != nil && !force:
-		return fmt.Errorf("%w (remove it with --force)", err)
+		return &DamagedError{err}
 	case err != nil:
 		c = &Container{ID: id, Name: ref, dirs: e.Dirs}
 	case c.State.Status.Up() && !force:

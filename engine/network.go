@@ -78,7 +78,8 @@ func validateNetwork(config *Config, host *HostConfig) error {
 		return nil // Settle drops the ports
 	case networkNone:
 		if len(host.PortBindings) > 0 {
-			return fmt.Errorf("ports cannot be published with --network=%s: leave out -p, or use --network=%s", host.NetworkMode, networkSlirp)
+			return fmt.Errorf("ports cannot be published with HostConfig.NetworkMode=%s: leave out "+
+				"HostConfig.PortBindings, or use HostConfig.NetworkMode=%s", host.NetworkMode, networkSlirp)
 		}
 		return nil
 	}

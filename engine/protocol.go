@@ -217,9 +217,7 @@ func (c *Container) tryDial() (*net.UnixConn, error) {
 		return sock, nil
 	}
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fault.Errorf(errdefs.ErrUnavailable, "connect to the monitor of %s: the run directory %s was removed, "+
-			"as it may be at the end of a login session: what is left is \"rcrun rm -f %s\"",
-			c.Name, c.State.RunDir, c.Name)
+		return nil, &RunDirError{Container: c.Name, Dir: c.State.RunDir}
 	}
 	return nil, fault.Errorf(errdefs.ErrUnavailable, "connect to the monitor of %s: %w", c.Name, err)
 }

@@ -23,19 +23,19 @@ func (h *HostConfig) validateResources() error {
 func (h *HostConfig) validateMemory() error {
 	switch {
 	case h.Memory > 0 && h.Memory < leastMemory:
-		return errors.New("invalid --memory: the least limit is 6MB")
+		return errors.New("invalid HostConfig.Memory: the least limit is 6MB")
 	case h.Memory > 0 && h.MemorySwap > 0 && h.MemorySwap < h.Memory:
-		return errors.New("invalid --memory-swap: it is memory and swap together, and must not be less than --memory")
+		return errors.New("invalid HostConfig.MemorySwap: it is memory and swap together, and must not be less than HostConfig.Memory")
 	case h.Memory == 0 && h.MemorySwap > 0:
-		return errors.New("invalid --memory-swap: it needs --memory")
+		return errors.New("invalid HostConfig.MemorySwap: it needs HostConfig.Memory")
 	case h.MemorySwappiness != nil && (*h.MemorySwappiness < -1 || *h.MemorySwappiness > 100):
-		return fmt.Errorf("invalid --memory-swappiness %d: the range is from 0 to 100", *h.MemorySwappiness)
+		return fmt.Errorf("invalid HostConfig.MemorySwappiness %d: the range is from 0 to 100", *h.MemorySwappiness)
 	case h.MemoryReservation > 0 && h.MemoryReservation < leastMemory:
-		return errors.New("invalid --memory-reservation: the least one is 6MB")
+		return errors.New("invalid HostConfig.MemoryReservation: the least one is 6MB")
 	case h.Memory > 0 && h.Memory < h.MemoryReservation:
-		return errors.New("invalid --memory-reservation: it must not be more than --memory")
+		return errors.New("invalid HostConfig.MemoryReservation: it must not be more than HostConfig.Memory")
 	case h.KernelMemory > 0 && h.KernelMemory < leastMemory:
-		return errors.New("invalid --kernel-memory: the least limit is 6MB")
+		return errors.New("invalid HostConfig.KernelMemory: the least limit is 6MB")
 	}
 	return nil
 }
@@ -45,31 +45,31 @@ func (h *HostConfig) validateCPU() error {
 	cpus := runtime.NumCPU()
 	switch {
 	case h.NanoCPUs > 0 && h.CPUPeriod > 0:
-		return errors.New("conflicting options: --cpus and --cpu-period cannot both be set")
+		return errors.New("conflicting options: HostConfig.NanoCpus and HostConfig.CpuPeriod cannot both be set")
 	case h.NanoCPUs > 0 && h.CPUQuota > 0:
-		return errors.New("conflicting options: --cpus and --cpu-quota cannot both be set")
+		return errors.New("conflicting options: HostConfig.NanoCpus and HostConfig.CpuQuota cannot both be set")
 	case h.NanoCPUs < 0 || h.NanoCPUs > int64(cpus)*1e9:
-		return fmt.Errorf("invalid --cpus: the range is from 0.01 to %d.00, as there are only %d CPUs available",
+		return fmt.Errorf("invalid HostConfig.NanoCpus: the range is from 0.01 to %d.00, as there are only %d CPUs available",
 			cpus, cpus)
 	case h.CPUShares < 0:
-		return fmt.Errorf("invalid --cpu-shares %d: it must not be negative", h.CPUShares)
+		return fmt.Errorf("invalid HostConfig.CpuShares %d: it must not be negative", h.CPUShares)
 	case h.CPUPeriod != 0 && (h.CPUPeriod < second/1000 || h.CPUPeriod > second):
-		return errors.New("invalid --cpu-period: it must be from 1ms (1000) to 1s (1000000)")
+		return errors.New("invalid HostConfig.CpuPeriod: it must be from 1ms (1000) to 1s (1000000)")
 	case h.CPUQuota > 0 && h.CPUQuota < second/1000:
-		return errors.New("invalid --cpu-quota: it must not be less than 1ms (1000)")
+		return errors.New("invalid HostConfig.CpuQuota: it must not be less than 1ms (1000)")
 	case h.CPURealtimePeriod > 0 && h.CPURealtimeRuntime > h.CPURealtimePeriod:
-		return errors.New("invalid --cpu-rt-runtime: it must not be more than --cpu-rt-period")
+		return errors.New("invalid HostConfig.CpuRealtimeRuntime: it must not be more than HostConfig.CpuRealtimePeriod")
 	}
-	return errors.Join(validateSet("--cpuset-cpus", h.CpusetCpus, "/sys/devices/system/cpu/online"),
-		validateSet("--cpuset-mems", h.CpusetMems, "/sys/devices/system/node/online"))
+	return errors.Join(validateSet("HostConfig.CpusetCpus", h.CpusetCpus, "/sys/devices/system/cpu/online"),
+		validateSet("HostConfig.CpusetMems", h.CpusetMems, "/sys/devices/system/node/online"))
 }
 
 // validateSet checks a list such as 0-3,5 against one that the kernel has in a file; where the host has no such file,
 // only its form.
-func validateSet(flag, list, onlineFile string) error {
+func validateSet(setting, list, onlineFile string) error {
 	wanted, err := parseSet(list)
 	if err != nil {
-		return fmt.Errorf("invalid %s %q: want a list such as 0-3,5", flag, list)
+		return fmt.Errorf("invalid %s %q: want a list such as 0-3,5", setting, list)
 	}
 	text, err := os.ReadFile(onlineFile)
 	if err != nil {
@@ -81,7 +81,7 @@ func validateSet(flag, list, onlineFile string) error {
 	}
 	for n := range wanted {
 		if !online[n] {
-			return fmt.Errorf("invalid %s %q: available are %s", flag, list, strings.TrimSpace(string(text)))
+			return fmt.Errorf("invalid %s %q: available are %s", setting, list, strings.TrimSpace(string(text)))
 		}
 	}
 	return nil
@@ -113,11 +113,11 @@ func parseSet(list string) (map[int]bool, error) {
 
 func (h *HostConfig) validateBlkio() error {
 	if !validWeight(h.BlkioWeight) {
-		return fmt.Errorf("invalid --blkio-weight %d: the range is from 10 to 1000", h.BlkioWeight)
+		return fmt.Errorf("invalid HostConfig.BlkioWeight %d: the range is from 10 to 1000", h.BlkioWeight)
 	}
 	for _, d := range h.BlkioWeightDevice {
 		if !validWeight(d.Weight) {
-			return fmt.Errorf("invalid --blkio-weight-device %s:%d: the range is from 10 to 1000", d.Path, d.Weight)
+			return fmt.Errorf("invalid HostConfig.BlkioWeightDevice %s:%d: the range is from 10 to 1000", d.Path, d.Weight)
 		}
 	}
 	return nil
@@ -143,14 +143,14 @@ func (h *HostConfig) validateUlimits() error {
 	for _, u := range h.Ulimits {
 		kernel, err := u.GetRlimit()
 		if err != nil {
-			return fmt.Errorf("invalid --ulimit %s: %w", u, err)
+			return fmt.Errorf("invalid HostConfig.Ulimits %s: %w", u, err)
 		}
 		var own unix.Rlimit
 		if err := unix.Getrlimit(kernel.Type, &own); err != nil {
-			return fmt.Errorf("invalid --ulimit %s: %w", u, err)
+			return fmt.Errorf("invalid HostConfig.Ulimits %s: %w", u, err)
 		}
 		if kernel.Hard > own.Max || kernel.Soft > own.Max {
-			return fmt.Errorf("invalid --ulimit %s: your own hard limit is %s, which only root can raise "+
+			return fmt.Errorf("invalid HostConfig.Ulimits %s: your own hard limit is %s, which only root can raise "+
 				"(see ulimit -H and limits.conf(5))", u, limitText(own.Max))
 		}
 	}
@@ -166,30 +166,40 @@ func limitText(limit uint64) string {
 
 // Warning says which of the limits do not hold, "" where all do.
 func (h *HostConfig) Warning() string {
-	var flags []string
+	var settings []string
 	for _, limit := range []struct {
-		flag string
-		set  bool
+		setting string
+		set     bool
 	}{
-		{"--memory", h.Memory > 0}, {"--memory-swap", h.MemorySwap != 0}, {"--memory-reservation", h.MemoryReservation > 0},
-		{"--memory-swappiness", h.MemorySwappiness != nil && *h.MemorySwappiness >= 0},
-		{"--kernel-memory", h.KernelMemory > 0},
-		{"--oom-kill-disable", h.OomKillDisable != nil && *h.OomKillDisable}, {"--cpus", h.NanoCPUs > 0},
-		{"--cpu-shares", h.CPUShares > 0},
-		{"--cpu-period", h.CPUPeriod > 0}, {"--cpu-quota", h.CPUQuota > 0}, {"--cpu-rt-period", h.CPURealtimePeriod > 0},
-		{"--cpu-rt-runtime", h.CPURealtimeRuntime > 0},
-		{"--cpuset-cpus", h.CpusetCpus != ""}, {"--cpuset-mems", h.CpusetMems != ""},
-		{"--pids-limit", h.PidsLimit != nil && *h.PidsLimit > 0}, {"--blkio-weight", h.BlkioWeight > 0},
-		{"--blkio-weight-device", len(h.BlkioWeightDevice) > 0}, {"--device-read-bps", len(h.BlkioDeviceReadBps) > 0},
-		{"--device-write-bps", len(h.BlkioDeviceWriteBps) > 0}, {"--device-read-iops", len(h.BlkioDeviceReadIOps) > 0},
-		{"--device-write-iops", len(h.BlkioDeviceWriteIOps) > 0}, {"--cgroup-parent", h.CgroupParent != ""},
+		{"HostConfig.Memory", h.Memory > 0},
+		{"HostConfig.MemorySwap", h.MemorySwap != 0},
+		{"HostConfig.MemoryReservation", h.MemoryReservation > 0},
+		{"HostConfig.MemorySwappiness", h.MemorySwappiness != nil && *h.MemorySwappiness >= 0},
+		{"HostConfig.KernelMemory", h.KernelMemory > 0},
+		{"HostConfig.OomKillDisable", h.OomKillDisable != nil && *h.OomKillDisable},
+		{"HostConfig.NanoCpus", h.NanoCPUs > 0},
+		{"HostConfig.CpuShares", h.CPUShares > 0},
+		{"HostConfig.CpuPeriod", h.CPUPeriod > 0},
+		{"HostConfig.CpuQuota", h.CPUQuota > 0},
+		{"HostConfig.CpuRealtimePeriod", h.CPURealtimePeriod > 0},
+		{"HostConfig.CpuRealtimeRuntime", h.CPURealtimeRuntime > 0},
+		{"HostConfig.CpusetCpus", h.CpusetCpus != ""},
+		{"HostConfig.CpusetMems", h.CpusetMems != ""},
+		{"HostConfig.PidsLimit", h.PidsLimit != nil && *h.PidsLimit > 0},
+		{"HostConfig.BlkioWeight", h.BlkioWeight > 0},
+		{"HostConfig.BlkioWeightDevice", len(h.BlkioWeightDevice) > 0},
+		{"HostConfig.BlkioDeviceReadBps", len(h.BlkioDeviceReadBps) > 0},
+		{"HostConfig.BlkioDeviceWriteBps", len(h.BlkioDeviceWriteBps) > 0},
+		{"HostConfig.BlkioDeviceReadIOps", len(h.BlkioDeviceReadIOps) > 0},
+		{"HostConfig.BlkioDeviceWriteIOps", len(h.BlkioDeviceWriteIOps) > 0},
+		{"HostConfig.CgroupParent", h.CgroupParent != ""},
 	} {
 		if limit.set {
-			flags = append(flags, limit.flag)
+			settings = append(settings, limit.setting)
 		}
 	}
-	if len(flags) == 0 {
+	if len(settings) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s without effect: rcrun makes no cgroups, which such limits need", strings.Join(flags, ", "))
+	return fmt.Sprintf("%s without effect: rcrun makes no cgroups, which such limits need", strings.Join(settings, ", "))
 }

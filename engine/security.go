@@ -44,11 +44,11 @@ func validateSecurity(host *HostConfig) error {
 		}
 		// What the profile means depends on capabilities that are not settled yet; here it only has to be one.
 		if _, err := runtime.LoadSeccomp(choice.text, runtime.DefaultSpec()); err != nil {
-			return fmt.Errorf("invalid --security-opt %q: %w", shortened(option), err)
+			return fmt.Errorf("invalid HostConfig.SecurityOpt %q: %w", shortened(option), err)
 		}
 		compact := bytes.NewBufferString(name + "=")
 		if err := json.Compact(compact, choice.text); err != nil {
-			return fmt.Errorf("invalid --security-opt %q: %w", shortened(option), err)
+			return fmt.Errorf("invalid HostConfig.SecurityOpt %q: %w", shortened(option), err)
 		}
 		host.SecurityOpt[i] = compact.String()
 	}
@@ -89,7 +89,7 @@ func parseSecurity(options []string) (s security, err error) {
 		case name == "label" || name == "apparmor" && value == "unconfined":
 			// Without root there is no label to set: what is asked for is what there is.
 		default:
-			return s, fmt.Errorf("invalid --security-opt %q: known are no-new-privileges, seccomp=unconfined, "+
+			return s, fmt.Errorf("invalid HostConfig.SecurityOpt %q: known are no-new-privileges, seccomp=unconfined, "+
 				"seccomp=builtin, seccomp=FILE or JSON, label=... and apparmor=unconfined", shortened(option))
 		}
 	}

@@ -135,6 +135,6 @@ func joined(err error) []error {
 
 func warn(warnings []string) {
 	for _, warning := range warnings {
-		fmt.Fprintln(os.Stderr, "rcrun: warning:", escape.Message(warning))
+		fmt.Fprintln(os.Stderr, "rcrun: warning:", withFlags(escape.Message(warning)))
 	}
 }

@@ -18,7 +18,7 @@ import (
 // it is. The output of a container is never changed.
 
 // complain prints an error as one of ours, on one line.
-func complain(err error) { fmt.Fprintln(os.Stderr, "rcrun:", escape.Error(err)) }
+func complain(err error) { fmt.Fprintln(os.Stderr, "rcrun:", withFlags(escape.Error(err))) }
 
 // printEncoded prints a value as JSON, in which what a terminal obeys is escaped, as JSON allows.
 func printEncoded(value any, indent string) error {

@@ -59,7 +59,7 @@ func (a *app) dirs() (dirs engine.Dirs, err error) {
 	}
 	if a.root == "" || a.runRoot == "" {
 		if dirs, err = engine.DefaultDirs(os.Getenv); err != nil && a.root == "" {
-			return dirs, err
+			return dirs, fmt.Errorf("%w: --root DIR names another directory", err)
 		}
 	}
 	if err := override(&dirs.Data, a.root); err != nil {

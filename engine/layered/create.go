@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"runtime"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/rcrun/rcrun/layers/driver"
 	"github.com/rcrun/rcrun/rootless"
@@ -51,8 +53,8 @@ func (e *Engine) Create(ctx context.Context, options engine.CreateOptions, platf
 func (e *Engine) checkDriver(host engine.HostConfig) error {
 	if host.Rootfs != "" && !host.RootfsOverlay {
 		if len(host.StorageOpt) > 0 {
-			return fmt.Errorf("--storage-opt limits what is kept apart from a directory: use --rootfs %s:O",
-				host.Rootfs)
+			return fault.Errorf(errdefs.ErrInvalidArgument, "HostConfig.StorageOpt limits what is kept apart from a "+
+				"directory: use HostConfig.RootfsOverlay with %s", host.Rootfs)
 		}
 		return nil
 	}
@@ -61,16 +63,30 @@ func (e *Engine) checkDriver(host engine.HostConfig) error {
 	case err != nil || kind == driver.Fuse:
 		return err
 	case host.Rootfs != "":
-		return fmt.Errorf("--rootfs %s:O needs the storage driver fuse, and this store has %s", host.Rootfs, kind)
+		return &DriverError{Setting: "HostConfig.RootfsOverlay", Driver: kind, Why: "which a directory can be below of"}
 	case len(host.StorageOpt) > 0:
-		return fmt.Errorf("--storage-opt needs the storage driver fuse, because nobody counts what a container "+
-			"writes with %s, which this store has: use --root DIR --storage-driver fuse", kind)
+		return &DriverError{Setting: "HostConfig.StorageOpt", Driver: kind,
+			Why: "which counts what a container writes"}
 	case host.UsernsMode != "" && host.UsernsMode != rootless.ModeHost:
-		return fmt.Errorf("--userns=%s needs the storage driver fuse, and this store has %s, whose files belong to "+
-			"the ids of the default map", host.UsernsMode, kind)
+		return &DriverError{Setting: "HostConfig.UsernsMode=" + string(host.UsernsMode), Driver: kind,
+			Why: "which shows the files of an image to any map of ids"}
 	}
 	return nil
 }
+
+// DriverError is the error of a setting that needs a store with the driver fuse.
+type DriverError struct {
+	Setting string
+	Driver  string // of the store
+	Why     string // what the driver fuse can do that this one cannot
+}
+
+func (e *DriverError) Error() string {
+	return fmt.Sprintf("%s needs the storage driver fuse, %s, and this store has %s", e.Setting, e.Why, e.Driver)
+}
+
+// Unwrap returns the class.
+func (e *DriverError) Unwrap() error { return errdefs.ErrInvalidArgument }
 
 // imageOf returns the image that the options name; nil when the root is a directory.
 func (e *Engine) imageOf(ctx context.Context, options engine.CreateOptions) (*layers.Image, error) {
