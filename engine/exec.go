@@ -2,12 +2,14 @@ package engine
 
 import (
 	"context"
+	"io"
 	"os"
-	"slices"
+	"syscall"
+	"time"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/containerd/errdefs"
+	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/internal/wire"
-	"github.com/rcrun/rcrun/rootless"
 )
 
 // ExecOptions describe a further process in a running container.
@@ -92,34 +94,121 @@ func (s *Session) pipes(streams Streams, set *streamSet) (files []*os.File, err 
 	return files, nil
 }
 
-// execProcess is the OCI description of a further process: like the payload but for what the options say.
-func (c *Container) execProcess(options ExecOptions, ids rootless.Map) (*specs.Process, error) {
-	security, err := parseSecurity(c.HostConfig.SecurityOpt)
+// execIDPart is how much of its container's id an exec's id starts with: who has the one finds the other by it.
+const execIDPart = 24
+
+// newExecID draws an id for an execution in a container.
+func newExecID(random io.Reader, container string) (string, error) {
+	id, err := newID(random)
+	if err != nil {
+		return "", err
+	}
+	return container[:execIDPart] + id[execIDPart:], nil
+}
+
+// noExec is the error of an id that no execution has.
+func noExec(id string) error { return fault.Errorf(errdefs.ErrNotFound, "no such exec: %s", id) }
+
+// LookupExec finds the container that the execution with the full id is, or was, in.
+func (e *Engine) LookupExec(ctx context.Context, id string) (*Container, error) {
+	if len(id) <= execIDPart {
+		return nil, noExec(id)
+	}
+	c, err := e.Lookup(ctx, id[:execIDPart])
+	if errdefs.IsNotFound(err) {
+		return nil, noExec(id)
+	}
+	return c, err
+}
+
+// CreateExec makes an execution in a running container, to be started by StartExec.
+func (c *Container) CreateExec(ctx context.Context, options ExecOptions) (ExecInfo, error) {
+	return askFor[ExecInfo](ctx, c, msgExecCreate, options, msgExecInfo)
+}
+
+// StartExec starts an execution, once, and returns when it runs. It is connected as by Exec.
+func (c *Container) StartExec(ctx context.Context, id string, streams Streams, size WinSize,
+	detach bool) (*Session, error) {
+	info, err := c.InspectExec(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	process := &specs.Process{}
-	if err := c.setPrivileges(process, c.HostConfig.Privileged || options.Privileged); err != nil {
+	conn, err := c.dial(ctx)
+	if err != nil {
 		return nil, err
 	}
-	process.Terminal = options.Tty
-	process.Rlimits = c.HostConfig.rlimits()
-	if options.Size.Rows != 0 {
-		process.ConsoleSize = &specs.Box{Height: uint(options.Size.Rows), Width: uint(options.Size.Cols)}
+	session := &Session{conn: conn}
+	return session, session.execute(ctx, info.Options.Tty, streams, func(set streamSet) (string, any) {
+		return msgExecStart, execStart{ID: id, Detach: detach, Streams: set, Size: size}
+	})
+}
+
+// InspectExec tells what an execution is doing, or how it ended.
+func (c *Container) InspectExec(ctx context.Context, id string) (ExecInfo, error) {
+	return askFor[ExecInfo](ctx, c, msgExecInspect, execRequest{ID: id}, msgExecInfo)
+}
+
+// ResizeExec changes the size of the terminal of an execution that runs.
+func (c *Container) ResizeExec(ctx context.Context, id string, size WinSize) error {
+	_, err := askFor[ExecInfo](ctx, c, msgExecResize, execRequest{ID: id, Size: size}, msgExecInfo)
+	return err
+}
+
+// SignalExec sends a signal to an execution that runs.
+func (c *Container) SignalExec(ctx context.Context, id string, sig syscall.Signal) error {
+	_, err := askFor[ExecInfo](ctx, c, msgExecSignal, execRequest{ID: id, Signal: sig}, msgExecInfo)
+	return err
+}
+
+// Execs lists the executions of a running container: those that were not started yet, those that run, and some that
+// have ended. A container that does not run has none.
+func (c *Container) Execs(ctx context.Context) ([]ExecInfo, error) {
+	if err := c.refresh(); err != nil {
+		return nil, c.goneError(err)
 	}
-	process.Args = options.Args
-	process.User.Username, process.User.Umask = c.user(), c.HostConfig.Umask
-	if options.User != "" {
-		process.User.Username = options.User
+	if !c.monitored {
+		return nil, nil
 	}
-	if err := checkUser(process.User.Username, ids); err != nil {
-		return nil, err
+	return askFor[[]ExecInfo](ctx, c, msgExecList, nil, msgExecList)
+}
+
+// execIDs are the ids of the executions that have not ended. An inspection does not wait for a monitor that does not
+// answer, and leaves them out then.
+func (c *Container) execIDs(ctx context.Context) (ids []string) {
+	if !c.monitored {
+		return nil
 	}
-	process.Env = mergeEnv(slices.Clone(options.Env), c.environment(process.User.Username, options.Tty))
-	process.Cwd = c.workingDir()
-	if options.WorkingDir != "" {
-		process.Cwd = options.WorkingDir
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	list, err := askFor[[]ExecInfo](ctx, c, msgExecList, nil, msgExecList)
+	if err != nil {
+		return nil
 	}
-	process.NoNewPrivileges = security.noNewPrivileges
-	return process, nil
+	for _, x := range list {
+		if x.ExitCode == nil {
+			ids = append(ids, x.ID)
+		}
+	}
+	return ids
+}
+
+// askFor sends the monitor a request that it answers at once, and returns the answer.
+func askFor[A any](ctx context.Context, c *Container, kind string, body any, answer string) (a A, err error) {
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return a, err
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(answerTime))
+	err = conn.Within(ctx, func() error {
+		if err := conn.Send(kind, body); err != nil {
+			return err
+		}
+		message, err := receive(conn, answer)
+		if err != nil {
+			return err
+		}
+		return message.Decode(&a)
+	})
+	return a, err
 }

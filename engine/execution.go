@@ -12,7 +12,9 @@ import (
 	"syscall"
 
 	api "github.com/moby/moby/api/types/events"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/rcrun/rcrun/internal/wire"
+	"github.com/rcrun/rcrun/rootless"
 	"github.com/rcrun/rcrun/runtime"
 )
 
@@ -249,4 +251,36 @@ func (x *execution) obey(conn *wire.Conn, terminal bool, left func()) {
 	if process, err := x.running(); err == nil && terminal {
 		process.Console().Close()
 	}
+}
+
+// execProcess is the OCI description of a further process: like the payload but for what the options say.
+func (c *Container) execProcess(options ExecOptions, ids rootless.Map) (*specs.Process, error) {
+	security, err := parseSecurity(c.HostConfig.SecurityOpt)
+	if err != nil {
+		return nil, err
+	}
+	process := &specs.Process{}
+	if err := c.setPrivileges(process, c.HostConfig.Privileged || options.Privileged); err != nil {
+		return nil, err
+	}
+	process.Terminal = options.Tty
+	process.Rlimits = c.HostConfig.rlimits()
+	if options.Size.Rows != 0 {
+		process.ConsoleSize = &specs.Box{Height: uint(options.Size.Rows), Width: uint(options.Size.Cols)}
+	}
+	process.Args = options.Args
+	process.User.Username, process.User.Umask = c.user(), c.HostConfig.Umask
+	if options.User != "" {
+		process.User.Username = options.User
+	}
+	if err := checkUser(process.User.Username, ids); err != nil {
+		return nil, err
+	}
+	process.Env = mergeEnv(slices.Clone(options.Env), c.environment(process.User.Username, options.Tty))
+	process.Cwd = c.workingDir()
+	if options.WorkingDir != "" {
+		process.Cwd = options.WorkingDir
+	}
+	process.NoNewPrivileges = security.noNewPrivileges
+	return process, nil
 }

@@ -73,7 +73,7 @@ func TestImpatientStop(t *testing.T) {
 // TestStopIsRequested tells an end that a user asked for from others.
 func TestStopIsRequested(t *testing.T) {
 	u := newUserWithImage(t)
-	u.run("run", "-d", "--name", "c1", "bb", "sleep", "1000")
+	u.run("run", "-d", "--name", "c1", "--stop-timeout", "1", "bb", "sleep", "1000")
 	u.run("kill", "-s", "WINCH", "c1")
 	if u.stopRequested("c1") {
 		t.Error("another signal counts as a stop")
