@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/moby/moby/api/types/network"
@@ -10,7 +11,7 @@ import (
 )
 
 // ExposedPorts reads the ports that an image exposes, such as 80, 53/udp or 8000-8010/tcp. An image may expose what is
-// no port, which is returned apart.
+// no port, which is returned apart and sorted.
 func ExposedPorts(texts map[string]struct{}) (ports network.PortSet, bad []string) {
 	for text := range texts {
 		list, err := AppendPorts(nil, text)
@@ -25,6 +26,7 @@ func ExposedPorts(texts map[string]struct{}) (ports network.PortSet, bad []strin
 			ports[port] = struct{}{}
 		}
 	}
+	slices.Sort(bad)
 	return ports, bad
 }
 

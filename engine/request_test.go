@@ -179,3 +179,18 @@ func TestBindingText(t *testing.T) {
 		}
 	}
 }
+
+// TestExposedPorts reads what an image exposes, and returns apart what is no port.
+func TestExposedPorts(t *testing.T) {
+	texts := map[string]struct{}{"80": {}, "53/udp": {}, "8000-8001/tcp": {}, "x/tcp": {}, "": {}, "99999/tcp": {}}
+	ports, bad := ExposedPorts(texts)
+	var got []string
+	for port := range ports {
+		got = append(got, port.String())
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, []string{"53/udp", "80/tcp", "8000/tcp", "8001/tcp"}) ||
+		!slices.Equal(bad, []string{"", "99999/tcp", "x/tcp"}) {
+		t.Errorf("got %q and %q", got, bad)
+	}
+}

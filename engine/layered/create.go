@@ -38,6 +38,9 @@ func (e *Engine) Create(ctx context.Context, options engine.CreateOptions, platf
 		if warning := platformWarning(image); platform == "" && warning != "" {
 			warnings = append(warnings, warning)
 		}
+		if _, bad := engine.ExposedPorts(image.Config.Config.ExposedPorts); len(bad) > 0 {
+			warnings = append(warnings, fmt.Sprintf("the image exposes what is no port, which is left out: %q", bad))
+		}
 	}
 	if warning := options.HostConfig.Warning(); warning != "" {
 		warnings = append(warnings, warning)
