@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"testing"
 	"time"
 
 	"github.com/rcrun/rcrun/tests/patience"
@@ -146,4 +147,25 @@ func commandLine(pid int) string {
 		return ""
 	}
 	return strings.TrimSuffix(strings.ReplaceAll(string(text), "\x00", " "), " ")
+}
+
+// TestOrphansAreFound leaves a process whose parent has ended: it counts as left behind by its user, and by no other.
+func TestOrphansAreFound(t *testing.T) {
+	u := newUser(t)
+	started := u.succeeded(u.finish(u.command("sh", "-c", "sleep 1000 >/dev/null 2>&1 & echo $!")))
+	pid, err := strconv.Atoi(started)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := u.leftovers(); len(left.processes) != 1 || left.processes[0].pid != pid {
+		t.Errorf("left behind is %q, want process %d", left, pid)
+	}
+	other := *u
+	other.dir = u.dir + "-of-another"
+	if left := other.leftovers(); !left.none() {
+		t.Errorf("another user has left behind %q", left)
+	}
+	orphan := newProcess(pid)
+	orphan.kill(t)
+	eventually(t, "the process ends", orphan.gone)
 }
