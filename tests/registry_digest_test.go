@@ -88,7 +88,7 @@ func TestPlatformHeld(t *testing.T) {
 		u.fails(125, []string{`platform "x"`}, command, "--network", "none", "--platform", "x", "bb", "true")
 		u.fails(125, []string{`platform "linux/"`}, command, "--network", "none", "--platform", "linux/", "bb", "true")
 	}
-	u.fails(125, []string{"--platform is about an image"}, "run", "--rootfs", "/:O", "--platform", here, "true")
+	u.fails(125, []string{"--platform needs an image"}, "run", "--rootfs", "/:O", "--platform", here, "true")
 	u.fails(125, mismatch, "pull", "--platform", wanted, name)
 	u.fails(125, []string{`platform "x"`}, "pull", "--platform", "x", name)
 	u.fails(125, []string{`platform "a/b/c/d"`}, "import", "--platform", "a/b/c/d", debianTar(), "x")

@@ -83,7 +83,7 @@ func TestLogin(t *testing.T) {
 	u.fails(125, []string{"certificate"}, "login", "--tls-verify=true", "-u", "me", "-p", "secret", server.host)
 	u.failed(u.tryWith([]byte("wrong\n"), login...), 125, "does not accept the user name and password")
 	u.fails(125, []string{"--username"}, "login", "--password-stdin", server.host)
-	u.failed(u.tryWith(nil, "login", server.host), 125, "no terminal")
+	u.failed(u.tryWith(nil, "login", server.host), 125, "not a terminal")
 	u.fails(125, []string{"not logged in"}, "login", "--get-login", server.host)
 	u.fails(125, []string{"authentication required"}, push...)
 
