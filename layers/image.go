@@ -32,7 +32,7 @@ type Image struct {
 	Size        int64        // of the layers' tars together, in bytes
 	Config      v1.Image     // platform, what to run and how, history
 	Docker      DockerConfig // what docker adds to that
-	Comment     string       // by whoever made it
+	Comment     string       // by the maker of the image
 	// DockerVersion is the version of the docker that made the image; "" where another program made it.
 	DockerVersion string
 	TopLayer      string  // id of the uppermost layer; "" for an image without any

@@ -86,7 +86,7 @@ func setType(data []byte, typ byte) {
 	copy(data[sumAt:], fmt.Sprintf("%06o\x00", sum))
 }
 
-// TestCopiedArchiveKeepsHoles looks at what an archive takes that is read from a pipe and thus copied first.
+// TestCopiedArchiveKeepsHoles looks at the space of an archive that is read from a pipe, and so copied first.
 func TestCopiedArchiveKeepsHoles(t *testing.T) {
 	file, err := os.Create(filepath.Join(t.TempDir(), "archive.tar"))
 	if err != nil {

@@ -34,7 +34,7 @@ type ociSaver struct {
 	layers      map[digest.Digest]v1.Descriptor // that are in the archive, by the digest of their tar
 }
 
-// saveOCI writes an oci-archive. Manifests are made anew, because those that an image came with describe other
+// saveOCI writes an oci-archive. It makes new manifests, because those that an image came with describe other
 // compressed layers.
 func saveOCI(ctx context.Context, s *layers.Store, w io.Writer, images []*savedImage, compression Compression,
 	counted *progress.Meter) (err error) {

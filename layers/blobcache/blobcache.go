@@ -1,17 +1,17 @@
-// Package blobcache holds blobs on their way from a registry into the store, so that the processes of a user fetch
-// each of them once, and so that a download which was broken off goes on where it ended.
+// Package blobcache holds blobs on their way from a registry into the store. It lets the processes of a user fetch each
+// blob once, and lets an interrupted download go on where it ended.
 //
-// Decisions, and their reasons:
+// Decisions and their reasons:
 //
-//   - A blob is complete under its own name, and "part" beside it while it arrives. Nobody gets to see a blob before
+//   - A complete blob has its own name; while it arrives, it is "part" beside that name. No process sees a blob before
 //     its size and digest are verified.
-//   - Who is going to need a blob claims it before looking whether the store has its content already. Blobs are removed
-//     by the last one to release them. So whoever finds nothing in the store finds the blob here once it has been
-//     fetched: what is missing in both places was fetched by nobody.
-//   - Claims and the right to fetch are locks of open files, which end with the process. Both are ranges of one lock
-//     file, which the last one out removes too: nothing is left of a blob that nobody needs.
-//   - A blob that a killed process left is taken for a part: its content was perhaps never written to disk. Hashing it
-//     again costs less than a flush of every blob.
+//   - A process that is going to need a blob claims it before it looks whether the store has the blob's content. The
+//     last process that releases a blob removes it. This closes a race: if a blob is neither in the store nor here, no
+//     process has fetched it, and the claimant must.
+//   - Claims and the right to fetch are locks on open files, which end with the process. Both are ranges of one lock
+//     file, which the last process removes, too: nothing is left of a blob that no process needs.
+//   - A complete blob that a killed process has left counts as a part, because its content may never have reached the
+//     disk. Hashing it again costs less than flushing every blob.
 //   - Parts are kept for a day when a download ends early, unless their content was wrong.
 package blobcache
 
@@ -36,29 +36,29 @@ const (
 // keepParts is how long an unfinished download is kept.
 const keepParts = 24 * time.Hour
 
-// maxStall is how long a download may stand still before it counts as broken off.
+// maxStall is how long a download may bring nothing before it counts as interrupted.
 const maxStall = 2 * time.Minute
 
-// Cache is a directory of blobs, shared by any number of processes.
+// Cache is a directory of blobs that any number of processes share.
 type Cache struct {
 	dir   string
 	stall time.Duration // maxStall
 }
 
-// New returns the cache in dir, which is made once it is needed.
+// New returns the cache in dir. The directory is made when it is needed.
 func New(dir string) Cache { return Cache{dir: dir, stall: maxStall} }
 
-// Claim is the right to rely on a blob until it is released. Its methods may be called from several goroutines.
+// Claim is the right to rely on a blob until the claim is released. Its methods may be called from several goroutines.
 type Claim struct {
 	digest digest.Digest
 	path   string // of the complete blob
 	lock   *os.File
 	stall  time.Duration // of the cache
 
-	fetching sync.Mutex // within this process, for which the lock of the file is one
+	fetching sync.Mutex // within this process, whose goroutines share the lock of the file
 }
 
-// Claim claims a blob, whether it is there or not.
+// Claim claims a blob, whether the blob is there or not.
 func (c Cache) Claim(d digest.Digest) (*Claim, error) {
 	claim, err := c.claim(d)
 	if err != nil {
@@ -102,8 +102,8 @@ func (c Cache) Claimed(d digest.Digest) (bool, error) {
 	return !alone, errors.Join(err, claim.leave(alone))
 }
 
-// Release gives the claim up. If nobody else has claimed the blob, what is there of it is removed, unless it is to be
-// kept for another attempt.
+// Release gives up the claim. If nothing else has claimed the blob, what is there of it is removed, unless the caller
+// wants to keep it for another attempt.
 func (c *Claim) Release(keep bool) error {
 	if keep {
 		return c.ReleaseLast(nil)
@@ -113,8 +113,8 @@ func (c *Claim) Release(keep bool) error {
 	})
 }
 
-// ReleaseLast gives the claim up. If nobody else has claimed the blob, last is called first, if it is not nil; nobody
-// can claim it meanwhile.
+// ReleaseLast gives up the claim. If nothing else has claimed the blob, it calls last first, unless that is nil;
+// nothing can claim the blob meanwhile.
 func (c *Claim) ReleaseLast(last func() error) error {
 	alone, err := c.withdraw()
 	if alone && last != nil {
@@ -123,7 +123,8 @@ func (c *Claim) ReleaseLast(last func() error) error {
 	return errors.Join(err, c.leave(alone))
 }
 
-// withdraw ends the claim, and tells whether it was the last one; then nobody else can claim the blob until leave.
+// withdraw ends the claim, and tells whether it was the last one. If it was, nothing else can claim the blob until
+// leave is called.
 func (c *Claim) withdraw() (alone bool, err error) {
 	if err := unlock(c.lock, claimByte); err != nil {
 		return false, err
@@ -138,14 +139,14 @@ func (c *Claim) leave(alone bool) (err error) {
 	return errors.Join(err, c.lock.Close())
 }
 
-// Sweep removes unfinished downloads that nobody has gone on with for a day, and what killed processes left otherwise.
+// Sweep removes unfinished downloads that nothing has continued for a day, and what else killed processes have left.
 func (c Cache) Sweep() error { return c.sweep(time.Now().Add(-keepParts)) }
 
 // Clear removes all unfinished downloads that no process has claimed.
 func (c Cache) Clear() error { return c.sweep(time.Now().Add(time.Hour)) }
 
-// sweep removes lock files that nobody has locked, and parts that nobody has claimed and that were last written to
-// before a certain time.
+// sweep removes lock files that nothing has locked, and parts that nothing has claimed and that were last written
+// before a time.
 func (c Cache) sweep(before time.Time) error {
 	entries, err := os.ReadDir(c.dir)
 	if err != nil {
@@ -154,7 +155,7 @@ func (c Cache) sweep(before time.Time) error {
 	for _, entry := range entries {
 		info, err := entry.Info()
 		if err != nil {
-			continue // removed meanwhile
+			continue // another process has removed it
 		}
 		isLock, isOld := strings.HasSuffix(entry.Name(), lockSuffix), info.ModTime().Before(before)
 		if !isLock && !isOld {
@@ -164,7 +165,7 @@ func (c Cache) sweep(before time.Time) error {
 		hex, _, _ = strings.Cut(hex, ".")
 		claim, err := c.claim(digest.NewDigestFromEncoded(digest.Algorithm(algorithm), hex))
 		if err != nil {
-			continue // no file of ours
+			continue // not a file of this cache
 		}
 		if err := claim.Release(isLock); err != nil {
 			return fmt.Errorf("remove unfinished download: %w", err)

@@ -125,7 +125,7 @@ func TestResume(t *testing.T) {
 	if o.offsets[1] != 300 {
 		t.Errorf("opened at %v", o.offsets)
 	}
-	// A process that is killed does not release its claims. What it left is verified anew, without being fetched.
+	// A process that is killed does not release its claims. What it left is verified again, without being fetched.
 	if err := claim.lock.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -11,11 +11,11 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Source opens a blob where it comes from, at an offset in bytes.
+// Source opens a blob at its origin, at an offset in bytes.
 type Source func(ctx context.Context, offset int64) (io.ReadCloser, error)
 
-// InterruptedError is a download that ended early, or that came to something else than was expected. Another attempt
-// may do better; it goes on from what is there.
+// InterruptedError says that a download ended early or brought something else than was expected. Another attempt may
+// succeed; it goes on from what is there.
 type InterruptedError struct {
 	Have int64 // bytes of the blob that are there now
 	Err  error
@@ -26,9 +26,9 @@ func (e *InterruptedError) Error() string { return e.Err.Error() }
 // Unwrap returns the reason.
 func (e *InterruptedError) Unwrap() error { return e.Err }
 
-// Fetch returns the blob, opened for reading. If nobody has fetched it yet it does so from source, and whoever wants
-// the same blob waits meanwhile; waiting is called if that is this caller, and may be nil. size is in bytes, -1 if it
-// is not known.
+// Fetch returns the blob, opened for reading. If no process has fetched it yet, Fetch does so from source, and all
+// others that want the blob wait meanwhile. If this caller must wait, it calls waiting first, which may be nil. size is
+// in bytes, -1 if it is not known.
 func (c *Claim) Fetch(ctx context.Context, size int64, source Source, waiting func()) (_ *os.File, err error) {
 	done, err := c.Lock(ctx, waiting)
 	if err != nil {
@@ -65,7 +65,7 @@ func (c *Claim) download(ctx context.Context, size int64, source Source) (err er
 		received, err = c.receive(ctx, source, have, size, io.MultiWriter(part, digester.Hash()))
 	}
 	if local := (*os.PathError)(nil); errors.As(err, &local) {
-		// A disk that is full is no better for what arrived so far.
+		// The part is removed, because on a full disk it would only take up room.
 		return errors.Join(err, os.Remove(part.Name()))
 	}
 	if err != nil {
@@ -74,7 +74,8 @@ func (c *Claim) download(ctx context.Context, size int64, source Source) (err er
 	return c.verify(have+received, size, digester.Digest())
 }
 
-// receive reads a blob from an offset on until it is size bytes long, and returns the number of bytes it read.
+// receive reads a blob from an offset on, until it is size bytes long, and returns the number of bytes that it has
+// read.
 func (c *Claim) receive(parent context.Context, source Source, offset, size int64, to io.Writer) (received int64,
 	err error) {
 	ctx, cancel := context.WithCancel(parent)
@@ -115,7 +116,7 @@ type readFunc func(p []byte) (int, error)
 
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 
-// verify checks what has arrived. What is wrong is not kept.
+// verify checks what has arrived, and removes it if it is wrong.
 func (c *Claim) verify(length, size int64, got digest.Digest) error {
 	var err error
 	switch {

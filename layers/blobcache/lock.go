@@ -14,12 +14,12 @@ import (
 
 // The ranges of a lock file.
 const (
-	claimByte = iota // shared by all who claim the blob; exclusive for who removes it
-	workByte         // exclusive for who works on it
+	claimByte = iota // shared by all claimants of the blob; exclusive while it is removed
+	workByte         // exclusive for the process that fetches it
 )
 
-// openLock opens a lock file, making it if it is not there. It tells whether nobody else has claimed the blob; then the
-// file is locked exclusively.
+// openLock opens a lock file, and makes it if it is not there. It tells whether nothing else has claimed the blob; if
+// so, the file is locked exclusively.
 func openLock(path string) (lock *os.File, alone bool, err error) {
 	for {
 		lock, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
@@ -36,7 +36,7 @@ func openLock(path string) (lock *os.File, alone bool, err error) {
 		if isAt(lock, path) {
 			return lock, alone, nil
 		}
-		// The last one who claimed the blob has just removed the file.
+		// The last claimant of the blob has just removed the file.
 		if err := lock.Close(); err != nil {
 			return nil, false, err
 		}
@@ -53,12 +53,12 @@ func isAt(file *os.File, path string) bool {
 	return err == nil && os.SameFile(opened, current)
 }
 
-// claimShared locks a lock file as one of many. It waits for who is removing the blob, which is quick.
+// claimShared takes a shared lock on a lock file. It waits for a process that is removing the blob, which is quick.
 func claimShared(lock *os.File) error {
 	return eintr.Repeat(func() error { return setLock(lock, unix.F_OFD_SETLKW, unix.F_RDLCK, claimByte) })
 }
 
-// tryExclusive locks a range of a lock file for this one opening of it, unless another has locked it.
+// tryExclusive locks a range of a lock file for this opening of the file, unless another opening has locked it.
 func tryExclusive(lock *os.File, at int64) (bool, error) {
 	err := setLock(lock, unix.F_OFD_SETLK, unix.F_WRLCK, at)
 	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
@@ -79,12 +79,12 @@ func setLock(lock *os.File, cmd int, kind int16, at int64) error {
 	return nil
 }
 
-// maxPoll is how long a waiting process sleeps at most before it looks again: a system call that waits for a lock could
-// not be ended with a context.
+// maxPoll is the longest time for which a waiting process sleeps before it looks again. A system call that waits for a
+// lock could not be ended with a context.
 const maxPoll = 100 * time.Millisecond
 
-// Lock waits until no other process and no other goroutine has locked the blob, and locks it. The function that it
-// returns ends that. waiting is called once if there is somebody to wait for; it may be nil.
+// Lock waits until no other process and no other goroutine has locked the blob, and locks it. The returned function
+// unlocks it. If Lock must wait, it calls waiting once, which may be nil.
 func (c *Claim) Lock(ctx context.Context, waiting func()) (func() error, error) {
 	c.fetching.Lock()
 	for pause := time.Millisecond; ; pause = min(2*pause, maxPoll) {

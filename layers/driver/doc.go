@@ -6,7 +6,7 @@
 //   - diff, the tree;
 //   - parent, the id of the layer below as text, absent when there is none;
 //   - index, for image layers, what is in the tree as package layerindex has it;
-//   - work, for containers, an empty directory for whoever mounts the layer;
+//   - work, for containers, an empty directory for the program that mounts the layer;
 //   - quota, for containers with a limit.
 //
 // Decisions and their reasons:

@@ -88,8 +88,8 @@ func TestLibrarySuite(t *testing.T) {
 	}
 }
 
-// dropsSetuid tells whether a plain file loses its set-user-ID bit when it is written: the kernel has it so for whoever
-// lacks CAP_FSETID in the first of all user namespaces.
+// dropsSetuid tells whether a plain file loses its set-user-ID bit when it is written: the kernel removes the bit
+// unless the writer has CAP_FSETID in the first of all user namespaces.
 func dropsSetuid(t *testing.T) bool {
 	t.Helper()
 	path := t.TempDir() + "/file"

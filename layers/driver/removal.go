@@ -8,8 +8,8 @@ import (
 	"github.com/rcrun/rcrun/layers/internal/scratch"
 )
 
-// DeferredRemove takes a layer out of the store. The function that it returns removes the files, which takes its time
-// and needs no lock. Should the process be killed before, whoever opens the store next removes them.
+// DeferredRemove takes a layer out of the store. The returned function removes the files, which takes time and needs no
+// lock. If the process is killed before that, the process that opens the store next removes them.
 func (r removal[C]) DeferredRemove(id string) (C, error) {
 	place, err := scratch.New(r.layout.Staging())
 	if err != nil {
@@ -21,5 +21,5 @@ func (r removal[C]) DeferredRemove(id string) (C, error) {
 // Remove removes a layer.
 func (r removal[C]) Remove(id string) error { return rmtree.Remove(r.layout.Layer(id)) }
 
-// GetTempDirRootDirs returns no directory: there is none that the library would have to clear.
+// GetTempDirRootDirs returns no directory, because the library has none to clear.
 func (r removal[C]) GetTempDirRootDirs() []string { return nil }

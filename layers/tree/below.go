@@ -9,7 +9,7 @@ import (
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
-// openData opens the data of a regular file, which is in a layer above l: its own, or that of a file in l that it
+// openData opens the data of a regular file in a layer above l: the file's own data, or that of the file in l that it
 // refers to.
 func (l stack) openData(at location) (*os.File, error) {
 	below, err := readBelow(at, layerfmt.DataXattr)
@@ -40,7 +40,7 @@ func (l stack) openBelow(below *layerfmt.Below) (*os.File, error) {
 	return at.child(path.Base(below.Path)).open()
 }
 
-// lasting returns an error about a layer that nobody changes as one that does not tell of a change.
+// lasting returns an error about a layer that nothing changes, as an error that does not mean "the file has changed".
 func lasting(err error) error {
 	var gone *goneError
 	if errors.As(err, &gone) {
@@ -49,7 +49,7 @@ func lasting(err error) error {
 	return err
 }
 
-// readBelow returns the reference to layers below that a file has in an xattr, nil where it has none.
+// readBelow returns the reference to layers below that a file has in an xattr, nil if it has none.
 func readBelow(at location, xattr string) (*layerfmt.Below, error) {
 	value, err := at.getXattr(xattr)
 	if isNoXattr(err) {

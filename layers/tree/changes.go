@@ -24,10 +24,10 @@ type Change struct {
 	Kind ChangeKind
 }
 
-// Changes lists what a tree changes in the layers below it, sorted by path. Its cost depends on the tree only,
-// not on the layers below, but for what is in directories that it renames or makes anew. A directory that is only there
-// because of what it contains is listed as modified if something in it has changed. The root is not listed, nor what is
-// in the layers that w hides, if the tree is a container's.
+// Changes lists what a tree changes in the layers below it, sorted by path. Its cost depends on the tree only and not
+// on the layers below, except for what is in directories that the tree renames or makes. A directory that is only there
+// because of its content is listed as modified if something in it has changed. The root is not listed, nor what is in
+// the layers that w hides, if the tree is a container's.
 func Changes(ctx context.Context, t Tree, lowers Lowers, w Writable) ([]Change, error) {
 	v, err := newView(t, lowers, w)
 	if err != nil {
@@ -55,11 +55,11 @@ func Changes(ctx context.Context, t Tree, lowers Lowers, w Writable) ([]Change, 
 	return withParents(c.kinds), nil
 }
 
-// changes are gathered by name.
+// changes collects the changes by name.
 type changes struct {
 	view
 	kinds  map[string]ChangeKind
-	shown  map[string]bool // what the tree has, changed or not, and whether it is a directory
+	shown  map[string]bool // what the tree has, changed or not; true for a directory
 	opaque []string        // directories of the tree that show nothing of the image's
 }
 
@@ -91,8 +91,8 @@ func (c *changes) add(it item) error {
 	return err
 }
 
-// same tells whether an entry is as another one, which is below it. A file that is in the tree itself is not,
-// whatever its attributes: somebody has written to it.
+// same tells whether an entry is the same as another one, which is below it. A file in the tree itself never is,
+// whatever its attributes: a process has written to it.
 func (c *changes) same(it item, other location) (bool, error) {
 	if it.st.Mode&unix.S_IFMT != unix.S_IFDIR && c.lowers.number(it.location) == 0 {
 		return false, nil
@@ -110,7 +110,7 @@ func (c *changes) same(it item, other location) (bool, error) {
 	return is.equal(was), err
 }
 
-// addHidden adds what is not to be seen any more of the directory dir, below one that is opaque.
+// addHidden adds what the opaque directory dir hides.
 func (c *changes) addHidden(dir string) error {
 	names, err := c.below.names(dir)
 	if err != nil {
@@ -131,7 +131,7 @@ func (c *changes) addHidden(dir string) error {
 	return nil
 }
 
-// addUntouched adds the names that the tree does not have, and whose file it changes all the same.
+// addUntouched adds the names that the tree does not have although it changes their file.
 func (c *changes) addUntouched() error {
 	if len(c.links) == 0 {
 		return nil

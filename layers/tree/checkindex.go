@@ -11,12 +11,12 @@ import (
 	"github.com/rcrun/rcrun/internal/layerindex"
 )
 
-// ErrBadIndex is the error of CheckIndex where the tree may be good, and its index is to be written anew.
+// ErrBadIndex is the error of CheckIndex if the tree may be good and the index must be written again.
 var ErrBadIndex = errors.New("its index cannot be used")
 
-// CheckIndex compares the tree at root with what the index at path says of it, but for what a copy of the tree changes:
-// inode numbers, times of change. scratch is a file for the index that the tree has now. alone says that the index
-// alone knows owners and xattrs, which are then not compared.
+// CheckIndex compares the tree at root with the index at path, except for what a copy of the tree changes: inode
+// numbers and times of change. scratch is a file for a new index of the tree. alone says that only the index knows
+// owners and xattrs; then these are not compared.
 func CheckIndex(root, scratch *os.File, path string, alone bool) error {
 	then, err := layerindex.Open(path)
 	if err != nil {
@@ -133,7 +133,7 @@ func namesOf(dir layerindex.Dir) (names []string, err error) {
 	return names, err
 }
 
-// sameEntry tells whether two entries stand for the same, as a container sees it.
+// sameEntry tells whether a container sees the same in two entries.
 func sameEntry(a, b *layerindex.Entry) bool {
 	sameSize := a.Stat.Mode&unix.S_IFMT != unix.S_IFREG || a.Size == b.Size
 	return a.Whiteout == b.Whiteout && a.Opaque == b.Opaque && a.Stat == b.Stat && sameSize && a.Mtime == b.Mtime &&

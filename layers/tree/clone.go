@@ -13,10 +13,10 @@ import (
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
-// CloneOptions say how to make a tree of another one.
+// CloneOptions say how to make a tree from another one.
 type CloneOptions struct {
-	// Named tells of a directory, by its path from the root, whether the tar that the other tree was unpacked from has
-	// an entry for it. Others have their owner and mode from the layers below.
+	// Named tells whether the tar that the other tree was unpacked from has an entry for a directory, given by its path
+	// from the root. A directory without an entry takes its owner and mode from the layers below.
 	Named func(dir string) bool
 	// Lowers are the layers below the new tree.
 	Lowers Lowers
@@ -24,8 +24,8 @@ type CloneOptions struct {
 	Metadata *Metadata
 }
 
-// Clone writes into the tree at root, an open and empty directory, what the tar that an image layer's tree was unpacked
-// from would write there. The files share their content where the filesystem can do that.
+// Clone writes into the tree at root, an open and empty directory, what the tar would write there that an image layer's
+// tree was unpacked from. The files share their content if the filesystem can do that.
 func Clone(root *os.File, t Tree, opts CloneOptions) error {
 	pool := &beneath.Pool{}
 	defer pool.Close()
@@ -62,7 +62,7 @@ type cloner struct {
 	linked map[uint64][]string // the first name of files with several, by their inode in the other tree
 }
 
-// directory makes the directory to, which is empty, one like the directory from.
+// directory makes the empty directory to like the directory from.
 func (c *cloner) directory(from dir, to *beneath.Dir, parts []string) error {
 	names, err := from.names(nil)
 	if err != nil {
@@ -82,7 +82,7 @@ func (c *cloner) directory(from dir, to *beneath.Dir, parts []string) error {
 	if err != nil {
 		return err
 	}
-	fd, err := openDir(at, ".") // to be changed
+	fd, err := openDir(at, ".") // opened for changes
 	if err != nil {
 		return err
 	}
@@ -93,8 +93,8 @@ func (c *cloner) directory(from dir, to *beneath.Dir, parts []string) error {
 	return unix.UtimesNanoAt(fd, "", []unix.Timespec{st.Mtim, st.Mtim}, unix.AT_EMPTY_PATH)
 }
 
-// identity gives a directory its owner, mode and xattrs. The root has already got those that it has if nothing is said
-// of it.
+// identity gives a directory its owner, mode and xattrs. The root has those already that it has if no entry mentions
+// it.
 func (c *cloner) identity(from dir, to int, parts []string, st *unix.Stat_t) error {
 	named := c.named(strings.Join(parts, "/"))
 	if named {
@@ -117,7 +117,7 @@ func (c *cloner) identity(from dir, to int, parts []string, st *unix.Stat_t) err
 	return meta{stat: c.lowers.parent(parts)}.apply(c.keeper, to)
 }
 
-// entry makes the last of parts in the directory to like a file.
+// entry makes the last of parts, in the directory to, like a file.
 func (c *cloner) entry(at location, to *beneath.Dir, parts []string) error {
 	st, err := at.stat()
 	if err != nil {
@@ -208,7 +208,7 @@ func (c *cloner) symlink(at location, to int, st *unix.Stat_t) error {
 	return unix.Symlinkat(target, to, at.name)
 }
 
-// link gives a file that has been made a further name.
+// link gives a file that was made before a further name.
 func (c *cloner) link(first []string, to int, name string) error {
 	w := newWalker(int(c.root.Fd()), onDisk{})
 	defer w.forget()
@@ -220,7 +220,7 @@ func (c *cloner) link(first []string, to int, name string) error {
 	return unix.Linkat(dirfd, first[last], to, name, 0)
 }
 
-// copyXattrs copies the xattrs that are wanted to an open file.
+// copyXattrs copies the xattrs of an image to an open file.
 func (c *cloner) copyXattrs(from location, to int, wanted func(name string) bool) error {
 	names, err := from.listXattrs()
 	if err != nil {
@@ -228,7 +228,7 @@ func (c *cloner) copyXattrs(from location, to int, wanted func(name string) bool
 	}
 	for _, name := range names {
 		if !strings.HasPrefix(name, "user.") || !wanted(name) {
-			continue // what else there is, the host's security modules have set
+			continue // the host's security modules have set the others
 		}
 		value, err := from.getXattr(name)
 		if err == nil {

@@ -11,8 +11,9 @@ import (
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
-// Compare lists what the union of the trees of now has changed since that of before, each given with the nearest first.
-// It reads both unions; of trees that lie on each other, Changes tells the same at less cost. The root is not compared.
+// Compare lists what the union of the trees now has changed since the union of the trees before, each given with the
+// nearest tree first. It reads both unions; for trees that lie on each other, Changes tells the same at less cost. The
+// root is not compared.
 func Compare(ctx context.Context, now, before Lowers) ([]Change, error) {
 	after, err := now.portrait(ctx)
 	if err != nil {
@@ -41,9 +42,9 @@ func Compare(ctx context.Context, now, before Lowers) ([]Change, error) {
 	return withParents(changed), nil
 }
 
-// withParents lists changes sorted, with the directories that they are in.
+// withParents lists changes sorted, together with the directories that contain them.
 func withParents(changed map[string]ChangeKind) []Change {
-	seen := map[string]bool{"": true} // with all that they are in
+	seen := map[string]bool{"": true} // with all parents of its members
 	for name := range maps.Clone(changed) {
 		for dir := parentOf(name); !seen[dir]; dir = parentOf(dir) {
 			seen[dir] = true
@@ -64,12 +65,12 @@ func parentOf(name string) string {
 	return name[:max(0, strings.LastIndexByte(name, '/'))]
 }
 
-// feature is what tells a file from another version of it without reading its data.
+// feature is what distinguishes a file from another version of it without reading its data.
 type feature struct {
 	stat   layerfmt.Stat
 	link   string
 	size   int64         // of a regular file
-	mtime  unix.Timespec // likewise: that of a directory changes with what is in it
+	mtime  unix.Timespec // of a regular file, too: that of a directory changes with its content
 	xattrs map[string]string
 }
 
@@ -78,7 +79,7 @@ func (f feature) equal(other feature) bool {
 		maps.Equal(f.xattrs, other.xattrs)
 }
 
-// portrait returns all that a union shows but its root, by name.
+// portrait returns all that a union shows except its root, by name.
 func (l Lowers) portrait(ctx context.Context) (map[string]feature, error) {
 	all := map[string]feature{}
 	if len(l) == 0 {

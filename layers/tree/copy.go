@@ -17,9 +17,9 @@ import (
 // Copy is the tree of a container that began as a copy of its image's.
 type Copy struct {
 	Tree
-	// Of is the tree of the image; none without an image.
+	// Of is the tree of the image; none for a container without an image.
 	Of Lowers
-	// Between are trees of what was put into the copy beside, which does not count as the container's.
+	// Between are trees of what was put into the copy besides. It does not count as the container's.
 	Between Lowers
 }
 
@@ -53,7 +53,7 @@ func openFinder(pool *beneath.Pool, l Lowers) (*finder, error) {
 	return newFinder(s), err
 }
 
-// ownChanges leaves out of all changes what lies between, and the directories that are listed for it alone.
+// ownChanges leaves out what lies between, and directories that are listed only because of that.
 type ownChanges struct {
 	now, image *finder
 	between    []*finder
@@ -62,7 +62,7 @@ type ownChanges struct {
 func (o ownChanges) filter(all []Change) []Change {
 	needed := map[string]bool{} // directories of what is left
 	var own []Change
-	for _, c := range slices.Backward(all) { // what is in a directory before it
+	for _, c := range slices.Backward(all) { // a directory after what is in it
 		if needed[c.Path] || !o.isBetween(c) {
 			own = append(own, c)
 			needed[filepath.Dir(c.Path)] = true
@@ -72,7 +72,7 @@ func (o ownChanges) filter(all []Change) []Change {
 	return own
 }
 
-// isBetween tells whether a change is not the container's: it is as it was put there, or a directory that is as the
+// isBetween tells whether a change is not the container's: the file is as it was put there, or it is a directory as the
 // image has it.
 func (o ownChanges) isBetween(c Change) bool {
 	name := strings.TrimPrefix(c.Path, "/")
@@ -86,8 +86,8 @@ func (o ownChanges) isBetween(c Change) bool {
 	return false
 }
 
-// alike tells whether two trees have files of the same type, permissions and owner by a name, which are empty if they
-// are regular files. What is in directories does not count.
+// alike tells whether two trees have files of the same type, permissions and owner by a name; regular files must also
+// be empty. What is in directories does not count.
 func alike(a, b *finder, name string) bool {
 	x, ok := lookIn(a, name)
 	y, found := lookIn(b, name)
@@ -146,7 +146,7 @@ func (c Copy) Size(ctx context.Context) (size int64, err error) {
 	return size, nil
 }
 
-// Pack writes what the container has changed as a tar in the form of an image layer, as the function of that name does.
+// Pack writes what the container has changed as a tar in the form of an image layer, as the function Pack does.
 func (c Copy) Pack(ctx context.Context, w io.Writer) error {
 	changes, err := c.Changes(ctx)
 	if err != nil {

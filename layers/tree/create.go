@@ -21,7 +21,7 @@ import (
 
 const createFlags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL
 
-// early is from which size on the writing of a file to disk begins at once.
+// early is the size from which the writing of a file to disk begins at once.
 const early = 1 << 20
 
 // create makes the inode, or the further name, that an entry describes.
@@ -51,8 +51,8 @@ func (u *unpacker) create(hdr *tar.Header, t target, content io.Reader) error {
 	return err
 }
 
-// place runs link, which gives an inode its name and fails with EEXIST where that is taken; if so, it runs it again
-// with the name cleared. deleted tells whether what was there is the mark of a deletion.
+// place runs link, which gives an inode its name and fails with EEXIST if the name is taken. If it is taken, place
+// clears the name and runs link again. deleted tells whether the mark of a deletion had the name.
 func (u *unpacker) place(t target, link func() error) (deleted bool, err error) {
 	if deleted, err = u.dropWhiteoutFile(t); err != nil {
 		return false, err
@@ -62,17 +62,17 @@ func (u *unpacker) place(t target, link func() error) (deleted bool, err error) 
 	}
 	mark := u.walker.isWhiteout(t.dirfd, t.parts)
 	if !mark && (t.viaLink || u.viaLink[strings.Join(t.parts, "/")]) {
-		// As with a name that comes twice: the tar could not be written out again.
+		// As for a name that comes twice: the tar could not be written out again.
 		return false, fmt.Errorf("%s has another name, too: %w", strings.Join(t.parts, "/"), storage.ErrDuplicatePath)
 	}
-	u.walker.alias = "" // which may lead through what is removed
+	u.walker.alias = "" // the alias may lead through what is removed
 	if err := rmtree.At(t.dirfd, t.base); err != nil {
 		return mark, fmt.Errorf("replace earlier entry: %w", err)
 	}
 	return deleted || mark, link()
 }
 
-// makeDir makes a directory or takes over the one that is there.
+// makeDir makes a directory, or takes over the directory that is there.
 func (u *unpacker) makeDir(t target, m meta) error {
 	deleted := false
 	fd, err := openDir(t.dirfd, t.base)
@@ -100,7 +100,7 @@ func (u *unpacker) makeDir(t target, m meta) error {
 	return m.apply(u.keeper, fd)
 }
 
-// makeFile makes a regular file on disk, which stands for a file of whatever type m says.
+// makeFile makes a regular file on disk, which stands for a file of the type in m.
 func (u *unpacker) makeFile(t target, m meta, content io.Reader, mtime time.Time) (size int64, err error) {
 	fd := -1
 	_, err = u.place(t, func() error {
@@ -119,7 +119,7 @@ func (u *unpacker) makeFile(t target, m meta, content io.Reader, mtime time.Time
 		return size, fmt.Errorf("write content: %w", err)
 	}
 	if size >= early {
-		// So that little is left to be flushed at the end. Where the kernel refuses, more is.
+		// This leaves little to flush at the end. If the kernel refuses, more is left.
 		_ = unix.SyncFileRange(fd, 0, 0, unix.SYNC_FILE_RANGE_WRITE)
 	}
 	if err := m.applyNew(u.keeper, fd); err != nil {
@@ -128,7 +128,7 @@ func (u *unpacker) makeFile(t target, m meta, content io.Reader, mtime time.Time
 	return size, setTimes(t.dirfd, t.base, mtime)
 }
 
-// makeSymlink makes a symbolic link, or the file that stands for one that plain links cannot show.
+// makeSymlink makes a symbolic link, or the file that stands for a link which plain links cannot show.
 func (u *unpacker) makeSymlink(t target, m meta, link string, mtime time.Time) error {
 	if link == "" || len(link) > maxPath || strings.ContainsRune(link, 0) {
 		return fmt.Errorf("symbolic link with a target of %d bytes", len(link))
@@ -144,7 +144,7 @@ func (u *unpacker) makeSymlink(t target, m meta, link string, mtime time.Time) e
 	return setTimes(t.dirfd, t.base, mtime)
 }
 
-// makeHardLink gives a file made by an earlier entry a further name.
+// makeHardLink gives a file of an earlier entry a further name.
 func (u *unpacker) makeHardLink(t target, link string) error {
 	from, err := splitName(link)
 	if err != nil {
@@ -157,7 +157,7 @@ func (u *unpacker) makeHardLink(t target, link string) error {
 	if kind, _ := parseDeletion(base); kind != noDeletion {
 		return fmt.Errorf("hard link to %q: %w", link, errReserved)
 	}
-	// A walker of its own: the kept directory of the other is that of the new name.
+	// This needs a walker of its own, because the other one keeps the directory of the new name.
 	w := newWalker(u.walker.root, u.walker.xattrs)
 	defer w.forget()
 	fromfd, dir, err := w.enter(from[:len(from)-1], nil)
@@ -180,8 +180,8 @@ func (u *unpacker) makeHardLink(t target, link string) error {
 	return nil
 }
 
-// writeWhiteout hides a name of the layers below. What this layer itself has of that name stays, as the image
-// specification wants it; a directory then hides what the layers below have in it.
+// writeWhiteout hides a name of the layers below. What this layer itself has under that name stays, as the image
+// specification demands; a directory then hides what the layers below have in it.
 func (u *unpacker) writeWhiteout(t target, mtime time.Time) error {
 	var st unix.Stat_t
 	err := unix.Fstatat(t.dirfd, t.base, &st, unix.AT_SYMLINK_NOFOLLOW)
@@ -201,7 +201,7 @@ func (u *unpacker) writeWhiteout(t target, mtime time.Time) error {
 	return u.makeWhiteout(t, mtime)
 }
 
-// mknodRefused are the errors by which kernels, filesystems and sandboxes refuse mknod(2) for good.
+// mknodRefused are the errors by which kernels, filesystems and sandboxes refuse mknod(2) in general.
 var mknodRefused = []error{unix.EPERM, unix.EACCES, unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL}
 
 func (u *unpacker) makeWhiteout(t target, mtime time.Time) error {
@@ -232,7 +232,7 @@ func (u *unpacker) makeWhiteout(t target, mtime time.Time) error {
 	return setTimes(t.dirfd, name, mtime)
 }
 
-// dropWhiteoutFile removes the whiteout of a name that is about to exist, where whiteouts are files.
+// dropWhiteoutFile removes the whiteout of a name that is about to exist, if whiteouts are files.
 func (u *unpacker) dropWhiteoutFile(t target) (dropped bool, err error) {
 	if !u.whiteoutFiles || needsXattrWhiteout(t.base) {
 		return false, nil
@@ -244,9 +244,9 @@ func (u *unpacker) dropWhiteoutFile(t target) (dropped bool, err error) {
 	return err == nil, err
 }
 
-// applyDirTimes sets the times of all directories. One that a later entry has replaced is passed over.
+// applyDirTimes sets the times of all directories, except those that a later entry has replaced.
 func (u *unpacker) applyDirTimes() error {
-	for _, path := range slices.Sorted(maps.Keys(u.dirTimes)) { // each after the one that it is in
+	for _, path := range slices.Sorted(maps.Keys(u.dirTimes)) { // a directory after its parent
 		var parts []string
 		if path != "" {
 			parts = strings.Split(path, "/")

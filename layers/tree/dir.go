@@ -11,7 +11,7 @@ import (
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
-// openDir opens the directory name in dirfd. A symbolic link is not a directory here.
+// openDir opens the directory name in dirfd. It does not follow a symbolic link.
 func openDir(dirfd int, name string) (int, error) {
 	fd, err := beneath.Open(dirfd, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) {
@@ -20,11 +20,12 @@ func openDir(dirfd int, name string) (int, error) {
 	return fd, err
 }
 
-// walker opens directories of one tree by their components, keeping open the one that was last asked for: the entries
-// of a tar come directory by directory. It keeps no other, because what is replaced meanwhile can only be in that one.
+// walker opens directories of one tree by their components. It keeps the directory open that was asked for last,
+// because the entries of a tar come directory by directory. It keeps no other, because only in that one can something
+// have been replaced meanwhile.
 type walker struct {
 	root   int    // descriptor, the caller's
-	xattrs xattrs // of the tree, by which links are known that are regular files on disk
+	xattrs xattrs // of the tree; they show which regular files are links
 	path   string
 	alias  string // a path with links that leads to path; "" for none
 	fd     int    // of path; -1 when none is kept
@@ -40,8 +41,8 @@ func (w *walker) forget() {
 	w.fd, w.path, w.alias = -1, "", ""
 }
 
-// open returns a descriptor of the directory, valid until the next call of a method. It follows no link. missing is
-// called to make a component that is not there, with its parent and the components down to it; nil makes that an
+// open returns a descriptor of the directory, valid until the next call of a method. It follows no link. If a component
+// is missing, it calls missing to make it, with the parent and the components down to it; if missing is nil, that is an
 // error.
 func (w *walker) open(parts []string, missing func(dirfd int, parts []string) error) (int, error) {
 	path := strings.Join(parts, "/")
@@ -73,8 +74,8 @@ func (w *walker) open(parts []string, missing func(dirfd int, parts []string) er
 	return dirfd, nil
 }
 
-// start returns the descriptor of the directory from which path is opened, which is kept no more, and how many
-// components lead to that: the root, or the directory that is kept where it is on the way.
+// start returns the descriptor from which to open path, and how many components lead to it: the root, or the kept
+// directory if that is on the way. The directory is then not kept any more.
 func (w *walker) start(path string) (dirfd, components int) {
 	if w.fd >= 0 && strings.HasPrefix(path, w.path+"/") {
 		dirfd, components = w.fd, 1+strings.Count(w.path, "/")
@@ -86,14 +87,14 @@ func (w *walker) start(path string) (dirfd, components int) {
 	return dirfd, components
 }
 
-// isMissing tells from the error of openDir whether there is nothing of that name, or only the mark of its deletion.
+// isMissing tells from the error of openDir whether the name is missing or only the mark of its deletion is there.
 func (w *walker) isMissing(dirfd int, parts []string, err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) && w.isWhiteout(dirfd, parts)
 }
 
-// isWhiteout tells whether the last of parts, in the open directory of the others, is a whiteout that has the name
-// itself: a character device 0:0 or, where those cannot be made, a file with an xattr if no file beside it can have
-// the name.
+// isWhiteout tells whether the last of parts, in the open directory of the others, is a whiteout under the name itself:
+// a character device 0:0 or, where those cannot be made, a file with an xattr if no file beside it can have the
+// whiteout's name.
 func (w *walker) isWhiteout(dirfd int, parts []string) bool {
 	name := parts[len(parts)-1]
 	var st unix.Stat_t
@@ -103,7 +104,7 @@ func (w *walker) isWhiteout(dirfd int, parts []string) bool {
 	return isWhiteoutStat(&st) || needsXattrWhiteout(name) && isMark(w.location(dirfd, parts))
 }
 
-// needsXattrWhiteout tells whether the whiteout of a name cannot be a file of another name.
+// needsXattrWhiteout tells whether the whiteout of a name cannot be a file with another name.
 func needsXattrWhiteout(name string) bool { return len(layerfmt.WhiteoutPrefix+name) > maxComponent }
 
 func isWhiteoutStat(st *unix.Stat_t) bool {

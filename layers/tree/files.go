@@ -15,7 +15,7 @@ import (
 	"github.com/rcrun/rcrun/internal/filecopy"
 )
 
-// Files gives the contents of the regular files of a tree by the names that they have in the tar it was unpacked from.
+// Files gives the contents of the regular files of a tree, by their names in the tar that it was unpacked from.
 type Files struct {
 	mu     sync.Mutex // guards the walker
 	walker *walker
@@ -37,7 +37,7 @@ func OpenFiles(t Tree) (*Files, error) {
 	return &Files{walker: newWalker(int(root.Fd()), at.xattrs), root: root}, nil
 }
 
-// Get opens a file. Its name is resolved as Unpack does it, by way of links of the tree.
+// Get opens a file. It resolves the name as Unpack does, by way of links in the tree.
 func (f *Files) Get(name string) (io.ReadCloser, error) {
 	file, err := f.open(name)
 	if err != nil {
@@ -50,14 +50,14 @@ func (f *Files) Get(name string) (io.ReadCloser, error) {
 	return content{filecopy.NewReader(file, st.Size()), file}, nil
 }
 
-// content is that of an open file.
+// content is the content of an open file.
 type content struct {
 	io.Reader
 	io.Closer
 }
 
-// Resolve returns the path in the tree that a name of its tar leads to, without links except for the last component. A
-// name that leads nowhere is returned as it is, cleaned.
+// Resolve returns the path in the tree that a name of its tar leads to, without links except for the last component. If
+// a name leads nowhere, it is returned cleaned.
 func (f *Files) Resolve(name string) string {
 	parts, err := splitName(name)
 	if err != nil || len(parts) == 0 {
@@ -95,7 +95,7 @@ func (f *Files) open(name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// Close releases the tree. Files that are open stay so.
+// Close releases the tree. Open files stay open.
 func (f *Files) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

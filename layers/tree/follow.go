@@ -12,15 +12,15 @@ import (
 )
 
 // The author of a tar may put an entry below a symbolic link of the same layer, as in "bin -> usr/bin" and "bin/sh".
-// The kernel is not asked to follow links: those of other owners than 0:0 are regular files on disk, which it cannot
-// follow. They are read here one by one, and what they lead to is opened again from the root by names that are no
-// links. Thus no link leads out of the tree, whatever it says.
+// The kernel cannot follow all links, because a link of another owner than 0:0 is a regular file on disk. So this file
+// reads links one by one, and opens what they lead to from the root, by names that are not links. So no link leads out
+// of the tree, whatever its target.
 
-// maxLinks is how many links a name may lead through, as for the kernel.
+// maxLinks is how many links a name may lead through. The kernel has the same limit.
 const maxLinks = 40
 
-// enter opens the directory that parts lead to, beneath the root, and returns also its components without links. What
-// is missing is made as open does it.
+// enter opens the directory that parts lead to, beneath the root, and returns its components without links. It makes
+// what is missing, as open does.
 func (w *walker) enter(parts []string, missing func(dirfd int, parts []string) error) (dirfd int, real []string,
 	err error) {
 	asked := strings.Join(parts, "/")
@@ -41,7 +41,7 @@ func (w *walker) enter(parts []string, missing func(dirfd int, parts []string) e
 }
 
 // resolve returns the components to which parts lead in the tree. The target of an absolute link begins at the root,
-// and the parent of the root is the root. What is missing is no link.
+// and the parent of the root is the root. A missing component is not a link.
 func (w *walker) resolve(parts []string) ([]string, error) {
 	r := resolver{walker: w, fd: -1}
 	defer r.leave()
@@ -68,13 +68,13 @@ func (w *walker) resolve(parts []string) ([]string, error) {
 	return r.real, checkPath(r.real)
 }
 
-// resolver is on its way through a tree, in a directory that it has open: to open each one from the root would take a
-// time that grows with the square of the depth.
+// resolver is on its way through a tree, and keeps the directory open that it is in. Opening each directory from the
+// root would take a time that grows with the square of the depth.
 type resolver struct {
 	walker  *walker
 	real    []string // where it is
-	missing int      // how many of these are not there, or no directories
-	fd      int      // of the last that is there; -1 for the root
+	missing int      // how many of these are missing or not directories
+	fd      int      // of the last one that is there; -1 for the root
 }
 
 // leave goes back to the root.
@@ -85,7 +85,7 @@ func (r *resolver) leave() {
 	r.fd = -1
 }
 
-// dirfd returns the descriptor of the directory that it is in.
+// dirfd returns the descriptor of the directory that the resolver is in.
 func (r *resolver) dirfd() int {
 	if r.fd >= 0 {
 		return r.fd
@@ -93,7 +93,7 @@ func (r *resolver) dirfd() int {
 	return r.walker.root
 }
 
-// step goes on by one component. If that is a symbolic link, it stays and returns the target.
+// step goes on by one component. If the component is a symbolic link, step stays and returns the target.
 func (r *resolver) step(part string) (target string, err error) {
 	switch {
 	case part == "" || part == ".":
@@ -119,7 +119,7 @@ func (r *resolver) down(name string) error {
 	}
 	fd, err := openDir(r.dirfd(), name)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
-		r.missing = 1 // which opening the whole says, or makes
+		r.missing = 1 // opening the whole path reports it, or makes it
 		return nil
 	}
 	if err != nil {
@@ -130,7 +130,7 @@ func (r *resolver) down(name string) error {
 	return nil
 }
 
-// up goes to the parent. It is in a directory beneath the root, into which no link has led, and nobody moves it.
+// up goes to the parent. The resolver is beneath the root, no link has led there, and nothing moves the directory.
 func (r *resolver) up() error {
 	if len(r.real) == 0 {
 		return nil
@@ -153,7 +153,8 @@ func (r *resolver) up() error {
 	return nil
 }
 
-// readLink returns the target of a symbolic link in the directory that it is in, "" for anything else and for nothing.
+// readLink returns the target of a symbolic link in the directory that the resolver is in, "" if the name is not a link
+// or missing.
 func (r *resolver) readLink(name string) (string, error) {
 	var st unix.Stat_t
 	err := unix.Fstatat(r.dirfd(), name, &st, unix.AT_SYMLINK_NOFOLLOW)

@@ -15,9 +15,9 @@ import (
 	"github.com/rcrun/rcrun/internal/layerindex"
 )
 
-// WriteIndex writes the index of the tree at root, an open directory that nobody changes. It is made of the tree as it
-// is on disk, which has just been written and costs no reading, rather than of the tar: so an index never says anything
-// else than its tree does, and that of an older layer is made in the same way.
+// WriteIndex writes the index of the tree at root, an open directory that nothing changes. It reads the tree on disk,
+// which has just been written and so costs no reading, and not the tar. So an index never differs from its tree, and
+// the index of an older layer is made in the same way.
 func WriteIndex(root *os.File, w io.Writer) error { return writeIndex(root, w, onDisk{}) }
 
 // writeIndex is WriteIndex for a tree that has its xattrs elsewhere.
@@ -52,14 +52,14 @@ func (x indexer) root(d dir) (layerindex.Entry, error) {
 	return e, x.directory(&e, d)
 }
 
-// directory sets the entries of e, which is a directory.
+// directory sets the entries of the directory e.
 func (x indexer) directory(e *layerindex.Entry, d dir) error {
 	names, err := d.names(nil)
 	if err != nil {
 		return err
 	}
 	entries := make([]layerindex.Entry, 0, len(names))
-	var hidden []string // of which there are whiteouts that are files of another name
+	var hidden []string // names with a whiteout that is a file with another name
 	for _, name := range names {
 		if !layerfmt.ReservedName(name) {
 			child, err := x.entry(d.child(name))
@@ -79,7 +79,7 @@ func (x indexer) directory(e *layerindex.Entry, d dir) error {
 	return x.SetDir(e, hide(entries, hidden))
 }
 
-// hide adds whiteouts to the entries of a directory. A directory that has one beside it hides what is below it.
+// hide adds whiteouts to the entries of a directory. If a directory has one beside it, it hides what is below it.
 func hide(entries []layerindex.Entry, hidden []string) []layerindex.Entry {
 	if len(hidden) == 0 {
 		return entries
@@ -133,7 +133,7 @@ func (x indexer) describe(at location) (layerindex.Entry, error) {
 	return e, err
 }
 
-// describeXattrs reads the xattrs, those that say what a file stands for and those that a container sees.
+// describeXattrs reads the xattrs: those that say what a file stands for, and those that a container sees.
 func describeXattrs(e *layerindex.Entry, at location, st *unix.Stat_t) error {
 	kind := st.Mode & unix.S_IFMT
 	if kind != unix.S_IFREG && kind != unix.S_IFDIR {

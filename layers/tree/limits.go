@@ -10,23 +10,23 @@ import (
 	"github.com/rcrun/rcrun/internal/fault"
 )
 
-// ErrTooLarge is the error of a tar that exceeds the limits. Its class is errdefs.ErrInvalidArgument, because whoever
-// made the tar is at fault.
+// ErrTooLarge is the error of a tar that exceeds the limits. Its class is errdefs.ErrInvalidArgument, because the fault
+// is in the tar.
 var ErrTooLarge = fault.Errorf(errdefs.ErrInvalidArgument, "the layer is too large")
 
-// Limits bound what one tar can make a host spend: a well compressed stream holds a thousand times what its size
-// suggests. What zero stands for is in DefaultLimits.
+// Limits bound what one tar can make a host spend: a well compressed stream can unpack to a thousand times its size.
+// DefaultLimits has what zero stands for.
 //
-// Names are bounded besides, at 32 KiB, their components by what the kernel takes, and the whole metadata of an entry
-// at 1 MiB by the reader of tars.
+// Names have bounds besides: 32 KiB in all, what the kernel takes for a component, and 1 MiB for the whole metadata of
+// an entry, which the reader of tars allows.
 type Limits struct {
-	// Bytes is how much content all files have together.
+	// Bytes is how many bytes of content all files may have together.
 	Bytes int64
-	// Entries bounds the inodes, and the memory that it takes to remember directories.
+	// Entries bounds the number of inodes, and the memory for remembering directories.
 	Entries int
-	// Depth is how many directories deep a name is, MaxDepth at most.
+	// Depth is how many directories deep a name may be, MaxDepth at most.
 	Depth int
-	// Xattrs is how many bytes the names and values of an entry's xattrs have. Linux lists no more than 64 KiB of
+	// Xattrs is how many bytes the names and values of an entry's xattrs may have. Linux lists no more than 64 KiB of
 	// names.
 	Xattrs int
 }
@@ -36,7 +36,7 @@ func DefaultLimits() Limits {
 	return Limits{Bytes: 200 << 30, Entries: 5_000_000, Depth: MaxDepth, Xattrs: 256 << 10}
 }
 
-// OrDefaults returns the limits with those of DefaultLimits where l says nothing.
+// OrDefaults returns the limits, with those of DefaultLimits in place of zeros.
 func (l Limits) OrDefaults() Limits {
 	d := DefaultLimits()
 	if l.Bytes > 0 {
@@ -54,7 +54,7 @@ func (l Limits) OrDefaults() Limits {
 	return d
 }
 
-// check looks at an entry that comes after files of the given size, before anything is made of it.
+// check checks an entry, which comes after files of the given size, before anything is made of it.
 func (l Limits) check(hdr *tar.Header, size int64) error {
 	if hdr.Size < 0 || hdr.Size > l.Bytes-size {
 		return fmt.Errorf("%w: its files have more than %d bytes", ErrTooLarge, l.Bytes)

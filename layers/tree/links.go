@@ -12,16 +12,16 @@ import (
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
-// Writable says what there is to know of a container's layer beside its tree and the Lowers.
+// Writable is what else there is to know of a container's layer, besides its tree and the Lowers.
 type Writable struct {
-	// Hidden is how many of the Lowers, the nearest, belong to the container and not to its image: what they have does
+	// Hidden is how many of the Lowers, the nearest, belong to the container and not to its image. What they have does
 	// not count as being below.
 	Hidden int
 	// Links is the layer's layerfmt.LinkIndex; "" for none.
 	Links string
 }
 
-// view is a stack as a container's layer is read against it.
+// view is a stack of layers with the layer of a container on top.
 type view struct {
 	pool   *beneath.Pool
 	top    dir // the root of the layer's tree
@@ -33,7 +33,7 @@ type view struct {
 	union  *finder // in all
 }
 
-// newView opens a tree and those below it, to be closed again.
+// newView opens a tree and those below it. The caller must close the view.
 func newView(t Tree, l Lowers, w Writable) (view, error) {
 	v := view{pool: &beneath.Pool{}, hidden: w.Hidden}
 	var err error
@@ -65,8 +65,8 @@ func (v view) all() stack { return append(stack{v.top}, v.lowers...) }
 // image returns the lowers that count as being below.
 func (v view) image() stack { return v.lowers[v.hidden:] }
 
-// links are the names of the copies of lower files with several names, by the lower file: the names that only the lower
-// has mean the copy, too.
+// links are the names of the copies of lower files with several names, by the lower file. A name that only the lower
+// layer has means the copy, too.
 type links map[lowerFile]string
 
 type lowerFile struct {
@@ -74,7 +74,7 @@ type lowerFile struct {
 	ino   uint64
 }
 
-// readLinks reads an index. One that is not there is empty: it is made with the first mount.
+// readLinks reads an index of links. A missing index is empty: the first mount makes it.
 func (v *view) readLinks(index string) error {
 	if index == "" {
 		return nil
@@ -96,7 +96,7 @@ func (v *view) readLinks(index string) error {
 	return err
 }
 
-// follow replaces what a name has on disk by the copy that it means, if it does.
+// follow replaces what a name has on disk by the copy that the name means, if it means one.
 func (v view) follow(it *item) error {
 	if len(v.links) == 0 || it.st.Nlink < 2 || it.st.Mode&unix.S_IFMT == unix.S_IFDIR {
 		return nil
@@ -111,8 +111,8 @@ func (v view) follow(it *item) error {
 	return err
 }
 
-// untouched returns the names that mean a copy and that the tree does not have, sorted: to whoever looks at the
-// tree alone, they would still be the file as it was. The layers of such files are searched through for them.
+// untouched returns the names that mean a copy and that the tree does not have, sorted: for a reader of the tree alone,
+// they would still be the file as it was. It searches the layers of such files for them.
 func (v view) untouched() ([]item, error) {
 	var found []item
 	searched := map[int]bool{}

@@ -11,21 +11,21 @@ import (
 	"github.com/rcrun/rcrun/internal/beneath"
 )
 
-// location is a file of a tree: what an open directory has of a name, "." being the directory itself. Nothing leads to
-// it but that directory, which a container cannot exchange for a link. What is there can change all the time.
+// location is a file of a tree: the name in an open directory, "." being the directory itself. Only that directory
+// leads to it, and a container cannot exchange an open directory for a link. What is there can change all the time.
 type location struct {
 	dir    directory
 	name   string
 	xattrs xattrs // of the tree
 }
 
-// directory is one that a file is looked for in.
+// directory is a directory that a file is looked for in.
 type directory interface {
-	FD() (int, error) // until others are asked for theirs
+	FD() (int, error) // valid until another one is asked for
 	Path() string     // from the root of the tree
 }
 
-// held is a directory that somebody keeps open.
+// held is a directory that a caller keeps open.
 type held struct {
 	fd   int
 	path string
@@ -34,7 +34,7 @@ type held struct {
 func (h held) FD() (int, error) { return h.fd, nil }
 func (h held) Path() string     { return h.path }
 
-// path returns the path from the root of the tree, "" being the root itself.
+// path returns the path from the root of the tree, "" for the root itself.
 func (l location) path() string {
 	switch dir := l.dir.Path(); {
 	case l.name == ".":
@@ -49,8 +49,8 @@ func (l location) path() string {
 // String names the file in errors.
 func (l location) String() string { return "/" + l.path() }
 
-// goneError is the error of an entry that is not there any more, or is something else than it was, as happens while a
-// container is at work.
+// goneError is the error of an entry that is gone, or has become something else. That happens while a container is at
+// work.
 type goneError struct {
 	os.PathError
 }
@@ -75,7 +75,7 @@ func (l location) fault(op string, err error) error {
 	return &path
 }
 
-// errChanged is the error of a file that has become one of another type.
+// errChanged is the error of a file that has become a file of another type.
 var errChanged = errors.New("it has changed")
 
 // stat is lstat(2).
@@ -93,7 +93,7 @@ func (l location) open() (*os.File, error) {
 	if err != nil {
 		return nil, l.fault("open", err)
 	}
-	fd, err := beneath.Open(at, l.name, unix.O_RDONLY|unix.O_NONBLOCK, 0) // a fifo is not waited for
+	fd, err := beneath.Open(at, l.name, unix.O_RDONLY|unix.O_NONBLOCK, 0) // without waiting for a fifo
 	if err != nil {
 		return nil, l.fault("open", err)
 	}
@@ -137,8 +137,8 @@ func (l location) readLink(st *unix.Stat_t) (string, error) {
 	return string(target), nil
 }
 
-// getXattr returns the value of an xattr of the file itself. The error is ENODATA or ENOTSUP if it has none of the
-// name.
+// getXattr returns the value of an xattr of the file itself. The error is ENODATA or ENOTSUP if the file has no xattr
+// of that name.
 func (l location) getXattr(name string) (string, error) { return l.xattrs.get(l, name) }
 
 // hasXattr tells whether the file has one of several xattrs.
@@ -191,8 +191,8 @@ func (d dir) names(to []string) ([]string, error) {
 	return to, d.self().fault("read", err)
 }
 
-// entered opens the directories of a merged one, the nearest first, down to the one that hides those below it. Of such
-// that are gone there is nothing to be seen.
+// entered opens the directories of a merged one, the nearest first, down to the one that hides those below it.
+// Directories that are gone show nothing.
 func entered(paths []location) (dirs []dir, err error) {
 	for _, at := range paths {
 		d, err := at.enter()

@@ -122,7 +122,7 @@ func (x listed) list(location) ([]string, error) { return x, nil }
 
 func (listed) close() error { return nil }
 
-// TestWhiteoutXattrs checks that a tree is read as the union reads it, whoever marked the whiteouts.
+// TestWhiteoutXattrs checks that a tree is read as the union reads it, whatever marked the whiteouts.
 func TestWhiteoutXattrs(t *testing.T) {
 	for _, c := range []struct {
 		xattrs listed

@@ -75,12 +75,12 @@ func headerType(flag byte) (uint32, error) {
 	return 0, fmt.Errorf("entries of type %q are not known", flag)
 }
 
-// validID refuses what a header can say and the kernel cannot: -1 is "no id" there.
+// validID refuses the id -1, which a header can have and which means "no id" to the kernel.
 func validID(id int) bool { return id >= 0 && int64(id) < math.MaxUint32 }
 
 func validDevice(n int64) bool { return n >= 0 && n <= math.MaxUint32 }
 
-// backingType is the type of the file on disk. A link with xattrs is a file, since a user may set none on a link.
+// backingType is the type of the file on disk. A link with xattrs is a file, because a user may set none on a link.
 func (m meta) backingType() uint32 {
 	if len(m.xattrs) > 0 && m.stat.BackingType() == unix.S_IFLNK {
 		return unix.S_IFREG
@@ -98,7 +98,7 @@ func (m meta) apply(k keeper, fd int) error {
 	return m.applyNew(k, fd)
 }
 
-// needsStat tells whether the file on disk, which is no link, has to have a StatXattr.
+// needsStat tells whether the file on disk, which is not a link, must have a StatXattr.
 func (m meta) needsStat() bool {
 	return m.stat.NeedsXattr() || m.stat.Mode&unix.S_IFMT == unix.S_IFLNK
 }
@@ -137,8 +137,8 @@ func removeXattr(fd int, name string) error {
 	return err
 }
 
-// setTimes gives name in dirfd, or with an empty name dirfd itself, a time of change. A time that the kernel's
-// structure cannot hold becomes the epoch: nothing depends on it.
+// setTimes sets the time of change of name in dirfd or, for an empty name, of dirfd itself. A time that the kernel's
+// structure cannot hold becomes the epoch, because nothing depends on it.
 func setTimes(dirfd int, name string, t time.Time) error {
 	ts, err := unix.TimeToTimespec(t)
 	if err != nil {

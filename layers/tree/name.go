@@ -9,8 +9,8 @@ import (
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
-// Bounds of names. The kernel takes a component and the target of a link of no more bytes. A path as a whole can be
-// longer than one system call takes: it is walked component by component. It is bounded for the sake of the memory
+// Bounds of names. The kernel takes a component, and the target of a link, of no more bytes. A path as a whole can be
+// longer than one system call takes, because it is walked component by component. It has a bound because of the memory
 // that all names of a tree take together.
 const (
 	maxComponent = 255
@@ -18,7 +18,7 @@ const (
 	maxName      = 32 << 10
 )
 
-// MaxDepth is how deep names can be, whatever the limits are: as deep as a container can make them.
+// MaxDepth is how deep names may be, whatever the limits are: as deep as a container can make them.
 const MaxDepth = 4096
 
 // aufsNames are what early versions of docker, on aufs, left in images.
@@ -29,8 +29,8 @@ var (
 	errReserved = errors.New("name begins with " + layerfmt.WhiteoutPrefix + ", which marks deletions")
 )
 
-// splitName returns the components of the name of an entry, relative to the root of the tree whatever way it is
-// written ("./a", "/a", "a/"). The root itself has none. Components that mark deletions may only come last.
+// splitName returns the components of an entry's name, relative to the root of the tree however it is written ("./a",
+// "/a", "a/"). The root itself has none. A component that marks a deletion may only come last.
 func splitName(name string) ([]string, error) {
 	var parts []string
 	for part := range strings.SplitSeq(name, "/") {
@@ -56,11 +56,11 @@ func splitName(name string) ([]string, error) {
 	return parts, checkPath(append(parts[:last:last], hiddenBy(parts[last])))
 }
 
-// hiddenBy returns what a name hides if it is that of a whiteout, else the name: bounds are about files, and a
-// whiteout is none.
+// hiddenBy returns the name that a whiteout hides, or the name itself if it is not a whiteout: bounds are about files,
+// and a whiteout is not one.
 func hiddenBy(name string) string { return strings.TrimPrefix(name, layerfmt.WhiteoutPrefix) }
 
-// checkPath refuses components of files that together are more than the bounds.
+// checkPath refuses components of a file's path that exceed the bounds together.
 func checkPath(parts []string) error {
 	if len(parts) > MaxDepth {
 		return fmt.Errorf("name is %d levels deep, more than %d", len(parts), MaxDepth)
@@ -82,7 +82,7 @@ const (
 	badMark              // would hide the directory itself, nothing, or a mark
 )
 
-// parseDeletion tells what the last component of a name marks, and for a whiteout the name that it hides.
+// parseDeletion tells what the last component of a name marks and, for a whiteout, which name it hides.
 func parseDeletion(base string) (kind deletion, hidden string) {
 	rest, ok := strings.CutPrefix(base, layerfmt.WhiteoutPrefix)
 	switch {

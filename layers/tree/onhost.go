@@ -9,14 +9,15 @@ import (
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
-// onHost are the xattrs of files that are what they show. They come under the names that the other trees have them
-// under, so that all is read in one way.
+// onHost are the xattrs of files that are what they show. They are presented under the names that other trees use, so
+// that everything is read in one way.
 type onHost struct{ onDisk }
 
-// shownXattrs are those beside user.* that layers have of host-owned files: what else there is belongs to the host.
+// shownXattrs are the xattrs besides user.* that layers have of host-owned files. All others belong to the host.
 var shownXattrs = []string{"security.capability", "security.ima"}
 
-// get knows the mark of an opaque directory as the kernel's overlay sets it for a user, and what a container sees.
+// get knows the mark of an opaque directory as the kernel's overlay sets it for a user, and the xattrs that a container
+// sees.
 func (o onHost) get(l location, name string) (string, error) {
 	seen, ok := layerfmt.UnescapeXattr(name)
 	switch {

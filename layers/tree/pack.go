@@ -19,18 +19,18 @@ import (
 type PackOptions struct {
 	// OmitRoot leaves out the entry of the root directory, which a layer has only if it changes it.
 	OmitRoot bool
-	// Lowers are the trees of the layers below, in which a writable layer may have the data of its files and the
-	// content of its directories.
+	// Lowers are the trees of the layers below. A container's layer may have the data of its files and the content of
+	// its directories there.
 	Lowers Lowers
-	// Flatten packs all that is to be seen of the tree and its Lowers together.
+	// Flatten packs everything that the tree and its Lowers show together.
 	Flatten bool
 	// Writable is about the layer of a container.
 	Writable Writable
 }
 
-// Pack writes a tree as an uncompressed tar in the form of an image layer, names sorted: owners, modes,
-// devices, xattrs and hard links as a container sees them, deletions as entries that begin with ".wh.". Sockets are
-// left out, for which tar has no type. Of a tree that changes meanwhile, the tar has what was there at some moment.
+// Pack writes a tree as an uncompressed tar in the form of an image layer, names sorted: owners, modes, devices, xattrs
+// and hard links as a container sees them, deletions as entries that begin with ".wh.". Sockets are left out, because
+// tar has no type for them. If the tree changes meanwhile, the tar has for each file what was there at some moment.
 func Pack(t Tree, w io.Writer, opts PackOptions) error {
 	v, err := newView(t, opts.Lowers, opts.Writable)
 	if err != nil {
@@ -55,8 +55,7 @@ func Pack(t Tree, w io.Writer, opts PackOptions) error {
 	return p.tw.Close()
 }
 
-// untouched writes the names that the tree does not have, and whose file it changes all the same, as further names of
-// that file.
+// untouched writes the names that the tree does not have although it changes their file, as further names of that file.
 func (p *packer) untouched() error {
 	names, err := p.view.untouched()
 	if err != nil {
@@ -73,8 +72,8 @@ func (p *packer) untouched() error {
 	return nil
 }
 
-// parents writes the directories down to dir, a name in the union of all, that were not written yet: who unpacks the
-// layer by itself would not know their owners and modes.
+// parents writes the directories down to dir, a name in the union of all, that were not written yet: a reader of the
+// layer alone would not know their owners and modes.
 func (p *packer) parents(dir string) error {
 	if dir == "." || p.dirs[dir] {
 		return nil
@@ -98,7 +97,7 @@ type inode struct{ dev, ino uint64 }
 type packer struct {
 	view
 	tw    *tar.Writer
-	first map[inode]string // the name of the first entry of each inode with several
+	first map[inode]string // the name of the first entry of each inode with several names
 	dirs  map[string]bool  // that have an entry
 }
 
@@ -110,7 +109,7 @@ func (p *packer) item(it item) error {
 	case opaqueMark:
 		return p.mark(filepath.Join(it.name, layerfmt.OpaqueMarker), &it.st)
 	}
-	if len(p.links) > 0 && it.st.Mode&unix.S_IFMT == unix.S_IFDIR { // else nobody asks
+	if len(p.links) > 0 && it.st.Mode&unix.S_IFMT == unix.S_IFDIR { // else it is not needed
 		p.dirs[it.name] = true
 	}
 	if err := p.inode(it.name, it.location, &it.st); err != nil {
@@ -149,7 +148,7 @@ func (p *packer) inode(name string, at location, st *unix.Stat_t) error {
 	return err
 }
 
-// content writes the entry of an inode. With an error about one that is gone, nothing is written.
+// content writes the entry of an inode. If the error says that the inode is gone, nothing was written.
 func (p *packer) content(hdr *tar.Header, at location, st *unix.Stat_t) (err error) {
 	if err := p.addXattrs(hdr, at); err != nil {
 		return err
@@ -195,13 +194,13 @@ func (p *packer) file(hdr *tar.Header, at location) error {
 		return err
 	}
 	n, err := io.Copy(p.tw, filecopy.NewReader(f, hdr.Size))
-	if errors.Is(err, io.ErrUnexpectedEOF) { // it has become shorter meanwhile
+	if errors.Is(err, io.ErrUnexpectedEOF) { // the file has become shorter
 		_, err = io.CopyN(p.tw, zeros{}, hdr.Size-n)
 	}
 	return err
 }
 
-// zeros reads as zeros without end.
+// zeros is an endless reader of zeros.
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) {
@@ -209,7 +208,7 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// header returns the header of an entry without what has to be read from disk.
+// header returns the header of an entry without what must be read from disk.
 func header(name string, logical layerfmt.Stat, st *unix.Stat_t) *tar.Header {
 	hdr := &tar.Header{
 		Name:    name,

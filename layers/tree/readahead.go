@@ -7,7 +7,7 @@ const (
 	aheadChunks = 16
 )
 
-// readAhead reads in a goroutine of its own, so that what makes the tar (a download, decompression, hashing) goes on
+// readAhead reads in a goroutine of its own. So the source of the tar (a download, decompression, hashing) goes on
 // while files are written.
 type readAhead struct {
 	filled chan chunk  // has room for all chunks
@@ -16,7 +16,7 @@ type readAhead struct {
 	rest   []byte // of now
 }
 
-// chunk is what was read, up to an error if err is one.
+// chunk is data that was read, and the error after it, if any.
 type chunk struct {
 	data []byte
 	err  error
@@ -32,7 +32,7 @@ func newReadAhead(r io.Reader) *readAhead {
 	return a
 }
 
-// fill hands on what has come as soon as there is nothing else to be read, and in large pieces otherwise.
+// fill passes on what has come as soon as nothing else can be read, and in large pieces otherwise.
 func (a *readAhead) fill(r io.Reader) {
 	for buf := range a.free {
 		c := chunk{}
@@ -47,7 +47,7 @@ func (a *readAhead) fill(r io.Reader) {
 	}
 }
 
-// Read reads what was read ahead, and waits for it if need be.
+// Read returns what was read ahead, and waits for it if necessary.
 func (a *readAhead) Read(p []byte) (int, error) {
 	for len(a.rest) == 0 {
 		if a.now.err != nil {
@@ -70,5 +70,5 @@ func (a *readAhead) finish() error {
 	return err
 }
 
-// stop ends reading. Nothing may be read any more.
+// stop ends the reading. Read must not be called after it.
 func (a *readAhead) stop() { close(a.free) }

@@ -12,12 +12,12 @@ import (
 	"github.com/rcrun/rcrun/internal/xattrlog"
 )
 
-// keeper takes the xattrs of files that are made or changed, by their descriptors.
+// keeper keeps the xattrs of files that are made or changed, given their descriptors.
 type keeper interface {
 	set(fd int, name, value string) error
-	// remove removes one that a file may have.
+	// remove removes an xattr that a file may have.
 	remove(fd int, name string) error
-	// made forgets what is known of a file that had the same inode number as one just made.
+	// made forgets what is known of an earlier file with the inode number of one that was just made.
 	made(fd int) error
 }
 
@@ -27,11 +27,11 @@ func (onDisk) remove(fd int, name string) error { return removeXattr(fd, name) }
 
 func (onDisk) made(int) error { return nil }
 
-// Metadata is what a filesystem without xattrs cannot keep of a tree that is unpacked, until the index of the tree is
-// written, which has it from then on.
+// Metadata is what a filesystem without xattrs cannot keep of a tree that is being unpacked. When the index of the tree
+// is written, the index has it.
 type Metadata struct{ records xattrlog.Records }
 
-// ReadMetadata returns what the index at path says of the tree at root, which is empty as yet.
+// ReadMetadata returns what the index at path says of the tree at root, which is still empty.
 func ReadMetadata(root *os.File, path string) (*Metadata, error) {
 	index, err := layerindex.Open(path)
 	if err != nil {
@@ -47,8 +47,7 @@ func ReadMetadata(root *os.File, path string) (*Metadata, error) {
 	return m, m.set(int(root.Fd()), layerfmt.StatXattr, top.Stat.Encode())
 }
 
-// NewMetadata returns what makes the tree at root, which is empty, one with a root directory that has the given owner
-// and mode.
+// NewMetadata returns the metadata of the empty tree at root, with the owner and mode of the root directory.
 func NewMetadata(root *os.File, st layerfmt.Stat) (*Metadata, error) {
 	m := &Metadata{}
 	return m, meta{stat: st}.apply(m, int(root.Fd()))
@@ -81,12 +80,12 @@ func (m *Metadata) made(fd int) error {
 	return nil
 }
 
-// WriteIndex is the function of that name for a tree of which m is known.
+// WriteIndex is the function WriteIndex for a tree with the metadata m.
 func (m *Metadata) WriteIndex(root *os.File, w *os.File) error {
 	return writeIndex(root, w, inRecord{&m.records})
 }
 
-// logKeeper writes a record, as package xattrlog has it.
+// logKeeper writes a record in the form of package xattrlog.
 type logKeeper struct{ *xattrlog.Log }
 
 func (l logKeeper) set(fd int, name, value string) error {
@@ -116,8 +115,8 @@ func (l logKeeper) made(fd int) error {
 	return l.Forget(st.Ino)
 }
 
-// StartRecord makes the record of the xattrs of an empty tree, in the directory work, with the owner and mode of the
-// root directory.
+// StartRecord makes the record of xattrs of an empty tree, in the directory work, with the owner and mode of the root
+// directory.
 func StartRecord(dir, work string, st layerfmt.Stat) (err error) {
 	root, err := os.Open(dir)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/rcrun/rcrun/internal/beneath"
 )
 
-// Size returns the sum of the sizes in bytes of the regular files that a container sees of a tree, each inode once.
-// What a running container removes meanwhile is passed over.
+// Size returns the sum of the sizes in bytes of the regular files that a container sees of a tree. It counts each inode
+// once, and passes over what a running container removes meanwhile.
 func Size(ctx context.Context, t Tree) (int64, error) {
 	pool := &beneath.Pool{}
 	defer pool.Close()
@@ -31,7 +31,7 @@ func Size(ctx context.Context, t Tree) (int64, error) {
 			seen[inode{st.Dev, st.Ino}] = true
 		}
 		logical, err := logicalStat(at, st)
-		// others are files on disk to hold what links cannot
+		// the others are files on disk that hold what links cannot
 		if err == nil && logical.Mode&unix.S_IFMT == unix.S_IFREG {
 			size += st.Size
 		}
@@ -40,7 +40,7 @@ func Size(ctx context.Context, t Tree) (int64, error) {
 	return size, err
 }
 
-// each visits all files on disk below a directory but directories. What is gone is passed over.
+// each visits all files on disk below a directory except directories. It passes over what is gone.
 func each(d dir, visit func(at location, st *unix.Stat_t) error) error {
 	var entries []beneath.Entry
 	if err := d.Read(func(e beneath.Entry) { entries = append(entries, e) }); err != nil {
@@ -73,7 +73,7 @@ func visitEntry(at location, kind uint8, visit func(at location, st *unix.Stat_t
 	return each(below, visit)
 }
 
-// ifNotGone returns an error but that of an entry that is gone.
+// ifNotGone returns the error, but nil if the entry is gone.
 func ifNotGone(err error) error {
 	if isGone(err) {
 		return nil

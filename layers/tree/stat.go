@@ -44,7 +44,7 @@ func logicalStat(at location, st *unix.Stat_t) (layerfmt.Stat, error) {
 	return logical, nil
 }
 
-// WriteStat makes the directory at path the given one of a container, by an xattr on disk.
+// WriteStat gives the directory at path an owner and mode for containers, by an xattr on disk.
 func WriteStat(path string, st layerfmt.Stat) error {
 	fd, err := openDir(unix.AT_FDCWD, path)
 	if err != nil {
@@ -71,7 +71,7 @@ func containerXattrs(at location) (map[string]string, error) {
 		}
 		value, err := at.getXattr(disk)
 		if isNoXattr(err) {
-			continue // any more
+			continue // it is gone
 		}
 		if err != nil {
 			return nil, at.fault("read xattr "+disk+" of", err)

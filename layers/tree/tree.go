@@ -9,16 +9,17 @@ import (
 	"github.com/rcrun/rcrun/internal/xattrlog"
 )
 
-// Tree is a layer's tree on disk, and where it is said of its files what plain ones cannot show. That is in their
-// xattrs, where the filesystem keeps some; elsewhere it is in one of two files.
+// Tree is a layer's tree on disk, with the place of what plain files cannot show: the files' xattrs, where the
+// filesystem keeps some, or else one of two files.
 type Tree struct {
 	Dir string
-	// Index is the path of the index of an image layer that alone says it; "" if the files do, or Side.
+	// Index is the path of the index of an image layer that has it; "" if the files' xattrs or Side have it.
 	Index string
-	// Side is the path of the record, as package xattrlog has it, of the xattrs of a layer that is written; "" for
+	// Side is the path of the record of xattrs, in the form of package xattrlog, of a layer that is written; "" for
 	// none.
 	Side string
-	// HostOwned is of a tree whose files are what they show, as in the upper directories of the kernel's overlay.
+	// HostOwned says that the files of the tree are what they show, as in the upper directories of the kernel's
+	// overlay.
 	HostOwned bool
 }
 
@@ -34,7 +35,7 @@ func (t Tree) Root() (layerfmt.Stat, error) {
 	return readStat(root.self())
 }
 
-// open returns the root of a tree, whose xattrs are to be closed again.
+// open returns the root of a tree. The caller must close its xattrs.
 func (t Tree) open(pool *beneath.Pool) (dir, error) {
 	root := dir{xattrs: onDisk{}}
 	var err error

@@ -33,16 +33,16 @@ func (e *EntryError) Unwrap() error { return e.Err }
 
 // UnpackOptions say how to unpack a tar.
 type UnpackOptions struct {
-	// Lowers are the layers below, from which a directory that the tar leaves out takes its owner and mode.
+	// Lowers are the layers below. A directory that the tar leaves out takes its owner and mode from them.
 	Lowers Lowers
 	Limits Limits
-	// Metadata takes what plain files cannot show, where the filesystem keeps no xattrs; else it is nil.
+	// Metadata takes what plain files cannot show, if the filesystem keeps no xattrs; otherwise it is nil.
 	Metadata *Metadata
 }
 
 // Unpack writes the entries of an uncompressed tar into the tree at root, an open directory, and returns the sum of the
-// sizes of its regular files in bytes. It reads to the end of r; only after an error one read of r may still be under
-// way. After an error the tree is not usable and the caller removes it.
+// sizes of its regular files in bytes. It reads to the end of r. Only after an error may one read of r still be under
+// way. After an error the tree cannot be used, and the caller removes it.
 func Unpack(root *os.File, r io.Reader, opts UnpackOptions) (size int64, err error) {
 	u, err := newUnpacker(root, opts)
 	if err != nil {
@@ -53,7 +53,7 @@ func Unpack(root *os.File, r io.Reader, opts UnpackOptions) (size int64, err err
 	ahead := newReadAhead(r)
 	defer ahead.stop()
 	if err = u.run(ahead); err == nil {
-		err = ahead.finish() // whose error may be that of a digest
+		err = ahead.finish() // a wrong digest shows in its error
 	}
 	return u.size, err
 }
@@ -66,11 +66,11 @@ type unpacker struct {
 	lowers   *finder
 	limits   Limits
 	dirTimes map[string]time.Time // by path from the root
-	viaLink  map[string]bool      // the paths of what was made below a link
+	viaLink  map[string]bool      // the paths of entries that were made below a link
 	size     int64
 	buf      []byte // through which content goes
 
-	// whiteoutFiles says that mknod(2) is refused here, and that whiteouts are thus files.
+	// whiteoutFiles says that mknod(2) is refused here, so that whiteouts are files.
 	whiteoutFiles bool
 }
 
@@ -100,7 +100,7 @@ func (u *unpacker) run(r io.Reader) error {
 			return u.applyDirTimes()
 		}
 		if errors.Is(err, storage.ErrDuplicatePath) {
-			return &EntryError{Name: last, Err: err} // found out by whoever passed it on to us
+			return &EntryError{Name: last, Err: err} // the source of the tar has found it
 		}
 		if err != nil {
 			return fmt.Errorf("read tar: %w", err)
@@ -115,7 +115,7 @@ func (u *unpacker) run(r io.Reader) error {
 
 // target is where an entry goes.
 type target struct {
-	parts   []string // never empty; without links, but that the last may be one
+	parts   []string // never empty; without links, except that the last may be one
 	dirfd   int      // of the parent; the walker's
 	base    string
 	viaLink bool // says that the entry has a name with links
@@ -160,7 +160,7 @@ func (u *unpacker) entry(hdr *tar.Header, content io.Reader) error {
 	return u.create(hdr, t, content)
 }
 
-// IsSparse tells whether the content in the tar is not the content of the file.
+// IsSparse tells whether the content in the tar differs from the content of the file.
 func IsSparse(hdr *tar.Header) bool {
 	if hdr.Typeflag == tar.TypeGNUSparse {
 		return true
@@ -185,7 +185,7 @@ func (u *unpacker) rootEntry(hdr *tar.Header) error {
 	return m.apply(u.keeper, u.walker.root)
 }
 
-// locate opens the parent directory, making what is missing of it.
+// locate opens the parent directory, and makes what is missing of it.
 func (u *unpacker) locate(parts []string) (target, error) {
 	last := len(parts) - 1
 	dirfd, dir, err := u.walker.enter(parts[:last], u.makeParent)

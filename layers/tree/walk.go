@@ -21,15 +21,15 @@ type item struct {
 	kind     deletion    // noDeletion of an entry, whiteout or opaqueMark
 }
 
-// walk visits all that the tree says of names: a directory before what is in it, names sorted. A directory that was
-// renamed comes as if it had been made anew, with all that is to be seen in it. An entry that goes away meanwhile, or
-// becomes another, is left out, or is what it then is.
+// walk visits everything that the tree says of names: a directory before what is in it, names sorted. A directory that
+// was renamed is visited as if it were new, with everything that it shows. If an entry goes away meanwhile, it is left
+// out; if it becomes another, it is visited as that.
 func (v view) walk(visit func(item) error) error {
 	w := &walk{view: v, visit: visit}
 	return w.entry([]location{v.top.self()}, false)
 }
 
-// walkUnion visits all that is to be seen of the tree and of the image below it together, in the same order.
+// walkUnion visits everything that the tree and the image below it show together, in the same order.
 func (v view) walkUnion(visit func(item) error) error {
 	w := &walk{view: v, visit: visit}
 	return w.entry(append(stack{v.top}, v.image()...).locations(), true)
@@ -38,26 +38,26 @@ func (v view) walkUnion(visit func(item) error) error {
 type walk struct {
 	view
 	visit func(item) error
-	// name is that of the entry. It grows and shrinks on the way: were there one for each level, those of a deep tree
-	// would take the square of its depth.
+	// name is the name of the entry. It grows and shrinks on the way. One name for each level would take the square of
+	// the depth in a deep tree.
 	name []byte
 }
 
-// entry visits a name, which paths[0] has on disk; if that is a directory, the others are merged into it. anew says
-// that the layers below have nothing there, so that nothing is to be deleted.
-func (w *walk) entry(paths []location, anew bool) error {
-	isDir, err := w.show(paths[0], anew)
+// entry visits a name, which paths[0] has on disk. If that is a directory, the others are merged into it. fresh says
+// that the layers below have nothing there, so that nothing must be deleted.
+func (w *walk) entry(paths []location, fresh bool) error {
+	isDir, err := w.show(paths[0], fresh)
 	if isGone(err) && w.lowers.number(paths[0]) == 0 {
 		return nil
 	}
 	if err != nil || !isDir {
 		return err
 	}
-	return w.children(paths[0], paths[1:], anew)
+	return w.children(paths[0], paths[1:], fresh)
 }
 
-// show visits a name, and tells whether it is that of a directory to go into.
-func (w *walk) show(at location, anew bool) (isDir bool, err error) {
+// show visits a name, and tells whether it is a directory to go into.
+func (w *walk) show(at location, fresh bool) (isDir bool, err error) {
 	it := item{name: string(w.name), location: at}
 	if it.st, err = it.stat(); err != nil {
 		return false, err
@@ -71,10 +71,10 @@ func (w *walk) show(at location, anew bool) (isDir bool, err error) {
 	switch it.kind {
 	case noDeletion:
 	case whiteout:
-		if anew || w.hidden > 0 && !w.hides(it.name) {
+		if fresh || w.hidden > 0 && !w.hides(it.name) {
 			return false, nil
 		}
-	default: // of an opaque directory it is said with the directory; others say nothing
+	default: // the mark of an opaque directory is visited with the directory; other marks are ignored
 		return false, nil
 	}
 	if err := w.follow(&it); isGone(err) {
@@ -85,14 +85,14 @@ func (w *walk) show(at location, anew bool) (isDir bool, err error) {
 	return isDir, w.visit(it)
 }
 
-// hides tells whether the image has something of that name for a whiteout to hide.
+// hides tells whether the image has something under that name for a whiteout to hide.
 func (w *walk) hides(name string) bool {
 	_, ok := w.below.lookup(strings.Split(name, "/"))
 	return ok
 }
 
 // children visits what is in a directory.
-func (w *walk) children(at location, below []location, anew bool) error {
+func (w *walk) children(at location, below []location, fresh bool) error {
 	top, err := at.enter()
 	if isGone(err) && w.lowers.number(at) == 0 {
 		return nil
@@ -107,7 +107,7 @@ func (w *walk) children(at location, below []location, anew bool) error {
 		return err
 	}
 	opaque := isOpaque(top)
-	if !anew && (redirect != nil || opaque) {
+	if !fresh && (redirect != nil || opaque) {
 		if err := w.mark(top); err != nil {
 			return err
 		}
@@ -117,7 +117,7 @@ func (w *walk) children(at location, below []location, anew bool) error {
 		return err
 	}
 	dirs = append(dirs, more...)
-	return w.names(dirs, anew || redirect != nil)
+	return w.names(dirs, fresh || redirect != nil)
 }
 
 // mark visits the mark of an opaque directory.
@@ -152,7 +152,7 @@ func (w *walk) merged(top dir, redirect *layerfmt.Below, below []location, opaqu
 }
 
 // names visits the names in merged directories.
-func (w *walk) names(dirs []dir, anew bool) error {
+func (w *walk) names(dirs []dir, fresh bool) error {
 	names, err := namesIn(dirs)
 	if err != nil {
 		return err
@@ -165,7 +165,7 @@ func (w *walk) names(dirs []dir, anew bool) error {
 	start := len(w.name)
 	for _, name := range names {
 		paths := []location{dirs[0].child(name)}
-		if anew {
+		if fresh {
 			if _, paths, _ = lookupStep(dirs, name); len(paths) == 0 {
 				if err := unreadable(dirs, name); err != nil {
 					return err
@@ -176,14 +176,14 @@ func (w *walk) names(dirs []dir, anew bool) error {
 		if w.name = append(w.name[:start], name...); len(w.name) > maxName {
 			return fmt.Errorf("/%s: the name of %d bytes is longer than %d", w.name, len(w.name), maxName)
 		}
-		if err := w.entry(paths, anew); err != nil {
+		if err := w.entry(paths, fresh); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// unreadable tells why a name that some directories list cannot be looked up in them. For a deleted one it is nil.
+// unreadable tells why a name that some directories list cannot be looked up in them. For a deleted name it is nil.
 func unreadable(dirs []dir, name string) error {
 	for _, d := range dirs {
 		_, err := readStat(d.child(name))
@@ -194,8 +194,8 @@ func unreadable(dirs []dir, name string) error {
 	return nil
 }
 
-// referred returns the roots of the layers of the image that a reference names. The others lie between the image and
-// the container, and what is in them is none of the image's.
+// referred returns the roots of the layers of the image that a reference names. The other layers lie between the image
+// and the container, and what is in them is not the image's.
 func (v view) referred(b *layerfmt.Below) (roots []dir) {
 	image := v.image()
 	for _, depth := range b.Layers {
@@ -206,7 +206,7 @@ func (v view) referred(b *layerfmt.Below) (roots []dir) {
 	return roots
 }
 
-// openBelow opens the directory of a path, "." being the root, in a layer that nobody changes.
+// openBelow opens the directory of a path, "." being the root, in a layer that nothing changes.
 func openBelow(root dir, path string) (dir, error) {
 	if path == "." {
 		return root, nil

@@ -13,14 +13,14 @@ import (
 	"github.com/rcrun/rcrun/internal/xattrlog"
 )
 
-// xattrs are where the xattrs of a tree's files are. Everything that reads them goes through it.
+// xattrs are the xattrs of a tree's files, wherever they are kept. All reading of them goes through this interface.
 type xattrs interface {
 	get(l location, name string) (string, error)
 	list(l location) ([]string, error)
 	close() error
 }
 
-// onDisk are those that the filesystem keeps.
+// onDisk are the xattrs that the filesystem keeps.
 type onDisk struct{}
 
 func (onDisk) get(l location, name string) (string, error) {
@@ -42,7 +42,7 @@ func (onDisk) list(l location) ([]string, error) {
 
 func (onDisk) close() error { return nil }
 
-// inRecord are those of a layer that is written, by inode number.
+// inRecord are the xattrs of a layer that is written, by inode number.
 type inRecord struct{ *xattrlog.Records }
 
 func (r inRecord) get(l location, name string) (string, error) {
@@ -64,12 +64,12 @@ func (r inRecord) list(l location) ([]string, error) {
 
 func (inRecord) close() error { return nil }
 
-// inIndex are those that an index speaks of, by name, so that they are right in a copy of the tree, too.
+// inIndex are the xattrs in an index, by name, so that they are right in a copy of the tree, too.
 type inIndex struct{ *layerindex.Index }
 
 var errNotIndexed = errors.New("its owner is in the index of the layer alone, which does not have it")
 
-// entry returns what the index has of a file; nil of a mark of deletion, which is not an entry.
+// entry returns what the index has of a file. It is nil for the mark of a deletion, which is not an entry.
 func (x inIndex) entry(l location) (*layerindex.Entry, error) {
 	if layerfmt.ReservedName(l.name) {
 		return nil, nil
@@ -138,5 +138,5 @@ func (x inIndex) list(l location) ([]string, error) {
 
 func (x inIndex) close() error { return x.Close() }
 
-// isNoXattr tells whether a file just has no xattr of the name.
+// isNoXattr tells whether the error says that the file has no xattr of the name.
 func isNoXattr(err error) bool { return errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) }

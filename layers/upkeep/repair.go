@@ -102,7 +102,7 @@ func repairOne(ctx context.Context, s *layers.Store, p Problem, r *core.Records)
 		done.Fixed, done.Action = repairLayer(ctx, s, p, r)
 	case BrokenIndex:
 		err := repairIndex(s, p.ID)
-		done.Fixed, done.Action = err == nil || errors.Is(err, os.ErrNotExist), "written anew"
+		done.Fixed, done.Action = err == nil || errors.Is(err, os.ErrNotExist), "written again"
 		if !done.Fixed {
 			done.Action = err.Error()
 		}
