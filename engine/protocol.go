@@ -117,6 +117,9 @@ func (s streamSet) take(files []*os.File) (stdio [3]*os.File, err error) {
 // receive waits for a message of the given kind. What the monitor answers instead is a *wire.Error.
 func receive(conn *wire.Conn, kind string) (wire.Message, error) {
 	m, err := conn.Recv()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return m, fault.Errorf(errdefs.ErrUnavailable, "wait for the monitor: it does not answer: is it stopped?")
+	}
 	if err != nil {
 		return m, fmt.Errorf("wait for the monitor: %w", err)
 	}

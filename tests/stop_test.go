@@ -111,3 +111,16 @@ func TestStopOfStoppedProcesses(t *testing.T) {
 		}
 	}
 }
+
+// TestStoppedMonitor stops and kills a container whose monitor is stopped: the commands say so, and rm -f helps.
+func TestStoppedMonitor(t *testing.T) {
+	u := newUserWithImage(t)
+	u.run("run", "-d", "--name", "c1", "bb", "sleep", "1000")
+	sendSignal(t, u.victims(monitorProcess)[0].pid, syscall.SIGSTOP)
+	for _, verb := range []string{"stop", "kill"} {
+		u.fails(125, []string{"monitor", "does not answer"}, verb, "c1")
+	}
+	u.prints("[]", "inspect", "-f", "{{.ExecIDs}}", "c1")
+	u.run("rm", "-f", "c1")
+	u.noLeftovers()
+}
