@@ -123,6 +123,34 @@ func TestFlagsOfDocker(t *testing.T) {
 	}
 }
 
+// TestDocumentedCommands compares the first table of docs/docker.md, of the commands that exist and those that do not,
+// with the commands.
+func TestDocumentedCommands(t *testing.T) {
+	text, err := os.ReadFile("../../docs/docker.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, found := (&app{}).rootCommand(), 0
+	for line := range strings.Lines(string(text)) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 5 || strings.Contains(cells[1], "`") { // a row about flags
+			continue
+		}
+		for column, want := range map[int]bool{2: true, 3: false} {
+			for _, command := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[column], -1) {
+				found++
+				_, rest, err := root.Find(strings.Fields(command[1]))
+				if there := err == nil && len(rest) == 0; there != want {
+					t.Errorf("%s: it is there: %v; docs/docker.md says %v", command[1], there, want)
+				}
+			}
+		}
+	}
+	if found < 40 {
+		t.Errorf("docs/docker.md names %d commands only", found)
+	}
+}
+
 // TestCommandsOfDocker looks for Docker's commands: each is there, or an error says what to do instead.
 func TestCommandsOfDocker(t *testing.T) {
 	root := (&app{}).rootCommand()
