@@ -18,7 +18,8 @@ func aclOf(mode uint32, user7 uint16) []byte {
 	for _, e := range []struct {
 		tag, perm uint16
 		id        uint32
-	}{{1, uint16(mode >> 6 & 7), ^uint32(0)}, {2, user7, 7}, {4, 0, ^uint32(0)}, {0x10, uint16(mode >> 3 & 7), ^uint32(0)}, {0x20, uint16(mode & 7), ^uint32(0)}} {
+	}{{1, uint16(mode >> 6 & 7), ^uint32(0)}, {2, user7, 7}, {4, 0, ^uint32(0)},
+		{0x10, uint16(mode >> 3 & 7), ^uint32(0)}, {0x20, uint16(mode & 7), ^uint32(0)}} {
 		value = binary.LittleEndian.AppendUint16(value, e.tag)
 		value = binary.LittleEndian.AppendUint16(value, e.perm)
 		value = binary.LittleEndian.AppendUint32(value, e.id)
@@ -68,7 +69,8 @@ func TestACLs(t *testing.T) {
 
 func TestUmask(t *testing.T) {
 	newMounted(t, 0).run(t, func(t *testing.T, mnt string) {
-		out, err := exec.Command("/bin/sh", "-c", "umask 027; mkdir "+mnt+"/d; : > "+mnt+"/f; mkfifo "+mnt+"/p; stat -c %a "+mnt+"/[dfp]").CombinedOutput()
+		out, err := exec.Command("/bin/sh", "-c",
+			"umask 027; mkdir "+mnt+"/d; : > "+mnt+"/f; mkfifo "+mnt+"/p; stat -c %a "+mnt+"/[dfp]").CombinedOutput()
 		if got := strings.Fields(string(out)); err != nil || strings.Join(got, " ") != "750 640 640" {
 			t.Errorf("%q, %v", got, err)
 		}
@@ -82,7 +84,8 @@ func TestTmpfile(t *testing.T) {
 		f := os.NewFile(uintptr(fd), "tmpfile")
 		_, err = f.WriteString("content")
 		must(t, err)
-		must(t, unix.Linkat(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), unix.AT_FDCWD, mnt+"/d/named", unix.AT_SYMLINK_FOLLOW))
+		must(t, unix.Linkat(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), unix.AT_FDCWD, mnt+"/d/named",
+			unix.AT_SYMLINK_FOLLOW))
 		must(t, f.Close())
 		wantFile(t, mnt+"/d/named", "content")
 		st, err := os.Stat(mnt + "/d/named")

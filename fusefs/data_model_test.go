@@ -17,8 +17,10 @@ import (
 // compares all of it with a plain slice of bytes. The file is one of a lower layer with two names, so that it is
 // copied up somewhere on the way. RCRUN_DATA_SEED repeats a run, RCRUN_DATA_STEPS makes longer ones.
 func TestDataModel(t *testing.T) {
-	for name, set := range map[string]func(m *mounted){"plain": func(*mounted) {}, "writeback": func(m *mounted) { m.tuning.Writeback = true },
-		"direct_io": func(m *mounted) { m.tuning.DirectIO = true }, "one thread": func(m *mounted) { m.tuning.Threads = 1 }} {
+	for name, set := range map[string]func(m *mounted){"plain": func(*mounted) {},
+		"writeback":  func(m *mounted) { m.tuning.Writeback = true },
+		"direct_io":  func(m *mounted) { m.tuning.DirectIO = true },
+		"one thread": func(m *mounted) { m.tuning.Threads = 1 }} {
 		for file := range 4 {
 			t.Run(name+strconv.Itoa(file), func(t *testing.T) {
 				m := newMounted(t, 2)
@@ -52,7 +54,8 @@ func testData(t *testing.T, mnt string) {
 	for range steps {
 		d.step()
 		if t.Failed() {
-			t.Fatalf("RCRUN_DATA_SEED=%d, the last operations:\n%s", seed, strings.Join(d.log[max(0, len(d.log)-20):], "\n"))
+			t.Fatalf("RCRUN_DATA_SEED=%d, the last operations:\n%s", seed,
+				strings.Join(d.log[max(0, len(d.log)-20):], "\n"))
 		}
 	}
 }
@@ -108,8 +111,10 @@ func (d *dataModel) step() {
 	steps := []struct {
 		name string
 		do   func(offset, length int)
-	}{{"write", d.write}, {"write", d.write}, {"read", d.read}, {"read", d.read}, {"map", d.writeMapped}, {"map", d.writeMapped}, {"truncate", d.truncate}, {"punch", d.punch},
-		{"zero", d.zero}, {"allocate", d.allocate}, {"copy", d.copy}, {"reopen", d.reopen}, {"sync", d.sync}, {"whole", d.whole}}
+	}{{"write", d.write}, {"write", d.write}, {"read", d.read}, {"read", d.read}, {"map", d.writeMapped},
+		{"map", d.writeMapped}, {"truncate", d.truncate}, {"punch", d.punch},
+		{"zero", d.zero}, {"allocate", d.allocate}, {"copy", d.copy}, {"reopen", d.reopen}, {"sync", d.sync},
+		{"whole", d.whole}}
 	s := steps[d.r.IntN(len(steps))]
 	offset, length := d.part()
 	d.log = append(d.log, fmt.Sprintf("%s %d %d, size %d", s.name, offset, length, len(d.want)))
@@ -131,7 +136,8 @@ func (d *dataModel) read(offset, length int) {
 	n, err := unix.Pread(d.fd, buf, int64(offset))
 	want := d.want[min(offset, len(d.want)):min(offset+length, len(d.want))]
 	if err != nil || !bytes.Equal(buf[:n], want) {
-		d.t.Errorf("read %d bytes at %d, %v, which differ from %d wanted at %d", n, offset, err, len(want), firstDifference(buf[:n], want))
+		d.t.Errorf("read %d bytes at %d, %v, which differ from %d wanted at %d", n, offset, err, len(want),
+			firstDifference(buf[:n], want))
 	}
 }
 
@@ -219,7 +225,8 @@ func (d *dataModel) sync(_, _ int) {
 func (d *dataModel) whole(_, _ int) {
 	got, err := os.ReadFile(d.dir + "/file")
 	if err != nil || !bytes.Equal(got, d.want) {
-		d.t.Errorf("the file has %d bytes, %v, want %d; they differ at %d", len(got), err, len(d.want), firstDifference(got, d.want))
+		d.t.Errorf("the file has %d bytes, %v, want %d; they differ at %d", len(got), err, len(d.want),
+			firstDifference(got, d.want))
 	}
 }
 

@@ -70,8 +70,9 @@ func TestLongNames(t *testing.T) {
 		}
 		long := name + "n"
 		for what, err := range map[string]error{
-			"stat": statError(long), "mkdir": os.Mkdir(long, 0o755), "symlink": os.Symlink("x", long), "rename": unix.Rename("d", long),
-			"link": unix.Link("d/"+long, "x"), "create": os.WriteFile(long, nil, 0o644),
+			"stat": statError(long), "mkdir": os.Mkdir(long, 0o755), "symlink": os.Symlink("x", long),
+			"rename": unix.Rename("d", long),
+			"link":   unix.Link("d/"+long, "x"), "create": os.WriteFile(long, nil, 0o644),
 		} {
 			if !errors.Is(err, unix.ENAMETOOLONG) {
 				t.Errorf("%s of 256 bytes: %v", what, err)
@@ -189,10 +190,12 @@ func extents(t *testing.T, f *os.File) (at []int64) {
 // TestXattrNamespaces keeps xattrs of all namespaces, whatever their names mean to those who read layers.
 func TestXattrNamespaces(t *testing.T) {
 	m := withLower(t, map[string]string{"f": "lower", "d/x": "x"})
-	names := []string{"user.note", "user.overlay.opaque", "user.rcrun.data", "user.containers.override_stat", "security.note"}
+	names := []string{"user.note", "user.overlay.opaque", "user.rcrun.data", "user.containers.override_stat",
+		"security.note"}
 	m.check = func(t *testing.T, m *mounted, _ *Counters) {
 		for _, name := range names {
-			if n, err := unix.Getxattr(m.upper()+"/f", name, make([]byte, 64)); err == nil && n == len(name) && name != "user.note" {
+			if n, err := unix.Getxattr(m.upper()+"/f", name, make([]byte, 64)); err == nil && n == len(name) &&
+				name != "user.note" {
 				t.Errorf("%s is on disk by this name", name)
 			}
 		}
@@ -219,14 +222,18 @@ func TestXattrNamespaces(t *testing.T) {
 			for what, err := range map[string]error{
 				"making one anew": unix.Setxattr(path, "user.note", nil, unix.XATTR_CREATE),
 				"reading":         xattrError(path, "user.none"),
-				"small buffer":    func() error { _, err := unix.Getxattr(path, "user.note", make([]byte, 1)); return err }(),
-				"replacing":       unix.Setxattr(path, "user.none", nil, unix.XATTR_REPLACE),
-				"removing":        unix.Removexattr(path, "user.none"),
-				"no namespace":    unix.Setxattr(path, "note", nil, 0),
-				"trusted":         unix.Setxattr(path, "trusted.note", nil, 0),
+				"small buffer": func() error {
+					_, err := unix.Getxattr(path, "user.note", make([]byte, 1))
+					return err
+				}(),
+				"replacing":    unix.Setxattr(path, "user.none", nil, unix.XATTR_REPLACE),
+				"removing":     unix.Removexattr(path, "user.none"),
+				"no namespace": unix.Setxattr(path, "note", nil, 0),
+				"trusted":      unix.Setxattr(path, "trusted.note", nil, 0),
 			} {
-				want := map[string]error{"making one anew": unix.EEXIST, "small buffer": unix.ERANGE, "no namespace": unix.EOPNOTSUPP,
-					"trusted": unix.EPERM}[what] // which is for root on the host
+				want := map[string]error{"making one anew": unix.EEXIST, "small buffer": unix.ERANGE,
+					"no namespace": unix.EOPNOTSUPP,
+					"trusted":      unix.EPERM}[what] // which is for root on the host
 				if want == nil {
 					want = unix.ENODATA
 				}

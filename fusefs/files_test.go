@@ -191,7 +191,8 @@ func TestExec(t *testing.T) {
 		data, err := os.ReadFile(mnt + "/sh")
 		must(t, err)
 		must(t, os.WriteFile(mnt+"/copy", data, 0o755))
-		if out, err := exec.Command(mnt+"/copy", "-c", "echo ran").CombinedOutput(); err != nil || string(out) != "ran\n" {
+		if out, err := exec.Command(mnt+"/copy", "-c", "echo ran").CombinedOutput(); err != nil ||
+			string(out) != "ran\n" {
 			t.Errorf("copied: %q, %v", out, err)
 		}
 	})
@@ -207,7 +208,8 @@ func TestOwnersAndModes(t *testing.T) {
 		must(t, os.Chmod(mnt+"/suid", 0o4755|os.ModeSetuid))
 		must(t, os.Mkdir(mnt+"/open", 0o777))
 		must(t, os.Chmod(mnt+"/open", 0o777|os.ModeSticky))
-		for path, want := range map[string]string{"file": "33 34 100644", "link": "5 6 120777", "suid": "0 0 104755", "open": "0 0 41777"} {
+		for path, want := range map[string]string{"file": "33 34 100644", "link": "5 6 120777",
+			"suid": "0 0 104755", "open": "0 0 41777"} {
 			var st unix.Stat_t
 			must(t, unix.Lstat(mnt+"/"+path, &st))
 			if got := fmt.Sprintf("%d %d %o", st.Uid, st.Gid, st.Mode); got != want {

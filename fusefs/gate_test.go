@@ -58,16 +58,20 @@ func TestGate(t *testing.T) {
 // requestsOf are the kinds of the requests that the methods of answers answer.
 var requestsOf = map[string][]string{
 	"String": nil, "Lookup": {"lookup"}, "Forget": {"forget"}, "GetAttr": {"getattr"}, "SetAttr": {"setattr"},
-	"Mknod": {"mknod"}, "Mkdir": {"mkdir"}, "Unlink": {"unlink"}, "Rmdir": {"rmdir"}, "Rename": {"rename"}, "Link": {"link"},
+	"Mknod": {"mknod"}, "Mkdir": {"mkdir"}, "Unlink": {"unlink"}, "Rmdir": {"rmdir"}, "Rename": {"rename"},
+	"Link":    {"link"},
 	"Symlink": {"symlink"}, "Readlink": {"readlink"}, "GetXAttr": {"getxattr"}, "ListXAttr": {"listxattr"},
-	"SetXAttr": {"setxattr"}, "RemoveXAttr": {"removexattr"}, "Open": {"open"}, "OpenDir": {"opendir"}, "Flush": {"flush"},
+	"SetXAttr": {"setxattr"}, "RemoveXAttr": {"removexattr"}, "Open": {"open"}, "OpenDir": {"opendir"},
+	"Flush":  {"flush"},
 	"Create": {"create"}, "Tmpfile": {"tmpfile"}, "Statx": {"statx"}, "Read": {"read"}, "Write": {"write"},
 	"Lseek": {"lseek"}, "CopyFileRange": {"copyfilerange"}, "Fallocate": {"fallocate"}, "Fsync": {"fsync"},
-	"FsyncDir": {"fsyncdir"}, "ReadDir": {"readdir"}, "ReadDirPlus": {"readdirplus"}, "StatFs": {"statfs"}, "Ioctl": {"ioctl"},
+	"FsyncDir": {"fsyncdir"}, "ReadDir": {"readdir"}, "ReadDirPlus": {"readdirplus"}, "StatFs": {"statfs"},
+	"Ioctl": {"ioctl"},
 }
 
 // reads are the methods of answers that change nothing.
-var reads = []string{"String", "Lookup", "Forget", "GetAttr", "Readlink", "GetXAttr", "ListXAttr", "Open", "OpenDir", "Flush", "Statx",
+var reads = []string{"String", "Lookup", "Forget", "GetAttr", "Readlink", "GetXAttr", "ListXAttr", "Open",
+	"OpenDir", "Flush", "Statx",
 	"Read", "Lseek", "Fsync", "FsyncDir", "ReadDir", "ReadDirPlus", "StatFs"}
 
 // TestGateKnowsAllAnswers holds what the gate stops to what the server answers: a new method must be said to read, or

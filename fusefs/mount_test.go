@@ -120,7 +120,8 @@ func (m *mounted) run(t *testing.T, body func(t *testing.T, mnt string)) {
 		t.Fatal(err)
 	}
 	var output bytes.Buffer
-	cmd := exec.Command("/proc/self/exe", "-test.run="+exactly(t.Name()), "-test.v="+strconv.FormatBool(testing.Verbose()), "-test.timeout=5m")
+	cmd := exec.Command("/proc/self/exe", "-test.run="+exactly(t.Name()),
+		"-test.v="+strconv.FormatBool(testing.Verbose()), "-test.timeout=5m")
 	cmd.Env = append(os.Environ(), childEnv+"="+stageUnmapped, childEnv+"_DIR="+m.dir)
 	cmd.Stdout, cmd.Stderr = &output, &output
 	cmd.ExtraFiles = []*os.File{theirs, mapsRead}
@@ -175,7 +176,8 @@ func (m *mounted) serve(conn *wire.Conn, counters *Counters) error {
 	}
 	defer u.Close()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	return Serve(files[0], u, Options{Logger: log, Counters: counters, Debug: os.Getenv("FUSE_DEBUG") != "", Tuning: m.tuning})
+	return Serve(files[0], u, Options{Logger: log, Counters: counters, Debug: os.Getenv("FUSE_DEBUG") != "",
+		Tuning: m.tuning})
 }
 
 // runInside mounts, sends the device up, and runs the body.
@@ -218,13 +220,15 @@ func mountInside(mnt string) error {
 // mapIDs maps root in the namespace of pid to the caller and, where that can be had, 1 to 65535 to other ids.
 func mapIDs(pid int) (many bool, err error) {
 	if os.Geteuid() == 0 {
-		return true, errors.Join(writeMap(pid, "uid_map", "0 0 1\n1 100000 65535"), writeMap(pid, "gid_map", "0 0 1\n1 100000 65535"))
+		return true, errors.Join(writeMap(pid, "uid_map", "0 0 1\n1 100000 65535"),
+			writeMap(pid, "gid_map", "0 0 1\n1 100000 65535"))
 	}
 	if newuidmap(pid) == nil {
 		return true, nil
 	}
 	return false, errors.Join(writeMap(pid, "setgroups", "deny"),
-		writeMap(pid, "uid_map", fmt.Sprintf("0 %d 1", os.Getuid())), writeMap(pid, "gid_map", fmt.Sprintf("0 %d 1", os.Getgid())))
+		writeMap(pid, "uid_map", fmt.Sprintf("0 %d 1", os.Getuid())),
+		writeMap(pid, "gid_map", fmt.Sprintf("0 %d 1", os.Getgid())))
 }
 
 func writeMap(pid int, file, content string) error {

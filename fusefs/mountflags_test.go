@@ -16,7 +16,8 @@ func TestFindMount(t *testing.T) {
 short line
 `
 	for _, c := range []struct{ target, device, on, flags string }{
-		{"/", "", "8:1", "rw,relatime"}, {`/a b\`, "", "0:51", "ro,relatime"}, {`/a b\`, "0:50", "0:50", "rw,noatime"}, {"/a", "", "", ""}, {"/", "0:50", "", ""},
+		{"/", "", "8:1", "rw,relatime"}, {`/a b\`, "", "0:51", "ro,relatime"},
+		{`/a b\`, "0:50", "0:50", "rw,noatime"}, {"/a", "", "", ""}, {"/", "0:50", "", ""},
 	} {
 		on, flags, ok := findMount(text, c.target, c.device)
 		if on != c.on || flags != c.flags || ok != (c.on != "") {
@@ -27,15 +28,17 @@ short line
 
 func TestAccessTimesOfFlags(t *testing.T) {
 	for text, want := range map[string]unionmount.AccessTimes{
-		"rw,relatime": 0, "rw,noatime": unionmount.NoAtime, "rw": unionmount.StrictAtime, "rw,nodiratime,relatime": unionmount.NoDirAtime,
-		"rw,nodiratime": unionmount.NoDirAtime | unionmount.StrictAtime,
+		"rw,relatime": 0, "rw,noatime": unionmount.NoAtime, "rw": unionmount.StrictAtime,
+		"rw,nodiratime,relatime": unionmount.NoDirAtime,
+		"rw,nodiratime":          unionmount.NoDirAtime | unionmount.StrictAtime,
 	} {
 		if got := accessTimesOf(text); got != want {
 			t.Errorf("%s: %b, want %b", text, got, want)
 		}
 	}
 	for flags, want := range map[uintptr]unionmount.AccessTimes{
-		0: 0, unix.MS_RELATIME: 0, unix.MS_NOATIME: unionmount.NoAtime, unix.MS_STRICTATIME | unix.MS_NODIRATIME: unionmount.StrictAtime | unionmount.NoDirAtime,
+		0: 0, unix.MS_RELATIME: 0, unix.MS_NOATIME: unionmount.NoAtime,
+		unix.MS_STRICTATIME | unix.MS_NODIRATIME: unionmount.StrictAtime | unionmount.NoDirAtime,
 	} {
 		if got := AccessTimesOf(flags); got != want {
 			t.Errorf("%#x: %b, want %b", flags, got, want)

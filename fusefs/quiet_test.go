@@ -23,7 +23,8 @@ func TestQuietServer(t *testing.T) {
 	var log bytes.Buffer
 	s := quietServer(&log)
 	fault := func(errno syscall.Errno) error {
-		return &unionmount.Error{Op: "open", Layer: "/layer", Path: strings.Repeat("/directory", 400) + "/last", Err: errno}
+		return &unionmount.Error{Op: "open", Layer: "/layer", Path: strings.Repeat("/directory", 400) + "/last",
+			Err: errno}
 	}
 	const requests = 10_000
 	for range requests {
@@ -34,7 +35,8 @@ func TestQuietServer(t *testing.T) {
 		}
 	}
 	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
-	if len(lines) != 1 || len(lines[0]) > 2*longestText || !strings.Contains(lines[0], "/last in /layer: too many open files") {
+	if len(lines) != 1 || len(lines[0]) > 2*longestText ||
+		!strings.Contains(lines[0], "/last in /layer: too many open files") {
 		t.Errorf("%d requests without descriptors logged %d lines, the first %.1000q", 2*requests, len(lines), lines[0])
 	}
 	log.Reset()

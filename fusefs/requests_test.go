@@ -37,7 +37,8 @@ func TestRequests(t *testing.T) {
 			{"stat", stat, 0},
 			{"a missing name", miss, 0},
 			{"chmod", chmod, 1},
-			{"create, write, close", create, 3}, // MKNOD, WRITE, and the GETXATTR of security.capability before the first write
+			// MKNOD, WRITE, and the GETXATTR of security.capability before the first write
+			{"create, write, close", create, 3},
 		} {
 			if got, kinds := costOf(t, mnt, c.op); got > c.most {
 				t.Errorf("%s: %d requests, want at most %d: %v", c.name, got, c.most, kinds)

@@ -11,7 +11,8 @@ import (
 )
 
 // largeSizes are about the sizes of requests that are answered through a pipe, and several of them.
-var largeSizes = []int{spliceMin - 1, spliceMin, spliceMin + 1, 3*spliceMin + 17, spliceMost, spliceMost + 4096, 1 << 20, 3<<20 + 5}
+var largeSizes = []int{spliceMin - 1, spliceMin, spliceMin + 1, 3*spliceMin + 17, spliceMost, spliceMost + 4096,
+	1 << 20, 3<<20 + 5}
 
 func largeData(size int) []byte {
 	data := make([]byte, size)
@@ -40,7 +41,8 @@ func TestLargeReads(t *testing.T) {
 			_, err = f.WriteString("more")
 			must(t, err)
 			must(t, f.Close())
-			for dir, want := range map[string][]byte{"lower": want, "changed": want, "copied": append(bytes.Clone(want), "more"...)} {
+			for dir, want := range map[string][]byte{"lower": want, "changed": want,
+				"copied": append(bytes.Clone(want), "more"...)} {
 				got, err := os.ReadFile(fmt.Sprintf("%s/%s/%d", mnt, dir, size))
 				if err != nil || !bytes.Equal(got, want) {
 					t.Errorf("%s/%d: read %d bytes, %v", dir, size, len(got), err)

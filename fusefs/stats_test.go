@@ -31,7 +31,8 @@ func TestStats(t *testing.T) {
 		if got := after.CopyUps - before.CopyUps; got != 1 {
 			t.Errorf("%d copy-ups, want 1", got)
 		}
-		if after.Requests["total"] <= before.Requests["total"] || after.CacheHits <= before.CacheHits || after.OpenFiles == 0 {
+		if after.Requests["total"] <= before.Requests["total"] || after.CacheHits <= before.CacheHits ||
+			after.OpenFiles == 0 {
 			t.Errorf("counters before %+v, after %+v", before, after)
 		}
 		if _, err := ReadStats(t.Context(), mnt+"/file"); err == nil {

@@ -61,7 +61,8 @@ func changeAtOnce(t *testing.T, mnt string) {
 	var workers sync.WaitGroup
 	for i := range 64 {
 		workers.Go(func() {
-			w := worker{mnt: mnt, r: rand.New(rand.NewPCG(uint64(i), 0)), own: fmt.Sprintf("%s/own%d", mnt, i), want: make([]byte, 20000)}
+			w := worker{mnt: mnt, r: rand.New(rand.NewPCG(uint64(i), 0)), own: fmt.Sprintf("%s/own%d", mnt, i),
+				want: make([]byte, 20000)}
 			if err := w.work(); err != nil {
 				t.Error(err)
 			}
@@ -113,7 +114,8 @@ func (w *worker) path() string {
 
 // expected tells whether an error is one that somebody may get who changes what others change.
 func expected(err error) bool {
-	for _, errno := range []unix.Errno{unix.ENOENT, unix.EEXIST, unix.ENOTDIR, unix.EISDIR, unix.ENOTEMPTY, unix.EINVAL, unix.EPERM, unix.ESTALE, unix.ELOOP, unix.ENODATA, unix.EOPNOTSUPP} {
+	for _, errno := range []unix.Errno{unix.ENOENT, unix.EEXIST, unix.ENOTDIR, unix.EISDIR, unix.ENOTEMPTY,
+		unix.EINVAL, unix.EPERM, unix.ESTALE, unix.ELOOP, unix.ENODATA, unix.EOPNOTSUPP} {
 		if errors.Is(err, errno) {
 			return true
 		}

@@ -128,7 +128,8 @@ func TestDefaultACL(t *testing.T) {
 func TestBadACL(t *testing.T) {
 	f := newUnion(t, tree{"f": file("")})
 	good := aclOf(0o640, 6, 6)
-	for _, bad := range []string{"x", "\x01\x00\x00\x00", good[:len(good)-8], good[:12] + good[4:], good[:6] + "\x08" + good[7:]} {
+	for _, bad := range []string{"x", "\x01\x00\x00\x00", good[:len(good)-8], good[:12] + good[4:],
+		good[:6] + "\x08" + good[7:]} {
 		wantErrno(t, "bad ACL", f.setXattr("f", encoding.AccessACL, bad), unix.EINVAL)
 	}
 }

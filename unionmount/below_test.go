@@ -19,7 +19,8 @@ func (f *fixture) wantBorrowed(path string, borrowed bool, content string) {
 	f.t.Helper()
 	var st unix.Stat_t
 	must(f.t, unix.Stat(f.opts.Upper+"/"+path, &st))
-	_, err := f.u.upper.Xattrs.Read(beneath.File{FD: unix.AT_FDCWD, Name: f.opts.Upper + "/" + path}, layerfmt.DataXattr)
+	_, err := f.u.upper.Xattrs.Read(beneath.File{FD: unix.AT_FDCWD, Name: f.opts.Upper + "/" + path},
+		layerfmt.DataXattr)
 	if marked := err == nil; marked != borrowed || borrowed && st.Size != int64(len(content)) {
 		f.t.Errorf("%s: marked %v, %d bytes on disk; want %v", path, marked, st.Size, borrowed)
 	}

@@ -312,7 +312,8 @@ func TestInodeNumbers(t *testing.T) {
 
 func TestSetuidIsDropped(t *testing.T) {
 	f := newUnion(t, tree{"a": file("a").owned("0:0:6755:file").attr("user.rcrun.x.security.capability", "caps"),
-		"b": file("b").owned("0:0:6755:file"), "c": file("c").owned("0:0:6744:file"), "d": directory().owned("0:0:6755:dir")})
+		"b": file("b").owned("0:0:6755:file"), "c": file("c").owned("0:0:6744:file"),
+		"d": directory().owned("0:0:6755:dir")})
 	must(t, f.write("a", "x", 0)) // a caller with CAP_FSETID
 	if m := f.stat("a").Mode & 0o7777; m != 0o6755 {
 		t.Errorf("mode %o after a privileged write", m)

@@ -9,7 +9,8 @@ import (
 )
 
 func TestCopyUpKeepsWhatIsNotWritten(t *testing.T) {
-	f := newUnion(t, tree{"d/append": file("hello"), "d/middle": file("0123456789"), "d/cut": file("0123456789"), "d/zero": file("zero")})
+	f := newUnion(t, tree{"d/append": file("hello"), "d/middle": file("0123456789"), "d/cut": file("0123456789"),
+		"d/zero": file("zero")})
 	must(t, f.write("d/append", " world", 5))
 	must(t, f.write("d/middle", "XY", 4))
 	must(t, f.truncate("d/cut", 3))
@@ -29,8 +30,9 @@ func TestCopyUpKeepsWhatIsNotWritten(t *testing.T) {
 
 func TestCopyUpKeepsAttributes(t *testing.T) {
 	f := newUnion(t, tree{
-		"dir":      directory().owned("3:4:2775:dir").attr("user.note", "on dir"),
-		"dir/file": file("data").owned("1:2:4711:file").attr("user.note", "on file").attr("user.rcrun.x.security.selinux", "label"),
+		"dir": directory().owned("3:4:2775:dir").attr("user.note", "on dir"),
+		"dir/file": file("data").owned("1:2:4711:file").attr("user.note", "on file").
+			attr("user.rcrun.x.security.selinux", "label"),
 	})
 	lower := f.opts.Lowers[0].Dir
 	old := []unix.Timespec{{Sec: 1000, Nsec: 7}, {Sec: 2000, Nsec: 9}}

@@ -69,7 +69,8 @@ func crashOnce(t *testing.T, kind string, seed uint64) {
 	m.run(done)
 	left.inos = map[identity]uint64{}
 	if after := left.differences(); len(after) > 0 && !t.Failed() {
-		t.Errorf("killed after %d operations, at %s:\ndifferences from before: %s\nfrom after: %s", done, m.log[max(0, len(m.log)-1):],
+		t.Errorf("killed after %d operations, at %s:\ndifferences from before: %s\nfrom after: %s", done,
+			m.log[max(0, len(m.log)-1):],
 			strings.Join(before, "\n"), strings.Join(after, "\n"))
 	}
 }

@@ -61,12 +61,14 @@ func killedChurn(t *testing.T, opts Options) {
 
 func churn(t *testing.T, upper string) {
 	base := strings.TrimSuffix(upper, "/upper")
-	f := &fixture{t: t, opts: Options{Upper: upper, Work: base + "/work", Lowers: []Layer{{Dir: base + "/lower0", Ownership: CallerOwned}}}}
+	f := &fixture{t: t, opts: Options{Upper: upper, Work: base + "/work",
+		Lowers: []Layer{{Dir: base + "/lower0", Ownership: CallerOwned}}}}
 	f.open()
 	for round := 0; ; round++ {
 		i := round % 20
 		for _, err := range []error{
-			f.write(fmt.Sprintf("d/f%02d", i), "+", 100000), f.rename("moves", "moved", 0), f.rename("moved", "moves", 0),
+			f.write(fmt.Sprintf("d/f%02d", i), "+", 100000), f.rename("moves", "moved", 0),
+			f.rename("moved", "moves", 0),
 			f.rename(fmt.Sprintf("d/f%02d", i), fmt.Sprintf("d/f%02d", (i+1)%20), unix.RENAME_EXCHANGE),
 			f.create("new", 0o4644), f.unlink("new"),
 		} {

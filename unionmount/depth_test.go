@@ -93,7 +93,8 @@ func TestMovedTreesAreBounded(t *testing.T) {
 				f.reopen()
 			}
 			end, held := f.end("a")
-			wantErrno(t, fmt.Sprintf("%s: move a tree that is known (%v)", which, known), f.u.Rename(f.u.Root(), "b", end, "b", 0), unix.ENAMETOOLONG)
+			wantErrno(t, fmt.Sprintf("%s: move a tree that is known (%v)", which, known),
+				f.u.Rename(f.u.Root(), "b", end, "b", 0), unix.ENAMETOOLONG)
 			must(t, f.u.Rename(f.u.Root(), "c", end, "c", 0))
 			wantErrno(t, "exchange", f.u.Rename(f.u.Root(), "b", end, "c", unix.RENAME_EXCHANGE), unix.ENAMETOOLONG)
 			must(t, f.u.Rename(end, "c", f.u.Root(), "c", 0))

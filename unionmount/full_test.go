@@ -17,7 +17,8 @@ const fullEnv = "RCRUN_FULL_DISK_TEST"
 // fullLower is the layer below a disk that is full.
 func fullLower() tree {
 	content := strings.Repeat("lower", 8000) // 40 KB
-	return tree{"d/f": file(content).attr("user.t", "value"), "d/h1": file(content), "d/h2": hardlink("d/h1"), "d/s/a": file(content), "d/s/b": file("b"), "d/s/l": symlink("target"), "d/s/t/c": file(content),
+	return tree{"d/f": file(content).attr("user.t", "value"), "d/h1": file(content), "d/h2": hardlink("d/h1"),
+		"d/s/a": file(content), "d/s/b": file("b"), "d/s/l": symlink("target"), "d/s/t/c": file(content),
 		"gone/x": file("x"), "file": file("file")}
 }
 
@@ -60,7 +61,8 @@ func TestFullDisk(t *testing.T) {
 	cmd := exec.Command("/proc/self/exe", "-test.run=^TestFullDisk$")
 	cmd.Env = append(os.Environ(), fullEnv+"="+t.TempDir(), indexedEnv+"="+strconv.FormatBool(indexed))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS,
-		UidMappings: []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}}, GidMappings: []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}}}
+		UidMappings: []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}}}
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("in a namespace of its own: %v\n%s", err, text)
 	}

@@ -102,7 +102,8 @@ func TestCopiesOfSymlinks(t *testing.T) {
 	f.remounted(func() {
 		for _, path := range []string{"b", "c", "d"} {
 			f.want(path, "target")
-			if a := f.stat(path); a.Ino != ino || a.Nlink != 3 || a.Mode != unix.S_IFLNK|0o777 || a.Size != 6 || a.Mtime.Sec != 5 {
+			if a := f.stat(path); a.Ino != ino || a.Nlink != 3 || a.Mode != unix.S_IFLNK|0o777 || a.Size != 6 ||
+				a.Mtime.Sec != 5 {
 				t.Errorf("%s: %+v", path, a)
 			}
 		}
@@ -125,7 +126,8 @@ func TestCopiesOfSymlinks(t *testing.T) {
 
 // TestNamesOfCopiesAreOnDisk has readers that know no index find the copy of a file by each name that was looked up.
 func TestNamesOfCopiesAreOnDisk(t *testing.T) {
-	f := newHostUnion(t, rootIsMe(), tree{"d/a": file("x"), "d/b": hardlink("d/a"), "e/c": hardlink("d/a"), "e/f": hardlink("d/a"), "e/g": hardlink("d/a")})
+	f := newHostUnion(t, rootIsMe(), tree{"d/a": file("x"), "d/b": hardlink("d/a"), "e/c": hardlink("d/a"),
+		"e/f": hardlink("d/a"), "e/g": hardlink("d/a")})
 	known, err := f.walk("d/a")
 	must(t, err)
 	_, err = f.walk("d/b")
@@ -134,7 +136,8 @@ func TestNamesOfCopiesAreOnDisk(t *testing.T) {
 	must(t, f.write("e/f", "F", 0))
 	var st unix.Stat_t
 	for _, path := range []string{"d/a", "d/b", "e/c", "e/f"} {
-		if err := unix.Lstat(f.opts.Upper+"/"+path, &st); err != nil || st.Mode != unix.S_IFREG|0o600 || st.Nlink != 5 { // one of the index
+		// One of the links is in the index.
+		if err := unix.Lstat(f.opts.Upper+"/"+path, &st); err != nil || st.Mode != unix.S_IFREG|0o600 || st.Nlink != 5 {
 			t.Errorf("%s: mode %o, %d links, %v", path, st.Mode, st.Nlink, err)
 		}
 	}
@@ -153,7 +156,8 @@ func TestNamesOfCopiesAreOnDisk(t *testing.T) {
 // TestNamesOfSpecialFilesAreKept has what carries no xattrs on disk, and so is in no index, keep its names.
 func TestNamesOfSpecialFilesAreKept(t *testing.T) {
 	fifo := entry{typ: unix.S_IFIFO}
-	f := newHostUnion(t, rootIsMe(), tree{"a": fifo, "d/b": hardlink("a"), "c": hardlink("a"), "l": symlink("to"), "d/m": hardlink("l"), "gone": fifo, "left": hardlink("gone")})
+	f := newHostUnion(t, rootIsMe(), tree{"a": fifo, "d/b": hardlink("a"), "c": hardlink("a"), "l": symlink("to"),
+		"d/m": hardlink("l"), "gone": fifo, "left": hardlink("gone")})
 	check := func(nlink uint32, names ...string) {
 		t.Helper()
 		ino := f.stat(names[0]).Ino

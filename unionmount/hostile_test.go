@@ -19,21 +19,30 @@ import (
 const secret = "do not tell"
 
 // hostileNames are xattrs that mean something to a union, or to others that write layers.
-var hostileNames = append([]string{workdir.OriginXattr, workdir.GroupXattr, layerfmt.DataXattr, layerfmt.RedirectXattr, layerfmt.WhiteoutXattr,
-	"user.overlay.redirect", "user.overlay.metacopy", "user.overlay.origin", "user.overlay.nlink", "user.overlay.impure", "user.overlay.upper",
-	"user.fuseoverlayfs.origin", "user.rcrun.x.security.capability", "user.rcrun.x.system.posix_acl_access", "user.rcrun.unknown"},
+var hostileNames = append([]string{workdir.OriginXattr, workdir.GroupXattr, layerfmt.DataXattr,
+	layerfmt.RedirectXattr, layerfmt.WhiteoutXattr,
+	"user.overlay.redirect", "user.overlay.metacopy", "user.overlay.origin", "user.overlay.nlink",
+	"user.overlay.impure", "user.overlay.upper",
+	"user.fuseoverlayfs.origin", "user.rcrun.x.security.capability", "user.rcrun.x.system.posix_acl_access",
+	"user.rcrun.unknown"},
 	slices.Concat(layerfmt.StatXattrs[1:], layerfmt.OpaqueXattrs[:2])...)
 
 // hostileValues are some that are well-formed for one or another of them, and some that are for none.
-var hostileValues = []string{"", "y", "x", "1:a", "1:a/b", "2-1:a", "2:a/b/c", "2,1:f", "1:..", "1:../..", "1:../secret", "1:/etc", "1:a/../..", "65536-1:a", "1:link", "1:link/secret", "1:pipe",
-	"a", "/a", "/a/b", "/", "..", "../secret", "/../secret", "/link/secret", "a/b", "/a/b/c/d/e/f", "f", "/f", "/pipe", "/link",
-	"0:0:0644:file", "1:2:0755:dir", "0:0:0777:symlink", "0:0:0600:char-0-0", "0:0:0600:char-1-3", "0:0:0666:block-8-0", "0:0:0600:pipe", "0:0:0600:socket", "4294967295:4294967295:7777",
-	"0:0:99999", "::::", "0", "1", "18446744073709551615", "-1", "1:1:1", "0:2:4294967295", "1:99999999999:0", strings.Repeat("9", 400), "\x00\x01\x02", strings.Repeat("x", 3000)}
+var hostileValues = []string{"", "y", "x", "1:a", "1:a/b", "2-1:a", "2:a/b/c", "2,1:f", "1:..", "1:../..",
+	"1:../secret", "1:/etc", "1:a/../..", "65536-1:a", "1:link", "1:link/secret", "1:pipe",
+	"a", "/a", "/a/b", "/", "..", "../secret", "/../secret", "/link/secret", "a/b", "/a/b/c/d/e/f", "f", "/f",
+	"/pipe", "/link",
+	"0:0:0644:file", "1:2:0755:dir", "0:0:0777:symlink", "0:0:0600:char-0-0", "0:0:0600:char-1-3",
+	"0:0:0666:block-8-0", "0:0:0600:pipe", "0:0:0600:socket", "4294967295:4294967295:7777",
+	"0:0:99999", "::::", "0", "1", "18446744073709551615", "-1", "1:1:1", "0:2:4294967295", "1:99999999999:0",
+	strings.Repeat("9", 400), "\x00\x01\x02", strings.Repeat("x", 3000)}
 
 // hostileLayer is a layer with one of each kind of file, where a link leads out of it.
 func hostileLayer() tree {
-	return tree{"a/b/c": file("c"), "a/b/d": directory(), "a/f": file("af"), "f": file("f"), "empty": file(""), "f2": hardlink("f"), "link": symlink(".."), "a/link": symlink("../../secret"),
-		"pipe": {typ: unix.S_IFIFO}, "a/pipe": {typ: unix.S_IFIFO}, "a/gone": whiteout(), ".wh.f": file(""), "a/.wh.b": file(""), "a/b/.wh..wh..opq": file("")}
+	return tree{"a/b/c": file("c"), "a/b/d": directory(), "a/f": file("af"), "f": file("f"), "empty": file(""),
+		"f2": hardlink("f"), "link": symlink(".."), "a/link": symlink("../../secret"),
+		"pipe": {typ: unix.S_IFIFO}, "a/pipe": {typ: unix.S_IFIFO}, "a/gone": whiteout(), ".wh.f": file(""),
+		"a/.wh.b": file(""), "a/b/.wh..wh..opq": file("")}
 }
 
 // TestHostileLayers opens unions of layers whose files have any marks, reads and changes all that is to be seen, and
@@ -47,7 +56,8 @@ func TestHostileLayers(t *testing.T) {
 				r := rand.New(rand.NewPCG(run, 2))
 				testHostile(t, as, func(path string) {
 					for range 1 + r.IntN(3) {
-						unix.Lsetxattr(path, hostileNames[r.IntN(len(hostileNames))], []byte(hostileValues[r.IntN(len(hostileValues))]), 0)
+						unix.Lsetxattr(path, hostileNames[r.IntN(len(hostileNames))],
+							[]byte(hostileValues[r.IntN(len(hostileValues))]), 0)
 					}
 				}, r.IntN(3))
 			})

@@ -97,11 +97,13 @@ func TestLookupCostDoesNotDependOnLayers(t *testing.T) {
 		wantErrno(t, "missing", err, unix.ENOENT)
 		after := f.u.Stats()
 		f.u.Forget(dir, 1)
-		if after.DiskLookups != before.DiskLookups || after.CacheMisses != before.CacheMisses || after.CacheHits != before.CacheHits {
+		if after.DiskLookups != before.DiskLookups || after.CacheMisses != before.CacheMisses ||
+			after.CacheHits != before.CacheHits {
 			t.Errorf("%d layers: the disk was asked: %+v, then %+v", count, before, after)
 		}
 		if most := 2 * uint64(len(names)+1); after.IndexLookups-before.IndexLookups > most {
-			t.Errorf("%d layers: %d searches in indexes, want at most %d", count, after.IndexLookups-before.IndexLookups, most)
+			t.Errorf("%d layers: %d searches in indexes, want at most %d", count,
+				after.IndexLookups-before.IndexLookups, most)
 		}
 		f.close()
 	}
@@ -132,8 +134,9 @@ func TestMountReadsNoLower(t *testing.T) {
 // TestIndexTellsWhatTheTreeDoes compares all attributes, xattrs and targets.
 func TestIndexTellsWhatTheTreeDoes(t *testing.T) {
 	trees := []tree{{
-		"dir":        directory().owned("1:2:1777:dir").attr("user.note", "x"),
-		"dir/file":   file("content").owned("33:34:4750:file").attr(layerfmt.EscapeXattr("security.capability"), "\x01\x00"),
+		"dir": directory().owned("1:2:1777:dir").attr("user.note", "x"),
+		"dir/file": file("content").owned("33:34:4750:file").
+			attr(layerfmt.EscapeXattr("security.capability"), "\x01\x00"),
 		"dir/plain":  file("").mode(0o640),
 		"dir/link":   symlink("target"),
 		"dir/owned":  file("elsewhere").owned("7:8:0777:symlink"),

@@ -11,7 +11,8 @@ import (
 func TestInodeNumbersPassThrough(t *testing.T) {
 	f := newHostUnion(t, rootIsMe(), tree{"d/near": file("n")}, tree{"d/far": file("f"), "e/x": file("x")})
 	must(t, f.mknod("new", unix.S_IFREG|0o644, 0, Owner{}))
-	for path, dir := range map[string]string{"d/near": f.opts.Lowers[0].Dir, "d/far": f.opts.Lowers[1].Dir, "e": f.opts.Lowers[1].Dir, "new": f.opts.Upper} {
+	for path, dir := range map[string]string{"d/near": f.opts.Lowers[0].Dir, "d/far": f.opts.Lowers[1].Dir,
+		"e": f.opts.Lowers[1].Dir, "new": f.opts.Upper} {
 		var st unix.Stat_t
 		must(t, unix.Lstat(dir+"/"+path, &st))
 		if a := f.stat(path); a.Ino != st.Ino {

@@ -63,7 +63,8 @@ func (f *fixture) missing(t *testing.T, path string) {
 // TestKnownNames asks for names that are known not to be there, which asks no layer, and makes and removes them: with
 // and without a mark in the upper, in a directory that was listed and in one that was made empty.
 func TestKnownNames(t *testing.T) {
-	f := newUnion(t, tree{"d/lower": file("1"), "d/marked": file("2"), "d/.wh.besides": file("")}, tree{"d/besides": file("3")})
+	f := newUnion(t, tree{"d/lower": file("1"), "d/marked": file("2"), "d/.wh.besides": file("")},
+		tree{"d/besides": file("3")})
 	must(t, f.mkdir("d/new", 0o755))
 	must(t, f.unlink("d/marked"))
 	for _, dir := range []string{"d", "d/new"} {

@@ -42,7 +42,8 @@ func randomLayers(r *rand.Rand) []tree {
 func (tr tree) addRandom(r *rand.Rand, layer int) {
 	path := randomPath(r)
 	for have, e := range tr {
-		if have == path || strings.HasPrefix(have, path+"/") || strings.HasPrefix(path, have+"/") && e.typ != unix.S_IFDIR {
+		if have == path || strings.HasPrefix(have, path+"/") || strings.HasPrefix(path, have+"/") &&
+			e.typ != unix.S_IFDIR {
 			return
 		}
 	}

@@ -133,9 +133,12 @@ func (m *model) path() string {
 
 // modelSteps are the operations, some of them more than once so that they are done more often.
 var modelSteps = []func(*model){
-	(*model).doCreate, (*model).doCreate, (*model).doMkdir, (*model).doMkdir, (*model).doSymlink, (*model).doLink, (*model).doLink,
-	(*model).doUnlink, (*model).doUnlink, (*model).doRmdir, (*model).doRename, (*model).doRename, (*model).doRename, (*model).doWrite, (*model).doWrite,
-	(*model).doTruncate, (*model).doChmod, (*model).doSetxattr, (*model).doHold, (*model).doWriteHeld, (*model).doRelease, (*model).doReopen,
+	(*model).doCreate, (*model).doCreate, (*model).doMkdir, (*model).doMkdir, (*model).doSymlink, (*model).doLink,
+	(*model).doLink,
+	(*model).doUnlink, (*model).doUnlink, (*model).doRmdir, (*model).doRename, (*model).doRename, (*model).doRename,
+	(*model).doWrite, (*model).doWrite,
+	(*model).doTruncate, (*model).doChmod, (*model).doSetxattr, (*model).doHold, (*model).doWriteHeld,
+	(*model).doRelease, (*model).doReopen,
 	(*model).doChown, (*model).doUtimes, (*model).doTmpfile, (*model).doAllocate,
 }
 
@@ -237,7 +240,8 @@ func (m *model) doLink() {
 
 func (m *model) doUnlink() {
 	path := m.path()
-	m.same("unlink "+path, m.unlink(path), m.oracleIn(path, func(dir int, name string) error { return unix.Unlinkat(dir, name, 0) }))
+	m.same("unlink "+path, m.unlink(path), m.oracleIn(path,
+		func(dir int, name string) error { return unix.Unlinkat(dir, name, 0) }))
 }
 
 func (m *model) doRmdir() {
@@ -270,10 +274,11 @@ func (m *model) doWrite() {
 	if !m.regular(path) {
 		return
 	}
-	m.same(fmt.Sprintf("write %s %s at %d", path, data, offset), m.write(path, data, offset), m.oracleFile(path, func(fd int) error {
-		_, err := unix.Pwrite(fd, []byte(data), offset)
-		return err
-	}))
+	m.same(fmt.Sprintf("write %s %s at %d", path, data, offset), m.write(path, data, offset),
+		m.oracleFile(path, func(fd int) error {
+			_, err := unix.Pwrite(fd, []byte(data), offset)
+			return err
+		}))
 }
 
 // doAllocate has blocks allocated or given back.

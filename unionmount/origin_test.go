@@ -8,7 +8,8 @@ import (
 
 // TestBirthSurvivesCopyUp wants the time of birth to stay what it was.
 func TestBirthSurvivesCopyUp(t *testing.T) {
-	for name, as := range map[string]Layer{"caller": {Ownership: CallerOwned}, "host": rootIsMe(), "referring": referringLayer()} {
+	for name, as := range map[string]Layer{"caller": {Ownership: CallerOwned}, "host": rootIsMe(),
+		"referring": referringLayer()} {
 		t.Run(name, func(t *testing.T) {
 			f := newHostUnion(t, as, tree{"d/f": file(bigData)})
 			born := func(path string) (at unix.Timespec) {

@@ -63,13 +63,17 @@ func (f *fixture) mknod(path string, mode uint32, rdev uint64, owner Owner) erro
 }
 
 func TestHostOwnedUpperIsPlain(t *testing.T) {
-	f := newHostUnion(t, hostOwnedLayer(), tree{"low": file("low"), "d/x": file("x"), "big": file(strings.Repeat("b", 1<<20))})
+	f := newHostUnion(t, hostOwnedLayer(), tree{"low": file("low"), "d/x": file("x"),
+		"big": file(strings.Repeat("b", 1<<20))})
 	must(t, f.mknod("new", unix.S_IFREG|0o640, 0, f.me()))
 	must(t, f.mknod("pipe", unix.S_IFIFO|0o666, 0, f.me()))
-	must(t, f.in("link", func(dir *Node, name string) error { return f.made(f.u.Symlink(dir, name, "target", f.me())) }))
+	must(t, f.in("link", func(dir *Node, name string) error {
+		return f.made(f.u.Symlink(dir, name, "target", f.me()))
+	}))
 	must(t, f.chmod("new", 0o2751))
 	must(t, f.chmod("big", 0o600))
-	for name, mode := range map[string]uint32{"new": unix.S_IFREG | 0o2751, "pipe": unix.S_IFIFO | 0o666, "link": unix.S_IFLNK | 0o777, "big": unix.S_IFREG | 0o600} {
+	for name, mode := range map[string]uint32{"new": unix.S_IFREG | 0o2751, "pipe": unix.S_IFIFO | 0o666,
+		"link": unix.S_IFLNK | 0o777, "big": unix.S_IFREG | 0o600} {
 		var st unix.Stat_t
 		must(t, unix.Lstat(f.opts.Upper+"/"+name, &st))
 		if st.Mode != mode {
@@ -129,7 +133,9 @@ func TestHostOwnedReadOnlyFiles(t *testing.T) {
 }
 
 func TestHostOwnedXattrs(t *testing.T) {
-	f := newHostUnion(t, hostOwnedLayer(), tree{"low": file("").attr("user.rcrun.x.user.overlay.opaque", "nested").attr("user.rcrun.x.security.capability", "forged")})
+	escaped := file("").attr("user.rcrun.x.user.overlay.opaque", "nested")
+	escaped = escaped.attr("user.rcrun.x.security.capability", "forged")
+	f := newHostUnion(t, hostOwnedLayer(), tree{"low": escaped})
 	names := []string{"user.note", "user.overlay.opaque", "user.containers.override_stat", "security.mark"}
 	must(t, f.mknod("new", unix.S_IFREG|0o644, 0, f.me()))
 	must(t, f.at("new", func(n *Node) error {
@@ -202,7 +208,8 @@ func TestXattrsOfLinks(t *testing.T) {
 func TestHostOwnedMaps(t *testing.T) {
 	me := Owner{uint32(os.Getuid()), uint32(os.Getgid())}
 	as := hostOwnedLayer()
-	as.UIDs, as.GIDs = idmap.Map{{Container: 40, Host: me.UID, Size: 1}}, idmap.Map{{Container: 50, Host: me.GID, Size: 1}}
+	as.UIDs, as.GIDs = idmap.Map{{Container: 40, Host: me.UID, Size: 1}},
+		idmap.Map{{Container: 50, Host: me.GID, Size: 1}}
 	as.Unmapped = 0
 	f := newHostUnion(t, as, tree{"low": file("low")})
 	must(t, f.mknod("new", unix.S_IFREG|0o644, 0, Owner{40, 50}))
@@ -229,7 +236,8 @@ func TestAnnotatedUpper(t *testing.T) {
 	must(t, f.chown("low", 5, 6))
 	must(t, f.chmod("low", 0o4711))
 	must(t, f.setXattr("new", encoding.CapsXattr, "capabilities, which are root's to give on disk"))
-	if got := f.xattrsOnDisk("new"); !slices.Equal(got, []string{layerfmt.StatXattr, layerfmt.EscapePrefix + encoding.CapsXattr}) {
+	if got := f.xattrsOnDisk("new"); !slices.Equal(got,
+		[]string{layerfmt.StatXattr, layerfmt.EscapePrefix + encoding.CapsXattr}) {
 		t.Errorf("on disk, there are %q", got)
 	}
 	f.reopen()
@@ -237,8 +245,9 @@ func TestAnnotatedUpper(t *testing.T) {
 		_, err := f.u.GetXattr(n, encoding.CapsXattr)
 		return err
 	}))
-	for name, want := range map[string]Attr{"new": {Mode: unix.S_IFREG}, "null": {Mode: unix.S_IFCHR | 0o666, GID: 6, Rdev: unix.Mkdev(1, 3)},
-		"low": {Mode: unix.S_IFREG | 0o4711, UID: 5, GID: 6}} {
+	for name, want := range map[string]Attr{"new": {Mode: unix.S_IFREG},
+		"null": {Mode: unix.S_IFCHR | 0o666, GID: 6, Rdev: unix.Mkdev(1, 3)},
+		"low":  {Mode: unix.S_IFREG | 0o4711, UID: 5, GID: 6}} {
 		if a := f.stat(name); a.Mode != want.Mode || a.UID != want.UID || a.GID != want.GID || a.Rdev != want.Rdev {
 			t.Errorf("%s: %+v, want %+v", name, a, want)
 		}

@@ -75,7 +75,8 @@ func TestCopiesKeepPrivileges(t *testing.T) {
 
 // TestClosedFiles has a server without privileges look up what its own permissions keep it from reading.
 func TestClosedFiles(t *testing.T) {
-	f := newHostUnion(t, hostOwnedLayer(), tree{"low": file("low"), "name1": file("group"), "name2": hardlink("name1"), "dir/x": file("x")})
+	f := newHostUnion(t, hostOwnedLayer(), tree{"low": file("low"), "name1": file("group"),
+		"name2": hardlink("name1"), "dir/x": file("x")})
 	ino := f.stat("low").Ino
 	must(t, f.unlink("dir/x"))
 	must(t, f.rmdir("dir"))
@@ -129,7 +130,8 @@ func TestSymlinksKeepTheirOwnerTogether(t *testing.T) {
 		must(t, f.chown(name, 7, 8))
 		f.reopen()
 		for _, name := range []string{name, name + "2"} {
-			if a := f.stat(name); a.UID != 7 || a.GID != 8 || a.Nlink != 2 || a.Mode&unix.S_IFMT != unix.S_IFLNK || a.Size != 6 {
+			if a := f.stat(name); a.UID != 7 || a.GID != 8 || a.Nlink != 2 || a.Mode&unix.S_IFMT != unix.S_IFLNK ||
+				a.Size != 6 {
 				t.Errorf("%s: %+v", name, a)
 			}
 		}

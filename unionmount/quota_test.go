@@ -193,7 +193,8 @@ func TestQuotaInodes(t *testing.T) {
 
 // TestQuotaDeleteLower checks that nobody is refused room to remove something.
 func TestQuotaDeleteLower(t *testing.T) {
-	lower := tree{"d/e/f/1": file("1"), "d/e/f/2": file("2"), "d/g/1": file("1"), "d/g/2": hardlink("d/g/1"), "d/h/i": directory()}
+	lower := tree{"d/e/f/1": file("1"), "d/e/f/2": file("2"), "d/g/1": file("1"), "d/g/2": hardlink("d/g/1"),
+		"d/h/i": directory()}
 	for name, q := range map[string]Quota{"bytes": {Bytes: 64 * kib}, "inodes": {Inodes: 2}} {
 		t.Run(name, func(t *testing.T) {
 			f := newLimited(t, q, lower)
@@ -394,7 +395,8 @@ func TestQuotaStatfs(t *testing.T) {
 	unit := uint64(st.Frsize)
 	used := f.used()
 	free := uint64(1024*kib - used.Bytes - f.u.quota.State().Record)
-	if st.Blocks*unit != 1024*kib || st.Bfree != free/unit || st.Bavail != st.Bfree || st.Files != 100 || st.Ffree != 98 {
+	if st.Blocks*unit != 1024*kib || st.Bfree != free/unit || st.Bavail != st.Bfree || st.Files != 100 ||
+		st.Ffree != 98 {
 		t.Errorf("with %+v used: %+v", used, st)
 	}
 	f.close()

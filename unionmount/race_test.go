@@ -13,8 +13,10 @@ func TestSwapsFromOutside(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.Mkdir(dir+"/outside", 0o755))
 	must(t, os.WriteFile(dir+"/outside/f", []byte(secret), 0o600))
-	f := plantUnion(t, dir, tree{"low/f": file("inside"), "lowlink": symlink("../outside"), "file": file("inside"), "filelink": symlink("../outside/f")})
-	tree{"up/f": file("inside"), "uplink": symlink("../outside"), "new": file("inside"), "newlink": symlink("../outside/f")}.plant(t, f.opts.Upper)
+	f := plantUnion(t, dir, tree{"low/f": file("inside"), "lowlink": symlink("../outside"), "file": file("inside"),
+		"filelink": symlink("../outside/f")})
+	tree{"up/f": file("inside"), "uplink": symlink("../outside"), "new": file("inside"),
+		"newlink": symlink("../outside/f")}.plant(t, f.opts.Upper)
 	f.opts.SideXattrs = false // since the upper is not new
 	f.open()
 	stop, stopped := make(chan struct{}), make(chan struct{})
@@ -54,7 +56,8 @@ func TestSwapsFromOutside(t *testing.T) {
 	must(t, f.u.Close())
 	var st unix.Stat_t
 	must(t, unix.Stat(dir+"/outside/f", &st))
-	if data, err := os.ReadFile(dir + "/outside/f"); err != nil || string(data) != secret || st.Mode != unix.S_IFREG|0o600 {
+	if data, err := os.ReadFile(dir + "/outside/f"); err != nil || string(data) != secret ||
+		st.Mode != unix.S_IFREG|0o600 {
 		t.Errorf("outside there is %q with mode %o, %v", data, st.Mode, err)
 	}
 }

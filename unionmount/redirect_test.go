@@ -17,7 +17,8 @@ func mergedTree() []tree {
 	return []tree{
 		{"d/top": file("top"), "d/gone": whiteout(), "d/sub/s": file("s0")},
 		{"other/o": file("o")},
-		{"d/bottom": file("bottom"), "d/gone": file("gone"), "d/sub/s": file("s2"), "d/sub/deep/x": file("x"), "e/old": file("old")},
+		{"d/bottom": file("bottom"), "d/gone": file("gone"), "d/sub/s": file("s2"), "d/sub/deep/x": file("x"),
+			"e/old": file("old")},
 	}
 }
 
@@ -163,7 +164,8 @@ func TestRenameLeavingDevice(t *testing.T) {
 func TestRenamedDirectoryIsOpaqueToOthers(t *testing.T) {
 	f := newUnion(t, mergedTree()...)
 	must(t, f.rename("d", "e2", 0))
-	if value, err := f.u.upper.Xattrs.Read(beneath.File{FD: unix.AT_FDCWD, Name: f.opts.Upper + "/e2"}, layerfmt.OpaqueXattr); string(value) != "y" {
+	if value, err := f.u.upper.Xattrs.Read(beneath.File{FD: unix.AT_FDCWD, Name: f.opts.Upper + "/e2"},
+		layerfmt.OpaqueXattr); string(value) != "y" {
 		t.Errorf("%q, %v", value, err)
 	}
 }

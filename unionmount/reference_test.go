@@ -34,7 +34,9 @@ func hollowFile() entry { return file("").attr(overlayMark(layerfmt.OverlayMetac
 // TestRenameIsPlain renames directories that are in the lowers, where the upper may not refer to them: it then has
 // everything, for any reader.
 func TestRenameIsPlain(t *testing.T) {
-	f := newHostUnion(t, rootIsMe(), append(mergedTree(), tree{"l/a": file(bigData), "l/b": hardlink("l/a"), "l/s": symlink("a"), "l/d/e/f": file("f"), "l/d/x": file("x")})...)
+	f := newHostUnion(t, rootIsMe(), append(mergedTree(),
+		tree{"l/a": file(bigData), "l/b": hardlink("l/a"), "l/s": symlink("a"), "l/d/e/f": file("f"),
+			"l/d/x": file("x")})...)
 	must(t, f.unlink("l/d/x"))
 	must(t, f.rename("d", "new", 0))
 	must(t, f.rename("l", "new/l", 0))
@@ -84,7 +86,8 @@ func whiteoutsIn(t *testing.T, root string) (found []string) {
 
 // TestReferencesOfTheKernel has renamed directories and changed files refer to the lowers as the kernel's overlay does.
 func TestReferencesOfTheKernel(t *testing.T) {
-	f := newHostUnion(t, referringLayer(), append(mergedTree(), tree{"e/big": file(bigData), "e/small": file("small")})...)
+	f := newHostUnion(t, referringLayer(), append(mergedTree(),
+		tree{"e/big": file(bigData), "e/small": file("small")})...)
 	before := f.stat("e/big")
 	must(t, f.rename("d", "e/new", 0))
 	must(t, f.chmod("e/big", 0o600))
@@ -96,7 +99,8 @@ func TestReferencesOfTheKernel(t *testing.T) {
 		f.want("e/new/sub/deep/x", "x")
 		f.want("moved", bigData)
 		f.want("e/new/sub/link", bigData)
-		if a := f.stat("moved"); a.Size != before.Size || a.Blocks != before.Blocks || a.Ino != before.Ino || a.Nlink != 2 {
+		if a := f.stat("moved"); a.Size != before.Size || a.Blocks != before.Blocks || a.Ino != before.Ino ||
+			a.Nlink != 2 {
 			t.Errorf("got %+v, before %+v", a, before)
 		}
 	})
@@ -181,7 +185,8 @@ func TestUpperOfTheKernel(t *testing.T) {
 		t.Run(fmt.Sprintf("metacopy=%v", as.Metacopy), func(t *testing.T) {
 			f := plantUnion(t, t.TempDir(), tree{"d/f": file(bigData), "d/g": file("g"), "d/dir/x": file("x")})
 			f.describe(as)
-			tree{"d/f": hollowFile().mode(0o600), "d/renamed": directory().redirect("dir"), "d/dir": whiteout()}.plant(t, f.opts.Upper)
+			tree{"d/f": hollowFile().mode(0o600), "d/renamed": directory().redirect("dir"),
+				"d/dir": whiteout()}.plant(t, f.opts.Upper)
 			must(t, os.Truncate(f.opts.Upper+"/d/f", int64(len(bigData))))
 			f.open()
 			t.Cleanup(f.close)
@@ -237,7 +242,8 @@ func TestReferencesHaveAnEnd(t *testing.T) {
 
 // TestReferencesNotFollowed leaves references alone in layers that are not another overlay's.
 func TestReferencesNotFollowed(t *testing.T) {
-	f := newHostUnion(t, rootIsMe(), tree{"d": directory().redirect("/e"), "f": hollowFile()}, tree{"e/x": file("x"), "d/y": file("y"), "f": file("f")})
+	f := newHostUnion(t, rootIsMe(), tree{"d": directory().redirect("/e"), "f": hollowFile()},
+		tree{"e/x": file("x"), "d/y": file("y"), "f": file("f")})
 	f.wantNames("d", "y")
 	f.want("f", "")
 }

@@ -21,7 +21,8 @@ import (
 func TestHostileXattrNames(t *testing.T) {
 	f := newUnion(t, tree{"d/below": file("below"), "file": file("x")})
 	hostile := []string{layerfmt.OpaqueXattr, "user.fuseoverlayfs.opaque", layerfmt.StatXattr, layerfmt.WhiteoutXattr,
-		workdir.OriginXattr, workdir.GroupXattr, layerfmt.EscapePrefix + "user.x", "trusted.overlay.opaque", "security.selinux"}
+		workdir.OriginXattr, workdir.GroupXattr, layerfmt.EscapePrefix + "user.x", "trusted.overlay.opaque",
+		"security.selinux"}
 	must(t, f.create("empty", 0o644))
 	for _, path := range []string{"d", "file", "empty"} {
 		for _, name := range hostile {
@@ -72,7 +73,8 @@ func TestXattrFlags(t *testing.T) {
 func TestLinksOutOfTheTree(t *testing.T) {
 	outside := t.TempDir()
 	must(t, os.WriteFile(outside+"/secret", []byte("secret"), 0o644))
-	f := newUnion(t, tree{"abs": symlink(outside), "up": symlink("../../../.."), "dir/sub/file": file("inside"), "f": file("f")})
+	f := newUnion(t, tree{"abs": symlink(outside), "up": symlink("../../../.."), "dir/sub/file": file("inside"),
+		"f": file("f")})
 	for _, path := range []string{"abs", "up"} {
 		n, err := f.walk(path)
 		must(t, err)
@@ -123,7 +125,8 @@ func TestUpperLinksAreNotFollowed(t *testing.T) {
 func TestHostLayer(t *testing.T) {
 	host := t.TempDir()
 	me, mine := uint32(os.Getuid()), uint32(os.Getgid())
-	tree{"file": file("f"), "dir/x": file("x"), "link": symlink("file"), "locked": file("l"), "cave/y": file("y")}.plant(t, host)
+	tree{"file": file("f"), "dir/x": file("x"), "link": symlink("file"), "locked": file("l"),
+		"cave/y": file("y")}.plant(t, host)
 	must(t, os.Chmod(host+"/locked", 0))
 	must(t, os.Chmod(host+"/cave", 0))
 	defer os.Chmod(host+"/cave", 0o755)
@@ -310,7 +313,8 @@ func TestParallelChanges(t *testing.T) {
 					"create": f.create(path, 0o644), "write": f.write(path, "x", 1), "rename": f.rename(path, other, 0),
 					"link": f.link(other, path), "chmod": f.chmod(other, 0o600), "unlink": f.unlink(path),
 				} {
-					if errno := errnoOf(err); errno != 0 && errno != unix.ENOENT && errno != unix.EEXIST && errno != unix.ESTALE {
+					if errno := errnoOf(err); errno != 0 && errno != unix.ENOENT && errno != unix.EEXIST &&
+						errno != unix.ESTALE {
 						t.Errorf("%s: %v", what, err)
 					}
 				}
@@ -340,7 +344,8 @@ func TestErrorsTellWhere(t *testing.T) {
 	must(t, os.RemoveAll(f.opts.Lowers[0].Dir+"/d"))
 	_, err = f.u.Read(n, make([]byte, 1), 0)
 	var fault *Error
-	if !errors.As(err, &fault) || fault.Path != "d/file" || fault.Layer != f.opts.Lowers[0].Dir || !errors.Is(err, unix.ENOENT) {
+	if !errors.As(err, &fault) || fault.Path != "d/file" || fault.Layer != f.opts.Lowers[0].Dir ||
+		!errors.Is(err, unix.ENOENT) {
 		t.Errorf("got %v", err)
 	}
 }

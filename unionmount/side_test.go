@@ -39,7 +39,8 @@ func TestRecordTakesAllXattrs(t *testing.T) {
 	f.reopen()
 	must(t, f.chown("new", 3, 4))
 	for _, path := range []string{".", "d", "d/lower", "new", "moved"} {
-		if names, err := (beneath.File{FD: unix.AT_FDCWD, Name: f.opts.Upper + "/" + path}).Xattrs(); err != nil || len(names) > 0 {
+		if names, err := (beneath.File{FD: unix.AT_FDCWD, Name: f.opts.Upper + "/" + path}).Xattrs(); err != nil ||
+			len(names) > 0 {
 			t.Errorf("%s has %q on disk, %v", path, names, err)
 		}
 	}
@@ -159,7 +160,8 @@ func TestRecordIsNotLost(t *testing.T) {
 	must(t, err)
 	refused := func(what, why string) {
 		t.Helper()
-		if u, err := Open(f.opts); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), why) {
+		if u, err := Open(f.opts); err == nil || !strings.Contains(err.Error(), path) ||
+			!strings.Contains(err.Error(), why) {
 			t.Errorf("%s: %v", what, err)
 			if err == nil {
 				u.Close()
@@ -200,7 +202,8 @@ func (f *fixture) plain() {
 // TestPlainLowers shows the metadata of files that have none.
 func TestPlainLowers(t *testing.T) {
 	f := plantUnion(t, t.TempDir(), tree{"d": opaque(), "d/top": file("x").owned("1:2:4711:file")},
-		tree{"d/hidden": file(""), "dev": file("").owned("0:0:0666:char-1-3"), "e/sub/f": file(bigData).attr("user.t", "v").owned("33:34:0640:file")})
+		tree{"d/hidden": file(""), "dev": file("").owned("0:0:0666:char-1-3"),
+			"e/sub/f": file(bigData).attr("user.t", "v").owned("33:34:0640:file")})
 	f.plain()
 	for _, path := range []string{"/lower0/d", "/lower0/d/top", "/lower1/dev", "/lower1/e/sub/f"} {
 		full := strings.TrimSuffix(f.opts.Upper, "/upper") + path

@@ -139,7 +139,8 @@ func (w *worker) step() {
 	what := w.r.IntN(20)
 	err := w.do(what, path, other)
 	switch errno := errnoOf(err); errno {
-	case 0, unix.ENOENT, unix.EEXIST, unix.ENOTDIR, unix.EISDIR, unix.ENOTEMPTY, unix.EINVAL, unix.ENODATA, unix.ESTALE, unix.EPERM, unix.EOPNOTSUPP:
+	case 0, unix.ENOENT, unix.EEXIST, unix.ENOTDIR, unix.EISDIR, unix.ENOTEMPTY, unix.EINVAL, unix.ENODATA,
+		unix.ESTALE, unix.EPERM, unix.EOPNOTSUPP:
 	default:
 		w.t.Errorf("operation %d on %s and %s: %v", what, path, other, err)
 	}

@@ -27,8 +27,10 @@ func TestSubdirectoriesAreCounted(t *testing.T) {
 
 func countSubdirectories(t *testing.T, open func(t *testing.T, lowers ...tree) *fixture) {
 	f := open(t,
-		tree{"d/a": directory(), "d/gone": whiteout(), "d/b": file("hides a directory"), "d/.wh.hidden": file(""), "none/f": file("f")},
-		tree{"d/a/x": file("x"), "d/b/x": file("x"), "d/gone/x": file("x"), "d/hidden/x": file("x"), "d/c/x": file("x"), "none/g": file("g"), "one/s/x": file("x")},
+		tree{"d/a": directory(), "d/gone": whiteout(), "d/b": file("hides a directory"), "d/.wh.hidden": file(""),
+			"none/f": file("f")},
+		tree{"d/a/x": file("x"), "d/b/x": file("x"), "d/gone/x": file("x"), "d/hidden/x": file("x"),
+			"d/c/x": file("x"), "none/g": file("g"), "one/s/x": file("x")},
 	)
 	var st unix.Stat_t
 	must(t, unix.Stat(f.opts.Lowers[1].Dir+"/d", &st))

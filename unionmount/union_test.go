@@ -14,7 +14,8 @@ import (
 func TestNearestWinsAndDirectoriesMerge(t *testing.T) {
 	f := newUnion(t,
 		tree{"both": file("near"), "dir/a": file("a1"), "mixed": file("a file"), "linked": symlink("dir")},
-		tree{"both": file("far"), "dir/a": file("a2"), "dir/b": file("b2"), "mixed/x": file("x"), "linked/y": file("y")})
+		tree{"both": file("far"), "dir/a": file("a2"), "dir/b": file("b2"), "mixed/x": file("x"),
+			"linked/y": file("y")})
 	f.want("both", "near")
 	f.want("dir/a", "a1")
 	f.want("dir/b", "b2")
@@ -32,9 +33,11 @@ func TestWhiteoutsOfAllForms(t *testing.T) {
 		"gonedir":    whiteout(),
 		"d/.wh.deep": file(""),
 	}
-	bottom := tree{"device": file("1"), "file": file("2"), "xattr": file("3"), "gonedir/x": file("4"), "d/deep": file("5"), "d/kept": file("6")}
+	bottom := tree{"device": file("1"), "file": file("2"), "xattr": file("3"), "gonedir/x": file("4"),
+		"d/deep": file("5"), "d/kept": file("6")}
 	f := newUnion(t, tree{"top": file("")}, middle, bottom)
-	for _, path := range []string{"device", "file", "xattr", "gonedir", "gonedir/x", "d/deep", ".wh.file", "d/.wh.deep"} {
+	for _, path := range []string{"device", "file", "xattr", "gonedir", "gonedir/x", "d/deep", ".wh.file",
+		"d/.wh.deep"} {
 		f.want(path, gone)
 	}
 	f.wantNames("/", "d", "top")
@@ -142,7 +145,8 @@ func TestReadOnlyUnion(t *testing.T) {
 	f.want("a", "a")
 	for what, err := range map[string]error{
 		"create": f.create("b", 0o644), "mkdir": f.mkdir("b", 0o755), "unlink": f.unlink("a"), "rmdir": f.rmdir("d"),
-		"rename": f.rename("a", "b", 0), "write": f.write("a", "x", 0), "chmod": f.chmod("a", 0), "link": f.link("a", "b"),
+		"rename": f.rename("a", "b", 0), "write": f.write("a", "x", 0), "chmod": f.chmod("a", 0),
+		"link":    f.link("a", "b"),
 		"symlink": f.symlink("a", "b"),
 	} {
 		wantErrno(t, what, err, unix.EROFS)
@@ -233,7 +237,8 @@ func TestListedNames(t *testing.T) {
 		tree{"d/a": file("below"), "d/c": file("hidden"), "d/e": file("hidden"), "d/f": file("low"), "d/s/y": file("")})
 	look := func() {
 		t.Helper()
-		for name, want := range map[string]bool{"a": true, "b": true, "c": false, "e": false, "f": true, "none": false, "s/x": true, "s/y": true} {
+		for name, want := range map[string]bool{"a": true, "b": true, "c": false, "e": false, "f": true,
+			"none": false, "s/x": true, "s/y": true} {
 			n, err := f.walk("d/" + name)
 			if exists, err := visible(err); err != nil || exists != want {
 				t.Errorf("%s exists: %v, %v", name, exists, err)

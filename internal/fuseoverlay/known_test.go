@@ -51,8 +51,10 @@ func TestOptionsOfOthers(t *testing.T) {
 // TestUnknownOptions has options that nobody knows, and wants what resembles another to be refused by all.
 func TestUnknownOptions(t *testing.T) {
 	for option, want := range map[string]string{
-		"upprdir=up": "upperdir", "upperdirs=up": "upperdir", "upper=up": "upperdir", "UpperDir=up": "upperdir", "lowrdir=l": "lowerdir",
-		"wordkir=w": "workdir", "work=w": "workdir", "redirect-dir=on": "redirect_dir", "squash_to_rot": "squash_to_root", "nosiud": "nosuid",
+		"upprdir=up": "upperdir", "upperdirs=up": "upperdir", "upper=up": "upperdir", "UpperDir=up": "upperdir",
+		"lowrdir=l": "lowerdir",
+		"wordkir=w": "workdir", "work=w": "workdir", "redirect-dir=on": "redirect_dir",
+		"squash_to_rot": "squash_to_root", "nosiud": "nosuid",
 		"noexce": "noexec", "sizes=1g": "size", "relatim": "relatime", "uid_mapping=0:0:1": "uidmapping",
 		"unheard_of=1": "", "foo": "", "x": "", "userns": "",
 	} {
@@ -74,10 +76,13 @@ func TestUnknownOptions(t *testing.T) {
 
 // TestValuesOfOptions has values that mean nothing.
 func TestValuesOfOptions(t *testing.T) {
-	for _, option := range []string{"upperdir", "upperdir=", "workdir=", "lowerdir=", "lowerdir=/a:", "lowerdir=/a::/b", "lowerdir+=", "datadir+=/a", "verity=on",
-		"verity=require", "metacopy=yes", "writeback=on", "fsync=no", "threaded=x", "noxattrs=yes", "redirect_dir=maybe", "ownership=nobody",
+	for _, option := range []string{"upperdir", "upperdir=", "workdir=", "lowerdir=", "lowerdir=/a:",
+		"lowerdir=/a::/b", "lowerdir+=", "datadir+=/a", "verity=on",
+		"verity=require", "metacopy=yes", "writeback=on", "fsync=no", "threaded=x", "noxattrs=yes",
+		"redirect_dir=maybe", "ownership=nobody",
 		"max_threads=0", "max_read=-1", "size"} {
-		if _, err := parseOverlayOptions([]string{option}, overlayDefaults("x")); err == nil || !strings.Contains(err.Error(), option) {
+		if _, err := parseOverlayOptions([]string{option}, overlayDefaults("x")); err == nil ||
+			!strings.Contains(err.Error(), option) {
 			t.Errorf("%s: %v", option, err)
 		}
 	}
@@ -91,7 +96,8 @@ func TestLabelsHaveCommas(t *testing.T) {
 	defaults := overlayDefaults("x")
 	defaults.strict = true
 	const label = "system_u:object_r:container_file_t:s0:c14,c583"
-	for options, want := range map[string]string{`ro,context="` + label + `",nodev`: label, `context="` + label + `"`: label, "context=a,nodev": "a", `context="a",nodev`: "a"} {
+	for options, want := range map[string]string{`ro,context="` + label + `",nodev`: label,
+		`context="` + label + `"`: label, "context=a,nodev": "a", `context="a",nodev`: "a"} {
 		o, err := parseOverlayOptions([]string{options}, defaults)
 		if err != nil || o.mount.Mount.Context != want {
 			t.Errorf("%s: %q, %v", options, o.mount.Mount.Context, err)
@@ -102,8 +108,10 @@ func TestLabelsHaveCommas(t *testing.T) {
 // TestFlagsOfAccessTimes wants the last of those that exclude one another to hold.
 func TestFlagsOfAccessTimes(t *testing.T) {
 	for options, want := range map[string]uintptr{
-		"rw": unix.MS_NOATIME, "relatime": unix.MS_RELATIME, "relatime,strictatime": unix.MS_STRICTATIME, "strictatime,noatime": unix.MS_NOATIME,
-		"atime": 0, "nodiratime,relatime": unix.MS_RELATIME | unix.MS_NODIRATIME, "relatime,norelatime": 0, "atime,relatime,atime": unix.MS_RELATIME,
+		"rw": unix.MS_NOATIME, "relatime": unix.MS_RELATIME, "relatime,strictatime": unix.MS_STRICTATIME,
+		"strictatime,noatime": unix.MS_NOATIME,
+		"atime":               0, "nodiratime,relatime": unix.MS_RELATIME | unix.MS_NODIRATIME, "relatime,norelatime": 0,
+		"atime,relatime,atime": unix.MS_RELATIME,
 	} {
 		if got := parsedUnion(t, options).mount.Mount.Flags & (accessTimes | unix.MS_NODIRATIME); got != want {
 			t.Errorf("%s: %#x, want %#x", options, got, want)

@@ -17,10 +17,12 @@ import (
 
 func TestParseOverlayArgs(t *testing.T) {
 	for line, want := range map[string]overlayArgs{
-		"m":                                   {operands: []string{"m"}},
-		"src m -o rw,dev,suid":                {operands: []string{"src", "m"}, options: []string{"rw,dev,suid"}},
-		"-o a -ob=c -f -d m":                  {operands: []string{"m"}, options: []string{"a", "b=c"}, foreground: true, debug: true},
-		"--debug -s --foo m":                  {operands: []string{"m"}, debug: true, single: true, unknown: []string{"--foo"}},
+		"m":                    {operands: []string{"m"}},
+		"src m -o rw,dev,suid": {operands: []string{"src", "m"}, options: []string{"rw,dev,suid"}},
+		"-o a -ob=c -f -d m": {operands: []string{"m"}, options: []string{"a", "b=c"},
+			foreground: true, debug: true},
+		"--debug -s --foo m": {operands: []string{"m"}, debug: true, single: true,
+			unknown: []string{"--foo"}},
 		"s m -n -v -t fuse -N /proc/1/ns/mnt": {operands: []string{"s", "m"}},
 		"-V":                                  {version: true},
 		"--version":                           {version: true},
@@ -104,7 +106,8 @@ func TestOverlayOptions(t *testing.T) {
 	if !slices.Equal(s.UpperAs.UIDs, uids) || !slices.Equal(s.Lowers[0].GIDs, gids) {
 		t.Errorf("maps %v, %v", s.UpperAs.UIDs, s.Lowers[0].GIDs)
 	}
-	if !m.DirectIO || m.Threads != 1 || *m.EntryTimeout != 1500*time.Millisecond || *m.NegativeTimeout != 1500*time.Millisecond || m.AttrTimeout != nil {
+	if !m.DirectIO || m.Threads != 1 || *m.EntryTimeout != 1500*time.Millisecond ||
+		*m.NegativeTimeout != 1500*time.Millisecond || m.AttrTimeout != nil {
 		t.Errorf("tuning is %+v", m.Tuning)
 	}
 	if !m.Writeback || !m.NoACL || !s.Ino32 {
@@ -116,7 +119,8 @@ func TestOverlayOptions(t *testing.T) {
 	if flags := m.Mount.Flags; flags != unix.MS_NOSUID|unix.MS_NOEXEC {
 		t.Errorf("flags %#x", flags)
 	}
-	if m.Mount.Source != "name,d" || m.Mount.Context != "a:b" || m.Mount.MaxRead != 4096 || !m.Mount.DefaultPermissions {
+	if m.Mount.Source != "name,d" || m.Mount.Context != "a:b" || m.Mount.MaxRead != 4096 ||
+		!m.Mount.DefaultPermissions {
 		t.Errorf("%+v", m.Mount)
 	}
 }
@@ -138,7 +142,8 @@ func TestOverlayReferences(t *testing.T) {
 			t.Fatal(err)
 		}
 		up, low := m.Union.UpperAs, m.Union.Lowers[0]
-		if up.Redirect != want.Redirect || up.Metacopy != want.Metacopy || up.Follow != want.Follow || low.Follow != want.Follow {
+		if up.Redirect != want.Redirect || up.Metacopy != want.Metacopy || up.Follow != want.Follow ||
+			low.Follow != want.Follow {
 			t.Errorf("%s: upper %+v, lower %+v", options, up, low)
 		}
 	}
@@ -155,7 +160,8 @@ func TestWhiteoutFilesByEnvironment(t *testing.T) {
 }
 
 func TestAllowRootKeepsOthersOut(t *testing.T) {
-	for options, want := range map[string]bool{"allow_other": true, "allow_root": false, "allow_other,allow_root": false} {
+	for options, want := range map[string]bool{"allow_other": true, "allow_root": false,
+		"allow_other,allow_root": false} {
 		m, err := parsedUnion(t, "lowerdir=l", options).union(t.TempDir())
 		if err != nil || m.Mount.AllowOther != want {
 			t.Errorf("%s: %v, %v", options, m.Mount.AllowOther, err)
@@ -164,16 +170,19 @@ func TestAllowRootKeepsOthersOut(t *testing.T) {
 }
 
 func TestBadOverlayOptions(t *testing.T) {
-	for _, option := range []string{"uidmapping=1", "uidmapping=1:2", "gidmapping=0:0:x", "uidmapping=0:0:4294967296", "squash_to_uid=-1",
+	for _, option := range []string{"uidmapping=1", "uidmapping=1:2", "gidmapping=0:0:x",
+		"uidmapping=0:0:4294967296", "squash_to_uid=-1",
 		"squash_to_gid=", "xattr_permissions=3", "max_read=much"} {
-		if _, err := parseOverlayOptions([]string{option}, overlayDefaults("x")); err == nil || !strings.Contains(err.Error(), option) {
+		if _, err := parseOverlayOptions([]string{option}, overlayDefaults("x")); err == nil ||
+			!strings.Contains(err.Error(), option) {
 			t.Errorf("%s: %v", option, err)
 		}
 	}
 }
 
 func TestCalledAsOverlay(t *testing.T) {
-	for arg0, want := range map[string]bool{"fuse-rcrun": true, "/usr/bin/fuse-rcrun": true, "/sbin/mount.fuse-rcrun": true, "rcrun": false, "rcrun-fuse": false} {
+	for arg0, want := range map[string]bool{"fuse-rcrun": true, "/usr/bin/fuse-rcrun": true,
+		"/sbin/mount.fuse-rcrun": true, "rcrun": false, "rcrun-fuse": false} {
 		if Called(arg0) != want {
 			t.Errorf("%s: %v", arg0, !want)
 		}
@@ -185,7 +194,8 @@ func TestMayAllowOther(t *testing.T) {
 		t.Skip("root may always")
 	}
 	config := filepath.Join(t.TempDir(), "fuse.conf")
-	for content, want := range map[string]bool{"": false, "# user_allow_other\n": false, "mount_max = 3\nuser_allow_other\n": true} {
+	for content, want := range map[string]bool{"": false, "# user_allow_other\n": false,
+		"mount_max = 3\nuser_allow_other\n": true} {
 		if err := os.WriteFile(config, []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -213,7 +223,8 @@ func FuzzOverlayOptions(f *testing.F) {
 			t.Errorf("%q, %q, %q: %+v, %v", a, b, upper, o, err)
 		}
 		// Whatever is not escaped must do no harm.
-		if o, err := parseOverlayOptions([]string{a, b, "lowerdir=" + upper, "uidmapping=" + a}, overlayOptions{}); err == nil && len(o.uids) == 0 {
+		if o, err := parseOverlayOptions([]string{a, b, "lowerdir=" + upper, "uidmapping=" + a},
+			overlayOptions{}); err == nil && len(o.uids) == 0 {
 			t.Errorf("the map %q is empty", a)
 		}
 	})
