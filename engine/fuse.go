@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/rcrun/rcrun/fusefs"
+	"github.com/rcrun/rcrun/fusefs/mount"
 	"github.com/rcrun/rcrun/fusefs/mounted"
 	"github.com/rcrun/rcrun/internal/stage"
 	"github.com/rcrun/rcrun/internal/wire"
@@ -139,7 +139,7 @@ type fuseRoot struct{ UID, GID uint32 } // ids that the namespace maps, whose th
 // Mount opens a connection in the sandbox's user namespace, which is what makes the requests carry the container's
 // ids, and mounts it. allow_other lets every user of that namespace in, default_permissions has the kernel check them.
 func (r fuseRoot) Mount(target string) (*os.File, error) {
-	dev, err := fusefs.Mount(target, fusefs.MountOptions{Source: "rcrun", Subtype: "rcrun", Flags: unix.MS_NODEV,
+	dev, err := mount.Mount(target, mount.Options{Source: "rcrun", Subtype: "rcrun", Flags: unix.MS_NODEV,
 		AllowOther: true, DefaultPermissions: true, UID: r.UID, GID: r.GID})
 	if err != nil {
 		return nil, wire.Errorf("sandbox", "mount the root filesystem", target, err)

@@ -1,5 +1,6 @@
 // Package fusefs serves a union filesystem (package unionmount) over an open /dev/fuse. It is the only package that
-// imports go-fuse: it knows the protocol and the caching policy, and nothing of layers.
+// imports go-fuse: it knows the protocol and the caching policy, and nothing of layers. Package mount is the client:
+// it mounts, unmounts and asks the server.
 //
 // A FUSE request costs about fifty times what the system call behind it does, so the kernel should send as few as
 // possible. The whole policy rests on one fact: only the server changes the tree.

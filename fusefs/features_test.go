@@ -219,28 +219,7 @@ func TestXattrNamespaces(t *testing.T) {
 			if want := slices.Sorted(slices.Values(names)); !slices.Equal(listed, want) {
 				t.Errorf("%s: listed %q", path, listed)
 			}
-			for what, err := range map[string]error{
-				"making one anew": unix.Setxattr(path, "user.note", nil, unix.XATTR_CREATE),
-				"reading":         xattrError(path, "user.none"),
-				"small buffer": func() error {
-					_, err := unix.Getxattr(path, "user.note", make([]byte, 1))
-					return err
-				}(),
-				"replacing":    unix.Setxattr(path, "user.none", nil, unix.XATTR_REPLACE),
-				"removing":     unix.Removexattr(path, "user.none"),
-				"no namespace": unix.Setxattr(path, "note", nil, 0),
-				"trusted":      unix.Setxattr(path, "trusted.note", nil, 0),
-			} {
-				want := map[string]error{"making one anew": unix.EEXIST, "small buffer": unix.ERANGE,
-					"no namespace": unix.EOPNOTSUPP,
-					"trusted":      unix.EPERM}[what] // which is for root on the host
-				if want == nil {
-					want = unix.ENODATA
-				}
-				if !errors.Is(err, want) {
-					t.Errorf("%s, %s: %v, want %v", path, what, err, want)
-				}
-			}
+			wantXattrErrors(t, path)
 		}
 		must(t, os.Symlink("f", mnt+"/link"))
 		if err := unix.Lsetxattr(mnt+"/link", "user.note", nil, 0); !errors.Is(err, unix.EPERM) {
@@ -255,8 +234,29 @@ func TestXattrNamespaces(t *testing.T) {
 	})
 }
 
-func xattrError(path, name string) error {
-	_, err := unix.Getxattr(path, name, nil)
+// wantXattrErrors checks the errors of calls on a file that has the xattr user.note and not user.none.
+func wantXattrErrors(t *testing.T, path string) {
+	t.Helper()
+	for _, c := range []struct {
+		what      string
+		err, want error
+	}{
+		{"making an existing one", unix.Setxattr(path, "user.note", nil, unix.XATTR_CREATE), unix.EEXIST},
+		{"reading", xattrError(path, "user.none", nil), unix.ENODATA},
+		{"small buffer", xattrError(path, "user.note", make([]byte, 1)), unix.ERANGE},
+		{"replacing", unix.Setxattr(path, "user.none", nil, unix.XATTR_REPLACE), unix.ENODATA},
+		{"removing", unix.Removexattr(path, "user.none"), unix.ENODATA},
+		{"no namespace", unix.Setxattr(path, "note", nil, 0), unix.EOPNOTSUPP},
+		{"trusted, which is for root on the host", unix.Setxattr(path, "trusted.note", nil, 0), unix.EPERM},
+	} {
+		if !errors.Is(c.err, c.want) {
+			t.Errorf("%s, %s: %v, want %v", path, c.what, c.err, c.want)
+		}
+	}
+}
+
+func xattrError(path, name string, buf []byte) error {
+	_, err := unix.Getxattr(path, name, buf)
 	return err
 }
 

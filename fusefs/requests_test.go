@@ -4,6 +4,8 @@ import (
 	"maps"
 	"os"
 	"testing"
+
+	"github.com/rcrun/rcrun/fusefs/mount"
 )
 
 // TestRequests counts what operations cost once the kernel knows the names.
@@ -51,7 +53,7 @@ func TestRequests(t *testing.T) {
 func costOf(t *testing.T, mnt string, op func() error) (total uint64, kinds map[string]uint64) {
 	t.Helper()
 	stats := func() map[string]uint64 {
-		s, err := ReadStats(t.Context(), mnt)
+		s, err := mount.ReadStats(t.Context(), mnt)
 		must(t, err)
 		return s.Requests
 	}

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rcrun/rcrun/fusefs/mount"
 	"github.com/rcrun/rcrun/internal/process"
 )
 
@@ -13,14 +14,14 @@ import (
 func TestStats(t *testing.T) {
 	m := withLower(t, map[string]string{"file": "12345"})
 	m.run(t, func(t *testing.T, mnt string) {
-		before, err := ReadStats(t.Context(), mnt)
+		before, err := mount.ReadStats(t.Context(), mnt)
 		must(t, err)
 		f, err := os.OpenFile(mnt+"/file", os.O_WRONLY|os.O_APPEND, 0)
 		must(t, err)
 		_, err = f.WriteString("678")
 		must(t, err)
 		must(t, f.Close())
-		after, err := ReadStats(t.Context(), mnt)
+		after, err := mount.ReadStats(t.Context(), mnt)
 		must(t, err)
 		if got := after.Requests["write"] - before.Requests["write"]; got != 1 {
 			t.Errorf("%d writes, want 1", got)
@@ -35,16 +36,16 @@ func TestStats(t *testing.T) {
 			after.OpenFiles == 0 {
 			t.Errorf("counters before %+v, after %+v", before, after)
 		}
-		if _, err := ReadStats(t.Context(), mnt+"/file"); err == nil {
+		if _, err := mount.ReadStats(t.Context(), mnt+"/file"); err == nil {
 			t.Error("a file has counters")
 		}
 		if n, err := unix.Listxattr(mnt, nil); err != nil || n != 0 {
 			t.Errorf("the root lists %d bytes of xattrs, %v; want none", n, err)
 		}
-		if err := unix.Setxattr(mnt, statsXattr, []byte("x"), 0); err != unix.EPERM {
+		if err := unix.Setxattr(mnt, mount.StatsXattr, []byte("x"), 0); err != unix.EPERM {
 			t.Errorf("set counters: %v", err)
 		}
-		if err := unix.Removexattr(mnt, statsXattr); err != unix.EPERM {
+		if err := unix.Removexattr(mnt, mount.StatsXattr); err != unix.EPERM {
 			t.Errorf("remove counters: %v", err)
 		}
 	})
@@ -55,15 +56,15 @@ func TestServerOf(t *testing.T) {
 	withLower(t, map[string]string{"dir/file": "x"}).run(t, func(t *testing.T, mnt string) {
 		server, err := process.Identify(os.Getppid())
 		must(t, err)
-		if got := serverOf(t.Context(), mnt); got != server {
+		if got := mount.ServerOf(t.Context(), mnt); got != server {
 			t.Errorf("the server is %+v, want %+v", got, server)
 		}
 		for _, other := range []string{mnt + "/dir", "/", mnt + "/nothing"} {
-			if got := serverOf(t.Context(), other); got != (process.ID{}) {
+			if got := mount.ServerOf(t.Context(), other); got != (process.ID{}) {
 				t.Errorf("%s has the server %+v", other, got)
 			}
 		}
-		if err := unix.Setxattr(mnt, serverXattr, []byte("x"), 0); err != unix.EPERM {
+		if err := unix.Setxattr(mnt, mount.ServerXattr, []byte("x"), 0); err != unix.EPERM {
 			t.Errorf("set the server: %v", err)
 		}
 	})

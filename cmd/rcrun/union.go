@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/rcrun/rcrun/fusefs"
+	"github.com/rcrun/rcrun/fusefs/mount"
 	"github.com/rcrun/rcrun/internal/fuseoverlay"
 	"github.com/spf13/cobra"
 )
@@ -73,7 +73,7 @@ func unionStatsCommand() *cobra.Command {
 		Example: "  rcrun union stats --format json /mnt",
 		Args:    arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			stats, err := fusefs.ReadStats(cmd.Context(), args[0])
+			stats, err := mount.ReadStats(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -81,7 +81,7 @@ func unionStatsCommand() *cobra.Command {
 			case "":
 				return printRows(statRows(stats), "", statColumns)
 			case "json":
-				return printJSONLines([]fusefs.Stats{stats})
+				return printJSONLines([]mount.Stats{stats})
 			}
 			return printObjects([]any{stats}, format)
 		},
@@ -107,7 +107,7 @@ var statColumns = []column[statRow]{
 	}},
 }
 
-func statRows(s fusefs.Stats) []statRow {
+func statRows(s mount.Stats) []statRow {
 	var rows []statRow
 	for _, kind := range slices.Sorted(maps.Keys(s.Requests)) {
 		rows = append(rows, statRow{kind, s.Requests[kind], s.Bytes[kind]})
@@ -128,7 +128,7 @@ func unmountAll(ctx context.Context, targets []string) error {
 	for _, target := range targets {
 		path, err := filepath.Abs(target)
 		if err == nil {
-			err = fusefs.UnmountAndWait(ctx, resolved(path))
+			err = mount.UnmountAndWait(ctx, resolved(path))
 		}
 		all = append(all, err)
 	}

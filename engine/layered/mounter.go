@@ -5,7 +5,7 @@ import (
 	"os"
 
 	"github.com/rcrun/rcrun/engine"
-	"github.com/rcrun/rcrun/fusefs"
+	"github.com/rcrun/rcrun/fusefs/mount"
 	"github.com/rcrun/rcrun/fusefs/mounted"
 	"github.com/rcrun/rcrun/layers"
 )
@@ -19,10 +19,10 @@ type LayerMounter struct {
 // whoever the container sees as their owner.
 func (m LayerMounter) Mount(stack layers.Stack, target string) error {
 	return mounted.Filesystem{Union: engine.UnionOf(stack), Target: target,
-		Mount: fusefs.MountOptions{Source: "rcrun", Subtype: "rcrun"},
+		Mount: mount.Options{Source: "rcrun", Subtype: "rcrun"},
 		NoACL: true, // with ACLs, the kernel checks all permissions
 	}.Start(context.Background(), m.Program)
 }
 
 // Unmount undoes Mount.
-func (LayerMounter) Unmount(target string) error { return fusefs.Unmount(target) }
+func (LayerMounter) Unmount(target string) error { return mount.Unmount(target) }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rcrun/rcrun/fusefs"
+	"github.com/rcrun/rcrun/fusefs/mount"
 	"github.com/rcrun/rcrun/internal/eintr"
 	"github.com/rcrun/rcrun/internal/idmap"
 	"github.com/rcrun/rcrun/internal/stage"
@@ -20,7 +21,7 @@ import (
 type Filesystem struct {
 	Union  unionmount.Options
 	Target string // where to mount it; absolute
-	Mount  fusefs.MountOptions
+	Mount  mount.Options
 	Debug  bool // log every request; only in the foreground, where somebody can read the log
 
 	SquashUID, SquashGID *uint32 // as fusefs.Options has them
@@ -65,7 +66,7 @@ func (f Filesystem) Start(ctx context.Context, program func() *os.File) error {
 
 // mountFor mounts the filesystem and hands the connection to its server, which ends with ours to it on an error.
 func (f Filesystem) mountFor(server Control) error {
-	dev, err := fusefs.Mount(f.Target, f.Mount)
+	dev, err := mount.Mount(f.Target, f.Mount)
 	if err != nil {
 		return err
 	}
@@ -75,7 +76,7 @@ func (f Filesystem) mountFor(server Control) error {
 		err = f.awaitAnswer()
 	}
 	if err != nil {
-		return errors.Join(err, fusefs.Unmount(f.Target))
+		return errors.Join(err, mount.Unmount(f.Target))
 	}
 	return nil
 }
@@ -101,7 +102,7 @@ func (f Filesystem) Serve(ctx context.Context) error {
 		return err
 	}
 	defer union.Close()
-	dev, err := fusefs.Mount(f.Target, f.Mount)
+	dev, err := mount.Mount(f.Target, f.Mount)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/rcrun/rcrun/fusefs"
+	"github.com/rcrun/rcrun/fusefs/mount"
 	"github.com/rcrun/rcrun/internal/stage"
 	"github.com/rcrun/rcrun/internal/wire"
 	"github.com/rcrun/rcrun/unionmount"
@@ -85,7 +86,7 @@ func serve(ctx context.Context, union *unionmount.Union, dev *os.File, request R
 		ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 		defer stop()
 		unmounting := context.AfterFunc(ctx, func() {
-			if err := fusefs.Unmount(request.Target); err != nil {
+			if err := mount.Unmount(request.Target); err != nil {
 				slog.Error("unmount on a signal", "error", err)
 			}
 		})

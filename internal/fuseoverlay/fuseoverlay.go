@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/rcrun/rcrun/fusefs"
+	"github.com/rcrun/rcrun/fusefs/mount"
 	"github.com/rcrun/rcrun/fusefs/mounted"
 	"github.com/rcrun/rcrun/internal/escape"
 	"github.com/rcrun/rcrun/unionmount"
@@ -164,7 +164,7 @@ func mountOverlay(ctx context.Context, a overlayArgs, defaults overlayOptions, p
 		o.mount.Threads = 1
 	}
 	if o.remount {
-		return fusefs.Remount(target, o.mount.Mount.Flags)
+		return mount.Remount(target, o.mount.Mount.Flags)
 	}
 	m, err := o.union(target)
 	if err != nil {
@@ -180,7 +180,7 @@ func mountOverlay(ctx context.Context, a overlayArgs, defaults overlayOptions, p
 // overlayDefaults are the defaults of the options, as in fuse-overlayfs.
 func overlayDefaults(name string) overlayOptions {
 	o := overlayOptions{ownership: unionmount.HostOwned}
-	o.mount = mounted.Filesystem{Mount: fusefs.MountOptions{Source: name, Subtype: name, Flags: unix.MS_NOATIME,
+	o.mount = mounted.Filesystem{Mount: mount.Options{Source: name, Subtype: name, Flags: unix.MS_NOATIME,
 		DefaultPermissions: true, AllowOther: mayAllowOther("/etc/fuse.conf"),
 		UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}}
 	o.mount.Union.WhiteoutFiles = os.Getenv("FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT") == "1"

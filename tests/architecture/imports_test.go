@@ -71,8 +71,9 @@ var floors = []imports{
 			"unionmount/internal/sys", "unionmount/internal/workdir",
 		},
 	},
-	{ // the FUSE server of a union; how layers are on disk
-		"fusefs": {"unionmount"},
+	{ // the FUSE server of a union, and its client; how layers are on disk
+		"fusefs":       {"fusefs/mount", "unionmount"},
+		"fusefs/mount": {"unionmount"},
 		"layers/driver": {
 			"internal/layerfmt", "internal/xattrlog", "layers/internal/scratch", "layers/tree",
 		},
@@ -116,19 +117,19 @@ var floors = []imports{
 		},
 	},
 	{ // mounted unions, and the drop-in for fuse-overlayfs
-		"fusefs/mounted":       {"fusefs", "unionmount"},
-		"internal/fuseoverlay": {"fusefs", "fusefs/mounted", "internal/layerfmt", "unionmount"},
+		"fusefs/mounted":       {"fusefs", "fusefs/mount", "unionmount"},
+		"internal/fuseoverlay": {"fusefs/mount", "fusefs/mounted", "internal/layerfmt", "unionmount"},
 	},
 	{ // containers, without the store of images
 		"engine": {
-			"engine/events", "engine/request", "fusefs", "fusefs/mounted", "internal/layerfmt", "internal/xattrlog",
-			"rootless",
+			"engine/events", "engine/request", "fusefs/mount", "fusefs/mounted", "internal/layerfmt",
+			"internal/xattrlog", "rootless",
 			"runtime", "unionmount",
 		},
 	},
 	{ // containers with their images
 		"engine/layered": {
-			"engine", "fusefs", "fusefs/mounted", "layers", "layers/archive", "layers/driver", "layers/imagename",
+			"engine", "fusefs/mount", "fusefs/mounted", "layers", "layers/archive", "layers/driver", "layers/imagename",
 			"layers/progress", "layers/registry", "layers/tree", "layers/upkeep", "rootless",
 		},
 	},
@@ -147,7 +148,7 @@ var floors = []imports{
 	{ // programs
 		"bench": {"bench/filesystem", "bench/startup", "bench/unpack"},
 		"cmd/rcrun": {
-			"engine", "engine/events", "engine/layered", "engine/view", "fusefs", "internal/fuseoverlay",
+			"engine", "engine/events", "engine/layered", "engine/view", "fusefs/mount", "internal/fuseoverlay",
 			"internal/layerfmt", "layers", "layers/archive", "layers/driver", "layers/imagename",
 			"layers/progress", "layers/registry", "layers/tree", "layers/upkeep", "rootless",
 		},

@@ -1,4 +1,4 @@
-package fusefs
+package mount
 
 import (
 	"context"
@@ -14,8 +14,8 @@ import (
 	"github.com/rcrun/rcrun/internal/process"
 )
 
-// MountOptions say how a filesystem is mounted.
-type MountOptions struct {
+// Options say how a filesystem is mounted.
+type Options struct {
 	// Source is shown as the source of the mount.
 	Source string
 	// Subtype is the second half of the type that is shown, fuse.SUBTYPE.
@@ -37,7 +37,7 @@ type MountOptions struct {
 // Mount mounts a FUSE connection on a directory and returns the connection, for Serve. It belongs to the user
 // namespace of the calling process, and its requests carry the ids of that namespace. If the process may not mount,
 // fusermount3 mounts for the user.
-func Mount(target string, o MountOptions) (*os.File, error) {
+func Mount(target string, o Options) (*os.File, error) {
 	dev, err := mountDirect(target, o)
 	if !errors.Is(err, unix.EPERM) {
 		return dev, err
@@ -56,7 +56,7 @@ func Remount(target string, flags uintptr) error {
 	if err := unix.Mount("", target, "", flags|unix.MS_REMOUNT, ""); err != nil {
 		return &os.PathError{Op: "remount", Path: target, Err: err}
 	}
-	serverOf(context.Background(), target)
+	ServerOf(context.Background(), target)
 	return nil
 }
 
@@ -73,7 +73,7 @@ const (
 // UnmountAndWait is Unmount that returns when the server has ended, unless the mount is in use. Until then the server
 // has files of the layers open, and filesystems with layers cannot be unmounted. The server itself must not call it.
 func UnmountAndWait(ctx context.Context, target string) error {
-	server := serverOf(ctx, target)
+	server := ServerOf(ctx, target)
 	if unmount(target, 0) != nil { // it is in use, or Unmount meets the same error and returns it
 		return Unmount(target)
 	}
@@ -81,12 +81,12 @@ func UnmountAndWait(ctx context.Context, target string) error {
 	return err
 }
 
-// serverOf returns the process that serves the filesystem mounted at target. It returns none if the server is dead,
+// ServerOf returns the process that serves the filesystem mounted at target. It returns none if the server is dead,
 // does not answer, or is another program.
-func serverOf(ctx context.Context, target string) process.ID {
+func ServerOf(ctx context.Context, target string) process.ID {
 	ctx, cancel := context.WithTimeout(ctx, serverAnswers)
 	defer cancel()
-	server, err := ask[process.ID](ctx, target, serverXattr)
+	server, err := ask[process.ID](ctx, target, ServerXattr)
 	if err != nil {
 		return process.ID{}
 	}
@@ -114,7 +114,7 @@ func unmount(target string, flags int, args ...string) error {
 	return nil
 }
 
-func mountDirect(target string, o MountOptions) (*os.File, error) {
+func mountDirect(target string, o Options) (*os.File, error) {
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: "/dev/fuse", Err: err}
@@ -129,7 +129,7 @@ func mountDirect(target string, o MountOptions) (*os.File, error) {
 }
 
 // data returns the options for the FUSE filesystem, apart from mount(2)'s flags.
-func (o MountOptions) data() []string {
+func (o Options) data() []string {
 	var data []string
 	if o.AllowOther {
 		data = append(data, "allow_other")
@@ -158,7 +158,7 @@ func fusermount() (string, error) {
 
 // mountThrough lets fusermount mount. fusermount opens the device and passes it over the socket that _FUSE_COMMFD
 // names.
-func mountThrough(helper, target string, o MountOptions) (*os.File, error) {
+func mountThrough(helper, target string, o Options) (*os.File, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("socketpair", err)
@@ -190,7 +190,7 @@ func said(text []byte, err error) string {
 }
 
 // helperOptions returns the options in fusermount's syntax. fusermount itself refuses flags that only root may set.
-func (o MountOptions) helperOptions() string {
+func (o Options) helperOptions() string {
 	escape := strings.NewReplacer(`\`, `\\`, `,`, `\,`)
 	options := append(o.data(), "fsname="+escape.Replace(o.Source), "subtype="+escape.Replace(o.Subtype))
 	for _, f := range helperFlags {
