@@ -187,7 +187,7 @@ func extents(t *testing.T, f *os.File) (at []int64) {
 	}
 }
 
-// TestXattrNamespaces keeps xattrs of all namespaces, whatever their names mean to those who read layers.
+// TestXattrNamespaces sets xattrs of all namespaces, also of names that mean something to readers of layers.
 func TestXattrNamespaces(t *testing.T) {
 	m := withLower(t, map[string]string{"f": "lower", "d/x": "x"})
 	names := []string{"user.note", "user.overlay.opaque", "user.rcrun.data", "user.containers.override_stat",
@@ -260,7 +260,7 @@ func xattrError(path, name string, buf []byte) error {
 	return err
 }
 
-// TestWhiteoutsOfContainers makes what means a deletion to those who mount a union on top of this one.
+// TestWhiteoutsOfContainers makes files that are whiteouts to a union mounted on top of this one.
 func TestWhiteoutsOfContainers(t *testing.T) {
 	withLower(t, map[string]string{"f": "lower", "g": "lower"}).run(t, func(t *testing.T, mnt string) {
 		wantDevice := func(path string) {

@@ -52,7 +52,8 @@ func TestLargeReads(t *testing.T) {
 	})
 }
 
-// TestLargeReadsWhileTruncated reads a file that others cut off and fill again: what is read was there at some time.
+// TestLargeReadsWhileTruncated reads a file that is cut off and filled again meanwhile: all data that is read was
+// there at some time.
 func TestLargeReadsWhileTruncated(t *testing.T) {
 	m := newMounted(t, 1)
 	m.run(t, func(t *testing.T, mnt string) {

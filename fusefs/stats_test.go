@@ -51,7 +51,7 @@ func TestStats(t *testing.T) {
 	})
 }
 
-// TestServerOf asks a mount who serves it.
+// TestServerOf asks a mount for its server.
 func TestServerOf(t *testing.T) {
 	withLower(t, map[string]string{"dir/file": "x"}).run(t, func(t *testing.T, mnt string) {
 		server, err := process.Identify(os.Getppid())

@@ -112,7 +112,7 @@ func (w *worker) path() string {
 	return path
 }
 
-// expected tells whether an error is one that somebody may get who changes what others change.
+// expected tells whether an operation may end with an error because other processes change the same files.
 func expected(err error) bool {
 	for _, errno := range []unix.Errno{unix.ENOENT, unix.EEXIST, unix.ENOTDIR, unix.EISDIR, unix.ENOTEMPTY,
 		unix.EINVAL, unix.EPERM, unix.ESTALE, unix.ELOOP, unix.ENODATA, unix.EOPNOTSUPP} {

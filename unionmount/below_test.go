@@ -14,7 +14,7 @@ import (
 // bigData is what no inode holds within itself.
 var bigData = strings.Repeat("0123456789abcdef", 4096)
 
-// wantBorrowed checks whether the upper has a file at path without data of its own, and what is to be seen of it.
+// wantBorrowed checks whether the upper has a file at path without data of its own, and what data shows.
 func (f *fixture) wantBorrowed(path string, borrowed bool, content string) {
 	f.t.Helper()
 	var st unix.Stat_t

@@ -103,7 +103,7 @@ func TestMovedTreesAreBounded(t *testing.T) {
 	}
 }
 
-// end returns the lowest of a chain of directories, and all nodes that are to be forgotten.
+// end returns the lowest of a chain of directories, and all nodes that the caller must forget.
 func (f *fixture) end(path string) (*Node, []*Node) {
 	f.t.Helper()
 	n, err := f.walk(path)

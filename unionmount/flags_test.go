@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestAppendOnlyIsRefused wants nobody to be told that a file can only be appended to, when it can be written.
+// TestAppendOnlyIsRefused checks that no file shows as append-only that can be written.
 func TestAppendOnlyIsRefused(t *testing.T) {
 	f := newUnion(t, tree{"f": file("f")})
 	value := binary.NativeEndian.AppendUint32(nil, flagAppend)

@@ -45,7 +45,7 @@ func hostileLayer() tree {
 		"a/.wh.b": file(""), "a/b/.wh..wh..opq": file("")}
 }
 
-// TestHostileLayers opens unions of layers whose files have any marks, reads and changes all that is to be seen, and
+// TestHostileLayers opens unions of layers whose files have any marks, reads and changes everything that shows, and
 // wants it to be done with in the end, with nothing seen or changed outside the layers.
 func TestHostileLayers(t *testing.T) {
 	for _, as := range []*Layer{nil, ptr(rootIsMe())} {

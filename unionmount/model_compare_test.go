@@ -19,7 +19,7 @@ func (m *model) compareTrees() {
 	m.compareUsage()
 }
 
-// compareUsage wants the running sum of a union with a quota to be what is counted.
+// compareUsage compares the running sum of a union with a quota with a count.
 func (m *model) compareUsage() {
 	m.t.Helper()
 	if m.u.quota == nil {

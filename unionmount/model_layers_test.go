@@ -38,7 +38,7 @@ func randomLayers(r *rand.Rand) []tree {
 	return layers
 }
 
-// addRandom adds an entry, unless its place is taken or below what is not a directory.
+// addRandom adds an entry, unless its place is taken or below a file.
 func (tr tree) addRandom(r *rand.Rand, layer int) {
 	path := randomPath(r)
 	for have, e := range tr {

@@ -22,8 +22,8 @@ func (f *fixture) records() (found []string) {
 	return found
 }
 
-// TestSpecialFilesKeepTheirNumbers wants st_ino and the time of birth of what can carry no xattrs to survive copy-up,
-// renaming and remounts, and the notes of them to go with the files.
+// TestSpecialFilesKeepTheirNumbers checks that st_ino and the time of birth of files that can carry no xattrs survive
+// copy-up, renaming and remounts, and the notes of them to go with the files.
 func TestSpecialFilesKeepTheirNumbers(t *testing.T) {
 	f := newHostUnion(t, rootIsMe(), tree{"d/link": symlink("target"), "d/other": symlink("other")})
 	f.close()

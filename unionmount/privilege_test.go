@@ -35,7 +35,8 @@ func TestPrivilegesThatAreDropped(t *testing.T) {
 	}
 }
 
-// TestForbiddenDirectories removes directories, by a server without privileges, whose permissions let nobody read them.
+// TestForbiddenDirectories removes directories that their permissions let no user read, by a server without
+// privileges.
 func TestForbiddenDirectories(t *testing.T) {
 	for _, mode := range []uint32{0, 0o300, 0o500, 0o077} {
 		f := newHostUnion(t, hostOwnedLayer(), tree{"merged/x": file("x"), "full/x": file("x")})
@@ -154,7 +155,7 @@ func TestChangeOfRemovedDirectory(t *testing.T) {
 	f.u.Forget(n, 1)
 }
 
-// TestOthersDisarmNothing has the owner, root and somebody else change the owner to nobody else.
+// TestOthersDisarmNothing lets the owner, root and another user change the owner to the present one.
 func TestOthersDisarmNothing(t *testing.T) {
 	f := newUnion(t, tree{"x": file("x")})
 	must(t, f.chown("x", 4, 5))

@@ -47,7 +47,7 @@ func wantFull(t *testing.T, what string, err error) {
 	}
 }
 
-// used returns the running sum, which must be what is counted.
+// used returns the running sum, and compares it with a count.
 func (f *fixture) used() quota.Usage {
 	f.t.Helper()
 	counted, err := f.u.recount()
@@ -191,7 +191,7 @@ func TestQuotaInodes(t *testing.T) {
 	f.used()
 }
 
-// TestQuotaDeleteLower checks that nobody is refused room to remove something.
+// TestQuotaDeleteLower checks that no removal is refused for lack of room.
 func TestQuotaDeleteLower(t *testing.T) {
 	lower := tree{"d/e/f/1": file("1"), "d/e/f/2": file("2"), "d/g/1": file("1"), "d/g/2": hardlink("d/g/1"),
 		"d/h/i": directory()}

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestSwapsFromOutside has somebody exchange a directory and a file of each layer, again and again, for links that lead
-// out of it, while the union reads and writes them. It may fail, but must neither show nor change what is outside.
+// TestSwapsFromOutside exchanges a directory and a file of each layer, again and again, for links that lead out of
+// it, while the union reads and writes them. Operations may fail, but must neither show nor change files outside.
 func TestSwapsFromOutside(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.Mkdir(dir+"/outside", 0o755))

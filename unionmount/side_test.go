@@ -68,8 +68,8 @@ func (f *fixture) recordOf(root, ino uint64) []string {
 	return r.Names(ino)
 }
 
-// TestRecordForgetsRemovedFiles removes files in all ways there are: as soon as nobody has them open, the record says
-// nothing of them, so that it says nothing of another file that gets the inode number.
+// TestRecordForgetsRemovedFiles removes files in all ways there are: as soon as they are no longer open, the record
+// says nothing of them, so that it says nothing of another file that gets the inode number.
 func TestRecordForgetsRemovedFiles(t *testing.T) {
 	f := newSidedUnion(t, tree{"h": file("hard"), "h2": hardlink("h"), "other": file("")})
 	root, err := beneath.Stat(unix.AT_FDCWD, f.opts.Upper)

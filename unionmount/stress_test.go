@@ -85,7 +85,7 @@ func openFiles(t *testing.T) int {
 	return len(entries)
 }
 
-// inventory describes all that is to be seen, and wants directories to count their subdirectories.
+// inventory describes everything that shows, and checks that directories count their subdirectories.
 func (f *fixture) inventory() map[string]string {
 	f.t.Helper()
 	found := map[string]string{}
@@ -123,7 +123,7 @@ func (f *fixture) inventoryOf(dir string, into map[string]string) {
 	f.wantLinks(dir, subdirs+2)
 }
 
-// worker is one of several who change a union.
+// worker is one of several goroutines that change a union.
 type worker struct {
 	*fixture
 	r *rand.Rand

@@ -15,7 +15,7 @@ func (f *fixture) wantLinks(path string, links uint32) {
 }
 
 // TestSubdirectoriesAreCounted wants the link counts of merged directories that a filesystem of one layer would have,
-// whoever the files belong to and with an index or without.
+// for both kinds of ownership, and with an index or without.
 func TestSubdirectoriesAreCounted(t *testing.T) {
 	for ownership, open := range map[string]func(t *testing.T, lowers ...tree) *fixture{
 		"caller": newUnion,
@@ -67,7 +67,7 @@ func TestLinkCountStaysOverCopyUp(t *testing.T) {
 	must(t, err)
 	defer f.u.Forget(n, 1)
 	must(t, f.u.copyUp(n, contentBelow))
-	// As while somebody changes it: then there is no time to count.
+	// As while another operation changes it: the number is known already.
 	n.entries.Lock()
 	a, err := f.u.Getattr(n)
 	n.entries.Unlock()

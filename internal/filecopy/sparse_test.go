@@ -88,7 +88,7 @@ func TestReaderReadsHoles(t *testing.T) {
 	}
 }
 
-// TestReaderHeedsSize reads files that have become longer and shorter since somebody looked at their size.
+// TestReaderHeedsSize reads files that have become longer and shorter since their size was read.
 func TestReaderHeedsSize(t *testing.T) {
 	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
 	if err != nil {

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// optionsOfOthers are those of fuse-overlayfs 1.16 and 2.0, libfuse, the kernel's overlay filesystem and mount(8).
+// optionsOfOthers are the options of fuse-overlayfs 1.16 and 2.0, libfuse, the kernel's overlay filesystem and
+// mount(8).
 const optionsOfOthers = `
 	lowerdir=/l upperdir=/u workdir=/w uidmapping=0:0:1 gidmapping=0:0:1 timeout=1 threaded=1 fsync=1 fast_ino=1 writeback=0 noxattrs=1
 	plugins=p xattr_permissions=2 squash_to_root squash_to_uid=1 squash_to_gid=1 static_nlink volatile ino32_t noacl nfs_filehandles=1
@@ -48,7 +49,7 @@ func TestOptionsOfOthers(t *testing.T) {
 	}
 }
 
-// TestUnknownOptions has options that nobody knows, and wants what resembles another to be refused by all.
+// TestUnknownOptions uses unknown options. An option that resembles a known one must be refused in any case.
 func TestUnknownOptions(t *testing.T) {
 	for option, want := range map[string]string{
 		"upprdir=up": "upperdir", "upperdirs=up": "upperdir", "upper=up": "upperdir", "UpperDir=up": "upperdir",

@@ -208,7 +208,7 @@ func TestMayAllowOther(t *testing.T) {
 	}
 }
 
-// FuzzOverlayOptions escapes any paths and looks for them in what is parsed.
+// FuzzOverlayOptions escapes any paths, and looks for them in the parsed options.
 func FuzzOverlayOptions(f *testing.F) {
 	f.Add("/a", "/b:c", `/d\,e`)
 	f.Add(`\`, ",", ":")

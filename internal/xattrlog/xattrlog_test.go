@@ -134,7 +134,7 @@ func TestNothingChangedCostsNothing(t *testing.T) {
 	must(t, o.Close())
 }
 
-// TestTornLog cuts a log off everywhere and flips every bit of its end: what is left are the records before.
+// TestTornLog cuts a log off everywhere and flips every bit of its end: the records before must remain.
 func TestTornLog(t *testing.T) {
 	o := create(t)
 	must(t, o.Set(1, "a", "x", 0))
@@ -190,7 +190,7 @@ func TestHeadIsVerified(t *testing.T) {
 	}
 }
 
-// TestRewrite has a log be written anew, again and again.
+// TestRewrite makes a log be rewritten many times.
 func TestRewrite(t *testing.T) {
 	o := create(t)
 	must(t, o.Set(1, "kept", "value", 0))
@@ -212,7 +212,7 @@ func TestRewrite(t *testing.T) {
 	}
 }
 
-// TestFailedWrite has writes fail: what is not in the file is not known, either.
+// TestFailedWrite makes writes fail: an xattr that is not in the file must not be known, either.
 func TestFailedWrite(t *testing.T) {
 	o := create(t)
 	must(t, o.Set(1, "a", "x", 0))

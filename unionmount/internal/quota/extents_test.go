@@ -17,7 +17,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// TestGaps compares both ways to find out what is not allocated.
+// TestGaps compares both ways to find the ranges that are not allocated.
 func TestGaps(t *testing.T) {
 	path := t.TempDir() + "/file"
 	fd, err := unix.Open(path, unix.O_CREAT|unix.O_RDWR, 0o600)
