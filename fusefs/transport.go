@@ -217,7 +217,7 @@ func (r *reader) next() (int, error) {
 		switch err {
 		case nil:
 			if n < int(unsafe.Sizeof(fuse.InHeader{})) {
-				return 0, fmt.Errorf("read a request: %d bytes are none", n)
+				return 0, fmt.Errorf("read a request: %d bytes are too few", n)
 			}
 			r.came(time.Duration(r.t.now()-start), found)
 			return n, nil

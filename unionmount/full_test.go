@@ -42,8 +42,9 @@ var fullOperations = map[string]func(f *fixture) error{
 	"remove a directory":   func(f *fixture) error { return f.rmdir("none") },
 }
 
-// TestFullDisk has the disk of the upper be full at each step of what takes several, of blocks or of inodes: what is
-// to be seen stays as it was, nothing is left in the stage, the error is ENOSPC, and once there is space it works.
+// TestFullDisk fills the disk of the upper, with blocks or with inodes, at each step of operations that take several.
+// Everything that shows must stay as it was, no draft may be left, the error must be ENOSPC, and once there is space
+// the operation must work.
 func TestFullDisk(t *testing.T) {
 	if dir := os.Getenv(fullEnv); dir != "" {
 		for kind, as := range modelLayers() {

@@ -31,7 +31,7 @@ func (u *Union) addBelow(o *object, ref *encoding.Reference, dir *Node, slot int
 		return nil
 	}
 	if len(below) == 0 {
-		return fmt.Errorf("data at %s: %w", path, unix.EIO)
+		return fmt.Errorf("find data at %s in the layers below: %w", path, unix.EIO)
 	}
 	o.lowers = append(o.lowers, below[len(below)-1])
 	return nil
@@ -47,7 +47,7 @@ func (u *Union) placesOf(ref *encoding.Reference, l *layer.Layer, rest []layer.P
 	places := make([]layer.Place, len(ref.Exact.Layers))
 	for i, depth := range ref.Exact.Layers {
 		if depth > len(u.lowers) {
-			return nil, fmt.Errorf("reference to layer %d of %d", depth, len(u.lowers))
+			return nil, fmt.Errorf("reference to layer %d, where there are only %d", depth, len(u.lowers))
 		}
 		var err error
 		if places[i], err = u.lowers[len(u.lowers)-depth].PlaceAt(ref.Exact.Path); err != nil {
@@ -186,7 +186,7 @@ func (t *redirectWalk) step(dirs []layer.Place, name string) (found []layer.Plac
 func (t *redirectWalk) further(ref *encoding.Reference, l *layer.Layer, rest []layer.Place, name string,
 	dir bool) ([]layer.Place, error) {
 	if ref.Exact != nil {
-		return nil, fmt.Errorf("reference to layers below %s", l.Dir)
+		return nil, fmt.Errorf("layer %s has a reference that only the topmost layer may have", l.Dir)
 	}
 	path := ref.Path
 	if path == "" {

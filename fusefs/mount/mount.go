@@ -228,7 +228,7 @@ func receiveFile(sock int) (*os.File, error) {
 		return nil, err
 	}
 	if len(messages) != 1 {
-		return nil, errors.New("no file came")
+		return nil, errors.New("no file was passed")
 	}
 	fds, err := unix.ParseUnixRights(&messages[0])
 	if err != nil {

@@ -29,7 +29,7 @@ func ParseQuota(options map[string]string) (q Quota, err error) {
 		case inodesOption:
 			q.Inodes, err = ParseInodes(value)
 		default:
-			err = errors.New("there are only size and inodes")
+			err = errors.New("unknown option: want size or inodes")
 		}
 		if err != nil {
 			return Quota{}, fmt.Errorf("invalid storage option %s=%s: %w", key, value, err)

@@ -22,7 +22,7 @@ func TestParseQuota(t *testing.T) {
 		{map[string]string{"size": "", "inodes": "1"}, Quota{}, "size=: want a size"},
 		{map[string]string{"inodes": "1k"}, Quota{}, "inodes=1k: want a number"},
 		{map[string]string{"inodes": "0"}, Quota{}, "inodes=0: want a number"},
-		{map[string]string{"color": "red"}, Quota{}, "color=red: there are only size and inodes"},
+		{map[string]string{"color": "red"}, Quota{}, "color=red: unknown option: want size or inodes"},
 	} {
 		got, err := ParseQuota(c.options)
 		if got != c.want || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {

@@ -41,7 +41,7 @@ func encodeHead(root uint64) []byte {
 // checkHead returns an error if a file is not the log of the tree with the given root.
 func checkHead(b []byte, root uint64) error {
 	if len(b) < headSize || string(b[:len(magic)]) != magic {
-		return fmt.Errorf("%w: it does not begin as one does", ErrDamaged)
+		return fmt.Errorf("%w: it does not begin like a record", ErrDamaged)
 	}
 	head := b[len(magic):headSize]
 	switch {
@@ -50,7 +50,7 @@ func checkHead(b []byte, root uint64) error {
 	case binary.LittleEndian.Uint32(head) != version:
 		return fmt.Errorf("%w: it has version %d, not %d", ErrDamaged, binary.LittleEndian.Uint32(head), version)
 	case binary.LittleEndian.Uint64(head[4:]) != root:
-		return fmt.Errorf("%w: it is of another directory than this one, which may be a copy", ErrDamaged)
+		return fmt.Errorf("%w: it belongs to another directory, of which this one may be a copy", ErrDamaged)
 	}
 	return nil
 }
