@@ -14,13 +14,13 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
 	"github.com/rcrun/rcrun/engine/events"
-	"github.com/rcrun/rcrun/internal/atomicfile"
 	"github.com/rcrun/rcrun/internal/process"
 )
 
 // Container is the record of one container as it is kept on disk: config.v2.json and hostconfig.json never change
 // after its creation, state.json is written by whoever holds the container's lock.
 type Container struct {
+	Version    int        `json:"Version,omitempty"` // of the record, as recordVersion has it
 	ID         string     `json:"Id"`
 	Name       string     `json:"Name"`
 	Created    time.Time  `json:"Created"`
@@ -36,6 +36,7 @@ type Container struct {
 
 // State is what last happened to a container.
 type State struct {
+	Version   int // as recordVersion; 0 in what the first version wrote
 	Status    Status
 	Pid       int        // of the payload on the host; 0 unless running
 	Init      process.ID // the same process as Pid
@@ -63,7 +64,6 @@ func (c *Container) dir() string             { return c.dirs.Container(c.ID) }
 func (c *Container) path(name string) string { return filepath.Join(c.dir(), name) }
 func (c *Container) lockPath() string        { return c.path(lockFile) }
 func (c *Container) tryLock() (*lock, error) { return tryLock(c.lockPath()) }
-func (c *Container) writeState() error       { return atomicfile.WriteJSON(c.path(stateFile), c.State) }
 func (c *Container) setRunDir(dirs Dirs)     { c.State.RunDir = dirs.runtimeDir(c.ID) }
 
 // refresh reads the state again. What it says of a running container holds only if a monitor has the lock.

@@ -92,6 +92,10 @@
 // Texts name a setting of a container as Docker's API does (HostConfig.Memory), and no flag: a caller may be no command
 // line. The one of rcrun puts its flags in the place of these names, and adds hints to errors by their type.
 //
+// A program is replaced while its monitors run on, for months perhaps. Package wire says how the protocol changes, and
+// the record tells its version (recordVersion). What one version does not know of the other is refused, and the error
+// says whether to restart the container or to use a newer program.
+//
 // Every call that can block takes a context. A cancelled call closes its connection to the monitor, which is all that
 // the monitor needs to forget it: the container, and a process executed in it, run on. A removal that has begun is not
 // undone, and a start that was handed to a monitor goes on. The command line cancels only where something has to be

@@ -107,7 +107,11 @@ func takeContainer(request startRequest) (*monitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(c.settle(log), c.requireWhole(), c.checkRecord()); err != nil {
+	err = c.checkVersion() // before anything is written
+	if err == nil {
+		err = errors.Join(c.settle(log), c.requireWhole(), c.checkRecord())
+	}
+	if err != nil {
 		held.release()
 		return nil, err
 	}

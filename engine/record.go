@@ -36,6 +36,26 @@ const (
 	removedFile = "removed.json"
 )
 
+// recordVersion is the version of the record, which configFile and stateFile tell. It grows when an older program would
+// misread the record. A new setting alone is no reason: a program that does not know it refuses to start the container.
+const recordVersion = 2
+
+// writeState writes what last happened to the container.
+func (c *Container) writeState() error {
+	c.State.Version = recordVersion
+	return atomicfile.WriteJSON(c.path(stateFile), c.State)
+}
+
+// checkVersion refuses a record that only a newer program reads rightly. Such a container can be listed and removed.
+func (c *Container) checkVersion() error {
+	if newest := max(c.Version, c.State.Version); newest > recordVersion {
+		return fault.Errorf(errdefs.ErrNotImplemented, "the record of container %s is of version %d, and this program "+
+			"knows version %d: start the container with the program that wrote it, or with a newer one", c.Name, newest,
+			recordVersion)
+	}
+	return nil
+}
+
 // write makes the record complete. The configuration file comes last: without it the container does not exist.
 func (c *Container) write() error {
 	if err := atomicfile.WriteJSON(c.path(hostConfigFile), c.HostConfig); err != nil {
@@ -47,6 +67,7 @@ func (c *Container) write() error {
 	if err := os.Symlink(configFile, c.path(oldConfigFile)); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("write container record: %w", err)
 	}
+	c.Version = recordVersion
 	if err := atomicfile.WriteJSON(c.path(configFile), c); err != nil {
 		return err
 	}

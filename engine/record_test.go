@@ -165,3 +165,38 @@ func TestSweep(t *testing.T) {
 		}
 	}
 }
+
+// TestRecordVersion wants records to tell their version, and one of a later version not to be started.
+func TestRecordVersion(t *testing.T) {
+	e := &Engine{Dirs: testDirs(t)}
+	id := strings.Repeat("a", 64)
+	makeRecord(t, e, id, "web", Exited)
+	c, err := e.Lookup(t.Context(), "web")
+	if err != nil || c.Version != recordVersion || c.State.Version != recordVersion {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	if err := c.checkVersion(); err != nil {
+		t.Error(err)
+	}
+	for _, file := range []string{configFile, stateFile} {
+		text, err := os.ReadFile(c.path(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		newer := strings.Replace(string(text), `"Version": 2`, `"Version": 3`, 1)
+		if err := os.WriteFile(c.path(file), []byte(newer), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		list, broken, err := e.List(t.Context())
+		if err != nil || len(broken) > 0 || len(list) != 1 {
+			t.Fatalf("%s: the list is %v, %v, %v", file, list, broken, err)
+		}
+		err = list[0].checkVersion()
+		if !errdefs.IsNotImplemented(err) || !strings.Contains(err.Error(), "is of version 3") {
+			t.Errorf("%s: %v", file, err)
+		}
+		if err := os.WriteFile(c.path(file), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -25,6 +25,27 @@ func TestNewerRecord(t *testing.T) {
 	u.prints("newer", "rm", "newer")
 }
 
+// TestRecordOfLaterVersion meets a container whose state only a newer version reads rightly.
+func TestRecordOfLaterVersion(t *testing.T) {
+	u := newUserWithImage(t)
+	id := u.run("create", "--name", "later", "bb", "true")
+	path := u.path("home", ".local/share/rcrun/containers", id, "state.json")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := strings.Replace(string(text), `"Version": 2`, `"Version": 3`, 1)
+	if err := os.WriteFile(path, []byte(later), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u.fails(125, []string{"later", "version 3", "start the container with"}, "start", "later")
+	if kept, err := os.ReadFile(path); err != nil || string(kept) != later {
+		t.Errorf("the state is %s, %v", kept, err)
+	}
+	u.prints("later", "ps", "-a", "--format", "{{.Names}}")
+	u.prints("later", "rm", "later")
+}
+
 // TestLostRecord loses the configuration of a container: the next create does not take its data for the leftovers of a
 // killed one, and what is lost is told of.
 func TestLostRecord(t *testing.T) {
