@@ -1,10 +1,14 @@
 package engine
 
 import (
+	"context"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -268,4 +272,46 @@ func attachSoon(t *testing.T, c *Container) *Session {
 		t.Error(err)
 	}
 	return session
+}
+
+// TestWaitersThatGiveUp has many processes wait for a start, by all ways there are, and cancels them: no goroutine, no
+// descriptor and no socket is left.
+func TestWaitersThatGiveUp(t *testing.T) {
+	c := makeRecord(t, &Engine{Dirs: testDirs(t)}, strings.Repeat("a", 64), "one", Created)
+	held, err := newLock(c.lockPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	held.release()
+	goroutines, files := runtime.NumGoroutine(), openFiles(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for range 20 {
+		p, err := c.AttachNext(ctx, Streams{}, WinSize{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Go(func() {
+			if _, err := p.Session(t.Context()); !errors.Is(err, context.Canceled) {
+				t.Errorf("attach: %v", err)
+			}
+		})
+		for _, condition := range []container.WaitCondition{container.WaitConditionNextExit,
+			container.WaitConditionRemoved} {
+			w, err := c.BeginWait(ctx, condition)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all.Go(func() {
+				if _, err := w.End(t.Context()); !errors.Is(err, context.Canceled) {
+					t.Errorf("wait until %s: %v", condition, err)
+				}
+			})
+		}
+	}
+	cancel()
+	all.Wait()
+	settle(t, "goroutines", goroutines, runtime.NumGoroutine)
+	settle(t, "open files", files, func() int { return openFiles(t) })
+	noWaiters(t, c)
 }
