@@ -292,6 +292,7 @@ func (d *download) fetchBlob(ctx context.Context, info types.BlobInfo) (body io.
 	if !ok {
 		return nil, fmt.Errorf("blob %s is no part of the image", info.Digest)
 	}
+	info.URLs = nil // the library would ask the servers that a manifest names before the registry
 	source := func(ctx context.Context, offset int64) (io.ReadCloser, error) {
 		d.report.Layer(info.Digest, progress.LayerTransfer, offset, info.Size)
 		body, err := openBlobAt(ctx, d.src, info, offset)
