@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -213,5 +214,57 @@ func TestCloseEndsCopying(t *testing.T) {
 	<-s.outputs[0].done
 	if n, err := io.Copy(io.Discard, files[0]); n != 0 || err != nil {
 		t.Errorf("the process reads %d bytes, then %v", n, err)
+	}
+}
+
+// Cancelled followers of a container leave nothing in its monitor, and the container to itself. An executed process
+// runs on, too.
+func TestCancelLeavesContainer(t *testing.T) {
+	const each = 10
+	e, c := started(t, "echo up; exec sleep 1000", nil)
+	c, err := e.Lookup(t.Context(), c.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	monitorFiles := func() int {
+		entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", c.State.Monitor.Pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	goroutines, before := runtime.NumGoroutine(), monitorFiles()
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for _, name := range []string{"logs", "wait", "attach"} {
+		for range each {
+			all.Go(func() {
+				mine := *c
+				if err := following[name](ctx, &mine); !errors.Is(err, context.Canceled) {
+					t.Errorf("%s: %v", name, err)
+				}
+			})
+		}
+	}
+	soon(t, "the monitor has all that ask it", func() bool { return monitorFiles() >= before+2*each })
+	cancel()
+	all.Wait()
+	settle(t, "goroutines", goroutines, runtime.NumGoroutine)
+	settle(t, "open files of the monitor", before, monitorFiles)
+	ctx, cancel = context.WithCancel(t.Context())
+	session, err := c.Exec(ctx, ExecOptions{Args: []string{"sleep", "1000"}}, Streams{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(10*time.Millisecond, cancel)
+	if _, err := session.Wait(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("wait for an exec: %v", err)
+	}
+	session.Close()
+	if !inspected(t, c, session.ExecID).Running {
+		t.Error("the executed process has ended")
+	}
+	if again, err := e.Lookup(t.Context(), c.ID); err != nil || again.State.Status != Running {
+		t.Errorf("the container is %+v, %v", again.State, err)
 	}
 }

@@ -166,7 +166,7 @@ func checkUser(name string, ids rootless.Map) error {
 	if uid == os.Getuid() {
 		advice = "with HostConfig.UsernsMode=keep-id, you have this id inside, too"
 	}
-	return fmt.Errorf("user %d:%d is not in the id map of the container: %s", uid, gid, advice)
+	return invalidf("user %d:%d is not in the id map of the container: %s", uid, gid, advice)
 }
 
 // warnOfUser returns a sentence where the caller's own id was asked for, and means somebody else inside.

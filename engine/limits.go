@@ -18,10 +18,12 @@ const leastOpenFiles = 64
 // checkLimits refuses limits of the caller's with which a process of a container would end without a word.
 func checkLimits() error {
 	if limit := hardLimit(unix.RLIMIT_NOFILE); limit < leastOpenFiles {
-		return fmt.Errorf("the limit of open files is %d: raise it (ulimit -n) to %d or more", limit, leastOpenFiles)
+		return fault.Errorf(errdefs.ErrResourceExhausted,
+			"the limit of open files is %d: raise it (ulimit -n) to %d or more", limit, leastOpenFiles)
 	}
 	if limit := softLimit(unix.RLIMIT_AS); limit < entry.LeastAddressSpace {
-		return fmt.Errorf("the limit of address space is %d KiB: raise it (ulimit -v) to %d or more",
+		return fault.Errorf(errdefs.ErrResourceExhausted,
+			"the limit of address space is %d KiB: raise it (ulimit -v) to %d or more",
 			limit>>10, entry.LeastAddressSpace>>10)
 	}
 	return nil
