@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/docker/go-units"
@@ -17,16 +17,39 @@ import (
 )
 
 // Inspection is what is known of a container: Docker's object, with what it has no field for.
+//
+// Ports and addresses are texts, with the same JSON as Docker's, because templates name and print them: a map of ports
+// cannot be indexed by "80/tcp", and an address that is not there would be printed as "invalid IP".
 type Inspection struct {
 	container.InspectResponse
-	HostConfig      *HostConfig
+	Config          InspectConfig
+	HostConfig      InspectHost
 	NetworkSettings *NetworkSettings
+}
+
+// InspectConfig is the configuration of an Inspection.
+type InspectConfig struct {
+	Config
+	ExposedPorts map[string]struct{} `json:",omitempty"`
+}
+
+// InspectHost is the HostConfig of an Inspection.
+type InspectHost struct {
+	HostConfig
+	PortBindings map[string][]InspectBinding
+}
+
+// InspectBinding is where on the host a port is published.
+type InspectBinding struct {
+	HostIP   string `json:"HostIp"`
+	HostPort string
 }
 
 // NetworkSettings is how a container is connected. The addresses beside the networks are those that Docker had there
 // until version 29.
 type NetworkSettings struct {
 	container.NetworkSettings
+	Ports       map[string][]InspectBinding
 	Networks    map[string]*Endpoint
 	IPAddress   string
 	IPPrefixLen int
@@ -34,8 +57,7 @@ type NetworkSettings struct {
 }
 
 // Endpoint is where a container is in a network. Addresses are those that the container itself has, which the host
-// cannot reach, and empty where it does not run. They are texts because templates print them: an address that is not
-// there would be printed as "invalid IP".
+// cannot reach, and empty where it does not run.
 type Endpoint struct {
 	network.EndpointSettings
 	Gateway           string
@@ -51,16 +73,18 @@ func (c *Container) Inspect(ctx context.Context, driver string) (Inspection, err
 		return Inspection{}, err
 	}
 	command := commandOf(&c.Config)
-	host, config := c.HostConfig, c.Config
+	host := InspectHost{HostConfig: c.HostConfig, PortBindings: bindingTexts(c.HostConfig.PortBindings)}
 	host.NetworkMode, host.CgroupnsMode, host.IpcMode = container.NetworkMode(c.network()), "private", "private"
 	return Inspection{
 		InspectResponse: container.InspectResponse{
 			ID: c.ID, Created: c.Created.Format(time.RFC3339Nano), Path: command[0], Args: command[1:],
 			State: c.inspectState(), Image: imageRef(c.ImageID), Name: "/" + c.Name, Driver: driver, Platform: "linux",
 			ResolvConfPath: c.path(resolvFile), HostnamePath: c.path(hostnameFile), HostsPath: c.path(hostsFile),
-			LogPath: c.path(logFile), ExecIDs: c.execIDs(ctx), GraphDriver: &storage.DriverData{Name: driver}, Config: &config, Mounts: mounts,
+			LogPath: c.path(logFile), ExecIDs: c.execIDs(ctx), GraphDriver: &storage.DriverData{Name: driver},
+			Mounts: mounts,
 		},
-		HostConfig: &host, NetworkSettings: c.inspectNetworks(),
+		Config:     InspectConfig{Config: c.Config, ExposedPorts: portTexts(c.Config.ExposedPorts)},
+		HostConfig: host, NetworkSettings: c.inspectNetworks(),
 	}, nil
 }
 
@@ -73,15 +97,12 @@ func (c *Container) inspectState() *container.State {
 }
 
 func (c *Container) inspectNetworks() *NetworkSettings {
-	n := &NetworkSettings{}
-	n.Ports = network.PortMap{}
+	n := &NetworkSettings{Ports: map[string][]InspectBinding{}}
 	if c.State.Status.Up() {
 		for port := range c.Config.ExposedPorts {
-			n.Ports[port] = nil
+			n.Ports[port.String()] = nil
 		}
-		for port, bindings := range c.State.Ports {
-			n.Ports[port] = boundAddresses(bindings)
-		}
+		maps.Copy(n.Ports, boundAddresses(bindingTexts(c.State.Ports)))
 	}
 	settings := c.Endpoint()
 	end := &Endpoint{EndpointSettings: settings, Gateway: addressText(settings.Gateway),
@@ -113,15 +134,42 @@ func addressText(address netip.Addr) string {
 	return address.String()
 }
 
+// portTexts are ports as texts, nil for none.
+func portTexts(ports network.PortSet) map[string]struct{} {
+	if ports == nil {
+		return nil
+	}
+	texts := map[string]struct{}{}
+	for port := range ports {
+		texts[port.String()] = struct{}{}
+	}
+	return texts
+}
+
+// bindingTexts are bindings as texts, nil for none.
+func bindingTexts(bindings network.PortMap) map[string][]InspectBinding {
+	if bindings == nil {
+		return nil
+	}
+	texts := map[string][]InspectBinding{}
+	for port, list := range bindings {
+		var all []InspectBinding
+		for _, b := range list {
+			all = append(all, InspectBinding{addressText(b.HostIP), b.HostPort})
+		}
+		texts[port.String()] = all
+	}
+	return texts
+}
+
 // boundAddresses says of bindings to all addresses that they are.
-func boundAddresses(bindings []PortBinding) []PortBinding {
-	all := slices.Clone(bindings)
-	for i := range all {
-		if !all[i].HostIP.IsValid() {
-			all[i].HostIP = netip.IPv4Unspecified()
+func boundAddresses(bindings map[string][]InspectBinding) map[string][]InspectBinding {
+	for _, list := range bindings {
+		for i := range list {
+			list[i].HostIP = cmp.Or(list[i].HostIP, "0.0.0.0")
 		}
 	}
-	return all
+	return bindings
 }
 
 // imageRef is an image's id as Docker prints it; a container without an image has none.

@@ -196,6 +196,9 @@ func TestPublish(t *testing.T) {
 		t.Errorf("the port that was picked answers %q", got)
 	}
 	contains(t, u.run("ps"), fmt.Sprintf("127.0.0.1:%d->80/tcp", port))
+	u.prints(fmt.Sprintf("/c1 %d 127.0.0.1", port), "inspect", "-f", `{{.Name}}{{with .ID}}{{end}} `+
+		`{{(index (index .NetworkSettings.Ports "80/tcp") 0).HostPort}} `+
+		`{{(index (index .HostConfig.PortBindings "80/tcp") 0).HostIP}}`, "c1")
 
 	spec := fmt.Sprintf("127.0.0.1:%d:80", port)
 	u.fails(125, []string{"port is already allocated"}, "run", "--name", "d1", "-p", spec, "bb", "true")
