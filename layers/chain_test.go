@@ -36,7 +36,7 @@ func TestImageLayers(t *testing.T) {
 	storetest.MustLoad(t, s, lone, "lone:1")
 	storetest.MustLoad(t, s, both, "both:1")
 	if err := s.CreateContainer(context.Background(), storetest.ContainerID(1), "",
-		storetest.MustFind(t, s, "both:1")); err != nil {
+		storetest.MustImage(t, s, "both:1")); err != nil {
 		t.Fatal(err)
 	}
 	got, err := s.ImageLayers(context.Background())

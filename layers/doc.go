@@ -9,8 +9,9 @@
 //   - layers/driver is the graph driver that writes the layers, layers/tree the trees of files that they are;
 //   - layers/imagename reads names of images and platforms, layers/progress tells how far work is.
 //
-// Below them layers/internal/core has the open store with its records and work in progress, and layers/internal/intake
-// brings images in. None of them imports a package that is listed before it.
+// layers/internal/core has the open store with its records and work in progress, and layers/internal/intake brings
+// images in. Imports go one way: registry, archive and upkeep import intake and this package, intake imports this
+// package, this package imports core, core imports driver, and driver imports tree.
 //
 // Decisions and their reasons:
 //

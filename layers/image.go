@@ -168,6 +168,7 @@ func (s *Store) describe(record storage.Image, known map[string]storage.Layer) (
 	return img, nil
 }
 
+// SetConfig fills in what an image's configuration says, given as JSON.
 func (img *Image) SetConfig(data []byte) error {
 	docker := struct {
 		Config  *DockerConfig `json:"config"`

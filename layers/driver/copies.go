@@ -16,6 +16,7 @@ type copies struct {
 	ready map[string]*scratch.Dir
 }
 
+// Put keeps the tree of a layer for Take.
 func (c *copies) Put(id string, place *scratch.Dir) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -43,12 +43,16 @@ type Layout struct {
 	Plain bool // the trees are plain files: see plainName
 }
 
+// Layer returns the directory of a layer, Diff the layer's tree, Index the index of the tree, and work the work
+// directory of a container's layer.
 func (l Layout) Layer(id string) string { return filepath.Join(l.Home, layersDir, filepath.Base(id)) }
 func (l Layout) Diff(id string) string  { return filepath.Join(l.Layer(id), DiffDir) }
 func (l Layout) Index(id string) string { return filepath.Join(l.Layer(id), IndexName) }
 func (l Layout) work(id string) string  { return filepath.Join(l.Layer(id), WorkDir) }
-func (l Layout) Staging() string        { return filepath.Join(l.Home, "staging") }
-func (l Layout) mounts() string         { return filepath.Join(l.Home, "mounts") }
+
+// Staging returns the directory of unfinished trees.
+func (l Layout) Staging() string { return filepath.Join(l.Home, "staging") }
+func (l Layout) mounts() string  { return filepath.Join(l.Home, "mounts") }
 func (l Layout) mountPoint(id string) string {
 	return filepath.Join(l.mounts(), filepath.Base(id), "root")
 }

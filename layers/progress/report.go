@@ -44,10 +44,12 @@ type Report struct {
 	last   map[digest.Digest]time.Time // when the bytes of a layer were reported
 }
 
+// NewReport returns a report to a Reporter, nil for none.
 func NewReport(to Reporter) *Report {
 	return &Report{to: to, States: map[digest.Digest]LayerState{}, last: map[digest.Digest]time.Time{}}
 }
 
+// Begin reports which image is transferred and which layers it has.
 func (r *Report) Begin(name string, layers []digest.Digest) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

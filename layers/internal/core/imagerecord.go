@@ -44,6 +44,7 @@ func (s *Store) CreateImage(r ImageRecord) error {
 	return nil
 }
 
+// Descriptor describes data as a manifest does.
 func Descriptor(mediaType string, data []byte) v1.Descriptor {
 	return v1.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(data), Size: int64(len(data))}
 }

@@ -22,6 +22,7 @@ type presentFiles struct {
 	Damaged   []string            // copies of files of records that had damaged records
 }
 
+// PresentFiles lists the files of the store.
 func (s *Store) PresentFiles() (*presentFiles, error) {
 	p := &presentFiles{owned: map[string][]string{}}
 	library, err := s.Lib.GraphDriver()

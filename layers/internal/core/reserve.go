@@ -17,6 +17,7 @@ const (
 	ReserveSize = 256 << 10
 )
 
+// Reserve returns the file that takes up the room.
 func (s *Store) Reserve() string { return filepath.Join(s.Root, reserveName) }
 
 // keepReserve makes the reserve if it is not there. It is no error if the disk has no room for it.

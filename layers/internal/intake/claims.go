@@ -16,6 +16,7 @@ import (
 // Claims are the contents that a transfer claims, by digest.
 type Claims map[digest.Digest]*blobcache.Claim
 
+// Claim claims contents, each once.
 func Claim(s *layers.Store, blobs []digest.Digest) (Claims, error) {
 	claimed := Claims{}
 	for _, blob := range blobs {
@@ -31,6 +32,7 @@ func Claim(s *layers.Store, blobs []digest.Digest) (Claims, error) {
 	return claimed, nil
 }
 
+// Release gives up all claims, and keeps what was fetched if keep is set.
 func (c Claims) Release(keep bool) error {
 	var errs []error
 	for _, claim := range c {

@@ -168,6 +168,7 @@ type layerReader struct {
 	isBlob, isContent digest.Verifier
 }
 
+// NewLayerReader returns a reader of the content of a layer, whose blob r has.
 func NewLayerReader(r io.Reader, blob types.BlobInfo, diffID digest.Digest) (*layerReader, error) {
 	l := &layerReader{size: blob.Size, isContent: diffID.Verifier()}
 	l.isBlob = l.isContent

@@ -158,6 +158,7 @@ type contents struct {
 	Layers  []types.BlobInfo // as the image has them, compressed or not
 }
 
+// Describe reads the configuration of an image.
 func (t *Transfer) Describe(ctx context.Context, src types.ImageReference) (_ contents, err error) {
 	img, err := src.NewImage(ctx, t.Sys)
 	if err != nil {

@@ -44,6 +44,7 @@ func On(name string, times int32, f Breakage) Breakage {
 	}
 }
 
+// Status answers with an HTTP status.
 func Status(code int) Breakage {
 	return func(w http.ResponseWriter, _ *http.Request) bool {
 		w.Header().Set("Retry-After", "0")

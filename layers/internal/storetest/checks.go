@@ -44,6 +44,7 @@ func Flip(path string, at int) error {
 	return errors.Join(os.WriteFile(path, data, 0o600), os.Chtimes(path, time.Time{}, info.ModTime()))
 }
 
+// MustWrite writes a file.
 func MustWrite(t testing.TB, path, content string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {

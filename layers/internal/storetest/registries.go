@@ -25,10 +25,12 @@ type Recorder struct {
 	States map[digest.Digest]progress.LayerState
 }
 
+// Begin notes the layers of the image.
 func (r *Recorder) Begin(name string, layers []digest.Digest) {
 	r.Name, r.States = name, map[digest.Digest]progress.LayerState{}
 }
 
+// Layer notes the state of a layer.
 func (r *Recorder) Layer(layer digest.Digest, state progress.LayerState, _, _ int64) {
 	r.States[layer] = state
 }
@@ -78,6 +80,7 @@ func (r *TestRegistry) BreakWith(f Breakage) {
 	r.breakage = f
 }
 
+// NewRegistry starts a registry, which the test's end stops.
 func NewRegistry(t testing.TB) *TestRegistry {
 	t.Helper()
 	r := &TestRegistry{Fetched: map[string]int{}, Ranges: map[string][]string{}}
@@ -92,6 +95,7 @@ func NewRegistry(t testing.TB) *TestRegistry {
 	return r
 }
 
+// Put puts data at a path of the registry.
 func (r *TestRegistry) Put(t testing.TB, name, mediaType string, data []byte) {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodPut, "http://"+r.Host+name, bytes.NewReader(data))

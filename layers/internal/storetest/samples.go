@@ -26,6 +26,7 @@ type Sample struct {
 	Blobs    map[digest.Digest][]byte
 }
 
+// ID is the id of the image.
 func (s *Sample) ID() string { return digest.FromBytes(s.Config).Encoded() }
 
 // NewSample makes an image of uncompressed layers, which it compresses.
@@ -61,12 +62,14 @@ func withHealthcheck(t testing.TB, config []byte) []byte {
 	return MustJSON(t, m)
 }
 
+// AddBlob adds a blob and returns its descriptor.
 func (s *Sample) AddBlob(mediaType string, data []byte) v1.Descriptor {
 	d := core.Descriptor(mediaType, data)
 	s.Blobs[d.Digest] = data
 	return d
 }
 
+// MustJSON returns a value as JSON.
 func MustJSON(t testing.TB, v any) []byte {
 	t.Helper()
 	data, err := json.Marshal(v)
@@ -76,6 +79,7 @@ func MustJSON(t testing.TB, v any) []byte {
 	return data
 }
 
+// Compress compresses data with gzip.
 func Compress(t testing.TB, data []byte) []byte {
 	t.Helper()
 	var buf bytes.Buffer
@@ -95,6 +99,7 @@ type File struct {
 	Data []byte
 }
 
+// ArchiveOf returns a tar of files.
 func ArchiveOf(t testing.TB, files ...File) []byte {
 	t.Helper()
 	var buf bytes.Buffer
@@ -183,6 +188,7 @@ func PatchTar(t testing.TB) []byte {
 	return ArchiveOf(t, File{"etc/.wh.alias", nil}, File{"etc/motd", []byte("hello")})
 }
 
+// TarNames returns the names in a tar.
 func TarNames(t testing.TB, data []byte) []string {
 	t.Helper()
 	var names []string

@@ -34,6 +34,7 @@ func OpenStore(t testing.TB) *layers.Store {
 	return OpenStoreAt(t, dir)
 }
 
+// OpenStoreAt opens a store in a directory, which the test's end closes.
 func OpenStoreAt(t testing.TB, dir string) *layers.Store {
 	t.Helper()
 	s, err := layers.Open(layers.Options{Root: filepath.Join(dir, "root"), RunRoot: filepath.Join(dir, "run")})
@@ -80,6 +81,7 @@ func RootfsTar(t testing.TB, marker string) []byte {
 	return buf.Bytes()
 }
 
+// MustImport imports RootfsTar under a name.
 func MustImport(t testing.TB, s *layers.Store, name, marker string, changes ...string) *layers.Image {
 	t.Helper()
 	id, err := archive.Import(context.Background(), s, bytes.NewReader(RootfsTar(t, marker)),
@@ -117,6 +119,7 @@ func Usage(t testing.TB, s *layers.Store) (files int, bytes int64) {
 	return files, bytes
 }
 
+// MustLoad loads an image under a name.
 func MustLoad(t testing.TB, s *layers.Store, img *Sample, tags ...string) {
 	t.Helper()
 	path := WriteFile(t, DockerArchiveOf(t, []*Sample{img}, [][]string{tags}))
@@ -125,15 +128,7 @@ func MustLoad(t testing.TB, s *layers.Store, img *Sample, tags ...string) {
 	}
 }
 
-func MustFind(t testing.TB, s *layers.Store, ref string) *layers.Image {
-	t.Helper()
-	img, err := s.Image(context.Background(), ref)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return img
-}
-
+// TarSplitEntries returns how many entries the file with the headers of a layer's tar has.
 func TarSplitEntries(t *testing.T, path string) int {
 	t.Helper()
 	data, err := os.ReadFile(path)
@@ -153,6 +148,7 @@ func TarSplitEntries(t *testing.T, path string) int {
 	return strings.Count(string(text), "\n")
 }
 
+// ContainerID returns an id for a container.
 func ContainerID(n int) string { return fmt.Sprintf("%064x", n) }
 
 // StoreContent lists the records of containers and layers, and the layers that are on disk.
@@ -188,6 +184,7 @@ func OpenPlainStore(t *testing.T, dir string, plain bool) *layers.Store {
 	return s
 }
 
+// WriteFile writes data to a new file and returns its path.
 func WriteFile(t testing.TB, data []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "archive")
@@ -240,6 +237,7 @@ func LoadSamples(t *testing.T, s *layers.Store, images []*Sample, tags [][]strin
 	}
 }
 
+// MustSave saves images and returns the archive.
 func MustSave(t *testing.T, s *layers.Store, opts archive.SaveOptions, refs ...string) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -273,7 +271,8 @@ func TarFiles(t *testing.T, data []byte) map[string][]byte {
 	}
 }
 
-func MustImage(t *testing.T, s *layers.Store, ref string) *layers.Image {
+// MustImage returns the image that ref names.
+func MustImage(t testing.TB, s *layers.Store, ref string) *layers.Image {
 	t.Helper()
 	img, err := s.Image(context.Background(), ref)
 	if err != nil {
@@ -349,6 +348,7 @@ func HoldLock(t *testing.T, path string) *os.File {
 // OnlyReader hides that a reader can do more than read.
 type OnlyReader struct{ io.Reader }
 
+// IsPlatformError tells whether an error is an imagename.PlatformError.
 func IsPlatformError(err error) bool {
 	var platform *imagename.PlatformError
 	return errors.As(err, &platform) && errdefs.IsNotFound(err)
