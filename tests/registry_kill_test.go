@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -23,6 +24,7 @@ type slowProxy struct {
 
 	mu     sync.Mutex
 	ranges []string // what was asked for of big blobs; "" is all
+	blob   string   // digest of the last of them
 	sent   int64    // bytes of big blobs
 }
 
@@ -77,6 +79,7 @@ func (p *slowProxy) forward(w http.ResponseWriter, req *http.Request, host strin
 func (p *slowProxy) sendSlowly(w http.ResponseWriter, req *http.Request, body io.Reader) {
 	p.mu.Lock()
 	p.ranges = append(p.ranges, req.Header.Get("Range"))
+	p.blob = path.Base(req.URL.Path)
 	p.mu.Unlock()
 	n, _ := io.CopyN(w, body, firstPart) // and what is missing is noticed by the client
 	http.NewResponseController(w).Flush()
@@ -112,16 +115,15 @@ func (u *user) putBig(server *registryServer) picture {
 // blobs is where the user's store keeps what it is fetching.
 func (u *user) blobs() string { return u.path("home", ".local", "share", "rcrun", "storage", "blobs") }
 
-// partSize returns how much has been fetched of the one blob that is being fetched.
-func (u *user) partSize() int64 {
-	parts, _ := filepath.Glob(u.blobs() + "/*.part") // the pattern is well-formed
-	size := int64(0)
-	for _, part := range parts {
-		if info, err := os.Stat(part); err == nil {
-			size = max(size, info.Size())
-		}
+// partSize returns how much has been fetched of the blob that the proxy holds up. Others may be under way beside it.
+func (u *user) partSize(p *slowProxy) int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	info, err := os.Stat(filepath.Join(u.blobs(), strings.ReplaceAll(p.blob, ":", "-")+".part"))
+	if err != nil {
+		return 0
 	}
-	return size
+	return info.Size()
 }
 
 // startPull starts a pull that a test kills.
@@ -144,10 +146,10 @@ func TestPullKilled(t *testing.T) {
 	proxy := u.slowly(server)
 	name := proxy.host + "/app:v1"
 	pull := u.startPull(name)
-	eventually(t, "the first part has arrived", func() bool { return u.partSize() >= firstPart })
+	eventually(t, "the first part has arrived", func() bool { return u.partSize(proxy) >= firstPart })
 	pull.Process.Kill()
 	pull.Wait() // that it was killed is no error
-	arrived := u.partSize()
+	arrived := u.partSize(proxy)
 	u.prints("", "images", "-q")
 	u.run("store", "check")
 
@@ -182,7 +184,7 @@ func TestPullTakesOver(t *testing.T) {
 	proxy := u.slowly(server)
 	name := proxy.host + "/app:v1"
 	first := u.startPull(name)
-	eventually(t, "the first part has arrived", func() bool { return u.partSize() >= firstPart })
+	eventually(t, "the first part has arrived", func() bool { return u.partSize(proxy) >= firstPart })
 	var second result
 	done := make(chan struct{})
 	go func() {
@@ -217,7 +219,7 @@ func TestPullInterrupted(t *testing.T) {
 		pulls++
 		// Before it asks, it may be as its starter left it: in the background of a script, without an ear for SIGINT.
 		eventually(t, "the blob is asked for", func() bool { return len(proxy.asked()) == pulls })
-		eventually(t, "the first part has arrived", func() bool { return u.partSize() >= firstPart })
+		eventually(t, "the first part has arrived", func() bool { return u.partSize(proxy) >= firstPart })
 		if err := pull.Process.Signal(signal); err != nil {
 			t.Fatal(err)
 		}
