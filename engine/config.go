@@ -30,7 +30,7 @@ type HostConfig struct {
 	RootfsOverlay bool `json:",omitempty"`
 }
 
-// wantsInit tells whether process 1 of the container is to be an init of rcrun's.
+// wantsInit tells whether process 1 of the container must be an init of rcrun's.
 func (h *HostConfig) wantsInit() bool { return h.Init != nil && *h.Init }
 
 // consoleSize is the size that a terminal has until another one is set. A larger one than there can be is cut.

@@ -93,7 +93,7 @@ func (d Dirs) load(id string) (*Container, error) {
 	case presence == unfinished:
 		return nil, noContainer(id)
 	}
-	c, err = d.read(id) // it was being made or removed, unless a file is missing for good
+	c, err = d.read(id) // it was being made or removed, unless a file of it is lost
 	switch {
 	case !errors.Is(err, fs.ErrNotExist):
 		return c, err

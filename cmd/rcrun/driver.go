@@ -18,7 +18,7 @@ const (
 	storeUse = "store"
 
 	storeUnused   = "unused"      // it never opens the store
-	storeForSizes = "for sizes"   // it opens the store to measure containers, if it is to print their sizes
+	storeForSizes = "for sizes"   // it opens the store to measure containers, if it must print their sizes
 	storeReported = "reported on" // it opens the store, and reports on one that cannot be opened after all else
 )
 
@@ -74,7 +74,7 @@ func (a *app) enterStore(cmd *cobra.Command) error {
 	return exitStatus(code)
 }
 
-// measures tells whether ps is to print sizes, which are the store's.
+// measures tells whether ps must print sizes, which are the store's.
 func measures(cmd *cobra.Command) bool {
 	size, format := cmd.Flag("size"), cmd.Flag("format")
 	return size.Changed || strings.Contains(format.Value.String(), ".Size")
