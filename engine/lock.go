@@ -99,7 +99,12 @@ func waitLock(ctx context.Context, path string, patience time.Duration) (*lock, 
 	}
 }
 
-func (l *lock) release() { l.file.Close() }
+// release gives the lock up. Closing the file would not do: another goroutine may just be starting a process, which has
+// a copy of the descriptor until it executes its program.
+func (l *lock) release() {
+	unix.FcntlFlock(l.file.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_UNLCK}) // closing does it otherwise
+	l.file.Close()
+}
 
 // locked tells whether somebody holds the lock at path, without taking it. It opens the file for reading: the close of
 // one that was opened for writing is what those wait for who wait for the lock.
