@@ -47,6 +47,9 @@ func TestCancelledFollowers(t *testing.T) {
 	const followers = 25 // of each kind
 	e := realEngine(t)
 	c := start(t, e, shellRoot(t), "followed", "exec /busybox sleep 1000")
+	if c == nil {
+		return
+	}
 	before := resources(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
