@@ -245,7 +245,7 @@ func TestKilledImport(t *testing.T) {
 		}
 		begun = len(files) > 0
 	}
-	// An import that is under way holds up nobody: with a lock, this would wait for ever.
+	// An import in progress holds up nothing: if it held a lock, this would wait for ever.
 	if err := s.CreateContainer(context.Background(), storetest.ContainerID(1), "", nil); err != nil {
 		t.Error(err)
 	}

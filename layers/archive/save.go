@@ -214,8 +214,8 @@ func newArchiver(ctx context.Context, w io.Writer) *archiver {
 	return &archiver{ctx: ctx, tw: tar.NewWriter(w), have: map[string]bool{}}
 }
 
-// addDirs writes directories, the outer ones first. Readers that have to make missing directories would give them to
-// root, and fail.
+// addDirs writes directories, the outer ones first. Readers that must make missing directories themselves try to give
+// them to root.
 func (a *archiver) addDirs(names ...string) error {
 	for _, name := range names {
 		hdr := &tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: 0o755, ModTime: time.Unix(0, 0),

@@ -168,7 +168,7 @@ func TestWrongContent(t *testing.T) {
 	}
 }
 
-// TestStall fetches from somebody who sends a part and then nothing, without ending the connection.
+// TestStall fetches from a server that sends a part and then nothing, without ending the connection.
 func TestStall(t *testing.T) {
 	c := New(t.TempDir())
 	c.stall = 10 * time.Millisecond

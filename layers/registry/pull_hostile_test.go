@@ -133,7 +133,8 @@ func checkRefused(t *testing.T, reg *storetest.TestRegistry, s *layers.Store) {
 	}
 }
 
-// TestPullTooMuch pulls from a registry that sends manifests without an end, or of more layers than anybody can have.
+// TestPullTooMuch pulls from a registry that sends endless manifests, or manifests of more layers than an image may
+// have.
 func TestPullTooMuch(t *testing.T) {
 	reg, s := storetest.NewRegistry(t), storetest.OpenStore(t)
 	var sent atomic.Int64

@@ -12,11 +12,11 @@ import (
 	"github.com/rcrun/rcrun/internal/layerfmt"
 )
 
-// Lowers are the trees of a stack of layers, the nearest first. The trees are those of image layers, which nobody
-// changes any more.
+// Lowers are the trees of a stack of layers, the nearest first. They are trees of image layers, which nothing changes
+// any more.
 type Lowers []Tree
 
-// Lookup returns the entry at the given components, none being the root. ok is false where the stack has none, or
+// Lookup returns the entry at the given components; the root has none. ok is false if the stack has no such entry, or
 // it cannot be read.
 func (l Lowers) Lookup(parts []string) (st layerfmt.Stat, ok bool) {
 	pool := &beneath.Pool{}
@@ -43,10 +43,10 @@ func (l Lowers) open(pool *beneath.Pool) (stack, error) {
 	return s, nil
 }
 
-// stack are the roots of the trees of a stack of layers, the nearest first.
+// stack has the roots of the trees of a stack of layers, the nearest first.
 type stack []dir
 
-// close closes what is known of xattrs; the directories go with their pool.
+// close closes what is known of xattrs. The directories are closed with their pool.
 func (l stack) close() {
 	for _, root := range l {
 		root.xattrs.close()
@@ -72,8 +72,8 @@ func (l stack) number(at location) int {
 	return len(l) - i
 }
 
-// finder answers what a union of a stack shows. It remembers the way to what was last asked for, since most questions
-// are about what is near that.
+// finder answers what a union of a stack shows. It remembers the way to the last name that it was asked for, because
+// most questions are about names near that.
 type finder struct {
 	stack
 	parts []string
@@ -136,7 +136,7 @@ func (f *finder) enter(parts []string) (dirs []dir, ok bool) {
 	return f.dirs[len(f.parts)], true
 }
 
-// names lists what a directory shows, "" being the root; nothing if there is no such directory.
+// names lists what a directory shows, "" being the root. It lists nothing if there is no such directory.
 func (f *finder) names(path string) ([]string, error) {
 	var parts []string
 	if path != "" {

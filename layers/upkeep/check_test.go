@@ -278,7 +278,8 @@ func TestUnfinishedImage(t *testing.T) {
 	storetest.IsClean(t, s)
 }
 
-// TestKeptLayers checks that what a cut-off pull has left stays for a day, and goes then, unless somebody is at work.
+// TestKeptLayers checks that what a cut-off pull has left stays for a day and is removed then, unless a process is at
+// work.
 func TestKeptLayers(t *testing.T) {
 	s := storetest.OpenStore(t)
 	img := storetest.MustImport(t, s, "whole", "x")
