@@ -74,7 +74,7 @@ func changeAtOnce(t *testing.T, mnt string) {
 type worker struct {
 	mnt  string
 	r    *rand.Rand
-	own  string // a file that nobody else changes
+	own  string // a file that no other worker changes
 	want []byte // what is in it
 }
 

@@ -18,7 +18,7 @@ import (
 
 const kib = 1 << 10
 
-// writeOut has the blocks of a file allocated for good, and waits for that: ext4 changes how many they are when it
+// writeOut makes the filesystem write a file out, and waits for that: ext4 changes the number of its blocks when it
 // writes data, which may be at any time. What is no regular file has its blocks at once.
 func writeOut(fd int) {
 	file, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)

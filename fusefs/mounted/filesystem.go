@@ -22,7 +22,7 @@ type Filesystem struct {
 	Union  unionmount.Options
 	Target string // where to mount it; absolute
 	Mount  mount.Options
-	Debug  bool // log every request; only in the foreground, where somebody can read the log
+	Debug  bool // log every request; only in the foreground, where a user can read the log
 
 	SquashUID, SquashGID *uint32 // as fusefs.Options has them
 	NoACL, NoXattrs      bool

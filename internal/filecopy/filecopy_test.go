@@ -17,7 +17,7 @@ func TestCopy(t *testing.T) {
 		size   int64
 		data   string
 		at     int64
-		sparse bool // most of it is to be a hole
+		sparse bool // most of it must be a hole
 	}{
 		"empty":            {},
 		"byte":             {1, "x", 0, false},
