@@ -58,11 +58,16 @@ func New(dir string, names ...string) (*Watcher, error) {
 		return nil, fmt.Errorf("watch %s: %w", dir, err)
 	}
 	w.file = os.NewFile(uintptr(fd), "inotify")
-	if err := w.add(fd); err != nil {
-		w.Close()
-		return nil, fmt.Errorf("watch %s: %w", dir, err)
+	err = w.add(fd)
+	if err == nil {
+		return w, nil
 	}
-	return w, nil
+	w.Close()
+	if errors.Is(err, unix.ENOSPC) { // the number of watched files has a limit, too
+		w.file = nil
+		return w, nil
+	}
+	return nil, fmt.Errorf("watch %s: %w", dir, err)
 }
 
 // WatchLock is New that also counts the close of a lock file, by whatever process. The kernel tells of a close just
@@ -77,14 +82,15 @@ func WatchLock(dir, lock string, names ...string) (*Watcher, error) {
 }
 
 // add adds the watches. The directory above is watched for the end of this one: an open file in a removed directory
-// keeps the kernel from saying of the directory itself that it is gone.
+// keeps the kernel from saying of the directory itself that it is gone. Where the caller may not read the one above,
+// the directory itself has to do.
 func (w *Watcher) add(fd int) (err error) {
 	w.above, err = unix.InotifyAddWatch(fd, filepath.Dir(w.dir), unix.IN_DELETE|unix.IN_MOVED_FROM|unix.IN_ONLYDIR)
-	if err != nil {
+	if err != nil && !errors.Is(err, unix.EACCES) {
 		return err
 	}
 	_, err = unix.InotifyAddWatch(fd, w.dir, unix.IN_MODIFY|unix.IN_CREATE|unix.IN_DELETE|unix.IN_MOVE|
-		unix.IN_CLOSE_WRITE|unix.IN_ONLYDIR)
+		unix.IN_CLOSE_WRITE|unix.IN_DELETE_SELF|unix.IN_ONLYDIR)
 	return err
 }
 
@@ -174,6 +180,8 @@ func (w *Watcher) note(seen *changes, head unix.InotifyEvent, name string) {
 		seen.other, seen.released = true, w.lock != ""
 	case int(head.Wd) == w.above:
 		seen.gone = seen.gone || name == filepath.Base(w.dir) || head.Mask&unix.IN_IGNORED != 0
+	case head.Mask&unix.IN_DELETE_SELF != 0:
+		seen.gone = true
 	case len(w.names) > 0 && !slices.Contains(w.names, name):
 	case head.Mask&unix.IN_CLOSE_WRITE != 0:
 		seen.released = seen.released || name == w.lock

@@ -89,6 +89,36 @@ func TestGone(t *testing.T) {
 	}
 }
 
+// A directory below one that the caller may not read can be watched.
+func TestUnreadableAbove(t *testing.T) {
+	above := filepath.Join(t.TempDir(), "above")
+	dir := filepath.Join(above, "dir")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(above, 0o300); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Chmod(above, 0o700)
+	w, err := New(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	write(t, dir, "a", "")
+	waits(t, "a new file", w, Any)
+	if err := os.Remove(filepath.Join(dir, "a")); err != nil {
+		t.Fatal(err)
+	}
+	waits(t, "a removed one", w, Any)
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Wait(t.Context()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("gone: %v", err)
+	}
+}
+
 // The release of a lock is seen soon, though the kernel tells of the close before.
 func TestLockReleased(t *testing.T) {
 	dir, _ := watched(t)
