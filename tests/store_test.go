@@ -287,6 +287,7 @@ func TestPrune(t *testing.T) {
 	}
 	u.prints("Total reclaimed space: 0B", "image", "prune", "-f", "--filter", "label=nosuch")
 	u.fails(125, []string{"reference"}, "image", "prune", "-f", "--filter", "reference=x")
+	u.fails(125, []string{"dangling", "images"}, "container", "prune", "-f", "--filter", "dangling=true")
 	u.prints("<none>:<none>\nspare:1\nbb:latest", "images", "--format", names)
 	r := u.tryWith([]byte("y\n"), "image", "prune")
 	contains(t, u.succeeded(r), "dangling", "Deleted Images:", "deleted: sha256:", "Total reclaimed space: 2.05kB")

@@ -6,8 +6,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/containerd/errdefs"
 	api "github.com/moby/moby/api/types/events"
 	"github.com/rcrun/rcrun/engine"
+	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/rcrun/rcrun/layers/upkeep"
 )
@@ -40,6 +42,13 @@ func (f *PruneFilter) takes(c *engine.Container) bool {
 
 // PruneContainers removes the containers that do not run. With an error, the result is what was removed nevertheless.
 func (e *Engine) PruneContainers(ctx context.Context, f PruneFilter) (p Pruned, err error) {
+	if f.Dangling != nil {
+		return p, fault.Errorf(errdefs.ErrInvalidArgument, "the filter dangling is about images, and containers have names")
+	}
+	return e.pruneContainers(ctx, f)
+}
+
+func (e *Engine) pruneContainers(ctx context.Context, f PruneFilter) (p Pruned, err error) {
 	if err := ctx.Err(); err != nil {
 		return p, err
 	}
@@ -70,7 +79,7 @@ func (e *Engine) PruneAll(ctx context.Context, f PruneFilter, allImages bool) (p
 	if err != nil {
 		return p, err
 	}
-	p, containerErr := e.PruneContainers(ctx, f)
+	p, containerErr := e.pruneContainers(ctx, f)
 	images, imageErr := e.PruneImages(ctx, f, allImages)
 	p.Images, p.Space = images.Images, p.Space+images.Space
 	if err := ctx.Err(); err != nil {
