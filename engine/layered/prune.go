@@ -43,7 +43,7 @@ func (f *PruneFilter) takes(c *engine.Container) bool {
 // PruneContainers removes the containers that do not run. With an error, the result is what was removed nevertheless.
 func (e *Engine) PruneContainers(ctx context.Context, f PruneFilter) (p Pruned, err error) {
 	if f.Dangling != nil {
-		return p, fault.Errorf(errdefs.ErrInvalidArgument, "the filter dangling is about images, and containers have names")
+		return p, fault.Errorf(errdefs.ErrInvalidArgument, "the filter dangling is about images")
 	}
 	return e.pruneContainers(ctx, f)
 }
