@@ -11,6 +11,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
+
+	"github.com/rcrun/rcrun/internal/fault"
 	"github.com/rcrun/rcrun/layers"
 	"github.com/rcrun/rcrun/layers/internal/intake"
 	"github.com/rcrun/rcrun/layers/tree"
@@ -46,7 +49,7 @@ func openURL(ctx context.Context, source string, limit int64, stall time.Duratio
 		return nil, 0, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("the server answers %s", resp.Status)
+		err = fault.Errorf(answerClass(resp.StatusCode), "the server answers %s", resp.Status)
 	} else if resp.ContentLength > limit {
 		err = fmt.Errorf("%w: it has %d bytes, more than the %d that a layer may have", tree.ErrTooLarge,
 			resp.ContentLength, limit)
@@ -58,6 +61,19 @@ func openURL(ctx context.Context, source string, limit int64, stall time.Duratio
 	timer := time.AfterFunc(stall, func() { cancel(fmt.Errorf("the server has sent nothing for %v", stall)) })
 	return &urlBody{body: resp.Body, left: limit, ctx: ctx, cancel: cancel, timer: timer, stall: stall},
 		max(0, resp.ContentLength), nil
+}
+
+// answerClass returns the class of an answer without a tar.
+func answerClass(status int) error {
+	switch status {
+	case http.StatusNotFound, http.StatusGone:
+		return errdefs.ErrNotFound
+	case http.StatusUnauthorized:
+		return errdefs.ErrUnauthenticated
+	case http.StatusForbidden:
+		return errdefs.ErrPermissionDenied
+	}
+	return errdefs.ErrUnavailable
 }
 
 func getURL(ctx context.Context, source string) (*http.Response, error) {

@@ -10,6 +10,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/rcrun/rcrun/internal/fault"
 )
 
 // badServer answers requests well and badly. A request for /stalls has no end before release is closed.
@@ -80,6 +84,25 @@ func TestOpenURL(t *testing.T) {
 		if err != nil || !bytes.Equal(got, content) || strings.HasSuffix(c.url, "known") &&
 			size != int64(len(content)) {
 			t.Errorf("%s: %d bytes of %d, %v", c.url, len(got), size, err)
+		}
+	}
+}
+
+// TestURLErrorClass checks what class the error of a server's answer has.
+func TestURLErrorClass(t *testing.T) {
+	status := http.StatusOK
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
+		_ *http.Request) {
+		w.WriteHeader(status)
+	}))
+	defer server.Close()
+	for code, class := range map[int]error{
+		http.StatusNotFound: errdefs.ErrNotFound, http.StatusUnauthorized: errdefs.ErrUnauthenticated,
+		http.StatusForbidden: errdefs.ErrPermissionDenied, http.StatusBadGateway: errdefs.ErrUnavailable,
+	} {
+		status = code
+		if _, _, err := openURL(context.Background(), server.URL, 1, time.Minute); fault.Class(err) != class {
+			t.Errorf("%d: class %v of %v, want %v", code, fault.Class(err), err, class)
 		}
 	}
 }
