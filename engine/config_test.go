@@ -44,11 +44,15 @@ func TestMergeRest(t *testing.T) {
 		return ports
 	}
 	volumes := map[string]struct{}{"/data": {}}
-	user := Config{Env: []string{"A=1", "C"}, Labels: map[string]string{"l": "user"}, ExposedPorts: set("80/tcp"), WorkingDir: "/mine"}
-	merge(&user, Config{Env: []string{"A=2", "B=3", "C=4"}, Labels: map[string]string{"l": "image", "m": "image"}, ExposedPorts: set("443/tcp"),
-		WorkingDir: "/image", User: "www-data", StopSignal: "SIGQUIT", Hostname: "image", Tty: true, Volumes: volumes})
-	want := Config{Env: []string{"A=1", "C", "B=3"}, Labels: map[string]string{"l": "user", "m": "image"}, ExposedPorts: set("80/tcp", "443/tcp"),
-		WorkingDir: "/mine", User: "www-data", StopSignal: "SIGQUIT", Volumes: volumes}
+	user := Config{Env: []string{"A=1", "C"}, Labels: map[string]string{"l": "user"},
+		ExposedPorts: set("80/tcp"), WorkingDir: "/mine"}
+	merge(&user, Config{Env: []string{"A=2", "B=3", "C=4"}, Labels: map[string]string{"l": "image", "m": "image"},
+		ExposedPorts: set("443/tcp"),
+		WorkingDir:   "/image", User: "www-data", StopSignal: "SIGQUIT", Hostname: "image", Tty: true,
+		Volumes: volumes})
+	want := Config{Env: []string{"A=1", "C", "B=3"}, Labels: map[string]string{"l": "user", "m": "image"},
+		ExposedPorts: set("80/tcp", "443/tcp"),
+		WorkingDir:   "/mine", User: "www-data", StopSignal: "SIGQUIT", Volumes: volumes}
 	if diff := cmp.Diff(want, user, cmp.Comparer(func(a, b network.Port) bool { return a == b })); diff != "" {
 		t.Errorf("merged (-want +got):\n%s", diff)
 	}
@@ -56,7 +60,8 @@ func TestMergeRest(t *testing.T) {
 
 func TestEnvironment(t *testing.T) {
 	c := &Container{Config: Config{Hostname: "h", Env: []string{"PATH=/mine", "A=1", "B"}}}
-	if got, want := c.environment("0", true), []string{"PATH=/mine", "A=1", "HOSTNAME=h", "TERM=xterm"}; !slices.Equal(got, want) {
+	want := []string{"PATH=/mine", "A=1", "HOSTNAME=h", "TERM=xterm"}
+	if got := c.environment("0", true); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -70,7 +75,8 @@ func TestParseSecurity(t *testing.T) {
 	if err != nil || s.seccomp.unconfined || string(s.seccomp.text) != `{"defaultAction":"SCMP_ACT_ALLOW"}` {
 		t.Errorf("of two profiles the last one holds: got %+v, %v", s, err)
 	}
-	for _, bad := range []string{"no-new-privileges=maybe", "seccomp=", "seccomp=/does/not/exist", "apparmor=mine", "odd"} {
+	options := []string{"no-new-privileges=maybe", "seccomp=", "seccomp=/does/not/exist", "apparmor=mine", "odd"}
+	for _, bad := range options {
 		if _, err := parseSecurity([]string{bad}); err == nil {
 			t.Errorf("%q is accepted", bad)
 		}

@@ -80,8 +80,8 @@ func (c *Container) refresh() error {
 	return c.applyRemoval()
 }
 
-// settle is refresh for the holder of the lock, but for a removal that has begun: a state that says running is a killed monitor's, and is put right on
-// disk, so that its process ids are never taken for those of the next one.
+// settle is refresh for the holder of the lock, but for a removal that has begun: a state that says running is a killed
+// monitor's, and is put right on disk, so that its process ids are never taken for those of the next one.
 func (c *Container) settle(journal *events.Journal) error {
 	if err := readJSON(c.path(stateFile), &c.State); err != nil {
 		return err

@@ -13,7 +13,8 @@ import (
 
 func makeRecord(t *testing.T, e *Engine, id, name string, status Status) *Container {
 	t.Helper()
-	c := &Container{ID: id, Name: name, dirs: e.Dirs, State: State{Status: status}, Config: Config{Cmd: []string{"true"}}}
+	c := &Container{ID: id, Name: name, dirs: e.Dirs, State: State{Status: status},
+		Config: Config{Cmd: []string{"true"}}}
 	if err := os.Mkdir(c.dir(), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +100,8 @@ func TestParseBind(t *testing.T) {
 			t.Errorf("parseBind(%q) = %+v", bad, b)
 		}
 	}
-	err = validateMounts(&HostConfig{HostConfig: container.HostConfig{Binds: []string{"/a:/x"}, Tmpfs: map[string]string{"/x/": ""}}})
+	twice := container.HostConfig{Binds: []string{"/a:/x"}, Tmpfs: map[string]string{"/x/": ""}}
+	err = validateMounts(&HostConfig{HostConfig: twice})
 	if err == nil || err.Error() != "duplicate mount point '/x'" {
 		t.Errorf("a bind and a tmpfs on one path: %v", err)
 	}

@@ -187,10 +187,12 @@ func (options *CreateOptions) Validate() error {
 	}
 	if path := host.ContainerIDFile; path != "" {
 		if _, err := os.Lstat(path); err == nil {
-			return conflictf("container ID file %s exists: make sure that the other container isn't running, or delete it", path)
+			return conflictf("container ID file %s exists: "+
+				"make sure that the other container isn't running, or delete it", path)
 		}
 	}
-	return invalid(errors.Join(host.validateResources(), validateNames(&options.Config, host), validateNetwork(&options.Config, host), options.validateEndpoints(), validatePorts(host.PortBindings),
+	return invalid(errors.Join(host.validateResources(), validateNames(&options.Config, host),
+		validateNetwork(&options.Config, host), options.validateEndpoints(), validatePorts(host.PortBindings),
 		host.validateUserns(), host.validateSysctls(), validateSignal(options.Config.StopSignal), validateMounts(host),
 		validateSecurity(host)))
 }
@@ -218,9 +220,9 @@ func writeCIDFile(path, id string) error {
 	return nil
 }
 
-// sweep removes what creators and removers left that were killed in the middle, where nobody holds the lock: directories
-// of unfinished containers, and those that are marked for removal. A directory that has data and no record is left
-// alone: it is a container that has lost its record.
+// sweep removes what creators and removers left that were killed in the middle, where nobody holds the lock:
+// directories of unfinished containers, and those that are marked for removal. A directory that has data and no record
+// is left alone: it is a container that has lost its record.
 func (e *Engine) sweep(ctx context.Context) error {
 	ids, err := e.Dirs.ids()
 	if err != nil {
@@ -254,8 +256,8 @@ func (e *Engine) sweepOne(ctx context.Context, id string) error {
 	return e.sweepLeft(ctx, id)
 }
 
-// sweepLeft removes a container that no process makes. A remover that is at work holds the lock of the container's life.
-// Such a container cannot be started, so no start fails because this takes that lock.
+// sweepLeft removes a container that no process makes. A remover that is at work holds the lock of the container's
+// life. Such a container cannot be started, so no start fails because this takes that lock.
 func (e *Engine) sweepLeft(ctx context.Context, id string) error {
 	dir := e.Dirs.Container(id)
 	held, err := tryLock(filepath.Join(dir, lockFile))
@@ -306,8 +308,8 @@ func (e *Engine) destroy(ctx context.Context, id string) error {
 }
 
 // erase removes every trace of a container: the caller holds its lock. Where that fails half-way the container is dead,
-// and can only be removed again. Once it has begun, ctx does not end it. gone is called when a container that had a record
-// is gone, but for files without a meaning.
+// and can only be removed again. Once it has begun, ctx does not end it. gone is called when a container that had a
+// record is gone, but for files without a meaning.
 func (e *Engine) erase(ctx context.Context, id string, gone func()) error {
 	c := &Container{ID: id, dirs: e.Dirs}
 	store, err := e.OpenStore(ctx)
@@ -331,9 +333,9 @@ func (e *Engine) erase(ctx context.Context, id string, gone func()) error {
 }
 
 // eraseRecord removes what is left of a container without a layer. Without its configuration the rest of the directory
-// counts as unfinished, and is swept up later. The configuration is kept under another name until gone is called: another
-// process may have to finish the work, and must know what the event says. One process alone removes that file, so gone is
-// called once.
+// counts as unfinished, and is swept up later. The configuration is kept under another name until gone is called:
+// another process may have to finish the work, and must know what the event says. One process alone removes that file,
+// so gone is called once.
 func (e *Engine) eraseRecord(id string, gone func()) error {
 	dir := e.Dirs.Container(id)
 	names, err := e.Dirs.allNames()

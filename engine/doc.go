@@ -29,10 +29,10 @@
 // by then another version may be at its path. Where there is no small program, or it cannot be executed, the stages are
 // the whole program's.
 //
-// What a container is asked to be, and what is known of it, are Docker's objects, from github.com/moby/moby/api. A server
-// of Docker's API hands them on as they are, and a field that Docker adds cannot be lost by an oversight. That module
-// is small, because it holds types and little else; the stages start 0.3 ms later with it, mostly because one of its
-// dependencies compiles regular expressions.
+// What a container is asked to be, and what is known of it, are Docker's objects, from github.com/moby/moby/api. A
+// server of Docker's API hands them on as they are, and a field that Docker adds cannot be lost by an oversight. That
+// module is small, because it holds types and little else; the stages start 0.3 ms later with it, mostly because one of
+// its dependencies compiles regular expressions.
 //
 // There is no daemon, so the truth about a container is a lock: the monitor holds an open-file-description lock on
 // the container's lock file for as long as it lives, and whoever wants to know whether a container runs asks the
@@ -43,9 +43,9 @@
 // The states are Docker's. Created, running and exited are in the state file. Removing and dead are not: a file in the
 // container's directory (removalFile) says that a removal has begun, and the lock says whether it goes on. It costs one
 // small file and no flush, and it is true after a crash as well. A dead container can only be removed. The next create
-// goes on with a removal that was killed. It leaves alone one that failed, because that would fail again and keep others
-// from being created. Paused and restarting are known to every reader of the state, but nothing brings a container
-// there: that takes a cgroup, and a policy that starts containers again.
+// goes on with a removal that was killed. It leaves alone one that failed, because that would fail again and keep
+// others from being created. Paused and restarting are known to every reader of the state, but nothing brings a
+// container there: that takes a cgroup, and a policy that starts containers again.
 //
 // Names are symbolic links names/NAME -> ID: symlink(2) is atomic and refuses an existing name, which is all that a
 // reservation needs. The directory of a container that is being made or removed says so (record.go), and belongs to the

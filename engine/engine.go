@@ -12,8 +12,8 @@ import (
 type Store interface {
 	// Driver is how the store keeps layers, one of those in package layerfmt.
 	Driver() string
-	// CreateContainer makes the read-write layer of a container upon an image, or upon nothing where imageID is "". A limit
-	// takes the driver fuse.
+	// CreateContainer makes the read-write layer of a container upon an image, or upon nothing where imageID is "". A
+	// limit takes the driver fuse.
 	CreateContainer(ctx context.Context, id, name, imageID string, limit layerfmt.Quota) error
 	// RemoveContainer removes that layer, if there is one.
 	RemoveContainer(ctx context.Context, id string) error

@@ -41,7 +41,8 @@ func TestErrorCrossesProcesses(t *testing.T) {
 			&runtime.ExecError{Code: 127, Text: `exec: "sh": executable file not found in $PATH`, Err: stage},
 			func(err error) bool { return errors.Is(err, syscall.ENOENT) }, 127,
 		},
-		"stage": {fmt.Errorf("set up: %w", stage), func(err error) bool { return errors.Is(err, syscall.ENOENT) }, CodeEngine},
+		"stage": {fmt.Errorf("set up: %w", stage), func(err error) bool { return errors.Is(err, syscall.ENOENT) },
+			CodeEngine},
 	} {
 		command, monitor := conversation(t)
 		tell(monitor, c.err)
@@ -77,7 +78,8 @@ func TestErrorForOldCommand(t *testing.T) {
 		Code int
 		Text string
 	}
-	if err := message.Decode(&old); err != nil || message.Kind != "failed" || old.Code != CodeEngine || old.Text != "container web has ended" {
+	if err := message.Decode(&old); err != nil || message.Kind != "failed" || old.Code != CodeEngine ||
+		old.Text != "container web has ended" {
 		t.Errorf("%s message %s, %v", message.Kind, message.Body, err)
 	}
 }

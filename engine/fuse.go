@@ -54,8 +54,8 @@ func startFuse(union unionmount.Options, ids rootless.Map, log *os.File) (*fuseS
 	return server, nil
 }
 
-// watchFuse waits for the end of a server that has been started. An error is the server's death only if nobody had asked
-// it to end: one that ends late, or by force, has served the container to its end.
+// watchFuse waits for the end of a server that has been started. An error is the server's death only if nobody had
+// asked it to end: one that ends late, or by force, has served the container to its end.
 func watchFuse(cmd *exec.Cmd, conn mounted.Control) *fuseServer {
 	s := &fuseServer{cmd: cmd, conn: conn, done: make(chan struct{})}
 	go func() {

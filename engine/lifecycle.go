@@ -55,7 +55,8 @@ func (e *Engine) Remove(ctx context.Context, ref string, force bool) error {
 	case err != nil:
 		c = &Container{ID: id, Name: ref, dirs: e.Dirs}
 	case c.State.Status.Up() && !force:
-		return conflictf("cannot remove container %q: container is running: stop the container before removing or force remove", c.Name)
+		return conflictf("cannot remove container %q: container is running: "+
+			"stop the container before removing or force remove", c.Name)
 	case c.State.Status.Up():
 		c.Signal(ctx, syscall.SIGKILL) // whether that helped shows in the lock
 	}

@@ -32,7 +32,8 @@ func parseBind(text string) (bind, error) {
 		return bind{}, fmt.Errorf("invalid volume specification %q: the host path must be absolute", text)
 	}
 	if !path.IsAbs(b.target) || b.target == "/" {
-		return bind{}, fmt.Errorf("invalid volume specification %q: the destination must be an absolute path other than /", text)
+		return bind{}, fmt.Errorf("invalid volume specification %q: "+
+			"the destination must be an absolute path other than /", text)
 	}
 	access, propagation := "rw", "rprivate"
 	if len(parts) == 3 {

@@ -74,7 +74,8 @@ func (d Dirs) nameTaken(ctx context.Context, name, id string) error {
 		}
 	}
 	owner, _ := os.Readlink(filepath.Join(d.names(), name)) // only for the message
-	return conflictf("the container name %q is already in use by container %s: remove or rename that container to reuse the name", name, owner)
+	return conflictf("the container name %q is already in use by container %s: "+
+		"remove or rename that container to reuse the name", name, owner)
 }
 
 // isLeftBehind tells whether the owner of a name is gone. Its directory is made before the name is reserved, and

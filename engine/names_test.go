@@ -106,7 +106,8 @@ func TestReserveNameRefuses(t *testing.T) {
 }
 
 func TestValidHostname(t *testing.T) {
-	for name, want := range map[string]bool{"a": true, "box": true, "a.b-c_d": true, "1": true, "-a": false, "a-": false, "a b": false,
+	for name, want := range map[string]bool{"a": true, "box": true, "a.b-c_d": true, "1": true, "-a": false,
+		"a-": false, "a b": false,
 		"x\n1.1.1.1 evil": false, strings.Repeat("a", 63): true, strings.Repeat("a", 64): false} {
 		if got := validHostname(name); got != want {
 			t.Errorf("%q: %v", name, got)
@@ -124,7 +125,8 @@ func TestRandomName(t *testing.T) {
 		t.Fatalf("%s is not in the list", word)
 		return 0
 	}
-	draws := []int{index(adjectives, "boring"), index(surnames, "wozniak"), index(adjectives, "calm"), index(surnames, "wozniak"), 7}
+	draws := []int{index(adjectives, "boring"), index(surnames, "wozniak"), index(adjectives, "calm"),
+		index(surnames, "wozniak"), 7}
 	draw := func(int) int { n := draws[0]; draws = draws[1:]; return n }
 	if got := randomName(1, draw); got != "calm_wozniak7" {
 		t.Errorf("got %s", got)

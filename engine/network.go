@@ -83,7 +83,8 @@ func validateNetwork(config *Config, host *HostConfig) error {
 		}
 		return nil
 	}
-	return fmt.Errorf("unknown network %q: known are %s, %s and %s", host.NetworkMode, networkNone, networkHost, networkSlirp)
+	return fmt.Errorf("unknown network %q: known are %s, %s and %s", host.NetworkMode, networkNone, networkHost,
+		networkSlirp)
 }
 
 // chooseNetwork settles what default means on this host, with a warning where it is less than the user expects.
@@ -118,7 +119,8 @@ func (c *Container) writeNetworkFiles(mode string) error {
 	if err != nil {
 		return err
 	}
-	for file, content := range map[string][]byte{hostsFile: hosts, resolvFile: resolv, hostnameFile: []byte(c.Config.Hostname + "\n")} {
+	files := map[string][]byte{hostsFile: hosts, resolvFile: resolv, hostnameFile: []byte(c.Config.Hostname + "\n")}
+	for file, content := range files {
 		// Readable by everybody: inside, users other than root read them too.
 		if err := atomicfile.Write(c.path(file), content, 0o644); err != nil {
 			return err

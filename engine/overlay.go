@@ -42,7 +42,8 @@ func newOverlayRoot(stack layerfmt.Stack, initLayer string) (overlayRoot, error)
 func (r overlayRoot) options() (string, error) {
 	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s,userxattr", strings.Join(r.Lowers, ":"), r.Upper, r.Work)
 	if len(options) >= os.Getpagesize() {
-		return "", fmt.Errorf("the kernel's overlay takes fewer than these %d layers: use the storage driver fuse", len(r.Lowers))
+		return "", fmt.Errorf("the kernel's overlay takes fewer than these %d layers: use the storage driver fuse",
+			len(r.Lowers))
 	}
 	return options, nil
 }
@@ -66,7 +67,8 @@ func (r overlayRoot) Mount(target string) (*os.File, error) {
 	if err != nil {
 		return nil, wire.Errorf("sandbox", "mount the root filesystem", target, err)
 	}
-	if err := unix.Mount("overlay", fmt.Sprintf("/proc/self/fd/%d", at), "overlay", unix.MS_NODEV, options); err != nil {
+	path := fmt.Sprintf("/proc/self/fd/%d", at)
+	if err := unix.Mount("overlay", path, "overlay", unix.MS_NODEV, options); err != nil {
 		return nil, wire.Errorf("sandbox", "mount the root filesystem", target, err)
 	}
 	if err := unix.Fchdir(before); err != nil {

@@ -10,7 +10,8 @@ import (
 
 // TestOverlayOptions checks that paths are short, and that more layers than the kernel takes are told of.
 func TestOverlayOptions(t *testing.T) {
-	stack := layerfmt.Stack{Driver: layerfmt.DriverOverlay, Upper: "/d/storage/overlay/up/diff", Work: "/d/storage/overlay/up/work"}
+	stack := layerfmt.Stack{Driver: layerfmt.DriverOverlay, Upper: "/d/storage/overlay/up/diff",
+		Work: "/d/storage/overlay/up/work"}
 	for i := range 100 {
 		stack.Lowers = append(stack.Lowers, layerfmt.Lower{Dir: fmt.Sprintf("/d/storage/overlay/l/%026d", i)})
 	}
@@ -19,7 +20,8 @@ func TestOverlayOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	options, err := root.options()
-	if err != nil || root.Base != "/d/storage/overlay" || !strings.HasPrefix(options, "lowerdir=../../containers/id/init/diff:l/00000000000000000000000000:l/") ||
+	lowers := "lowerdir=../../containers/id/init/diff:l/00000000000000000000000000:l/"
+	if err != nil || root.Base != "/d/storage/overlay" || !strings.HasPrefix(options, lowers) ||
 		!strings.HasSuffix(options, ",upperdir=up/diff,workdir=up/work,userxattr") {
 		t.Errorf("in %s: %q, %v", root.Base, options, err)
 	}

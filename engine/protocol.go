@@ -24,9 +24,9 @@ const (
 )
 
 // The messages between a command and a monitor. A command opens with one of the requests; where the request has
-// streams, the files that streamSet counts come with it. The monitor answers started (or, to signal and stop, done), and
-// in the end exited; or an error, at any time. In between the command may send resize, signal and detach, and the monitor
-// hangup.
+// streams, the files that streamSet counts come with it. The monitor answers started (or, to signal and stop, done),
+// and in the end exited; or an error, at any time. In between the command may send resize, signal and detach, and the
+// monitor hangup.
 const (
 	msgStart  = "start"  // startRequest, the command's program, streams; over the inherited socket, once
 	msgAttach = "attach" // attachRequest, streams

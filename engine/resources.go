@@ -25,7 +25,8 @@ func (h *HostConfig) validateMemory() error {
 	case h.Memory > 0 && h.Memory < leastMemory:
 		return errors.New("invalid HostConfig.Memory: the least limit is 6MB")
 	case h.Memory > 0 && h.MemorySwap > 0 && h.MemorySwap < h.Memory:
-		return errors.New("invalid HostConfig.MemorySwap: it is memory and swap together, and must not be less than HostConfig.Memory")
+		return errors.New("invalid HostConfig.MemorySwap: it is memory and swap together, " +
+			"and must not be less than HostConfig.Memory")
 	case h.Memory == 0 && h.MemorySwap > 0:
 		return errors.New("invalid HostConfig.MemorySwap: it needs HostConfig.Memory")
 	case h.MemorySwappiness != nil && (*h.MemorySwappiness < -1 || *h.MemorySwappiness > 100):
@@ -49,7 +50,8 @@ func (h *HostConfig) validateCPU() error {
 	case h.NanoCPUs > 0 && h.CPUQuota > 0:
 		return errors.New("conflicting options: HostConfig.NanoCpus and HostConfig.CpuQuota cannot both be set")
 	case h.NanoCPUs < 0 || h.NanoCPUs > int64(cpus)*1e9:
-		return fmt.Errorf("invalid HostConfig.NanoCpus: the range is from 0.01 to %d.00, as there are only %d CPUs available",
+		return fmt.Errorf("invalid HostConfig.NanoCpus: "+
+			"the range is from 0.01 to %d.00, as there are only %d CPUs available",
 			cpus, cpus)
 	case h.CPUShares < 0:
 		return fmt.Errorf("invalid HostConfig.CpuShares %d: it must not be negative", h.CPUShares)
@@ -58,7 +60,8 @@ func (h *HostConfig) validateCPU() error {
 	case h.CPUQuota > 0 && h.CPUQuota < second/1000:
 		return errors.New("invalid HostConfig.CpuQuota: it must not be less than 1ms (1000)")
 	case h.CPURealtimePeriod > 0 && h.CPURealtimeRuntime > h.CPURealtimePeriod:
-		return errors.New("invalid HostConfig.CpuRealtimeRuntime: it must not be more than HostConfig.CpuRealtimePeriod")
+		return errors.New("invalid HostConfig.CpuRealtimeRuntime: " +
+			"it must not be more than HostConfig.CpuRealtimePeriod")
 	}
 	return errors.Join(validateSet("HostConfig.CpusetCpus", h.CpusetCpus, "/sys/devices/system/cpu/online"),
 		validateSet("HostConfig.CpusetMems", h.CpusetMems, "/sys/devices/system/node/online"))
@@ -117,7 +120,8 @@ func (h *HostConfig) validateBlkio() error {
 	}
 	for _, d := range h.BlkioWeightDevice {
 		if !validWeight(d.Weight) {
-			return fmt.Errorf("invalid HostConfig.BlkioWeightDevice %s:%d: the range is from 10 to 1000", d.Path, d.Weight)
+			return fmt.Errorf("invalid HostConfig.BlkioWeightDevice %s:%d: the range is from 10 to 1000",
+				d.Path, d.Weight)
 		}
 	}
 	return nil
@@ -201,5 +205,6 @@ func (h *HostConfig) Warning() string {
 	if len(settings) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s without effect: rcrun makes no cgroups, which such limits need", strings.Join(settings, ", "))
+	return fmt.Sprintf("%s without effect: rcrun makes no cgroups, which such limits need",
+		strings.Join(settings, ", "))
 }

@@ -102,7 +102,8 @@ func (c *Container) union(stack layerfmt.Stack) unionmount.Options {
 
 // UnionOf returns the union of a stack of the store's layerfmt.
 func UnionOf(stack layerfmt.Stack) unionmount.Options {
-	options := unionmount.Options{Upper: stack.Upper, Work: stack.Work, Quota: unionmount.Quota(stack.Quota), SideXattrs: stack.Plain}
+	options := unionmount.Options{Upper: stack.Upper, Work: stack.Work, Quota: unionmount.Quota(stack.Quota),
+		SideXattrs: stack.Plain}
 	if stack.Driver != layerfmt.DriverFuse {
 		upper := storeLayer(stack.Driver, stack.Upper)
 		options.UpperAs = &upper
@@ -120,7 +121,8 @@ func storeLayer(driver, dir string) unionmount.Layer {
 	if driver == layerfmt.DriverFuse {
 		return unionmount.Layer{Dir: dir, Ownership: unionmount.CallerOwned}
 	}
-	return unionmount.Layer{Dir: dir, Ownership: unionmount.HostOwned, UIDs: idmap.Everything(), GIDs: idmap.Everything()}
+	return unionmount.Layer{Dir: dir, Ownership: unionmount.HostOwned, UIDs: idmap.Everything(),
+		GIDs: idmap.Everything()}
 }
 
 // hostLayer is a directory of the host as a layer. Its owners are the host's, so they are translated by the id map
@@ -163,7 +165,8 @@ func (c *Container) writeInitLayer(stack unionmount.Options) error {
 			return fmt.Errorf("create init layer: %w", err)
 		}
 	}
-	layer := unionmount.Options{Upper: c.path(initDir), UpperAs: stack.UpperAs, Work: c.path(initWorkDir), SideXattrs: stack.SideXattrs}
+	layer := unionmount.Options{Upper: c.path(initDir), UpperAs: stack.UpperAs, Work: c.path(initWorkDir),
+		SideXattrs: stack.SideXattrs}
 	if len(stack.Lowers) > 0 {
 		layer.Lowers = stack.Lowers[1:]
 		return c.writeInitEntries(layer, false)

@@ -25,14 +25,16 @@ func TestInitLayer(t *testing.T) {
 		}
 	}
 	// The first of the lowers is the init layer itself.
-	stack := unionmount.Options{Lowers: []unionmount.Layer{storeLayer(layerfmt.DriverFuse, c.path(initDir)), storeLayer(layerfmt.DriverFuse, image)}}
+	stack := unionmount.Options{Lowers: []unionmount.Layer{storeLayer(layerfmt.DriverFuse, c.path(initDir)),
+		storeLayer(layerfmt.DriverFuse, image)}}
 	if err := c.writeInitLayer(stack); err != nil {
 		t.Fatal(err)
 	}
 	if found, err := os.ReadDir(outside); err != nil || len(found) > 0 {
 		t.Errorf("written through a link of the image's: %v, %v", found, err)
 	}
-	want := []string{". d755", ".dockerenv -755", "dev d755", "dev/pts d755", "dev/shm d755", "etc d755", "etc/hostname -755", "etc/hosts -755",
+	want := []string{". d755", ".dockerenv -755", "dev d755", "dev/pts d755", "dev/shm d755", "etc d755",
+		"etc/hostname -755", "etc/hosts -755",
 		"etc/mtab L", "etc/resolv.conf -755", "proc d755"}
 	if got := listTree(t, c.path(initDir)); !slices.Equal(got, want) {
 		t.Errorf("the layer has\n%q, want\n%q", got, want)

@@ -60,7 +60,8 @@ func (c *Container) setIsolation(spec *specs.Spec, security security) (err error
 		}
 	}
 	if c.network() == networkHost {
-		spec.Linux.Namespaces = slices.DeleteFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.NetworkNamespace })
+		isNetwork := func(n specs.LinuxNamespace) bool { return n.Type == specs.NetworkNamespace }
+		spec.Linux.Namespaces = slices.DeleteFunc(spec.Linux.Namespaces, isNetwork)
 	}
 	c.setPaths(spec.Linux)
 	spec.Linux.Sysctl = c.HostConfig.Sysctls

@@ -31,7 +31,8 @@ func TestExitOfWhatIsNotErased(t *testing.T) {
 	if err := m.recordExit(&eraser{cmd, conn}); err == nil {
 		t.Error("no error tells of the removal that failed")
 	}
-	if err := c.refresh(); err != nil || c.State.Status != Exited || c.State.ExitCode != 7 || c.State.FinishedAt.IsZero() {
+	if err := c.refresh(); err != nil || c.State.Status != Exited || c.State.ExitCode != 7 ||
+		c.State.FinishedAt.IsZero() {
 		t.Errorf("%+v, %v", c.State, err)
 	}
 }

@@ -18,7 +18,8 @@ func TestSweepLeavesFinished(t *testing.T) {
 	const rounds = 200
 	for i := range rounds {
 		id := strings.Repeat(string(rune('a'+i%6)), 64)
-		c := &Container{ID: id, Name: "c", dirs: e.Dirs, Config: Config{Cmd: []string{"true"}}, State: State{Status: Created}}
+		c := &Container{ID: id, Name: "c", dirs: e.Dirs, Config: Config{Cmd: []string{"true"}},
+			State: State{Status: Created}}
 		if err := os.Mkdir(c.dir(), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +70,8 @@ func (noLayers) RemoveContainer(context.Context, string) error { return nil }
 // written makes a container with a record, and no layer.
 func written(t *testing.T, e *Engine, id string) *Container {
 	t.Helper()
-	c := &Container{ID: id, Name: "c", dirs: e.Dirs, Config: Config{Cmd: []string{"true"}}, State: State{Status: Created}}
+	c := &Container{ID: id, Name: "c", dirs: e.Dirs, Config: Config{Cmd: []string{"true"}},
+		State: State{Status: Created}}
 	if err := os.Mkdir(c.dir(), 0o700); err != nil {
 		t.Fatal(err)
 	}

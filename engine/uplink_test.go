@@ -9,7 +9,8 @@ import (
 func TestPace(t *testing.T) {
 	var p pace
 	for i, step := range []struct{ lived, want time.Duration }{
-		{time.Second, 0}, {0, firstPause}, {0, 2 * firstPause}, {time.Second, 4 * firstPause}, {time.Hour, 0}, {0, firstPause},
+		{time.Second, 0}, {0, firstPause}, {0, 2 * firstPause}, {time.Second, 4 * firstPause}, {time.Hour, 0},
+		{0, firstPause},
 	} {
 		if got := p.next(step.lived); got != step.want {
 			t.Errorf("step %d: %v, want %v", i, got, step.want)

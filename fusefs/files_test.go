@@ -218,7 +218,8 @@ func TestOwnersAndModes(t *testing.T) {
 		}
 		must(t, os.Chdir(mnt)) // the way here is barred to other users
 		defer os.Chdir("/")
-		asUser(t, 33, "echo y >> file && touch open/mine && ! touch denied 2>/dev/null && ! rm -f suid 2>/dev/null; stat -c %u:%g open/mine", "33:33\n")
+		script := "echo y >> file && touch open/mine && ! touch denied 2>/dev/null && ! rm -f suid 2>/dev/null; "
+		asUser(t, 33, script+"stat -c %u:%g open/mine", "33:33\n")
 		must(t, os.Chown(mnt+"/suid", 33, 33))
 		must(t, os.Chmod(mnt+"/suid", 0o755|os.ModeSetuid))
 		asUser(t, 33, "echo y >> suid; stat -c %a suid", "755\n")

@@ -26,7 +26,8 @@ func writeOut(fd int) {
 		return
 	}
 	defer unix.Close(file)
-	unix.SyncFileRange(file, 0, 0, unix.SYNC_FILE_RANGE_WAIT_BEFORE|unix.SYNC_FILE_RANGE_WRITE|unix.SYNC_FILE_RANGE_WAIT_AFTER)
+	unix.SyncFileRange(file, 0, 0,
+		unix.SYNC_FILE_RANGE_WAIT_BEFORE|unix.SYNC_FILE_RANGE_WRITE|unix.SYNC_FILE_RANGE_WAIT_AFTER)
 }
 
 // newLimited is newUnion with a quota.

@@ -3,8 +3,8 @@
 // removes a container. Any process of the user can read the journal and follow it.
 //
 // The journal is a directory of segments, which are files with a number for a name. An event is a line of JSON
-// (events.Message of Docker's API) at the end of the segment with the highest number. A segment that is full is followed
-// by the next one, and the oldest is removed.
+// (events.Message of Docker's API) at the end of the segment with the highest number. A segment that is full is
+// followed by the next one, and the oldest is removed.
 //
 // # Decisions
 //
@@ -27,9 +27,9 @@
 // A reader that is so far behind that segments were removed which it has not read goes on with the oldest that is left,
 // and is told that events are missing. Docker drops events of a slow client without a word.
 //
-// A follower waits for the kernel (package filewatch). It holds the descriptor of the segment that it reads, so rotation
-// takes nothing from it: a segment gets no more lines once the next one exists, and the follower reads it to its end
-// then. Docker sends nothing of the past unless since or until asks for it; so does Read.
+// A follower waits for the kernel (package filewatch). It holds the descriptor of the segment that it reads, so
+// rotation takes nothing from it: a segment gets no more lines once the next one exists, and the follower reads it to
+// its end then. Docker sends nothing of the past unless since or until asks for it; so does Read.
 //
 // Docker's own types are used: their package imports nothing, so it costs the small program of the stages no time.
 // The package of the API's filters and of image references does, so Filter has Docker's rules in its own words.

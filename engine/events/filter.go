@@ -22,7 +22,8 @@ var matchers = map[string]func(message events.Message, value string) bool{
 	"image":  matchesImage,
 	"label":  matchesLabel,
 	"config": matchesActor, "container": matchesActor, "daemon": matchesActor, "network": matchesActor,
-	"node": matchesActor, "plugin": matchesActor, "secret": matchesActor, "service": matchesActor, "volume": matchesActor,
+	"node": matchesActor, "plugin": matchesActor, "secret": matchesActor, "service": matchesActor,
+	"volume": matchesActor,
 }
 
 // FilterKeys are the keys that a filter may have, in the order of the alphabet.

@@ -9,7 +9,8 @@ import (
 
 func TestFilter(t *testing.T) {
 	container := events.Message{Type: "container", Action: "exec_create: sh -c x", Scope: "local", Actor: events.Actor{
-		ID: "0123456789", Attributes: map[string]string{"name": "web", "image": "registry.example:5000/app:1", "tier": "front"}}}
+		ID:         "0123456789",
+		Attributes: map[string]string{"name": "web", "image": "registry.example:5000/app:1", "tier": "front"}}}
 	image := events.Message{Type: "image", Action: "tag", Scope: "local", Actor: events.Actor{
 		ID: "sha256:abc", Attributes: map[string]string{"name": "app:2"}}}
 	for _, test := range []struct {
@@ -51,7 +52,8 @@ func TestFilter(t *testing.T) {
 			}
 		}
 		if f.Matches(container) != test.container || f.Matches(image) != test.image {
-			t.Errorf("%q takes the container's event: %v, the image's: %v", test.filter, f.Matches(container), f.Matches(image))
+			t.Errorf("%q takes the container's event: %v, the image's: %v", test.filter, f.Matches(container),
+				f.Matches(image))
 		}
 	}
 	err := Filter{}.Add("colour", "red")

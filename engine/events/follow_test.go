@@ -134,7 +134,8 @@ func TestSlowReader(t *testing.T) {
 		t.Errorf("nothing is said to be lost, but %d of %d events", len(got), len(want))
 	}
 	left := j.ids(t, all)
-	if !slices.Equal(got[len(got)-len(left):], left) || !slices.IsSorted(got) || len(slices.Compact(slices.Clone(got))) != len(got) {
+	if !slices.Equal(got[len(got)-len(left):], left) || !slices.IsSorted(got) ||
+		len(slices.Compact(slices.Clone(got))) != len(got) {
 		t.Errorf("%q, and not in the end %q", got, left)
 	}
 }

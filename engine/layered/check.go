@@ -58,7 +58,8 @@ func (e *Engine) orphans(ctx context.Context, store *layers.Store) ([]upkeep.Pro
 	var found []upkeep.Problem
 	for _, id := range ids {
 		if _, err := os.Lstat(e.Containers.Dirs.Container(id)); errors.Is(err, os.ErrNotExist) {
-			found = append(found, upkeep.Problem{Kind: upkeep.OrphanLayer, ID: id, Text: "the container that it belongs to is gone"})
+			found = append(found, upkeep.Problem{Kind: upkeep.OrphanLayer, ID: id,
+				Text: "the container that it belongs to is gone"})
 		}
 	}
 	return found, nil
@@ -86,7 +87,8 @@ func (e *Engine) checkContainers(ctx context.Context, store *layers.Store) ([]up
 			continue
 		}
 		if _, gone := e.Containers.Lookup(ctx, c.ID); gone == nil { // otherwise it was removed meanwhile
-			found = append(found, upkeep.Problem{Kind: upkeep.BrokenContainer, ID: c.ID, Names: []string{c.Name}, Text: fmt.Sprint(err)})
+			found = append(found, upkeep.Problem{Kind: upkeep.BrokenContainer, ID: c.ID, Names: []string{c.Name},
+				Text: fmt.Sprint(err)})
 		}
 	}
 	return found, nil

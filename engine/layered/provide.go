@@ -34,8 +34,8 @@ type ProvideOptions struct {
 	Missing func(reason error)
 }
 
-// Provide sees to it that the image that ref names is in the store, as far as the policy allows; under PullNever it does
-// nothing. It returns what was pulled, nil if nothing was.
+// Provide sees to it that the image that ref names is in the store, as far as the policy allows; under PullNever it
+// does nothing. It returns what was pulled, nil if nothing was.
 func (e *Engine) Provide(ctx context.Context, ref string, options ProvideOptions) (*registry.Pulled, error) {
 	if options.Policy == "" {
 		options.Policy = PullMissing

@@ -25,8 +25,9 @@ func port(t *testing.T, text string) network.Port {
 // serves nothing.
 func TestSummaryPorts(t *testing.T) {
 	c := &engine.Container{Config: engine.Config{ExposedPorts: network.PortSet{port(t, "9000/tcp"): {},
-		port(t, "80/tcp"): {}, port(t, "7000/udp"): {}}}, State: engine.State{Status: engine.Running, Ports: network.PortMap{
-		port(t, "80/tcp"): {{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: "8080"}, {HostPort: "8081"}}}}}
+		port(t, "80/tcp"): {}, port(t, "7000/udp"): {}}}, State: engine.State{
+		Status: engine.Running, Ports: network.PortMap{
+			port(t, "80/tcp"): {{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: "8080"}, {HostPort: "8081"}}}}}
 	var got []string
 	for _, p := range ports(c) {
 		got = append(got, fmt.Sprint(p.IP, " ", p.PublicPort, " ", p.PrivatePort, "/", p.Type))
@@ -45,9 +46,10 @@ func TestSummaryPorts(t *testing.T) {
 func TestSummary(t *testing.T) {
 	made := time.Unix(1136073600, 5)
 	c := &engine.Container{ID: "abcd", Name: "web", Created: made, ImageID: "1234", ImageName: "nginx:1",
-		Config:     engine.Config{Cmd: []string{"sleep", "1"}, Labels: map[string]string{"k": "v"}},
-		HostConfig: engine.HostConfig{HostConfig: container.HostConfig{NetworkMode: "host", Binds: []string{"/srv:/data:ro"}}},
-		State:      engine.State{Status: engine.Exited, ExitCode: 3, FinishedAt: made.Add(time.Minute)}}
+		Config: engine.Config{Cmd: []string{"sleep", "1"}, Labels: map[string]string{"k": "v"}},
+		HostConfig: engine.HostConfig{
+			HostConfig: container.HostConfig{NetworkMode: "host", Binds: []string{"/srv:/data:ro"}}},
+		State: engine.State{Status: engine.Exited, ExitCode: 3, FinishedAt: made.Add(time.Minute)}}
 	got := summary(c, made.Add(time.Hour))
 	if got.ID != "abcd" || got.Names[0] != "/web" || got.ImageID != "sha256:1234" || got.Image != "nginx:1" ||
 		got.Command != "sleep 1" || got.Created != 1136073600 || got.Labels["k"] != "v" || got.ExitCode != 3 ||
@@ -80,7 +82,8 @@ func TestChoose(t *testing.T) {
 		{ListOptions{Filter: state}, "a"},
 	} {
 		list := []*engine.Container{{ID: "c", State: engine.State{Status: engine.Created}},
-			{ID: "b", State: engine.State{Status: engine.Running}}, {ID: "a", State: engine.State{Status: engine.Exited}}}
+			{ID: "b", State: engine.State{Status: engine.Running}},
+			{ID: "a", State: engine.State{Status: engine.Exited}}}
 		got := ""
 		for _, c := range test.options.choose(list) {
 			got += c.ID

@@ -10,9 +10,11 @@ import (
 )
 
 func TestFilter(t *testing.T) {
-	c := &engine.Container{ID: "abcd", Name: "web", ImageName: "nginx", ImageID: "1234", Config: engine.Config{Labels: map[string]string{"k": "v"}},
-		HostConfig: engine.HostConfig{HostConfig: container.HostConfig{NetworkMode: "host", Binds: []string{"/srv:/data"}}},
-		State:      engine.State{Status: engine.Exited, ExitCode: 3}}
+	c := &engine.Container{ID: "abcd", Name: "web", ImageName: "nginx", ImageID: "1234",
+		Config: engine.Config{Labels: map[string]string{"k": "v"}},
+		HostConfig: engine.HostConfig{
+			HostConfig: container.HostConfig{NetworkMode: "host", Binds: []string{"/srv:/data"}}},
+		State: engine.State{Status: engine.Exited, ExitCode: 3}}
 	for _, test := range []struct {
 		flags []string
 		want  bool
@@ -57,7 +59,8 @@ func TestFilter(t *testing.T) {
 			t.Errorf("%q: %v, %v", test.flags, f.matches(c), err)
 		}
 	}
-	for _, bad := range []string{"odd=1", "status=odd", "name=(", "exited=x", "health=odd", "publish=http", "is-task=2"} {
+	filters := []string{"odd=1", "status=odd", "name=(", "exited=x", "health=odd", "publish=http", "is-task=2"}
+	for _, bad := range filters {
 		if _, err := filterOf([]string{bad}); err == nil {
 			t.Errorf("%q is accepted", bad)
 		}
@@ -69,8 +72,10 @@ func TestFilterPorts(t *testing.T) {
 	c := &engine.Container{Config: engine.Config{ExposedPorts: network.PortSet{port(t, "9000/tcp"): {}}},
 		State: engine.State{Status: engine.Running, Ports: network.PortMap{port(t, "80/tcp"): {{HostPort: "8080"}},
 			port(t, "53/udp"): {{HostPort: "5353"}}}}}
-	for flag, want := range map[string]bool{"publish=8080": true, "publish=80": false, "publish=8000-8100/tcp": true, "publish=8080/udp": false,
-		"publish=5353/udp": true, "expose=80": true, "expose=8080": false, "expose=9000/tcp": true, "expose=53/udp": true} {
+	for flag, want := range map[string]bool{"publish=8080": true, "publish=80": false, "publish=8000-8100/tcp": true,
+		"publish=8080/udp": false,
+		"publish=5353/udp": true, "expose=80": true, "expose=8080": false, "expose=9000/tcp": true,
+		"expose=53/udp": true} {
 		if f, err := filterOf([]string{flag}); err != nil || f.matches(c) != want {
 			t.Errorf("%s: %v, %v", flag, f.matches(c), err)
 		}

@@ -23,7 +23,8 @@ func TestAddImageFilter(t *testing.T) {
 		}
 	}
 	if *f.Dangling || len(f.Labels) != 2 || f.Labels[1] != "b=c" || f.NotLabels[0] != "d" || f.Before != "x" ||
-		f.Since != "y" || f.References[0] != "debian:*" || !f.Until.Equal(time.Date(2026, 1, 31, 0, 0, 0, 0, time.Local)) {
+		f.Since != "y" || f.References[0] != "debian:*" ||
+		!f.Until.Equal(time.Date(2026, 1, 31, 0, 0, 0, 0, time.Local)) {
 		t.Errorf("got %+v", f)
 	}
 	for key, value := range map[string]string{"dangling": "odd", "until": "odd", "odd": "x"} {

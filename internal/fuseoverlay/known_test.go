@@ -111,7 +111,8 @@ func TestFlagsOfAccessTimes(t *testing.T) {
 	for options, want := range map[string]uintptr{
 		"rw": unix.MS_NOATIME, "relatime": unix.MS_RELATIME, "relatime,strictatime": unix.MS_STRICTATIME,
 		"strictatime,noatime": unix.MS_NOATIME,
-		"atime":               0, "nodiratime,relatime": unix.MS_RELATIME | unix.MS_NODIRATIME, "relatime,norelatime": 0,
+		"atime":               0, "nodiratime,relatime": unix.MS_RELATIME | unix.MS_NODIRATIME,
+		"relatime,norelatime":  0,
 		"atime,relatime,atime": unix.MS_RELATIME,
 	} {
 		if got := parsedUnion(t, options).mount.Mount.Flags & (accessTimes | unix.MS_NODIRATIME); got != want {

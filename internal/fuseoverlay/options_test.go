@@ -89,7 +89,8 @@ func TestOverlayOptions(t *testing.T) {
 	m, err := parsedUnion(t, `lowerdir=l,upperdir=u\:p,workdir=w,static_nlink,fsync=0,max_read=4096,nosuid,noexec,atime,dev`,
 		"squash_to_root,squash_to_gid=8,fsname=name\\,d,xattr_permissions=2,context=\"a:b\"",
 		"uidmapping=0:10:100:100:10000:2000,gidmapping=5:6:1",
-		"noacl,xino=auto,ino32_t,redirect_dir=off,metacopy=on,index=off,timeout=1.5,attr_timeout=1e18,writeback=1,threaded=0,direct_io,allow_root,max_write=1,unheard_of=1").union(t.TempDir())
+		"noacl,xino=auto,ino32_t,redirect_dir=off,metacopy=on,index=off,timeout=1.5,attr_timeout=1e18,"+
+			"writeback=1,threaded=0,direct_io,allow_root,max_write=1,unheard_of=1").union(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +215,8 @@ func FuzzOverlayOptions(f *testing.F) {
 	f.Add(`\`, ",", ":")
 	escape := strings.NewReplacer(`\`, `\\`, `,`, `\,`, `:`, `\:`)
 	f.Fuzz(func(t *testing.T, a, b, upper string) {
-		o, err := parseOverlayOptions([]string{"x,lowerdir=" + escape.Replace(a) + ":" + escape.Replace(b) + ",upperdir=" + escape.Replace(upper)}, overlayOptions{})
+		text := "x,lowerdir=" + escape.Replace(a) + ":" + escape.Replace(b) + ",upperdir=" + escape.Replace(upper)
+		o, err := parseOverlayOptions([]string{text}, overlayOptions{})
 		if a == "" || b == "" || upper == "" {
 			if err == nil {
 				t.Errorf("%q, %q, %q: a directory without a name is accepted", a, b, upper)

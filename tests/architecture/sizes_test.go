@@ -2,12 +2,9 @@ package architecture
 
 import (
 	"cmp"
-	"flag"
 	"go/ast"
 	"go/scanner"
 	"go/token"
-	"os"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -25,11 +22,6 @@ var largePackages = map[string]int{
 	"engine":    62,
 	"runtime":   44,
 }
-
-// longLines lists the files that have lines over mostColumns. The list may only become shorter: -prune does that.
-const longLines = "testdata/long_lines"
-
-var prune = flag.Bool("prune", false, "remove from "+longLines+" the files that have no long line any more")
 
 // TestPackagesStaySmall has packages that a reader can know.
 func TestPackagesStaySmall(t *testing.T) {
@@ -65,28 +57,10 @@ func TestFunctionsStayShort(t *testing.T) {
 
 // TestLinesStayShort has lines of code and comments that fit side by side with a second file.
 func TestLinesStayShort(t *testing.T) {
-	text, err := os.ReadFile(longLines)
-	if err != nil {
-		t.Fatal(err)
-	}
-	listed := strings.Fields(string(text))
-	var still []string
 	for _, s := range sources(t) {
-		long := s.longLines()
-		if len(long) == 0 {
-			continue
-		}
-		if slices.Contains(listed, s.path) {
-			still = append(still, s.path)
-			continue
-		}
-		t.Errorf("%s: these lines are longer than %d columns (a tab is 4), break them: %d", s.path, mostColumns, long)
-	}
-	// The files that other changes have broken lines of need no change of the list at once: -prune keeps it short.
-	if *prune {
-		slices.Sort(still)
-		if err := os.WriteFile(longLines, []byte(strings.Join(still, "\n")+"\n"), 0o644); err != nil {
-			t.Fatal(err)
+		if long := s.longLines(); len(long) > 0 {
+			t.Errorf("%s: these lines are longer than %d columns (a tab is 4), break them: %d", s.path, mostColumns,
+				long)
 		}
 	}
 }
