@@ -18,7 +18,7 @@ import (
 )
 
 // Container is the record of one container as it is kept on disk: config.v2.json and hostconfig.json never change
-// after its creation, state.json is written by whoever holds the container's lock.
+// after its creation, and only the process that holds the container's lock writes state.json.
 type Container struct {
 	Version    int        `json:"Version,omitempty"` // of the record, as recordVersion has it
 	ID         string     `json:"Id"`

@@ -35,7 +35,7 @@
 // its dependencies compiles regular expressions.
 //
 // There is no daemon, so the truth about a container is a lock: the monitor holds an open-file-description lock on
-// the container's lock file for as long as it lives, and whoever wants to know whether a container runs asks the
+// the container's lock file for as long as it lives, and a process that wants to know whether a container runs asks the
 // kernel who holds it. Nothing needs to be cleaned up after a crash to make that true again, a reused process id
 // cannot deceive it, and asking does not disturb anybody, since F_GETLK takes no lock. The process ids in the state
 // file are for people, and for killing what a killed monitor left.
@@ -112,11 +112,11 @@
 // reads it any more.
 //
 // The events of a container (package events) are written by the process that does the thing, once it is done and before
-// its requester is told. The monitor writes that the container died before it lets the lock go, because whoever has the
-// lock next may write the next event; and a signal's event before that of the end it brings. A process that is killed
-// between the deed and its event leaves the event out, with two exceptions that a consumer would miss: the end of a
-// container whose monitor was killed is reported by the next process that gets the lock, and the removal of a container
-// that was begun by the process that completes it.
+// its requester is told. The monitor writes that the container died before it lets the lock go, because the process
+// that has the lock next may write the next event; and a signal's event before that of the end it brings. A process
+// that is killed between the deed and its event leaves the event out, with two exceptions that a consumer would miss:
+// the end of a container whose monitor was killed is reported by the next process that gets the lock, and the removal
+// of a container that was begun by the process that completes it.
 //
 // Directories of state are the caller's own and not writable by others, or refused (package own), and so is the process
 // at the other end of a container's socket: a command hands it arguments, environment and descriptors. An

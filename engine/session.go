@@ -64,7 +64,7 @@ func (e *Engine) Start(ctx context.Context, c *Container, streams Streams, size 
 	if err != nil {
 		return nil, err
 	}
-	// It is reaped by whoever adopts it, should we end first, and otherwise here.
+	// The monitor is reaped here, or by the process that adopts it if this one ends first.
 	go cmd.Wait()
 	session := &Session{conn: conn}
 	return session, session.open(ctx, streams, func(set streamSet) (string, any) {

@@ -94,8 +94,8 @@ func setOption(options []string, name, value string) []string {
 	return append(options, name+value)
 }
 
-// user is whom the payload runs as: whoever was asked for, else with keep-id the caller, else root, who is named by
-// number so that its groups are looked up all the same.
+// user is the user that the payload runs as: the one that was asked for, else with keep-id the caller, else root. Root
+// is given by its number, because the groups of a number are looked up as those of a name are.
 func (c *Container) user() string {
 	switch {
 	case c.Config.User != "":

@@ -16,7 +16,7 @@ type LayerMounter struct {
 }
 
 // Mount mounts a stack at target for the calling user alone, who may do everything with it: all files are that user's,
-// whoever the container sees as their owner.
+// also those that the container sees as another user's.
 func (m LayerMounter) Mount(stack layers.Stack, target string) error {
 	return mounted.Filesystem{Union: engine.UnionOf(stack), Target: target,
 		Mount: mount.Options{Source: "rcrun", Subtype: "rcrun"},

@@ -1,5 +1,5 @@
 // Package executable executes programs from open files. This is how processes start whose program no other process may
-// write to, or whose program is on no disk: a sealed copy in memory cannot change, whoever owns it.
+// write to, or whose program is on no disk: a sealed copy in memory cannot change, not even by its owner.
 package executable
 
 import (

@@ -97,7 +97,7 @@ func (u *unions) clear(id string) error {
 	return rmtree.Remove(filepath.Dir(u.layout.mountPoint(id)))
 }
 
-// putAll unmounts all unions, whoever uses them.
+// putAll unmounts all unions, even those in use.
 func (u *unions) putAll() error {
 	entries, err := os.ReadDir(u.layout.mounts())
 	if errors.Is(err, os.ErrNotExist) {

@@ -18,9 +18,9 @@ const (
 // largePackages are those that may have more files, until their subjects are packages of their own. The numbers may
 // only become smaller.
 var largePackages = map[string]int{
-	"cmd/rcrun": 50,
-	"engine":    62,
-	"runtime":   44,
+	"cmd/rcrun": 48,
+	"engine":    60,
+	"runtime":   43,
 }
 
 // TestPackagesStaySmall has packages that a reader can know.
