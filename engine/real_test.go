@@ -45,7 +45,7 @@ func busyboxRoot(t *testing.T) string {
 	}
 	program, err := os.ReadFile("/bin/busybox")
 	if err != nil {
-		t.Skipf("busybox-static is not installed: %v", err)
+		t.Fatalf("no static busybox, which scripts/setup installs: %v", err)
 	}
 	if err := os.WriteFile(filepath.Join(root, "bin/busybox"), program, 0o755); err != nil {
 		t.Fatal(err)
@@ -63,7 +63,7 @@ func busyboxRoot(t *testing.T) string {
 func created(t *testing.T, script string, change func(*CreateOptions)) (*Engine, *Container) {
 	t.Helper()
 	if err := rootless.RequireUserNamespaces(); err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	e := engineOn(t, &fakeStore{})
 	options := CreateOptions{Config: Config{Cmd: []string{"sh", "-c", script}},

@@ -55,7 +55,7 @@ func near(t *testing.T, what string, got, want int64) {
 func (u *user) onDisk() int64 {
 	u.t.Helper()
 	r := u.finish(u.command("sh", "-c",
-		`du -s -B1 "$HOME"/.local/share/rcrun/storage/fuse/dir/*/work/../diff | cut -f 1`))
+		`cd "$HOME"/.local/share/rcrun/storage/fuse/dir && du -s -B1 "$(dirname */work)"/diff | cut -f 1`))
 	n, err := strconv.ParseInt(strings.TrimSpace(r.stdout), 10, 64)
 	if err != nil {
 		u.t.Fatalf("du: %v\n%s", err, r.stderr)

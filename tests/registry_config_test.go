@@ -84,7 +84,8 @@ func TestSignaturePolicy(t *testing.T) {
 	signed := server.host + "/app:signed"
 	key := u.sign(unsigned, signed)
 	u.configure("policy.json",
-		`{"default": [{"type": "reject"}], "transports": {"docker": {%q: [{"type": "sigstoreSigned", "keyPath": %q, "signedIdentity": {"type": "matchRepository"}}]}}}`, server.host, key)
+		`{"default": [{"type": "reject"}], "transports": {"docker": {%q: [{"type": "sigstoreSigned", `+
+			`"keyPath": %q, "signedIdentity": {"type": "matchRepository"}}]}}}`, server.host, key)
 	other := u.put(server.host, "app:other", newPicture("app:v1", upperLayer(t)))
 	u.fails(125, []string{"policy", "signature"}, "pull", "-q", other)
 	u.isEmptyStore()

@@ -75,7 +75,7 @@ func TestEnvironment(t *testing.T) {
 		t.Errorf("variables that nobody asked for: %q", lines)
 	}
 	u.prints("/home", "run", "--rm", "bb", "pwd")
-	u.prints("/made/anew", "run", "--rm", "-w", "/made/anew", "bb", "pwd")
+	u.prints("/made/here", "run", "--rm", "-w", "/made/here", "bb", "pwd")
 	contains(t, u.run("run", "--rm", "-t", "bb", "env"), "TERM=xterm")
 }
 

@@ -41,12 +41,16 @@ func TestUnionOptions(t *testing.T) {
 	u := newUnionUser(t)
 	xattrs := fmt.Sprintf(`
 		setxattr() { perl -e 'syscall(%d, @ARGV, length $ARGV[2], 0) == 0 or print "$!\n"' $1 $2 $3; }
-		getxattr() { perl -e '$v = "\0" x 99; $n = syscall(%d, @ARGV, $v, 99); print $n < 0 ? $! : substr($v, 0, $n), "\n"' $1 $2; }
-		setacl() { perl -e '$n = "system.posix_acl_access"; $v = pack "V(vvV)5", 2, 1,6,0, 2,4,1, 4,4,0, 16,4,0, 32,4,0; syscall(%d, @ARGV, $n, $v, length $v, 0) == 0 or print "$!\n"' $1; }
+		getxattr() { perl -e '$v = "\0" x 99; $n = syscall(%d, @ARGV, $v, 99);
+			print $n < 0 ? $! : substr($v, 0, $n), "\n"' $1 $2; }
+		setacl() { perl -e '$n = "system.posix_acl_access";
+			$v = pack "V(vvV)5", 2, 1,6,0, 2,4,1, 4,4,0, 16,4,0, 32,4,0;
+			syscall(%d, @ARGV, $n, $v, length $v, 0) == 0 or print "$!\n"' $1; }
 		`, unix.SYS_SETXATTR, unix.SYS_GETXATTR, unix.SYS_SETXATTR)
+	const userXattrs = `touch mnt/new; setxattr mnt/new user.a b; getxattr mnt/new user.a; getxattr mnt/file user.low`
 	for option, c := range map[string]struct{ script, want string }{
-		"noxattrs=0":       {`touch mnt/new; setxattr mnt/new user.a b; getxattr mnt/new user.a; getxattr mnt/file user.low`, "b\nx"},
-		"noxattrs=1":       {`touch mnt/new; setxattr mnt/new user.a b; getxattr mnt/new user.a; getxattr mnt/file user.low`, "Operation not supported\nNo data available\nx"},
+		"noxattrs=0":       {userXattrs, "b\nx"},
+		"noxattrs=1":       {userXattrs, "Operation not supported\nNo data available\nx"},
 		"lowerdir+=second": {`cat mnt/file mnt/two`, "low\n2"},
 		"lowerdir=second":  {`cat mnt/file mnt/two`, "other\n2"},
 		"noacl":            {`touch mnt/new; setacl mnt/new; stat -c %a mnt/new`, "Operation not supported\n644"},
@@ -59,9 +63,11 @@ func TestUnionOptions(t *testing.T) {
 		"inodes=2":         {`touch mnt/1 mnt/2 mnt/3 2>/dev/null || echo full`, "full"},
 		"redirect_dir=on": {`perl -e 'rename "mnt/dir", "mnt/dir2"'; ls mnt/dir2 upper/dir2`,
 			"mnt/dir2:\nx\n\nupper/dir2:"},
-		"metacopy=on":    {`chmod 600 mnt/big1; stat -c %b upper/big1 | tr 0-8 s`, "s"},
-		"direct_io":      {`cat mnt/file >/dev/null; cat mnt/file >/dev/null; $RCRUN union stats --format '{{.requests.read}}' mnt`, "4"},
-		"attr_timeout=0": {`stat mnt/file >/dev/null; stat mnt/file >/dev/null; test $($RCRUN union stats --format '{{.requests.getattr}}' mnt) -gt 1`, ""},
+		"metacopy=on": {`chmod 600 mnt/big1; stat -c %b upper/big1 | tr 0-8 s`, "s"},
+		"direct_io": {`cat mnt/file >/dev/null; cat mnt/file >/dev/null
+			$RCRUN union stats --format '{{.requests.read}}' mnt`, "4"},
+		"attr_timeout=0": {`stat mnt/file >/dev/null; stat mnt/file >/dev/null
+			test $($RCRUN union stats --format '{{.requests.getattr}}' mnt) -gt 1`, ""},
 		"volatile": {`dd if=/dev/zero of=mnt/new bs=1 count=1 conv=fsync 2>/dev/null; stat -c %s upper/new`,
 			"1"},
 		"fsname=name":  {`findmnt -n -o SOURCE mnt`, "name"},

@@ -27,9 +27,9 @@ func TestVolumes(t *testing.T) {
 		t.Errorf("a read-only volume: exit code %d, %q, %q", r.code, r.stdout, r.stderr)
 	}
 	// A single file, a target that is made, and a target below another volume.
-	u.prints("of the host\nof the host", "run", "--rm", "-v", data+"/file:/etc/secret:ro", "-v", data+":/made/anew",
-		"-v", data+"/file:/made/anew/new", "bb",
-		"cat", "/etc/secret", "/made/anew/new")
+	u.prints("of the host\nof the host", "run", "--rm", "-v", data+"/file:/etc/secret:ro", "-v", data+":/made/here",
+		"-v", data+"/file:/made/here/new", "bb",
+		"cat", "/etc/secret", "/made/here/new")
 	// A link in the image does not lead the mount out of the root filesystem.
 	u.importImage("linked", pack(t, symlink("data", "/home"), directory("home", 0o755),
 		symlink("up", "../../../../tmp")))

@@ -110,7 +110,7 @@ func TestHostOwnedDeletions(t *testing.T) {
 		want = []string{layerfmt.PrivilegedOpaqueXattr}
 	}
 	if got := f.xattrsOnDisk("d"); !slices.Equal(got, want) {
-		t.Errorf("the directory made anew is marked %q, want %q", got, want)
+		t.Errorf("the directory that took the place of a removed one is marked %q, want %q", got, want)
 	}
 	wantErrno(t, "making of a whiteout", f.mknod("w", unix.S_IFCHR|0o600, 0, f.me()), unix.EPERM)
 }

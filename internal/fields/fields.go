@@ -52,8 +52,8 @@ func (t Treatment) Unused() string { return t.unused }
 // them. Elements of lists and maps have the path of the list or map, and an embedded struct has that of its struct.
 type Table map[string]Treatment
 
-// Check refuses what is set in a value, which is at path, and would silently be left out. The class of the error is
-// not implemented.
+// Check refuses what is set in a value, which is at path, and would silently be left out. The error has the
+// class errdefs.ErrNotImplemented.
 func (t Table) Check(value any, path string) error { return t.check(reflect.ValueOf(value), path) }
 
 func (t Table) check(v reflect.Value, path string) error {

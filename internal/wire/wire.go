@@ -6,8 +6,8 @@
 // A monitor runs for as long as its container does, so the two ends may be of different versions of the program. The
 // first message of each end says which version of the protocol it speaks (PeerVersion). What a request means does not
 // change between versions: what is new is a request of a new kind, or a field that is left out where it is not needed.
-// A receiver refuses a request, or a field of one, that it does not know, with the class not implemented, because it
-// would do something else than was asked for. Then the sender says what to do.
+// A receiver refuses a request, or a field of one, that it does not know (errdefs.ErrNotImplemented), because it would
+// do something else than was asked for. Then the sender says what to do.
 //
 // The socket is a stream socket, because an OCI specification with its seccomp profile may be larger than a packet that
 // fits into a socket buffer.

@@ -88,7 +88,7 @@ func TestLoadOCI(t *testing.T) {
 // TestLoadSkopeo loads what the reference implementation writes.
 func TestLoadSkopeo(t *testing.T) {
 	if _, err := exec.LookPath("skopeo"); err != nil {
-		t.Skip("skopeo is not installed")
+		t.Fatalf("no skopeo, which scripts/setup installs: %v", err)
 	}
 	img := storetest.NewSample(t, "amd64", storetest.RootfsTar(t, "x"), storetest.PatchTar(t))
 	layout := storetest.WriteFiles(t, storetest.LayoutFiles(t, []*storetest.Sample{img}, []map[string]string{nil}))

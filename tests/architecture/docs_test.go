@@ -35,8 +35,8 @@ var (
 	link   = regexp.MustCompile(`\]\(([^)]+)\)`)
 	quoted = regexp.MustCompile("`([^`\n]+)`")
 	// goFile is a file or package of the module, as documents name it.
-	goFile = regexp.MustCompile(`^(bench|cmd|docs|engine|examples|fusefs|internal|layers|rootless|runtime|scripts|tests|unionmount)` +
-		`(/[a-zA-Z0-9_.]+)*$`)
+	goFile = regexp.MustCompile(`^(bench|cmd|docs|engine|examples|` +
+		`fusefs|internal|layers|rootless|runtime|scripts|tests|unionmount)(/[a-zA-Z0-9_.]+)*$`)
 	testName = regexp.MustCompile(`^Test[A-Z][A-Za-z0-9]*$`)
 )
 
